@@ -1,0 +1,121 @@
+"""numpy arrays and floats <-> standard messages, without copying element by element.
+
+Images are u8[H, W, 3] RGB on the Python side. Time is int nanoseconds.
+"""
+
+from __future__ import annotations
+
+import array
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, Quaternion, Twist, Vector3
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+
+class MessageError(ValueError):
+    """A message whose content cannot be used."""
+
+
+def nanoseconds(stamp: Time) -> int:
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def seconds(stamp: Time) -> float:
+    return nanoseconds(stamp) * 1e-9
+
+
+def to_stamp(ns: int) -> Time:
+    return Time(sec=ns // 1_000_000_000, nanosec=ns % 1_000_000_000)
+
+
+def image_to_msg(image: np.ndarray, stamp: Time, frame_id: str) -> Image:
+    """u8[H, W, 3] RGB -> Image with encoding rgb8."""
+    _require_rgb(image)
+    height, width = image.shape[:2]
+    # rclpy takes an array.array as it is; bytes or a list would be checked element by element.
+    data = array.array("B", image.tobytes())
+    return Image(
+        header=Header(stamp=stamp, frame_id=frame_id), height=height, width=width, encoding="rgb8", step=3 * width, data=data
+    )
+
+
+def image_to_jpeg(image: np.ndarray, stamp: Time, frame_id: str, quality: int = 90) -> CompressedImage:
+    """u8[H, W, 3] RGB -> CompressedImage with format jpeg."""
+    _require_rgb(image)
+    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise MessageError(f"OpenCV could not encode a {image.shape[1]}x{image.shape[0]} image as jpeg with quality {quality}")
+    header = Header(stamp=stamp, frame_id=frame_id)
+    return CompressedImage(header=header, format="rgb8; jpeg compressed bgr8", data=array.array("B", encoded.tobytes()))
+
+
+def msg_to_image(msg: Image | CompressedImage) -> np.ndarray:
+    """Image (rgb8 or bgr8, rows may be padded) or CompressedImage (jpeg or png) -> u8[H, W, 3] RGB.
+
+    An rgb8 image is a view of the message's own memory; copy it if it must outlive the message.
+    """
+    data = np.frombuffer(msg.data, np.uint8)
+    if isinstance(msg, CompressedImage):
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if decoded is None:
+            raise MessageError(f"compressed image with format '{msg.format}' and {data.size} bytes is neither jpeg nor png")
+        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+    if msg.encoding not in ("rgb8", "bgr8"):
+        raise MessageError(f"image encoding '{msg.encoding}' is not supported: have the camera publish rgb8 or bgr8")
+    if msg.step < 3 * msg.width or data.size < msg.height * msg.step:
+        raise MessageError(
+            f"image of {msg.width}x{msg.height} with step {msg.step} holds {data.size} bytes, "
+            f"expected at least {msg.height * max(msg.step, 3 * msg.width)}: the sender is broken"
+        )
+    rows = data[: msg.height * msg.step].reshape(msg.height, msg.step)[:, : 3 * msg.width]
+    image = rows.reshape(msg.height, msg.width, 3)
+    return image if msg.encoding == "rgb8" else image[:, :, ::-1]
+
+
+def camera_info(intrinsics: np.ndarray, width: int, height: int, stamp: Time, frame_id: str, distortion=(0.0,) * 5) -> CameraInfo:
+    """3x3 pinhole matrix in pixels and plumb_bob coefficients (k1, k2, t1, t2, k3) -> CameraInfo."""
+    k = np.asarray(intrinsics, np.float64)
+    return CameraInfo(
+        header=Header(stamp=stamp, frame_id=frame_id),
+        height=height,
+        width=width,
+        distortion_model="plumb_bob",
+        d=[float(value) for value in distortion],
+        k=k.ravel(),
+        r=np.eye(3).ravel(),
+        p=np.hstack([k, np.zeros((3, 1))]).ravel(),
+    )
+
+
+def to_pose(position, quaternion) -> Pose:
+    """xyz in metres, quaternion xyzw -> Pose."""
+    return Pose(position=Point(**_named("xyz", position)), orientation=Quaternion(**_named("xyzw", quaternion)))
+
+
+def from_pose(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """Pose -> f64[3] xyz in metres, f64[4] quaternion xyzw."""
+    p, q = pose.position, pose.orientation
+    return np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w])
+
+
+def to_twist(linear, angular) -> Twist:
+    """m/s and rad/s, each [3] -> Twist."""
+    return Twist(linear=Vector3(**_named("xyz", linear)), angular=Vector3(**_named("xyz", angular)))
+
+
+def from_twist(twist: Twist) -> tuple[np.ndarray, np.ndarray]:
+    """Twist -> f64[3] m/s, f64[3] rad/s."""
+    v, w = twist.linear, twist.angular
+    return np.array([v.x, v.y, v.z]), np.array([w.x, w.y, w.z])
+
+
+def _named(names: str, values) -> dict[str, float]:
+    return dict(zip(names, map(float, values), strict=True))
+
+
+def _require_rgb(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise MessageError(f"image is {image.dtype}{list(image.shape)}, expected uint8[H, W, 3] RGB")

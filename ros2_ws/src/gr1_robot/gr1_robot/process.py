@@ -1,0 +1,43 @@
+"""One node in one process: start, spin, end with code 0 on SIGINT and SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import Callable, Sequence
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+
+def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, errors: tuple[type[Exception], ...] = ()) -> int:
+    """Makes the node and spins it until a signal comes or its `finished` event (if it has one) is set; returns the exit code.
+
+    The node's `close()`, if it has one, is called while its publishers still work. `errors` are the user's mistakes (a wrong
+    parameter, a missing file): their text is printed without a traceback and the exit code is 1.
+    """
+    # rclpy's own handlers invalidate the context at once, under the feet of threads that still publish.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    node = None
+    try:
+        node = make_node()
+        finished = getattr(node, "finished", ended)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while rclpy.ok() and not ended.is_set() and not finished.is_set():
+            executor.spin_once(timeout_sec=0.1)
+        return getattr(node, "exit_code", 0)
+    except errors as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        if node is not None:
+            getattr(node, "close", lambda: None)()
+            node.destroy_node()
+        rclpy.try_shutdown()
