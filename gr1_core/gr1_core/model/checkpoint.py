@@ -1,0 +1,109 @@
+"""A checkpoint is a folder: model.safetensors, config.json, rig.yaml, and a tokenizer's files if CLIP's folder had them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Iterable
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gr1_core.model.config import ConfigError, GR1Config
+from gr1_core.model.gr1 import GR1
+from gr1_core.rig import Rig, RigError
+
+WEIGHTS, CONFIG, RIG = "model.safetensors", "config.json", "rig.yaml"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message names the file, the value and the remedy."""
+
+
+def save(folder: str | Path, weights: dict[str, Tensor], config: GR1Config, rig: Rig) -> None:
+    """Writes a checkpoint folder. Each file appears whole or not at all; the weights come last, so that a cut-off write is noticed."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.contiguous() for name, tensor in weights.items()}
+    _write(folder / CONFIG, lambda path: path.write_text(json.dumps(config.to_dict(), indent=1) + "\n"))
+    _write(folder / RIG, rig.save)
+    _write(folder / WEIGHTS, lambda path: save_file(weights, path, metadata={"format": "pt"}))
+
+
+def load(folder: str | Path) -> tuple[GR1, Rig]:
+    """A checkpoint folder -> the model in evaluation mode on the CPU, and its rig. Raises CheckpointError."""
+    folder = Path(folder)
+    if folder.is_file():
+        raise CheckpointError(
+            f"{folder} is a file, a checkpoint is a folder with {WEIGHTS}, {CONFIG} and {RIG}; "
+            "ByteDance's snapshots become one with `gr1 import-official --snapshot FILE --out DIR`"
+        )
+    if not folder.is_dir():
+        raise CheckpointError(f"no checkpoint at {folder}: the folder does not exist")
+    for name in (CONFIG, RIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} is not a whole checkpoint: {name} is missing (a write that was cut off?)")
+    try:
+        config, rig = GR1Config.load(folder / CONFIG), Rig.load(folder / RIG)
+        weights = load_file(folder / WEIGHTS)
+    except (ConfigError, RigError) as error:
+        raise CheckpointError(str(error)) from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged or not a safetensors file ({error}): copy it again") from error
+    return build(config, weights, str(folder / WEIGHTS)), rig
+
+
+def build(config: GR1Config, weights: dict[str, Tensor], where: str) -> GR1:
+    """The model with exactly these weights; wrong keys, shapes and non-finite values are refused by name."""
+    with torch.device("meta"):
+        model = GR1(config)
+    check(weights, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, where)
+    frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(frozen[name])
+    # Tables that modules compute for themselves and no checkpoint holds: CLIP's position ids.
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.is_meta:
+                setattr(module, name, torch.arange(buffer.numel()).reshape(buffer.shape))
+    return model.eval()
+
+
+def check(weights: dict[str, Tensor], expected: dict[str, tuple], where: str) -> None:
+    """Raises CheckpointError unless the keys, the shapes and the values are right."""
+    problems = []
+    if missing := sorted(set(expected) - set(weights)):
+        problems.append(f"{len(missing)} missing: {some(missing)}")
+    if unknown := sorted(set(weights) - set(expected)):
+        problems.append(f"{len(unknown)} unknown: {some(unknown)}")
+    shapes = [
+        f"{name} is {list(tensor.shape)}, the configuration says {list(expected[name])}"
+        for name, tensor in weights.items()
+        if name in expected and tuple(tensor.shape) != expected[name]
+    ]
+    if shapes:
+        problems.append(f"{len(shapes)} of another shape: {some(shapes, '; ')}")
+    if problems:
+        raise CheckpointError(f"{where} does not fit its configuration: " + "; ".join(problems))
+    if broken := [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]:
+        raise CheckpointError(f"{where} holds NaN or infinite values in {some(broken)}: training diverged, or the file is damaged")
+
+
+def some(names: Iterable[str], join: str = ", ", most: int = 5) -> str:
+    """The first few of many names, for a message."""
+    names = list(names)
+    return join.join(names[:most]) + (f"{join}and {len(names) - most} more" if len(names) > most else "")
+
+
+def _write(path: Path, write) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(f"could not write {path}: {error.strerror or error}") from error

@@ -1,0 +1,111 @@
+"""The sizes of a GR-1, and the named configurations."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be built."""
+
+
+@dataclass(frozen=True)
+class GR1Config:
+    """Sizes of one GR-1; the defaults are the paper's. Widths and heads are per tower: trunk, text, vision, resampler, decoder."""
+
+    # The causal transformer ("trunk"): GPT-2 blocks with ReLU.
+    width: int = 384
+    layers: int = 12
+    heads: int = 12
+    mlp_width: int = 1536
+    dropout: float = 0.1
+    # The window of observations, in control steps, and how many steps ahead the predicted frames lie.
+    window: int = 10
+    future_steps: int = 3
+    # MAE ViT encoder, shared by both cameras.
+    image_size: int = 224
+    patch_size: int = 16
+    vision_width: int = 768
+    vision_layers: int = 12
+    vision_heads: int = 12
+    # CLIP text tower.
+    text_width: int = 512
+    text_layers: int = 12
+    text_heads: int = 8
+    text_dim: int = 512
+    # Perceiver resampler.
+    resampler_layers: int = 3
+    resampler_heads: int = 4
+    resampler_head_dim: int = 128
+    latents: int = 9
+    # Image decoder, one for both cameras.
+    decoder_layers: int = 2
+    decoder_heads: int = 16
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name == "dropout":
+                if not 0 <= value < 1:
+                    raise ConfigError(f"dropout is {value!r}, expected a number in [0, 1)")
+            elif not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{field.name} is {value!r}, expected a positive whole number")
+        for width, heads in (("width", "heads"), ("vision_width", "vision_heads"), ("text_width", "text_heads"), ("width", "decoder_heads")):
+            if getattr(self, width) % getattr(self, heads):
+                raise ConfigError(f"{width} {getattr(self, width)} is not divisible by {heads} {getattr(self, heads)}")
+        if self.image_size % self.patch_size:
+            raise ConfigError(f"image_size {self.image_size} is not divisible by patch_size {self.patch_size}")
+        if self.width % 4:
+            raise ConfigError(f"width {self.width} is not divisible by 4, which the image decoder's sin-cos positions need")
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side of an image."""
+        return self.image_size // self.patch_size
+
+    @property
+    def patches(self) -> int:
+        """Patches of one image."""
+        return self.grid**2
+
+    @property
+    def patch_dim(self) -> int:
+        """Numbers in one patch: rows x columns x RGB."""
+        return self.patch_size**2 * 3
+
+    @classmethod
+    def paper(cls) -> GR1Config:
+        """The published model: 195 M parameters, of which 46 M are trained."""
+        return cls()
+
+    @classmethod
+    def demo(cls) -> GR1Config:
+        """The same model at a size that a laptop's CPU runs in a few milliseconds: 112-pixel images, 49 patches."""
+        return cls(
+            width=192, layers=4, heads=6, mlp_width=768, image_size=112, vision_width=192, vision_layers=4, vision_heads=3,
+            text_width=64, text_layers=2, text_heads=1, text_dim=64, resampler_layers=1, resampler_heads=3, resampler_head_dim=64,
+            decoder_heads=6,
+        )  # fmt: skip
+
+    def to_dict(self) -> dict:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: dict, where: str = "config") -> GR1Config:
+        known = {field.name for field in dataclasses.fields(cls)}
+        wrong, missing = sorted(set(raw) - known), sorted(known - set(raw))
+        if wrong or missing:
+            said = [f"unknown {', '.join(wrong)}"] * bool(wrong) + [f"missing {', '.join(missing)}"] * bool(missing)
+            raise ConfigError(f"{where}: {'; '.join(said)}")
+        return cls(**raw)
+
+    @classmethod
+    def load(cls, path: str | Path) -> GR1Config:
+        """Reads a checkpoint folder's config.json."""
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text()), str(path))
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{path}: not JSON: {error}") from error

@@ -1,0 +1,43 @@
+"""The image decoder: a small ViT that turns the outputs of ten [OBS] queries into a frame's patches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from gr1_core.model.config import GR1Config
+
+
+class ImageDecoder(nn.Module):
+    def __init__(self, config: GR1Config):
+        super().__init__()
+        self.embed = nn.Linear(config.width, config.width)
+        self.mask_token = nn.Parameter(torch.zeros(config.width))
+        self.pos_embed = nn.Parameter(sin_cos_positions(config.width, config.grid), requires_grad=False)
+        # nn.LayerNorm's own eps of 1e-5 here, unlike the encoder's 1e-6.
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.decoder_heads, mlp_ratio=4, qkv_bias=True, norm_layer=nn.LayerNorm)
+            for _ in range(config.decoder_layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.pred = nn.Linear(config.width, config.patch_dim)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Outputs of the queries of one frame, [N, latents + 1, width] -> patches [N, patches, patch_dim], normalised per patch."""
+        queries = self.embed(rows)
+        masks = (self.mask_token + self.pos_embed).expand(len(rows), -1, -1)
+        x = torch.cat([queries, masks.to(queries.dtype)], 1)
+        for block in self.blocks:
+            x = block(x)
+        return self.pred(self.norm(x[:, queries.shape[1] :]))
+
+
+def sin_cos_positions(width: int, grid: int) -> Tensor:
+    """MAE's fixed 2-D positions, [grid * grid, width], row by row: the first half of the channels is the column, the second the row."""
+    omega = 10000.0 ** (-np.arange(width // 4, dtype=np.float64) / (width // 4))
+    angles = np.arange(grid, dtype=np.float64)[:, None] * omega
+    line = np.concatenate([np.sin(angles), np.cos(angles)], 1)
+    columns, rows = np.tile(line, (grid, 1)), np.repeat(line, grid, 0)
+    return torch.from_numpy(np.concatenate([columns, rows], 1)).float()

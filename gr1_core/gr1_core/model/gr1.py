@@ -1,0 +1,202 @@
+"""GR-1: language, images and arm state in; arm delta, gripper and future frames out.
+
+One control step is a row of tokens, in this order:
+
+    context:  language | state | static latents, static [CLS] | wrist latents, wrist [CLS]
+    queries:  [ACT] | [OBS] x (latents + 1) | [OBS_HAND] x (latents + 1)
+
+Context tokens carry the time embedding of their place in the window; queries carry none. Pre-training on videos leaves out the state,
+the wrist camera and [ACT].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Collection
+
+import torch
+from torch import Tensor, nn
+
+from gr1_core.model import patches
+from gr1_core.model.config import GR1Config
+from gr1_core.model.decoder import ImageDecoder
+from gr1_core.model.language import TextEncoder
+from gr1_core.model.resampler import PerceiverResampler
+from gr1_core.model.transformer import Transformer
+from gr1_core.model.vision import VisionEncoder
+
+TARGETS = ("action", "static", "wrist")
+
+
+@dataclass
+class Prediction:
+    """What was asked for, at each of the window's T steps; the rest is None. Actions are raw, in the rig's units."""
+
+    arm: Tensor | None = None  # [N, T, 6]
+    gripper_logit: Tensor | None = None  # [N, T]; open where above 0
+    static: Tensor | None = None  # [N, T, patches, patch_dim], normalised per patch
+    wrist: Tensor | None = None
+
+
+class ActionHead(nn.Module):
+    """Two hidden layers without a non-linearity in between: so the published weights were trained."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.hidden_1 = nn.Linear(width, width // 2)
+        self.hidden_2 = nn.Linear(width // 2, width // 2)
+        self.arm = nn.Linear(width // 2, 6)
+        self.gripper = nn.Linear(width // 2, 1)
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """[..., width] -> arm [..., 6], gripper logit [...]."""
+        hidden = self.hidden_2(self.hidden_1(rows))
+        return self.arm(hidden), self.gripper(hidden).squeeze(-1)
+
+
+class GR1(nn.Module):
+    """See the module's text. CLIP's text tower and the MAE are frozen and stay in evaluation mode."""
+
+    def __init__(self, config: GR1Config):
+        super().__init__()
+        self.config = config
+        width, feature = config.width, config.vision_width
+        self.text = TextEncoder(config).requires_grad_(False)
+        self.vision = VisionEncoder(config).requires_grad_(False)
+        self.resampler = PerceiverResampler(config)
+
+        self.embed_arm = nn.Linear(6, width)
+        self.embed_gripper = nn.Linear(2, width)
+        self.embed_state = nn.Linear(2 * width, width)
+        self.embed_language = nn.Linear(config.text_dim, width)
+        self.embed_patches = nn.ModuleDict({"static": nn.Linear(feature, width), "wrist": nn.Linear(feature, width)})
+        self.embed_cls = nn.ModuleDict({"static": nn.Linear(feature, width), "wrist": nn.Linear(feature, width)})
+        self.embed_time = nn.Parameter(torch.empty(config.window, width))
+        self.embed_norm = nn.LayerNorm(width)
+        self.query = nn.ParameterDict(
+            {
+                "action": torch.empty(1, width),
+                "static": torch.empty(config.latents + 1, width),
+                "wrist": torch.empty(config.latents + 1, width),
+            }
+        )
+        self.transformer = Transformer(config)
+        self.action_head = ActionHead(width)
+        self.decoder = ImageDecoder(config)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for part in (self.resampler, self.transformer, self.decoder, self.action_head):
+            for module in part.modules():
+                if isinstance(module, nn.Linear):
+                    nn.init.trunc_normal_(module.weight, std=0.02)
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
+        for parameter in (self.embed_time, *self.query.values(), self.decoder.mask_token):
+            nn.init.normal_(parameter, std=0.02)
+
+    def train(self, mode: bool = True) -> GR1:
+        super().train(mode)
+        self.text.eval()
+        self.vision.eval()
+        return self
+
+    # Encoders: one call for each new instruction or frame
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """CLIP token ids i64[N, 77] -> language tokens [N, width]."""
+        embedding = self.text(tokens)
+        return self.embed_language(embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6))
+
+    def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Preprocessed images [N, 3, S, S] -> [CLS] [N, feature] and latents [N, latents, feature]; the same for both cameras."""
+        cls, patch_tokens = self.vision(images)
+        return cls, self.resampler(patch_tokens)
+
+    def camera_tokens(self, role: str, cls: Tensor, latents: Tensor) -> Tensor:
+        """[..., feature], [..., latents, feature] -> the camera's tokens [..., latents + 1, width]."""
+        return torch.cat([self.embed_patches[role](latents), self.embed_cls[role](cls).unsqueeze(-2)], -2)
+
+    def state_token(self, arm: Tensor, gripper: Tensor) -> Tensor:
+        """arm [..., 6] xyz + Euler xyz, gripper [...] +1 open or -1 closed -> [..., width]."""
+        is_open = (gripper > 0).to(arm.dtype)
+        one_hot = torch.stack([1 - is_open, is_open], -1)
+        return self.embed_state(torch.cat([self.embed_arm(arm), self.embed_gripper(one_hot)], -1))
+
+    # The sequence
+
+    def context(self, tokens: Tensor) -> Tensor:
+        """The tokens of the window's first T steps, [N, T, tokens of a step, width] -> the transformer's context [N, T * tokens, width]."""
+        timed = tokens + self.embed_time[: tokens.shape[1], None]
+        return self.embed_norm(timed).flatten(1, 2)
+
+    def queries(self, targets: Collection[str]) -> Tensor:
+        """The query tokens of one step, [number, width], in the order of TARGETS. They are constants of the model."""
+        return self.embed_norm(torch.cat([self.query[target] for target in TARGETS if target in targets]))
+
+    def forward(
+        self,
+        language: Tensor,
+        static: Tensor,
+        wrist: Tensor | None = None,
+        arm: Tensor | None = None,
+        gripper: Tensor | None = None,
+        valid: Tensor | None = None,
+        targets: Collection[str] = TARGETS,
+    ) -> Prediction:
+        """A whole window at once.
+
+        language i64[N, 77]; static, wrist [N, T, 3, S, S] preprocessed; arm [N, T, 6]; gripper [N, T] +1 or -1;
+        valid bool[N, T], false at steps past the end (the first step must be valid), None: all valid.
+        Pre-training on videos: only language and static, targets {"static"}.
+        """
+        steps = static.shape[1]
+        if steps > self.config.window:
+            raise ValueError(f"{steps} steps do not fit the window of {self.config.window}")
+        unknown = set(targets) - set(TARGETS)
+        if unknown or not targets:
+            raise ValueError(f"targets {sorted(targets)}: expected some of {', '.join(TARGETS)}")
+        tokens = [self.encode_text(language)[:, None, None].expand(-1, steps, -1, -1)]
+        if arm is not None:
+            tokens.append(self.state_token(arm, gripper).unsqueeze(2))
+        for role, images in (("static", static), ("wrist", wrist)):
+            if images is not None:
+                cls, latents = self.encode_images(images.flatten(0, 1))
+                tokens.append(self.camera_tokens(role, cls, latents).unflatten(0, (-1, steps)))
+        tokens = torch.cat(tokens, 2)
+        queries = self.queries(targets)
+        masks = self._masks(steps, tokens.shape[2], len(queries), valid, tokens.device)
+        rows, _ = self.transformer(self.context(tokens), queries.repeat(len(tokens), steps, 1), *masks)
+        return self._read_out(rows.unflatten(1, (steps, -1)), targets)
+
+    def _masks(self, steps: int, per_step: int, queries: int, valid: Tensor | None, device) -> tuple[Tensor | None, Tensor]:
+        of_key = torch.arange(steps, device=device).repeat_interleave(per_step)
+        of_query = torch.arange(steps, device=device).repeat_interleave(queries)
+        query_mask = (of_query[:, None] >= of_key)[None, None]
+        if valid is None:
+            return None, query_mask
+        keys = valid.bool()[:, of_key][:, None, None]
+        causal = torch.ones(len(of_key), len(of_key), dtype=torch.bool, device=device).tril()
+        return causal & keys, query_mask & keys
+
+    def _read_out(self, rows: Tensor, targets: Collection[str]) -> Prediction:
+        """Outputs of the queries [N, T, queries, width] -> what they predict."""
+        sizes = [len(self.query[target]) for target in TARGETS if target in targets]
+        parts = dict(zip((target for target in TARGETS if target in targets), rows.split(sizes, 2)))
+        prediction = Prediction()
+        if "action" in parts:
+            prediction.arm, prediction.gripper_logit = self.action_head(parts["action"].squeeze(2))
+        for role in ("static", "wrist"):
+            if role in parts:
+                frames = self.decoder(parts[role].flatten(0, 1))
+                setattr(prediction, role, frames.unflatten(0, rows.shape[:2]))
+        return prediction
+
+    def frame_targets(self, images: Tensor) -> Tensor:
+        """What the decoder learns to predict of preprocessed images [N, T, 3, S, S]: [N, T, patches, patch_dim]."""
+        return patches.targets(images.flatten(0, 1), self.config.patch_size).unflatten(0, images.shape[:2])
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """(all, trainable), counted as the paper does: without CLIP's vision tower."""
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
+        return sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)

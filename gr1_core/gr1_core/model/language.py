@@ -1,0 +1,79 @@
+"""The text encoder: CLIP's text tower (Radford et al. 2021), from transformers, and its tokenizer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+from gr1_core.model.config import GR1Config
+
+CONTEXT = 77
+VOCABULARY = 49408
+START, END = 49406, 49407
+
+
+class TextEncoder(nn.Module):
+    """CLIP's text tower with its projection. Frozen in GR-1."""
+
+    def __init__(self, config: GR1Config):
+        super().__init__()
+        self.clip = CLIPTextModelWithProjection(
+            CLIPTextConfig(
+                vocab_size=VOCABULARY,
+                max_position_embeddings=CONTEXT,
+                hidden_size=config.text_width,
+                intermediate_size=4 * config.text_width,
+                num_hidden_layers=config.text_layers,
+                num_attention_heads=config.text_heads,
+                projection_dim=config.text_dim,
+                hidden_act="quick_gelu",
+                bos_token_id=START,
+                eos_token_id=END,
+            )
+        )
+        # Published with the weights and part of the paper's parameter count; only CLIP's contrastive loss reads it.
+        self.logit_scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Token ids i64[N, 77] -> CLIP's text embedding [N, text_dim], not normalised."""
+        # The tower is causal, so what follows the last end token cannot matter; leaving it out is exact and much faster.
+        length = int((tokens == END).int().argmax(-1).max()) + 1
+        return self.clip(input_ids=tokens[:, :length]).text_embeds
+
+
+def tokenize(text: str, folder: str | Path | None = None) -> list[int]:
+    """Text -> CLIP's 77 token ids: start, byte pairs, end, zeros. ValueError if it is too long or has no words.
+
+    `folder`: a checkpoint folder; a tokenizer lying in it (vocab.json, merges.txt, as in CLIP's folder from the hub) is used.
+    """
+    words = _byte_pairs(None if folder is None else str(folder))(text)
+    if not words:
+        raise ValueError(f"instruction {text!r} has no words")
+    if len(words) > CONTEXT - 2:
+        raise ValueError(f"instruction has {len(words)} tokens, CLIP takes {CONTEXT - 2}: shorten {text!r}")
+    ids = [START, *words, END]
+    return ids + [0] * (CONTEXT - len(ids))
+
+
+def token_tensor(tokens, device=None) -> Tensor:
+    """77 token ids -> i64[1, 77]; ValueError unless they are CLIP's: 77 ids within the vocabulary, one of them the end token."""
+    ids = torch.as_tensor(tokens, dtype=torch.long, device=device).reshape(1, -1)
+    if ids.shape[1] != CONTEXT or bool((ids < 0).any() or (ids >= VOCABULARY).any()) or not bool((ids == END).any()):
+        raise ValueError(f"expected {CONTEXT} CLIP token ids with an end token ({END}), got {list(ids.shape)}: {ids.flatten().tolist()}")
+    return ids
+
+
+@lru_cache(maxsize=8)
+def _byte_pairs(folder: str | None):
+    if folder is not None and (Path(folder) / "vocab.json").is_file() and (Path(folder) / "merges.txt").is_file():
+        from transformers import CLIPTokenizer
+
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer().encode

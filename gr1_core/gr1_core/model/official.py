@@ -1,0 +1,275 @@
+"""Import of ByteDance's checkpoints (bytedance/GR-1) into a checkpoint folder.
+
+A snapshot is a pickle with `state_dict`; CLIP's and the MAE's weights lie in it (model_clip.*, model_mae.*) or in files of their own. What
+lies in the snapshot wins, as in the published loader. Every key is accounted for: taken over, known to be unused, or refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from gr1_core.model import checkpoint
+from gr1_core.model.checkpoint import CheckpointError, some
+from gr1_core.model.config import ConfigError, GR1Config
+from gr1_core.model.decoder import sin_cos_positions
+from gr1_core.rig import Rig
+
+# Ours -> theirs, for what is renamed as a whole. {} stands for a layer's number.
+_TOP = {
+    "transformer.wte": "transformer.wte.weight",
+    "transformer.norm.*": "transformer.ln_f.*",
+    "embed_arm.*": "embed_arm_state.*",
+    "embed_gripper.*": "embed_gripper_state.*",
+    "embed_state.*": "embed_state.*",
+    "embed_language.*": "embed_lang.*",
+    "embed_patches.static.*": "embed_patch.*",
+    "embed_patches.wrist.*": "embed_hand_patch.*",
+    "embed_cls.static.*": "embed_img.*",
+    "embed_cls.wrist.*": "embed_hand_img.*",
+    "embed_time": "embed_timestep.weight",
+    "embed_norm.*": "embed_ln.*",
+    "query.action": "action_queries.weight",
+    "query.static": "obs_queries.weight",
+    "query.wrist": "obs_hand_queries.weight",
+    "action_head.hidden_1.*": "pred_act_mlps.0.*",
+    "action_head.hidden_2.*": "pred_act_mlps.1.*",
+    "action_head.arm.*": "pred_arm_act.*",
+    "action_head.gripper.*": "pred_gripper_act.*",
+    "decoder.embed.*": "decoder_embed.*",
+    "decoder.mask_token": "mask_token",
+    "decoder.pos_embed": "decoder_pos_embed",
+    "decoder.blocks.*": "decoder_blocks.*",
+    "decoder.norm.*": "decoder_norm.*",
+    "decoder.pred.*": "decoder_pred.*",
+    "resampler.latents": "perceiver_resampler.latents",
+    "resampler.media_pos_emb": "perceiver_resampler.media_pos_emb",
+    "resampler.norm.*": "perceiver_resampler.norm.*",
+    "resampler.layers.{}.0.*": "perceiver_resampler.layers.{}.0.*",
+    "resampler.layers.{}.1.norm.*": "perceiver_resampler.layers.{}.1.0.*",
+    "resampler.layers.{}.1.up.*": "perceiver_resampler.layers.{}.1.1.*",
+    "resampler.layers.{}.1.down.*": "perceiver_resampler.layers.{}.1.3.*",
+    "transformer.blocks.{}.norm_1.*": "transformer.h.{}.ln_1.*",
+    "transformer.blocks.{}.norm_2.*": "transformer.h.{}.ln_2.*",
+    "vision.*": "model_mae.*",
+    "text.logit_scale": "model_clip.logit_scale",
+    "text.clip.text_model.embeddings.token_embedding.weight": "model_clip.token_embedding.weight",
+    "text.clip.text_model.embeddings.position_embedding.weight": "model_clip.positional_embedding",
+    "text.clip.text_model.final_layer_norm.*": "model_clip.ln_final.*",
+    "text.clip.text_model.encoder.layers.{}.layer_norm1.*": "model_clip.transformer.resblocks.{}.ln_1.*",
+    "text.clip.text_model.encoder.layers.{}.layer_norm2.*": "model_clip.transformer.resblocks.{}.ln_2.*",
+    "text.clip.text_model.encoder.layers.{}.mlp.fc1.*": "model_clip.transformer.resblocks.{}.mlp.c_fc.*",
+    "text.clip.text_model.encoder.layers.{}.mlp.fc2.*": "model_clip.transformer.resblocks.{}.mlp.c_proj.*",
+    "text.clip.text_model.encoder.layers.{}.self_attn.out_proj.*": "model_clip.transformer.resblocks.{}.attn.out_proj.*",
+}
+# GPT-2's Conv1D keeps its weights (in, out).
+_TRANSPOSED = {
+    "transformer.blocks.{}.to_out.*": "transformer.h.{}.attn.c_proj.*",
+    "transformer.blocks.{}.up.*": "transformer.h.{}.mlp.c_fc.*",
+    "transformer.blocks.{}.down.*": "transformer.h.{}.mlp.c_proj.*",
+    "text.clip.text_projection.weight": "model_clip.text_projection",
+}
+# Written into snapshots and read by nothing: GPT-2's mask buffers, positions that were commented out, CLIP's vision tower.
+_UNUSED = re.compile(
+    r"transformer\.h\.\d+\.attn\.(bias|masked_bias)|transformer\.wpe\.weight|model_clip\.(visual\..*|input_resolution|context_length|vocab_size)"
+)
+# Not needed to be there: read by nothing, or a fixed table.
+_OPTIONAL = ("transformer.wte.weight", "model_clip.logit_scale", "decoder_pos_embed")
+
+
+def import_official(
+    snapshot: Path, out: Path, mae: Path | None = None, clip: Path | None = None, config: Path | None = None, rig: str = "calvin"
+) -> GR1Config:
+    """Writes the checkpoint folder `out`. `config`: a file in ByteDance's configs.json layout, None: the paper's. Raises CheckpointError."""
+    sizes = GR1Config.paper() if config is None else read_config(config)
+    state = _strip(_read(snapshot, "state_dict"), "module.")
+    if mae is not None:
+        own = {f"model_mae.{key}": value for key, value in _encoder_only(_read(mae, "model")).items()}
+        state = _combine(state, own, "model_mae.")
+    if clip is not None:
+        state = _combine(state, _read_clip(clip), "model_clip.")
+    for prefix, option, what in (("model_mae.", "--mae", "the image encoder"), ("model_clip.", "--clip", "the text encoder")):
+        if not any(key.startswith(prefix) for key in state):
+            raise CheckpointError(f"{snapshot} does not hold {what} ({prefix}*): give its file with {option}")
+    checkpoint.save(out, convert(state, sizes, str(snapshot)), sizes, Rig.load(rig))
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):
+        if clip is not None and clip.is_dir() and (clip / name).is_file():
+            shutil.copy(clip / name, out / name)
+    return sizes
+
+
+def convert(state: dict[str, Tensor], config: GR1Config, where: str) -> dict[str, Tensor]:
+    """GR-1's published state dict -> ours, in float32."""
+    with torch.device("meta"):
+        expected = {name: tuple(tensor.shape) for name, tensor in checkpoint.GR1(config).state_dict().items()}
+    state = {key: value for key, value in state.items() if not _UNUSED.fullmatch(key)}
+    state = _with_fixed(state, config)
+    weights, used, missing = {}, set(), []
+    for name in expected:
+        source, pick = _source(name)
+        if source not in state:
+            missing.append(source)
+            continue
+        used.add(source)
+        tensor = pick(state[source].float())
+        # Leading axes of size one come and go between the two layouts.
+        fits = tensor.shape != expected[name] and [n for n in tensor.shape if n > 1] == [n for n in expected[name] if n > 1]
+        weights[name] = (tensor.reshape(expected[name]) if fits else tensor).clone()
+    unknown = sorted(set(state) - used)
+    if missing or unknown:
+        said = [f"{len(missing)} missing: {some(dict.fromkeys(missing))}"] * bool(missing) + [f"{len(unknown)} unknown: {some(unknown)}"] * bool(unknown)
+        raise CheckpointError(f"{where} is not a GR-1 of this configuration: {'; '.join(said)}. Another size needs --config")
+    checkpoint.check(weights, expected, where)
+    return weights
+
+
+def read_config(path: Path) -> GR1Config:
+    """ByteDance's configs.json -> GR1Config. Its optional parts `clip` and `mae` give the sizes of those two; else the paper's."""
+    try:
+        raw = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
+    clip, mae = raw.get("clip", {}), raw.get("mae", {})
+    try:
+        sizes = dict(
+            width=raw["embed_dim"], layers=raw["n_layer"], heads=raw["n_head"], mlp_width=4 * raw["embed_dim"], dropout=raw["dropout"],
+            window=raw["seq_len"], future_steps=raw.get("fwd_pred_next_n", 3),
+            vision_width=raw["img_feat_dim"], text_dim=raw["lang_feat_dim"], latents=raw["resampler_num_latents"],
+            resampler_layers=raw["resampler_depth"], resampler_heads=raw["resampler_heads"], resampler_head_dim=raw["resampler_dim_head"],
+        )  # fmt: skip
+        sizes |= {ours: clip[theirs] for ours, theirs in _CLIP_SIZES.items() if theirs in clip}
+        sizes |= {ours: mae[theirs] for ours, theirs in _MAE_SIZES.items() if theirs in mae}
+        if raw.get("activation_function", "relu") != "relu":
+            raise CheckpointError(f"{path}: activation_function is {raw['activation_function']!r}, GR-1's published code has 'relu'")
+        return GR1Config(**sizes)
+    except KeyError as error:
+        raise CheckpointError(f"{path} is not in the layout of GR-1's configs.json: {error.args[0]} is missing") from error
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+_CLIP_SIZES = {"text_width": "transformer_width", "text_layers": "transformer_layers", "text_heads": "transformer_heads"}
+_MAE_SIZES = {"vision_layers": "depth", "vision_heads": "num_heads"}
+
+
+def _source(name: str):
+    """Our name -> their name, and what to do with their tensor."""
+    if match := re.fullmatch(r"transformer\.blocks\.(\d+)\.to_(q|kv)\.(weight|bias)", name):
+        layer, part, kind = match.groups()
+        source = f"transformer.h.{layer}.attn.c_attn.{kind}"
+
+        def pick(tensor: Tensor) -> Tensor:
+            width = tensor.shape[-1] // 3
+            tensor = tensor.T if tensor.ndim == 2 else tensor
+            return tensor[:width] if part == "q" else tensor[width:]
+
+        return source, pick
+    if match := re.fullmatch(r"(text\.clip\.text_model\.encoder\.layers\.)(\d+)\.self_attn\.([qkv])_proj\.(weight|bias)", name):
+        _, layer, part, kind = match.groups()
+        return f"model_clip.transformer.resblocks.{layer}.attn.in_proj_{kind}", lambda tensor: tensor.chunk(3)["qkv".index(part)]
+    for table, pick in ((_TOP, lambda tensor: tensor), (_TRANSPOSED, lambda tensor: tensor.T if tensor.ndim == 2 else tensor)):
+        for ours, theirs in table.items():
+            if match := re.fullmatch(re.escape(ours).replace(r"\{\}", r"(?P<n>\d+)").replace(r"\*", r"(?P<rest>.+)"), name):
+                groups = match.groupdict()
+                return theirs.replace("{}", groups.get("n") or "").replace("*", groups.get("rest") or ""), pick
+    raise AssertionError(f"no rule for {name}")
+
+
+def _with_fixed(state: dict[str, Tensor], config: GR1Config) -> dict[str, Tensor]:
+    fixed = {
+        "transformer.wte.weight": torch.zeros(1, config.width),
+        "model_clip.logit_scale": torch.zeros(()),
+        "decoder_pos_embed": sin_cos_positions(config.width, config.grid)[None],
+    }
+    return {name: fixed[name] for name in _OPTIONAL if name not in state} | state
+
+
+def _combine(state: dict[str, Tensor], own: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The snapshot's tensors win over those of a separate file."""
+    return {key: value for key, value in own.items() if key.startswith(prefix)} | state
+
+
+def _encoder_only(mae: dict[str, Tensor]) -> dict[str, Tensor]:
+    """MAE's `full` and `visualize` files also hold its own decoder, which GR-1 does not use."""
+    return {key: value for key, value in mae.items() if key != "mask_token" and not key.startswith("decoder_")}
+
+
+def _strip(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Without the prefix that data-parallel training leaves."""
+    return {key.removeprefix(prefix): value for key, value in state.items()} if all(key.startswith(prefix) for key in state) else state
+
+
+def _read_clip(path: Path) -> dict[str, Tensor]:
+    """CLIP's weights as model_clip.*: OpenAI's file (a TorchScript archive or a state dict), or transformers' folder or file."""
+    if path.is_dir():
+        files = [path / name for name in ("model.safetensors", "pytorch_model.bin") if (path / name).is_file()]
+        if not files:
+            raise CheckpointError(f"{path} holds neither model.safetensors nor pytorch_model.bin")
+        path = files[0]
+    state = _read(path, "state_dict")
+    if any(key.startswith("text_model.") for key in state):
+        state = _from_transformers(state, path)
+    return {f"model_clip.{key}": value for key, value in state.items()}
+
+
+def _from_transformers(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """transformers' CLIP -> OpenAI's names (without the vision tower)."""
+    ours = {
+        name if name == "logit_scale" else f"text.clip.{name}": tensor
+        for name, tensor in state.items()
+        if not name.startswith(("vision_model.", "visual_projection.")) and not name.endswith("position_ids")
+    }
+    result, joined = {}, {}
+    for name, tensor in ours.items():
+        if name == "logit_scale":
+            result[name] = tensor
+            continue
+        try:
+            source = _source(name)[0].removeprefix("model_clip.")
+        except AssertionError:
+            raise CheckpointError(f"{path}: unknown key {name.removeprefix('text.clip.')} in CLIP's weights") from None
+        if match := re.search(r"self_attn\.([qkv])_proj", name):
+            joined.setdefault(source, {})[match[1]] = tensor
+        else:
+            result[source] = tensor.T if source == "text_projection" else tensor
+    for source, parts in joined.items():
+        if set(parts) != set("qkv"):
+            raise CheckpointError(f"{path}: {source} has only the parts {', '.join(sorted(parts))} of q, k, v")
+        result[source] = torch.cat([parts[part] for part in "qkv"])
+    return result
+
+
+def _read(path: Path, inner: str) -> dict[str, Tensor]:
+    """A file of weights -> its tensors by name; nothing in the file is executed as a pickle."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no file {path}")
+    try:
+        payload = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be read as weights ({first}): damaged, or not a checkpoint?") from error
+    if isinstance(payload, dict) and isinstance(payload.get(inner), dict):
+        payload = payload[inner]
+    if not isinstance(payload, dict) or not payload or not all(isinstance(value, Tensor) for value in payload.values()):
+        raise CheckpointError(f"{path} does not hold a '{inner}' of tensors")
+    return payload
+
+
+def _torch_load(path: Path):
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        if "TorchScript" not in str(error):
+            raise
+        # OpenAI's own file is a TorchScript archive.
+        return torch.jit.load(path, map_location="cpu").state_dict()

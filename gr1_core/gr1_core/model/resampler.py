@@ -1,0 +1,65 @@
+"""The perceiver resampler (Alayrac et al. 2022, as in flamingo-pytorch): many patch tokens -> a few latents."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gr1_core.model.config import GR1Config
+
+
+class CrossAttention(nn.Module):
+    """Latents attend to the media and to themselves."""
+
+    def __init__(self, width: int, heads: int, head_dim: int):
+        super().__init__()
+        self.heads = heads
+        self.norm_media = nn.LayerNorm(width)
+        self.norm_latents = nn.LayerNorm(width)
+        self.to_q = nn.Linear(width, heads * head_dim, bias=False)
+        self.to_kv = nn.Linear(width, 2 * heads * head_dim, bias=False)
+        self.to_out = nn.Linear(heads * head_dim, width, bias=False)
+
+    def forward(self, media: Tensor, latents: Tensor) -> Tensor:
+        """media [N, M, W], latents [N, L, W] -> [N, L, W]."""
+        latents = self.norm_latents(latents)
+        q = self.to_q(latents)
+        k, v = self.to_kv(torch.cat([self.norm_media(media), latents], 1)).chunk(2, -1)
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.act = nn.GELU()
+        self.down = nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.act(self.up(self.norm(x))))
+
+
+class PerceiverResampler(nn.Module):
+    def __init__(self, config: GR1Config):
+        super().__init__()
+        width = config.vision_width
+        self.latents = nn.Parameter(torch.randn(config.latents, width))
+        # One media embedding, since every call sees one image; it is added once, so the latents never get it.
+        self.media_pos_emb = nn.Parameter(torch.randn(1, 1, width))
+        self.layers = nn.ModuleList(
+            nn.ModuleList([CrossAttention(width, config.resampler_heads, config.resampler_head_dim), FeedForward(width)])
+            for _ in range(config.resampler_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patch tokens [N, patches, width] of one image each -> [N, latents, width]."""
+        media = patches + self.media_pos_emb[0]
+        latents = self.latents.expand(len(patches), -1, -1)
+        for attention, feed_forward in self.layers:
+            latents = latents + attention(media, latents)
+            latents = latents + feed_forward(latents)
+        return self.norm(latents)

@@ -1,0 +1,96 @@
+"""The causal transformer, with the context and the queries kept apart.
+
+GR-1's query tokens ([ACT], [OBS], [OBS_HAND]) are masked as keys: nobody attends to them, not even they themselves. So a sequence falls
+into context tokens, which attend causally to the context, and queries, which only read from it. That makes the model's mask a
+plain causal one, lets past queries be dropped, and lets more queries be read later from the keys and values of the context.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gr1_core.model.config import GR1Config
+
+KeysValues = tuple[Tensor, Tensor]
+
+
+class Block(nn.Module):
+    """A pre-norm GPT-2 block with ReLU."""
+
+    def __init__(self, config: GR1Config):
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.dropout = config.dropout
+        self.norm_1 = nn.LayerNorm(width)
+        self.to_q = nn.Linear(width, width)
+        self.to_kv = nn.Linear(width, 2 * width)
+        self.to_out = nn.Linear(width, width)
+        self.norm_2 = nn.LayerNorm(width)
+        self.up = nn.Linear(width, config.mlp_width)
+        self.act = nn.ReLU()
+        self.down = nn.Linear(config.mlp_width, width)
+        self.drop = nn.Dropout(config.dropout)
+
+    def keys_values(self, normed: Tensor) -> KeysValues:
+        """[N, C, W] after `norm_1` -> keys and values, each [N, heads, C, W / heads]."""
+        k, v = self.to_kv(normed).chunk(2, -1)
+        return self._split(k), self._split(v)
+
+    def attend(self, q: Tensor, keys_values: KeysValues, mask: Tensor | None, causal: bool = False) -> Tensor:
+        """q [N, R, W] -> [N, R, W]; mask bool [N or 1, 1, R, C], True where a row may look."""
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(self._split(q), *keys_values, attn_mask=mask, is_causal=causal, dropout_p=dropout)
+        return out.transpose(1, 2).flatten(2)
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Residual stream and attention's result -> the block's output."""
+        x = x + self.drop(self.to_out(attended))
+        return x + self.drop(self.down(self.act(self.up(self.norm_2(x)))))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class Transformer(nn.Module):
+    def __init__(self, config: GR1Config):
+        super().__init__()
+        # Published, trained with weight decay and part of the paper's parameter count, but read by nothing.
+        self.wte = nn.Parameter(torch.zeros(1, config.width))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(
+        self, context: Tensor, queries: Tensor, context_mask: Tensor | None = None, query_mask: Tensor | None = None
+    ) -> tuple[Tensor, list[KeysValues]]:
+        """context [N, C, W], queries [N, Q, W] -> the queries' outputs [N, Q, W], and each layer's keys and values of the context.
+
+        Masks are bool, True where a row may look: context_mask [N or 1, 1, C, C] (None: causal), query_mask [N or 1, 1, Q, C]
+        (None: a query sees all of the context). The context's own output is never needed: the last layer computes only its keys
+        and values.
+        """
+        count = context.shape[1]
+        x = self.drop(torch.cat([context, queries], 1))
+        memory = []
+        for block in self.blocks[:-1]:
+            normed = block.norm_1(x)
+            memory.append(block.keys_values(normed[:, :count]))
+            q = block.to_q(normed)
+            read = block.attend(q[:, :count], memory[-1], context_mask, causal=context_mask is None)
+            attended = torch.cat([read, block.attend(q[:, count:], memory[-1], query_mask)], 1)
+            x = block.finish(x, attended)
+        last = self.blocks[-1]
+        normed = last.norm_1(x)
+        memory.append(last.keys_values(normed[:, :count]))
+        rows = last.finish(x[:, count:], last.attend(last.to_q(normed[:, count:]), memory[-1], query_mask))
+        return self.norm(rows), memory
+
+    def read(self, queries: Tensor, memory: list[KeysValues]) -> Tensor:
+        """More queries [N, Q, W] on a context that `forward` has seen -> [N, Q, W]."""
+        x = queries
+        for block, keys_values in zip(self.blocks, memory, strict=True):
+            x = block.finish(x, block.attend(block.to_q(block.norm_1(x)), keys_values, None))
+        return self.norm(x)

@@ -1,0 +1,196 @@
+"""The policy at control rate: one `step` for each control period.
+
+The published loop encodes the text and all twenty images of the window at every step and computes every token of it. Here each frame is
+encoded once and the text once per instruction; past queries are dropped, since nobody attends to them; of the last layer only
+the row of the newest [ACT] is computed. The result is that of the full window, to rounding.
+
+(Keys and values cannot be kept across steps: once the window slides, every frame's time embedding changes.)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gr1_core.model import checkpoint, patches
+from gr1_core.model.config import GR1Config
+from gr1_core.model.gr1 import GR1
+from gr1_core.model.language import token_tensor, tokenize
+from gr1_core.pack import can_pack, pack
+from gr1_core.rig import ROLES, Rig
+
+PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class PolicyError(ValueError):
+    """An observation that cannot be acted on, or an action that must not be carried out."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the robot sees and is at one moment.
+
+    static, wrist: u8[H, W, 3] RGB at the rig's size. arm: f64[6], xyz in metres and Euler angles (see `Rig.arm_state`).
+    gripper: the last command, +1 open or -1 closed.
+    """
+
+    static: np.ndarray
+    wrist: np.ndarray
+    arm: np.ndarray
+    gripper: float
+
+
+@dataclass(frozen=True)
+class Future:
+    """The frames that the model expects `config.future_steps` steps ahead, u8[S, S, 3] RGB, and the decoder's raw output.
+
+    A predicted patch has no mean and scale of its own (the model learns normalised patches), so it borrows those of the present frame.
+    """
+
+    static: np.ndarray
+    wrist: np.ndarray
+    static_patches: np.ndarray  # f[patches, patch_dim], normalised per patch
+    wrist_patches: np.ndarray
+
+
+@dataclass(frozen=True)
+class Action:
+    """delta: f64[6] in the model's units (`Rig.twist` makes a twist of it). gripper: +1 open where the logit is above 0, else -1."""
+
+    delta: np.ndarray
+    gripper_logit: float
+    _future: Callable[[], Future] = field(repr=False)
+
+    @property
+    def gripper(self) -> int:
+        return 1 if self.gripper_logit > 0 else -1
+
+    def future(self) -> Future:
+        """Decodes the predicted frames; costs nothing unless called."""
+        return self._future()
+
+
+class Policy:
+    """A GR-1 ready to run. Use it from one thread at a time."""
+
+    def __init__(self, model: GR1, rig: Rig, device: str = "auto", precision: str = "auto", tokenizer: Path | None = None):
+        """Takes the model over (casts and packs it in place)."""
+        self.rig, self.config = rig, model.config
+        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.precision = best_precision(self.device) if precision == "auto" else precision
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}, auto")
+        self.dtype = PRECISIONS[self.precision]
+        # The text tower runs once per instruction, the state's embedding and the action's head are tiny: they stay exact.
+        self._outer = torch.float64 if self.precision == "fp64" else torch.float32
+        self.model = model.to(self.device, self._outer).eval().requires_grad_(False)
+        self._tokenizer = tokenizer
+        with torch.inference_mode():
+            self._queries = {targets: model.queries(targets).to(self.dtype)[None] for targets in (("action",), ROLES)}
+            for name in ("vision", "resampler", "transformer", "decoder", "embed_patches", "embed_cls", "embed_norm"):
+                getattr(model, name).to(self.dtype)
+            model.embed_time.data = model.embed_time.data.to(self.dtype)
+            if self.device.type == "cpu" and can_pack(self.dtype):
+                for name in ("vision", "resampler", "transformer", "decoder", "embed_patches", "embed_cls"):
+                    pack(getattr(model, name))
+        self._window: deque[Tensor] = deque(maxlen=self.config.window)
+        self._language: Tensor | None = None
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "auto", precision: str = "auto") -> Policy:
+        """A checkpoint folder -> a policy. Raises CheckpointError, which names what is wrong."""
+        model, rig = checkpoint.load(folder)
+        return cls(model, rig, device, precision, Path(folder))
+
+    @classmethod
+    def untrained(cls, config: GR1Config, rig: Rig, seed: int = 0, device: str = "auto", precision: str = "auto") -> Policy:
+        """Random weights, the same for the same seed: for demonstrations and measurements, not for a robot."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = GR1(config)
+        return cls(model, rig, device, precision)
+
+    def reset(self, instruction: str | Sequence[int]) -> None:
+        """Starts a rollout: forgets the history and takes an instruction, as text or as CLIP's 77 token ids."""
+        tokens = tokenize(instruction, self._tokenizer) if isinstance(instruction, str) else instruction
+        with torch.inference_mode():
+            self._language = self.model.encode_text(token_tensor(tokens, self.device)).to(self.dtype)
+        self._window.clear()
+
+    def step(self, observation: Observation) -> Action:
+        """One control period. Raises PolicyError for an observation that cannot be acted on; nothing is remembered of it then."""
+        if self._language is None:
+            raise PolicyError("no instruction yet: call reset(instruction) before step()")
+        arm = _arm(observation.arm)
+        if observation.gripper not in (1, -1):
+            raise PolicyError(f"gripper is {observation.gripper!r}, expected the last command: +1 open or -1 closed")
+        with torch.inference_mode():
+            images = self._preprocess(observation)
+            tokens = self._tokens(images, arm, observation.gripper)
+            window = torch.stack([*self._window, tokens][-self.config.window :])
+            context = self.model.context(window[None])
+            rows, memory = self.model.transformer(context, self._queries["action",])
+            delta, logit = self.model.action_head(rows[0, 0].to(self._outer))
+            delta, logit = delta.cpu().numpy().astype(np.float64), float(logit)
+        if not (np.isfinite(delta).all() and np.isfinite(logit)):
+            raise PolicyError(f"the model's action is not finite (delta {delta.tolist()}, gripper logit {logit}): the checkpoint is unusable")
+        self._window.append(tokens)
+        return Action(delta, logit, lambda: self._decode(images, memory))
+
+    def warm_up(self) -> None:
+        """Runs each code path once at every length of the window, so that the first real step is as fast as the rest."""
+        language, history = self._language, list(self._window)
+        self.reset([49406, 320, 49407] + [0] * 74)
+        frames = {role: np.zeros((camera.height, camera.width, 3), np.uint8) for role, camera in self.rig.cameras.items()}
+        for _ in range(self.config.window + 1):
+            action = self.step(Observation(**frames, arm=np.zeros(6), gripper=1))
+        action.future()
+        self._language = language
+        self._window.clear()
+        self._window.extend(history)
+
+    def _preprocess(self, observation: Observation) -> Tensor:
+        """Both cameras' frames -> [2, 3, S, S]."""
+        frames = []
+        for role in ROLES:
+            view = self.rig.cameras[role].view(getattr(observation, role))
+            pixels = torch.from_numpy(np.ascontiguousarray(view))[None].to(self.device)
+            frames.append(patches.preprocess(pixels, self.config.image_size, self._outer))
+        return torch.cat(frames)
+
+    def _tokens(self, images: Tensor, arm: np.ndarray, gripper: float) -> Tensor:
+        """One step's context tokens, [tokens, width], without their time."""
+        cls, latents = self.model.encode_images(images.to(self.dtype))
+        state = self.model.state_token(
+            torch.as_tensor(arm, dtype=self._outer, device=self.device), torch.tensor(gripper, dtype=self._outer, device=self.device)
+        )
+        cameras = [self.model.camera_tokens(role, cls[i], latents[i]) for i, role in enumerate(ROLES)]
+        return torch.cat([self._language, state.to(self.dtype)[None], *cameras])
+
+    def _decode(self, images: Tensor, memory) -> Future:
+        with torch.inference_mode():
+            rows = self.model.transformer.read(self._queries[ROLES], memory)
+            predicted = self.model.decoder(rows.unflatten(1, (2, -1))[0]).to(self._outer)
+            mean, scale = patches.patch_statistics(patches.patchify(images, self.config.patch_size))
+            frames = patches.to_pixels(patches.unpatchify(predicted * scale + mean, self.config.patch_size)).cpu().numpy()
+        return Future(frames[0], frames[1], *predicted.cpu().numpy())
+
+
+def best_precision(device: torch.device) -> str:
+    """bf16 where the processor multiplies it faster than fp32 (AMX, AVX512-BF16, CUDA), else fp32."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def _arm(arm) -> np.ndarray:
+    arm = np.asarray(arm, np.float64)
+    if arm.shape != (6,) or not np.isfinite(arm).all():
+        raise PolicyError(f"arm is {arm.tolist()}, expected 6 finite numbers: xyz in metres and three Euler angles")
+    return arm
