@@ -1,0 +1,22 @@
+"""The simulated rig: a Kinova Gen2 at a table with vegetables, a plate and a drawer, in MuJoCo. Start with `Twin`; see docs/simulation.md."""
+
+import importlib
+
+_HOME = {
+    "TICK": "twin",
+    "Twin": "twin",
+    "Pose": "poses",
+    "HOME": "poses",
+    "TASKS": "tasks",
+    "Task": "tasks",
+    "Renderer": "renderer",
+    "Expert": "expert",
+    "Command": "expert",
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'gr1_core.sim' has no attribute '{name}'")

@@ -1,0 +1,41 @@
+"""Poses of the end effector: metres and quaternions xyzw in the arm's base frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+DOWN = Rotation.from_quat([1.0, 0.0, 0.0, 0.0])
+
+
+@dataclass(frozen=True)
+class Pose:
+    """position f64[3] in metres, quaternion f64[4] xyzw, base frame."""
+
+    position: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    quaternion: np.ndarray = field(default_factory=lambda: np.array([0.0, 0.0, 0.0, 1.0]))
+
+    @property
+    def rotation(self) -> Rotation:
+        return Rotation.from_quat(self.quaternion)
+
+    def vector(self) -> np.ndarray:
+        """f64[7]: position, quaternion."""
+        return np.concatenate([self.position, self.quaternion])
+
+
+def pointing_down(yaw: float) -> Rotation:
+    """The hand straight down, turned by `yaw` radians about the base's z; yaw 0 is the quaternion [1, 0, 0, 0]."""
+    return Rotation.from_rotvec([0.0, 0.0, yaw]) * DOWN
+
+
+def yaw_of(quaternion) -> float:
+    """The hand's heading about the base's z, radians in (-pi, pi]: 0 when the thumb's side faces +x."""
+    x_axis = Rotation.from_quat(quaternion).apply([1.0, 0.0, 0.0])
+    return math.atan2(x_axis[1], x_axis[0])
+
+
+HOME = Pose(np.array([0.42, -0.10, 0.27]), DOWN.as_quat())

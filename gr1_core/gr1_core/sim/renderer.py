@@ -1,0 +1,113 @@
+"""Pictures of a simulator state from one of the two cameras, through EGL or OSMesa, without a window.
+
+The arithmetic of a picture on a processor without GPU is dominated by shading, so what is switched off for a live stream is
+measured in docs/simulation.md; `quality="fine"` switches it on for stills.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+
+from . import cameras, scene
+from .state import View
+
+QUALITY = {
+    "live": {"shadow_size": 1024, "samples": 0, "detail": (16, 8)},
+    "fine": {"shadow_size": 4096, "samples": 8, "detail": (40, 20)},
+}
+
+
+def _context(width: int, height: int):
+    """An off-screen GL context: EGL unless MUJOCO_GL says osmesa or glfw."""
+    # Mesa's software rasteriser starts a thread per core, which costs more than it gains beside the arm's loop.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    backend = os.environ.get("MUJOCO_GL", "egl").lower() or "egl"
+    os.environ.setdefault("PYOPENGL_PLATFORM", "osmesa" if backend == "osmesa" else "egl")
+    try:
+        if backend == "osmesa":
+            from mujoco.osmesa import GLContext
+        elif backend == "glfw":
+            from mujoco.glfw import GLContext
+        else:
+            from mujoco.egl import GLContext
+        return GLContext(width, height)
+    except Exception as error:
+        raise RuntimeError(
+            f"no off-screen OpenGL through '{backend}': {error}. On Debian or Ubuntu: apt-get install libegl1 libgl1-mesa-dri libopengl0; "
+            "or install libosmesa6 and set MUJOCO_GL=osmesa"
+        ) from error
+
+
+class Renderer:
+    """Draws states. It belongs to the thread that made it; use it as a context manager or call close().
+
+    role: "static" or "wrist". width, height in pixels. quality: "live" or "fine".
+    """
+
+    def __init__(self, role: str, width: int, height: int, quality: str = "live"):
+        import mujoco
+
+        if role not in cameras.VERTICAL_FOV:
+            raise ValueError(f"no camera '{role}': roles are {', '.join(cameras.VERTICAL_FOV)}")
+        if width < 1 or height < 1:
+            raise ValueError(f"image size {width}x{height}: both must be at least one pixel")
+        self.role, self.width, self.height = role, int(width), int(height)
+        self._mujoco, self._thread = mujoco, threading.get_ident()
+        self._gl = _context(self.width, self.height)
+        self._gl.make_current()
+        self.model = scene.compile(width=self.width, height=self.height, **QUALITY[quality])
+        self._data = mujoco.MjData(self.model)
+        self._scene = mujoco.MjvScene(self.model, maxgeom=400)
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[:] = [1, 1, 1, 0, 0, 0]
+        self._option.sitegroup[:] = 0
+        self._perturb = mujoco.MjvPerturb()
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._camera.fixedcamid = self.model.camera(role).id
+        self._drawing = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._drawing)
+        self._window = mujoco.MjrRect(0, 0, self.width, self.height)
+        self._cabinet = self.model.body("cabinet").id
+
+    @property
+    def intrinsics(self) -> np.ndarray:
+        """3x3 camera matrix in pixels for this size."""
+        return cameras.intrinsics(self.role, self.width, self.height)
+
+    def render(self, state) -> np.ndarray:
+        """State vector (Twin.state()) -> u8[height, width, 3] RGB, a new array."""
+        if self._gl is None:
+            raise RuntimeError("this Renderer is closed: make a new one")
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("a Renderer draws only in the thread that made it: make one there")
+        mujoco, view = self._mujoco, View(state)
+        self.model.body_pos[self._cabinet, :2] = view.cabinet
+        self._data.qpos[:] = view.qpos
+        mujoco.mj_kinematics(self.model, self._data)
+        mujoco.mj_camlight(self.model, self._data)
+        self._gl.make_current()
+        mujoco.mjv_updateScene(
+            self.model, self._data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+        )
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        mujoco.mjr_render(self._window, self._scene, self._drawing)
+        image = np.empty((self.height, self.width, 3), np.uint8)
+        mujoco.mjr_readPixels(image, None, self._window, self._drawing)
+        return image[::-1].copy()
+
+    def close(self) -> None:
+        """Frees the GL context; harmless when called again."""
+        if self._gl is not None:
+            self._drawing.free()
+            self._gl.free()
+            self._gl = None
+
+    def __enter__(self) -> Renderer:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()

@@ -1,0 +1,208 @@
+"""The tabletop as MJCF text: table, drawer, plate, vegetables, light and the static camera around the arm of kinova.py.
+
+The table's surface is z = 0 of the arm's base frame; the arm stands on it. Metres, kilograms, newtons.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+
+from . import cameras, kinova, shapes
+
+VEGETABLES = ("eggplant", "broccoli", "bell_pepper")
+REST_HEIGHT = {"eggplant": 0.0265, "broccoli": 0.040, "bell_pepper": 0.034}  # of a vegetable's origin above what it rests on
+PLATE_FLOOR = 0.0055  # height of the plate's inside
+PLATE_RADIUS = 0.095
+
+# Drawer: a cabinet open at the front (towards -x); `drawer` slides 0 (closed) .. DRAWER_TRAVEL towards -x. Cabinet frame: middle of its front, at z = 0.
+DRAWER_TRAVEL = 0.16
+BAR_OFFSET, BAR_HEIGHT = 0.046, 0.062  # the handle's bar: in front of the cabinet's face, above the table
+
+STATIC_EYE = np.array([0.30, -0.98, 0.66])
+STATIC_TARGET = np.array([0.405, -0.02, 0.075])
+
+
+def _camera() -> str:
+    forward = (STATIC_TARGET - STATIC_EYE) / np.linalg.norm(STATIC_TARGET - STATIC_EYE)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    axes = " ".join(f"{value:.9g}" for value in (*right, *np.cross(right, forward)))
+    eye = " ".join(f"{value:.6g}" for value in STATIC_EYE)
+    return f'<camera name="static" pos="{eye}" xyaxes="{axes}" fovy="{math.degrees(cameras.VERTICAL_FOV["static"]):.6g}"/>'
+
+
+def _wood() -> bytes:
+    """The table top's oak, drawn once: planks with a slow grain. PNG, 512x512."""
+    import cv2
+
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[0:512, 0:512] / 512.0
+    plank = np.floor(y * 6).astype(int)
+    shift = rng.uniform(0, 10, 6)[plank]
+    tone = rng.uniform(-0.022, 0.022, 6)[plank]
+    slow = cv2.resize(rng.normal(0, 1, (40, 6)), (512, 512), interpolation=cv2.INTER_CUBIC)
+    grain = np.sin((y * 34 + shift + 0.55 * slow) * 2 * np.pi) * 0.5 + np.sin((y * 91 + 3 * shift + 1.1 * slow) * 2 * np.pi) * 0.3
+    fibre = cv2.resize(rng.normal(0, 1, (512, 24)), (512, 512), interpolation=cv2.INTER_LINEAR)
+    shade = 1.0 + tone + 0.022 * grain + 0.012 * fibre
+    seam = np.abs(((y * 6 + 0.5) % 1.0) - 0.5) < 0.008
+    shade = np.where(seam, shade * 0.86, shade)
+    colour = np.clip(shade[..., None] * np.array([0.80, 0.665, 0.505]) * 255, 0, 255).astype(np.uint8)
+    return cv2.imencode(".png", colour[..., ::-1])[1].tobytes()
+
+
+@functools.cache
+def files() -> dict[str, bytes]:
+    """What the XML refers to by file name."""
+    return {"wood.png": _wood()}
+
+
+def _assets() -> str:
+    meshes = []
+    for kind, make in (("eggplant", shapes.eggplant), ("broccoli", shapes.broccoli), ("bell_pepper", shapes.pepper), ("plate", shapes.plate)):
+        meshes += [shapes.mesh(f"{kind}_{part}", surface) for part, surface in make().items()]
+    return "\n".join(meshes) + """
+<texture name="sky" type="skybox" builtin="gradient" rgb1="0.80 0.83 0.86" rgb2="0.58 0.60 0.63" width="64" height="384"/>
+<texture name="wood" type="2d" file="wood.png"/>
+<material name="wood" texture="wood" texrepeat="1 1" specular="0.18" shininess="0.25"/>
+<material name="edge" rgba="0.58 0.45 0.32 1" specular="0.1"/>
+<material name="floor" rgba="0.47 0.49 0.52 1" specular="0"/>
+<material name="wall" rgba="0.86 0.855 0.84 1" specular="0"/>
+<material name="cabinet" rgba="0.90 0.895 0.875 1" specular="0.2" shininess="0.3"/>
+<material name="front" rgba="0.24 0.45 0.52 1" specular="0.25" shininess="0.4"/>
+<material name="inside" rgba="0.77 0.66 0.52 1" specular="0.1"/>
+<material name="steel" rgba="0.80 0.81 0.83 1" specular="0.9" shininess="0.8"/>
+<material name="china" rgba="0.95 0.95 0.93 1" specular="0.6" shininess="0.7"/>
+<material name="aubergine" rgba="0.25 0.075 0.30 1" specular="0.9" shininess="0.85"/>
+<material name="calyx" rgba="0.36 0.52 0.22 1" specular="0.2"/>
+<material name="stalk" rgba="0.66 0.78 0.42 1" specular="0.15"/>
+<material name="crown" rgba="0.17 0.43 0.15 1" specular="0.08" shininess="0.1"/>
+<material name="pepper" rgba="0.82 0.11 0.07 1" specular="0.8" shininess="0.8"/>
+""" + kinova.assets()
+
+
+def _vegetable(name: str, collision: str, visual: str, mass: float) -> str:
+    inertia = 0.4 * mass * 0.035**2
+    return f"""
+<body name="{name}" pos="0 0 -1" gravcomp="0">
+  <freejoint name="{name}"/>
+  <inertial pos="0 0 0" mass="{mass}" diaginertia="{inertia:.3g} {inertia:.3g} {inertia:.3g}"/>
+  {collision}
+  {visual}
+</body>"""
+
+
+def _vegetables() -> str:
+    side = f"{-math.pi / 2:.6f} 0 0"  # the eggplant's length lies along the body's +y
+    look = lambda mesh, material, more="": f'<geom class="visual" type="mesh" mesh="{mesh}" material="{material}" {more}/>'  # noqa: E731
+    return (
+        _vegetable(
+            "eggplant",
+            '<geom class="fruit" type="capsule" size="0.0265" fromto="0 -0.033 0 0 -0.006 0"/>'
+            '<geom class="fruit" type="capsule" size="0.0205" fromto="0 -0.006 -0.004 0 0.028 -0.006"/>',
+            look("eggplant_body", "aubergine", f'euler="{side}"') + look("eggplant_calyx", "calyx", f'euler="{side}"')
+            + look("eggplant_stem", "calyx", f'euler="{side}"'),
+            0.09,
+        )
+        + _vegetable(
+            "broccoli",
+            '<geom class="fruit" type="cylinder" size="0.020 0.014" pos="0 0 -0.026"/>'
+            '<geom class="fruit" type="cylinder" size="0.017 0.022" pos="0 0 -0.016"/>'
+            '<geom class="fruit" type="ellipsoid" size="0.035 0.035 0.026" pos="0 0 0.018"/>',
+            look("broccoli_stalk", "stalk") + look("broccoli_crown", "crown"),
+            0.08,
+        )
+        + _vegetable(
+            "bell_pepper",
+            '<geom class="fruit" type="cylinder" size="0.022 0.020" pos="0 0 -0.014"/>'
+            '<geom class="fruit" type="ellipsoid" size="0.033 0.033 0.034"/>',
+            look("bell_pepper_body", "pepper") + look("bell_pepper_stem", "calyx"),
+            0.09,
+        )
+    )
+
+
+def _plate() -> str:
+    """Its rim is a ring of slanted boxes, so that what lies on it stays and fingers can touch it."""
+    count = 16
+    rim = "".join(
+        f'<geom class="solid" type="box" size="0.0165 0.0155 0.0025" pos="{0.078 * math.cos(a):.5f} {0.078 * math.sin(a):.5f} 0.0078" '
+        f'euler="0 0 {a:.5f}" />'
+        for a in (np.arange(count) * 2 * math.pi / count)
+    )
+    return f"""
+<body name="plate" pos="0 0 -1">
+  <freejoint name="plate"/>
+  <inertial pos="0 0 0.006" mass="0.5" diaginertia="0.0012 0.0012 0.0024"/>
+  <geom class="solid" type="cylinder" size="0.062 {PLATE_FLOOR / 2}" pos="0 0 {PLATE_FLOOR / 2}"/>
+  {rim}
+  <geom class="visual" type="mesh" mesh="plate_body" material="china"/>
+</body>"""
+
+
+def _drawer() -> str:
+    depth, half, height = 0.19, 0.10, 0.115  # of the cabinet
+    box = lambda material, size, pos, kind="solid": f'<geom class="{kind}" type="box" material="{material}" size="{size}" pos="{pos}" group="1"/>'  # noqa: E731
+    middle = depth / 2
+    return f"""
+<body name="cabinet" pos="0.60 0.27 0">
+  {box("cabinet", f"{middle} 0.006 {height / 2}", f"{middle} {half - 0.006} {height / 2}")}
+  {box("cabinet", f"{middle} 0.006 {height / 2}", f"{middle} {0.006 - half} {height / 2}")}
+  {box("cabinet", f"0.006 {half} {height / 2}", f"{depth - 0.006} 0 {height / 2}")}
+  {box("cabinet", f"{middle} {half} 0.006", f"{middle} 0 {height - 0.006}")}
+  <body name="drawer" pos="0 0 0">
+    <joint name="drawer" type="slide" axis="-1 0 0" range="0 {DRAWER_TRAVEL}" limited="true" damping="4" frictionloss="0.8" armature="0.05"/>
+    <inertial pos="0.06 0 0.05" mass="0.4" diaginertia="0.001 0.001 0.001"/>
+    {box("front", "0.007 0.086 0.046", "-0.002 0 0.053")}
+    {box("inside", "0.080 0.004 0.030", "0.083 0.080 0.042", "visual")}
+    {box("inside", "0.080 0.004 0.030", "0.083 -0.080 0.042", "visual")}
+    {box("inside", "0.080 0.080 0.004", "0.083 0 0.014", "visual")}
+    {box("inside", "0.004 0.080 0.030", "0.159 0 0.042", "visual")}
+    <geom class="solid" type="capsule" material="steel" size="0.006" fromto="{-BAR_OFFSET} -0.058 {BAR_HEIGHT} {-BAR_OFFSET} 0.058 {BAR_HEIGHT}" group="1" condim="4" friction="1.2 0.02 0.002"/>
+    <geom class="visual" type="cylinder" material="steel" size="0.0045" fromto="{-BAR_OFFSET} -0.050 {BAR_HEIGHT} 0 -0.050 {BAR_HEIGHT}"/>
+    <geom class="visual" type="cylinder" material="steel" size="0.0045" fromto="{-BAR_OFFSET} 0.050 {BAR_HEIGHT} 0 0.050 {BAR_HEIGHT}"/>
+  </body>
+</body>"""
+
+
+def mjcf(shadow_size: int = 1024, samples: int = 0, detail: tuple[int, int] = (16, 8), width: int = 640, height: int = 480) -> str:
+    """The whole scene. The arguments are the price of a picture: shadow map, samples per pixel, facets of round shapes, buffer size."""
+    return f"""
+<mujoco model="kinova_gen2_tabletop">
+<compiler angle="radian" eulerseq="XYZ" autolimits="true"/>
+<option timestep="0.002" integrator="implicitfast" cone="elliptic" impratio="10" noslip_iterations="4"/>
+<visual>
+  <global offwidth="{width}" offheight="{height}"/>
+  <quality shadowsize="{shadow_size}" offsamples="{samples}" numslices="{detail[0]}" numstacks="{detail[1]}" numquads="1"/>
+  <headlight ambient="0.36 0.36 0.37" diffuse="0.12 0.12 0.12" specular="0 0 0"/>
+  <map znear="0.01" zfar="8" shadowclip="0.75" shadowscale="0.9"/>
+</visual>
+<default>
+  {kinova.DEFAULTS}
+  <default class="fruit"><geom contype="1" conaffinity="3" condim="6" friction="1.0 0.01 0.004" group="3" mass="0"/></default>
+  <default class="solid"><geom contype="1" conaffinity="3" condim="4" friction="0.8 0.01 0.002" group="3" mass="0"/></default>
+</default>
+<asset>{_assets()}</asset>
+<worldbody>
+  <light name="key" directional="true" pos="0.1 -0.9 1.6" dir="0.28 0.52 -1" diffuse="0.58 0.56 0.52" specular="0.35 0.35 0.33" castshadow="true"/>
+  <light name="fill" directional="true" pos="1.2 0.6 1.2" dir="-0.8 -0.15 -0.7" diffuse="0.20 0.21 0.24" specular="0.1 0.1 0.1" castshadow="false"/>
+  {_camera()}
+  <geom name="floor" class="visual" type="plane" size="4 4 1" pos="0.4 0 -0.74" material="floor"/>
+  <geom name="table" class="solid" type="box" size="0.56 0.62 0.018" pos="0.40 0 -0.018" material="wood" group="1"/>
+  <geom class="visual" type="box" size="0.52 0.58 0.02" pos="0.40 0 -0.056" material="edge"/>
+  {kinova.body()}
+  {_drawer()}
+  {_plate()}
+  {_vegetables()}
+</worldbody>
+<actuator>{kinova.actuators()}</actuator>
+</mujoco>"""
+
+
+def compile(**quality):
+    """MJCF -> mujoco.MjModel; see `mjcf` for the arguments."""
+    import mujoco
+
+    return mujoco.MjModel.from_xml_string(mjcf(**quality), files())

@@ -1,0 +1,136 @@
+"""The simulated rig: physics, the arm's own controller and the tasks. No graphics; the same seed gives the same run."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from . import kinova, scene, state as states, tasks
+from .control import Controller
+from .poses import HOME, Pose
+
+TICK = 0.01  # s: one tick of the arm's 100 Hz loop
+SUBSTEPS = 5  # physics steps of 2 ms in a tick
+LEASH = 0.06  # m that the commanded position may run ahead of the measured one
+_SETTLE = 60  # ticks after laying the table, so that everything rests
+
+
+class Twin:
+    """A Kinova Gen2 at its table. Call `reset`, then `tick` every 10 ms of simulated time."""
+
+    def __init__(self):
+        import mujoco
+
+        self._mujoco = mujoco
+        self._model = scene.compile()
+        self._data = mujoco.MjData(self._model)
+        self._controller = Controller(self._model)
+        self._home_joints = self._controller.start(HOME)
+        self._home = self._controller.forward(self._home_joints)
+        self._site = self._model.site("grip").id
+        self._cabinet = self._model.body("cabinet").id
+        self._fingers = np.array([self._model.joint(name).qposadr[0] for name in kinova.FINGERS])
+        self.task = next(iter(tasks.TASKS.values()))
+        self.instruction = self.task.instructions[0]
+        self.reset(self.task.name, 0)
+
+    def reset(self, task: str, seed: int) -> None:
+        """A new episode: the layout of (task, seed), the arm at home at rest, the hand open, time zero."""
+        self.task = tasks.find(task)
+        layout = tasks.lay(self.task, seed)
+        self.instruction = layout.instruction
+        mujoco, model, data = self._mujoco, self._model, self._data
+        model.body_pos[self._cabinet, :2] = layout.cabinet
+        mujoco.mj_resetData(model, data)
+        data.qpos[:7] = self._home_joints
+        data.qpos[self._fingers] = kinova.FINGER_OPEN
+        data.qpos[states.DRAWER] = layout.drawer
+        for name, (x, y, yaw) in layout.places.items():
+            start = states.FREE[name]
+            height = 0.001 + scene.REST_HEIGHT.get(name, 0.0) + (scene.PLATE_FLOOR if name == layout.on_plate else 0.0)
+            data.qpos[start : start + 7] = x, y, height, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)
+        data.ctrl[:7] = self._home_joints
+        self._controller.joints = self._home_joints.copy()
+        self._commanded = self._home
+        self.grip(0.0)
+        for _ in range(_SETTLE * SUBSTEPS):
+            mujoco.mj_step(model, data)
+        data.qvel[:] = 0.0
+        data.time = 0.0
+        mujoco.mj_forward(model, data)
+
+    def tick(self, linear, angular) -> None:
+        """10 ms with the commanded twist: linear f[3] m/s, angular f[3] rad/s (rotation vector's rate), both in the base frame."""
+        twist = np.concatenate([np.asarray(linear, np.float64), np.asarray(angular, np.float64)])
+        if twist.shape != (6,) or not np.isfinite(twist).all():
+            raise ValueError(f"twist must be 3 + 3 finite numbers, got linear {linear!r}, angular {angular!r}")
+        measured = self.measured
+        wanted = self._commanded.position + twist[:3] * TICK - measured.position
+        ahead = float(np.linalg.norm(wanted))
+        if ahead > LEASH:
+            wanted *= LEASH / ahead
+        turned = Rotation.from_rotvec(twist[3:] * TICK) * self._commanded.rotation
+        self._commanded = Pose(measured.position + wanted, turned.as_quat())
+        self._data.ctrl[:7] = self._controller.step(self._commanded, twist, TICK)
+        for _ in range(SUBSTEPS):
+            self._mujoco.mj_step(self._model, self._data)
+
+    def grip(self, closure: float) -> None:
+        """Where the fingers shall go: 0 open .. 1 closed; values outside are clipped."""
+        self._closure_target = float(np.clip(closure, 0.0, 1.0))
+        self._data.ctrl[7:] = kinova.FINGER_OPEN + self._closure_target * (kinova.FINGER_CLOSED - kinova.FINGER_OPEN)
+
+    @property
+    def commanded(self) -> Pose:
+        """Where the arm has been asked to be."""
+        return self._commanded
+
+    @property
+    def measured(self) -> Pose:
+        """Where the point between the fingertips is."""
+        rotation = Rotation.from_matrix(self._data.site_xmat[self._site].reshape(3, 3))
+        return Pose(self._data.site_xpos[self._site].copy(), rotation.as_quat())
+
+    @property
+    def joints(self) -> np.ndarray:
+        """f64[7] rad, the vendor's zero."""
+        return self._data.qpos[:7].copy()
+
+    @property
+    def joint_velocities(self) -> np.ndarray:
+        """f64[7] rad/s."""
+        return self._data.qvel[:7].copy()
+
+    @property
+    def closure(self) -> float:
+        """Measured, 0 open .. 1 closed: the mean of the three fingers."""
+        mean = float(self._data.qpos[self._fingers].mean())
+        return float(np.clip((mean - kinova.FINGER_OPEN) / (kinova.FINGER_CLOSED - kinova.FINGER_OPEN), 0.0, 1.0))
+
+    @property
+    def time(self) -> float:
+        """Simulated seconds since the reset."""
+        return float(self._data.time)
+
+    def home(self) -> Pose:
+        """The pose that every episode starts from."""
+        return self._home
+
+    def state(self) -> np.ndarray:
+        """f64[state.SIZE]: all that the cameras and the expert need; see state.py."""
+        return states.pack(
+            time=self.time,
+            task=list(tasks.TASKS).index(self.task.name),
+            cabinet=self._model.body_pos[self._cabinet, :2],
+            qpos=self._data.qpos,
+            commanded=self._commanded.vector(),
+            measured=self.measured.vector(),
+            closure_target=self._closure_target,
+            closure=self.closure,
+        )
+
+    def success(self) -> bool:
+        """Whether the current task's goal holds now."""
+        return self.task.done(self.state())
