@@ -1,0 +1,200 @@
+"""`gr1 bench policy`: the plain full-window loop against the cached step, in one run."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from gr1_core.bench.timing import interleaved, peak_gflops
+from gr1_core.model import GR1, GR1Config, checkpoint, patches
+from gr1_core.model.language import token_tensor
+from gr1_core.policy import Observation, Policy
+from gr1_core.rig import Rig
+
+STEPS = 14
+# "push the sliding door to the left side"
+TOKENS = [49406, 6831, 518, 21468, 2489, 531, 518, 1823, 1145, 49407] + [0] * 67
+
+
+class PlainLoop:
+    """The control loop as published: at every step the text and all images of the padded window are encoded again, in fp32."""
+
+    def __init__(self, model: GR1, rig: Rig):
+        self.model, self.rig, self.history = model.requires_grad_(False), rig, deque(maxlen=model.config.window)
+
+    def step(self, observation: Observation) -> tuple[np.ndarray, float]:
+        """-> the action's delta f[6] and the gripper's logit."""
+        size, window = self.model.config.image_size, self.model.config.window
+        frames = [
+            patches.preprocess(torch.from_numpy(np.ascontiguousarray(self.rig.cameras[role].view(getattr(observation, role))))[None], size)
+            for role in ("static", "wrist")
+        ]
+        arm = torch.as_tensor(observation.arm, dtype=torch.float32)
+        self.history.append((*frames, arm[None], torch.tensor([float(observation.gripper)])))
+        count = len(self.history)
+        static, wrist, arm, gripper = (torch.cat(parts) for parts in zip(*self.history))
+
+        def padded(x: torch.Tensor, value: float = 0.0) -> torch.Tensor:
+            return torch.cat([x, x.new_full((window - count, *x.shape[1:]), value)])[None]
+
+        valid = torch.arange(window)[None] < count
+        with torch.inference_mode():
+            prediction = self.model(
+                token_tensor(TOKENS), padded(static), padded(wrist), padded(arm), padded(gripper, -1.0), valid, {"action"}
+            )
+        return prediction.arm[0, count - 1].numpy(), float(prediction.gripper_logit[0, count - 1])
+
+
+def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: int) -> dict:
+    """Measures and prints; returns the JSON document."""
+    torch.set_num_threads(threads)
+    console = Console(stderr=True)
+    if folder is None:
+        model, rig = lively(getattr(GR1Config, config)()), Rig.load(rig_name)
+    else:
+        model, rig = checkpoint.load(folder)
+    console.print(f"GR-1 [bold]{folder or config}[/], {model.parameter_counts()[0] / 1e6:.1f} M parameters, {threads} threads, {rounds} rounds")
+    observations = [observation(rig, step) for step in range(STEPS)]
+
+    plain = PlainLoop(copy.deepcopy(model), rig)
+    with console.status("the plain loop's actions"):
+        truth = np.array([plain.step(seen)[0] for seen in observations])
+    policies, differences = {}, {}
+    for precision in ("fp32", "bf16"):
+        policies[precision] = policy = Policy(copy.deepcopy(model), rig, "cpu", precision)
+        policy.reset(TOKENS)
+        differences[precision] = float(np.abs(np.array([policy.step(seen).delta for seen in observations]) - truth).max())
+
+    with console.status("FLOPs"):
+        gflop = {"plain": _gflop(lambda: plain.step(observations[-1])), "step": _gflop_of_step(model, rig, observations)}
+    with console.status("timing"):
+        variants = {"plain": lambda: plain.step(observations[-1])}
+        for precision, policy in policies.items():
+            variants[precision] = lambda policy=policy: policy.step(observations[-1])
+        times = interleaved(variants, rounds)
+        parts = {precision: interleaved(_parts(policy, observations[-1]), max(rounds, 5)) for precision, policy in policies.items()}
+        peaks = {"fp32": peak_gflops(torch.float32), "bf16": peak_gflops(torch.bfloat16)}
+
+    result = {
+        "config": str(folder or config),
+        "threads": threads,
+        "plain_ms": round(times["plain"], 2),
+        "fp32_ms": round(times["fp32"], 2),
+        "bf16_ms": round(times["bf16"], 2),
+        "fp32_ratio": round(times["plain"] / times["fp32"], 2),
+        "bf16_ratio": round(times["plain"] / times["bf16"], 2),
+        "fp32_max_abs_diff": differences["fp32"],
+        "bf16_max_abs_diff": differences["bf16"],
+        "action_std": [round(float(x), 4) for x in truth.std(0)],
+        "gflop_plain": round(gflop["plain"], 2),
+        "gflop_step": round(gflop["step"], 2),
+        "peak_gflops_fp32": round(peaks["fp32"], 1),
+        "peak_gflops_bf16": round(peaks["bf16"], 1),
+    }
+    _show(result, parts)
+    print(json.dumps(result))
+    return result
+
+
+def observation(rig: Rig, step: int) -> Observation:
+    """A seeded observation with coarse and fine structure, so that actions differ from step to step."""
+    random = np.random.default_rng(step)
+
+    def frame(role: str) -> np.ndarray:
+        camera = rig.cameras[role]
+        coarse = random.integers(0, 224, (-(-camera.height // 40), -(-camera.width // 40), 3))
+        image = coarse.repeat(40, 0).repeat(40, 1)[: camera.height, : camera.width]
+        return (image + random.integers(0, 32, image.shape)).astype(np.uint8)
+
+    return Observation(frame("static"), frame("wrist"), random.uniform(-1, 1, 6), 1 if step // 3 % 2 == 0 else -1)
+
+
+def lively(config: GR1Config, seed: int = 0) -> GR1:
+    """A GR-1 with large random weights and peaked attention: its actions depend on all of its input, as a trained one's do."""
+    model = GR1(config).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if name == "decoder.pos_embed":
+                continue
+            if name.endswith(("token_embedding.weight", "position_embedding.weight")) or name.startswith(("query.", "embed_time")):
+                parameter.copy_(0.5 * noise)
+            elif parameter.ndim >= 2 and "latents" not in name and not name.endswith(("cls_token", "pos_embed", "media_pos_emb")):
+                gain = 2.0 if any(part in name for part in ("qkv", "to_q", "to_kv", "q_proj", "k_proj", "v_proj")) else 1.0
+                parameter.copy_(gain * (2 / (parameter.shape[0] + parameter[0].numel())) ** 0.5 * noise)
+            elif parameter.ndim >= 2:
+                parameter.copy_(0.5 * noise)
+            else:
+                parameter.copy_((1.0 if name.endswith("weight") else 0.0) + 0.1 * noise)
+    return model
+
+
+def _parts(policy: Policy, seen: Observation) -> dict:
+    """The step, part by part, on the inputs that each part has in the step."""
+    model, dtype = policy.model, policy.dtype
+    with torch.inference_mode():
+        images = policy._preprocess(seen).to(dtype)
+        patch_tokens = model.vision(images)[1]
+        context = model.context(torch.stack(list(policy._window))[None])
+        query = policy._queries["action",]
+
+    def inference(function):
+        def call():
+            with torch.inference_mode():
+                function()
+
+        return call
+
+    return {
+        "preprocessing": inference(lambda: policy._preprocess(seen)),
+        "vision, 2 frames": inference(lambda: model.vision(images)),
+        "resampler, 2 frames": inference(lambda: model.resampler(patch_tokens)),
+        "transformer": inference(lambda: model.transformer(context, query)),
+    }
+
+
+def _gflop(call) -> float:
+    counter = FlopCounterMode(display=False)
+    with counter:
+        call()
+    return counter.get_total_flops() / 1e9
+
+
+def _gflop_of_step(model: GR1, rig: Rig, observations: list[Observation]) -> float:
+    # The counter does not know the packed products; in fp64 nothing is packed, and the count is the same.
+    policy = Policy(copy.deepcopy(model), rig, "cpu", "fp64")
+    policy.reset(TOKENS)
+    random = torch.Generator().manual_seed(0)
+    shape = (len(policy._language) + 1 + 2 * (model.config.latents + 1), model.config.width)
+    policy._window.extend(torch.randn(shape, generator=random).double() for _ in range(model.config.window - 1))
+    return _gflop(lambda: policy.step(observations[-1]))
+
+
+def _show(result: dict, parts: dict[str, dict[str, float]]) -> None:
+    table = Table(title="one control step")
+    for column in ("", "ms", "x plain", "GFLOP", "GFLOP/s", "of peak", "max action difference"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, key in (("plain", "plain"), ("cached fp32", "fp32"), ("cached bf16", "bf16")):
+        ms, gflop = result[f"{key}_ms"], result["gflop_plain" if key == "plain" else "gflop_step"]
+        speed, peak = gflop / ms * 1e3, result["peak_gflops_bf16" if key == "bf16" else "peak_gflops_fp32"]
+        difference = "" if key == "plain" else f"{result[f'{key}_max_abs_diff']:.1e}"
+        table.add_row(name, f"{ms:.1f}", f"{result['plain_ms'] / ms:.1f}", f"{gflop:.1f}", f"{speed:.0f}", f"{speed / peak:.0%}", difference)
+    split = Table(title="the cached step by part, ms")
+    for column in ("", *parts):
+        split.add_column(column, justify="left" if not column else "right")
+    for name in parts["fp32"]:
+        split.add_row(name, *(f"{parts[precision][name]:.1f}" for precision in parts))
+    console = Console()
+    console.print(table)
+    console.print(split)
+    std = result["action_std"]
+    console.print(f"peak: fp32 {result['peak_gflops_fp32']:.0f}, bf16 {result['peak_gflops_bf16']:.0f} GFLOP/s; the action's standard deviation {min(std):.2f} .. {max(std):.2f}")

@@ -1,0 +1,43 @@
+"""Timing on shared, noisy machines: variants take turns, medians are compared, and the machine's own peak stands beside them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Callable, Mapping
+
+import torch
+from torch import nn
+
+from gr1_core.pack import PackedLinear, can_pack
+
+
+def interleaved(variants: Mapping[str, Callable[[], object]], rounds: int, chunk: float = 0.15) -> dict[str, float]:
+    """Median milliseconds of each variant. Each round runs every variant in turn, each for at least `chunk` seconds."""
+    for run in variants.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, run in variants.items():
+            count, start = 0, time.perf_counter()
+            while time.perf_counter() - start < chunk or count == 0:
+                run()
+                count += 1
+            times[name].append((time.perf_counter() - start) / count * 1e3)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def peak_gflops(dtype: torch.dtype, rounds: int = 5) -> float:
+    """The most GFLOP/s that this machine reaches in a matrix product: the best of three square sizes and a ViT's shape, plain and packed."""
+    shapes = [(1024, 1024, 1024), (2048, 2048, 2048), (1970, 768, 2304)]
+    best = 0.0
+    with torch.inference_mode():
+        for rows, inner, columns in shapes:
+            x, linear = torch.randn(rows, inner).to(dtype), nn.Linear(inner, columns, bias=False).to(dtype)
+            runs = {"plain": lambda: x @ linear.weight.T}
+            if can_pack(dtype):
+                packed = PackedLinear(linear)
+                runs["packed"] = lambda: packed(x)
+            fastest = min(interleaved(runs, rounds, 0.05).values())
+            best = max(best, 2 * rows * inner * columns / fastest / 1e6)
+    return best
