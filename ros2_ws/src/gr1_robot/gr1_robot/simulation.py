@@ -1,0 +1,74 @@
+"""What the arm node publishes and serves only when the arm is simulated: the simulator's state, the task, its success, new episodes."""
+
+from __future__ import annotations
+
+import array
+import json
+
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Header, String
+from std_srvs.srv import Trigger
+
+from gr1_robot.arm import Arm
+from gr1_robot.gate import TICK
+from gr1_robot.loop import Loop
+from gr1_robot.parameters import declare
+from gr1_robot.qos import COMMAND, LATCHED, SENSOR
+
+FRAME = "base_link"
+_SUCCESS_EVERY = 10
+
+
+class Simulation:
+    """Declares the parameters `sim.*` at once; `attach` opens the topics and the service when the arm is there."""
+
+    def __init__(self, node: Node):
+        from gr1_core.sim import TASKS
+
+        self._node = node
+        declare(node, "sim.task", next(iter(TASKS)), "Task of the next episode; sim/reset starts it.", choices=tuple(TASKS))
+        declare(node, "sim.seed", 0, "Seed of the next episode's layout and wording; sim/reset starts it.", low=0)
+        hz = declare(node, "sim.state_hz", 50.0, "Rate of sim/state.", low=1.0, high=100.0, read_only=True)
+        self._state_every = max(round(1.0 / (hz * TICK)), 1)
+        self._ticks = 0
+        self._episode = 0
+
+    def options(self) -> dict:
+        """The simulated backend's own settings."""
+        return {"task": self._node.get_parameter("sim.task").value, "seed": self._node.get_parameter("sim.seed").value}
+
+    def attach(self, arm: Arm, loop: Loop) -> None:
+        self._arm, self._loop, self._twin = arm, loop, arm.backend.twin
+        self._state = self._node.create_publisher(JointState, "sim/state", SENSOR)
+        self._success = self._node.create_publisher(Bool, "sim/success", COMMAND)
+        self._task = self._node.create_publisher(String, "sim/task", LATCHED)
+        self._node.create_service(Trigger, "sim/reset", self._on_reset)
+        self._task.publish(String(data=self._describe()))
+
+    def publish(self, stamp) -> None:
+        """Called once a tick by the arm's loop."""
+        self._ticks += 1
+        if self._ticks % self._state_every == 0:
+            with self._arm.lock:
+                state = self._twin.state()
+            self._state.publish(JointState(header=Header(stamp=stamp, frame_id=FRAME), position=array.array("d", state.tobytes())))
+        if self._ticks % _SUCCESS_EVERY == 0:
+            with self._arm.lock:
+                success = self._twin.success()
+            self._success.publish(Bool(data=bool(success)))
+
+    def _on_reset(self, _, response: Trigger.Response) -> Trigger.Response:
+        with self._arm.lock:
+            self._loop.excuse()
+            self._arm.backend.reset(**self.options())
+            self._arm.restart()
+            self._episode += 1
+            response.message = self._describe()
+        self._task.publish(String(data=response.message))
+        response.success = True
+        return response
+
+    def _describe(self) -> str:
+        twin, seed = self._twin, self.options()["seed"]
+        return json.dumps({"task": twin.task.name, "seed": seed, "instruction": twin.instruction, "episode": self._episode})
