@@ -1,0 +1,111 @@
+"""Watches a running stack through its topics: what `gr1 up` shows and `gr1_bringup.measure` reports."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import Bool, String
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+LEVELS = ("OK", "WARN", "ERROR", "STALE")
+
+
+@dataclass(frozen=True)
+class Status:
+    """One subject of /diagnostics. `at` is when it came, on the steady clock."""
+
+    level: str
+    message: str
+    values: dict[str, str]
+    at: float
+
+    def number(self, key: str) -> float | None:
+        try:
+            return float(self.values[key])
+        except (KeyError, ValueError):
+            return None
+
+
+@dataclass
+class Seen:
+    """What the stack has said so far."""
+
+    statuses: dict[str, Status] = field(default_factory=dict)
+    instruction: str = ""
+    task: str = ""
+    episodes: int = 0
+    successes: int = 0
+    success_now: bool = False
+
+
+class Monitor:
+    """A ROS node of its own context in a thread of its own; `seen()` is a snapshot. Close it with `close()`."""
+
+    def __init__(self, name: str, namespace: str = ""):
+        self.context = rclpy.Context()
+        # The process that watches decides itself what a signal means.
+        rclpy.init(context=self.context, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = rclpy.create_node(name, context=self.context, namespace=namespace, use_global_arguments=False)
+        self._seen, self._lock, self._episode = Seen(), threading.Lock(), None
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostics, 50)
+        self.node.create_subscription(String, "instruction", self._instruction, LATCHED)
+        self.node.create_subscription(String, "sim/task", self._task, LATCHED)
+        self.node.create_subscription(Bool, "sim/success", self._success, 1)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begins to listen; create further subscriptions on `node` before."""
+        self._thread.start()
+
+    def seen(self) -> Seen:
+        with self._lock:
+            return Seen(**{**vars(self._seen), "statuses": dict(self._seen.statuses)})
+
+    def close(self) -> None:
+        rclpy.try_shutdown(context=self.context)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+        finally:
+            self._executor.shutdown()
+
+    def _diagnostics(self, message: DiagnosticArray) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for status in message.status:
+                values = {pair.key: pair.value for pair in status.values}
+                self._seen.statuses[status.name] = Status(LEVELS[ord(status.level)], status.message, values, now)
+
+    def _instruction(self, message: String) -> None:
+        with self._lock:
+            self._seen.instruction = message.data
+
+    def _task(self, message: String) -> None:
+        task = json.loads(message.data)
+        with self._lock:
+            if self._episode is not None and task["episode"] != self._episode:
+                self._seen.episodes += 1
+                self._seen.successes += self._seen.success_now
+            self._episode, self._seen.task, self._seen.success_now = task["episode"], task["task"], False
+            self._seen.instruction = self._seen.instruction or task.get("instruction", "")
+
+    def _success(self, message: Bool) -> None:
+        with self._lock:
+            # Latched until the next episode: the expert lets go and moves away after the task's test has passed.
+            self._seen.success_now |= message.data

@@ -1,0 +1,146 @@
+"""The stack's nodes as plain processes: started, watched, ended. What `ros2 launch` does, without `launch`."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Iterable, Mapping
+
+import yaml
+
+from gr1_bringup import stack
+
+TAIL = 15
+_PR_SET_PDEATHSIG = 1
+_LADDER = ((signal.SIGINT, 4.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
+
+
+class Process:
+    """One node as a process group of its own, its output in `log`. Lines that say ERROR or FATAL are also handed to `echo`."""
+
+    def __init__(self, node: stack.Node, command: list[str], log: Path, environment: Mapping[str, str], echo: Callable[[str], None]):
+        self.name, self.log = node.name, log
+        self._tail: collections.deque[str] = collections.deque(maxlen=TAIL)
+        self._echo = echo
+        self._popen = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+            text=True,
+            errors="replace",
+        )
+        self._pump = threading.Thread(target=self._copy, name=f"log of {self.name}", daemon=True)
+        self._pump.start()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; below zero: the number of the signal that ended it."""
+        return self._popen.poll()
+
+    def how_it_ended(self) -> str:
+        code = self.exit_code
+        if code is not None and code < 0:
+            return f"{self.name} was killed by {signal.Signals(-code).name}"
+        return f"{self.name} ended with exit code {code}"
+
+    def last_lines(self) -> list[str]:
+        self._pump.join(timeout=1.0)
+        return list(self._tail)
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def _copy(self) -> None:
+        with self.log.open("w", buffering=1) as log:
+            for line in self._popen.stdout:
+                log.write(line)
+                self._tail.append(line.rstrip("\n"))
+                if "[ERROR]" in line or "[FATAL]" in line:
+                    self._echo(f"{self.name}: {line.rstrip()}")
+
+
+class Processes:
+    """All nodes of one run. `folder` receives a log and a parameter file for each, so that a run can be repeated by hand."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], echo: Callable[[str], None] = print):
+        self.folder, self.all = folder, []
+        self._environment, self._echo = dict(environment), echo
+
+    def start(self, nodes: Iterable[stack.Node], namespace: str = "") -> None:
+        for node in nodes:
+            command = self._command(node, namespace)
+            self.all.append(Process(node, command, self.folder / f"{node.name}.log", self._environment, self._echo))
+
+    def dead(self) -> Process | None:
+        """The first process that has ended by itself."""
+        return next((process for process in self.all if process.exit_code is not None), None)
+
+    def stop(self) -> list[Process]:
+        """SIGINT, then SIGTERM, then SIGKILL to whoever is left; returns those that needed more than a SIGINT."""
+        stubborn: list[Process] = []
+        for number, patience in _LADDER:
+            running = [process for process in self.all if process.exit_code is None]
+            if number != signal.SIGINT:
+                stubborn += [process for process in running if process not in stubborn]
+            for process in running:
+                process.signal(number)
+            until = time.monotonic() + patience
+            while time.monotonic() < until and any(process.exit_code is None for process in running):
+                time.sleep(0.02)
+        return stubborn
+
+    def _command(self, node: stack.Node, namespace: str) -> list[str]:
+        ros = ["--ros-args", "-r", f"__node:={node.name}"]
+        if namespace:
+            ros += ["-r", f"__ns:=/{namespace.strip('/')}"]
+        if node.config:
+            ros += ["--params-file", str(stack.share() / "config" / node.config)]
+        if node.parameters:
+            # A file, since `-p name:=value` reads "1" and "" as other types than string.
+            file = self.folder / f"{node.name}.yaml"
+            file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(node.parameters)}}))
+            ros += ["--params-file", str(file)]
+        return [*_program(node), *node.arguments, *ros]
+
+
+def environment(chosen: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The environment of the nodes: the caller's own, with what the stack wants where the caller has said nothing."""
+    wanted = {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_LOG_DIR": str(folder / "ros_log"),
+        "PYTHONUNBUFFERED": "1",
+        **stack.environment(chosen),
+    }
+    return wanted | os.environ
+
+
+def _program(node: stack.Node) -> list[str]:
+    if node.package.startswith("gr1_"):
+        return [sys.executable, "-m", f"{node.package}.{node.executable}"]
+    found = shutil.which(node.executable)
+    if not found:
+        raise stack.SettingError(f"{node.name}: no program '{node.executable}' on PATH; install {node.package} (apt) or leave it out")
+    return [found]
+
+
+def _die_with_parent() -> None:
+    # Were this runner killed outright, an arm must not go on moving with nobody to stop it.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,124 @@
+"""What the stack is made of: arguments, and the nodes that they lead to. No ROS import, so that any runner can start it.
+
+`policy.launch.py` hands this to `ros2 launch`, `gr1_bringup.up` starts the same nodes as plain processes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Mapping
+
+# Headless rendering, and one thread a renderer: the software rasteriser would otherwise take every core from the control step.
+SIM_ENVIRONMENT = MappingProxyType({"MUJOCO_GL": "egl", "LP_NUM_THREADS": "1"})
+
+TRUE_FALSE = ("true", "false")
+
+
+class SettingError(ValueError):
+    """An argument of the stack that does not exist or has a value that it cannot have."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One thing that a user may choose; values are strings, as on a command line."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """One process: an executable of a ROS package, its name in the graph, its parameter file and what is set on top of that."""
+
+    package: str
+    executable: str
+    name: str
+    config: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+
+
+ARGUMENTS = (
+    Argument("robot", "sim", "sim: the simulated tabletop; kinova_gen2, kortex: the real arm", ("sim", "kinova_gen2", "kortex")),
+    Argument("checkpoint", "", "folder with model.safetensors, config.json and rig.yaml; empty: a small UNTRAINED model (robot:=sim only)"),
+    Argument("instruction", "", "what the policy is asked to do; empty: wait for the topic `instruction` (robot:=sim: the task's own words)"),
+    Argument("drive", "policy", "who moves the arm; with expert, the policy runs beside it and predicts, but sends no command", ("policy", "expert")),
+    Argument("task", "", "robot:=sim: name of the task that is set up; empty: the parameter file's, or all in turn with drive:=expert"),
+    Argument("seed", "0", "robot:=sim: seed of the layout on the table"),
+    Argument("rig", "kinova_gen2", "name of a built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits"),
+    Argument("namespace", "", "ROS namespace that all topics and nodes go into"),
+    Argument("rviz", "false", "start rviz2 with cameras, predicted frames and markers of the commanded motion", TRUE_FALSE),
+)
+_BY_NAME = {argument.name: argument for argument in ARGUMENTS}
+
+
+def settings(**given: str) -> dict[str, str]:
+    """The arguments' defaults with what was given on top. An unknown name or value raises SettingError and says what is possible."""
+    for name, value in given.items():
+        if name not in _BY_NAME:
+            near = difflib.get_close_matches(name, _BY_NAME, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(_BY_NAME)}"
+            raise SettingError(f"no argument '{name}': {hint}")
+        choices = _BY_NAME[name].choices
+        if choices and value not in choices:
+            raise SettingError(f"{name}: '{value}' is not one of {', '.join(choices)}")
+    chosen = {argument.name: argument.default for argument in ARGUMENTS} | given
+    if chosen["robot"] != "sim":
+        raise SettingError(
+            f"robot '{chosen['robot']}': the driver for this arm is not part of this version yet; run with robot 'sim'"
+        )
+    if not chosen["seed"].isdigit():
+        raise SettingError(f"seed: '{chosen['seed']}' is not a whole number from 0 up")
+    return chosen
+
+
+def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
+    """The processes that these settings lead to, in the order in which they are started."""
+    robot, rig, expert = chosen["robot"], chosen["rig"], chosen["drive"] == "expert"
+    episode = {"sim.seed": int(chosen["seed"])} | ({"sim.task": chosen["task"]} if chosen["task"] else {})
+    found = [
+        Node("gr1_robot", "arm_node", "arm", "arm.yaml", {"backend": robot, "rig": rig} | episode),
+        *(
+            Node("gr1_robot", "camera_node", f"camera_{role}", f"camera_{role}.yaml", {"role": role, "source": robot, "rig": rig})
+            for role in ("static", "wrist")
+        ),
+        Node(
+            "gr1_policy",
+            "policy_node",
+            "policy",
+            "policy.yaml",
+            {
+                "robot": robot,
+                "rig": rig,
+                "checkpoint": chosen["checkpoint"],
+                "instruction": chosen["instruction"],
+                "act": not expert,
+                "autostart": True,
+            },
+        ),
+    ]
+    if expert:
+        found.append(Node("gr1_robot", "expert_node", "expert", "expert.yaml", {"rig": rig, "task": chosen["task"], "seed": int(chosen["seed"])}))
+    if chosen["rviz"] == "true":
+        found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))
+    return tuple(found)
+
+
+def environment(chosen: Mapping[str, str]) -> Mapping[str, str]:
+    """Environment variables that the nodes want; a value that the user has set wins."""
+    return SIM_ENVIRONMENT if chosen["robot"] == "sim" else {}
+
+
+def share() -> Path:
+    """The folder with config/ and rviz/: beside the package in a source tree, in share/gr1_bringup once installed."""
+    here = Path(__file__).resolve()
+    folders = [here.parent.parent, *(parent / "share" / "gr1_bringup" for parent in here.parents)]
+    for folder in folders:
+        if (folder / "config" / "policy.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"gr1_bringup's config/ is neither beside {here.parent} nor in a share/gr1_bringup above it: reinstall it")

@@ -1,0 +1,186 @@
+"""`gr1 up`: the whole stack from one command, without `ros2 launch`.
+
+Each node is a process of its own; their logs, parameters and a film of the run go into a folder. Ctrl-C, SIGTERM or --seconds end it
+with exit code 0; a node that ends by itself ends the run with exit code 1 and is named with its last lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import signal
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from gr1_bringup import processes, stack, table
+
+START_LIMIT = 120.0
+LINE_EVERY = 5.0
+UNTRAINED = "no --checkpoint: the policy is a small model with seeded random weights. It is UNTRAINED: what it does and predicts means nothing."
+
+
+class NotRunning(RuntimeError):
+    """The stack could not be brought up, or a part of it has ended by itself."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the stack; 0 after a clean end, 1 when a node died or the stack did not come up, 2 for wrong arguments."""
+    options = _parse(sys.argv[1:] if argv is None else argv)
+    console = Console(highlight=False, soft_wrap=True)
+    chosen = {argument.name: getattr(options, argument.name) for argument in stack.ARGUMENTS}
+    try:
+        chosen = stack.settings(**chosen)
+        if chosen["checkpoint"] and not Path(chosen["checkpoint"]).is_dir():
+            raise stack.SettingError(f"checkpoint: no folder '{chosen['checkpoint']}'")
+    except stack.SettingError as error:
+        console.print(f"gr1 up: {error}", style="red")
+        return 2
+    folder = Path(options.out or f"out/run-{datetime.now():%Y%m%d-%H%M%S}").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _signals() as ended:
+        return _Run(chosen, options, folder, console, ended).run()
+
+
+class _Run:
+    def __init__(self, chosen, options, folder: Path, console: Console, ended):
+        self.chosen, self.options, self.folder, self.console, self.ended = chosen, options, folder, console, ended
+        self.untrained = not chosen["checkpoint"]
+        self.live: Live | None = None
+        self.processes = processes.Processes(folder, processes.environment(chosen, folder), self._say)
+
+    def run(self) -> int:
+        if self.untrained:
+            self._say(UNTRAINED, "bold yellow")
+        driver = "the scripted expert drives, the policy watches" if self.chosen["drive"] == "expert" else "the policy drives"
+        self._say(f"{driver}; logs in {_short(self.folder)}; Ctrl-C ends it")
+        code, monitor, video = 0, None, None
+        try:
+            self.processes.start(stack.nodes(self.chosen), self.chosen["namespace"])
+            monitor, video = self._watchers()
+            self._until_up(monitor)
+            self._until_ended(monitor)
+        except (NotRunning, stack.SettingError) as error:
+            self._say(f"gr1 up: {error}", "red")
+            code = 1
+        finally:
+            for watcher in filter(None, (video, monitor)):
+                watcher.close()
+            for process in self.processes.stop():
+                self._say(f"{process.name} did not end on SIGINT: {process.how_it_ended()}", "yellow")
+        self._summary(monitor, video)
+        return code
+
+    def _watchers(self):
+        # rclpy and the video encoder take a second to import: the nodes are already starting meanwhile.
+        from gr1_bringup.monitor import Monitor
+
+        monitor, video = Monitor("gr1_up", self.chosen["namespace"]), None
+        if not self.options.no_video:
+            from gr1_bringup.video import Video
+
+            video = Video(Path(self.options.video or self.folder / "video.mp4").absolute(), monitor)
+            video.start()
+        monitor.start()
+        return monitor, video
+
+    def _until_up(self, monitor) -> None:
+        wanted = ("camera_static: stream", "camera_wrist: stream", "arm: gate", "policy: step")
+        began = time.monotonic()
+        while not self.ended:
+            self._raise_if_dead()
+            missing = [name.split(":")[0] for name in wanted if name not in monitor.seen().statuses]
+            if not missing:
+                return self._say(f"all nodes are up after {time.monotonic() - began:.1f} s")
+            if time.monotonic() - began > START_LIMIT:
+                raise NotRunning(f"after {START_LIMIT:.0f} s nothing was heard of {', '.join(missing)} on /diagnostics; see {_short(self.folder)}")
+            time.sleep(0.1)
+
+    def _until_ended(self, monitor) -> None:
+        began, printed = time.monotonic(), -LINE_EVERY
+        terminal = self.console.is_terminal and not self.options.no_table
+        with Live(console=self.console, auto_refresh=False, transient=True) if terminal else contextlib.nullcontext() as self.live:
+            while not self.ended:
+                seconds = time.monotonic() - began
+                if self.options.seconds is not None and seconds >= self.options.seconds:
+                    break
+                self._raise_if_dead()
+                if self.live:
+                    self.live.update(table.table(monitor.seen(), self._title(seconds)), refresh=True)
+                elif seconds - printed >= LINE_EVERY:
+                    printed = seconds
+                    self._say(table.line(monitor.seen(), seconds))
+                time.sleep(0.2)
+        self.live = None
+
+    def _title(self, seconds: float) -> str:
+        model = "UNTRAINED demo model" if self.untrained else self.chosen["checkpoint"]
+        return f"{self.chosen['robot']}, {self.chosen['drive']} drives, {model}, {seconds:.0f} s"
+
+    def _raise_if_dead(self) -> None:
+        process = self.processes.dead()
+        if process:
+            lines = "\n".join(f"    {line}" for line in process.last_lines())
+            raise NotRunning(f"{process.how_it_ended()}; the end of {_short(process.log)}:\n{lines}")
+
+    def _summary(self, monitor, video) -> None:
+        if monitor and monitor.seen().statuses:
+            # The last figures before the end, so their age counts from the newest of them.
+            seen = monitor.seen()
+            self.console.print(table.table(seen, "at the end", now=max(status.at for status in seen.statuses.values())))
+        if video and video.frames:
+            self._say(f"video: {_short(video.file)}")
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        console = self.live.console if self.live else self.console
+        console.print(text, style=style, markup=False)
+
+
+@contextlib.contextmanager
+def _signals():
+    """A list that is empty until SIGINT, SIGTERM or SIGHUP has come; the former handlers are put back."""
+    ended: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, frame: ended.append(number)) for number in numbers}
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="gr1 up",
+        description="Start the GR-1 stack. Every --name VALUE may also be written name:=value.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    for argument in stack.ARGUMENTS:
+        if argument.choices == stack.TRUE_FALSE:
+            parser.add_argument(f"--{argument.name}", default=argument.default, nargs="?", const="true", choices=argument.choices, help=argument.description)
+        else:
+            parser.add_argument(f"--{argument.name}", default=argument.default, choices=argument.choices or None, help=argument.description)
+    parser.add_argument("--seconds", type=float, help="end after this many seconds, counted from when all nodes are up")
+    parser.add_argument("--out", help="folder for logs, parameters and video (default: out/run-<time>)")
+    parser.add_argument("--video", help="file for the video (default: video.mp4 in that folder)")
+    parser.add_argument("--no-video", action="store_true", help="record no video")
+    parser.add_argument("--no-table", action="store_true", help="print lines instead of the live table")
+    return parser.parse_args([word for given in argv for word in _ros_style(given)])
+
+
+def _ros_style(word: str) -> list[str]:
+    match = re.fullmatch(r"([a-z_]+):=(.*)", word, re.DOTALL)
+    return [f"--{match[1].replace('_', '-')}={match[2]}"] if match else [word]
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""A film of a run: static camera | wrist camera | what the policy expects to see, with the instruction underneath."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from PIL import Image as Canvas
+from PIL import ImageDraw, ImageFont
+from sensor_msgs.msg import Image
+
+from gr1_bringup.monitor import NEWEST, Monitor
+from gr1_robot.messages import msg_to_image
+
+FPS = 10
+HEIGHT, BAR = 360, 40
+TOPICS = ("camera/static/image_raw", "camera/wrist/image_raw", "policy/predicted/static", "policy/predicted/wrist")
+_SIZES = ((640, HEIGHT), (480, HEIGHT), (HEIGHT // 2, HEIGHT // 2), (HEIGHT // 2, HEIGHT // 2))
+_WIDTH = 640 + 480 + HEIGHT // 2
+_TITLES = ("static camera", "wrist camera", "predicted")
+
+
+class Video:
+    """Writes H.264 at 10 frames a second from `start()` until `close()`; the file exists once `close()` has returned."""
+
+    def __init__(self, file: Path, monitor: Monitor):
+        self.file, self.frames = file, 0
+        self._monitor, self._newest = monitor, {}
+        self._ended = threading.Event()
+        self._font, self._small = ImageFont.load_default(20), ImageFont.load_default(14)
+        for topic in TOPICS:
+            monitor.node.create_subscription(Image, topic, lambda message, topic=topic: self._newest.update({topic: message}), NEWEST)
+        self._thread = threading.Thread(target=self._run, name="video", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        with av.open(str(self.file), "w") as container:
+            stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "23"})
+            stream.width, stream.height, stream.pix_fmt = _WIDTH, HEIGHT + BAR, "yuv420p"
+            due = time.monotonic()
+            while not self._ended.wait(max(0.0, due - time.monotonic())):
+                # A loaded machine shows a frame twice as long rather than running late.
+                due = max(due + 1 / FPS, time.monotonic())
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(self._picture(), format="rgb24")))
+                self.frames += 1
+            container.mux(stream.encode())
+
+    def _picture(self) -> np.ndarray:
+        tiles = []
+        for topic, (width, height) in zip(TOPICS, _SIZES):
+            message = self._newest.get(topic)
+            tile = np.zeros((height, width, 3), np.uint8) if message is None else msg_to_image(message)
+            tiles.append(tile if tile.shape[:2] == (height, width) else cv2.resize(tile, (width, height), interpolation=cv2.INTER_AREA))
+        row = np.hstack([tiles[0], tiles[1], np.vstack(tiles[2:])])
+        canvas = Canvas.fromarray(np.vstack([row, np.zeros((BAR, _WIDTH, 3), np.uint8)]))
+        draw = ImageDraw.Draw(canvas)
+        for title, left in zip(_TITLES, (0, 640, 1120)):
+            draw.text((left + 8, 6), title, font=self._small, fill="white", stroke_width=2, stroke_fill="black")
+        draw.text((12, HEIGHT + 8), self._monitor.seen().instruction, font=self._font, fill="white")
+        return np.asarray(canvas)

@@ -1,0 +1,22 @@
+from glob import glob
+
+from setuptools import setup
+
+name = "gr1_bringup"
+
+setup(
+    name=name,
+    version="0.1.0",
+    description="Starts the GR-1 stack: one description for ros2 launch and for gr1 up",
+    license="Apache-2.0",
+    packages=[name],
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
+        (f"share/{name}", ["package.xml", *glob("*.launch.py")]),
+        (f"share/{name}/config", glob("config/*.yaml")),
+        (f"share/{name}/rviz", glob("rviz/*.rviz")),
+    ],
+    install_requires=["setuptools"],
+    zip_safe=False,
+    entry_points={"console_scripts": ["measure = gr1_bringup.measure:main"]},
+)

@@ -1,0 +1,38 @@
+"""From a parameter to a policy that may act: load, compare rigs, warm up. Each refusal says what is wrong and what to do. No ROS import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gr1_core import Rig
+
+UNTRAINED = "no checkpoint given: a small model with seeded random weights acts. It is UNTRAINED: its motions and predictions mean nothing."
+
+
+class LoadError(ValueError):
+    """No policy can be had from these parameters."""
+
+
+def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads: int = 0):
+    """A warmed-up policy for `rig`. checkpoint: a folder; empty: the seeded untrained demo model, for the simulated robot only.
+
+    threads: of the linear algebra, 0 leaves the library's choice. Raises LoadError, CheckpointError or RigError.
+    """
+    if not checkpoint and robot != "sim":
+        raise LoadError(f"robot '{robot}' needs a trained checkpoint: set the parameter 'checkpoint' to a checkpoint folder")
+    if checkpoint and not Path(checkpoint).is_dir():
+        raise LoadError(f"checkpoint '{checkpoint}' is not a folder (seen from {Path.cwd()}): give the folder that holds model.safetensors")
+    # torch takes seconds to import: the refusals above come at once.
+    import torch
+
+    from gr1_core import GR1Config, Policy
+
+    if threads:
+        torch.set_num_threads(threads)
+    if checkpoint:
+        policy = Policy.from_pretrained(checkpoint, device="auto", precision=precision)
+        rig.require_same(policy.rig, f"checkpoint {checkpoint}")
+    else:
+        policy = Policy.untrained(GR1Config.demo(), rig, seed=0, precision=precision)
+    policy.warm_up()
+    return policy

@@ -1,0 +1,18 @@
+from setuptools import find_packages, setup
+
+name = "gr1_policy"
+
+setup(
+    name=name,
+    version="0.1.0",
+    description="GR-1 as a ROS 2 lifecycle node, acting at control rate on fresh frames only",
+    license="Apache-2.0",
+    packages=find_packages(include=[name, f"{name}.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
+        (f"share/{name}", ["package.xml"]),
+    ],
+    install_requires=["setuptools", "gr1_core"],
+    zip_safe=True,
+    entry_points={"console_scripts": ["policy_node = gr1_policy.policy_node:main"]},
+)

@@ -1,0 +1,177 @@
+"""The policy node over real topics: acts at control rate on fresh frames, rests at once when a stream is lost."""
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+from conftest import eventually
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from sensor_msgs.msg import Image
+
+from gr1_robot import messages, qos
+
+
+def speed(message) -> float:
+    return float(np.abs(np.concatenate(messages.from_twist(message.twist))).sum())
+
+
+def moving(rig):
+    """Waits until commands with motion come, and returns their number so far."""
+    eventually(lambda: rig.twists and speed(rig.twists[-1][1]) > 0, "a command with motion")
+    return len(rig.twists)
+
+
+def acting(rig, policy_node, **parameters):
+    node, spy = policy_node(**({"autostart": True, "instruction": "put the eggplant on the plate"} | parameters))
+    moving(rig)
+    return node, spy
+
+
+def test_acts_once_a_control_period_with_the_action_of_the_model_on_the_newest_frames(rig, policy_node):
+    node, spy = acting(rig, policy_node)
+    rig.closure_command = 1.0
+    eventually(lambda: len(rig.twists) >= 15 and len(rig.heard["command/policy/gripper"]) >= 15, "15 commands")
+    stamps = np.array([messages.seconds(message.header.stamp) for _, message in rig.twists])
+    assert np.median(np.diff(stamps)) == pytest.approx(0.1, abs=0.02)
+    twist = rig.twists[-1][1]
+    assert twist.header.frame_id == "base_link"
+    assert {observation.gripper for observation in spy.observations} == {1, -1}
+    np.testing.assert_allclose(spy.observations[-1].arm, [0.45, 0.0, 0.25, 0, 0, 0], atol=1e-9)
+    frames = [int(observation.static[0, 0, 0]) for observation in spy.observations]
+    assert len(set(frames)) == len(frames), "a frame was used twice"
+    assert {message.data for _, message in rig.heard["command/policy/gripper"]} <= {0.0, 1.0}
+
+
+def test_the_twist_carries_the_action_out_in_one_period(rig, policy_node):
+    node, spy = policy_node(autostart=True, instruction="x")
+    spy.answer = lambda action: dataclasses.replace(action, delta=np.array([0.5, -0.25, 0, 0, 0, 0.5]), gripper_logit=-1.0)
+    moving(rig)
+    linear, angular = messages.from_twist(rig.twists[-1][1].twist)
+    np.testing.assert_allclose([*linear, *angular], [0.1, -0.05, 0, 0, 0, 0.5], atol=1e-9)
+    eventually(lambda: rig.heard["command/policy/gripper"], "a gripper command")
+    assert rig.heard["command/policy/gripper"][-1][1].data == 1.0
+
+
+@pytest.mark.parametrize("stream, said", [("static", "static camera"), ("wrist", "wrist camera"), ("arm", "arm/pose"), ("gripper", "arm/gripper")])
+def test_a_lost_stream_brings_a_zero_twist_and_silence_until_it_is_back(rig, policy_node, stream, said):
+    node, spy = acting(rig, policy_node)
+    eventually(lambda: len(spy.observations) > 3, "a few steps")
+    lost = time.monotonic()
+    rig.streams.discard(stream)
+    eventually(lambda: speed(rig.twists[-1][1]) == 0, "a zero twist")
+    assert rig.twists[-1][0] - lost < 0.2, "the zero twist came later than max_age and a bit"
+    level, message, _ = eventually(lambda: (s := rig.status("policy: inputs")) and s[0] == 2 and s, "an ERROR on /diagnostics")
+    assert said in message
+    sent, resets = len(rig.twists), len(spy.resets)
+    time.sleep(0.5)
+    assert len(rig.twists) == sent, "something was sent although the stream was away"
+    rig.streams.add(stream)
+    eventually(lambda: len(rig.twists) > sent, "motion after the stream is back")
+    assert len(spy.resets) == resets + 1 and spy.resets[-1] == spy.resets[0], "the history was not restarted"
+    eventually(lambda: rig.status("policy: inputs")[0] == 0, "OK on /diagnostics")
+
+
+def test_a_stream_that_repeats_old_stamps_is_lost_too(rig, policy_node):
+    acting(rig, policy_node)
+    stamp = rig.node.get_clock().now().to_msg()
+    rig.streams.discard("static")
+    height, width = rig.size["static"]
+    again = messages.image_to_msg(np.zeros((height, width, 3), np.uint8), stamp, "")
+    rig.node.create_timer(0.03, lambda: rig._cameras["static"].publish(again))
+    eventually(lambda: speed(rig.twists[-1][1]) == 0, "a zero twist")
+    assert "static camera" in eventually(lambda: (s := rig.status("policy: inputs")) and s[0] == 2 and s, "an ERROR")[1]
+
+
+def test_waits_for_an_instruction_and_starts_anew_with_each(rig, policy_node):
+    node, spy = policy_node(autostart=True)
+    eventually(lambda: (s := rig.status("policy: step")) and "waiting for an instruction" in s[1], "that it waits")
+    assert not spy.observations and not rig.twists
+    rig.instruct("put the eggplant on the plate")
+    moving(rig)
+    rig.instruct("open the drawer")
+    eventually(lambda: spy.resets[-1] == "open the drawer", "a reset with the new instruction")
+    assert spy.resets == ["put the eggplant on the plate", "open the drawer"]
+    rig.instruct("open the drawer")
+    eventually(lambda: len(spy.resets) == 3, "a reset with the same words again")
+
+
+def test_a_policy_that_only_watches_predicts_but_sends_nothing(rig, policy_node):
+    predicted = []
+    rig.node.create_subscription(Image, "policy/predicted/static", predicted.append, qos.SENSOR)
+    policy_node(autostart=True, instruction="open the drawer", act=False)
+    eventually(lambda: len(predicted) > 2, "predicted frames")
+    assert not rig.twists and not rig.heard["command/policy/gripper"]
+    assert messages.msg_to_image(predicted[-1]).shape == (112, 112, 3)
+    assert "watching" in eventually(lambda: (s := rig.status("policy: step")) and s[0] == 0 and s, "OK")[1]
+
+
+def test_the_panel_shows_now_predicted_and_the_real_frame_three_steps_later(rig, policy_node):
+    panels = []
+    rig.node.create_subscription(Image, "policy/panel", panels.append, qos.SENSOR)
+    node, spy = acting(rig, policy_node)
+    eventually(lambda: len(panels) > 1, "panels")
+    panel = messages.msg_to_image(panels[-1])
+    now, real = panel[120, 110, 0], panel[120, 2 * 228 + 110, 0]
+    frames = [int(observation.static[0, 0, 0]) for observation in spy.observations]
+    assert abs(frames.index(int(real)) - frames.index(int(now))) == 3
+
+
+def test_diagnostics_trace_each_step_from_camera_to_command(rig, policy_node):
+    acting(rig, policy_node)
+    _, _, values = eventually(
+        lambda: (s := rig.status("policy: step")) and int(s[2].get("steps", 0)) > 10 and s, "ten steps on /diagnostics"
+    )
+    assert 8 < float(values["rate_hz"]) < 12
+    assert 0 < float(values["inference_p50_ms"]) <= float(values["camera_to_command_p50_ms"]) <= float(values["camera_to_command_p99_ms"])
+    assert {"period_p50_ms", "period_p99_ms", "skipped"} <= set(values)
+
+
+def test_a_step_that_fails_rests_the_arm_and_says_why(rig, policy_node):
+    node, spy = acting(rig, policy_node)
+    rig.size["wrist"] = (200, 200)
+    eventually(lambda: speed(rig.twists[-1][1]) == 0, "a zero twist")
+    message = eventually(lambda: (s := rig.status("policy: step")) and s[0] == 2 and s[1], "an ERROR on /diagnostics")
+    assert "200" in message and "320" in message
+    rig.size["wrist"] = (240, 320)
+    moving(rig)
+
+
+@pytest.fixture
+def transitions(rig):
+    change = rig.node.create_client(ChangeState, "policy/change_state")
+    state = rig.node.create_client(GetState, "policy/get_state")
+
+    def call(client, request):
+        assert client.wait_for_service(5.0)
+        future = client.call_async(request)
+        return eventually(lambda: future.done() and future.result(), "an answer to a service call")
+
+    return (
+        lambda number: call(change, ChangeState.Request(transition=Transition(id=number))).success,
+        lambda: call(state, GetState.Request()).current_state.id,
+    )
+
+
+def test_lifecycle_acts_only_while_active_and_rests_when_deactivated(rig, policy_node, transitions):
+    change, state = transitions
+    node, spy = policy_node(instruction="open the drawer")
+    assert state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert change(Transition.TRANSITION_CONFIGURE) and state() == State.PRIMARY_STATE_INACTIVE
+    time.sleep(0.3)
+    assert not rig.twists
+    assert change(Transition.TRANSITION_ACTIVATE)
+    moving(rig)
+    assert change(Transition.TRANSITION_DEACTIVATE) and state() == State.PRIMARY_STATE_INACTIVE
+    eventually(lambda: speed(rig.twists[-1][1]) == 0, "one zero twist")
+    sent = len(rig.twists)
+    time.sleep(0.3)
+    assert len(rig.twists) == sent
+    assert change(Transition.TRANSITION_ACTIVATE)
+    moving(rig)
+    assert change(Transition.TRANSITION_DEACTIVATE) and change(Transition.TRANSITION_CLEANUP)
+    assert state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert change(Transition.TRANSITION_CONFIGURE) and change(Transition.TRANSITION_ACTIVATE)
+    moving(rig)
+    assert change(Transition.TRANSITION_ACTIVE_SHUTDOWN) and node.finished.is_set()
