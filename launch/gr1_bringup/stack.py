@@ -48,7 +48,7 @@ ARGUMENTS = (
     Argument("checkpoint", "", "folder with model.safetensors, config.json and rig.yaml; empty: a small UNTRAINED model (robot:=sim only)"),
     Argument("instruction", "", "what the policy is asked to do; empty: wait for the topic `instruction` (robot:=sim: the task's own words)"),
     Argument("drive", "policy", "who moves the arm; with expert, the policy runs beside it and predicts, but sends no command", ("policy", "expert")),
-    Argument("task", "", "robot:=sim: name of the task that is set up; empty: the parameter file's, or all in turn with drive:=expert"),
+    Argument("task", "", "robot:=sim: the task that is set up; empty: the first one, or all in turn with drive:=expert"),
     Argument("seed", "0", "robot:=sim: seed of the layout on the table"),
     Argument("rig", "kinova_gen2", "name of a built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits"),
     Argument("namespace", "", "ROS namespace that all topics and nodes go into"),
@@ -74,6 +74,14 @@ def settings(**given: str) -> dict[str, str]:
         )
     if not chosen["seed"].isdigit():
         raise SettingError(f"seed: '{chosen['seed']}' is not a whole number from 0 up")
+    if chosen["robot"] == "sim":
+        from gr1_core.sim import TASKS
+
+        if chosen["task"] and chosen["task"] not in TASKS:
+            raise SettingError(f"task: '{chosen['task']}' is not one of {', '.join(TASKS)}")
+        if chosen["drive"] == "policy":
+            chosen["task"] = chosen["task"] or next(iter(TASKS))
+            chosen["instruction"] = chosen["instruction"] or TASKS[chosen["task"]].instructions[0]
     return chosen
 
 
@@ -82,7 +90,7 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     robot, rig, expert = chosen["robot"], chosen["rig"], chosen["drive"] == "expert"
     episode = {"sim.seed": int(chosen["seed"])} | ({"sim.task": chosen["task"]} if chosen["task"] else {})
     found = [
-        Node("gr1_robot", "arm_node", "arm", "arm.yaml", {"backend": robot, "rig": rig} | episode),
+        Node("gr1_robot", "arm_node", "arm", "arm.yaml", {"robot": robot, "rig": rig} | episode),
         *(
             Node("gr1_robot", "camera_node", f"camera_{role}", f"camera_{role}.yaml", {"role": role, "source": robot, "rig": rig})
             for role in ("static", "wrist")
