@@ -25,7 +25,7 @@ from gr1_robot.loop import Loop
 from gr1_robot.markers import Markers
 from gr1_robot.messages import from_twist, to_pose, to_twist
 from gr1_robot.parameters import ParameterError, declare
-from gr1_robot.process import run
+from gr1_robot.process import run, take_precedence
 from gr1_robot.qos import COMMAND, SENSOR
 from gr1_robot.simulation import Simulation
 
@@ -63,6 +63,13 @@ class ArmNode(Node):
             self, "arm_on_start", robot == "sim", "Whether the arm may move before a person has called arm/reset.", read_only=True
         )
         markers_hz = declare(self, "markers_hz", 10.0, "Rate of arm/markers.", low=0.1, high=100.0, read_only=True)
+        realtime = declare(
+            self,
+            "realtime",
+            True,
+            "Ask the system for real-time scheduling, so that cameras and networks do not delay the loop. Goes on without if refused.",
+            read_only=True,
+        )
         simulation = Simulation(self) if robot == "sim" else None
         backend = backends.load(robot, rig, simulation.options() if simulation else {})
         backend.connect()
@@ -87,6 +94,7 @@ class ArmNode(Node):
         self._missed = 0
         self.finished = threading.Event()
         self._diagnostics = Diagnostics(self, self._refresh)
+        self._scheduling = take_precedence() if realtime else "normal"
         self._loop = Loop(self._step, TICK, self._on_failure, "arm")
         self._simulation = simulation
         if simulation:
@@ -178,6 +186,7 @@ class ArmNode(Node):
             "period_p50_ms": 1e3 * periods.quantile(0.5),
             "period_p99_ms": 1e3 * periods.quantile(0.99),
             "missed": loop.missed,
+            "scheduling": self._scheduling,
         }
         self._diagnostics.status("loop", level, message, values)
 

@@ -33,7 +33,7 @@ class Loop:
             self._thread.join()
 
     def excuse(self) -> None:
-        """The step that is running or waited for may take long (a new scene): count nothing as missed and start a new beat."""
+        """The step that is running has been held up on purpose (a new scene): count nothing as missed and start a new beat."""
         self._anchored = False
 
     def _run(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -41,3 +42,20 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, errors
             getattr(node, "close", lambda: None)()
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def take_precedence() -> str:
+    """Real-time scheduling for the calling thread and those that it starts, else a better nice value, else nothing; says which."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_REALTIME_PRIORITY))
+        return "realtime"
+    except (AttributeError, OSError):
+        pass  # not Linux, or neither root nor an rtprio limit
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        return f"nice {_NICE}"
+    except OSError:
+        return "normal"
+
+
+_REALTIME_PRIORITY, _NICE = 20, -10

@@ -60,11 +60,11 @@ class Simulation:
 
     def _on_reset(self, _, response: Trigger.Response) -> Trigger.Response:
         with self._arm.lock:
-            self._loop.excuse()
             self._arm.backend.reset(**self.options())
             self._arm.restart()
             self._episode += 1
             response.message = self._describe()
+            self._loop.excuse()
         self._task.publish(String(data=response.message))
         response.success = True
         return response
