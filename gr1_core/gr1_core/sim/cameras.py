@@ -1,8 +1,8 @@
-"""The two cameras' published intrinsics, scaled to any image size. ROS's convention: pixel centres are whole numbers.
+"""The cameras' published intrinsics, scaled to any image size. ROS's convention: pixel centres are whole numbers.
 
 Static: Azure Kinect, colour camera in its 1280x720 mode, field of view 90 x 59 degrees (Microsoft's hardware specification).
 Wrist: RealSense D435, colour sensor 69.4 x 42.5 degrees at 1920x1080 (Intel's D400 series data sheet); its 640x480 mode keeps the
-sensor's height and crops its sides.
+sensor's height and crops its sides. The third view, overview, is no camera of the rig: it is there for pictures in documents.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-VERTICAL_FOV = {"static": math.radians(59.0), "wrist": math.radians(42.5)}
+VERTICAL_FOV = {"static": math.radians(59.0), "wrist": math.radians(42.5), "overview": math.radians(38.0)}
 
 
 def intrinsics(role: str, width: int, height: int) -> np.ndarray:

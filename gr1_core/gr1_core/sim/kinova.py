@@ -37,8 +37,8 @@ GRIP = 0.182  # m from link 7 to the point between the fingertips
 FINGER_OPEN, FINGER_CLOSED = 0.45, 1.25  # rad
 
 # The wrist camera hangs beside the hand, level with the wrist, and leans towards the fingertips (frame of the grip site).
-WRIST_CAMERA_POSITION = (0.0, -0.082, -0.145)
-WRIST_CAMERA_LEAN = math.radians(22.0)
+WRIST_CAMERA_POSITION = (0.0, -0.090, -0.115)
+WRIST_CAMERA_LEAN = math.radians(28.0)
 
 
 def _xyz(values) -> str:
@@ -50,31 +50,32 @@ def _geom(mesh: str, material: str, **where) -> str:
     return f'<geom class="visual" type="mesh" mesh="{mesh}" material="{material}"{extra}/>'
 
 
-def assets() -> str:
-    """Meshes and materials of the arm's shell."""
+def assets(detail: float = 1.0) -> str:
+    """Meshes and materials of the arm's shell; `detail` scales the number of facets."""
     parts = {
         "pedestal": shapes.rounded(0.066, 0.0, 0.030, 0.006, 0.058),
         "column": shapes.rounded(0.045, 0.0, 0.1275, 0.004),
         "shoulder": shapes.rounded(0.0455, -0.118, -0.002, 0.030, 0.0415),
-        "upper": shapes.smooth([(1e-4, 0.020), (0.034, 0.022), (0.0395, 0.050), (0.0410, 0.120), (0.0405, 0.196), (1e-4, 0.201)], 20),
+        "upper": shapes.smooth([(1e-4, 0.020), (0.034, 0.022), (0.0395, 0.050), (0.0410, 0.120), (0.0405, 0.196), (1e-4, 0.201)], 12),
         "hub": shapes.rounded(0.0430, -0.048, 0.048, 0.014),
-        "forearm": shapes.smooth([(1e-4, 0.010), (0.031, 0.016), (0.0370, 0.060), (0.0355, 0.140), (0.0330, 0.198), (1e-4, 0.203)], 20),
+        "forearm": shapes.smooth([(1e-4, 0.010), (0.031, 0.016), (0.0370, 0.060), (0.0355, 0.140), (0.0330, 0.198), (1e-4, 0.203)], 12),
         "wrist_hub": shapes.rounded(0.0350, -0.040, 0.040, 0.012),
-        "wrist": shapes.smooth([(1e-4, 0.010), (0.026, 0.014), (0.0320, 0.040), (0.0330, 0.095), (1e-4, 0.098)], 16),
+        "wrist": shapes.smooth([(1e-4, 0.010), (0.026, 0.014), (0.0320, 0.040), (0.0330, 0.095), (1e-4, 0.098)], 10),
         "ring": shapes.rounded(0.0422, -0.0055, 0.0055, 0.0015),
         "small_ring": shapes.rounded(0.0350, -0.0050, 0.0050, 0.0015),
-        "cap": shapes.rounded(0.0300, -0.0025, 0.0025, 0.0015),
-        "palm": shapes.smooth([(1e-4, 0.000), (0.033, 0.002), (0.035, 0.020), (0.043, 0.062), (0.046, 0.092), (0.043, 0.110), (0.020, 0.117), (1e-4, 0.118)], 22),
+        "cap": shapes.rounded(0.0245, -0.0030, 0.0030, 0.0020),
+        "palm": shapes.smooth([(1e-4, 0.000), (0.033, 0.002), (0.035, 0.020), (0.043, 0.062), (0.046, 0.092), (0.043, 0.110), (0.020, 0.117), (1e-4, 0.118)], 16),
         "knuckle": shapes.rounded(0.0105, -0.013, 0.013, 0.003),
-        "proximal": shapes.smooth([(1e-4, -0.004), (0.0085, -0.002), (0.0100, 0.010), (0.0088, 0.030), (0.0078, 0.044), (1e-4, 0.047)], 12),
-        "distal": shapes.smooth([(1e-4, -0.004), (0.0072, -0.002), (0.0078, 0.014), (0.0072, 0.034), (0.0050, 0.046), (1e-4, 0.050)], 12),
+        "proximal": shapes.smooth([(1e-4, -0.004), (0.0085, -0.002), (0.0100, 0.010), (0.0088, 0.030), (0.0078, 0.044), (1e-4, 0.047)], 9),
+        "distal": shapes.smooth([(1e-4, -0.004), (0.0072, -0.002), (0.0078, 0.014), (0.0072, 0.034), (0.0050, 0.046), (1e-4, 0.050)], 9),
     }
     sides = {"knuckle": 12, "proximal": 12, "distal": 12, "cap": 20}
-    return "\n".join(shapes.mesh(f"arm_{name}", shapes.rings(profile, sides.get(name, 28))) for name, profile in parts.items()) + """
-<material name="carbon" rgba="0.105 0.11 0.125 1" specular="0.55" shininess="0.55"/>
-<material name="graphite" rgba="0.20 0.21 0.23 1" specular="0.4" shininess="0.4"/>
+    return "\n".join(shapes.mesh(f"arm_{name}", shapes.rings(profile, max(10, round(sides.get(name, 28) * detail)))) for name, profile in parts.items()) + """
+<material name="carbon" rgba="0.15 0.155 0.17 1" specular="0.65" shininess="0.5"/>
+<material name="graphite" rgba="0.26 0.27 0.29 1" specular="0.45" shininess="0.4"/>
 <material name="aluminium" rgba="0.74 0.76 0.79 1" specular="0.7" shininess="0.75"/>
-<material name="rubber" rgba="0.07 0.07 0.08 1" specular="0.1" shininess="0.2"/>
+<material name="finger" rgba="0.40 0.42 0.45 1" specular="0.5" shininess="0.5"/>
+<material name="rubber" rgba="0.115 0.115 0.12 1" specular="0.25" shininess="0.2"/>
 <material name="lens" rgba="0.03 0.04 0.07 1" specular="0.9" shininess="0.9"/>"""
 
 
@@ -103,7 +104,7 @@ def _finger(name: str) -> str:
 <body name="{name}" pos="{_xyz(position)}" quat="{_xyz(quaternion)}" gravcomp="1">
   <joint name="{name}" class="finger" range="0 1.51"/>
   {_geom("arm_knuckle", "aluminium")}
-  <geom class="visual" type="mesh" mesh="arm_proximal" material="carbon" {along}/>
+  <geom class="visual" type="mesh" mesh="arm_proximal" material="finger" {along}/>
   <geom class="pad" type="capsule" size="0.0085" fromto="0.006 0 0 0.040 0 0" mass="0.02"/>
   <body name="{name}_tip" pos="0.044 -0.003 0" gravcomp="1">
     <joint name="{name}_tip" class="fingertip"/>

@@ -38,4 +38,4 @@ def yaw_of(quaternion) -> float:
     return math.atan2(x_axis[1], x_axis[0])
 
 
-HOME = Pose(np.array([0.42, -0.10, 0.27]), DOWN.as_quat())
+HOME = Pose(np.array([0.36, -0.10, 0.27]), DOWN.as_quat())

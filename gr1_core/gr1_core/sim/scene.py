@@ -21,17 +21,18 @@ PLATE_RADIUS = 0.095
 DRAWER_TRAVEL = 0.16
 BAR_OFFSET, BAR_HEIGHT = 0.046, 0.062  # the handle's bar: in front of the cabinet's face, above the table
 
-STATIC_EYE = np.array([0.30, -0.98, 0.66])
-STATIC_TARGET = np.array([0.405, -0.02, 0.075])
+STATIC_EYE = np.array([0.36, -0.74, 0.60])
+STATIC_TARGET = np.array([0.415, 0.0, 0.06])
+OVERVIEW_EYE = np.array([1.02, -1.34, 0.82])  # for pictures of the whole rig; no camera of the rig stands here
+OVERVIEW_TARGET = np.array([0.30, 0.0, 0.235])
 
 
-def _camera() -> str:
-    forward = (STATIC_TARGET - STATIC_EYE) / np.linalg.norm(STATIC_TARGET - STATIC_EYE)
+def _camera(name: str, eye: np.ndarray, target: np.ndarray, fov: float) -> str:
+    forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
     axes = " ".join(f"{value:.9g}" for value in (*right, *np.cross(right, forward)))
-    eye = " ".join(f"{value:.6g}" for value in STATIC_EYE)
-    return f'<camera name="static" pos="{eye}" xyaxes="{axes}" fovy="{math.degrees(cameras.VERTICAL_FOV["static"]):.6g}"/>'
+    return f'<camera name="{name}" pos="{eye[0]} {eye[1]} {eye[2]}" xyaxes="{axes}" fovy="{math.degrees(fov):.6g}"/>'
 
 
 def _wood() -> bytes:
@@ -59,28 +60,26 @@ def files() -> dict[str, bytes]:
     return {"wood.png": _wood()}
 
 
-def _assets() -> str:
+def _assets(detail: float) -> str:
     meshes = []
     for kind, make in (("eggplant", shapes.eggplant), ("broccoli", shapes.broccoli), ("bell_pepper", shapes.pepper), ("plate", shapes.plate)):
-        meshes += [shapes.mesh(f"{kind}_{part}", surface) for part, surface in make().items()]
+        meshes += [shapes.mesh(f"{kind}_{part}", surface) for part, surface in make(detail).items()]
     return "\n".join(meshes) + """
-<texture name="sky" type="skybox" builtin="gradient" rgb1="0.80 0.83 0.86" rgb2="0.58 0.60 0.63" width="64" height="384"/>
+<texture name="sky" type="skybox" builtin="gradient" rgb1="0.97 0.97 0.96" rgb2="0.60 0.62 0.65" width="64" height="384"/>
 <texture name="wood" type="2d" file="wood.png"/>
 <material name="wood" texture="wood" texrepeat="1 1" specular="0.18" shininess="0.25"/>
 <material name="edge" rgba="0.58 0.45 0.32 1" specular="0.1"/>
-<material name="floor" rgba="0.47 0.49 0.52 1" specular="0"/>
-<material name="wall" rgba="0.86 0.855 0.84 1" specular="0"/>
 <material name="cabinet" rgba="0.90 0.895 0.875 1" specular="0.2" shininess="0.3"/>
-<material name="front" rgba="0.24 0.45 0.52 1" specular="0.25" shininess="0.4"/>
+<material name="front" rgba="0.20 0.52 0.60 1" specular="0.25" shininess="0.4"/>
 <material name="inside" rgba="0.77 0.66 0.52 1" specular="0.1"/>
 <material name="steel" rgba="0.80 0.81 0.83 1" specular="0.9" shininess="0.8"/>
-<material name="china" rgba="0.95 0.95 0.93 1" specular="0.6" shininess="0.7"/>
-<material name="aubergine" rgba="0.25 0.075 0.30 1" specular="0.9" shininess="0.85"/>
+<material name="china" rgba="0.93 0.93 0.91 1" specular="0.35" shininess="0.7"/>
+<material name="aubergine" rgba="0.29 0.085 0.35 1" specular="0.9" shininess="0.85"/>
 <material name="calyx" rgba="0.36 0.52 0.22 1" specular="0.2"/>
 <material name="stalk" rgba="0.66 0.78 0.42 1" specular="0.15"/>
-<material name="crown" rgba="0.17 0.43 0.15 1" specular="0.08" shininess="0.1"/>
-<material name="pepper" rgba="0.82 0.11 0.07 1" specular="0.8" shininess="0.8"/>
-""" + kinova.assets()
+<material name="crown" rgba="0.19 0.48 0.16 1" specular="0.08" shininess="0.1"/>
+<material name="pepper" rgba="0.88 0.13 0.07 1" specular="0.8" shininess="0.8"/>
+""" + kinova.assets(detail)
 
 
 def _vegetable(name: str, collision: str, visual: str, mass: float) -> str:
@@ -148,10 +147,10 @@ def _drawer() -> str:
     middle = depth / 2
     return f"""
 <body name="cabinet" pos="0.60 0.27 0">
-  {box("cabinet", f"{middle} 0.006 {height / 2}", f"{middle} {half - 0.006} {height / 2}")}
-  {box("cabinet", f"{middle} 0.006 {height / 2}", f"{middle} {0.006 - half} {height / 2}")}
-  {box("cabinet", f"0.006 {half} {height / 2}", f"{depth - 0.006} 0 {height / 2}")}
-  {box("cabinet", f"{middle} {half} 0.006", f"{middle} 0 {height - 0.006}")}
+  {box("cabinet", f"{middle} 0.006 {height / 2 - 0.006}", f"{middle} {half - 0.006} {height / 2 - 0.006}")}
+  {box("cabinet", f"{middle} 0.006 {height / 2 - 0.006}", f"{middle} {0.006 - half} {height / 2 - 0.006}")}
+  {box("cabinet", f"0.006 {half - 0.012} {height / 2 - 0.006}", f"{depth - 0.006} 0 {height / 2 - 0.006}")}
+  {box("edge", f"{middle + 0.004} {half + 0.004} 0.006", f"{middle} 0 {height - 0.006}")}
   <body name="drawer" pos="0 0 0">
     <joint name="drawer" type="slide" axis="-1 0 0" range="0 {DRAWER_TRAVEL}" limited="true" damping="4" frictionloss="0.8" armature="0.05"/>
     <inertial pos="0.06 0 0.05" mass="0.4" diaginertia="0.001 0.001 0.001"/>
@@ -167,31 +166,35 @@ def _drawer() -> str:
 </body>"""
 
 
-def mjcf(shadow_size: int = 1024, samples: int = 0, detail: tuple[int, int] = (16, 8), width: int = 640, height: int = 480) -> str:
-    """The whole scene. The arguments are the price of a picture: shadow map, samples per pixel, facets of round shapes, buffer size."""
+def mjcf(shadow_size: int = 1024, samples: int = 0, detail: float = 0.65, width: int = 640, height: int = 480) -> str:
+    """The whole scene. The arguments are the price of a picture: shadow map, samples per pixel, facets of round shapes (1: smooth from near), buffer size."""
+    legs = "".join(
+        f'<geom class="visual" type="box" size="0.03 0.03 0.33" pos="{0.40 + x} {y} -0.40" material="edge"/>' for x in (-0.46, 0.46) for y in (-0.43, 0.43)
+    )
     return f"""
 <mujoco model="kinova_gen2_tabletop">
 <compiler angle="radian" eulerseq="XYZ" autolimits="true"/>
 <option timestep="0.002" integrator="implicitfast" cone="elliptic" impratio="10" noslip_iterations="4"/>
 <visual>
   <global offwidth="{width}" offheight="{height}"/>
-  <quality shadowsize="{shadow_size}" offsamples="{samples}" numslices="{detail[0]}" numstacks="{detail[1]}" numquads="1"/>
-  <headlight ambient="0.36 0.36 0.37" diffuse="0.12 0.12 0.12" specular="0 0 0"/>
-  <map znear="0.01" zfar="8" shadowclip="0.75" shadowscale="0.9"/>
+  <quality shadowsize="{shadow_size}" offsamples="{samples}" numslices="{round(28 * detail)}" numstacks="{round(14 * detail)}" numquads="1"/>
+  <headlight ambient="0.38 0.38 0.39" diffuse="0.06 0.06 0.06" specular="0 0 0"/>
+  <map znear="0.01" zfar="8" shadowclip="0.70"/>
 </visual>
 <default>
   {kinova.DEFAULTS}
   <default class="fruit"><geom contype="1" conaffinity="3" condim="6" friction="1.0 0.01 0.004" group="3" mass="0"/></default>
   <default class="solid"><geom contype="1" conaffinity="3" condim="4" friction="0.8 0.01 0.002" group="3" mass="0"/></default>
 </default>
-<asset>{_assets()}</asset>
+<asset>{_assets(detail)}</asset>
 <worldbody>
-  <light name="key" directional="true" pos="0.1 -0.9 1.6" dir="0.28 0.52 -1" diffuse="0.58 0.56 0.52" specular="0.35 0.35 0.33" castshadow="true"/>
-  <light name="fill" directional="true" pos="1.2 0.6 1.2" dir="-0.8 -0.15 -0.7" diffuse="0.20 0.21 0.24" specular="0.1 0.1 0.1" castshadow="false"/>
-  {_camera()}
-  <geom name="floor" class="visual" type="plane" size="4 4 1" pos="0.4 0 -0.74" material="floor"/>
-  <geom name="table" class="solid" type="box" size="0.56 0.62 0.018" pos="0.40 0 -0.018" material="wood" group="1"/>
-  <geom class="visual" type="box" size="0.52 0.58 0.02" pos="0.40 0 -0.056" material="edge"/>
+  <light name="key" directional="true" pos="0.1 -0.9 1.6" dir="0.28 0.52 -1" diffuse="0.60 0.58 0.54" specular="0.35 0.35 0.33" castshadow="true"/>
+  <light name="fill" directional="true" pos="1.2 0.6 1.2" dir="-0.8 -0.15 -0.7" diffuse="0.14 0.15 0.17" specular="0.1 0.1 0.1" castshadow="false"/>
+  {_camera("static", STATIC_EYE, STATIC_TARGET, cameras.VERTICAL_FOV["static"])}
+  {_camera("overview", OVERVIEW_EYE, OVERVIEW_TARGET, cameras.VERTICAL_FOV["overview"])}
+  <geom name="table" class="solid" type="box" size="0.53 0.50 0.018" pos="0.40 0 -0.018" material="wood" group="1"/>
+  <geom class="visual" type="box" size="0.50 0.47 0.02" pos="0.40 0 -0.056" material="edge"/>
+  {legs}
   {kinova.body()}
   {_drawer()}
   {_plate()}

@@ -53,7 +53,7 @@ def smooth(points, steps: int = 24) -> np.ndarray:
 def rounded(radius: float, bottom: float, top: float, edge: float, end_radius: float | None = None) -> np.ndarray:
     """Profile of a tube whose ends are rounded off with `edge`; it tapers from `radius` to `end_radius`."""
     end_radius = radius if end_radius is None else end_radius
-    turn = np.linspace(0.0, np.pi / 2, 5)
+    turn = np.linspace(0.0, np.pi / 2, 4)
     low = [(radius - edge + edge * np.sin(a), bottom + edge - edge * np.cos(a)) for a in turn]
     high = [(end_radius - edge + edge * np.cos(a), top - edge + edge * np.sin(a)) for a in turn]
     return np.array([(1e-4, bottom), *low, *high, (1e-4, top)])
@@ -71,43 +71,50 @@ def _numbers(values: np.ndarray) -> str:
     return " ".join(f"{value:.5f}" for value in values.ravel())
 
 
+def _count(number: int, detail: float) -> int:
+    return max(6, round(number * detail))
+
+
 # The vegetables, each standing or lying as it does on a table, origin at the middle of its collision body
 
 
-def eggplant() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def eggplant(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Lies along z of its own frame (the body turns it onto its side); about 0.14 m long, 0.054 m thick at its belly."""
-    belly = smooth(
-        [(1e-4, -0.062), (0.015, -0.058), (0.0255, -0.040), (0.0270, -0.018), (0.0225, 0.010), (0.0175, 0.032), (0.0140, 0.046), (1e-4, 0.053)],
-        22,
-    )
-    star = smooth([(1e-4, 0.030), (0.0198, 0.0285), (0.0186, 0.038), (0.0150, 0.048), (0.0090, 0.054), (1e-4, 0.056)], 12)
-    stem = smooth([(0.0052, 0.050), (0.0046, 0.060), (0.0052, 0.072), (1e-4, 0.0735)], 8)
-    bend = 0.0
-    calyx = rings(star, 20, lambda angle, along: 1.0 + 0.05 * np.cos(5 * angle) * (1 - along), bend)
-    # The star's points: the lower edge of the calyx reaches down the fruit in five tongues.
-    ring = np.arange(len(calyx[0])) // 20
-    angle = (np.arange(len(calyx[0])) % 20) * (2 * np.pi / 20)
-    calyx[0][:, 2] -= 0.010 * np.clip(np.cos(5 * angle), -0.6, 1.0) * (ring <= 2)
-    return {"body": rings(belly, 24, bend=bend), "calyx": calyx, "stem": rings(stem, 8)}
+    points = [(1e-4, -0.062), (0.015, -0.058), (0.0255, -0.040), (0.0270, -0.018), (0.0225, 0.010), (0.0175, 0.032), (0.0140, 0.046), (1e-4, 0.053)]
+    fruit = smooth(points, _count(22, detail))
+    sides, edge = 30, np.array([0.030, 0.034, 0.038, 0.044, 0.050])
+    cap = np.array([(0.0, z) for z in edge] + [(0.0070, 0.0545), (1e-4, 0.0555)])
+    calyx, faces = rings(cap, sides)
+    # Five tongues reach down the fruit; the cap lies a millimetre and a half outside it.
+    ring, angle = np.divmod(np.arange(len(calyx)), sides)
+    calyx[:, 2] -= 0.011 * np.cos(5 * angle * (2 * np.pi / sides)) * np.clip(1 - ring / 3, 0, 1)
+    on_fruit = ring < len(edge)
+    dense = smooth(points, 200)[20:]
+    dense = dense[np.argsort(dense[:, 1])]
+    radius = np.interp(calyx[:, 2], dense[:, 1], dense[:, 0]) + 0.0015
+    calyx[on_fruit, 0] = (radius * np.cos(angle * (2 * np.pi / sides)))[on_fruit]
+    calyx[on_fruit, 1] = (radius * np.sin(angle * (2 * np.pi / sides)))[on_fruit]
+    stem = smooth([(0.0056, 0.050), (0.0044, 0.060), (0.0054, 0.072), (1e-4, 0.0735)], 7)
+    return {"body": rings(fruit, _count(24, detail)), "calyx": (calyx, faces), "stem": rings(stem, 8)}
 
 
-def pepper() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def pepper(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Stands upright: four lobes, a dimple on top with a curved stem; 0.068 m wide, 0.07 m tall."""
     body = smooth(
         [(1e-4, -0.029), (0.012, -0.034), (0.022, -0.033), (0.029, -0.020), (0.033, 0.004), (0.0335, 0.018), (0.028, 0.031), (0.017, 0.034),
          (0.007, 0.028), (1e-4, 0.026)],
-        26,
+        _count(26, detail),
     )
     lobes = lambda angle, along: 1.0 + 0.075 * np.cos(4 * angle) * np.sin(np.pi * np.clip(along * 1.05, 0, 1)) ** 0.5  # noqa: E731
     stem = smooth([(0.009, 0.0265), (0.0055, 0.030), (0.0042, 0.038), (0.0050, 0.046), (1e-4, 0.0465)], 10)
-    return {"body": rings(body, 32, lobes), "stem": rings(stem, 8, bend=0.003)}
+    return {"body": rings(body, _count(32, detail), lobes), "stem": rings(stem, 8, bend=0.003)}
 
 
-def broccoli() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def broccoli(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Stands on its cut stalk; the crown is a dome of florets; 0.074 m wide, 0.088 m tall."""
-    stalk = smooth([(1e-4, -0.040), (0.0185, -0.040), (0.0195, -0.036), (0.0165, -0.020), (0.0175, -0.006), (0.026, 0.012), (1e-4, 0.014)], 16)
-    dome = smooth([(1e-4, 0.000), (0.020, -0.003), (0.033, 0.004), (0.037, 0.016), (0.034, 0.030), (0.022, 0.042), (1e-4, 0.047)], 22)
-    vertices, faces = rings(dome, 36)
+    stalk = smooth([(1e-4, -0.040), (0.0185, -0.040), (0.0195, -0.036), (0.0165, -0.020), (0.0175, -0.006), (0.026, 0.012), (1e-4, 0.014)], 10)
+    dome = smooth([(1e-4, 0.000), (0.020, -0.003), (0.033, 0.004), (0.037, 0.016), (0.034, 0.030), (0.022, 0.042), (1e-4, 0.047)], _count(24, detail))
+    vertices, faces = rings(dome, _count(40, detail))
     # Florets: bumps on a sunflower's spiral over the dome, each pushing the surface outwards where it is nearest.
     index = np.arange(46)
     height = 1.0 - index / 45 * 1.25
@@ -120,14 +127,14 @@ def broccoli() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     gap = np.sqrt(np.min(np.sum((direction[:, None] - centres[None]) ** 2, -1), axis=1))
     bump = 0.0045 * np.sqrt(np.clip(1 - (gap / 0.26) ** 2, 0, 1)) - 0.0025
     vertices = vertices + direction * bump[:, None]
-    return {"stalk": rings(stalk, 16, lambda angle, along: 1.0 + 0.06 * np.cos(5 * angle)), "crown": (vertices, faces)}
+    return {"stalk": rings(stalk, 12, lambda angle, along: 1.0 + 0.06 * np.cos(5 * angle)), "crown": (vertices, faces)}
 
 
-def plate() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def plate(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """A dinner plate, 0.19 m across, 0.014 m high, origin at its foot's underside."""
     profile = smooth(
         [(1e-4, 0.000), (0.055, 0.000), (0.060, 0.002), (0.093, 0.0125), (0.095, 0.0140), (0.092, 0.0150), (0.068, 0.0075), (0.060, 0.0055),
          (1e-4, 0.0050)],
-        30,
+        _count(26, detail),
     )
-    return {"body": rings(profile, 48)}
+    return {"body": rings(profile, _count(44, detail))}
