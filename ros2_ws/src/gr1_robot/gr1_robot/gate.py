@@ -92,7 +92,7 @@ class Gate:
         if not arrival > max(self._forgotten, previous.arrival if previous else -math.inf):
             return self._refuse("out_of_order")
         linear, angular = np.array(linear, np.float64), np.array(angular, np.float64)
-        v, w = float(np.linalg.norm(linear)), float(np.linalg.norm(angular))
+        v, w = math.hypot(*linear), math.hypot(*angular)
         reason = ""
         if not (math.isfinite(v) and math.isfinite(w)):
             reason = "not_finite"
@@ -169,11 +169,12 @@ class Gate:
             v, w, reason = _ZERO, _ZERO, "no_pose"
         else:
             reason = command.reason or ("" if v.any() or w.any() else "zero_command")
+        # The wish is contained so that no acceleration is spent against a wall, the ramp's result so that nothing passes it.
+        v, contained = (v, "") if blind else self._contain(v, measured, commanded)
         v = self._ramp(self._linear, v, self.limits.linear_speed, self.limits.linear_acceleration, elapsed)
         w = self._ramp(self._angular, w, self.limits.angular_speed, self.limits.angular_acceleration, elapsed)
-        if not blind:
-            v, contained = self._contain(v, np.asarray(measured), np.asarray(commanded))
-            cut = contained or cut
+        v, contained_too = (v, "") if blind else self._contain(v, measured, commanded)
+        cut = contained_too or contained or cut
         self._linear, self._angular = v, w
 
         state = STOPPED if self._latch else MOVING if not reason or v.any() or w.any() else HOLDING
