@@ -22,7 +22,7 @@ from gr1_core.model import checkpoint, patches
 from gr1_core.model.config import GR1Config
 from gr1_core.model.gr1 import GR1
 from gr1_core.model.language import token_tensor, tokenize
-from gr1_core.pack import can_pack, pack
+from gr1_core.pack import pack
 from gr1_core.rig import ROLES, Rig
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
@@ -87,18 +87,15 @@ class Policy:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}, auto")
         self.dtype = PRECISIONS[self.precision]
-        # The text tower runs once per instruction, the state's embedding and the action's head are tiny: they stay exact.
         self._outer = torch.float64 if self.precision == "fp64" else torch.float32
         self.model = model.to(self.device, self._outer).eval().requires_grad_(False)
         self._tokenizer = tokenizer
         with torch.inference_mode():
-            self._queries = {targets: model.queries(targets).to(self.dtype)[None] for targets in (("action",), ROLES)}
-            for name in ("vision", "resampler", "transformer", "decoder", "embed_patches", "embed_cls", "embed_norm"):
-                getattr(model, name).to(self.dtype)
-            model.embed_time.data = model.embed_time.data.to(self.dtype)
-            if self.device.type == "cpu" and can_pack(self.dtype):
+            self._queries = {targets: model.queries(targets)[None] for targets in (("action",), ROLES)}
+            if self.dtype != torch.float64:
+                # The text tower runs once per instruction, the state's embedding and the action's head are tiny: they stay exact.
                 for name in ("vision", "resampler", "transformer", "decoder", "embed_patches", "embed_cls"):
-                    pack(getattr(model, name))
+                    pack(getattr(model, name), self.dtype)
         self._window: deque[Tensor] = deque(maxlen=self.config.window)
         self._language: Tensor | None = None
 
@@ -120,7 +117,7 @@ class Policy:
         """Starts a rollout: forgets the history and takes an instruction, as text or as CLIP's 77 token ids."""
         tokens = tokenize(instruction, self._tokenizer) if isinstance(instruction, str) else instruction
         with torch.inference_mode():
-            self._language = self.model.encode_text(token_tensor(tokens, self.device)).to(self.dtype)
+            self._language = self.model.encode_text(token_tensor(tokens, self.device))
         self._window.clear()
 
     def step(self, observation: Observation) -> Action:
@@ -136,7 +133,7 @@ class Policy:
             window = torch.stack([*self._window, tokens][-self.config.window :])
             context = self.model.context(window[None])
             rows, memory = self.model.transformer(context, self._queries["action",])
-            delta, logit = self.model.action_head(rows[0, 0].to(self._outer))
+            delta, logit = self.model.action_head(rows[0, 0])
             delta, logit = delta.cpu().numpy().astype(np.float64), float(logit)
         if not (np.isfinite(delta).all() and np.isfinite(logit)):
             raise PolicyError(f"the model's action is not finite (delta {delta.tolist()}, gripper logit {logit}): the checkpoint is unusable")
@@ -166,12 +163,10 @@ class Policy:
 
     def _tokens(self, images: Tensor, arm: np.ndarray, gripper: float) -> Tensor:
         """One step's context tokens, [tokens, width], without their time."""
-        cls, latents = self.model.encode_images(images.to(self.dtype))
-        state = self.model.state_token(
-            torch.as_tensor(arm, dtype=self._outer, device=self.device), torch.tensor(gripper, dtype=self._outer, device=self.device)
-        )
-        cameras = [self.model.camera_tokens(role, cls[i], latents[i]) for i, role in enumerate(ROLES)]
-        return torch.cat([self._language, state.to(self.dtype)[None], *cameras])
+        cls, latents = self.model.encode_images(images)
+        state = torch.as_tensor([*arm, gripper], dtype=self._outer, device=self.device)
+        cameras = [self.model.camera_tokens(role, cls[i], latents[i]).to(self._outer) for i, role in enumerate(ROLES)]
+        return torch.cat([self._language, self.model.state_token(state[:6], state[6])[None], *cameras])
 
     def _decode(self, images: Tensor, memory) -> Future:
         with torch.inference_mode():

@@ -140,9 +140,9 @@ def lively(config: GR1Config, seed: int = 0) -> GR1:
 
 def _parts(policy: Policy, seen: Observation) -> dict:
     """The step, part by part, on the inputs that each part has in the step."""
-    model, dtype = policy.model, policy.dtype
+    model = policy.model
     with torch.inference_mode():
-        images = policy._preprocess(seen).to(dtype)
+        images = policy._preprocess(seen)
         patch_tokens = model.vision(images)[1]
         context = model.context(torch.stack(list(policy._window))[None])
         query = policy._queries["action",]

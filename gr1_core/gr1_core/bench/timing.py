@@ -9,7 +9,7 @@ from typing import Callable, Mapping
 import torch
 from torch import nn
 
-from gr1_core.pack import PackedLinear, can_pack
+from gr1_core.pack import InferenceLinear
 
 
 def interleaved(variants: Mapping[str, Callable[[], object]], rounds: int, chunk: float = 0.15) -> dict[str, float]:
@@ -34,10 +34,7 @@ def peak_gflops(dtype: torch.dtype, rounds: int = 5) -> float:
     with torch.inference_mode():
         for rows, inner, columns in shapes:
             x, linear = torch.randn(rows, inner).to(dtype), nn.Linear(inner, columns, bias=False).to(dtype)
-            runs = {"plain": lambda: x @ linear.weight.T}
-            if can_pack(dtype):
-                packed = PackedLinear(linear)
-                runs["packed"] = lambda: packed(x)
-            fastest = min(interleaved(runs, rounds, 0.05).values())
+            packed = InferenceLinear(linear, dtype)
+            fastest = min(interleaved({"plain": lambda: x @ linear.weight.T, "packed": lambda: packed(x)}, rounds, 0.05).values())
             best = max(best, 2 * rows * inner * columns / fastest / 1e6)
     return best

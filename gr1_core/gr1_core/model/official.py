@@ -111,11 +111,11 @@ def convert(state: dict[str, Tensor], config: GR1Config, where: str) -> dict[str
         expected = {name: tuple(tensor.shape) for name, tensor in checkpoint.GR1(config).state_dict().items()}
     state = {key: value for key, value in state.items() if not _UNUSED.fullmatch(key)}
     state = _with_fixed(state, config)
-    weights, used, missing = {}, set(), []
+    weights, used, missing = {}, set(), {}
     for name in expected:
         source, pick = _source(name)
         if source not in state:
-            missing.append(source)
+            missing[source] = True
             continue
         used.add(source)
         tensor = pick(state[source].float())
@@ -124,7 +124,7 @@ def convert(state: dict[str, Tensor], config: GR1Config, where: str) -> dict[str
         weights[name] = (tensor.reshape(expected[name]) if fits else tensor).clone()
     unknown = sorted(set(state) - used)
     if missing or unknown:
-        said = [f"{len(missing)} missing: {some(dict.fromkeys(missing))}"] * bool(missing) + [f"{len(unknown)} unknown: {some(unknown)}"] * bool(unknown)
+        said = [f"{len(keys)} {what}: {some(keys)}" for what, keys in (("missing", missing), ("unknown", unknown)) if keys]
         raise CheckpointError(f"{where} is not a GR-1 of this configuration: {'; '.join(said)}. Another size needs --config")
     checkpoint.check(weights, expected, where)
     return weights
@@ -255,7 +255,7 @@ def _read(path: Path, inner: str) -> dict[str, Tensor]:
         raise CheckpointError(f"no file {path}")
     try:
         payload = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # the unpickler meets garbage with whatever error comes first
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path} cannot be read as weights ({first}): damaged, or not a checkpoint?") from error
     if isinstance(payload, dict) and isinstance(payload.get(inner), dict):

@@ -1,0 +1,38 @@
+import json
+
+import pytest
+import torch
+
+from gr1_core import GR1Config, Policy, Rig
+from gr1_core.model import checkpoint
+from gr1_core.model.official import import_official
+
+from . import golden
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory):
+    """The golden record's configuration as a configs.json file."""
+    path = tmp_path_factory.mktemp("config") / "configs.json"
+    path.write_text(json.dumps(golden.RECORD["config"]))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory, tiny_config):
+    """The golden record's weights, imported from ByteDance's layout: a checkpoint folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    import_official(golden.FOLDER / "tiny_snapshot.pt", folder, config=tiny_config)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny):
+    return checkpoint.load(tiny)[0]
+
+
+@pytest.fixture
+def demo_policy():
+    return Policy.untrained(GR1Config.demo(), Rig.load("kinova_gen2"), seed=0, device="cpu", precision="fp32")

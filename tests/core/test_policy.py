@@ -1,0 +1,142 @@
+"""The cached step is the full window, and what it cannot act on it refuses."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from gr1_core import GR1Config, Policy, Rig
+from gr1_core.bench.policy import TOKENS, PlainLoop, lively, observation
+from gr1_core.model import checkpoint
+from gr1_core.pack import can_pack
+from gr1_core.policy import PolicyError
+from gr1_core.rig import RigError
+
+RIG = Rig.load("kinova_gen2")
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lively")
+    checkpoint.save(folder, lively(GR1Config.demo()).state_dict(), GR1Config.demo(), RIG)
+    return folder
+
+
+def test_each_step_equals_the_full_window_while_it_grows_and_while_it_slides(model_folder):
+    plain = PlainLoop(*checkpoint.load(model_folder))
+    policy = Policy.from_pretrained(model_folder, device="cpu", precision="fp32")
+    policy.reset(TOKENS)
+    for step in range(23):
+        delta, logit = plain.step(observation(RIG, step))
+        action = policy.step(observation(RIG, step))
+        assert np.abs(action.delta - delta).max() < 3e-5
+        assert abs(action.gripper_logit - logit) < 1e-4
+
+
+@pytest.mark.skipif(not can_pack(torch.bfloat16), reason="this processor has no bf16 product")
+def test_bf16_stays_close(model_folder):
+    exact, fast = (Policy.from_pretrained(model_folder, device="cpu", precision=precision) for precision in ("fp32", "bf16"))
+    exact.reset(TOKENS)
+    fast.reset(TOKENS)
+    deltas = np.array([[policy.step(observation(RIG, step)).delta for policy in (exact, fast)] for step in range(12)])
+    error = np.sqrt(np.mean((deltas[:, 0] - deltas[:, 1]) ** 2))
+    assert 0 < error < 0.1 * deltas[:, 0].std()
+
+
+def test_the_future_does_not_depend_on_when_it_is_asked_for(demo_policy):
+    demo_policy.reset("open the drawer")
+    actions = [demo_policy.step(observation(RIG, step)) for step in range(3)]
+    late = actions[0].future()
+    demo_policy.reset("open the drawer")
+    early = demo_policy.step(observation(RIG, 0)).future()
+    assert np.array_equal(late.static_patches, early.static_patches)
+    assert late.static.shape == late.wrist.shape == (112, 112, 3) and late.static.dtype == np.uint8
+    assert not np.array_equal(late.static, late.wrist)
+
+
+def test_a_new_instruction_forgets_the_history_and_changes_the_action(demo_policy):
+    demo_policy.reset("open the drawer")
+    first = demo_policy.step(observation(RIG, 0))
+    demo_policy.step(observation(RIG, 1))
+    demo_policy.reset("open the drawer")
+    assert np.array_equal(demo_policy.step(observation(RIG, 0)).delta, first.delta)
+    demo_policy.reset("close the drawer")
+    assert not np.array_equal(demo_policy.step(observation(RIG, 0)).delta, first.delta)
+
+
+def test_the_warm_up_leaves_no_trace(demo_policy):
+    demo_policy.reset("open the drawer")
+    expected = demo_policy.step(observation(RIG, 0)).delta, demo_policy.step(observation(RIG, 1)).delta
+    demo_policy.reset("open the drawer")
+    demo_policy.step(observation(RIG, 0))
+    demo_policy.warm_up()
+    assert np.array_equal(demo_policy.step(observation(RIG, 1)).delta, expected[1])
+
+
+def test_untrained_weights_are_the_same_for_the_same_seed():
+    first, again, other = (Policy.untrained(GR1Config.demo(), RIG, seed, "cpu", "fp32") for seed in (1, 1, 2))
+    deltas = []
+    for policy in (first, again, other):
+        policy.reset(TOKENS)
+        deltas.append(policy.step(observation(RIG, 0)).delta)
+    assert np.array_equal(deltas[0], deltas[1]) and not np.array_equal(deltas[0], deltas[2])
+
+
+def test_every_pixel_row_and_state_number_matters(model_folder):
+    policy = Policy.from_pretrained(model_folder, device="cpu", precision="fp32")
+    seen = observation(RIG, 0)
+    variants = [seen, dataclasses.replace(seen, gripper=-seen.gripper)]
+    variants += [dataclasses.replace(seen, arm=seen.arm + 0.1 * np.eye(6)[i]) for i in range(6)]
+    variants += [dataclasses.replace(seen, **{role: np.roll(getattr(seen, role), 40, axis=0)}) for role in ("static", "wrist")]
+    deltas = []
+    for variant in variants:
+        policy.reset(TOKENS)
+        deltas.append(policy.step(variant).delta)
+    assert all(np.abs(delta - deltas[0]).max() > 1e-3 for delta in deltas[1:])
+
+
+@pytest.mark.parametrize(
+    "change, error, said",
+    [
+        ({"arm": np.array([0, 0, np.nan, 0, 0, 0])}, PolicyError, "nan"),
+        ({"arm": np.zeros(7)}, PolicyError, "expected 6"),
+        ({"gripper": 0.3}, PolicyError, "gripper is 0.3"),
+        ({"wrist": np.zeros((240, 321, 3), np.uint8)}, RigError, r"\[240, 321, 3\]"),
+        ({"static": np.zeros((360, 640, 3), np.float32)}, RigError, "float32"),
+    ],
+)
+def test_an_observation_that_cannot_be_acted_on_is_refused_and_forgotten(demo_policy, change, error, said):
+    demo_policy.reset("open the drawer")
+    demo_policy.step(observation(RIG, 0))
+    expected = demo_policy.step(observation(RIG, 1)).delta
+    demo_policy.reset("open the drawer")
+    demo_policy.step(observation(RIG, 0))
+    with pytest.raises(error, match=said):
+        demo_policy.step(dataclasses.replace(observation(RIG, 1), **change))
+    assert np.array_equal(demo_policy.step(observation(RIG, 1)).delta, expected)
+
+
+def test_acting_needs_an_instruction(demo_policy):
+    with pytest.raises(PolicyError, match="reset"):
+        demo_policy.step(observation(RIG, 0))
+
+
+@pytest.mark.parametrize("instruction, said", [("", "no words"), ("word " * 80, "80 tokens"), ([49406, 49407], "77"), ([0] * 77, "end token")])
+def test_an_instruction_that_clip_cannot_take_is_refused(demo_policy, instruction, said):
+    with pytest.raises(ValueError, match=said):
+        demo_policy.reset(instruction)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="fp16"):
+        Policy.untrained(GR1Config.demo(), RIG, precision="fp16", device="cpu")
+
+
+def test_an_action_that_is_not_finite_never_leaves_the_policy():
+    policy = Policy.untrained(GR1Config.demo(), RIG, device="cpu", precision="fp32")
+    with torch.inference_mode():
+        policy.model.action_head.arm.bias.fill_(float("inf"))
+    policy.reset(TOKENS)
+    with pytest.raises(PolicyError, match="not finite"):
+        policy.step(observation(RIG, 0))

@@ -1,0 +1,79 @@
+"""The rig: units, conventions, refusals."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import yaml
+from scipy.spatial.transform import Rotation
+
+from gr1_core.rig import Rig, RigError, built_in
+
+KINOVA, CALVIN = Rig.load("kinova_gen2"), Rig.load("calvin")
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_a_rig_survives_its_file(tmp_path, name):
+    Rig.load(name).save(tmp_path / "rig.yaml")
+    assert Rig.load(tmp_path / "rig.yaml") == Rig.load(name)
+
+
+def test_one_unit_of_kinovas_action_is_the_vendors_speed():
+    linear, angular = KINOVA.twist([1, 0, 0, 0, 0, 1], KINOVA.arm_state([0.4, 0, 0.2], [1, 0, 0, 0]))
+    assert np.allclose(linear, [0.2, 0, 0]) and np.allclose(angular, [0, 0, 1.0])
+
+
+def test_calvins_relative_action_adds_euler_angles():
+    arm = np.array([0.1, -0.2, 0.5, 3.0, -0.1, 1.4])
+    delta = np.array([0.5, -1.0, 0.2, 0.7, -0.3, 0.9])
+    linear, angular = CALVIN.twist(delta, arm)
+    assert np.allclose(linear * CALVIN.period, delta[:3] * 0.02)
+    after = Rotation.from_rotvec(angular * CALVIN.period) * Rotation.from_euler("xyz", arm[3:])
+    expected = Rotation.from_euler("xyz", arm[3:] + delta[3:] * 0.05)
+    assert (after * expected.inv()).magnitude() < 1e-12
+
+
+def test_the_hand_pointing_down_is_far_from_the_angles_edge():
+    assert np.allclose(KINOVA.arm_state([1, 2, 3], [1, 0, 0, 0]), [1, 2, 3, 0, 0, 0])
+    turned = Rotation.from_euler("z", 0.3) * Rotation.from_quat([1, 0, 0, 0])
+    assert np.allclose(KINOVA.arm_state([0, 0, 0], turned.as_quat())[3:], [0, 0, 0.3])
+
+
+def test_the_view_is_the_centred_square_and_shares_the_pixels():
+    image = np.arange(360 * 640 * 3, dtype=np.uint32).astype(np.uint8).reshape(360, 640, 3)
+    view = KINOVA.cameras["static"].view(image)
+    assert view.shape == (360, 360, 3) and np.shares_memory(view, image) and np.array_equal(view, image[:, 140:500])
+
+
+def test_a_rig_that_means_something_else_is_refused_and_the_difference_named():
+    with pytest.raises(RigError, match="action.translation_scale: 0.02 here, 0.05 in policy"):
+        KINOVA.require_same(dataclasses.replace(KINOVA, action=dataclasses.replace(KINOVA.action, translation_scale=0.05)), "policy")
+    # Limits and ages belong to the place, not to the model.
+    KINOVA.require_same(dataclasses.replace(KINOVA, limits=dataclasses.replace(KINOVA.limits, linear_speed=0.1)))
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda r: r.update(control_hz=0), "control_hz: expected a number above zero"),
+        (lambda r: r.update(control_hertz=10), "unknown field 'control_hertz', did you mean 'control_hz'"),
+        (lambda r: r.pop("action"), "missing action"),
+        (lambda r: r["cameras"].pop("wrist"), "exactly the roles static, wrist"),
+        (lambda r: r["cameras"]["wrist"].update(crop="middle"), "'middle' is not one of square, none"),
+        (lambda r: r["cameras"]["wrist"].update(width=3.5), "whole number, got 3.5"),
+        (lambda r: r["limits"].update(leash=float("nan")), "finite number, got nan"),
+        (lambda r: r["limits"].update(workspace_min=[0, 0]), "expected 3 numbers"),
+        (lambda r: r["limits"].update(workspace_min=[9, 9, 9]), "below workspace_max"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(tmp_path, change, said):
+    raw = KINOVA.to_dict()
+    change(raw)
+    (tmp_path / "rig.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(RigError, match=said):
+        Rig.load(tmp_path / "rig.yaml")
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(RigError, match="calvin, kinova_gen2"):
+        Rig.load("kuka")
