@@ -1,0 +1,243 @@
+"""The arm node over real ROS 2: it follows commands, and it stops."""
+
+import json
+import math
+import signal
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from rcl_interfaces.srv import DescribeParameters, ListParameters, SetParameters
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Float32, String
+from std_srvs.srv import Trigger
+from visualization_msgs.msg import MarkerArray
+
+from gr1_robot.diagnostics import ERROR, OK, WARN
+from gr1_robot.messages import from_pose, from_twist, to_twist
+from gr1_robot.qos import COMMAND, LATCHED
+
+from .graph import Process, Stream, stamp
+
+SENDER = """
+import rclpy
+from geometry_msgs.msg import TwistStamped
+rclpy.init()
+node = rclpy.create_node("sender")
+publisher = node.create_publisher(TwistStamped, "command/policy/twist", 1)
+def send():
+    msg = TwistStamped()
+    msg.header.stamp = node.get_clock().now().to_msg()
+    msg.twist.linear.y = 0.05
+    publisher.publish(msg)
+node.create_timer(0.1, send)
+rclpy.spin(node)
+"""
+
+
+@pytest.fixture(scope="module")
+def topics(ear, arm):
+    """Everything that the arm node publishes is being listened to."""
+    for topic, kind in {
+        "arm/pose": PoseStamped,
+        "arm/commanded_pose": PoseStamped,
+        "arm/commanded_twist": TwistStamped,
+        "joint_states": JointState,
+        "arm/gripper": JointState,
+        "arm/markers": MarkerArray,
+        "sim/state": JointState,
+    }.items():
+        ear.hear(topic, kind)
+    ear.hear("sim/success", Bool, COMMAND)
+    ear.hear("sim/task", String, LATCHED)
+    ear.hear("command/policy/twist", TwistStamped, COMMAND)
+    ear.until("arm/commanded_twist")
+    return ear
+
+
+@pytest.fixture
+def policy(topics):
+    return topics.say("command/policy/twist", TwistStamped)
+
+
+@pytest.fixture
+def reset(topics):
+    """The arm at home in a fresh scene, free to move."""
+    assert topics.call(Trigger, "arm/reset", Trigger.Request()).success
+    assert topics.call(Trigger, "sim/reset", Trigger.Request()).success
+    return topics
+
+
+def twist(linear=(0.0, 0.0, 0.0), angular=(0.0, 0.0, 0.0)):
+    return TwistStamped(twist=to_twist(linear, angular))
+
+
+def moving(message):
+    linear, angular = from_twist(message.twist)
+    return bool(linear.any() or angular.any())
+
+
+def still(message):
+    return not moving(message)
+
+
+def count(ear, topic):
+    return len(ear.heard(topic))
+
+
+def test_everything_in_the_interface_is_published(topics):
+    for topic in ("arm/pose", "arm/commanded_pose", "joint_states", "arm/gripper", "arm/markers", "sim/state", "sim/success", "sim/task"):
+        topics.until(topic)
+    joints = topics.until("joint_states")
+    assert len(joints.name) == len(joints.position) == len(joints.velocity) == 7
+    assert list(topics.until("arm/gripper").name) == ["closure", "closure_command"]
+    assert {marker.ns for marker in topics.until("arm/markers").markers} == {"commanded_motion", "commanded_path", "workspace"}
+    assert set(json.loads(topics.until("sim/task").data)) == {"task", "seed", "instruction", "episode"}
+    assert all(topics.heard(topic)[-1].header.frame_id == "base_link" for topic in ("arm/pose", "arm/commanded_pose", "arm/commanded_twist"))
+
+
+def test_the_arm_follows_a_commanded_twist(reset, policy):
+    start, _ = from_pose(reset.until("arm/pose", after=count(reset, "arm/pose")).pose)
+    with Stream(policy, lambda: twist((0.0, 0.05, 0.02))):
+        reset.until("arm/commanded_twist", lambda m: from_twist(m.twist)[0].tolist() == [0.0, 0.05, 0.02], count(reset, "arm/commanded_twist"))
+        status, values = reset.status("arm: gate", lambda s: s.message == "following commands", count(reset, "/diagnostics"))
+        assert status.level == OK and (values["state"], values["reason"], values["source"]) == ("moving", "none", "policy")
+        reset.until("arm/pose", lambda m: from_pose(m.pose)[0][1] > start[1] + 0.04, count(reset, "arm/pose"))
+    measured, commanded = reset.heard("arm/pose")[-1], reset.heard("arm/commanded_pose")[-1]
+    assert np.linalg.norm(from_pose(measured.pose)[0] - from_pose(commanded.pose)[0]) < 0.03
+
+
+def test_the_gripper_follows_the_source_in_charge(reset, policy):
+    gripper = reset.say("command/policy/gripper", Float32)
+
+    def both():
+        gripper.publish(Float32(data=1.0))
+        return twist()
+
+    with Stream(policy, both):
+        message = reset.until("arm/gripper", lambda m: m.position[1] == 1.0 and m.position[0] > 0.9, count(reset, "arm/gripper"))
+        assert message.position[0] <= 1.0
+
+
+def test_a_sender_that_is_killed_in_motion_leaves_the_arm_at_rest_within_250_ms(reset):
+    sender = Process("", code=SENDER)
+    try:
+        before = count(reset, "arm/commanded_twist")
+        reset.until("arm/commanded_twist", lambda m: m.twist.linear.y == 0.05, before)
+        sender.send(signal.SIGKILL)
+        sender.wait()
+        last = stamp(reset.heard("command/policy/twist")[-1])
+        rest = reset.until("arm/commanded_twist", lambda m: stamp(m) > last and still(m), before)
+        assert (stamp(rest) - last) * 1e-9 <= 0.25
+        status, values = reset.status("arm: gate", lambda s: s.level == WARN, count(reset, "/diagnostics") - 1)
+        assert values["reason"] == "expired" and "stopped coming" in status.message
+        later = count(reset, "arm/commanded_twist")
+        reset.until("arm/commanded_twist", after=later + 50)
+        assert all(still(m) for m in reset.heard("arm/commanded_twist")[later:])
+    finally:
+        sender.end()
+
+
+def test_the_emergency_stop_latches_until_a_reset(reset, policy):
+    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+        reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
+        assert reset.call(Trigger, "arm/stop", Trigger.Request()).success
+        rest = count(reset, "arm/commanded_twist") + 10
+        reset.until("arm/commanded_twist", after=rest + 60)
+        assert all(still(m) for m in reset.heard("arm/commanded_twist")[rest:]), "commands kept coming and nothing moved"
+        status, values = reset.status("arm: gate", lambda s: s.level == ERROR, count(reset, "/diagnostics"))
+        assert values["state"] == "stopped" and values["reason"] == "emergency_stop" and int(values["stopped"]) > 0
+    before = count(reset, "arm/commanded_twist")
+    assert reset.call(Trigger, "arm/reset", Trigger.Request()).success
+    reset.until("arm/commanded_twist", after=before + 20)
+    assert all(still(m) for m in reset.heard("arm/commanded_twist")[before:]), "commands from before the reset are forgotten"
+    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+        reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
+
+
+def test_a_command_that_is_not_finite_stops_the_arm_and_is_named(reset, policy):
+    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+        reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
+    with Stream(policy, lambda: twist((math.nan, 0.0, 0.0))):
+        reset.until("arm/commanded_twist", still, count(reset, "arm/commanded_twist"))
+        status, values = reset.status("arm: gate", lambda s: "not finite" in s.message, count(reset, "/diagnostics"))
+        assert status.level == WARN and int(values["not_finite"]) > 0
+
+
+def test_teleoperation_goes_before_the_policy(reset, policy):
+    teleop = reset.say("command/teleop/twist", TwistStamped)
+    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))), Stream(teleop, lambda: twist((0.0, -0.05, 0.0))):
+        reset.until("arm/commanded_twist", lambda m: m.twist.linear.y == -0.05, count(reset, "arm/commanded_twist"))
+        _, values = reset.status("arm: gate", lambda s: s.message == "following commands", count(reset, "/diagnostics"))
+        assert values["source"] == "teleop"
+
+
+def test_home_is_reached_through_the_gate(reset, policy):
+    home, _ = from_pose(reset.until("arm/commanded_pose", after=count(reset, "arm/commanded_pose")).pose)
+    with Stream(policy, lambda: twist((0.0, 0.1, 0.0))):
+        reset.until("arm/pose", lambda m: m.pose.position.y > home[1] + 0.03, count(reset, "arm/pose"))
+    assert reset.call(Trigger, "arm/home", Trigger.Request()).success
+    before = count(reset, "arm/commanded_twist")
+    reset.until(
+        "arm/commanded_pose", lambda m: np.linalg.norm(from_pose(m.pose)[0] - home) < 0.003, count(reset, "arm/commanded_pose")
+    )
+    speeds = [np.linalg.norm(from_twist(m.twist)[0]) for m in reset.heard("arm/commanded_twist")[before:]]
+    assert 0.0 < max(speeds) <= 0.2
+    assert reset.call(Trigger, "arm/stop", Trigger.Request()).success
+    refused = reset.call(Trigger, "arm/home", Trigger.Request())
+    assert not refused.success and "arm/reset" in refused.message
+
+
+def test_a_new_episode_is_the_task_and_seed_that_were_set(reset):
+    wanted = [Parameter("sim.task", value="open_drawer"), Parameter("sim.seed", value=7)]
+    request = SetParameters.Request(parameters=[parameter.to_parameter_msg() for parameter in wanted])
+    assert all(result.successful for result in reset.call(SetParameters, "arm/set_parameters", request).results)
+    said = json.loads(reset.call(Trigger, "sim/reset", Trigger.Request()).message)
+    assert (said["task"], said["seed"]) == ("open_drawer", 7) and "drawer" in said["instruction"]
+    assert json.loads(reset.until("sim/task", lambda m: json.loads(m.data)["task"] == "open_drawer").data) == said
+
+
+def test_an_unknown_task_is_refused_by_name(reset):
+    request = SetParameters.Request(parameters=[Parameter("sim.task", value="fly").to_parameter_msg()])
+    result = reset.call(SetParameters, "arm/set_parameters", request).results[0]
+    assert not result.successful and "fly" in result.reason and "open_drawer" in result.reason
+
+
+def test_every_parameter_explains_itself(topics):
+    names = [n for n in topics.call(ListParameters, "arm/list_parameters", ListParameters.Request()).result.names if "qos" not in n]
+    own = [name for name in names if name not in ("use_sim_time", "start_type_description_service")]
+    described = topics.call(DescribeParameters, "arm/describe_parameters", DescribeParameters.Request(names=own)).descriptors
+    assert len(own) >= 8 and all(descriptor.description for descriptor in described)
+
+
+def test_the_loop_reports_its_beat(topics):
+    _, values = topics.status("arm: loop", after=count(topics, "/diagnostics"))
+    assert {"rate_hz", "period_p50_ms", "period_p99_ms", "missed"} <= set(values) and float(values["period_p50_ms"]) > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_code_0(number):
+    process = Process("gr1_robot.arm_node", "markers_hz:=5.0")
+    try:
+        process.until("arm 'sim' with rig")
+        process.send(number)
+        code, output = process.wait()
+        assert code == 0 and "Traceback" not in output
+    finally:
+        process.end()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        ("robot:=hal", ["robot", "hal", "sim"]),
+        ("rig:=nowhere", ["nowhere", "kinova_gen2"]),
+        ("sim.task:=fly", ["sim.task", "fly", "open_drawer"]),
+        ("markers_hz:=10", ["markers_hz", "10.0"]),
+    ],
+)
+def test_a_wrong_parameter_ends_it_with_one_line_that_names_it(parameter, words):
+    code, output = Process("gr1_robot.arm_node", parameter).wait()
+    assert code == 1 and "Traceback" not in output
+    assert all(word in output for word in words)

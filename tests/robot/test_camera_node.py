@@ -1,0 +1,104 @@
+"""The camera node over real ROS 2, on the simulated source."""
+
+import signal
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+
+from gr1_robot.diagnostics import ERROR, OK, STALE
+from gr1_robot.messages import msg_to_image
+
+from .graph import Ear, Process, stamp
+
+SIZE = ("width:=96", "height:=72")
+
+
+@pytest.fixture(scope="module")
+def camera(ear):
+    """A small wrist camera, started before there is anything to see."""
+    process = Process("gr1_robot.camera_node", "role:=wrist", "jpeg_quality:=80", "rate_hz:=20.0", *SIZE)
+    yield process
+    process.end()
+
+
+@pytest.fixture(scope="module")
+def without_arm(ear: Ear, camera):
+    """What the camera says while no arm node runs."""
+    return ear.status("camera_wrist: stream")[0]
+
+
+@pytest.fixture(scope="module")
+def running(ear: Ear, without_arm, arm):
+    ear.hear("camera/wrist/image_raw", Image)
+    ear.hear("camera/wrist/image_raw/compressed", CompressedImage)
+    ear.hear("camera/wrist/camera_info", CameraInfo)
+    ear.hear("sim/state", JointState)
+    ear.until("camera/wrist/image_raw/compressed")
+    return ear
+
+
+def test_without_anything_to_see_it_says_what_it_waits_for(without_arm):
+    assert without_arm.level == STALE and "sim/state" in without_arm.message and "arm node" in without_arm.message
+
+
+def test_a_frame_carries_the_time_of_the_state_that_it_shows(running):
+    before = len(running.heard("camera/wrist/image_raw"))
+    running.until("camera/wrist/image_raw", after=before + 10)
+    frames = running.heard("camera/wrist/image_raw")
+    stamps = [stamp(frame) for frame in frames]
+    assert stamps == sorted(set(stamps)), "never two frames of one state"
+    states = {stamp(state) for state in running.heard("sim/state")}
+    assert len(states & set(stamps[before:])) >= 5
+    assert frames[-1].header.frame_id == "camera_wrist_optical_frame" and frames[-1].encoding == "rgb8"
+    image = msg_to_image(frames[-1])
+    assert image.shape == (72, 96, 3) and image.std() > 10
+
+
+def test_the_camera_info_belongs_to_the_image(running):
+    info = running.until("camera/wrist/camera_info", after=len(running.heard("camera/wrist/camera_info")))
+    frame = running.until("camera/wrist/image_raw", lambda m: stamp(m) >= stamp(info))
+    assert (info.width, info.height) == (frame.width, frame.height) and info.header.frame_id == frame.header.frame_id
+    k = np.array(info.k).reshape(3, 3)
+    assert k[0, 0] > 0 and 0 < k[0, 2] < 96 and 0 < k[1, 2] < 72 and k[2, 2] == 1.0
+
+
+def test_the_jpeg_shows_the_same_picture(running):
+    jpeg = running.until("camera/wrist/image_raw/compressed")
+    raw = running.until("camera/wrist/image_raw", lambda m: stamp(m) >= stamp(jpeg))
+    assert np.abs(msg_to_image(jpeg).astype(int) - msg_to_image(raw)).mean() < 12
+
+
+def test_a_stream_that_stops_is_named_and_resumes(running, arm):
+    running.status("camera_wrist: stream", lambda s: s.level == OK)
+    seen = len(running.heard("/diagnostics"))
+    arm.send(signal.SIGSTOP)
+    status, values = running.status("camera_wrist: stream", lambda s: s.level == ERROR, seen)
+    assert "sim/state" in status.message and float(values["age_ms"]) >= 150
+    frames = len(running.heard("camera/wrist/image_raw"))
+    running.status("camera_wrist: stream", lambda s: s.level == ERROR, len(running.heard("/diagnostics")))
+    assert len(running.heard("camera/wrist/image_raw")) == frames, "no state, no frame"
+    seen = len(running.heard("/diagnostics"))
+    arm.send(signal.SIGCONT)
+    running.status("camera_wrist: stream", lambda s: s.level != ERROR, seen)
+    running.until("camera/wrist/image_raw", after=frames)
+
+
+def test_it_reports_rate_latency_and_losses(running):
+    _, values = running.status("camera_wrist: stream", after=len(running.heard("/diagnostics")))
+    assert set(values) == {"rate_hz", "expected_hz", "age_ms", "latency_p50_ms", "latency_p99_ms", "frames", "dropped"}
+    assert float(values["expected_hz"]) == 20.0 and int(values["frames"]) > 0 and float(values["latency_p50_ms"]) > 0
+
+
+def test_a_signal_ends_it_with_code_0(running, camera):
+    camera.send(signal.SIGINT)
+    code, output = camera.wait()
+    assert code == 0 and "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"), [("role:=left", ["left", "static, wrist"]), ("source:=webcam", ["webcam", "sim"]), ("rate_hz:=0.0", ["rate_hz"])]
+)
+def test_a_wrong_parameter_ends_it_with_one_line_that_names_it(parameter, words):
+    code, output = Process("gr1_robot.camera_node", parameter).wait()
+    assert code == 1 and "Traceback" not in output and all(word in output for word in words)
