@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-from std_msgs.msg import Bool, String
+from std_msgs.msg import String
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -41,25 +40,22 @@ class Seen:
 
     statuses: dict[str, Status] = field(default_factory=dict)
     instruction: str = ""
-    task: str = ""
-    episodes: int = 0
-    successes: int = 0
-    success_now: bool = False
 
 
 class Monitor:
-    """A ROS node of its own context in a thread of its own; `seen()` is a snapshot. Close it with `close()`."""
+    """A ROS node of its own context in a thread of its own; `seen()` is a snapshot. Close it with `close()`.
 
-    def __init__(self, name: str, namespace: str = ""):
+    instruction: what the policy was told before any message on the topic `instruction`.
+    """
+
+    def __init__(self, name: str, namespace: str = "", instruction: str = ""):
         self.context = rclpy.Context()
         # The process that watches decides itself what a signal means.
-        rclpy.init(context=self.context, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=[], context=self.context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node(name, context=self.context, namespace=namespace, use_global_arguments=False)
-        self._seen, self._lock, self._episode = Seen(), threading.Lock(), None
+        self._seen, self._lock = Seen(instruction=instruction), threading.Lock()
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostics, 50)
         self.node.create_subscription(String, "instruction", self._instruction, LATCHED)
-        self.node.create_subscription(String, "sim/task", self._task, LATCHED)
-        self.node.create_subscription(Bool, "sim/success", self._success, 1)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
@@ -70,7 +66,7 @@ class Monitor:
 
     def seen(self) -> Seen:
         with self._lock:
-            return Seen(**{**vars(self._seen), "statuses": dict(self._seen.statuses)})
+            return Seen(dict(self._seen.statuses), self._seen.instruction)
 
     def close(self) -> None:
         rclpy.try_shutdown(context=self.context)
@@ -95,17 +91,3 @@ class Monitor:
     def _instruction(self, message: String) -> None:
         with self._lock:
             self._seen.instruction = message.data
-
-    def _task(self, message: String) -> None:
-        task = json.loads(message.data)
-        with self._lock:
-            if self._episode is not None and task["episode"] != self._episode:
-                self._seen.episodes += 1
-                self._seen.successes += self._seen.success_now
-            self._episode, self._seen.task, self._seen.success_now = task["episode"], task["task"], False
-            self._seen.instruction = self._seen.instruction or task.get("instruction", "")
-
-    def _success(self, message: Bool) -> None:
-        with self._lock:
-            # Latched until the next episode: the expert lets go and moves away after the task's test has passed.
-            self._seen.success_now |= message.data

@@ -33,7 +33,10 @@ class Argument:
 
 @dataclass(frozen=True)
 class Node:
-    """One process: an executable of a ROS package, its name in the graph, its parameter file and what is set on top of that."""
+    """One process: an executable of a ROS package, its name in the graph, its parameter file and what is set on top of that.
+
+    waits: better started when the rest is up; the node itself copes with either.
+    """
 
     package: str
     executable: str
@@ -41,6 +44,7 @@ class Node:
     config: str = ""
     parameters: Mapping[str, object] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
+    waits: bool = False
 
 
 ARGUMENTS = (
@@ -49,7 +53,8 @@ ARGUMENTS = (
     Argument("instruction", "", "what the policy is asked to do; empty: wait for the topic `instruction` (robot:=sim: the task's own words)"),
     Argument("drive", "policy", "who moves the arm; with expert, the policy runs beside it and predicts, but sends no command", ("policy", "expert")),
     Argument("task", "", "robot:=sim: the task that is set up; empty: the first one, or all in turn with drive:=expert"),
-    Argument("seed", "0", "robot:=sim: seed of the layout on the table"),
+    Argument("seed", "1000", "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks"),
+    Argument("episodes", "0", "drive:=expert: end after this many episodes; 0: go on until it is stopped"),
     Argument("rig", "kinova_gen2", "name of a built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits"),
     Argument("namespace", "", "ROS namespace that all topics and nodes go into"),
     Argument("rviz", "false", "start rviz2 with cameras, predicted frames and markers of the commanded motion", TRUE_FALSE),
@@ -72,8 +77,9 @@ def settings(**given: str) -> dict[str, str]:
         raise SettingError(
             f"robot '{chosen['robot']}': the driver for this arm is not part of this version yet; run with robot 'sim'"
         )
-    if not chosen["seed"].isdigit():
-        raise SettingError(f"seed: '{chosen['seed']}' is not a whole number from 0 up")
+    for name in ("seed", "episodes"):
+        if not chosen[name].isdigit():
+            raise SettingError(f"{name}: '{chosen[name]}' is not a whole number from 0 up")
     if chosen["robot"] == "sim":
         from gr1_core.sim import TASKS
 
@@ -111,7 +117,8 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
         ),
     ]
     if expert:
-        found.append(Node("gr1_robot", "expert_node", "expert", "expert.yaml", {"rig": rig, "task": chosen["task"], "seed": int(chosen["seed"])}))
+        plan = {"tasks": chosen["task"] or "all", "first_seed": int(chosen["seed"]), "episodes": int(chosen["episodes"])}
+        found.append(Node("gr1_robot", "expert_node", "expert", "expert.yaml", {"rig": rig} | plan, waits=True))
     if chosen["rviz"] == "true":
         found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))
     return tuple(found)

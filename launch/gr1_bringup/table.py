@@ -18,6 +18,7 @@ _ROWS = (
     ("arm: loop", "arm loop"),
     ("policy: inputs", "policy inputs"),
     ("policy: step", "policy step"),
+    ("expert: episodes", "expert"),
 )
 
 
@@ -30,11 +31,11 @@ def table(seen: Seen, title: str, now: float | None = None) -> Table:
     grid.add_column("figures")
     for name, label in _ROWS:
         status = seen.statuses.get(name)
+        if status is None and name.startswith("expert"):
+            continue
         level = _level(status, now)
         grid.add_row(label, Text(level, style=_COLOURS.get(level, "dim")), figures(name, status))
     grid.add_row("instruction", "", seen.instruction or "(none yet)")
-    if seen.task:
-        grid.add_row("task", "", seen.task + (f"   {seen.successes} of {seen.episodes} episodes solved" if seen.episodes else ""))
     return grid
 
 
@@ -52,8 +53,8 @@ def line(seen: Seen, seconds: float, now: float | None = None) -> str:
         "gate " + (gate.values.get("state", gate.message) if gate else "-"),
     ]
     parts += [f"{name}: {status.message}" for name, status in seen.statuses.items() if _level(status, now) != "OK" and name != "arm: gate"]
-    if seen.episodes:
-        parts.append(f"{seen.successes} of {seen.episodes} episodes solved")
+    if expert := seen.statuses.get("expert: episodes"):
+        parts.append(figures("expert: episodes", expert))
     return " | ".join(parts)
 
 
@@ -77,6 +78,9 @@ def figures(name: str, status: Status | None) -> str:
             f"camera to command {_pair(status, 'camera_to_command')} ms   "
             f"steps {_number(status, 'steps', '.0f')}   skipped {_number(status, 'skipped', '.0f')}"
         )
+    if name == "expert: episodes":
+        values = status.values
+        return f"{why}{values.get('successes')} of {values.get('episodes')} episodes solved   now {values.get('task')}, seed {values.get('seed')}"
     return status.message
 
 

@@ -32,7 +32,7 @@ class NotRunning(RuntimeError):
 def main(argv: list[str] | None = None) -> int:
     """Runs the stack; 0 after a clean end, 1 when a node died or the stack did not come up, 2 for wrong arguments."""
     options = _parse(sys.argv[1:] if argv is None else argv)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     chosen = {argument.name: getattr(options, argument.name) for argument in stack.ARGUMENTS}
     try:
         chosen = stack.settings(**chosen)
@@ -61,9 +61,14 @@ class _Run:
         self._say(f"{driver}; logs in {_short(self.folder)}; Ctrl-C ends it")
         code, monitor, video = 0, None, None
         try:
-            self.processes.start(stack.nodes(self.chosen), self.chosen["namespace"])
+            nodes = stack.nodes(self.chosen)
+            self.processes.start(nodes=[node for node in nodes if not node.waits], namespace=self.chosen["namespace"])
             monitor, video = self._watchers()
             self._until_up(monitor)
+            if not self.ended:
+                self.processes.start(nodes=[node for node in nodes if node.waits], namespace=self.chosen["namespace"])
+                if video:
+                    video.start()
             self._until_ended(monitor)
         except (NotRunning, stack.SettingError) as error:
             self._say(f"gr1 up: {error}", "red")
@@ -80,21 +85,20 @@ class _Run:
         # rclpy and the video encoder take a second to import: the nodes are already starting meanwhile.
         from gr1_bringup.monitor import Monitor
 
-        monitor, video = Monitor("gr1_up", self.chosen["namespace"]), None
+        monitor, video = Monitor("gr1_up", self.chosen["namespace"], self.chosen["instruction"]), None
         if not self.options.no_video:
             from gr1_bringup.video import Video
 
             video = Video(Path(self.options.video or self.folder / "video.mp4").absolute(), monitor)
-            video.start()
         monitor.start()
         return monitor, video
 
     def _until_up(self, monitor) -> None:
         wanted = ("camera_static: stream", "camera_wrist: stream", "arm: gate", "policy: step")
         began = time.monotonic()
-        while not self.ended:
-            self._raise_if_dead()
-            missing = [name.split(":")[0] for name in wanted if name not in monitor.seen().statuses]
+        while not self.ended and not self._over():
+            statuses = monitor.seen().statuses
+            missing = [name.split(":")[0] for name in wanted if name not in statuses or not statuses[name].values]
             if not missing:
                 return self._say(f"all nodes are up after {time.monotonic() - began:.1f} s")
             if time.monotonic() - began > START_LIMIT:
@@ -109,7 +113,8 @@ class _Run:
                 seconds = time.monotonic() - began
                 if self.options.seconds is not None and seconds >= self.options.seconds:
                     break
-                self._raise_if_dead()
+                if self._over():
+                    break
                 if self.live:
                     self.live.update(table.table(monitor.seen(), self._title(seconds)), refresh=True)
                 elif seconds - printed >= LINE_EVERY:
@@ -122,11 +127,16 @@ class _Run:
         model = "UNTRAINED demo model" if self.untrained else self.chosen["checkpoint"]
         return f"{self.chosen['robot']}, {self.chosen['drive']} drives, {model}, {seconds:.0f} s"
 
-    def _raise_if_dead(self) -> None:
+    def _over(self) -> bool:
+        """True once the expert has played all its episodes; raises NotRunning for any other node that has ended."""
         process = self.processes.dead()
+        if process and process.name == "expert" and process.exit_code == 0:
+            self._say("\n".join(process.last_lines()))
+            return True
         if process:
             lines = "\n".join(f"    {line}" for line in process.last_lines())
             raise NotRunning(f"{process.how_it_ended()}; the end of {_short(process.log)}:\n{lines}")
+        return False
 
     def _summary(self, monitor, video) -> None:
         if monitor and monitor.seen().statuses:
@@ -138,7 +148,7 @@ class _Run:
 
     def _say(self, text: str, style: str | None = None) -> None:
         console = self.live.console if self.live else self.console
-        console.print(text, style=style, markup=False)
+        console.print(text, style=style, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

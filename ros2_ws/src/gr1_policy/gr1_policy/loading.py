@@ -16,7 +16,7 @@ class LoadError(ValueError):
 def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads: int = 0):
     """A warmed-up policy for `rig`. checkpoint: a folder; empty: the seeded untrained demo model, for the simulated robot only.
 
-    threads: of the linear algebra, 0 leaves the library's choice. Raises LoadError, CheckpointError or RigError.
+    threads: of the linear algebra; 0: the library's choice, one for the demo model. Raises LoadError, CheckpointError or RigError.
     """
     if not checkpoint and robot != "sim":
         raise LoadError(f"robot '{robot}' needs a trained checkpoint: set the parameter 'checkpoint' to a checkpoint folder")
@@ -27,8 +27,9 @@ def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads
 
     from gr1_core import GR1Config, Policy
 
-    if threads:
-        torch.set_num_threads(threads)
+    if threads or not checkpoint:
+        # The demo model is too small to gain from a second thread, and would only take it from cameras and physics.
+        torch.set_num_threads(threads or 1)
     if checkpoint:
         policy = Policy.from_pretrained(checkpoint, device="auto", precision=precision)
         rig.require_same(policy.rig, f"checkpoint {checkpoint}")
