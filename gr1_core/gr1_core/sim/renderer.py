@@ -1,7 +1,7 @@
 """Pictures of a simulator state from one of the cameras, through EGL or OSMesa, without a window.
 
 The arithmetic of a picture on a processor without GPU is dominated by shading, so what is switched off for a live stream is
-measured in docs/simulation.md; `quality="fine"` switches it on for stills.
+measured in docs/simulation.md; `quality="film"` and `"fine"` switch it on for documents.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import numpy as np
 from . import cameras, scene
 from .state import View
 
-QUALITY = {
+QUALITY = {  # arguments of scene.mjcf
     "live": {"shadow_size": 512, "samples": 0, "detail": 0.65},
+    "film": {"shadow_size": 1024, "samples": 4, "detail": 1.2},
     "fine": {"shadow_size": 2048, "samples": 4, "detail": 1.6},
 }
-# A fine picture is the mean of this many, each with the key light elsewhere on a disc of this radius (tangent of the half angle).
-SOFT_SHADOWS = {"live": (1, 0.0), "fine": (24, 0.055)}
+# A film's or a fine picture is the mean of this many, each with the key light elsewhere on a disc of this radius (tangent of the half angle).
+SOFT_SHADOWS = {"live": (1, 0.0), "film": (4, 0.035), "fine": (24, 0.055)}
 
 
 def _context(width: int, height: int):
@@ -46,8 +47,8 @@ def _context(width: int, height: int):
 class Renderer:
     """Draws states. It belongs to the thread that made it; use it as a context manager or call close().
 
-    role: "static" or "wrist" ("overview": a view of the whole rig, for documents). width, height in pixels. quality: "live", or "fine"
-    with soft shadows and smooth edges for stills.
+    role: "static" or "wrist" ("overview": a view of the whole rig, for documents). width, height in pixels. quality: "live", or with
+    soft shadows and smooth edges "film" and "fine".
     """
 
     def __init__(self, role: str, width: int, height: int, quality: str = "live"):

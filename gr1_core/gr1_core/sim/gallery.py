@@ -1,0 +1,111 @@
+"""`python -m gr1_core.sim.gallery --out DIR`: the pictures of the twin that documents show.
+
+tasks.png: every task with the expert at work. expert.mp4 and expert.gif: a few tasks from start to end at twice the real speed, seen
+from outside, by the static camera and by the wrist camera.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..rig import Rig
+from .expert import Expert
+from .renderer import Renderer
+from .rollout import episode
+from .tasks import TASKS, find
+from .twin import Twin
+
+FILM = ("put_eggplant_on_plate", "open_drawer", "take_broccoli_from_plate", "pick_bell_pepper")
+_INK, _PAPER = (38, 42, 48), (244, 244, 242)
+
+
+def states(twin: Twin, task: str, seed: int, rig: Rig) -> list[np.ndarray]:
+    """The states of one expert episode, one a control period."""
+    twin.reset(task, seed)
+    return [state for state, _, _ in episode(twin, Expert(task, rig.control_hz), rig)]
+
+
+def caption(image: np.ndarray, text: str, height: int = 36) -> np.ndarray:
+    """A picture u8[h, w, 3] with a line of text below it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    strip = Image.new("RGB", (image.shape[1], height), _PAPER)
+    font = ImageFont.load_default(size=round(height * 0.5))
+    ImageDraw.Draw(strip).text((image.shape[1] / 2, height / 2), text, font=font, fill=_INK, anchor="mm")
+    return np.concatenate([image, np.asarray(strip)])
+
+
+def contact_sheet(twin: Twin, rig: Rig, seed: int) -> np.ndarray:
+    """Twelve pictures: the rig, then each task two thirds through the expert's episode, seen by the static camera."""
+    width, height, columns = 480, 270, 3
+    twin.reset("put_eggplant_on_plate", seed)
+    with Renderer("overview", width, height, "fine") as renderer:
+        cells = [caption(renderer.render(twin.state()), "the rig")]
+    with Renderer("static", width, height, "fine") as renderer:
+        for name, task in TASKS.items():
+            run = states(twin, name, seed, rig)
+            cells.append(caption(renderer.render(run[len(run) * 2 // 3]), task.instructions[0]))
+    border = [np.pad(cell, ((4, 4), (4, 4), (0, 0)), constant_values=_PAPER[0]) for cell in cells]
+    rows = [np.concatenate(border[start : start + columns], axis=1) for start in range(0, len(border), columns)]
+    return np.concatenate(rows)
+
+
+def film(twin: Twin, rig: Rig, seed: int, names: tuple[str, ...]) -> Iterator[np.ndarray]:
+    """Frames u8[490, 1200, 3], one a control period: the rig on the left, what the two cameras see on the right."""
+    with Renderer("overview", 800, 450, "film") as outside, Renderer("static", 400, 225, "film") as static, Renderer("wrist", 400, 300, "film") as wrist:
+        for name in names:
+            run = states(twin, name, seed, rig)
+            for state in run + run[-1:] * 6:
+                seen = np.concatenate([static.render(state), wrist.render(state)[37:262]])
+                yield caption(np.concatenate([outside.render(state), seen], axis=1), twin.instruction, 40)
+
+
+def write_mp4(path: Path, frames: list[np.ndarray], rate: int) -> None:
+    import av
+
+    height, width, _ = frames[0].shape
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", {"crf": "20", "preset": "slow"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def write_gif(path: Path, frames: list[np.ndarray], rate: int, width: int = 720) -> None:
+    from PIL import Image
+
+    size = (width, round(width * frames[0].shape[0] / frames[0].shape[1]))
+    small = [Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS) for frame in frames]
+    # One palette for all frames and no dithering: neither flicker nor noise, and a file a third as large.
+    palette = Image.fromarray(np.concatenate([np.asarray(frame) for frame in small[:: max(1, len(small) // 6)]])).quantize(96)
+    drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
+    drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=round(1000 / rate), loop=0, optimize=True)
+
+
+def main(argv: list[str] | None = None) -> None:
+    from PIL import Image
+
+    parser = argparse.ArgumentParser(prog="python -m gr1_core.sim.gallery", description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder for tasks.png, expert.mp4, expert.gif")
+    parser.add_argument("--seed", type=int, default=5, help="layout")
+    parser.add_argument("--tasks", default=",".join(FILM), help="tasks in the film, comma-separated")
+    parser.add_argument("--rig", default="kinova_gen2")
+    arguments = parser.parse_args(argv)
+    names = tuple(find(name).name for name in arguments.tasks.split(","))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    rig, twin = Rig.load(arguments.rig), Twin()
+    Image.fromarray(contact_sheet(twin, rig, arguments.seed)).save(arguments.out / "tasks.png", optimize=True)
+    frames = list(film(twin, rig, arguments.seed, names))
+    write_mp4(arguments.out / "expert.mp4", frames, round(2 * rig.control_hz))
+    write_gif(arguments.out / "expert.gif", frames[::2], round(rig.control_hz))
+    for name in ("tasks.png", "expert.mp4", "expert.gif"):
+        print(f"{arguments.out / name}  {(arguments.out / name).stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
