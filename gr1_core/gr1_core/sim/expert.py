@@ -18,11 +18,11 @@ from .scene import BAR_HEIGHT, BAR_OFFSET, PLATE_FLOOR, REST_HEIGHT
 from .state import View
 
 SPEED, TURN = 0.20, 0.80  # m/s, rad/s
-_GAIN, _TURN_GAIN = 3.5, 3.0  # 1/s
+_GAIN, _TURN_GAIN = 2.5, 2.5  # 1/s: with the loop's delay of 0.15 s just without overshoot
 _GRASP_ABOVE = {"eggplant": 0.004, "broccoli": 0.016, "bell_pepper": 0.004}  # m: fingertips against the vegetable's origin
 _LOWEST = 0.030  # m: the fingertips swing 3 cm below the point between them while they close
 _LIFT, _CARRY, _RELEASE = 0.16, 0.10, 0.006  # m: after a pick, above the goal while carrying, above the rest when letting go
-_HOOK = 0.036  # m in front of the bar, so that the thumb comes down behind it
+_HOOK = 0.038  # m in front of the bar, so that the thumb comes down behind it
 _PULLED = 0.145  # m
 
 

@@ -37,12 +37,12 @@ GRIP = 0.182  # m from link 7 to the point between the fingertips
 FINGER_OPEN, FINGER_CLOSED = 0.45, 1.25  # rad
 
 # The wrist camera hangs beside the hand, level with the wrist, and leans towards the fingertips (frame of the grip site).
-WRIST_CAMERA_POSITION = (0.0, -0.090, -0.115)
-WRIST_CAMERA_LEAN = math.radians(28.0)
+WRIST_CAMERA_POSITION = (0.0, -0.100, -0.135)
+WRIST_CAMERA_LEAN = math.radians(27.0)
 
 
 def _xyz(values) -> str:
-    return " ".join(f"{value:.6g}" for value in values)
+    return " ".join(f"{value:.12g}" for value in values)
 
 
 def _geom(mesh: str, material: str, **where) -> str:
@@ -135,7 +135,7 @@ def body() -> str:
     """The kinematic tree, rooted in the world."""
     hand = f"""
 <geom class="pad" type="cylinder" size="0.043 0.045" pos="0 0 -0.067" mass="0.4"/>
-<body name="hand" pos="0 0 {-GRIP}" euler="{PI} 0 {HALF}" gravcomp="1">
+<body name="hand" pos="0 0 {-GRIP}" euler="{PI:.12g} 0 {HALF:.12g}" gravcomp="1">
   <site name="grip" size="0.004" group="4"/>
   {_wrist_camera()}
 </body>

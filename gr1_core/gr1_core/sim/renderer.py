@@ -10,13 +10,15 @@ import os
 import threading
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from . import cameras, scene
+from .poses import Pose
 from .state import View
 
 QUALITY = {  # arguments of scene.mjcf
     "live": {"shadow_size": 512, "samples": 0, "detail": 0.65},
-    "film": {"shadow_size": 1024, "samples": 4, "detail": 1.2},
+    "film": {"shadow_size": 2048, "samples": 4, "detail": 1.2},
     "fine": {"shadow_size": 2048, "samples": 4, "detail": 1.6},
 }
 # A film's or a fine picture is the mean of this many, each with the key light elsewhere on a disc of this radius (tangent of the half angle).
@@ -83,23 +85,34 @@ class Renderer:
         """3x3 camera matrix in pixels for this size."""
         return cameras.intrinsics(self.role, self.width, self.height)
 
+    def pose(self, state) -> Pose:
+        """Where the camera is for a state: its optical frame (z forwards, x right, y down) in the arm's base frame."""
+        self._place(state)
+        camera = self._camera.fixedcamid
+        turned = self._data.cam_xmat[camera].reshape(3, 3) @ np.diag([1.0, -1.0, -1.0])
+        return Pose(self._data.cam_xpos[camera].copy(), Rotation.from_matrix(turned).as_quat())
+
     def render(self, state) -> np.ndarray:
         """State vector (Twin.state()) -> u8[height, width, 3] RGB, a new array."""
         if self._gl is None:
             raise RuntimeError("this Renderer is closed: make a new one")
         if threading.get_ident() != self._thread:
             raise RuntimeError("a Renderer draws only in the thread that made it: make one there")
-        mujoco, view = self._mujoco, View(state)
-        self.model.body_pos[self._cabinet, :2] = view.cabinet
-        self._data.qpos[:] = view.qpos
-        mujoco.mj_kinematics(self.model, self._data)
-        mujoco.mj_camlight(self.model, self._data)
+        mujoco = self._mujoco
+        self._place(state)
         self._gl.make_current()
         mujoco.mjv_updateScene(
             self.model, self._data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
         )
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         return self._draw()[::-1].copy()
+
+    def _place(self, state) -> None:
+        view = View(state)
+        self.model.body_pos[self._cabinet, :2] = view.cabinet
+        self._data.qpos[:] = view.qpos
+        self._mujoco.mj_kinematics(self.model, self._data)
+        self._mujoco.mj_camlight(self.model, self._data)
 
     def _draw(self) -> np.ndarray:
         count, radius = self._soft

@@ -19,7 +19,7 @@ PLATE_RADIUS = 0.095
 
 # Drawer: a cabinet open at the front (towards -x); `drawer` slides 0 (closed) .. DRAWER_TRAVEL towards -x. Cabinet frame: middle of its front, at z = 0.
 DRAWER_TRAVEL = 0.16
-BAR_OFFSET, BAR_HEIGHT = 0.046, 0.062  # the handle's bar: in front of the cabinet's face, above the table
+BAR_OFFSET, BAR_HEIGHT = 0.052, 0.062  # the handle's bar: in front of the cabinet's face, above the table
 
 STATIC_EYE = np.array([0.36, -0.74, 0.60])
 STATIC_TARGET = np.array([0.415, 0.0, 0.06])
