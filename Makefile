@@ -1,0 +1,55 @@
+# make demo    the simulated rig, live:  make demo ARGS="--seconds 30"
+# make test    the whole test suite
+# Everything is installed into .venv, at the versions of constraints.txt.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+# Debian's and Ubuntu's names: EGL and software rendering for the simulated cameras, and Python's venv module.
+SYSTEM := libegl1 libgl1-mesa-dri libopengl0 python3-venv
+ROS := "ros-jazzy-rclpy[fastrtps]" ros-jazzy-std-msgs ros-jazzy-sensor-msgs ros-jazzy-geometry-msgs ros-jazzy-std-srvs \
+       ros-jazzy-diagnostic-msgs ros-jazzy-visualization-msgs ros-jazzy-lifecycle-msgs
+OURS := -e "gr1_core[sim,test]" -e ros2_ws/src/gr1_robot -e ros2_ws/src/gr1_policy -e launch
+MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/setup.py)
+
+export MUJOCO_GL ?= egl
+# One thread for the software renderer: its own threads would compete with the policy's.
+export LP_NUM_THREADS ?= 1
+# The demo and the tests talk to this machine only.
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+
+.PHONY: help setup system demo test slow bench expert clean
+help:
+	@sed -n '1,3s/^# //p' Makefile
+	@echo 'also: make setup, slow (tests of minutes), bench (policy speed), expert (110 episodes through ROS topics), clean'
+
+setup: $(VENV)/.ready
+
+system:
+	@missing=$$(for p in $(SYSTEM); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "Not Debian or Ubuntu: please install what corresponds to:" $$missing; exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else echo "System packages are missing. Please run:  sudo apt-get install" $$missing "   and then make again."; exit 1; fi
+
+$(VENV)/.ready: $(MANIFESTS) | system
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python %d.%d: ROS 2 Jazzy comes as wheels for 3.11 to 3.13; name one with make PYTHON=..." % v)'
+	@echo 'Installing into $(VENV): 6.5 GB, a few minutes.'
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt $(ROS) $(OURS)
+	@touch $@
+
+demo: setup
+	$(VENV)/bin/gr1 up --robot sim --drive expert $(ARGS)
+
+test: setup
+	$(VENV)/bin/python -m pytest -q -m "not slow" $(ARGS)
+
+slow: setup
+	$(VENV)/bin/python -m pytest -q -m slow $(ARGS)
+
+bench: setup
+	$(VENV)/bin/gr1 bench policy $(ARGS)
+
+clean:
+	rm -rf $(VENV) out build install log ros2_ws/build ros2_ws/install ros2_ws/log
