@@ -122,7 +122,6 @@ class Gate:
 
     def stop(self, reason: str = "emergency_stop") -> None:
         """Latches: the arm comes to rest within `stop_time` and stays until `reset`. The first reason is kept."""
-        self.forget()
         if not self._latch:
             self._latch = reason
             self.counts[reason] += 1
