@@ -5,12 +5,13 @@ import time
 
 import numpy as np
 import pytest
-from conftest import eventually
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from sensor_msgs.msg import Image
 
 from gr1_robot import messages, qos
+
+from .fake import eventually
 
 
 def speed(message) -> float:

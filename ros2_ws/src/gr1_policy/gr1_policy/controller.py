@@ -13,7 +13,6 @@ from typing import Callable, Protocol
 
 import numpy as np
 
-from gr1_core import Observation
 from gr1_policy.inputs import CAMERAS, Inputs
 from gr1_robot.timing import Rate, Window
 
@@ -61,6 +60,10 @@ class Controller:
     """Acts between `start()` and `stop()`. `act` False: takes every step, but sends nothing."""
 
     def __init__(self, policy, rig, inputs: Inputs, output: Output, act: bool = True, instruction: str = ""):
+        # It brings torch along, which takes seconds: a node that is refused its parameters should say so at once.
+        from gr1_core import Observation
+
+        self._observation = Observation
         self._policy, self._rig, self._inputs, self._output, self._act = policy, rig, inputs, output, act
         self.instruction = instruction
         self.statistics = Statistics()
@@ -138,7 +141,7 @@ class Controller:
         arm = self._rig.arm_state(position, quaternion)
         images = {name: samples[name].value for name in CAMERAS}
         gripper = -1 if samples["gripper"].value >= 0.5 else 1
-        action = self._policy.step(Observation(static=images["static"], wrist=images["wrist"], arm=arm, gripper=gripper))
+        action = self._policy.step(self._observation(static=images["static"], wrist=images["wrist"], arm=arm, gripper=gripper))
         self._used = {name: samples[name].stamp for name in CAMERAS}
         if not np.all(np.isfinite(action.delta)):
             raise ArithmeticError(f"the policy's action is not finite: {np.asarray(action.delta).tolist()}")

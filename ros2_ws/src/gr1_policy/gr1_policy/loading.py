@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gr1_core import Rig
 
 UNTRAINED = "no checkpoint given: a small model with seeded random weights acts. It is UNTRAINED: its motions and predictions mean nothing."
@@ -20,9 +18,7 @@ def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads
     """
     if not checkpoint and robot != "sim":
         raise LoadError(f"robot '{robot}' needs a trained checkpoint: set the parameter 'checkpoint' to a checkpoint folder")
-    if checkpoint and not Path(checkpoint).is_dir():
-        raise LoadError(f"checkpoint '{checkpoint}' is not a folder (seen from {Path.cwd()}): give the folder that holds model.safetensors")
-    # torch takes seconds to import: the refusals above come at once.
+    # torch takes seconds to import: the refusal above comes at once.
     import torch
 
     from gr1_core import GR1Config, Policy

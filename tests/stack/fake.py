@@ -1,0 +1,137 @@
+"""A rig made of topics, in the test's own process: what the policy node would hear from cameras and arm, and what it answers."""
+
+import threading
+import time
+from collections import defaultdict
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float32, String
+
+from gr1_core import Rig
+from gr1_robot import messages, qos
+
+DEADLINE = 20.0
+
+
+def eventually(condition, what: str, seconds: float = DEADLINE):
+    """Waits until `condition()` is true and returns its value; fails with `what` otherwise."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.005)
+    raise AssertionError(f"not within {seconds:g} s: {what}")
+
+
+class Spinning:
+    """Nodes in a context of their own, spun by a thread."""
+
+    def __init__(self):
+        self.context = rclpy.Context()
+        rclpy.init(args=[], context=self.context, signal_handler_options=SignalHandlerOptions.NO)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self._ended = threading.Event()
+        self.thread = threading.Thread(target=self._spin, daemon=True)
+
+    def start(self, *nodes):
+        for node in nodes:
+            self.executor.add_node(node)
+        self.thread.start()
+
+    def _spin(self):
+        while not self._ended.is_set():
+            self.executor.spin_once(0.05)
+
+    def close(self, last=lambda: None):
+        """Stops spinning, calls `last` while publishers still work, then ends the context."""
+        self._ended.set()
+        self.thread.join()
+        last()
+        rclpy.try_shutdown(context=self.context)
+
+
+class FakeRig:
+    """Publishes both cameras at 30 Hz and the arm at 100 Hz; `streams` says which of them are alive. Keeps all that it hears."""
+
+    def __init__(self):
+        self.rig = Rig.load("kinova_gen2")
+        self.streams = {"static", "wrist", "arm", "gripper"}
+        self.closure_command = 0.0
+        self.heard = defaultdict(list)  # topic -> [(steady time, message)]
+        self.last_sent = {}  # stream -> steady time
+        self.size = {name: (camera.height, camera.width) for name, camera in self.rig.cameras.items()}
+        self._spinning = Spinning()
+        self.node = rclpy.create_node("fake_rig", context=self._spinning.context)
+        self._cameras = {name: self.node.create_publisher(Image, f"camera/{name}/image_raw", qos.SENSOR) for name in self.rig.cameras}
+        self._pose = self.node.create_publisher(PoseStamped, "arm/pose", qos.SENSOR)
+        self._gripper = self.node.create_publisher(JointState, "arm/gripper", qos.SENSOR)
+        self._instruction = self.node.create_publisher(String, "instruction", qos.LATCHED)
+        self._count = 0
+        self.hear(TwistStamped, "command/policy/twist", qos.COMMAND)
+        self.hear(Float32, "command/policy/gripper", qos.COMMAND)
+        self.hear(DiagnosticArray, "/diagnostics", 20)
+        self.node.create_timer(0.01, self._tick)
+        self._spinning.start(self.node)
+
+    def hear(self, kind, topic, profile):
+        self.node.create_subscription(kind, topic, lambda message: self.heard[topic].append((time.monotonic(), message)), profile)
+
+    def instruct(self, text: str):
+        self._instruction.publish(String(data=text))
+
+    @property
+    def twists(self):
+        return self.heard["command/policy/twist"]
+
+    def status(self, name: str):
+        """The newest status with this name: (level, message, values), or None."""
+        for _, array in reversed(self.heard["/diagnostics"]):
+            for status in array.status:
+                if status.name == name:
+                    return ord(status.level), status.message, {pair.key: pair.value for pair in status.values}
+        return None
+
+    def close(self):
+        self._spinning.close()
+
+    def _tick(self):
+        self._count += 1
+        stamp = self.node.get_clock().now().to_msg()
+        if "arm" in self.streams:
+            pose = PoseStamped(pose=messages.to_pose((0.45, 0.0, 0.25), (1.0, 0.0, 0.0, 0.0)))
+            pose.header.stamp = stamp
+            self._pose.publish(pose)
+        if "gripper" in self.streams:
+            state = JointState(name=["closure", "closure_command"], position=[0.0, self.closure_command])
+            state.header.stamp = stamp
+            self._gripper.publish(state)
+        if self._count % 3 == 0:
+            for name, publisher in self._cameras.items():
+                if name in self.streams:
+                    image = np.full((*self.size[name], 3), self._count % 256, np.uint8)
+                    self.last_sent[name] = time.monotonic()
+                    publisher.publish(messages.image_to_msg(image, stamp, f"camera_{name}_optical_frame"))
+
+
+class SpyPolicy:
+    """The real policy, with a record of what it was asked; `answer` may replace its action."""
+
+    def __init__(self, policy):
+        self._policy, self.rig, self.config = policy, policy.rig, policy.config
+        self.resets, self.observations, self.answer = [], [], None
+
+    def reset(self, instruction):
+        self.resets.append(instruction)
+        self._policy.reset(instruction)
+
+    def step(self, observation):
+        self.observations.append(observation)
+        action = self._policy.step(observation)
+        return self.answer(action) if self.answer else action

@@ -1,0 +1,113 @@
+"""The whole simulated stack: a camera or the policy is killed in motion. Deadlines are the issue's: rest within 250 ms."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TwistStamped
+from sensor_msgs.msg import CameraInfo
+from std_srvs.srv import Trigger
+
+from gr1_bringup import stack
+from gr1_bringup.processes import Processes, environment
+from gr1_robot import messages, qos
+
+from .fake import Spinning, eventually
+
+
+class Watch:
+    """The stack's nodes as processes, and what is heard of them; stamps in seconds."""
+
+    def __init__(self, folder):
+        self.chosen = stack.settings()
+        self.nodes = {node.name: node for node in stack.nodes(self.chosen)}
+        self.processes = Processes(folder, environment(self.chosen, folder))
+        self.processes.start(self.nodes.values())
+        self._spinning = Spinning()
+        self.node = rclpy.create_node("watch", context=self._spinning.context)
+        self.commanded, self.sent, self.frames, self.statuses = [], [], [], {}
+        self.node.create_subscription(TwistStamped, "arm/commanded_twist", lambda m: self.commanded.append(_timed(m)), qos.SENSOR)
+        self.node.create_subscription(TwistStamped, "command/policy/twist", lambda m: self.sent.append(_timed(m)), qos.COMMAND)
+        self.node.create_subscription(CameraInfo, "camera/static/camera_info", lambda m: self.frames.append(_stamp(m)), qos.SENSOR)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._heard, 50)
+        self._home = self.node.create_client(Trigger, "sim/reset")
+        self._spinning.start(self.node)
+
+    def _heard(self, message):
+        self.statuses |= {status.name: status for status in message.status}
+
+    def restart(self, name):
+        self.processes.start([self.nodes[name]])
+
+    def kill(self, name):
+        process = next(process for process in self.processes.all if process.name == name and process.exit_code is None)
+        os.kill(process.pid, signal.SIGKILL)
+        eventually(lambda: process.exit_code is not None, "the end of a killed process")
+
+    def at_home(self):
+        """A fresh table, so that there is room to move."""
+        assert self._home.wait_for_service(30)
+        done = self._home.call_async(Trigger.Request())
+        eventually(done.done, "sim/reset")
+
+    def moving(self):
+        eventually(lambda: self.commanded and self.commanded[-1][1] > 0, "a moving arm", 60)
+
+    def close(self):
+        self._spinning.close()
+        self.processes.stop()
+
+
+def _stamp(message) -> float:
+    return messages.seconds(message.header.stamp)
+
+
+def _timed(message) -> tuple[float, float]:
+    """Stamp, and the sum of all speeds."""
+    return _stamp(message), float(np.abs(np.concatenate(messages.from_twist(message.twist))).sum())
+
+
+@pytest.fixture(scope="module")
+def watch(tmp_path_factory):
+    watching = Watch(tmp_path_factory.mktemp("stack"))
+    yield watching
+    watching.close()
+
+
+def moved_on(watch, last) -> float:
+    """Seconds for which the arm still moved after the stamp `last()`, the last one that its killed sender has given."""
+    eventually(lambda: watch.commanded[-1][0] > last() + 0.4, "what the arm did in the next 400 ms")
+    return max(stamp for stamp, speed in watch.commanded if speed > 0) - last()
+
+
+def at_rest(watch):
+    """The next 50 ticks of the gate, half a second, let nothing through."""
+    watch.commanded.clear()
+    eventually(lambda: len(watch.commanded) > 50, "the arm")
+    assert not any(speed for _, speed in watch.commanded), "the arm moved although nobody may move it"
+
+
+def test_a_camera_killed_in_motion_brings_the_arm_to_rest_until_it_is_back(watch):
+    eventually(lambda: watch.commanded, "the arm", 90)
+    watch.at_home()
+    watch.moving()
+    watch.kill("camera_static")
+    assert moved_on(watch, lambda: watch.frames[-1]) < 0.25
+    status = eventually(lambda: (s := watch.statuses.get("policy: inputs")) and s.level != b"\0" and s, "a fault on /diagnostics")
+    assert "static camera" in status.message
+    at_rest(watch)
+    watch.restart("camera_static")
+    watch.moving()
+
+
+def test_the_policy_killed_in_motion_brings_the_arm_to_rest_until_it_is_back(watch):
+    watch.at_home()
+    watch.moving()
+    watch.kill("policy")
+    assert moved_on(watch, lambda: watch.sent[-1][0]) < 0.25
+    at_rest(watch)
+    watch.restart("policy")
+    watch.moving()

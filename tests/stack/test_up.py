@@ -1,0 +1,125 @@
+"""`gr1 up`: from one command to a running stack, and to a clean end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import av
+import pytest
+
+from .fake import eventually
+
+
+class Up:
+    """`gr1 up` as a process, its output kept."""
+
+    def __init__(self, folder: Path, *words: str):
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "gr1_bringup.up", "--out", str(folder), *words],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+        self.said = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            self.said += line
+
+    def until(self, text: str):
+        eventually(lambda: text in self.said or self._process.poll() is not None, f"'{text}' in the output", 90)
+        assert text in self.said, self.said
+
+    def children(self) -> dict[str, int]:
+        """Node name -> process id."""
+        found = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = int(stat.read_text().rpartition(")")[2].split()[1])
+                words = (stat.parent / "cmdline").read_text().split("\0")
+            except OSError:
+                continue
+            if parent == self._process.pid:
+                found |= {word.removeprefix("__node:="): int(stat.parent.name) for word in words if word.startswith("__node:=")}
+        return found
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        code = self._process.wait(30)
+        self._reader.join()
+        return code
+
+    def close(self):
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture
+def up(tmp_path):
+    running = []
+
+    def start(*words):
+        running.append(Up(tmp_path / "run", *words))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.close()
+
+
+def gone(pids) -> bool:
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_the_expert_drives_it_can_be_measured_and_ends_cleanly_with_a_video(up, tmp_path):
+    stack = up("--drive", "expert")
+    stack.until("all nodes are up")
+    assert "UNTRAINED" in stack.said and "the scripted expert drives" in stack.said
+    measured = subprocess.run(
+        [sys.executable, "-m", "gr1_bringup.measure", "--seconds", "3"], capture_output=True, text=True, timeout=90
+    )
+    assert measured.returncode == 0, measured.stderr
+    document = json.loads(measured.stdout.splitlines()[-1])
+    assert document["policy"]["steps"] > 0 and document["commands"]["count"] > 0
+    assert all(document["cameras"][role]["count"] > 0 for role in ("static", "wrist"))
+    children = stack.children()
+    assert sorted(children) == ["arm", "camera_static", "camera_wrist", "expert", "policy"]
+    stack.signal(signal.SIGINT)
+    assert stack.wait() == 0, stack.said
+    assert "did not end on SIGINT" not in stack.said and "Traceback" not in stack.said
+    assert gone(children.values())
+    assert "at the end" in stack.said and "policy step" in stack.said
+    assert {f"{name}.log" for name in children} <= {path.name for path in (tmp_path / "run").iterdir()}
+    with av.open(str(tmp_path / "run" / "video.mp4")) as film:
+        assert film.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in film.decode(video=0)) > 5
+
+
+def test_a_node_that_dies_ends_the_run_with_exit_code_1_and_its_name(up):
+    stack = up("--no-video")
+    children = eventually(lambda: len(found := stack.children()) == 4 and found, "four nodes")
+    os.kill(children["camera_wrist"], signal.SIGKILL)
+    assert stack.wait() == 1
+    assert "camera_wrist was killed by SIGKILL" in stack.said
+    assert gone(children.values())
+
+
+def test_the_nodes_do_not_outlive_a_killed_runner(up):
+    stack = up("--no-video")
+    children = eventually(lambda: len(found := stack.children()) == 4 and found, "four nodes")
+    stack.signal(signal.SIGKILL)
+    eventually(lambda: gone(children.values()), "the end of all nodes")
+
+
+def test_a_policy_that_cannot_be_configured_ends_the_run_and_says_why(up, tmp_path):
+    (tmp_path / "empty").mkdir()
+    stack = up("--no-video", "--checkpoint", str(tmp_path / "empty"))
+    assert stack.wait() == 1
+    assert "policy ended with exit code 1" in stack.said and "config.json is missing" in stack.said
