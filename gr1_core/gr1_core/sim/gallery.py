@@ -56,7 +56,11 @@ def contact_sheet(twin: Twin, rig: Rig, seed: int) -> np.ndarray:
 
 def film(twin: Twin, rig: Rig, seed: int, names: tuple[str, ...]) -> Iterator[np.ndarray]:
     """Frames u8[490, 1200, 3], one a control period: the rig on the left, what the two cameras see on the right."""
-    with Renderer("overview", 800, 450, "film") as outside, Renderer("static", 400, 225, "film") as static, Renderer("wrist", 400, 300, "film") as wrist:
+    with (
+        Renderer("overview", 800, 450, "film") as outside,
+        Renderer("static", 400, 225, "film") as static,
+        Renderer("wrist", 400, 300, "film") as wrist,
+    ):
         for name in names:
             run = states(twin, name, seed, rig)
             for state in run + run[-1:] * 6:

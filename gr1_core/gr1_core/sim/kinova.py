@@ -64,19 +64,28 @@ def assets(detail: float = 1.0) -> str:
         "ring": shapes.rounded(0.0422, -0.0055, 0.0055, 0.0015),
         "small_ring": shapes.rounded(0.0350, -0.0050, 0.0050, 0.0015),
         "cap": shapes.rounded(0.0245, -0.0030, 0.0030, 0.0020),
-        "palm": shapes.smooth([(1e-4, 0.000), (0.033, 0.002), (0.035, 0.020), (0.043, 0.062), (0.046, 0.092), (0.043, 0.110), (0.020, 0.117), (1e-4, 0.118)], 16),
+        "palm": shapes.smooth(
+            [(1e-4, 0.000), (0.033, 0.002), (0.035, 0.020), (0.043, 0.062), (0.046, 0.092), (0.043, 0.110), (0.020, 0.117), (1e-4, 0.118)],
+            16,
+        ),
         "knuckle": shapes.rounded(0.0105, -0.013, 0.013, 0.003),
         "proximal": shapes.smooth([(1e-4, -0.004), (0.0085, -0.002), (0.0100, 0.010), (0.0088, 0.030), (0.0078, 0.044), (1e-4, 0.047)], 9),
         "distal": shapes.smooth([(1e-4, -0.004), (0.0072, -0.002), (0.0078, 0.014), (0.0072, 0.034), (0.0050, 0.046), (1e-4, 0.050)], 9),
     }
     sides = {"knuckle": 12, "proximal": 12, "distal": 12, "cap": 20}
-    return "\n".join(shapes.mesh(f"arm_{name}", shapes.rings(profile, max(10, round(sides.get(name, 28) * detail)))) for name, profile in parts.items()) + """
+    return (
+        "\n".join(
+            shapes.mesh(f"arm_{name}", shapes.rings(profile, max(10, round(sides.get(name, 28) * detail))))
+            for name, profile in parts.items()
+        )
+        + """
 <material name="carbon" rgba="0.15 0.155 0.17 1" specular="0.65" shininess="0.5"/>
 <material name="graphite" rgba="0.26 0.27 0.29 1" specular="0.45" shininess="0.4"/>
 <material name="aluminium" rgba="0.74 0.76 0.79 1" specular="0.7" shininess="0.75"/>
 <material name="finger" rgba="0.40 0.42 0.45 1" specular="0.5" shininess="0.5"/>
 <material name="rubber" rgba="0.115 0.115 0.12 1" specular="0.25" shininess="0.2"/>
 <material name="lens" rgba="0.03 0.04 0.07 1" specular="0.9" shininess="0.9"/>"""
+    )
 
 
 # What each link shows, in the link's own frame. Tubes are modelled along +z and turned onto the link's direction.
@@ -85,13 +94,19 @@ _BACK = f"{HALF:.6f} 0 0"  # onto -y
 _FORTH = f"{-HALF:.6f} 0 0"  # onto +y
 _SHELL = (
     _geom("arm_shoulder", "carbon") + _geom("arm_ring", "aluminium", pos="0 0 -0.012"),
-    _geom("arm_hub", "carbon") + _geom("arm_cap", "aluminium", pos="0 0 0.048") + _geom("arm_cap", "aluminium", pos="0 0 -0.048")
+    _geom("arm_hub", "carbon")
+    + _geom("arm_cap", "aluminium", pos="0 0 0.048")
+    + _geom("arm_cap", "aluminium", pos="0 0 -0.048")
     + _geom("arm_upper", "carbon", euler=_BACK),
     _geom("arm_ring", "aluminium") + _geom("arm_upper", "carbon", pos="0 0 -0.205"),
-    _geom("arm_hub", "carbon") + _geom("arm_cap", "aluminium", pos="0 0 0.048") + _geom("arm_cap", "aluminium", pos="0 0 -0.048")
+    _geom("arm_hub", "carbon")
+    + _geom("arm_cap", "aluminium", pos="0 0 0.048")
+    + _geom("arm_cap", "aluminium", pos="0 0 -0.048")
     + _geom("arm_forearm", "carbon", euler=_FORTH, pos="0 0 -0.0057"),
     _geom("arm_small_ring", "aluminium") + _geom("arm_wrist", "carbon", pos="0 0 -0.10375"),
-    _geom("arm_wrist_hub", "carbon") + _geom("arm_cap", "aluminium", pos="0 0 0.040") + _geom("arm_cap", "aluminium", pos="0 0 -0.040")
+    _geom("arm_wrist_hub", "carbon")
+    + _geom("arm_cap", "aluminium", pos="0 0 0.040")
+    + _geom("arm_cap", "aluminium", pos="0 0 -0.040")
     + _geom("arm_wrist", "carbon", euler=_FORTH),
     _geom("arm_small_ring", "aluminium", pos="0 0 -0.004") + _geom("arm_palm", "graphite", euler=_DOWN, pos="0 0 -0.004"),
 )

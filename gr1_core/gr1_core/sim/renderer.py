@@ -21,7 +21,7 @@ QUALITY = {  # arguments of scene.mjcf
     "film": {"shadow_size": 2048, "samples": 4, "detail": 1.2},
     "fine": {"shadow_size": 2048, "samples": 4, "detail": 1.6},
 }
-# A film's or a fine picture is the mean of this many, each with the key light elsewhere on a disc of this radius (tangent of the half angle).
+# A film's or a fine picture is the mean of this many, the key light each time elsewhere on a disc of this radius (slope of its edge).
 SOFT_SHADOWS = {"live": (1, 0.0), "film": (4, 0.035), "fine": (24, 0.055)}
 
 
@@ -64,7 +64,7 @@ class Renderer:
         self._mujoco, self._thread = mujoco, threading.get_ident()
         self._gl = _context(self.width, self.height)
         self._gl.make_current()
-        self.model = scene.compile(width=self.width, height=self.height, **QUALITY[quality])
+        self.model = scene.build(width=self.width, height=self.height, **QUALITY[quality])
         self._data = mujoco.MjData(self.model)
         self._scene = mujoco.MjvScene(self.model, maxgeom=400)
         self._option = mujoco.MjvOption()
@@ -101,9 +101,7 @@ class Renderer:
         mujoco = self._mujoco
         self._place(state)
         self._gl.make_current()
-        mujoco.mjv_updateScene(
-            self.model, self._data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
-        )
+        mujoco.mjv_updateScene(self.model, self._data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         return self._draw()[::-1].copy()
 

@@ -17,7 +17,7 @@ REST_HEIGHT = {"eggplant": 0.0265, "broccoli": 0.040, "bell_pepper": 0.034}  # o
 PLATE_FLOOR = 0.0055  # height of the plate's inside
 PLATE_RADIUS = 0.095
 
-# Drawer: a cabinet open at the front (towards -x); `drawer` slides 0 (closed) .. DRAWER_TRAVEL towards -x. Cabinet frame: middle of its front, at z = 0.
+# A cabinet open towards -x, whose frame is the middle of its front at z = 0; its drawer slides 0 (closed) .. DRAWER_TRAVEL towards -x.
 DRAWER_TRAVEL = 0.16
 BAR_OFFSET, BAR_HEIGHT = 0.052, 0.062  # the handle's bar: in front of the cabinet's face, above the table
 
@@ -62,9 +62,16 @@ def files() -> dict[str, bytes]:
 
 def _assets(detail: float) -> str:
     meshes = []
-    for kind, make in (("eggplant", shapes.eggplant), ("broccoli", shapes.broccoli), ("bell_pepper", shapes.pepper), ("plate", shapes.plate)):
+    for kind, make in (
+        ("eggplant", shapes.eggplant),
+        ("broccoli", shapes.broccoli),
+        ("bell_pepper", shapes.pepper),
+        ("plate", shapes.plate),
+    ):
         meshes += [shapes.mesh(f"{kind}_{part}", surface) for part, surface in make(detail).items()]
-    return "\n".join(meshes) + """
+    return (
+        "\n".join(meshes)
+        + """
 <texture name="sky" type="skybox" builtin="gradient" rgb1="0.97 0.97 0.96" rgb2="0.60 0.62 0.65" width="64" height="384"/>
 <texture name="wood" type="2d" file="wood.png"/>
 <material name="wood" texture="wood" texrepeat="1 1" specular="0.18" shininess="0.25"/>
@@ -79,7 +86,9 @@ def _assets(detail: float) -> str:
 <material name="stalk" rgba="0.66 0.78 0.42 1" specular="0.15"/>
 <material name="crown" rgba="0.19 0.48 0.16 1" specular="0.08" shininess="0.1"/>
 <material name="pepper" rgba="0.88 0.13 0.07 1" specular="0.8" shininess="0.8"/>
-""" + kinova.assets(detail)
+"""
+        + kinova.assets(detail)
+    )
 
 
 def _vegetable(name: str, collision: str, visual: str, mass: float) -> str:
@@ -95,13 +104,17 @@ def _vegetable(name: str, collision: str, visual: str, mass: float) -> str:
 
 def _vegetables() -> str:
     side = f"{-math.pi / 2:.6f} 0 0"  # the eggplant's length lies along the body's +y
-    look = lambda mesh, material, more="": f'<geom class="visual" type="mesh" mesh="{mesh}" material="{material}" {more}/>'  # noqa: E731
+
+    def look(mesh: str, material: str, more: str = "") -> str:
+        return f'<geom class="visual" type="mesh" mesh="{mesh}" material="{material}" {more}/>'
+
     return (
         _vegetable(
             "eggplant",
             '<geom class="fruit" type="capsule" size="0.0265" fromto="0 -0.033 0 0 -0.006 0"/>'
             '<geom class="fruit" type="capsule" size="0.0205" fromto="0 -0.006 -0.004 0 0.028 -0.006"/>',
-            look("eggplant_body", "aubergine", f'euler="{side}"') + look("eggplant_calyx", "calyx", f'euler="{side}"')
+            look("eggplant_body", "aubergine", f'euler="{side}"')
+            + look("eggplant_calyx", "calyx", f'euler="{side}"')
             + look("eggplant_stem", "calyx", f'euler="{side}"'),
             0.09,
         )
@@ -143,7 +156,13 @@ def _plate() -> str:
 
 def _drawer() -> str:
     depth, half, height = 0.19, 0.10, 0.115  # of the cabinet
-    box = lambda material, size, pos, kind="solid": f'<geom class="{kind}" type="box" material="{material}" size="{size}" pos="{pos}" group="1"/>'  # noqa: E731
+
+    def box(material: str, size: str, pos: str, kind: str = "solid") -> str:
+        return f'<geom class="{kind}" type="box" material="{material}" size="{size}" pos="{pos}" group="1"/>'
+
+    def bar(y: float) -> str:
+        return f"{-BAR_OFFSET} {y} {BAR_HEIGHT}"
+
     middle = depth / 2
     return f"""
 <body name="cabinet" pos="0.60 0.27 0">
@@ -152,24 +171,29 @@ def _drawer() -> str:
   {box("cabinet", f"0.006 {half - 0.012} {height / 2 - 0.006}", f"{depth - 0.006} 0 {height / 2 - 0.006}")}
   {box("edge", f"{middle + 0.004} {half + 0.004} 0.006", f"{middle} 0 {height - 0.006}")}
   <body name="drawer" pos="0 0 0">
-    <joint name="drawer" type="slide" axis="-1 0 0" range="0 {DRAWER_TRAVEL}" limited="true" damping="4" frictionloss="0.8" armature="0.05"/>
+    <joint name="drawer" type="slide" axis="-1 0 0" range="0 {DRAWER_TRAVEL}" damping="4" frictionloss="0.8" armature="0.05"/>
     <inertial pos="0.06 0 0.05" mass="0.4" diaginertia="0.001 0.001 0.001"/>
     {box("front", "0.007 0.086 0.046", "-0.002 0 0.053")}
     {box("inside", "0.080 0.004 0.030", "0.083 0.080 0.042", "visual")}
     {box("inside", "0.080 0.004 0.030", "0.083 -0.080 0.042", "visual")}
     {box("inside", "0.080 0.080 0.004", "0.083 0 0.014", "visual")}
     {box("inside", "0.004 0.080 0.030", "0.159 0 0.042", "visual")}
-    <geom class="solid" type="capsule" material="steel" size="0.006" fromto="{-BAR_OFFSET} -0.058 {BAR_HEIGHT} {-BAR_OFFSET} 0.058 {BAR_HEIGHT}" group="1" condim="4" friction="1.2 0.02 0.002"/>
-    <geom class="visual" type="cylinder" material="steel" size="0.0045" fromto="{-BAR_OFFSET} -0.050 {BAR_HEIGHT} 0 -0.050 {BAR_HEIGHT}"/>
-    <geom class="visual" type="cylinder" material="steel" size="0.0045" fromto="{-BAR_OFFSET} 0.050 {BAR_HEIGHT} 0 0.050 {BAR_HEIGHT}"/>
+    <geom class="solid" type="capsule" material="steel" size="0.006" fromto="{bar(-0.058)} {bar(0.058)}" group="1"
+      condim="4" friction="1.2 0.02 0.002"/>
+    <geom class="visual" type="cylinder" material="steel" size="0.0045" fromto="{bar(-0.05)} 0 -0.05 {BAR_HEIGHT}"/>
+    <geom class="visual" type="cylinder" material="steel" size="0.0045" fromto="{bar(0.05)} 0 0.05 {BAR_HEIGHT}"/>
   </body>
 </body>"""
 
 
 def mjcf(shadow_size: int = 1024, samples: int = 0, detail: float = 0.65, width: int = 640, height: int = 480) -> str:
-    """The whole scene. The arguments are the price of a picture: shadow map, samples per pixel, facets of round shapes (1: smooth from near), buffer size."""
+    """The whole scene. The arguments are the price of a picture: side of the shadow map, samples per pixel, facets of round shapes
+    (1: smooth from near), size of the buffer in pixels.
+    """
     legs = "".join(
-        f'<geom class="visual" type="box" size="0.03 0.03 0.33" pos="{0.40 + x} {y} -0.40" material="edge"/>' for x in (-0.46, 0.46) for y in (-0.43, 0.43)
+        f'<geom class="visual" type="box" size="0.03 0.03 0.33" pos="{0.40 + x} {y} -0.40" material="edge"/>'
+        for x in (-0.46, 0.46)
+        for y in (-0.43, 0.43)
     )
     return f"""
 <mujoco model="kinova_gen2_tabletop">
@@ -177,7 +201,8 @@ def mjcf(shadow_size: int = 1024, samples: int = 0, detail: float = 0.65, width:
 <option timestep="0.002" integrator="implicitfast" cone="elliptic" impratio="10" noslip_iterations="4"/>
 <visual>
   <global offwidth="{width}" offheight="{height}"/>
-  <quality shadowsize="{shadow_size}" offsamples="{samples}" numslices="{round(28 * detail)}" numstacks="{round(14 * detail)}" numquads="1"/>
+  <quality shadowsize="{shadow_size}" offsamples="{samples}"
+    numslices="{round(28 * detail)}" numstacks="{round(14 * detail)}" numquads="1"/>
   <headlight ambient="0.38 0.38 0.39" diffuse="0.06 0.06 0.06" specular="0 0 0"/>
   <map znear="0.01" zfar="8" shadowclip="0.70"/>
 </visual>
@@ -188,8 +213,10 @@ def mjcf(shadow_size: int = 1024, samples: int = 0, detail: float = 0.65, width:
 </default>
 <asset>{_assets(detail)}</asset>
 <worldbody>
-  <light name="key" directional="true" pos="0.1 -0.9 1.6" dir="0.28 0.52 -1" diffuse="0.60 0.58 0.54" specular="0.35 0.35 0.33" castshadow="true"/>
-  <light name="fill" directional="true" pos="1.2 0.6 1.2" dir="-0.8 -0.15 -0.7" diffuse="0.14 0.15 0.17" specular="0.1 0.1 0.1" castshadow="false"/>
+  <light name="key" directional="true" pos="0.1 -0.9 1.6" dir="0.28 0.52 -1" castshadow="true"
+    diffuse="0.60 0.58 0.54" specular="0.35 0.35 0.33"/>
+  <light name="fill" directional="true" pos="1.2 0.6 1.2" dir="-0.8 -0.15 -0.7" castshadow="false"
+    diffuse="0.14 0.15 0.17" specular="0.1 0.1 0.1"/>
   {_camera("static", STATIC_EYE, STATIC_TARGET, cameras.VERTICAL_FOV["static"])}
   {_camera("overview", OVERVIEW_EYE, OVERVIEW_TARGET, cameras.VERTICAL_FOV["overview"])}
   <geom name="table" class="solid" type="box" size="0.53 0.50 0.018" pos="0.40 0 -0.018" material="wood" group="1"/>
@@ -204,7 +231,7 @@ def mjcf(shadow_size: int = 1024, samples: int = 0, detail: float = 0.65, width:
 </mujoco>"""
 
 
-def compile(**quality):
+def build(**quality):
     """MJCF -> mujoco.MjModel; see `mjcf` for the arguments."""
     import mujoco
 

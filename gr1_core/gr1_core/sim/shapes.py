@@ -62,9 +62,7 @@ def rounded(radius: float, bottom: float, top: float, edge: float, end_radius: f
 def mesh(name: str, surface: tuple[np.ndarray, np.ndarray]) -> str:
     """One <mesh> with its origin kept where the vertices say it is."""
     vertices, faces = surface
-    return (
-        f'<mesh name="{name}" inertia="shell" vertex="{_numbers(vertices)}" face="{" ".join(map(str, faces.ravel()))}"/>'
-    )
+    return f'<mesh name="{name}" inertia="shell" vertex="{_numbers(vertices)}" face="{" ".join(map(str, faces.ravel()))}"/>'
 
 
 def _numbers(values: np.ndarray) -> str:
@@ -80,7 +78,16 @@ def _count(number: int, detail: float) -> int:
 
 def eggplant(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Lies along z of its own frame (the body turns it onto its side); about 0.14 m long, 0.054 m thick at its belly."""
-    points = [(1e-4, -0.062), (0.015, -0.058), (0.0255, -0.040), (0.0270, -0.018), (0.0225, 0.010), (0.0175, 0.032), (0.0140, 0.046), (1e-4, 0.053)]
+    points = [
+        (1e-4, -0.062),
+        (0.015, -0.058),
+        (0.0255, -0.040),
+        (0.0270, -0.018),
+        (0.0225, 0.010),
+        (0.0175, 0.032),
+        (0.0140, 0.046),
+        (1e-4, 0.053),
+    ]
     fruit = smooth(points, _count(22, detail))
     sides, edge = 30, np.array([0.030, 0.034, 0.038, 0.044, 0.050])
     cap = np.array([(0.0, z) for z in edge] + [(0.0070, 0.0545), (1e-4, 0.0555)])
@@ -101,19 +108,36 @@ def eggplant(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def pepper(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Stands upright: four lobes, a dimple on top with a curved stem; 0.068 m wide, 0.07 m tall."""
     body = smooth(
-        [(1e-4, -0.029), (0.012, -0.034), (0.022, -0.033), (0.029, -0.020), (0.033, 0.004), (0.0335, 0.018), (0.028, 0.031), (0.017, 0.034),
-         (0.007, 0.028), (1e-4, 0.026)],
+        [
+            (1e-4, -0.029),
+            (0.012, -0.034),
+            (0.022, -0.033),
+            (0.029, -0.020),
+            (0.033, 0.004),
+            (0.0335, 0.018),
+            (0.028, 0.031),
+            (0.017, 0.034),
+            (0.007, 0.028),
+            (1e-4, 0.026),
+        ],
         _count(26, detail),
     )
-    lobes = lambda angle, along: 1.0 + 0.075 * np.cos(4 * angle) * np.sin(np.pi * np.clip(along * 1.05, 0, 1)) ** 0.5  # noqa: E731
+
+    def lobes(angle: np.ndarray, along: np.ndarray) -> np.ndarray:
+        return 1.0 + 0.075 * np.cos(4 * angle) * np.sin(np.pi * np.clip(along * 1.05, 0, 1)) ** 0.5
+
     stem = smooth([(0.009, 0.0265), (0.0055, 0.030), (0.0042, 0.038), (0.0050, 0.046), (1e-4, 0.0465)], 10)
     return {"body": rings(body, _count(32, detail), lobes), "stem": rings(stem, 8, bend=0.003)}
 
 
 def broccoli(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Stands on its cut stalk; the crown is a dome of florets; 0.074 m wide, 0.088 m tall."""
-    stalk = smooth([(1e-4, -0.040), (0.0185, -0.040), (0.0195, -0.036), (0.0165, -0.020), (0.0175, -0.006), (0.026, 0.012), (1e-4, 0.014)], 10)
-    dome = smooth([(1e-4, 0.000), (0.020, -0.003), (0.033, 0.004), (0.037, 0.016), (0.034, 0.030), (0.022, 0.042), (1e-4, 0.047)], _count(24, detail))
+    stalk = smooth(
+        [(1e-4, -0.040), (0.0185, -0.040), (0.0195, -0.036), (0.0165, -0.020), (0.0175, -0.006), (0.026, 0.012), (1e-4, 0.014)], 10
+    )
+    dome = smooth(
+        [(1e-4, 0.000), (0.020, -0.003), (0.033, 0.004), (0.037, 0.016), (0.034, 0.030), (0.022, 0.042), (1e-4, 0.047)], _count(24, detail)
+    )
     vertices, faces = rings(dome, _count(40, detail))
     # Florets: bumps on a sunflower's spiral over the dome, each pushing the surface outwards where it is nearest.
     index = np.arange(46)
@@ -133,8 +157,17 @@ def broccoli(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def plate(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """A dinner plate, 0.19 m across, 0.014 m high, origin at its foot's underside."""
     profile = smooth(
-        [(1e-4, 0.000), (0.055, 0.000), (0.060, 0.002), (0.093, 0.0125), (0.095, 0.0140), (0.092, 0.0150), (0.068, 0.0075), (0.060, 0.0055),
-         (1e-4, 0.0050)],
+        [
+            (1e-4, 0.000),
+            (0.055, 0.000),
+            (0.060, 0.002),
+            (0.093, 0.0125),
+            (0.095, 0.0140),
+            (0.092, 0.0150),
+            (0.068, 0.0075),
+            (0.060, 0.0055),
+            (1e-4, 0.0050),
+        ],
         _count(26, detail),
     )
     return {"body": rings(profile, _count(44, detail))}

@@ -23,7 +23,7 @@ OPEN, CLOSED = 0.12, 0.01  # m: a drawer that counts as open, as closed
 
 @dataclass(frozen=True)
 class Task:
-    """One task. `instructions`: what is said, the first canonical; `held_out`: never used in training. `kind`: pick, put, take, open, close."""
+    """One task. kind: pick, put, take, open or close. instructions: what is said, the first canonical; held_out: never used in training."""
 
     name: str
     kind: str
@@ -53,15 +53,30 @@ class Task:
 def _said(name: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     return {
         f"pick_{name.replace(' ', '_')}": (
-            (f"pick up the {name}", f"grasp the {name} and lift it", f"lift the {name} off the table", f"take hold of the {name} and raise it"),
+            (
+                f"pick up the {name}",
+                f"grasp the {name} and lift it",
+                f"lift the {name} off the table",
+                f"take hold of the {name} and raise it",
+            ),
             (f"raise the {name} into the air", f"get the {name}"),
         ),
         f"put_{name.replace(' ', '_')}_on_plate": (
-            (f"put the {name} on the plate", f"place the {name} on the plate", f"move the {name} onto the plate", f"set the {name} down on the plate"),
+            (
+                f"put the {name} on the plate",
+                f"place the {name} on the plate",
+                f"move the {name} onto the plate",
+                f"set the {name} down on the plate",
+            ),
             (f"the {name} belongs on the plate", f"bring the {name} to the plate and leave it there"),
         ),
         f"take_{name.replace(' ', '_')}_from_plate": (
-            (f"take the {name} from the plate", f"remove the {name} from the plate", f"move the {name} off the plate", f"take the {name} off the plate and put it on the table"),
+            (
+                f"take the {name} from the plate",
+                f"remove the {name} from the plate",
+                f"move the {name} off the plate",
+                f"take the {name} off the plate and put it on the table",
+            ),
             (f"clear the {name} from the plate", f"put the {name} from the plate onto the table"),
         ),
     }
@@ -73,12 +88,16 @@ def _tasks() -> dict[str, Task]:
         for name, (instructions, held_out) in _said(vegetable.replace("_", " ")).items():
             tasks[name] = Task(name, name.split("_")[0], vegetable, instructions, held_out)
     tasks["open_drawer"] = Task(
-        "open_drawer", "open", None,
+        "open_drawer",
+        "open",
+        None,
         ("open the drawer", "pull the drawer open", "pull the handle to open the drawer", "slide the drawer out"),
         ("get the drawer open", "draw out the drawer by its handle"),
     )
     tasks["close_drawer"] = Task(
-        "close_drawer", "close", None,
+        "close_drawer",
+        "close",
+        None,
         ("close the drawer", "push the drawer shut", "push the drawer in until it is closed", "slide the drawer back in"),
         ("shut the drawer", "the drawer should be closed"),
     )
@@ -98,7 +117,10 @@ def find(name: str) -> Task:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are at the start. places: body -> (x, y, yaw); cabinet xy; drawer: metres open; on_plate: the vegetable lying on the plate."""
+    """Where things are at the start, metres and radians.
+
+    places: body -> (x, y, yaw). cabinet: x, y of its front. drawer: how far open. on_plate: the vegetable lying on the plate.
+    """
 
     places: dict[str, tuple[float, float, float]]
     cabinet: np.ndarray

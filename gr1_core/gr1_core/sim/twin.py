@@ -24,7 +24,7 @@ class Twin:
         import mujoco
 
         self._mujoco = mujoco
-        self._model = scene.compile()
+        self._model = scene.build()
         self._data = mujoco.MjData(self._model)
         self._controller = Controller(self._model)
         self._home_joints = self._controller.start(HOME)
