@@ -85,8 +85,12 @@ def write_gif(path: Path, frames: list[np.ndarray], rate: int, width: int = 720)
 
     size = (width, round(width * frames[0].shape[0] / frames[0].shape[1]))
     small = [Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS) for frame in frames]
-    # One palette for all frames and no dithering: neither flicker nor noise, and a file a third as large.
-    palette = Image.fromarray(np.concatenate([np.asarray(frame) for frame in small[:: max(1, len(small) // 6)]])).quantize(96)
+    # One palette for all frames, without dithering: neither flicker nor noise. Colours count by the square root of their area, since
+    # a palette by area would spend itself on wood and background and leave none for the vegetables.
+    pixels = np.concatenate([np.asarray(frame).reshape(-1, 3) for frame in small[::4]])
+    colours, areas = np.unique(pixels // 2, axis=0, return_counts=True)
+    weighed = np.repeat(colours * 2 + 1, np.ceil(np.sqrt(areas)).astype(int), axis=0).astype(np.uint8)
+    palette = Image.fromarray(weighed[None]).quantize(256, dither=Image.Dither.NONE)
     drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
     drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=round(1000 / rate), loop=0, optimize=True)
 
