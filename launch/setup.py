@@ -13,7 +13,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml", *glob("*.launch.py")]),
-        (f"share/{name}/config", glob("config/*.yaml")),
+        (f"share/{name}/config", glob("config/*")),
         (f"share/{name}/rviz", glob("rviz/*.rviz")),
     ],
     install_requires=["setuptools"],

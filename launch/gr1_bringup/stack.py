@@ -126,7 +126,8 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
 
 def environment(chosen: Mapping[str, str]) -> Mapping[str, str]:
     """Environment variables that the nodes want; a value that the user has set wins."""
-    return SIM_ENVIRONMENT if chosen["robot"] == "sim" else {}
+    transport = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(share() / "config" / "fastdds.xml")}
+    return transport | (SIM_ENVIRONMENT if chosen["robot"] == "sim" else {})
 
 
 def share() -> Path:

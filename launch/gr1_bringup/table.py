@@ -25,7 +25,7 @@ _ROWS = (
 def table(seen: Seen, title: str, now: float | None = None) -> Table:
     """One row per subject of /diagnostics, then the instruction and the episodes."""
     now = time.monotonic() if now is None else now
-    grid = Table(title=title, title_justify="left", expand=False, min_width=100)
+    grid = Table(title=title, title_justify="left", expand=True)
     grid.add_column("part", no_wrap=True)
     grid.add_column("state", no_wrap=True)
     grid.add_column("figures")
