@@ -123,6 +123,7 @@ def test_the_gripper_follows_the_source_in_charge(reset, policy):
 def test_a_sender_that_is_killed_in_motion_leaves_the_arm_at_rest_within_250_ms(reset):
     sender = Process("", code=SENDER)
     try:
+        reset.until("command/policy/twist", after=count(reset, "command/policy/twist") + 2)
         before = count(reset, "arm/commanded_twist")
         reset.until("arm/commanded_twist", lambda m: m.twist.linear.y == 0.05, before)
         sender.send(signal.SIGKILL)

@@ -254,6 +254,16 @@ def test_a_command_that_arrives_out_of_order_is_refused():
     assert plant.gate.counts["out_of_order"] == 1
 
 
+def test_a_command_that_was_on_its_way_for_too_long_is_refused():
+    plant = Plant(gate())
+    plant.tick()
+    assert plant.gate.command("policy", *FORWARD, plant.now - EXPIRY - 0.02) == "old"
+    assert plant.gate.command("policy", *FORWARD, plant.now - 0.1) == ""
+    assert plant.gate.gripper("policy", 1.0, plant.now - EXPIRY - 0.02) == "old"
+    assert not moves(plant.run(0.2)), "time on the way counts: this one lived only another 50 ms"
+    assert any(moves(motion) for motion in plant.motions)
+
+
 def test_a_command_from_the_future_does_not_move_the_arm():
     plant = Plant(gate())
     plant.gate.command("policy", *FORWARD, plant.now + 5.0)
@@ -354,7 +364,7 @@ def test_every_refusal_is_counted_under_its_reason():
     plant.tick()
     plant.gate.command("policy", [math.nan] * 3, [0, 0, 0], plant.now)
     plant.gate.command("policy", [9, 0, 0], [0, 0, 0], plant.now + 1e-6)
-    plant.gate.command("policy", *FORWARD, plant.now - 1.0)
+    plant.gate.command("policy", *FORWARD, plant.now - 0.1)
     plant.gate.gripper("teleop", 0.5, plant.now)
     plant.gate.stop()
     plant.gate.command("policy", *FORWARD, plant.now)

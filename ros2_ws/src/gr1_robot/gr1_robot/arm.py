@@ -53,15 +53,15 @@ class Arm:
                 self.at_rest.clear()
             return Snapshot(state, motion, self.gate.closure)
 
-    def command(self, source: str, linear, angular) -> str:
-        """m/s, rad/s. Returns "" or the gate's reason to refuse it."""
+    def command(self, source: str, linear, angular, sent: float) -> str:
+        """m/s, rad/s, s on the steady clock. Returns "" or the gate's reason to refuse it."""
         with self.lock:
-            return self.gate.command(source, linear, angular, time.monotonic())
+            return self.gate.command(source, linear, angular, sent)
 
-    def gripper(self, source: str, closure: float) -> str:
-        """0 open .. 1 closed. Returns "" or the gate's reason to refuse it."""
+    def gripper(self, source: str, closure: float, sent: float) -> str:
+        """0 open .. 1 closed, s on the steady clock. Returns "" or the gate's reason to refuse it."""
         with self.lock:
-            return self.gate.gripper(source, closure, time.monotonic())
+            return self.gate.gripper(source, closure, sent)
 
     def stop(self, reason: str = "emergency_stop") -> None:
         with self.lock:
@@ -84,5 +84,5 @@ class Arm:
         """The arm was put elsewhere (a new simulated scene): forget commands, the gripper's too, and where the way led."""
         with self.lock:
             self._homing.cancel()
-            self.gate.forget()
+            self.gate.forget(time.monotonic())
             self.gate.closure = self._sent = None

@@ -18,20 +18,27 @@ from visualization_msgs.msg import MarkerArray
 
 from gr1_core.rig import Rig, RigError
 from gr1_robot import backend as backends
-from gr1_robot.arm import Arm, Snapshot
+from gr1_robot.arm import Arm
 from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
 from gr1_robot.gate import STOPPED, TICK
 from gr1_robot.loop import Loop
+from gr1_robot.mailbox import Mailbox
 from gr1_robot.markers import Markers
-from gr1_robot.messages import from_twist, to_pose, to_twist
+from gr1_robot.messages import from_twist, sent, to_pose, to_twist
 from gr1_robot.parameters import ParameterError, declare
 from gr1_robot.process import run, take_precedence
 from gr1_robot.qos import COMMAND, SENSOR
 from gr1_robot.simulation import Simulation
 
 FRAME = "base_link"
+_SWITCH_S = 5e-4
 _GRIPPER = ("closure", "closure_command")
 _WORRYING = ("expired", "not_finite", "jump", "no_pose", "leash")
+_TOLD = {
+    "not_finite": "it is not finite",
+    "jump": "it is far beyond the speed limit",
+    "old": "it was sent too long ago: the network is slow, or the clocks of two computers differ",
+}
 _MESSAGES = {
     "none": "following commands",
     "speed": "following commands, slowed to the speed limit",
@@ -95,6 +102,10 @@ class ArmNode(Node):
         self.finished = threading.Event()
         self._diagnostics = Diagnostics(self, self._refresh)
         self._scheduling = take_precedence() if realtime else "normal"
+        # A thread that wants to run waits at most this long for one that is running Python code.
+        sys.setswitchinterval(_SWITCH_S)
+        self._reported = None
+        self._outbox = Mailbox(self._publish, self._on_failure, "publisher")
         self._loop = Loop(self._step, TICK, self._on_failure, "arm")
         self._simulation = simulation
         if simulation:
@@ -108,26 +119,34 @@ class ArmNode(Node):
         if self.exit_code == 0:
             self._arm.at_rest.wait(timeout=1.0)
         self._loop.end()
+        self._outbox.end()
         self._arm.backend.close()
 
     # The loop's thread
 
     def _step(self, now: float) -> None:
         snapshot = self._arm.step(now)
-        stamp = self.get_clock().now().to_msg()
-        self._publish(snapshot, stamp)
-        if self._simulation:
-            self._simulation.publish(stamp)
-        before, self._motion = self._motion, snapshot.motion
-        if before is None or before.state != self._motion.state:
-            self._report_gate()
+        view = self._simulation.look() if self._simulation else None
+        self._motion = snapshot.motion
+        # Publishing may block for a second when a subscriber is killed: the motors' loop must not wait for it.
+        self._outbox.put((self.get_clock().now().to_msg(), snapshot, view))
 
-    def _publish(self, snapshot: Snapshot, stamp) -> None:
-        state, motion, closure = snapshot
+    def _on_failure(self, error: Exception) -> None:
+        self._arm.backend.stop()
+        self.get_logger().fatal(f"the arm's loop has ended: {''.join(traceback.format_exception(error))}")
+        self.exit_code = 1
+        self.finished.set()
+
+    # The publisher's thread
+
+    def _publish(self, item) -> None:
+        stamp, (state, motion, closure), view = item
         header = Header(stamp=stamp, frame_id=FRAME)
         self._commanded_twist.publish(TwistStamped(header=header, twist=to_twist(motion.linear, motion.angular)))
         if state.measured:
             self._pose.publish(PoseStamped(header=header, pose=to_pose(*state.measured)))
+        if view:
+            self._simulation.publish(view, stamp)
         if state.commanded and self._commanded_pose.get_subscription_count():
             self._commanded_pose.publish(PoseStamped(header=header, pose=to_pose(*state.commanded)))
         wanted = math.nan if closure is None else closure
@@ -145,23 +164,21 @@ class ArmNode(Node):
         if state.commanded and self._ticks % self._marker_every == 0 and self._marker_array.get_subscription_count():
             self._marker_array.publish(self._markers.message(header, state.commanded, motion))
 
-    def _on_failure(self, error: Exception) -> None:
-        self._arm.backend.stop()
-        self.get_logger().fatal(f"the 100 Hz loop has ended: {''.join(traceback.format_exception(error))}")
-        self.exit_code = 1
-        self.finished.set()
+        if motion.state != self._reported:
+            self._reported = motion.state
+            self._report_gate()
 
     # The executor's thread
 
-    def _on_twist(self, source: str, msg: TwistStamped) -> None:
-        self._warn(source, "twist", self._arm.command(source, *from_twist(msg.twist)))
+    def _on_twist(self, source: str, msg: TwistStamped, info) -> None:
+        self._warn(source, "twist", self._arm.command(source, *from_twist(msg.twist), sent(info)))
 
-    def _on_gripper(self, source: str, msg: Float32) -> None:
-        self._warn(source, "gripper command", self._arm.gripper(source, msg.data))
+    def _on_gripper(self, source: str, msg: Float32, info) -> None:
+        self._warn(source, "gripper command", self._arm.gripper(source, msg.data, sent(info)))
 
     def _warn(self, source: str, what: str, refusal: str) -> None:
-        if refusal in ("not_finite", "jump"):
-            self.get_logger().warning(f"{what} from {source} refused: {refusal}", throttle_duration_sec=1.0)
+        if refusal in _TOLD:
+            self.get_logger().warning(f"{what} from {source} refused: {_TOLD[refusal]}", throttle_duration_sec=1.0)
 
     def _on_stop(self, _, response: Trigger.Response) -> Trigger.Response:
         self._arm.stop()

@@ -21,7 +21,7 @@ SOURCES = ("teleop", "home", "policy")
 
 MOVING, HOLDING, STOPPED = "moving", "holding", "stopped"
 
-REFUSALS = ("not_finite", "jump", "out_of_order", "stopped", "not_in_charge")
+REFUSALS = ("not_finite", "jump", "old", "out_of_order", "stopped", "not_in_charge")
 """Why a command was refused."""
 CUTS = ("speed", "workspace", "leash")
 """Why the motors get less than was asked for."""
@@ -49,7 +49,7 @@ class Motion(NamedTuple):
 class _Command:
     linear: np.ndarray
     angular: np.ndarray
-    arrival: float
+    sent: float
     reason: str = ""  # not empty: refused, and so the arm rests while this command would have lived
     cut: bool = False
 
@@ -84,13 +84,15 @@ class Gate:
 
     # In: commands, stop, reset
 
-    def command(self, source: str, linear, angular, arrival: float) -> str:
-        """One command: m/s and rad/s. Returns "" or the reason of its refusal. A broken one brings the arm to rest at once."""
+    def command(self, source: str, linear, angular, sent: float) -> str:
+        """One command, m/s and rad/s, and when it was sent. Returns "" or the reason of its refusal; a broken one brings the arm to rest."""
         previous = self._commands.get(source) if source in SOURCES else _unknown(source)
         if self._latch:
             return self._refuse("stopped")
-        if not arrival > max(self._forgotten, previous.arrival if previous else -math.inf):
+        if not sent > max(self._forgotten, previous.sent if previous else -math.inf):
             return self._refuse("out_of_order")
+        if self._now - sent > self.expiry:
+            return self._refuse("old")
         linear, angular = np.array(linear, np.float64), np.array(angular, np.float64)
         v, w = math.hypot(*linear), math.hypot(*angular)
         reason = ""
@@ -99,14 +101,14 @@ class Gate:
         elif v > _JUMP * self.limits.linear_speed or w > _JUMP * self.limits.angular_speed:
             reason = "jump"
         if reason:
-            self._commands[source] = _Command(_ZERO, _ZERO, arrival, reason)
+            self._commands[source] = _Command(_ZERO, _ZERO, sent, reason)
             return self._refuse(reason)
         cut = v > self.limits.linear_speed or w > self.limits.angular_speed
         linear, angular = _limit(linear, self.limits.linear_speed), _limit(angular, self.limits.angular_speed)
-        self._commands[source] = _Command(linear, angular, arrival, cut=cut)
+        self._commands[source] = _Command(linear, angular, sent, cut=cut)
         return ""
 
-    def gripper(self, source: str, closure: float, arrival: float) -> str:
+    def gripper(self, source: str, closure: float, sent: float) -> str:
         """0 open .. 1 closed, kept in `closure`. Returns "" or the reason of its refusal."""
         if source not in SOURCES:
             _unknown(source)
@@ -114,7 +116,10 @@ class Gate:
             return self._refuse("stopped")
         if not math.isfinite(closure):
             return self._refuse("not_finite")
-        in_charge = next((name for name in SOURCES if self._lives(name, arrival)), "")
+        if not self._now - sent <= self.expiry:
+            return self._refuse("old")
+        now = max(self._now, sent)
+        in_charge = next((name for name in SOURCES if self._lives(name, now)), "")
         if source != in_charge or self._commands[source].reason:
             return self._refuse("not_in_charge")
         self.closure = min(max(float(closure), 0.0), 1.0)
@@ -127,18 +132,18 @@ class Gate:
             self.counts[reason] += 1
 
     def reset(self, now: float) -> str:
-        """A person releases the latch. Returns "" or what forbids it. Commands that arrived up to `now` are forgotten."""
+        """A person releases the latch. Returns "" or what forbids it."""
         if self._faults:
             return "; ".join(self._faults)
-        self.forget()
-        self._forgotten = now
+        self.forget(now)
         self._latch = ""
         return ""
 
-    def forget(self) -> None:
-        """Drops every command, so that only later ones move the arm."""
+    def forget(self, now: float) -> None:
+        """Drops every command that was sent up to `now`, those that have not arrived yet as well."""
         self._commands.clear()
         self._why = "no_command"
+        self._forgotten = now
 
     # Out: what the motors get
 
@@ -190,8 +195,8 @@ class Gate:
         return "", _Command(_ZERO, _ZERO, now, self._why)
 
     def _lives(self, source: str, now: float) -> bool:
-        # An arrival later than the clock cannot be true and would never expire; a tick that lost a race may see one slightly later.
-        return source in self._commands and -TICK <= now - self._commands[source].arrival <= self.expiry
+        # A command from the future cannot be true and would never expire; a tick that lost a race may see one slightly later.
+        return source in self._commands and -TICK <= now - self._commands[source].sent <= self.expiry
 
     def _ramp(self, before: np.ndarray, target: np.ndarray, speed: float, acceleration: float, elapsed: float) -> np.ndarray:
         """One step from `before` towards `target`: first what slows down, at speed / stop_time, then what speeds up."""

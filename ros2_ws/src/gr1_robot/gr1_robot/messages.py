@@ -6,6 +6,8 @@ Images are u8[H, W, 3] RGB on the Python side. Time is int nanoseconds.
 from __future__ import annotations
 
 import array
+import time
+from typing import Mapping
 
 import cv2
 import numpy as np
@@ -29,6 +31,15 @@ def seconds(stamp: Time) -> float:
 
 def to_stamp(ns: int) -> Time:
     return Time(sec=ns // 1_000_000_000, nanosec=ns % 1_000_000_000)
+
+
+def sent(info: Mapping) -> float:
+    """When the middleware sent a message, in s on this computer's steady clock; now if it does not say, never later than now.
+
+    info: what rclpy hands to a callback with two arguments. Across computers the two clocks' difference goes into it.
+    """
+    source = info["source_timestamp"]
+    return time.monotonic() - max(time.time_ns() - source, 0) * 1e-9 if source > 0 else time.monotonic()
 
 
 def image_to_msg(image: np.ndarray, stamp: Time, frame_id: str) -> Image:

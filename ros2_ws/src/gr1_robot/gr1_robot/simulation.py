@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import array
 import json
+from typing import NamedTuple
 
+import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header, String
@@ -18,6 +20,13 @@ from gr1_robot.qos import COMMAND, LATCHED, SENSOR
 
 FRAME = "base_link"
 _SUCCESS_EVERY = 10
+
+
+class View(NamedTuple):
+    """state f64[n] (Twin.state()) and the task's success; None where nothing is due."""
+
+    state: np.ndarray | None
+    success: bool | None
 
 
 class Simulation:
@@ -46,17 +55,20 @@ class Simulation:
         self._node.create_service(Trigger, "sim/reset", self._on_reset)
         self._task.publish(String(data=self._describe()))
 
-    def publish(self, stamp) -> None:
-        """Called once a tick by the arm's loop."""
+    def look(self) -> View:
+        """What is to be published of this tick; called once a tick in the arm's loop, after its step."""
         self._ticks += 1
-        if self._ticks % self._state_every == 0:
-            with self._arm.lock:
-                state = self._twin.state()
-            self._state.publish(JointState(header=Header(stamp=stamp, frame_id=FRAME), position=array.array("d", state.tobytes())))
-        if self._ticks % _SUCCESS_EVERY == 0:
-            with self._arm.lock:
-                success = self._twin.success()
-            self._success.publish(Bool(data=bool(success)))
+        with self._arm.lock:
+            state = self._twin.state() if self._ticks % self._state_every == 0 else None
+            success = self._twin.success() if self._ticks % _SUCCESS_EVERY == 0 else None
+        return View(state, success)
+
+    def publish(self, view: View, stamp) -> None:
+        if view.state is not None:
+            header = Header(stamp=stamp, frame_id=FRAME)
+            self._state.publish(JointState(header=header, position=array.array("d", view.state.tobytes())))
+        if view.success is not None:
+            self._success.publish(Bool(data=bool(view.success)))
 
     def _on_reset(self, _, response: Trigger.Response) -> Trigger.Response:
         with self._arm.lock:

@@ -1,0 +1,44 @@
+"""A thread that works on the newest of what it is handed. No ROS import."""
+
+from __future__ import annotations
+
+import threading
+from typing import Callable, Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Mailbox(Generic[Item]):
+    """`put` never waits: an item that has not been taken yet is replaced. `work(item)` runs in the mailbox's own thread.
+
+    failed(error) is called in that thread when the work raises; the thread has ended then.
+    """
+
+    def __init__(self, work: Callable[[Item], None], failed: Callable[[Exception], None], name: str):
+        self._work, self._failed = work, failed
+        self._newest: Item | None = None
+        self._arrived = threading.Event()
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        self._newest = item
+        self._arrived.set()
+
+    def end(self) -> None:
+        """Ends after the item that is being worked on."""
+        self._ending = True
+        self._arrived.set()
+        self._thread.join(timeout=2.0)
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._arrived.wait()
+                self._arrived.clear()
+                if self._ending:
+                    return
+                self._work(self._newest)
+        except Exception as error:
+            self._failed(error)
