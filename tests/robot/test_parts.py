@@ -19,6 +19,7 @@ from gr1_robot import backend, diagnostics, messages, process, source
 from gr1_robot.backend import Pose
 from gr1_robot.homing import Homing
 from gr1_robot.loop import Loop
+from gr1_robot.mailbox import Mailbox
 from gr1_robot.parameters import ParameterError, declare
 from gr1_robot.timing import Rate, Window
 
@@ -88,6 +89,13 @@ def test_time_and_poses_survive_the_message():
     assert position.tolist() == [0, 1, 2] and quaternion.tolist() == [0, 0, 0, 1]
     linear, angular = messages.from_twist(messages.to_twist([1, 2, 3], [4, 5, 6]))
     assert linear.tolist() == [1, 2, 3] and angular.tolist() == [4, 5, 6]
+
+
+def test_the_time_of_sending_comes_from_the_middleware_and_is_never_later_than_now():
+    before = time.monotonic()
+    assert messages.sent({"source_timestamp": time.time_ns() - 2_000_000_000}) == pytest.approx(before - 2.0, abs=1.0)
+    for unknown_or_future in (0, time.time_ns() + 10**12):
+        assert before <= messages.sent({"source_timestamp": unknown_or_future}) <= time.monotonic()
 
 
 # Statistics
@@ -192,6 +200,26 @@ def test_a_step_that_fails_ends_the_loop_and_says_why():
     loop.start()
     assert failed.wait(10) and str(errors[0]) == "broken"
     loop.end()
+
+
+def test_a_mailbox_never_makes_its_sender_wait_and_keeps_only_the_newest():
+    done, taken, free, last = [], threading.Event(), threading.Event(), threading.Event()
+
+    def work(item):
+        taken.set()
+        assert free.wait(10)
+        done.append(item)
+        if item == 9:
+            last.set()
+
+    box = Mailbox(work, failed=lambda error: pytest.fail(str(error)), name="test")
+    box.put(0)
+    assert taken.wait(10)
+    for item in range(1, 10):
+        box.put(item)  # would hang here if it waited for the work, which waits for `free`
+    free.set()
+    assert last.wait(10) and done == [0, 9]
+    box.end()
 
 
 def test_precedence_is_asked_for_and_never_an_error():

@@ -38,7 +38,7 @@ class CameraNode(Node):
         rate_hz = declare(self, "rate_hz", 20.0, "Frames a second.", low=0.1, high=120.0, read_only=True)
         width = declare(self, "width", camera.width, "Pixels; the default is the rig's.", low=16, high=4096, read_only=True)
         height = declare(self, "height", camera.height, "Pixels; the default is the rig's.", low=16, high=4096, read_only=True)
-        self._quality = declare(self, "jpeg_quality", 0, "Quality of image_raw/compressed; 0 publishes none.", low=0, high=100, read_only=True)
+        self._quality = declare(self, "jpeg_quality", 0, "Of image_raw/compressed; 0: none is published.", low=0, high=100, read_only=True)
         reliability = declare(
             self, "qos_reliability", "best_effort", "QoS of the images and camera_info.", read_only=True, choices=RELIABILITIES
         )

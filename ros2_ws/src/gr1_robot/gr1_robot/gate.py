@@ -85,7 +85,7 @@ class Gate:
     # In: commands, stop, reset
 
     def command(self, source: str, linear, angular, sent: float) -> str:
-        """One command, m/s and rad/s, and when it was sent. Returns "" or the reason of its refusal; a broken one brings the arm to rest."""
+        """One command, m/s and rad/s, and when it was sent. Returns "" or why it is refused; a broken one brings the arm to rest."""
         previous = self._commands.get(source) if source in SOURCES else _unknown(source)
         if self._latch:
             return self._refuse("stopped")
