@@ -80,8 +80,8 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
         for precision, policy in policies.items():
             variants[precision] = lambda policy=policy: policy.step(observations[-1])
         times = interleaved(variants, rounds)
-        parts = {precision: interleaved(_parts(policy, observations[-1]), max(rounds, 5)) for precision, policy in policies.items()}
-        peaks = {"fp32": peak_gflops(torch.float32), "bf16": peak_gflops(torch.bfloat16)}
+        parts = {precision: interleaved(_parts(policy, observations[-1]), rounds) for precision, policy in policies.items()}
+        peaks = {"fp32": peak_gflops(torch.float32, rounds), "bf16": peak_gflops(torch.bfloat16, rounds)}
 
     result = {
         "config": str(folder or config),
@@ -197,4 +197,7 @@ def _show(result: dict, parts: dict[str, dict[str, float]]) -> None:
     console.print(table)
     console.print(split)
     std = result["action_std"]
-    console.print(f"peak: fp32 {result['peak_gflops_fp32']:.0f}, bf16 {result['peak_gflops_bf16']:.0f} GFLOP/s; the action's standard deviation {min(std):.2f} .. {max(std):.2f}")
+    console.print(
+        f"peak: fp32 {result['peak_gflops_fp32']:.0f}, bf16 {result['peak_gflops_bf16']:.0f} GFLOP/s; "
+        f"the action's standard deviation over the steps: {min(std):.2f} .. {max(std):.2f}"
+    )

@@ -27,7 +27,7 @@ def interleaved(variants: Mapping[str, Callable[[], object]], rounds: int, chunk
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def peak_gflops(dtype: torch.dtype, rounds: int = 5) -> float:
+def peak_gflops(dtype: torch.dtype, rounds: int) -> float:
     """The most GFLOP/s that this machine reaches in a matrix product: the best of three square sizes and a ViT's shape, plain and packed."""
     shapes = [(1024, 1024, 1024), (2048, 2048, 2048), (1970, 768, 2304)]
     best = 0.0
