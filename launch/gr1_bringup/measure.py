@@ -74,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         missing = _await(monitor, options.wait)
         if missing:
-            print(f"not heard within {options.wait:.0f} s: {', '.join(missing)}; is the stack running in this ROS_DOMAIN_ID?", file=sys.stderr)
+            hint = "is the stack running in this ROS_DOMAIN_ID?"
+            print(f"not heard within {options.wait:.0f} s: {', '.join(missing)}; {hint}", file=sys.stderr)
             return 1
         for stamps in (*cameras.values(), commands):
             stamps.clear()
@@ -109,7 +110,7 @@ def _await(monitor: Monitor, patience: float) -> list[str]:
 def _document(after: dict[str, Status], before: dict[str, Status], cameras, commands, rig: Rig, gates: Counter) -> dict:
     expected = {role: after[f"camera_{role}: stream"].number("expected_hz") or rig.control_hz for role in ROLES}
     step, earlier = after["policy: step"], before["policy: step"]
-    names = ("period_p50_ms", "period_p99_ms", "inference_p50_ms", "inference_p99_ms", "camera_to_command_p50_ms", "camera_to_command_p99_ms")
+    names = [f"{what}_{percentile}_ms" for what in ("period", "inference", "camera_to_command") for percentile in ("p50", "p99")]
     return {
         "cameras": {role: cameras[role].report(1.0 / expected[role]) for role in ROLES},
         "commands": commands.report(rig.period),

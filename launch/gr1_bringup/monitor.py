@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
@@ -58,6 +59,7 @@ class Monitor:
         self.node.create_subscription(String, "instruction", self._instruction, LATCHED)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
 
     def start(self) -> None:
@@ -68,18 +70,22 @@ class Monitor:
         with self._lock:
             return Seen(dict(self._seen.statuses), self._seen.instruction)
 
+    def twice(self) -> list[str]:
+        """Full names of the nodes that are there more than once: another stack runs in the same ROS domain."""
+        counts = Counter(f"{namespace.rstrip('/')}/{name}" for name, namespace in self.node.get_node_names_and_namespaces())
+        return sorted(name for name, count in counts.items() if count > 1)
+
     def close(self) -> None:
-        rclpy.try_shutdown(context=self.context)
+        self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.try_shutdown(context=self.context)
 
     def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
-        finally:
-            self._executor.shutdown()
+        while not self._ended.is_set():
+            self._executor.spin_once(timeout_sec=0.1)
 
     def _diagnostics(self, message: DiagnosticArray) -> None:
         now = time.monotonic()

@@ -49,9 +49,9 @@ class Node:
 
 ARGUMENTS = (
     Argument("robot", "sim", "sim: the simulated tabletop; kinova_gen2, kortex: the real arm", ("sim", "kinova_gen2", "kortex")),
-    Argument("checkpoint", "", "folder with model.safetensors, config.json and rig.yaml; empty: a small UNTRAINED model (robot:=sim only)"),
-    Argument("instruction", "", "what the policy is asked to do; empty: wait for the topic `instruction` (robot:=sim: the task's own words)"),
-    Argument("drive", "policy", "who moves the arm; with expert, the policy runs beside it and predicts, but sends no command", ("policy", "expert")),
+    Argument("checkpoint", "", "folder with weights, config and rig; empty: a small UNTRAINED model (robot:=sim only)"),
+    Argument("instruction", "", "what the policy is to do; empty: the task's own words (robot:=sim), or wait for the topic `instruction`"),
+    Argument("drive", "policy", "who moves the arm; expert: the policy runs beside it, sends no command", ("policy", "expert")),
     Argument("task", "", "robot:=sim: the task that is set up; empty: the first one, or all in turn with drive:=expert"),
     Argument("seed", "1000", "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks"),
     Argument("episodes", "0", "drive:=expert: end after this many episodes; 0: go on until it is stopped"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from rich.table import Table
@@ -69,7 +70,8 @@ def figures(name: str, status: Status | None) -> str:
     if name == "arm: gate":
         return "   ".join(filter(None, (status.values.get("state", ""), status.values.get("reason", ""), status.values.get("source", ""))))
     if name == "arm: loop":
-        return f"{why}{_number(status, 'rate_hz', '.1f')} Hz   period {_pair(status, 'period')} ms   missed {_number(status, 'missed', '.0f')}"
+        rate, missed = _number(status, "rate_hz", ".1f"), _number(status, "missed", ".0f")
+        return f"{why}{rate} Hz   period {_pair(status, 'period')} ms   missed {missed}"
     if name == "policy: inputs":
         return why + "   ".join(f"{part} {_number(status, f'{part}_age_ms', '.0f')} ms" for part in ("static", "wrist", "arm"))
     if name == "policy: step":
@@ -79,8 +81,8 @@ def figures(name: str, status: Status | None) -> str:
             f"steps {_number(status, 'steps', '.0f')}   skipped {_number(status, 'skipped', '.0f')}"
         )
     if name == "expert: episodes":
-        values = status.values
-        return f"{why}{values.get('successes')} of {values.get('episodes')} episodes solved   now {values.get('task')}, seed {values.get('seed')}"
+        solved = f"{_number(status, 'successes', '.0f')} of {_number(status, 'episodes', '.0f')} episodes solved"
+        return f"{why}{solved}   now {status.values.get('task') or 'none'}, seed {_number(status, 'seed', '.0f')}"
     return status.message
 
 
@@ -92,7 +94,7 @@ def _level(status: Status | None, now: float) -> str:
 
 def _number(status: Status | None, key: str, form: str) -> str:
     value = status.number(key) if status else None
-    return "-" if value is None else format(value, form)
+    return "-" if value is None or math.isnan(value) else format(value, form)
 
 
 def _pair(status: Status | None, key: str) -> str:

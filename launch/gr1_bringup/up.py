@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 import signal
 import sys
@@ -22,7 +23,9 @@ from gr1_bringup import processes, stack, table
 
 START_LIMIT = 120.0
 LINE_EVERY = 5.0
-UNTRAINED = "no --checkpoint: the policy is a small model with seeded random weights. It is UNTRAINED: what it does and predicts means nothing."
+# A process that was killed stays in the ROS graph for the 20 s of its lease.
+GHOST_LIMIT = 25.0
+UNTRAINED = "no --checkpoint: a small model with seeded random weights. It is UNTRAINED: what it does and predicts means nothing."
 
 
 class NotRunning(RuntimeError):
@@ -95,14 +98,21 @@ class _Run:
 
     def _until_up(self, monitor) -> None:
         wanted = ("camera_static: stream", "camera_wrist: stream", "arm: gate", "policy: step")
-        began = time.monotonic()
+        began, warned = time.monotonic(), False
         while not self.ended and not self._over():
             statuses = monitor.seen().statuses
             missing = [name.split(":")[0] for name in wanted if name not in statuses or not statuses[name].values]
-            if not missing:
+            twice = monitor.twice()
+            if twice and not warned:
+                warned = True
+                self._say(f"{', '.join(twice)}: there twice in ROS_DOMAIN_ID {_domain()}; waiting for the other to go", "yellow")
+            if twice and time.monotonic() - began > GHOST_LIMIT:
+                raise NotRunning(f"another stack runs in ROS_DOMAIN_ID {_domain()}: end it, or set that variable to another number")
+            if not missing and not twice:
                 return self._say(f"all nodes are up after {time.monotonic() - began:.1f} s")
             if time.monotonic() - began > START_LIMIT:
-                raise NotRunning(f"after {START_LIMIT:.0f} s nothing was heard of {', '.join(missing)} on /diagnostics; see {_short(self.folder)}")
+                heard = f"after {START_LIMIT:.0f} s nothing was heard of {', '.join(missing)} on /diagnostics"
+                raise NotRunning(f"{heard}; see the logs in {_short(self.folder)}")
             time.sleep(0.1)
 
     def _until_ended(self, monitor) -> None:
@@ -171,10 +181,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     for argument in stack.ARGUMENTS:
-        if argument.choices == stack.TRUE_FALSE:
-            parser.add_argument(f"--{argument.name}", default=argument.default, nargs="?", const="true", choices=argument.choices, help=argument.description)
-        else:
-            parser.add_argument(f"--{argument.name}", default=argument.default, choices=argument.choices or None, help=argument.description)
+        flag = {"nargs": "?", "const": "true"} if argument.choices == stack.TRUE_FALSE else {}
+        choices = argument.choices or None
+        parser.add_argument(f"--{argument.name}", default=argument.default, choices=choices, help=argument.description, **flag)
     parser.add_argument("--seconds", type=float, help="end after this many seconds, counted from when all nodes are up")
     parser.add_argument("--out", help="folder for logs, parameters and video (default: out/run-<time>)")
     parser.add_argument("--video", help="file for the video (default: video.mp4 in that folder)")
@@ -186,6 +195,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 def _ros_style(word: str) -> list[str]:
     match = re.fullmatch(r"([a-z_]+):=(.*)", word, re.DOTALL)
     return [f"--{match[1].replace('_', '-')}={match[2]}"] if match else [word]
+
+
+def _domain() -> str:
+    return os.environ.get("ROS_DOMAIN_ID", "0")
 
 
 def _short(path: Path) -> str:

@@ -21,7 +21,7 @@ HEIGHT, BAR = 360, 40
 TOPICS = ("camera/static/image_raw", "camera/wrist/image_raw", "policy/predicted/static", "policy/predicted/wrist")
 _SIZES = ((640, HEIGHT), (480, HEIGHT), (HEIGHT // 2, HEIGHT // 2), (HEIGHT // 2, HEIGHT // 2))
 _WIDTH = 640 + 480 + HEIGHT // 2
-_TITLES = ("static camera", "wrist camera", "predicted")
+_TITLES = ("static camera", "wrist camera", "expected +0.3 s")
 
 
 class Video:

@@ -50,10 +50,14 @@ class Spinning:
             self.executor.spin_once(0.05)
 
     def close(self, last=lambda: None):
-        """Stops spinning, calls `last` while publishers still work, then ends the context."""
+        """Stops spinning, calls `last` while publishers still work, then takes the nodes out of the graph."""
         self._ended.set()
         self.thread.join()
         last()
+        nodes = self.executor.get_nodes()
+        self.executor.shutdown()
+        for node in nodes:
+            node.destroy_node()
         rclpy.try_shutdown(context=self.context)
 
 

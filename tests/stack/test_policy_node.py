@@ -55,7 +55,10 @@ def test_the_twist_carries_the_action_out_in_one_period(rig, policy_node):
     assert rig.heard["command/policy/gripper"][-1][1].data == 1.0
 
 
-@pytest.mark.parametrize("stream, said", [("static", "static camera"), ("wrist", "wrist camera"), ("arm", "arm/pose"), ("gripper", "arm/gripper")])
+LABELS = {"static": "static camera", "wrist": "wrist camera", "arm": "arm/pose", "gripper": "arm/gripper"}
+
+
+@pytest.mark.parametrize("stream, said", LABELS.items())
 def test_a_lost_stream_brings_a_zero_twist_and_silence_until_it_is_back(rig, policy_node, stream, said):
     node, spy = acting(rig, policy_node)
     eventually(lambda: len(spy.observations) > 3, "a few steps")

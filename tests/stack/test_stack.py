@@ -1,13 +1,14 @@
 """The description that `ros2 launch` and `gr1 up` share."""
 
 import ast
+import os
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from gr1_bringup import stack, up
+from gr1_bringup import processes, stack, up
 
 
 def names(**given):
@@ -51,6 +52,14 @@ def test_every_node_has_a_parameter_file_that_its_executable_can_read():
     for node in stack.nodes(stack.settings(drive="expert")):
         content = yaml.safe_load((stack.share() / "config" / node.config).read_text())
         assert list(content) == ["/**"] and list(content["/**"]) == ["ros__parameters"]
+
+
+def test_the_environment_is_the_users_with_what_the_stack_wants_added(monkeypatch, tmp_path):
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    wanted = processes.environment(stack.settings(), tmp_path)
+    assert wanted["MUJOCO_GL"] == "osmesa" and wanted["ROS_DOMAIN_ID"] == os.environ["ROS_DOMAIN_ID"]
+    assert Path(wanted["FASTRTPS_DEFAULT_PROFILES_FILE"]).is_file()
 
 
 def test_the_description_imports_no_ros():

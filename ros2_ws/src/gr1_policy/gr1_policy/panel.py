@@ -37,8 +37,8 @@ def draw(past: Step, real: Step, ahead: float) -> np.ndarray:
     """Two rows (static, wrist) of three captioned tiles -> u8[H, W, 3]. `ahead` in seconds."""
     rows = []
     for name in CAMERAS:
-        tiles = ((f"{name} now", past.views[name]), (f"predicted +{ahead:.1f} s", getattr(past.future, name)), (f"real +{ahead:.1f} s", real.views[name]))
-        rows.append(_row([_tile(caption, image) for caption, image in tiles]))
+        now, predicted = _tile(f"{name} now", past.views[name]), _tile(f"predicted +{ahead:.1f} s", getattr(past.future, name))
+        rows.append(_row([now, predicted, _tile(f"real +{ahead:.1f} s", real.views[name])]))
     return np.vstack([rows[0], np.zeros((GAP, rows[0].shape[1], 3), np.uint8), rows[1]])
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
@@ -37,12 +38,14 @@ class PolicyNode(LifecycleNode):
         declare(self, "checkpoint", "", "checkpoint folder; empty: a small seeded UNTRAINED model, for robot 'sim' only")
         declare(self, "rig", "kinova_gen2", "rig that the checkpoint must fit: name of a built-in one or a YAML file")
         declare(self, "robot", "sim", "robot that is driven", choices=("sim", "kinova_gen2", "kortex"))
-        declare(self, "precision", "auto", "arithmetic of the model; auto: what this processor does fast", choices=("auto", "fp32", "bf16", "fp64"))
+        precisions = ("auto", "fp32", "bf16", "fp64")
+        declare(self, "precision", "auto", "arithmetic of the model; auto: what this processor does fast", choices=precisions)
         declare(self, "threads", 0, "threads of the model's linear algebra; 0: the library's choice", low=0, high=256)
         declare(self, "instruction", "", "what to do until the topic 'instruction' says something; empty: wait for it")
         declare(self, "act", True, "false: run and predict, but send no commands")
         declare(self, "image_reliability", "best_effort", "QoS of the camera subscriptions", choices=qos.RELIABILITIES)
-        self.autostart = declare(self, "autostart", False, "configure and activate at start; the process ends if that fails", read_only=True)
+        text = "configure and activate at start; the process ends if that fails"
+        self.autostart = declare(self, "autostart", False, text, read_only=True)
         self.finished, self.exit_code = threading.Event(), 0
         self._controller: Controller | None = None
         self._instruction, self._ready = "", ""
@@ -53,7 +56,8 @@ class PolicyNode(LifecycleNode):
     # Transitions
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        value = {name: self.get_parameter(name).value for name in ("checkpoint", "rig", "robot", "precision", "threads", "instruction", "act")}
+        names = ("checkpoint", "rig", "robot", "precision", "threads", "instruction", "act")
+        value = {name: self.get_parameter(name).value for name in names}
         began = time.monotonic()
         try:
             self._rig = Rig.load(value["rig"])
@@ -111,6 +115,11 @@ class PolicyNode(LifecycleNode):
             destroy(entity)
         self._entities, self._controller = [], None
 
+    def destroy_node(self) -> None:
+        super().destroy_node()
+        # rclpy leaves it, and with it the node's name and services stay in the graph.
+        self._state_machine.destroy_when_not_in_use()
+
     def _refuse(self, why: str) -> TransitionCallbackReturn:
         self.get_logger().error(f"cannot configure: {why}")
         self._diagnostics.status("step", ERROR, f"cannot configure: {why}", {})
@@ -121,7 +130,8 @@ class PolicyNode(LifecycleNode):
     def _connect(self) -> None:
         reliability = self.get_parameter("image_reliability").value
         for name in CAMERAS:
-            self._subscribe(Image, f"camera/{name}/image_raw", lambda message, name=name: self._image(name, message), qos.sensor(reliability))
+            callback = functools.partial(self._image, name)
+            self._subscribe(Image, f"camera/{name}/image_raw", callback, qos.sensor(reliability))
         self._subscribe(PoseStamped, "arm/pose", self._pose, qos.SENSOR)
         self._subscribe(JointState, "arm/gripper", self._gripper, qos.SENSOR)
         self._subscribe(String, "instruction", self._instruct, qos.LATCHED)

@@ -6,8 +6,10 @@ import signal
 import numpy as np
 import pytest
 import rclpy
+import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
+from rcl_interfaces.srv import ListParameters
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
@@ -88,6 +90,16 @@ def at_rest(watch):
     watch.commanded.clear()
     eventually(lambda: len(watch.commanded) > 50, "the arm")
     assert not any(speed for _, speed in watch.commanded), "the arm moved although nobody may move it"
+
+
+def test_every_parameter_that_the_stack_sets_is_one_that_its_node_has(watch):
+    for node in watch.nodes.values():
+        file = yaml.safe_load((stack.share() / "config" / node.config).read_text())["/**"]["ros__parameters"]
+        client = watch.node.create_client(ListParameters, f"{node.name}/list_parameters")
+        assert client.wait_for_service(60)
+        answer = client.call_async(ListParameters.Request())
+        eventually(answer.done, f"the parameters of {node.name}")
+        assert set(node.parameters) | set(file) <= set(answer.result().result.names)
 
 
 def test_a_camera_killed_in_motion_brings_the_arm_to_rest_until_it_is_back(watch):
