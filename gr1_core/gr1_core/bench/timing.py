@@ -1,4 +1,4 @@
-"""Timing on shared, noisy machines: variants take turns, medians are compared, and the machine's own peak stands beside them."""
+"""Timing on shared, noisy machines: variants take turns, medians of the undisturbed turns are compared, and the machine's own peak stands beside them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,30 @@ from torch import nn
 
 from gr1_core.pack import InferenceLinear
 
+UNDISTURBED = 0.95
+
 
 def interleaved(variants: Mapping[str, Callable[[], object]], rounds: int, chunk: float = 0.15) -> dict[str, float]:
-    """Median milliseconds of each variant. Each round runs every variant in turn, each for at least `chunk` seconds."""
+    """Median milliseconds of each variant. Each round runs every variant in turn, each for at least `chunk` seconds.
+
+    Chunks in which other programs took the processor away (less processor time a second than in the variant's best) are left out.
+    """
     for run in variants.values():
         run()
-    times: dict[str, list[float]] = {name: [] for name in variants}
+    chunks: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, run in variants.items():
-            count, start = 0, time.perf_counter()
+            count, start, used = 0, time.perf_counter(), time.process_time()
             while time.perf_counter() - start < chunk or count == 0:
                 run()
                 count += 1
-            times[name].append((time.perf_counter() - start) / count * 1e3)
-    return {name: statistics.median(values) for name, values in times.items()}
+            wall = time.perf_counter() - start
+            chunks[name].append((wall / count * 1e3, (time.process_time() - used) / wall))
+    medians = {}
+    for name, values in chunks.items():
+        best = max(share for _, share in values)
+        medians[name] = statistics.median(ms for ms, share in values if share >= UNDISTURBED * best)
+    return medians
 
 
 def peak_gflops(dtype: torch.dtype, rounds: int) -> float:
