@@ -92,7 +92,7 @@ class _Run:
         if not self.options.no_video:
             from gr1_bringup.video import Video
 
-            video = Video(Path(self.options.video or self.folder / "video.mp4").absolute(), monitor)
+            video = Video(Path(self.options.video or self.folder / "video.mp4").absolute(), monitor, self.untrained)
         monitor.start()
         return monitor, video
 

@@ -21,14 +21,17 @@ HEIGHT, BAR = 360, 40
 TOPICS = ("camera/static/image_raw", "camera/wrist/image_raw", "policy/predicted/static", "policy/predicted/wrist")
 _SIZES = ((640, HEIGHT), (480, HEIGHT), (HEIGHT // 2, HEIGHT // 2), (HEIGHT // 2, HEIGHT // 2))
 _WIDTH = 640 + 480 + HEIGHT // 2
-_TITLES = ("static camera", "wrist camera", "expected +0.3 s")
 
 
 class Video:
-    """Writes H.264 at 10 frames a second from `start()` until `close()`; the file exists once `close()` has returned."""
+    """Writes H.264 at 10 frames a second from `start()` until `close()`; the file exists once `close()` has returned.
 
-    def __init__(self, file: Path, monitor: Monitor):
+    untrained: said on the picture, so that nobody takes the predictions for the model's.
+    """
+
+    def __init__(self, file: Path, monitor: Monitor, untrained: bool):
         self.file, self.frames = file, 0
+        self._titles = ("static camera", "wrist camera", "predicted (untrained)" if untrained else "predicted")
         self._monitor, self._newest = monitor, {}
         self._ended = threading.Event()
         self._font, self._small = ImageFont.load_default(20), ImageFont.load_default(14)
@@ -65,7 +68,7 @@ class Video:
         row = np.hstack([tiles[0], tiles[1], np.vstack(tiles[2:])])
         canvas = Canvas.fromarray(np.vstack([row, np.zeros((BAR, _WIDTH, 3), np.uint8)]))
         draw = ImageDraw.Draw(canvas)
-        for title, left in zip(_TITLES, (0, 640, 1120)):
+        for title, left in zip(self._titles, (0, 640, 1120)):
             draw.text((left + 8, 6), title, font=self._small, fill="white", stroke_width=2, stroke_fill="black")
         draw.text((12, HEIGHT + 8), self._monitor.seen().instruction, font=self._font, fill="white")
         return np.asarray(canvas)
