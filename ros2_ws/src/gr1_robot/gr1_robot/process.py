@@ -25,7 +25,7 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, errors
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    node = None
+    node = executor = None
     try:
         node = make_node()
         finished = getattr(node, "finished", ended)
@@ -38,8 +38,14 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, errors
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
+        # A second Ctrl-C (a terminal and a launcher both send one) must not cut the way to rest short.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         if node is not None:
             getattr(node, "close", lambda: None)()
+        if executor is not None:
+            executor.shutdown()
+        if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
 
