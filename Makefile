@@ -12,9 +12,6 @@ ROS := "ros-jazzy-rclpy[fastrtps]" ros-jazzy-std-msgs ros-jazzy-sensor-msgs ros-
 OURS := -e "gr1_core[sim,test]" -e ros2_ws/src/gr1_robot -e ros2_ws/src/gr1_policy -e launch
 MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/setup.py)
 
-export MUJOCO_GL ?= egl
-# One thread for the software renderer: its own threads would compete with the policy's.
-export LP_NUM_THREADS ?= 1
 # The demo and the tests talk to this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 

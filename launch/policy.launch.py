@@ -1,12 +1,12 @@
 """ros2 launch gr1_bringup policy.launch.py [name:=value ...]: cameras, arm and GR-1 at control rate; --show-args lists the arguments."""
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from gr1_bringup import stack
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -20,7 +20,7 @@ def generate_launch_description() -> LaunchDescription:
 def _actions(context) -> list:
     chosen = stack.settings(**{one.name: LaunchConfiguration(one.name).perform(context) for one in stack.ARGUMENTS})
     variables = [
-        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value)) for name, value in stack.environment(chosen).items()
+        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value)) for name, value in stack.environment().items()
     ]
     return variables + [_node(node, chosen["namespace"]) for node in stack.nodes(chosen)]
 

@@ -32,7 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     official.add_argument("--snapshot", type=Path, required=True, metavar="FILE", help="snapshot_ABCD.pt or snapshot_ABC.pt")
     official.add_argument("--mae", type=Path, metavar="FILE", help="mae_pretrain_vit_base.pth, if the snapshot does not hold it")
     official.add_argument(
-        "--clip", type=Path, metavar="FILE_OR_DIR", help="CLIP ViT-B/32, OpenAI's file or transformers' folder, if the snapshot does not hold it"
+        "--clip",
+        type=Path,
+        metavar="FILE_OR_DIR",
+        help="CLIP ViT-B/32, OpenAI's file or transformers' folder, if the snapshot does not hold it",
     )
     official.add_argument("--config", type=Path, metavar="FILE", help="in the layout of ByteDance's configs.json (default: the paper's)")
     official.add_argument("--rig", default="calvin", help="built-in rig or YAML file that the weights were trained on (default: calvin)")

@@ -10,9 +10,9 @@ the row of the newest [ACT] is computed. The result is that of the full window, 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Sequence
 
 import numpy as np
 import torch
@@ -136,7 +136,9 @@ class Policy:
             delta, logit = self.model.action_head(rows[0, 0])
             delta, logit = delta.cpu().numpy().astype(np.float64), float(logit)
         if not (np.isfinite(delta).all() and np.isfinite(logit)):
-            raise PolicyError(f"the model's action is not finite (delta {delta.tolist()}, gripper logit {logit}): the checkpoint is unusable")
+            raise PolicyError(
+                f"the model's action is not finite (delta {delta.tolist()}, gripper logit {logit}): the checkpoint is unusable"
+            )
         self._window.append(tokens)
         return Action(delta, logit, lambda: self._decode(images, memory))
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Mapping
 
 import numpy as np
 import yaml
@@ -180,9 +180,7 @@ class Rig:
         names = [key for key in mine if not key.startswith(("limits.", "name")) and not key.endswith("max_age")]
         wrong = [f"{key}: {mine[key]} here, {theirs[key]} in {where or other.name}" for key in names if mine[key] != theirs[key]]
         if wrong:
-            raise RigError(
-                f"rig '{other.name}'{' of ' + where if where else ''} does not fit rig '{self.name}': " + "; ".join(wrong)
-            )
+            raise RigError(f"rig '{other.name}'{' of ' + where if where else ''} does not fit rig '{self.name}': " + "; ".join(wrong))
 
 
 def built_in() -> list[str]:

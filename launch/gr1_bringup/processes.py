@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Callable, Iterable, Mapping
 
 import yaml
 
@@ -121,13 +121,13 @@ class Processes:
         return [*_program(node), *node.arguments, *ros]
 
 
-def environment(chosen: Mapping[str, str], folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """The environment of the nodes: the caller's own, with what the stack wants where the caller has said nothing."""
     wanted = {
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_LOG_DIR": str(folder / "ros_log"),
         "PYTHONUNBUFFERED": "1",
-        **stack.environment(chosen),
+        **stack.environment(),
     }
     return wanted | os.environ
 

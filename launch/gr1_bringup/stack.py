@@ -6,13 +6,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Mapping
-
-# Headless rendering, and one thread a renderer: the software rasteriser would otherwise take every core from the control step.
-SIM_ENVIRONMENT = MappingProxyType({"MUJOCO_GL": "egl", "LP_NUM_THREADS": "1"})
 
 TRUE_FALSE = ("true", "false")
 
@@ -74,9 +70,7 @@ def settings(**given: str) -> dict[str, str]:
             raise SettingError(f"{name}: '{value}' is not one of {', '.join(choices)}")
     chosen = {argument.name: argument.default for argument in ARGUMENTS} | given
     if chosen["robot"] != "sim":
-        raise SettingError(
-            f"robot '{chosen['robot']}': the driver for this arm is not part of this version yet; run with robot 'sim'"
-        )
+        raise SettingError(f"robot '{chosen['robot']}': the driver for this arm is not part of this version yet; run with robot 'sim'")
     for name in ("seed", "episodes"):
         if not chosen[name].isdigit():
             raise SettingError(f"{name}: '{chosen[name]}' is not a whole number from 0 up")
@@ -124,10 +118,9 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     return tuple(found)
 
 
-def environment(chosen: Mapping[str, str]) -> Mapping[str, str]:
+def environment() -> Mapping[str, str]:
     """Environment variables that the nodes want; a value that the user has set wins."""
-    transport = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(share() / "config" / "fastdds.xml")}
-    return transport | (SIM_ENVIRONMENT if chosen["robot"] == "sim" else {})
+    return {"FASTRTPS_DEFAULT_PROFILES_FILE": str(share() / "config" / "fastdds.xml")}
 
 
 def share() -> Path:

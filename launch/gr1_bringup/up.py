@@ -55,7 +55,7 @@ class _Run:
         self.chosen, self.options, self.folder, self.console, self.ended = chosen, options, folder, console, ended
         self.untrained = not chosen["checkpoint"]
         self.live: Live | None = None
-        self.processes = processes.Processes(folder, processes.environment(chosen, folder), self._say)
+        self.processes = processes.Processes(folder, processes.environment(folder), self._say)
 
     def run(self) -> int:
         if self.untrained:

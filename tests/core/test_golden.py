@@ -83,7 +83,9 @@ def test_a_padded_window_agrees_in_every_row_even_the_padded_ones(tiny):
 
     valid = torch.arange(10)[None] < 3
     with torch.inference_mode():
-        out = model(token_tensor(golden.RECORD["tokens"]), padded(static), padded(wrist), padded(arm), padded(gripper, -1.0), valid, {"action"})
+        out = model(
+            token_tensor(golden.RECORD["tokens"]), padded(static), padded(wrist), padded(arm), padded(gripper, -1.0), valid, {"action"}
+        )
     assert np.abs(out.arm[0].numpy() - truth["padded3_window_arm"]).max() <= 1e-5
     assert np.abs(out.gripper_logit[0].numpy() - truth["padded3_window_gripper_logit"]).max() <= 3e-5
 

@@ -21,7 +21,9 @@ def window(steps=4, seed=0):
     random = torch.Generator().manual_seed(seed)
     images = torch.randn(2, 1, steps, 3, CONFIG.image_size, CONFIG.image_size, generator=random)
     gripper = torch.where(torch.rand(1, steps, generator=random) > 0.5, 1.0, -1.0)
-    return dict(language=token_tensor(TOKENS), static=images[0], wrist=images[1], arm=torch.randn(1, steps, 6, generator=random), gripper=gripper)
+    return dict(
+        language=token_tensor(TOKENS), static=images[0], wrist=images[1], arm=torch.randn(1, steps, 6, generator=random), gripper=gripper
+    )
 
 
 def test_the_papers_configuration_has_the_papers_parameters():
@@ -71,7 +73,10 @@ def test_videos_need_neither_state_nor_wrist_camera_nor_actions(model):
     used = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     model.zero_grad(set_to_none=True)
     assert {"query.static", "embed_cls.static.weight", "decoder.mask_token", "embed_time"} <= used
-    assert not any(name.startswith(("query.action", "query.wrist", "embed_arm", "embed_patches.wrist", "action_head", "text", "vision")) for name in used)
+    assert not any(
+        name.startswith(("query.action", "query.wrist", "embed_arm", "embed_patches.wrist", "action_head", "text", "vision"))
+        for name in used
+    )
 
 
 def test_the_encoders_are_frozen_and_never_in_training_mode():
@@ -91,7 +96,9 @@ def test_a_window_that_is_too_long_is_refused(model):
         model(**window(11))
 
 
-@pytest.mark.parametrize("change, said", [({"heads": 7}, "not divisible by heads 7"), ({"layers": 0}, "layers is 0"), ({"dropout": 1.5}, "dropout is 1.5")])
+@pytest.mark.parametrize(
+    "change, said", [({"heads": 7}, "not divisible by heads 7"), ({"layers": 0}, "layers is 0"), ({"dropout": 1.5}, "dropout is 1.5")]
+)
 def test_sizes_that_do_not_fit_are_refused(change, said):
     with pytest.raises(ConfigError, match=said):
         GR1Config(**change)

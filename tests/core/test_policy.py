@@ -122,7 +122,9 @@ def test_acting_needs_an_instruction(demo_policy):
         demo_policy.step(observation(RIG, 0))
 
 
-@pytest.mark.parametrize("instruction, said", [("", "no words"), ("word " * 80, "80 tokens"), ([49406, 49407], "77"), ([0] * 77, "end token")])
+@pytest.mark.parametrize(
+    "instruction, said", [("", "no words"), ("word " * 80, "80 tokens"), ([49406, 49407], "77"), ([0] * 77, "end token")]
+)
 def test_an_instruction_that_clip_cannot_take_is_refused(demo_policy, instruction, said):
     with pytest.raises(ValueError, match=said):
         demo_policy.reset(instruction)

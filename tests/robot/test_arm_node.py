@@ -182,9 +182,7 @@ def test_home_is_reached_through_the_gate(reset, policy):
         reset.until("arm/pose", lambda m: m.pose.position.y > home[1] + 0.03, count(reset, "arm/pose"))
     assert reset.call(Trigger, "arm/home", Trigger.Request()).success
     before = count(reset, "arm/commanded_twist")
-    reset.until(
-        "arm/commanded_pose", lambda m: np.linalg.norm(from_pose(m.pose)[0] - home) < 0.003, count(reset, "arm/commanded_pose")
-    )
+    reset.until("arm/commanded_pose", lambda m: np.linalg.norm(from_pose(m.pose)[0] - home) < 0.003, count(reset, "arm/commanded_pose"))
     speeds = [np.linalg.norm(from_twist(m.twist)[0]) for m in reset.heard("arm/commanded_twist")[before:]]
     assert 0.0 < max(speeds) <= 0.2
     assert reset.call(Trigger, "arm/stop", Trigger.Request()).success

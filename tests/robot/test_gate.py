@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gr1_core.rig import Rig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gr1_core.rig import Rig
 from gr1_robot.gate import HOLDING, MOVING, STOPPED, TICK, Gate
 
 RIG = Rig.load("kinova_gen2")

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from gr1_core.rig import Rig
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CompressedImage, Image
 from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import CompressedImage, Image
 
+from gr1_core.rig import Rig
 from gr1_robot import backend, diagnostics, messages, process, source
 from gr1_robot.backend import Pose
 from gr1_robot.homing import Homing

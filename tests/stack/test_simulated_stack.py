@@ -1,4 +1,4 @@
-"""The whole simulated stack: a camera or the policy is killed in motion. Deadlines are the issue's: rest within 250 ms."""
+"""The whole simulated stack: a camera or the policy is killed in motion. The deadline is docs/safety.md's: rest within 250 ms."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ class Watch:
     def __init__(self, folder):
         self.chosen = stack.settings()
         self.nodes = {node.name: node for node in stack.nodes(self.chosen)}
-        self.processes = Processes(folder, environment(self.chosen, folder))
+        self.processes = Processes(folder, environment(folder))
         self.processes.start(self.nodes.values())
         self._spinning = Spinning()
         self.node = rclpy.create_node("watch", context=self._spinning.context)

@@ -55,11 +55,12 @@ def test_every_node_has_a_parameter_file_that_its_executable_can_read():
 
 
 def test_the_environment_is_the_users_with_what_the_stack_wants_added(monkeypatch, tmp_path):
-    monkeypatch.setenv("MUJOCO_GL", "osmesa")
     monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
-    wanted = processes.environment(stack.settings(), tmp_path)
-    assert wanted["MUJOCO_GL"] == "osmesa" and wanted["ROS_DOMAIN_ID"] == os.environ["ROS_DOMAIN_ID"]
+    wanted = processes.environment(tmp_path)
+    assert wanted["ROS_DOMAIN_ID"] == os.environ["ROS_DOMAIN_ID"]
     assert Path(wanted["FASTRTPS_DEFAULT_PROFILES_FILE"]).is_file()
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "mine.xml")
+    assert processes.environment(tmp_path)["FASTRTPS_DEFAULT_PROFILES_FILE"] == "mine.xml"
 
 
 def test_the_description_imports_no_ros():

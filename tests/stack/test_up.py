@@ -82,9 +82,7 @@ def test_the_expert_drives_it_can_be_measured_and_ends_cleanly_with_a_video(up, 
     stack = up("--drive", "expert")
     stack.until("all nodes are up")
     assert "UNTRAINED" in stack.said and "the scripted expert drives" in stack.said
-    measured = subprocess.run(
-        [sys.executable, "-m", "gr1_bringup.measure", "--seconds", "3"], capture_output=True, text=True, timeout=90
-    )
+    measured = subprocess.run([sys.executable, "-m", "gr1_bringup.measure", "--seconds", "3"], capture_output=True, text=True, timeout=90)
     assert measured.returncode == 0, measured.stderr
     document = json.loads(measured.stdout.splitlines()[-1])
     assert document["policy"]["steps"] > 0 and document["commands"]["count"] > 0

@@ -61,7 +61,9 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
         model, rig = lively(getattr(GR1Config, config)()), Rig.load(rig_name)
     else:
         model, rig = checkpoint.load(folder)
-    console.print(f"GR-1 [bold]{folder or config}[/], {model.parameter_counts()[0] / 1e6:.1f} M parameters, {threads} threads, {rounds} rounds")
+    console.print(
+        f"GR-1 [bold]{folder or config}[/], {model.parameter_counts()[0] / 1e6:.1f} M parameters, {threads} threads, {rounds} rounds"
+    )
     observations = [observation(rig, step) for step in range(STEPS)]
 
     plain = PlainLoop(copy.deepcopy(model), rig)
@@ -187,7 +189,9 @@ def _show(result: dict, parts: dict[str, dict[str, float]]) -> None:
         ms, gflop = result[f"{key}_ms"], result["gflop_plain" if key == "plain" else "gflop_step"]
         speed, peak = gflop / ms * 1e3, result["peak_gflops_bf16" if key == "bf16" else "peak_gflops_fp32"]
         difference = "" if key == "plain" else f"{result[f'{key}_max_abs_diff']:.1e}"
-        table.add_row(name, f"{ms:.1f}", f"{result['plain_ms'] / ms:.1f}", f"{gflop:.1f}", f"{speed:.0f}", f"{speed / peak:.0%}", difference)
+        table.add_row(
+            name, f"{ms:.1f}", f"{result['plain_ms'] / ms:.1f}", f"{gflop:.1f}", f"{speed:.0f}", f"{speed / peak:.0%}", difference
+        )
     split = Table(title="the cached step by part, ms")
     for column in ("", *parts):
         split.add_column(column, justify="left" if not column else "right")

@@ -1,10 +1,11 @@
-"""Timing on shared, noisy machines: variants take turns, medians of the undisturbed turns are compared, and the machine's own peak stands beside them."""
+"""Timing on shared, noisy machines: variants take turns, medians of the undisturbed turns are compared, beside the machine's own peak."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import nn
@@ -38,13 +39,13 @@ def interleaved(variants: Mapping[str, Callable[[], object]], rounds: int, chunk
 
 
 def peak_gflops(dtype: torch.dtype, rounds: int) -> float:
-    """The most GFLOP/s that this machine reaches in a matrix product: the best of three square sizes and a ViT's shape, plain and packed."""
+    """The most GFLOP/s that this machine reaches in a matrix product: the best of two square sizes and a ViT's shape, plain and packed."""
     shapes = [(1024, 1024, 1024), (2048, 2048, 2048), (1970, 768, 2304)]
     best = 0.0
     with torch.inference_mode():
         for rows, inner, columns in shapes:
             x, linear = torch.randn(rows, inner).to(dtype), nn.Linear(inner, columns, bias=False).to(dtype)
-            packed = InferenceLinear(linear, dtype)
-            fastest = min(interleaved({"plain": lambda: x @ linear.weight.T, "packed": lambda: packed(x)}, rounds, 0.05).values())
+            variants = {"plain": partial(linear, x), "packed": partial(InferenceLinear(linear, dtype), x)}
+            fastest = min(interleaved(variants, rounds, 0.05).values())
             best = max(best, 2 * rows * inner * columns / fastest / 1e6)
     return best

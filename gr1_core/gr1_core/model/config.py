@@ -53,7 +53,12 @@ class GR1Config:
                     raise ConfigError(f"dropout is {value!r}, expected a number in [0, 1)")
             elif not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{field.name} is {value!r}, expected a positive whole number")
-        for width, heads in (("width", "heads"), ("vision_width", "vision_heads"), ("text_width", "text_heads"), ("width", "decoder_heads")):
+        for width, heads in (
+            ("width", "heads"),
+            ("vision_width", "vision_heads"),
+            ("text_width", "text_heads"),
+            ("width", "decoder_heads"),
+        ):
             if getattr(self, width) % getattr(self, heads):
                 raise ConfigError(f"{width} {getattr(self, width)} is not divisible by {heads} {getattr(self, heads)}")
         if self.image_size % self.patch_size:

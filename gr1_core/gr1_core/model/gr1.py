@@ -11,8 +11,8 @@ the wrist camera and [ACT].
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Collection
 
 import torch
 from torch import Tensor, nn

@@ -87,7 +87,7 @@ _OPTIONAL = ("transformer.wte.weight", "model_clip.logit_scale", "decoder_pos_em
 def import_official(
     snapshot: Path, out: Path, mae: Path | None = None, clip: Path | None = None, config: Path | None = None, rig: str = "calvin"
 ) -> GR1Config:
-    """Writes the checkpoint folder `out`. `config`: a file in ByteDance's configs.json layout, None: the paper's. Raises CheckpointError."""
+    """Writes the checkpoint folder `out`. config: in ByteDance's configs.json layout, None: the paper's sizes. Raises CheckpointError."""
     sizes = GR1Config.paper() if config is None else read_config(config)
     state = _strip(_read(snapshot, "state_dict"), "module.")
     if mae is not None:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from . import kinova, scene, state as states, tasks
+from . import kinova, scene, tasks
+from . import state as states
 from .control import Controller
 from .poses import HOME, Pose
 

@@ -7,8 +7,8 @@ must be young on both: a sender whose clock runs ahead, or a clock that stands s
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping
 
 CAMERAS = ("static", "wrist")
 STREAMS = (*CAMERAS, "arm", "gripper")

@@ -1,6 +1,6 @@
 """GR-1 as a lifecycle node. configure: load and warm up; activate: act; deactivate: rest. docs/interfaces.md has the names.
 
-    python -m gr1_policy.policy_node --ros-args -p checkpoint:=DIR -p autostart:=true
+python -m gr1_policy.policy_node --ros-args -p checkpoint:=DIR -p autostart:=true
 """
 
 from __future__ import annotations

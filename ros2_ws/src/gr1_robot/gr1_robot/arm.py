@@ -38,9 +38,7 @@ class Arm:
             measured, commanded = state.measured, state.commanded
             if self._homing.active and commanded is not None and (twist := self._homing.twist(commanded)):
                 self.gate.command("home", *twist, now)
-            motion = self.gate.tick(
-                now, measured and measured.position, commanded and commanded.position, self.backend.faults()
-            )
+            motion = self.gate.tick(now, measured and measured.position, commanded and commanded.position, self.backend.faults())
             if motion.state == "stopped" or motion.source == "teleop":
                 self._homing.cancel()
             self.backend.twist(motion.linear, motion.angular)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import Iterator, Sequence
 
 HELD = 5
 """Control steps in a row for which the task's test must hold."""

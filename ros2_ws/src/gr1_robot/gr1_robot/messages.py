@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import array
 import time
-from typing import Mapping
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -48,9 +48,7 @@ def image_to_msg(image: np.ndarray, stamp: Time, frame_id: str) -> Image:
     height, width = image.shape[:2]
     # rclpy takes an array.array as it is; bytes or a list would be checked element by element.
     data = array.array("B", image.tobytes())
-    return Image(
-        header=Header(stamp=stamp, frame_id=frame_id), height=height, width=width, encoding="rgb8", step=3 * width, data=data
-    )
+    return Image(header=Header(stamp=stamp, frame_id=frame_id), height=height, width=width, encoding="rgb8", step=3 * width, data=data)
 
 
 def image_to_jpeg(image: np.ndarray, stamp: Time, frame_id: str, quality: int = 90) -> CompressedImage:
