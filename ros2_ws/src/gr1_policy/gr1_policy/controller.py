@@ -148,7 +148,7 @@ class Controller:
         linear, angular = self._rig.twist(action.delta, arm)
         with self._lock:
             if self._ended.is_set() or self._restart:
-                return self.statistics.skip(1)
+                return  # a new rollout has begun meanwhile: this action belongs to none
             if self._act:
                 self._output.send(linear, angular, 0.0 if action.gripper > 0 else 1.0)
                 self._moving = True

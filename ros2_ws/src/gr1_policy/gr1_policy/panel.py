@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -54,33 +52,3 @@ def _tile(caption: str, image: np.ndarray) -> np.ndarray:
     canvas.paste(Image.fromarray(sized), (0, BAR))
     ImageDraw.Draw(canvas).text((4, 2), caption, font=ImageFont.load_default(13), fill="white")
     return np.asarray(canvas)
-
-
-class Worker:
-    """Runs `job` on the newest item in a thread of its own; an item that comes while it is busy replaces the one that waits."""
-
-    def __init__(self, job: Callable[[object], None]):
-        self._job, self._item, self._ended = job, None, False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="viewer", daemon=True)
-        self._thread.start()
-
-    def give(self, item: object) -> None:
-        with self._changed:
-            self._item = item
-            self._changed.notify()
-
-    def close(self) -> None:
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._ended or self._item is not None)
-                if self._ended:
-                    return
-                item, self._item = self._item, None
-            self._job(item)

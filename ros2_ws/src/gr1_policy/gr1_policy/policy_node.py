@@ -1,6 +1,5 @@
 """GR-1 as a lifecycle node. configure: load and warm up; activate: act; deactivate: rest. docs/interfaces.md has the names.
-
-python -m gr1_policy.policy_node --ros-args -p checkpoint:=DIR -p autostart:=true
+Start it with `python -m gr1_policy.policy_node --ros-args -p checkpoint:=DIR -p autostart:=true`.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ from gr1_core.rig import RigError
 from gr1_policy import loading
 from gr1_policy.controller import Controller, Step
 from gr1_policy.inputs import CAMERAS, Inputs
-from gr1_policy.panel import Panel, Worker
+from gr1_policy.panel import Panel
 from gr1_robot import messages, process, qos
 from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
+from gr1_robot.mailbox import Mailbox
 from gr1_robot.parameters import ParameterError, declare
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -74,7 +74,7 @@ class PolicyNode(LifecycleNode):
         self._panel = Panel(policy.config.future_steps, self._rig.period)
         self._connect()
         self._controller = Controller(policy, self._rig, self._inputs, self, value["act"], self._instruction or value["instruction"])
-        self._viewer = Worker(self._publish_step)
+        self._viewer = Mailbox(self._publish_step, self._viewer_failed, "viewer")
         self._refresh()
         return SUCCESS
 
@@ -110,7 +110,7 @@ class PolicyNode(LifecycleNode):
         if self._controller is None:
             return
         self._controller.stop()
-        self._viewer.close()
+        self._viewer.end()
         for entity, destroy in self._entities:
             destroy(entity)
         self._entities, self._controller = [], None
@@ -193,7 +193,7 @@ class PolicyNode(LifecycleNode):
         return any(publisher.get_subscription_count() for publisher in (*self._predicted.values(), self._panels))
 
     def show(self, step: Step) -> None:
-        self._viewer.give(step)
+        self._viewer.put(step)
 
     def report(self, error: str) -> None:
         self.get_logger().error(f"no step: {error}", throttle_duration_sec=1.0)
@@ -211,6 +211,10 @@ class PolicyNode(LifecycleNode):
         panel = self._panel.add(step)
         if panel is not None and self._panels.get_subscription_count():
             self._panels.publish(messages.image_to_msg(panel, stamp, "policy_panel"))
+
+    def _viewer_failed(self, error: Exception) -> None:
+        # The arm does not depend on pictures: it goes on, and the user reads why there are none.
+        self.get_logger().error(f"predicted frames and panel have ended: {error!r}")
 
     def _refresh(self) -> None:
         if self._controller is None:
