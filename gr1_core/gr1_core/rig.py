@@ -14,7 +14,6 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import yaml
@@ -148,7 +147,7 @@ class Rig:
         rig = cls(
             name=str(top["name"]),
             control_hz=_positive(top["control_hz"], f"{where}: control_hz"),
-            cameras=MappingProxyType({role: _read(Camera, cameras[role], f"{where}: cameras.{role}") for role in ROLES}),
+            cameras={role: _read(Camera, cameras[role], f"{where}: cameras.{role}") for role in ROLES},
             state=_read(State, top["state"], f"{where}: state"),
             action=_read(Action, top["action"], f"{where}: action"),
             limits=_read(Limits, top["limits"], f"{where}: limits"),
@@ -178,9 +177,9 @@ class Rig:
         """Refuses a rig whose state vector, action, cameras or rate differ; limits may differ, since they belong to the place."""
         mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
         names = [key for key in mine if not key.startswith(("limits.", "name")) and not key.endswith("max_age")]
-        wrong = [f"{key}: {mine[key]} here, {theirs[key]} in {where or other.name}" for key in names if mine[key] != theirs[key]]
+        wrong = [f"{key} is {theirs[key]} there, {mine[key]} here" for key in names if mine[key] != theirs[key]]
         if wrong:
-            raise RigError(f"rig '{other.name}'{' of ' + where if where else ''} does not fit rig '{self.name}': " + "; ".join(wrong))
+            raise RigError(f"rig '{other.name}'{where and f' of {where}'} does not fit rig '{self.name}': {'; '.join(wrong)}")
 
 
 def built_in() -> list[str]:
