@@ -36,8 +36,9 @@ $(VENV)/.ready: $(MANIFESTS) | system
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt $(ROS) $(OURS)
 	@touch $@
 
+# Job control (set -m) hands Ctrl-C to the demo alone; make would otherwise call its clean end an error.
 demo: setup
-	$(VENV)/bin/gr1 up --robot sim --drive expert $(ARGS)
+	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert $(ARGS)
 
 test: setup
 	$(VENV)/bin/python -m pytest -q -m "not slow" $(ARGS)

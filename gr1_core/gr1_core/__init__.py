@@ -13,6 +13,10 @@ _HOME = {
 __all__ = list(_HOME)
 
 
+def __dir__():
+    return __all__
+
+
 def __getattr__(name: str):
     # torch, transformers and mujoco take seconds to import: load a name's module when the name is first used.
     if name in _HOME:

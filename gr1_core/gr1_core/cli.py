@@ -47,10 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     policy.add_argument("--config", choices=("paper", "demo"), default="paper", help="sizes, with random weights (default: paper)")
     policy.add_argument("--checkpoint", type=Path, metavar="DIR", help="measure this checkpoint instead")
     policy.add_argument("--rig", default="calvin", help="rig whose frame sizes are used with --config (default: calvin)")
-    policy.add_argument("--threads", type=int, default=2, help="(default: 2)")
-    policy.add_argument("--rounds", type=int, default=7, help="how often the variants take turns (default: 7)")
+    policy.add_argument("--threads", type=_count, default=2, help="(default: 2)")
+    policy.add_argument("--rounds", type=_count, default=7, help="how often the variants take turns (default: 7)")
     policy.set_defaults(run=_bench_policy)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 up")
+    return int(text)
 
 
 def _up(argv: list[str]) -> int:

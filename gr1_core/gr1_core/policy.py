@@ -21,7 +21,7 @@ from torch import Tensor
 from gr1_core.model import checkpoint, patches
 from gr1_core.model.config import GR1Config
 from gr1_core.model.gr1 import GR1
-from gr1_core.model.language import token_tensor, tokenize
+from gr1_core.model.language import short, token_tensor, tokenize
 from gr1_core.pack import pack
 from gr1_core.rig import ROLES, Rig
 
@@ -121,11 +121,14 @@ class Policy:
         self._window.clear()
 
     def step(self, observation: Observation) -> Action:
-        """One control period. Raises PolicyError for an observation that cannot be acted on; nothing is remembered of it then."""
+        """One control period. Nothing is remembered of an observation that is refused.
+
+        Raises PolicyError for a state or an action that is not finite, RigError for a frame that is not the rig's; both are ValueErrors.
+        """
         if self._language is None:
             raise PolicyError("no instruction yet: call reset(instruction) before step()")
         arm = _arm(observation.arm)
-        if observation.gripper not in (1, -1):
+        if np.ndim(observation.gripper) or observation.gripper not in (1, -1):
             raise PolicyError(f"gripper is {observation.gripper!r}, expected the last command: +1 open or -1 closed")
         with torch.inference_mode():
             images = self._preprocess(observation)
@@ -137,7 +140,8 @@ class Policy:
             delta, logit = delta.cpu().numpy().astype(np.float64), float(logit)
         if not (np.isfinite(delta).all() and np.isfinite(logit)):
             raise PolicyError(
-                f"the model's action is not finite (delta {delta.tolist()}, gripper logit {logit}): the checkpoint is unusable"
+                f"the action is not finite (delta {delta.tolist()}, gripper logit {logit}) for the arm state {arm.tolist()}: "
+                "a state far outside of what the model was trained on, or an unusable checkpoint"
             )
         self._window.append(tokens)
         return Action(delta, logit, lambda: self._decode(images, memory))
@@ -187,7 +191,10 @@ def best_precision(device: torch.device) -> str:
 
 
 def _arm(arm) -> np.ndarray:
-    arm = np.asarray(arm, np.float64)
-    if arm.shape != (6,) or not np.isfinite(arm).all():
-        raise PolicyError(f"arm is {arm.tolist()}, expected 6 finite numbers: xyz in metres and three Euler angles")
-    return arm
+    try:
+        numbers = np.asarray(arm, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (6,) or not np.isfinite(numbers).all():
+        raise PolicyError(f"arm is {short(arm)}, expected 6 finite numbers: xyz in metres and three Euler angles")
+    return numbers

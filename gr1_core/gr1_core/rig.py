@@ -41,6 +41,8 @@ class Camera:
 
         `crop: square` is the largest centred square; a frame of another size than the rig's is refused.
         """
+        if not isinstance(image, np.ndarray):
+            raise RigError(f"frame is a {type(image).__name__}, expected a numpy array uint8[{self.height}, {self.width}, 3]")
         if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
             raise RigError(
                 f"frame is {image.dtype}{list(image.shape)}, the rig says uint8[{self.height}, {self.width}, 3]: "

@@ -17,6 +17,7 @@ def test_saved_and_loaded_is_the_same(tmp_path, tiny_model):
     assert model.config == tiny_model.config and rig == Rig.load("kinova_gen2")
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in tiny_model.state_dict().items())
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["config.json", "model.safetensors", "rig.yaml"]
+    assert len({path.stat().st_mode for path in (tmp_path / "c").iterdir()}) == 1, "one file is more private than the others"
     assert model.parameter_counts() == tiny_model.parameter_counts()
 
 

@@ -127,6 +127,11 @@ def test_files_that_are_no_weights_are_refused_and_no_code_in_them_runs(tmp_path
         import_official(tmp_path / "nowhere.pt", tmp_path / "out", config=tiny_config)
 
 
+def test_a_checkpoint_is_not_overwritten(tiny, tiny_config):
+    with pytest.raises(CheckpointError, match="already"):
+        import_official(SNAPSHOT, tiny, config=tiny_config)
+
+
 def test_another_activation_is_refused(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps(golden.RECORD["config"] | {"activation_function": "gelu_new"}))
     with pytest.raises(CheckpointError, match="gelu_new"):

@@ -142,3 +142,15 @@ def test_an_action_that_is_not_finite_never_leaves_the_policy():
     policy.reset(TOKENS)
     with pytest.raises(PolicyError, match="not finite"):
         policy.step(observation(RIG, 0))
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"static": None}, "NoneType"),
+    ({"arm": "abc"}, "arm is 'abc'"),
+    ({"gripper": np.array([1, 1])}, "gripper is"),
+    ({"arm": np.full(6, 1e30)}, "arm state"),
+])  # fmt: skip
+def test_what_is_no_observation_at_all_is_named(demo_policy, change, said):
+    demo_policy.reset("open the drawer")
+    with pytest.raises(ValueError, match=said):
+        demo_policy.step(dataclasses.replace(observation(RIG, 1), **change))

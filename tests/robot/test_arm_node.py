@@ -234,6 +234,7 @@ def test_a_signal_ends_it_with_code_0(number):
     [
         ("robot:=hal", ["robot", "hal", "sim"]),
         ("rig:=nowhere", ["nowhere", "kinova_gen2"]),
+        ("rig:=calvin", ["rig 'calvin'", "home position"]),
         ("sim.task:=fly", ["sim.task", "fly", "open_drawer"]),
         ("markers_hz:=10", ["markers_hz", "10.0"]),
     ],

@@ -26,7 +26,10 @@ class CheckpointError(ValueError):
 def save(folder: str | Path, weights: dict[str, Tensor], config: GR1Config, rig: Rig) -> None:
     """Writes a checkpoint folder. Each file appears whole or not at all; the weights come last, so that a cut-off write is noticed."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"could not make the folder {folder}: {error.strerror or error}") from error
     weights = {name: tensor.contiguous() for name, tensor in weights.items()}
     _write(folder / CONFIG, lambda path: path.write_text(json.dumps(config.to_dict(), indent=1) + "\n"))
     _write(folder / RIG, rig.save)
@@ -102,7 +105,11 @@ def some(names: Iterable[str], join: str = ", ", most: int = 5) -> str:
 def _write(path: Path, write) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
+        # Made here, since safetensors would make it readable by nobody else.
+        partial.touch()
+        mode = partial.stat().st_mode
         write(partial)
+        partial.chmod(mode)
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -52,9 +52,9 @@ def tokenize(text: str, folder: str | Path | None = None) -> list[int]:
     """
     words = _byte_pairs(None if folder is None else str(folder))(text)
     if not words:
-        raise ValueError(f"instruction {text!r} has no words")
+        raise ValueError(f"instruction {short(text)} has no words")
     if len(words) > CONTEXT - 2:
-        raise ValueError(f"instruction has {len(words)} tokens, CLIP takes {CONTEXT - 2}: shorten {text!r}")
+        raise ValueError(f"instruction has {len(words)} tokens, CLIP takes {CONTEXT - 2}: shorten {short(text)}")
     ids = [START, *words, END]
     return ids + [0] * (CONTEXT - len(ids))
 
@@ -63,8 +63,14 @@ def token_tensor(tokens, device=None) -> Tensor:
     """77 token ids -> i64[1, 77]; ValueError unless they are CLIP's: 77 ids within the vocabulary, one of them the end token."""
     ids = torch.as_tensor(tokens, dtype=torch.long, device=device).reshape(1, -1)
     if ids.shape[1] != CONTEXT or bool((ids < 0).any() or (ids >= VOCABULARY).any()) or not bool((ids == END).any()):
-        raise ValueError(f"expected {CONTEXT} CLIP token ids with an end token ({END}), got {list(ids.shape)}: {ids.flatten().tolist()}")
+        raise ValueError(f"expected {CONTEXT} CLIP token ids with an end token ({END}), got {short(ids.flatten().tolist())}")
     return ids
+
+
+def short(value, most: int = 60) -> str:
+    """A value as a message shows it: control characters escaped, the end of a long one left out."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]} ..."
 
 
 @lru_cache(maxsize=8)

@@ -88,6 +88,8 @@ def import_official(
     snapshot: Path, out: Path, mae: Path | None = None, clip: Path | None = None, config: Path | None = None, rig: str = "calvin"
 ) -> GR1Config:
     """Writes the checkpoint folder `out`. config: in ByteDance's configs.json layout, None: the paper's sizes. Raises CheckpointError."""
+    if (out / checkpoint.WEIGHTS).exists():
+        raise CheckpointError(f"{out} holds a checkpoint already: give another --out, or remove it first")
     sizes = GR1Config.paper() if config is None else read_config(config)
     state = _strip(_read(snapshot, "state_dict"), "module.")
     if mae is not None:
@@ -256,8 +258,8 @@ def _read(path: Path, inner: str) -> dict[str, Tensor]:
     try:
         payload = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
     except Exception as error:  # the unpickler meets garbage with whatever error comes first
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path} cannot be read as weights ({first}): damaged, or not a checkpoint?") from error
+        # PyTorch's own words advise to load it unsafely.
+        raise CheckpointError(f"{path} cannot be read as weights ({type(error).__name__}): damaged, or not a checkpoint?") from error
     if isinstance(payload, dict) and isinstance(payload.get(inner), dict):
         payload = payload[inner]
     if not isinstance(payload, dict) or not payload or not all(isinstance(value, Tensor) for value in payload.values()):

@@ -211,6 +211,11 @@ class Statistics:
         with self._lock:
             self.skipped += count if self.steps else 0
 
+    def rate(self, now: float) -> float:
+        """Steps a second lately; 0 before there are any."""
+        with self._lock:
+            return self._rate.hz_at(now)
+
     def values(self, now: float) -> dict[str, object]:
         with self._lock:
             windows = {"period": self._rate.periods, "inference": self._inference, "camera_to_command": self._latency}

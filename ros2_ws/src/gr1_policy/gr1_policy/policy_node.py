@@ -26,6 +26,7 @@ from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
 from gr1_robot.mailbox import Mailbox
 from gr1_robot.parameters import ParameterError, declare
 
+_TOO_SLOW = 0.8
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -231,6 +232,10 @@ class PolicyNode(LifecycleNode):
             level, message = WARN, "not active"
         elif not controller.instruction:
             level, message = WARN, "waiting for an instruction"
+        elif (
+            controller.statistics.steps > 2 * self._rig.control_hz and controller.statistics.rate(steady) < _TOO_SLOW * self._rig.control_hz
+        ):
+            level, message = WARN, f"fewer than {self._rig.control_hz:g} steps a second: the computer or a camera is too slow"
         else:
             level, message = OK, "acting" if self.get_parameter("act").value else "watching, sends no commands"
         self._diagnostics.status("step", level, message, controller.statistics.values(steady))

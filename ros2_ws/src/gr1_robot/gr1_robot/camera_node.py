@@ -34,8 +34,14 @@ class CameraNode(Node):
         super().__init__(f"camera_{_role()}")
         role = _declare_role(self)
         kind = declare(self, "source", "sim", "Which camera: the name of a source.", read_only=True, choices=sources.names())
-        camera = Rig.load(declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True)).cameras[role]
+        rig = Rig.load(declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True))
+        camera = rig.cameras[role]
         rate_hz = declare(self, "rate_hz", 20.0, "Frames a second.", low=0.1, high=120.0, read_only=True)
+        if rate_hz < rig.control_hz:
+            raise ParameterError(
+                f"parameter 'rate_hz' is {rate_hz:g}, but rig '{rig.name}' wants a new frame {rig.control_hz:g} times a second: "
+                "raise it, or use a rig with a lower control_hz"
+            )
         width = declare(self, "width", camera.width, "Pixels; the default is the rig's.", low=16, high=4096, read_only=True)
         height = declare(self, "height", camera.height, "Pixels; the default is the rig's.", low=16, high=4096, read_only=True)
         self._quality = declare(self, "jpeg_quality", 0, "Of image_raw/compressed; 0: none is published.", low=0, high=100, read_only=True)

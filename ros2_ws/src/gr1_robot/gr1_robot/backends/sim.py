@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gr1_core.rig import Rig
-from gr1_robot.backend import ArmState, Backend, Pose
+from gr1_robot.backend import ArmState, Backend, BackendError, Pose
 
 
 class Arm(Backend):
@@ -14,13 +14,19 @@ class Arm(Backend):
     joint_names = tuple(f"joint_{number}" for number in range(1, 8))
 
     def __init__(self, rig: Rig, task: str, seed: int):
-        self._episode = (task, seed)
+        self._rig, self._episode = rig, (task, seed)
         self.twin = None
 
     def connect(self) -> None:
         from gr1_core.sim import Twin  # MuJoCo takes a second to import: only the simulated arm pays for it
 
         self.twin = Twin()
+        home, limits = self.twin.home().position, self._rig.limits
+        if not (np.all(home >= limits.workspace_min) and np.all(home <= limits.workspace_max)):
+            raise BackendError(
+                f"rig '{self._rig.name}' is not the simulated arm's: its workspace {list(limits.workspace_min)} .. "
+                f"{list(limits.workspace_max)} m does not hold the home position {home.round(3).tolist()}"
+            )
         self.reset(*self._episode)
 
     def reset(self, task: str, seed: int) -> None:

@@ -12,6 +12,8 @@ from gr1_robot.messages import nanoseconds
 from gr1_robot.qos import SENSOR
 from gr1_robot.source import Frame, Source, SourceError
 
+_ALIVE_S = 0.1  # five periods of sim/state
+
 
 class Camera(Source):
     """The exposure time of a frame is the stamp of the state that it shows. No new state, no frame: a dead stream must look dead."""
@@ -20,7 +22,7 @@ class Camera(Source):
         super().__init__(*args, **kwargs)
         self._arrival = threading.Condition()
         self._newest: JointState | None = None
-        self._due = 0.0
+        self._due = self._arrived = 0.0
         self._renderer = None
         self.node.create_subscription(JointState, "sim/state", self._on_state, SENSOR)
 
@@ -51,9 +53,11 @@ class Camera(Source):
             self._renderer = None
 
     def waits_for(self) -> str:
+        if time.monotonic() - self._arrived < _ALIVE_S:
+            return "sim/state arrives, but pictures are drawn too late: the computer is too busy"
         return "no new sim/state arrives: is the arm node running with robot:=sim?"
 
     def _on_state(self, msg: JointState) -> None:
         with self._arrival:
-            self._newest = msg
+            self._newest, self._arrived = msg, time.monotonic()
             self._arrival.notify()
