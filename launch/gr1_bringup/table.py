@@ -11,6 +11,8 @@ from rich.text import Text
 from gr1_bringup.monitor import Seen, Status
 
 SILENT_AFTER = 3.0
+LONGEST = 120
+_USUAL = "following commands"
 _COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red", "STALE": "red"}
 _ROWS = (
     ("camera_static: stream", "static camera"),
@@ -26,7 +28,7 @@ _ROWS = (
 def table(seen: Seen, title: str, now: float | None = None) -> Table:
     """One row per subject of /diagnostics, then the instruction and the episodes."""
     now = time.monotonic() if now is None else now
-    grid = Table(title=title, title_justify="left", expand=True)
+    grid = Table(title=Text(title), title_justify="left", caption="a/b: p50/p99", caption_justify="right", expand=True)
     grid.add_column("part", no_wrap=True)
     grid.add_column("state", no_wrap=True)
     grid.add_column("figures")
@@ -35,8 +37,8 @@ def table(seen: Seen, title: str, now: float | None = None) -> Table:
         if status is None and name.startswith("expert"):
             continue
         level = _level(status, now)
-        grid.add_row(label, Text(level, style=_COLOURS.get(level, "dim")), figures(name, status))
-    grid.add_row("instruction", "", seen.instruction or "(none yet)")
+        grid.add_row(label, Text(level, style=_COLOURS.get(level, "dim")), Text(figures(name, status, _expert(seen))))
+    grid.add_row("instruction", "", Text(shown(seen.instruction) or "(none yet)"))
     return grid
 
 
@@ -49,41 +51,62 @@ def line(seen: Seen, seconds: float, now: float | None = None) -> str:
         f"{seconds:5.0f} s",
         "cameras " + "/".join(_number(camera, "rate_hz", ".1f") for camera in cameras) + " Hz",
         f"policy {_number(step, 'rate_hz', '.1f')} Hz",
-        f"camera to command {_pair(step, 'camera_to_command')} ms",
+        f"camera to command p50/p99 {_pair(step, 'camera_to_command')} ms",
         f"skipped {_number(step, 'skipped', '.0f')}",
-        "gate " + (gate.values.get("state", gate.message) if gate else "-"),
+        "gate " + (_gate(gate) if gate else "-"),
     ]
-    parts += [f"{name}: {status.message}" for name, status in seen.statuses.items() if _level(status, now) != "OK" and name != "arm: gate"]
+    parts += [
+        f"{name}: {shown(status.message)}" for name, status in seen.statuses.items() if _level(status, now) != "OK" and name != "arm: gate"
+    ]
     if expert := seen.statuses.get("expert: episodes"):
         parts.append(figures("expert: episodes", expert))
     return " | ".join(parts)
 
 
-def figures(name: str, status: Status | None) -> str:
-    """One subject's values in words; a subject that is not OK says why first."""
+def shown(text: str) -> str:
+    """Foreign text for one line on a screen: what cannot be printed is written as its escape, what is very long is cut."""
+    line = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def figures(name: str, status: Status | None, expert: bool = False) -> str:
+    """One subject's values in words; a subject that is not OK says why first. expert: it sends what comes on the policy's topics."""
     if status is None:
         return "-"
-    why = f"{status.message}   " if status.level != "OK" else ""
+    why = f"{shown(status.message)}   " if status.level != "OK" else ""
     if name.endswith(": stream"):
         rate = f"{_number(status, 'rate_hz', '.1f')} of {_number(status, 'expected_hz', '.0f')} Hz"
-        return f"{why}{rate}   age {_number(status, 'age_ms', '.0f')} ms   latency {_pair(status, 'latency')} ms"
+        return f"{why}{rate}   age {_number(status, 'age_ms', '.0f')} ms   latency p50/p99 {_pair(status, 'latency')} ms"
     if name == "arm: gate":
-        return "   ".join(filter(None, (status.values.get("state", ""), status.values.get("reason", ""), status.values.get("source", ""))))
+        source = status.values.get("source", "")
+        source = "expert" if expert and source == "policy" else source
+        said = shown(f"{status.values.get('state', 'unknown')}: {status.message}")
+        return f"{said}   from {shown(source)}" if source else said
     if name == "arm: loop":
         rate, missed = _number(status, "rate_hz", ".1f"), _number(status, "missed", ".0f")
-        return f"{why}{rate} Hz   period {_pair(status, 'period')} ms   missed {missed}"
+        return f"{why}{rate} Hz   period p50/p99 {_pair(status, 'period')} ms   missed {missed}"
     if name == "policy: inputs":
         return why + "   ".join(f"{part} {_number(status, f'{part}_age_ms', '.0f')} ms" for part in ("static", "wrist", "arm"))
     if name == "policy: step":
         return (
-            f"{why}{_number(status, 'rate_hz', '.2f')} Hz   period {_pair(status, 'period')}   inference {_pair(status, 'inference')}   "
+            f"{why}{_number(status, 'rate_hz', '.2f')} Hz   period p50/p99 {_pair(status, 'period')}   "
+            f"inference {_pair(status, 'inference')}   "
             f"camera to command {_pair(status, 'camera_to_command')} ms   "
             f"steps {_number(status, 'steps', '.0f')}   skipped {_number(status, 'skipped', '.0f')}"
         )
     if name == "expert: episodes":
         solved = f"{_number(status, 'successes', '.0f')} of {_number(status, 'episodes', '.0f')} episodes solved"
-        return f"{why}{solved}   now {status.values.get('task') or 'none'}, seed {_number(status, 'seed', '.0f')}"
-    return status.message
+        return f"{why}{solved}   now {shown(status.values.get('task', '')) or 'none'}, seed {_number(status, 'seed', '.0f')}"
+    return shown(status.message)
+
+
+def _gate(status: Status) -> str:
+    state = status.values.get("state", "unknown")
+    return shown(state if status.message == _USUAL else f"{state}: {status.message}")
+
+
+def _expert(seen: Seen) -> bool:
+    return "expert: episodes" in seen.statuses
 
 
 def _level(status: Status | None, now: float) -> str:

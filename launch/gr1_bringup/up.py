@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         if chosen["checkpoint"] and not Path(chosen["checkpoint"]).is_dir():
             raise stack.SettingError(f"checkpoint: no folder '{chosen['checkpoint']}'")
     except stack.SettingError as error:
-        console.print(f"gr1 up: {error}", style="red")
+        console.print(f"gr1 up: {error}", style="red", markup=False, soft_wrap=True)
         return 2
     folder = Path(options.out or f"out/run-{datetime.now():%Y%m%d-%H%M%S}").absolute()
     folder.mkdir(parents=True, exist_ok=True)

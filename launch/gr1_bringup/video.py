@@ -14,6 +14,7 @@ from PIL import ImageDraw, ImageFont
 from sensor_msgs.msg import Image
 
 from gr1_bringup.monitor import NEWEST, Monitor
+from gr1_bringup.table import shown
 from gr1_robot.messages import msg_to_image
 
 FPS = 10
@@ -70,5 +71,5 @@ class Video:
         draw = ImageDraw.Draw(canvas)
         for title, left in zip(self._titles, (0, 640, 1120)):
             draw.text((left + 8, 6), title, font=self._small, fill="white", stroke_width=2, stroke_fill="black")
-        draw.text((12, HEIGHT + 8), self._monitor.seen().instruction, font=self._font, fill="white")
+        draw.text((12, HEIGHT + 8), shown(self._monitor.seen().instruction), font=self._font, fill="white")
         return np.asarray(canvas)

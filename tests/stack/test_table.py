@@ -1,0 +1,49 @@
+"""What `gr1 up` shows of a stack: the words on the screen, whatever the stack says."""
+
+import io
+
+from rich.console import Console
+
+from gr1_bringup import table
+from gr1_bringup.monitor import Seen, Status
+
+NOW = 100.0
+
+
+def gate(message="following commands", level="OK", state="moving", **values):
+    return Status(level, message, {"state": state, "reason": "none", "source": "policy", **values}, NOW)
+
+
+def screen(seen: Seen, title="run") -> str:
+    file = io.StringIO()
+    Console(width=160, file=file).print(table.table(seen, title, NOW))
+    return file.getvalue()
+
+
+def test_text_with_brackets_is_shown_as_it_is():
+    said = screen(Seen({"arm: gate": gate("[/foo] [bold]x", "ERROR")}, "[/foo] [bold]x"), "checkpoint [/bar]")
+    assert said.count("[/foo] [bold]x") == 2 and "checkpoint [/bar]" in said
+
+
+def test_what_cannot_be_printed_is_escaped_and_what_is_long_is_cut():
+    assert table.shown("lift\x1b[31m\nthe cube") == r"lift\x1b[31m\nthe cube"
+    assert table.shown("pousse la poignée 把茄子") == "pousse la poignée 把茄子"
+    assert len(table.shown("x" * 5000)) == table.LONGEST
+    assert "\x1b" not in table.line(Seen({"policy: step": Status("WARN", "\x1b[2J", {}, NOW)}), 1.0, NOW)
+
+
+def test_the_gate_says_what_it_does_in_words():
+    assert "moving: following commands   from policy" in screen(Seen({"arm: gate": gate()}))
+    assert "gate moving" in table.line(Seen({"arm: gate": gate()}), 1.0, NOW).split(" | ")
+    held = Seen({"arm: gate": gate("commands have stopped coming", "WARN", "holding")})
+    assert "gate holding: commands have stopped coming" in table.line(held, 1.0, NOW)
+
+
+def test_with_the_expert_driving_the_commands_are_the_experts():
+    said = screen(Seen({"arm: gate": gate(), "expert: episodes": Status("OK", "", {"task": "open_drawer"}, NOW)}))
+    assert "from expert" in said and "from policy" not in said
+
+
+def test_pairs_say_that_they_are_quantiles():
+    latency = Status("OK", "", {"latency_p50_ms": "37.2", "latency_p99_ms": "54.1"}, NOW)
+    assert "latency p50/p99 37/54 ms" in screen(Seen({"camera_static: stream": latency}))
