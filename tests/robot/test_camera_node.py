@@ -98,7 +98,12 @@ def test_a_signal_ends_it_with_code_0(running, camera):
 
 @pytest.mark.parametrize(
     ("parameter", "words"),
-    [("role:=left", ["left", "static, wrist"]), ("source:=webcam", ["webcam", "sim"]), ("rate_hz:=0.0", ["rate_hz"]), ("rig:=calvin", ["rate_hz", "20", "30"])],
+    [
+        ("role:=left", ["left", "static, wrist"]),
+        ("source:=webcam", ["webcam", "sim"]),
+        ("rate_hz:=0.0", ["rate_hz"]),
+        ("rig:=calvin", ["rate_hz", "20", "30"]),
+    ],
 )
 def test_a_wrong_parameter_ends_it_with_one_line_that_names_it(parameter, words):
     code, output = Process("gr1_robot.camera_node", parameter).wait()
