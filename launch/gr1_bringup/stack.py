@@ -6,11 +6,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gr1_core import Rig
+from gr1_core.rig import RigError
+
 TRUE_FALSE = ("true", "false")
+CHECKPOINT = ("config.json", "rig.yaml", "model.safetensors")
+_NAMESPACE = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 
 
 class SettingError(ValueError):
@@ -44,9 +50,11 @@ class Node:
 
 
 ARGUMENTS = (
-    Argument("robot", "sim", "sim: the simulated tabletop; kinova_gen2, kortex: the real arm", ("sim", "kinova_gen2", "kortex")),
+    Argument(
+        "robot", "sim", "sim: the simulated tabletop; kinova_gen2, kortex: not part of this version yet", ("sim", "kinova_gen2", "kortex")
+    ),
     Argument("checkpoint", "", "folder with weights, config and rig; empty: a small UNTRAINED model (robot:=sim only)"),
-    Argument("instruction", "", "what the policy is to do; empty: the task's own words (robot:=sim), or wait for the topic `instruction`"),
+    Argument("instruction", "", "what the policy is to do; empty: the task's own words; not with drive:=expert"),
     Argument("drive", "policy", "who moves the arm; expert: the policy runs beside it, sends no command", ("policy", "expert")),
     Argument("task", "", "robot:=sim: the task that is set up; empty: the first one, or all in turn with drive:=expert"),
     Argument("seed", "1000", "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks"),
@@ -72,8 +80,14 @@ def settings(**given: str) -> dict[str, str]:
     if chosen["robot"] != "sim":
         raise SettingError(f"robot '{chosen['robot']}': the driver for this arm is not part of this version yet; run with robot 'sim'")
     for name in ("seed", "episodes"):
-        if not chosen[name].isdigit():
-            raise SettingError(f"{name}: '{chosen[name]}' is not a whole number from 0 up")
+        if not re.fullmatch("[0-9]{1,9}", chosen[name]):
+            raise SettingError(f"{name}: '{chosen[name]}' is not a whole number from 0 to 999999999")
+    if chosen["drive"] == "expert" and chosen["instruction"]:
+        raise SettingError("instruction: with drive 'expert' each task brings its own words; leave it out, or choose a task")
+    if chosen["drive"] != "expert" and int(chosen["episodes"]):
+        raise SettingError(f"episodes: only the expert plays episodes; choose drive 'expert', or leave {chosen['episodes']} out")
+    chosen["namespace"] = _namespace(chosen["namespace"])
+    _fits(chosen["checkpoint"], _rig(chosen["rig"]))
     if chosen["robot"] == "sim":
         from gr1_core.sim import TASKS
 
@@ -116,6 +130,40 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     if chosen["rviz"] == "true":
         found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))
     return tuple(found)
+
+
+def _namespace(given: str) -> str:
+    """The namespace without slashes around it."""
+    name = given.strip("/")
+    if name and not _NAMESPACE.fullmatch(name):
+        rule = "letters, digits and underscores, parts divided by '/', none beginning with a digit"
+        raise SettingError(f"namespace: '{given}' is not a ROS name ({rule})")
+    return name
+
+
+def _rig(source: str) -> Rig:
+    try:
+        return Rig.load(source)
+    except (RigError, OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"rig: {error}") from error
+
+
+def _fits(checkpoint: str, rig: Rig) -> None:
+    """Refuses what can be seen of a checkpoint without torch; the policy node looks at its configuration and weights."""
+    if not checkpoint:
+        return
+    folder, needed = Path(checkpoint), ", ".join(CHECKPOINT)
+    if folder.is_file():
+        raise SettingError(f"checkpoint: '{checkpoint}' is a file; a checkpoint is a folder with {needed}")
+    if not folder.is_dir():
+        raise SettingError(f"checkpoint: no folder '{checkpoint}'")
+    missing = [name for name in CHECKPOINT if not (folder / name).is_file()]
+    if missing:
+        raise SettingError(f"checkpoint: '{checkpoint}' is not a whole checkpoint: {', '.join(missing)} is missing")
+    try:
+        rig.require_same(_rig(str(folder / "rig.yaml")), f"checkpoint {checkpoint}")
+    except RigError as error:
+        raise SettingError(f"checkpoint: {error}") from error
 
 
 def environment() -> Mapping[str, str]:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from gr1_bringup import processes, stack, up
+from gr1_core import Rig
 
 
 def names(**given):
@@ -41,11 +42,48 @@ def test_a_task_brings_its_own_words_unless_there_are_others():
         ({"task": "make_coffee"}, "open_drawer"),
         ({"seed": "-1"}, "whole number"),
         ({"sed": "1"}, "did you mean 'seed'"),
+        ({"episodes": "5"}, "only the expert plays episodes"),
+        ({"drive": "expert", "instruction": "pull"}, "brings its own words"),
+        ({"rig": "ur5"}, "built-in rigs are"),
+        ({"rig": "nowhere.yaml"}, "nowhere.yaml"),
+        ({"namespace": "2nd"}, "not a ROS name"),
+        ({"namespace": "left arm"}, "not a ROS name"),
+        ({"namespace": "left//arm"}, "not a ROS name"),
+        ({"checkpoint": "/no/such/folder"}, "no folder"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_with_what_can(given, said):
     with pytest.raises(stack.SettingError, match=said):
         stack.settings(**given)
+
+
+def test_a_namespace_may_have_several_parts():
+    assert stack.settings(namespace="/cell_1/left/")["namespace"] == "cell_1/left"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A checkpoint as far as it can be judged without torch."""
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    Rig.load("kinova_gen2").save(tmp_path / "rig.yaml")
+    return tmp_path
+
+
+def test_a_whole_checkpoint_for_the_same_rig_is_accepted(folder):
+    assert parameters("policy", checkpoint=str(folder))["checkpoint"] == str(folder)
+
+
+def test_a_checkpoint_that_is_not_whole_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(stack.SettingError, match="model.safetensors is missing"):
+        stack.settings(checkpoint=str(folder))
+
+
+def test_a_checkpoint_for_another_rig_is_refused(folder):
+    Rig.load("calvin").save(folder / "rig.yaml")
+    with pytest.raises(stack.SettingError, match="does not fit rig 'kinova_gen2'"):
+        stack.settings(checkpoint=str(folder))
 
 
 def test_every_node_has_a_parameter_file_that_its_executable_can_read():
