@@ -38,7 +38,7 @@ $(VENV)/.ready: $(MANIFESTS) | system
 
 # Job control (set -m) hands Ctrl-C to the demo alone; make would otherwise call its clean end an error.
 demo: setup
-	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert $(ARGS)
+	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert $(ARGS); exit $$?
 
 test: setup
 	$(VENV)/bin/python -m pytest -q -m "not slow" $(ARGS)
