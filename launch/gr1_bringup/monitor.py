@@ -70,10 +70,10 @@ class Monitor:
         with self._lock:
             return Seen(dict(self._seen.statuses), self._seen.instruction)
 
-    def twice(self) -> list[str]:
-        """Full names of the nodes that are there more than once: another stack runs in the same ROS domain."""
-        counts = Counter(f"{namespace.rstrip('/')}/{name}" for name, namespace in self.node.get_node_names_and_namespaces())
-        return sorted(name for name, count in counts.items() if count > 1)
+    def present(self) -> Counter[str]:
+        """How often each node name is in the graph, in this monitor's own namespace."""
+        mine = self.node.get_namespace()
+        return Counter(name for name, namespace in self.node.get_node_names_and_namespaces() if namespace == mine)
 
     def close(self) -> None:
         self._ended.set()

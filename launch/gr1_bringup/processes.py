@@ -61,6 +61,7 @@ class Process:
         return f"{self.name} ended with exit code {code}"
 
     def last_lines(self) -> list[str]:
+        """The end of the log, without the lines that `echo` has had."""
         self._pump.join(timeout=1.0)
         return list(self._tail)
 
@@ -72,9 +73,10 @@ class Process:
         with self.log.open("w", buffering=1) as log:
             for line in self._popen.stdout:
                 log.write(line)
-                self._tail.append(line.rstrip("\n"))
                 if "[ERROR]" in line or "[FATAL]" in line:
                     self._echo(f"{self.name}: {line.rstrip()}")
+                else:
+                    self._tail.append(line.rstrip("\n"))
 
 
 class Processes:
@@ -118,7 +120,7 @@ class Processes:
             file = self.folder / f"{node.name}.yaml"
             file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(node.parameters)}}))
             ros += ["--params-file", str(file)]
-        return [*_program(node), *node.arguments, *ros]
+        return [*program(node), *node.arguments, *ros]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -132,7 +134,8 @@ def environment(folder: Path) -> dict[str, str]:
     return wanted | os.environ
 
 
-def _program(node: stack.Node) -> list[str]:
+def program(node: stack.Node) -> list[str]:
+    """What starts this node; raises SettingError for a program that is not installed."""
     if node.package.startswith("gr1_"):
         return [sys.executable, "-m", f"{node.package}.{node.executable}"]
     found = shutil.which(node.executable)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import re
 import signal
@@ -23,8 +24,12 @@ from gr1_bringup import processes, stack, table
 
 START_LIMIT = 120.0
 LINE_EVERY = 5.0
+# How long the ROS graph needs to show what is running already.
+DISCOVERY = 1.5
 # A process that was killed stays in the ROS graph for the 20 s of its lease.
 GHOST_LIMIT = 25.0
+NODES = ("arm", "camera_static", "camera_wrist", "policy", "expert")
+ANOTHER = "another stack runs in ROS_DOMAIN_ID {domain}: end it, or set that variable to another number (0 to 101)"
 UNTRAINED = "no --checkpoint: a small model with seeded random weights. It is UNTRAINED: what it does and predicts means nothing."
 
 
@@ -39,13 +44,14 @@ def main(argv: list[str] | None = None) -> int:
     chosen = {argument.name: getattr(options, argument.name) for argument in stack.ARGUMENTS}
     try:
         chosen = stack.settings(**chosen)
-        if chosen["checkpoint"] and not Path(chosen["checkpoint"]).is_dir():
-            raise stack.SettingError(f"checkpoint: no folder '{chosen['checkpoint']}'")
+        for node in stack.nodes(chosen):
+            processes.program(node)
+        folder = Path(options.out or f"out/run-{datetime.now():%Y%m%d-%H%M%S}").absolute()
+        _check_video(options, folder)
+        _make(folder)
     except stack.SettingError as error:
         console.print(f"gr1 up: {error}", style="red", markup=False, soft_wrap=True)
         return 2
-    folder = Path(options.out or f"out/run-{datetime.now():%Y%m%d-%H%M%S}").absolute()
-    folder.mkdir(parents=True, exist_ok=True)
     with _signals() as ended:
         return _Run(chosen, options, folder, console, ended).run()
 
@@ -55,7 +61,8 @@ class _Run:
         self.chosen, self.options, self.folder, self.console, self.ended = chosen, options, folder, console, ended
         self.untrained = not chosen["checkpoint"]
         self.live: Live | None = None
-        self.processes = processes.Processes(folder, processes.environment(folder), self._say)
+        self.environment = processes.environment(folder)
+        self.processes = processes.Processes(folder, self.environment, self._say)
 
     def run(self) -> int:
         if self.untrained:
@@ -65,9 +72,11 @@ class _Run:
         code, monitor, video = 0, None, None
         try:
             nodes = stack.nodes(self.chosen)
-            self.processes.start(nodes=[node for node in nodes if not node.waits], namespace=self.chosen["namespace"])
             monitor, video = self._watchers()
-            self._until_up(monitor)
+            self._until_alone(monitor)
+            if not self.ended:
+                self.processes.start(nodes=[node for node in nodes if not node.waits], namespace=self.chosen["namespace"])
+                self._until_up(monitor)
             if not self.ended:
                 self.processes.start(nodes=[node for node in nodes if node.waits], namespace=self.chosen["namespace"])
                 if video:
@@ -85,30 +94,45 @@ class _Run:
         return code
 
     def _watchers(self):
-        # rclpy and the video encoder take a second to import: the nodes are already starting meanwhile.
+        # It must look for other stacks where the nodes will be: on this machine only, unless the user has said otherwise.
+        os.environ.update(self.environment)
         from gr1_bringup.monitor import Monitor
 
         monitor, video = Monitor("gr1_up", self.chosen["namespace"], self.chosen["instruction"]), None
+        self.began = time.monotonic()
         if not self.options.no_video:
             from gr1_bringup.video import Video
 
-            video = Video(Path(self.options.video or self.folder / "video.mp4").absolute(), monitor, self.untrained)
+            video = Video(Path(self.options.video or self.folder / "video.mp4").absolute(), monitor, self.untrained, self._warn)
         monitor.start()
         return monitor, video
 
+    def _until_alone(self, monitor) -> None:
+        """Nothing is started beside another stack: two policies would command each other's arm."""
+        warned = False
+        while not self.ended:
+            others, waited = sorted(set(monitor.present()) & set(NODES)), time.monotonic() - self.began
+            if not others and waited > DISCOVERY:
+                return
+            if others and waited > GHOST_LIMIT:
+                raise NotRunning(ANOTHER.format(domain=_domain()))
+            if others and not warned:
+                warned = True
+                there = f"{', '.join(others)}: already running in ROS_DOMAIN_ID {_domain()}"
+                self._warn(f"{there}; waiting up to {GHOST_LIMIT:.0f} s for it to end, nothing is started meanwhile")
+            time.sleep(0.05)
+
     def _until_up(self, monitor) -> None:
         wanted = ("camera_static: stream", "camera_wrist: stream", "arm: gate", "policy: step")
-        began, warned = time.monotonic(), False
+        began = time.monotonic()
         while not self.ended and not self._over():
             statuses = monitor.seen().statuses
             missing = [name.split(":")[0] for name in wanted if name not in statuses or not statuses[name].values]
-            twice = monitor.twice()
-            if twice and not warned:
-                warned = True
-                self._say(f"{', '.join(twice)}: there twice in ROS_DOMAIN_ID {_domain()}; waiting for the other to go", "yellow")
-            if twice and time.monotonic() - began > GHOST_LIMIT:
-                raise NotRunning(f"another stack runs in ROS_DOMAIN_ID {_domain()}: end it, or set that variable to another number")
-            if not missing and not twice:
+            present = monitor.present()
+            if any(present[name] > 1 for name in NODES):
+                # Both were started at the same moment and could not yet see each other.
+                raise NotRunning(ANOTHER.format(domain=_domain()))
+            if not missing:
                 return self._say(f"all nodes are up after {time.monotonic() - began:.1f} s")
             if time.monotonic() - began > START_LIMIT:
                 heard = f"after {START_LIMIT:.0f} s nothing was heard of {', '.join(missing)} on /diagnostics"
@@ -144,8 +168,9 @@ class _Run:
             self._say("\n".join(process.last_lines()))
             return True
         if process:
-            lines = "\n".join(f"    {line}" for line in process.last_lines())
-            raise NotRunning(f"{process.how_it_ended()}; the end of {_short(process.log)}:\n{lines}")
+            lines = [f"    {line}" for line in process.last_lines()]
+            heading = f"{process.how_it_ended()}; {'the end of' if lines else 'see'} {_short(process.log)}"
+            raise NotRunning(f"{heading}:\n" + "\n".join(lines) if lines else heading)
         return False
 
     def _summary(self, monitor, video) -> None:
@@ -153,8 +178,11 @@ class _Run:
             # The last figures before the end, so their age counts from the newest of them.
             seen = monitor.seen()
             self.console.print(table.table(seen, "at the end", now=max(status.at for status in seen.statuses.values())))
-        if video and video.frames:
+        if video and video.whole:
             self._say(f"video: {_short(video.file)}")
+
+    def _warn(self, text: str) -> None:
+        self._say(text, "yellow")
 
     def _say(self, text: str, style: str | None = None) -> None:
         console = self.live.console if self.live else self.console
@@ -184,12 +212,48 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         flag = {"nargs": "?", "const": "true"} if argument.choices == stack.TRUE_FALSE else {}
         choices = argument.choices or None
         parser.add_argument(f"--{argument.name}", default=argument.default, choices=choices, help=argument.description, **flag)
-    parser.add_argument("--seconds", type=float, help="end after this many seconds, counted from when all nodes are up")
+    parser.add_argument("--seconds", type=_duration, help="end after this many seconds, counted from when all nodes are up")
     parser.add_argument("--out", help="folder for logs, parameters and video (default: out/run-<time>)")
     parser.add_argument("--video", help="file for the video (default: video.mp4 in that folder)")
     parser.add_argument("--no-video", action="store_true", help="record no video")
     parser.add_argument("--no-table", action="store_true", help="print lines instead of the live table")
     return parser.parse_args([word for given in argv for word in _ros_style(given)])
+
+
+def _duration(word: str) -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise argparse.ArgumentTypeError(f"'{word}' is not a number of seconds above 0")
+    return seconds
+
+
+def _check_video(options: argparse.Namespace, folder: Path) -> None:
+    """Refuses a film that could not be written. The usual one, in the run's own folder, needs no look."""
+    if options.no_video or not options.video:
+        return
+    from gr1_bringup import video
+
+    file = Path(options.video).absolute()
+    if file.parent != folder and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+        raise stack.SettingError(f"--video: no folder '{file.parent}' that can be written to")
+    if file.is_dir():
+        raise stack.SettingError(f"--video: '{file}' is a folder; give a file such as video.mp4 in it")
+    try:
+        video.check(file)
+    except (ValueError, OSError) as error:
+        raise stack.SettingError(f"--video: '{file.name}' cannot be written: {error}; use a name that ends in .mp4") from error
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise stack.SettingError(f"--out: no folder '{folder}' can be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise stack.SettingError(f"--out: nothing can be written into '{folder}'")
 
 
 def _ros_style(word: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -17,21 +18,28 @@ from gr1_bringup.monitor import NEWEST, Monitor
 from gr1_bringup.table import shown
 from gr1_robot.messages import msg_to_image
 
-FPS = 10
+FPS, CODEC = 10, "libx264"
 HEIGHT, BAR = 360, 40
 TOPICS = ("camera/static/image_raw", "camera/wrist/image_raw", "policy/predicted/static", "policy/predicted/wrist")
 _SIZES = ((640, HEIGHT), (480, HEIGHT), (HEIGHT // 2, HEIGHT // 2), (HEIGHT // 2, HEIGHT // 2))
 _WIDTH = 640 + 480 + HEIGHT // 2
 
 
+def check(file: Path) -> None:
+    """Raises ValueError when no film can be written to `file`: its ending is not that of a format for H.264. Writes nothing."""
+    with av.open(str(file), "w") as container:
+        container.add_stream(CODEC, rate=FPS)
+
+
 class Video:
     """Writes H.264 at 10 frames a second from `start()` until `close()`; the file exists once `close()` has returned.
 
     untrained: said on the picture, so that nobody takes the predictions for the model's.
+    say: is told in one line when the file cannot be written on (a full disk); `whole` is false then.
     """
 
-    def __init__(self, file: Path, monitor: Monitor, untrained: bool):
-        self.file, self.frames = file, 0
+    def __init__(self, file: Path, monitor: Monitor, untrained: bool, say: Callable[[str], None] = print):
+        self.file, self.whole, self._say = file, False, say
         self._titles = ("static camera", "wrist camera", "predicted (untrained)" if untrained else "predicted")
         self._monitor, self._newest = monitor, {}
         self._ended = threading.Event()
@@ -49,16 +57,25 @@ class Video:
             self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self.whole = self._write() > 0
+        except (OSError, ValueError, av.FFmpegError) as error:
+            then = "" if self._ended.is_set() else "; the run goes on"
+            self._say(f"video stopped: {getattr(error, 'strerror', None) or error}{then}")
+
+    def _write(self) -> int:
+        frames = 0
         with av.open(str(self.file), "w") as container:
-            stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "23"})
+            stream = container.add_stream(CODEC, rate=FPS, options={"preset": "veryfast", "crf": "23"})
             stream.width, stream.height, stream.pix_fmt = _WIDTH, HEIGHT + BAR, "yuv420p"
             due = time.monotonic()
             while not self._ended.wait(max(0.0, due - time.monotonic())):
                 # A loaded machine shows a frame twice as long rather than running late.
                 due = max(due + 1 / FPS, time.monotonic())
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(self._picture(), format="rgb24")))
-                self.frames += 1
+                frames += 1
             container.mux(stream.encode())
+        return frames
 
     def _picture(self) -> np.ndarray:
         tiles = []

@@ -115,10 +115,24 @@ def test_the_description_imports_no_ros():
         (["robot:=kortex"], "driver for this arm is not part of this version"),
         (["--checkpoint", "/no/such/folder"], "/no/such/folder"),
         (["task:=make_coffee"], "make_coffee"),
+        (["--checkpoint", "[/foo]"], "[/foo]"),
+        (["--video", "nowhere/video.mp4"], "no folder"),
+        (["--video", "video.xyz"], "ends in .mp4"),
+        (["--video", "video.webm"], "ends in .mp4"),
+        (["--out", "/dev/null/run"], "--out"),
+        (["--rviz"], "no program 'rviz2'"),
     ],
 )
 def test_gr1_up_refuses_before_it_starts_anything(words, said, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
     assert up.main(words) == 2
     assert said in capsys.readouterr().out.replace("\n", " ")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("word", ["0", "-3", "nan", "inf", "soon"])
+def test_seconds_must_be_a_number_above_zero(word, capsys):
+    with pytest.raises(SystemExit) as ended:
+        up.main([f"--seconds={word}"])
+    assert ended.value.code == 2 and "not a number of seconds above 0" in capsys.readouterr().err

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import av
 import pytest
+import rclpy
 
-from .fake import eventually
+from gr1_bringup import processes, video
+from gr1_bringup import up as up_module
+from gr1_bringup.monitor import Monitor
+from gr1_core import Rig
+
+from .fake import Spinning, eventually
 
 
 class Up:
@@ -116,8 +122,44 @@ def test_the_nodes_do_not_outlive_a_killed_runner(up):
     eventually(lambda: gone(children.values()), "the end of all nodes")
 
 
-def test_a_policy_that_cannot_be_configured_ends_the_run_and_says_why(up, tmp_path):
-    (tmp_path / "empty").mkdir()
-    stack = up("--no-video", "--checkpoint", str(tmp_path / "empty"))
+def test_a_policy_that_cannot_be_configured_ends_the_run_and_says_why_once(up, tmp_path):
+    Rig.load("kinova_gen2").save(tmp_path / "rig.yaml")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "config.json").write_text('{"no_such_field": 1}')
+    stack = up("--no-video", "--checkpoint", str(tmp_path))
     assert stack.wait() == 1
-    assert "policy ended with exit code 1" in stack.said and "config.json is missing" in stack.said
+    assert "policy ended with exit code 1" in stack.said and stack.said.count("no_such_field") == 1
+
+
+def test_beside_another_stack_nothing_is_started(capsys, tmp_path, monkeypatch):
+    for name, value in processes.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(up_module, "GHOST_LIMIT", 1.0)
+    other = Spinning()
+    node = rclpy.create_node("arm", context=other.context)
+    other.start(node)
+    try:
+        assert up_module.main(["--out", str(tmp_path / "run"), "--no-video"]) == 1
+    finally:
+        other.close()
+    said = capsys.readouterr().out
+    assert "arm: already running in ROS_DOMAIN_ID" in said and "another stack runs" in said
+    assert not list((tmp_path / "run").glob("*.log"))
+
+
+@pytest.fixture
+def monitor():
+    made = Monitor("gr1_test")
+    made.start()
+    yield made
+    made.close()
+
+
+def test_a_full_disk_stops_the_video_and_nothing_else(monitor, tmp_path):
+    (tmp_path / "video.mp4").symlink_to("/dev/full")
+    said = []
+    film = video.Video(tmp_path / "video.mp4", monitor, untrained=True, say=said.append)
+    film.start()
+    eventually(lambda: said, "the end of the video")
+    film.close()
+    assert said == ["video stopped: No space left on device; the run goes on"] and not film.whole
