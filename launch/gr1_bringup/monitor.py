@@ -70,6 +70,11 @@ class Monitor:
         with self._lock:
             return Seen(dict(self._seen.statuses), self._seen.instruction)
 
+    def forget(self) -> None:
+        """Drops all statuses: what comes from now on is from the stack that is about to start."""
+        with self._lock:
+            self._seen.statuses.clear()
+
     def present(self) -> Counter[str]:
         """How often each node name is in the graph, in this monitor's own namespace."""
         mine = self.node.get_namespace()

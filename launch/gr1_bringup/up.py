@@ -113,10 +113,10 @@ class _Run:
         while not self.ended:
             others, waited = sorted(set(monitor.present()) & set(NODES)), time.monotonic() - self.began
             if not others and waited > DISCOVERY:
-                return
+                return monitor.forget()
             if others and waited > GHOST_LIMIT:
                 raise NotRunning(ANOTHER.format(domain=_domain()))
-            if others and not warned:
+            if others and waited > DISCOVERY and not warned:
                 warned = True
                 there = f"{', '.join(others)}: already running in ROS_DOMAIN_ID {_domain()}"
                 self._warn(f"{there}; waiting up to {GHOST_LIMIT:.0f} s for it to end, nothing is started meanwhile")

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from gr1_bringup import processes, video
 from gr1_bringup import up as up_module
@@ -134,7 +135,7 @@ def test_a_policy_that_cannot_be_configured_ends_the_run_and_says_why_once(up, t
 def test_beside_another_stack_nothing_is_started(capsys, tmp_path, monkeypatch):
     for name, value in processes.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(up_module, "GHOST_LIMIT", 1.0)
+    monkeypatch.setattr(up_module, "GHOST_LIMIT", 2.0)
     other = Spinning()
     node = rclpy.create_node("arm", context=other.context)
     other.start(node)
@@ -145,6 +146,13 @@ def test_beside_another_stack_nothing_is_started(capsys, tmp_path, monkeypatch):
     said = capsys.readouterr().out
     assert "arm: already running in ROS_DOMAIN_ID" in said and "another stack runs" in said
     assert not list((tmp_path / "run").glob("*.log"))
+
+
+def test_what_a_former_stack_said_is_not_taken_for_the_new_ones_word(monitor):
+    statuses = monitor.node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+    status = DiagnosticStatus(name="policy: step", level=DiagnosticStatus.OK)
+    eventually(lambda: statuses.publish(DiagnosticArray(status=[status])) or monitor.seen().statuses, "a status")
+    eventually(lambda: monitor.forget() or not monitor.seen().statuses, "an empty slate")
 
 
 @pytest.fixture
