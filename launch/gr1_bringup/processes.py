@@ -38,7 +38,7 @@ class Process:
             stderr=subprocess.STDOUT,
             env=dict(environment),
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=_before,
             text=True,
             errors="replace",
         )
@@ -144,6 +144,8 @@ def program(node: stack.Node) -> list[str]:
     return [found]
 
 
-def _die_with_parent() -> None:
+def _before() -> None:
+    # A runner in the background of a script (`gr1 up &`) has inherited that SIGINT is ignored; the nodes must hear it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Were this runner killed outright, an arm must not go on moving with nobody to stop it.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

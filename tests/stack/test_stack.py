@@ -2,6 +2,7 @@
 
 import ast
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import yaml
 
 from gr1_bringup import processes, stack, up
 from gr1_core import Rig
+
+from .fake import eventually
 
 
 def names(**given):
@@ -136,3 +139,14 @@ def test_seconds_must_be_a_number_above_zero(word, capsys):
     with pytest.raises(SystemExit) as ended:
         up.main([f"--seconds={word}"])
     assert ended.value.code == 2 and "not a number of seconds above 0" in capsys.readouterr().err
+
+
+def test_a_node_hears_sigint_also_when_the_runner_was_started_in_the_background(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        asks = "import signal; raise SystemExit(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+        process = processes.Process(stack.Node("any", "any", "any"), [sys.executable, "-c", asks], tmp_path / "log", os.environ, print)
+        code = eventually(lambda: process.exit_code is not None and (process.exit_code,), "the end of the process")[0]
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert code == 0
