@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,11 @@ from std_msgs.msg import String
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 LEVELS = ("OK", "WARN", "ERROR", "STALE")
+
+
+def yield_to_control() -> None:
+    """Lets the calling thread, and those that it starts, wait for the nodes: who only watches must not cost them a control period."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class Monitor:
         rclpy.try_shutdown(context=self.context)
 
     def _spin(self) -> None:
+        yield_to_control()
         while not self._ended.is_set():
             self._executor.spin_once(timeout_sec=0.1)
 

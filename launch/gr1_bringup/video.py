@@ -14,7 +14,7 @@ from PIL import Image as Canvas
 from PIL import ImageDraw, ImageFont
 from sensor_msgs.msg import Image
 
-from gr1_bringup.monitor import NEWEST, Monitor
+from gr1_bringup.monitor import NEWEST, Monitor, yield_to_control
 from gr1_bringup.table import shown
 from gr1_robot.messages import msg_to_image
 
@@ -57,6 +57,7 @@ class Video:
             self._thread.join()
 
     def _run(self) -> None:
+        yield_to_control()
         try:
             self.whole = self._write() > 0
         except (OSError, ValueError, av.FFmpegError) as error:
