@@ -15,10 +15,10 @@ MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/se
 # The demo and the tests talk to this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: help setup system demo test slow bench expert clean
+.PHONY: help setup system demo test bench expert clean
 help:
 	@sed -n '1,3s/^# //p' Makefile
-	@echo 'also: make setup, slow (tests of minutes), bench (policy speed), expert (110 episodes through ROS topics), clean'
+	@echo 'also: make setup, bench (policy speed), expert (110 episodes through ROS topics), clean'
 
 setup: $(VENV)/.ready
 
@@ -41,13 +41,13 @@ demo: setup
 	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert $(ARGS); exit $$?
 
 test: setup
-	$(VENV)/bin/python -m pytest -q -m "not slow" $(ARGS)
-
-slow: setup
-	$(VENV)/bin/python -m pytest -q -m slow $(ARGS)
+	$(VENV)/bin/python -m pytest -q $(ARGS)
 
 bench: setup
 	$(VENV)/bin/gr1 bench policy $(ARGS)
+
+expert: setup
+	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert --episodes 110 $(ARGS); exit $$?
 
 clean:
 	rm -rf $(VENV) out build install log ros2_ws/build ros2_ws/install ros2_ws/log
