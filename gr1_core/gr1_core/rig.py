@@ -110,6 +110,13 @@ class Rig:
         turned = Rotation.from_quat(quaternion) * Rotation.from_quat(self.state.reference).inv()
         return np.concatenate([np.asarray(position, np.float64), turned.as_euler("xyz")])
 
+    def state_vector(self, position, quaternion, closure_command: float) -> np.ndarray:
+        """What the model is told of the arm, f32[7]: `arm_state`, then the gripper's last command, +1 open or -1 closed.
+
+        closure_command: 0 open .. 1 closed. Live, from a bag and in a data set these are the same seven numbers, bit for bit.
+        """
+        return np.append(self.arm_state(position, quaternion), gripper_sign(closure_command)).astype(np.float32)
+
     def twist(self, delta, arm) -> tuple[np.ndarray, np.ndarray]:
         """One action -> the twist that carries it out in one control period.
 
@@ -122,6 +129,16 @@ class Rig:
             before = Rotation.from_euler("xyz", arm[3:6])
             turn = (Rotation.from_euler("xyz", arm[3:6] + turn) * before.inv()).as_rotvec()
         return linear, turn / self.period
+
+    def delta(self, linear, angular, arm) -> np.ndarray:
+        """The inverse of `twist`: v [3] m/s and w [3] rad/s, held for one period from the state arm [6] -> f64[6] in the model's units."""
+        turn = np.asarray(angular, np.float64) * self.period
+        if self.action.rotation == "euler_difference":
+            before = Rotation.from_euler("xyz", arm[3:6])
+            turn = (Rotation.from_rotvec(turn) * before).as_euler("xyz") - arm[3:6]
+            turn = (turn + np.pi) % (2 * np.pi) - np.pi
+        move = np.asarray(linear, np.float64) * (self.period / self.action.translation_scale)
+        return np.concatenate([move, turn / self.action.rotation_scale])
 
     # Files
 
@@ -182,6 +199,11 @@ class Rig:
         wrong = [f"{key} is {theirs[key]} there, {mine[key]} here" for key in names if mine[key] != theirs[key]]
         if wrong:
             raise RigError(f"rig '{other.name}'{where and f' of {where}'} does not fit rig '{self.name}': {'; '.join(wrong)}")
+
+
+def gripper_sign(closure: float) -> int:
+    """A gripper's closure, 0 open .. 1 closed -> +1 open or -1 closed, as state and action have it."""
+    return -1 if closure >= 0.5 else 1
 
 
 def built_in() -> list[str]:

@@ -79,3 +79,19 @@ def test_a_wrong_file_is_refused_by_name(tmp_path, change, said):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(RigError, match="calvin, kinova_gen2"):
         Rig.load("kuka")
+
+
+@pytest.mark.parametrize("name", ["kinova_gen2", "calvin"])
+def test_an_action_made_of_a_twist_is_the_one_that_gave_the_twist(name):
+    rig, rng = Rig.load(name), np.random.default_rng(0)
+    for _ in range(50):
+        arm, delta = rng.uniform(-1.2, 1.2, 6), rng.uniform(-1, 1, 6)
+        np.testing.assert_allclose(rig.delta(*rig.twist(delta, arm), arm), delta, atol=1e-12)
+
+
+def test_the_state_vector_is_pose_and_the_grippers_last_command():
+    rig = Rig.load("kinova_gen2")
+    pose = (0.4, -0.1, 0.2), (1.0, 0.0, 0.0, 0.0)
+    assert rig.state_vector(*pose, 0.0).dtype == np.float32
+    assert rig.state_vector(*pose, 0.0).tolist() == [*np.float32(rig.arm_state(*pose)), 1.0]
+    assert rig.state_vector(*pose, 1.0)[6] == -1.0

@@ -73,12 +73,12 @@ def test_jpeg_and_png_come_out_as_rgb():
     ],
 )
 def test_a_message_that_cannot_be_used_is_refused_with_what_is_wrong(msg, words):
-    with pytest.raises(messages.MessageError, match=words):
+    with pytest.raises(messages.ImageError, match=words):
         messages.msg_to_image(msg)
 
 
 def test_an_array_that_is_not_a_picture_is_refused():
-    with pytest.raises(messages.MessageError, match=r"float64\[2, 2, 3\]"):
+    with pytest.raises(messages.ImageError, match=r"float64\[2, 2, 3\]"):
         messages.image_to_msg(np.zeros((2, 2, 3)), Time(), "")
 
 

@@ -138,10 +138,10 @@ class Controller:
             self._policy.reset(instruction)
             self._index = 0
         position, quaternion = samples["arm"].value
-        arm = self._rig.arm_state(position, quaternion)
+        state = self._rig.state_vector(position, quaternion, samples["gripper"].value)
+        arm = state[:6].astype(np.float64)
         images = {name: samples[name].value for name in CAMERAS}
-        gripper = -1 if samples["gripper"].value >= 0.5 else 1
-        action = self._policy.step(self._observation(static=images["static"], wrist=images["wrist"], arm=arm, gripper=gripper))
+        action = self._policy.step(self._observation(static=images["static"], wrist=images["wrist"], arm=arm, gripper=float(state[6])))
         self._used = {name: samples[name].stamp for name in CAMERAS}
         if not np.all(np.isfinite(action.delta)):
             raise ArithmeticError(f"the policy's action is not finite: {np.asarray(action.delta).tolist()}")

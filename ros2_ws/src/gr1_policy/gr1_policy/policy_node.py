@@ -155,7 +155,7 @@ class PolicyNode(LifecycleNode):
     def _image(self, name: str, message: Image) -> None:
         try:
             self._put(name, message.header.stamp, messages.msg_to_image(message))
-        except messages.MessageError as error:
+        except messages.ImageError as error:
             self.get_logger().error(f"camera/{name}/image_raw: {error}", throttle_duration_sec=1.0)
 
     def _pose(self, message: PoseStamped) -> None:

@@ -9,16 +9,14 @@ import array
 import time
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, Quaternion, Twist, Vector3
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-
-class MessageError(ValueError):
-    """A message whose content cannot be used."""
+from gr1_core import images
+from gr1_core.images import ImageError
 
 
 def nanoseconds(stamp: Time) -> int:
@@ -44,44 +42,28 @@ def sent(info: Mapping) -> float:
 
 def image_to_msg(image: np.ndarray, stamp: Time, frame_id: str) -> Image:
     """u8[H, W, 3] RGB -> Image with encoding rgb8."""
-    _require_rgb(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ImageError(f"image is {image.dtype}{list(image.shape)}, expected uint8[H, W, 3] RGB")
     height, width = image.shape[:2]
     # rclpy takes an array.array as it is; bytes or a list would be checked element by element.
     data = array.array("B", image.tobytes())
     return Image(header=Header(stamp=stamp, frame_id=frame_id), height=height, width=width, encoding="rgb8", step=3 * width, data=data)
 
 
-def image_to_jpeg(image: np.ndarray, stamp: Time, frame_id: str, quality: int = 90) -> CompressedImage:
+def image_to_jpeg(image: np.ndarray, stamp: Time, frame_id: str, quality: int = images.JPEG_QUALITY) -> CompressedImage:
     """u8[H, W, 3] RGB -> CompressedImage with format jpeg."""
-    _require_rgb(image)
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise MessageError(f"OpenCV could not encode a {image.shape[1]}x{image.shape[0]} image as jpeg with quality {quality}")
-    header = Header(stamp=stamp, frame_id=frame_id)
-    return CompressedImage(header=header, format="rgb8; jpeg compressed bgr8", data=array.array("B", encoded.tobytes()))
+    data = array.array("B", images.encode_jpeg(image, quality))
+    return CompressedImage(header=Header(stamp=stamp, frame_id=frame_id), format="rgb8; jpeg compressed bgr8", data=data)
 
 
 def msg_to_image(msg: Image | CompressedImage) -> np.ndarray:
-    """Image (rgb8 or bgr8, rows may be padded) or CompressedImage (jpeg or png) -> u8[H, W, 3] RGB.
+    """Image (rgb8 or bgr8, rows may be padded) or CompressedImage (jpeg or png) -> u8[H, W, 3] RGB. Raises ImageError.
 
     An rgb8 image is a view of the message's own memory; copy it if it must outlive the message.
     """
-    data = np.frombuffer(msg.data, np.uint8)
     if isinstance(msg, CompressedImage):
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if decoded is None:
-            raise MessageError(f"compressed image with format '{msg.format}' and {data.size} bytes is neither jpeg nor png")
-        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
-    if msg.encoding not in ("rgb8", "bgr8"):
-        raise MessageError(f"image encoding '{msg.encoding}' is not supported: have the camera publish rgb8 or bgr8")
-    if msg.step < 3 * msg.width or data.size < msg.height * msg.step:
-        raise MessageError(
-            f"image of {msg.width}x{msg.height} with step {msg.step} holds {data.size} bytes, "
-            f"expected at least {msg.height * max(msg.step, 3 * msg.width)}: the sender is broken"
-        )
-    rows = data[: msg.height * msg.step].reshape(msg.height, msg.step)[:, : 3 * msg.width]
-    image = rows.reshape(msg.height, msg.width, 3)
-    return image if msg.encoding == "rgb8" else image[:, :, ::-1]
+        return images.decode(memoryview(msg.data))
+    return images.from_raw(msg.encoding, msg.height, msg.width, msg.step, msg.data)
 
 
 def camera_info(intrinsics: np.ndarray, width: int, height: int, stamp: Time, frame_id: str, distortion=(0.0,) * 5) -> CameraInfo:
@@ -123,8 +105,3 @@ def from_twist(twist: Twist) -> tuple[np.ndarray, np.ndarray]:
 
 def _named(names: str, values) -> dict[str, float]:
     return dict(zip(names, map(float, values), strict=True))
-
-
-def _require_rgb(image: np.ndarray) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise MessageError(f"image is {image.dtype}{list(image.shape)}, expected uint8[H, W, 3] RGB")

@@ -1,0 +1,5 @@
+"""The commands of `gr1`: each module adds its own to the parser, and imports what it needs only when the command runs."""
+
+from gr1_core.commands import official, policy
+
+ALL = (official, policy)
