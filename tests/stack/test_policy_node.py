@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
+from gr1_core.eval import verdict
 from gr1_robot import messages, qos
 
 from .fake import eventually
@@ -179,3 +181,14 @@ def test_lifecycle_acts_only_while_active_and_rests_when_deactivated(rig, policy
     assert change(Transition.TRANSITION_CONFIGURE) and change(Transition.TRANSITION_ACTIVATE)
     moving(rig)
     assert change(Transition.TRANSITION_ACTIVE_SHUTDOWN) and node.finished.is_set()
+
+
+def test_a_checkpoint_that_failed_its_replay_is_not_activated(rig, policy_node, demo_policy, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    verdict.Verdict(verdict.fingerprint(tmp_path), ("episode_1",), (verdict.Check("motion", False, "9.0 mm"),)).save(tmp_path)
+    node, _ = policy_node(checkpoint=str(tmp_path))
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    _, message, _ = eventually(lambda: rig.status("policy: step"), "the policy's status")
+    assert "failed its replay" in message
+    node, _ = policy_node(checkpoint=str(tmp_path), ignore_replay=True)
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from gr1_core import Rig
+from gr1_core.eval import verdict
 
 UNTRAINED = "no checkpoint given: a small model with seeded random weights acts. It is UNTRAINED: its motions and predictions mean nothing."
 
 
 class LoadError(ValueError):
     """No policy can be had from these parameters."""
+
+
+def require_replay(checkpoint: str, ignore: bool) -> None:
+    """Refuses to let a checkpoint move an arm that failed its open-loop replay (`gr1 replay`). Raises LoadError."""
+    why = verdict.refusal(checkpoint) if checkpoint and not ignore else ""
+    if why:
+        raise LoadError(f"{why}. Train on, or set the parameter 'ignore_replay' to true if you know why it moves anyway")
 
 
 def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads: int = 0):

@@ -44,6 +44,7 @@ class PolicyNode(LifecycleNode):
         declare(self, "threads", 0, "threads of the model's linear algebra; 0: the library's choice", low=0, high=256)
         declare(self, "instruction", "", "what to do until the topic 'instruction' says something; empty: wait for it")
         declare(self, "act", True, "false: run and predict, but send no commands")
+        declare(self, "ignore_replay", False, "true: act even with a checkpoint that failed its open-loop replay (`gr1 replay`)")
         declare(self, "image_reliability", "best_effort", "QoS of the camera subscriptions", choices=qos.RELIABILITIES)
         text = "configure and activate at start; the process ends if that fails"
         self.autostart = declare(self, "autostart", False, text, read_only=True)
@@ -57,11 +58,13 @@ class PolicyNode(LifecycleNode):
     # Transitions
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        names = ("checkpoint", "rig", "robot", "precision", "threads", "instruction", "act")
+        names = ("checkpoint", "rig", "robot", "precision", "threads", "instruction", "act", "ignore_replay")
         value = {name: self.get_parameter(name).value for name in names}
         began = time.monotonic()
         try:
             self._rig = Rig.load(value["rig"])
+            if value["act"]:
+                loading.require_replay(value["checkpoint"], value["ignore_replay"])
             policy = self._load(value["checkpoint"], self._rig, value["robot"], value["precision"], value["threads"])
         except (ValueError, OSError) as error:
             return self._refuse(str(error))

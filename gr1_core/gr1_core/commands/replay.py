@@ -1,0 +1,56 @@
+"""`gr1 replay`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def add(commands, bench) -> None:
+    replay = commands.add_parser("replay", help="run a checkpoint open-loop over recorded episodes; its verdict goes into the checkpoint")
+    replay.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags")
+    replay.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
+    replay.add_argument("--out", type=Path, metavar="DIR", help="where the plots go (default: out/replay)")
+    replay.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp64"), default="auto", help="(default: auto)")
+    replay.set_defaults(run=_run)
+
+
+def _run(arguments) -> int:
+    import json
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from gr1_core.data.bag import Bag, find
+    from gr1_core.eval import plots, verdict
+    from gr1_core.eval.replay import ReplayError, judge, replay, summary
+    from gr1_core.policy import Policy
+
+    bags = [Bag(folder) for path in arguments.bags for folder in find(path)]
+    if not bags:
+        raise ReplayError(f"no bags in {', '.join(map(str, arguments.bags))}")
+    console, out = Console(highlight=False), arguments.out or Path("out/replay")
+    out.mkdir(parents=True, exist_ok=True)
+    policy = Policy.from_pretrained(arguments.checkpoint, precision=arguments.precision)
+    policy.warm_up()
+    done = []
+    with Progress(console=console, transient=True) as progress:
+        for bag in progress.track(bags, description="replaying"):
+            one = replay(policy, bag)
+            if len(one.recorded):
+                plots.actions(one, policy.rig, out / f"{one.name}-actions.png")
+                plots.frames(one, out / f"{one.name}-frames.png")
+            done.append(one)
+    checks = judge(done, policy.rig)
+    result = verdict.Verdict(verdict.fingerprint(arguments.checkpoint), tuple(one.name for one in done), checks)
+    result.save(arguments.checkpoint)
+    for check in checks:
+        console.print(
+            f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.text}", style="" if check.passed else "red", soft_wrap=True
+        )
+    console.print(f"plots: {out}")
+    if not result.passed:
+        console.print(
+            "This checkpoint will not be allowed to move an arm (`gr1 up` and the launch file have ignore_replay:=true).", style="bold red"
+        )
+    print(json.dumps({"passed": result.passed} | summary(done, policy.rig)))
+    return 0 if result.passed else 3
