@@ -11,7 +11,7 @@ the wrist camera and [ACT].
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -105,7 +105,10 @@ class GR1(nn.Module):
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """CLIP token ids i64[N, 77] -> language tokens [N, width]."""
-        embedding = self.text(tokens)
+        return self.language_token(self.text(tokens))
+
+    def language_token(self, embedding: Tensor) -> Tensor:
+        """CLIP's text embedding [N, text_dim] -> [N, width]."""
         return self.embed_language(embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6))
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,19 +153,40 @@ class GR1(nn.Module):
         valid bool[N, T], false at steps past the end (the first step must be valid), None: all valid.
         Pre-training on videos: only language and static, targets {"static"}.
         """
-        steps = static.shape[1]
+        features = {}
+        for role, images in (("static", static), ("wrist", wrist)):
+            if images is not None:
+                encoded = self.vision(images.flatten(0, 1))
+                features[role] = tuple(part.unflatten(0, images.shape[:2]) for part in encoded)
+        return self.predict(self.text(language), features, arm, gripper, valid, targets)
+
+    def predict(
+        self,
+        embedding: Tensor,
+        features: Mapping[str, tuple[Tensor, Tensor]],
+        arm: Tensor | None = None,
+        gripper: Tensor | None = None,
+        valid: Tensor | None = None,
+        targets: Collection[str] = TARGETS,
+    ) -> Prediction:
+        """`forward` from what the encoders give, which training computes once: see there for the rest.
+
+        embedding [N, text_dim] CLIP's; features: each camera's [CLS] [N, T, feature] and patch tokens [N, T, patches, feature].
+        """
+        steps = features["static"][0].shape[1]
         if steps > self.config.window:
             raise ValueError(f"{steps} steps do not fit the window of {self.config.window}")
         unknown = set(targets) - set(TARGETS)
         if unknown or not targets:
             raise ValueError(f"targets {sorted(targets)}: expected some of {', '.join(TARGETS)}")
-        tokens = [self.encode_text(language)[:, None, None].expand(-1, steps, -1, -1)]
+        tokens = [self.language_token(embedding)[:, None, None].expand(-1, steps, -1, -1)]
         if arm is not None:
             tokens.append(self.state_token(arm, gripper).unsqueeze(2))
-        for role, images in (("static", static), ("wrist", wrist)):
-            if images is not None:
-                cls, latents = self.encode_images(images.flatten(0, 1))
-                tokens.append(self.camera_tokens(role, cls, latents).unflatten(0, (-1, steps)))
+        for role in ("static", "wrist"):
+            if role in features:
+                cls, patch_tokens = features[role]
+                latents = self.resampler(patch_tokens.flatten(0, 1)).unflatten(0, (-1, steps))
+                tokens.append(self.camera_tokens(role, cls, latents))
         tokens = torch.cat(tokens, 2)
         queries = self.queries(targets)
         masks = self._masks(steps, tokens.shape[2], len(queries), valid, tokens.device)
