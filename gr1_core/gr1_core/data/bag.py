@@ -1,0 +1,131 @@
+"""Reads bags: one recorded episode each, a folder with metadata.yaml and one .mcap (docs/bags.md)."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from mcap.exceptions import McapError
+from mcap.reader import make_reader
+
+from gr1_core.data import metadata
+from gr1_core.data.metadata import OUTCOMES, BagError
+from gr1_core.rig import Rig, RigError
+
+__all__ = ["OUTCOMES", "Bag", "BagError", "Message", "find", "matches", "relabel"]
+DAMAGED = (McapError, struct.error, ValueError, EOFError, MemoryError)
+"""What mcap's readers raise on bytes that are no MCAP."""
+
+
+class Message(NamedTuple):
+    """One message as it was received: log_time received, publish_time sent by its publisher, ns; data: CDR bytes (data/schemas.py)."""
+
+    topic: str
+    type: str
+    log_time: int
+    publish_time: int
+    data: memoryview
+
+
+class Bag:
+    """One whole episode. Raises BagError that names what is wrong: no such folder, unfinished, no labels, damaged.
+
+    name, labels {name: text}, instruction, outcome, topics {name: type}, counts {name: messages}, start_ns, duration_s.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise BagError(f"no bag at {self.folder}: there is no such folder")
+        if not (self.folder / metadata.FILE).is_file():
+            raise BagError(_no_metadata(self.folder))
+        self._metadata = metadata.read(self.folder)
+        self.name = self.folder.name
+        self.labels = dict(self._metadata.labels)
+        try:
+            metadata.check_labels(self.labels, metadata.REQUIRED)
+        except BagError as error:
+            raise BagError(
+                f"{self.folder}: {error}: was this bag recorded by another program? `gr1 bags` and `gr1 convert` take gr1's"
+            ) from error
+        self.path = self.folder / self._metadata.file
+        if not self.path.is_file():
+            raise BagError(f"{self.folder}: {self._metadata.file} is missing, only its metadata.yaml is there")
+        self.instruction, self.outcome = self.labels["instruction"], self.labels["outcome"]
+        self.topics, self.counts = dict(self._metadata.topics), dict(self._metadata.counts)
+        self.start_ns, self.duration_s = self._metadata.start_ns, self._metadata.duration_ns * 1e-9
+
+    @cached_property
+    def rig(self) -> Rig:
+        """The rig that the episode was recorded with."""
+        try:
+            return Rig.from_dict(yaml.safe_load(self.labels["rig"]), f"{self.folder}: rig")
+        except yaml.YAMLError as error:
+            raise RigError(f"{self.folder}: rig is not YAML: {error}") from error
+
+    def topic(self, suffix: str) -> str | None:
+        """The topic that ends in `suffix` ("arm/pose"), in whatever namespace it was recorded; None if there is none or it is empty."""
+        found = [name for name in self.topics if matches(name, suffix) and self.counts.get(name)]
+        if len(found) > 1:
+            raise BagError(f"{self.folder}: several topics end in '{suffix}': {', '.join(found)}: one robot to a bag, please")
+        return found[0] if found else None
+
+    def messages(self, topics: Iterable[str] | None = None) -> Iterator[Message]:
+        """The messages in the order in which they were received, of all topics or of these; checksums are compared on the way."""
+        wanted = None if topics is None else list(topics)
+        if wanted is not None and (unknown := [name for name in wanted if name not in self.topics]):
+            raise BagError(f"{self.folder}: no topic '{unknown[0]}', it has {', '.join(self.topics)}")
+        with open(self.path, "rb") as stream:
+            try:
+                for schema, channel, message in make_reader(stream, validate_crcs=True).iter_messages(wanted):
+                    yield Message(channel.topic, schema.name, message.log_time, message.publish_time, memoryview(message.data))
+            except DAMAGED as error:
+                raise BagError(f"{self.path} is damaged ({type(error).__name__}: {error}): see `gr1 bags verify {self.folder}`") from error
+
+
+def matches(name: str, suffix: str) -> bool:
+    """Whether a topic's absolute name is `suffix` in some namespace: "/left/arm/pose" is "arm/pose"."""
+    return f"/{name.lstrip('/')}".endswith(f"/{suffix.lstrip('/')}")
+
+
+def find(root: str | Path) -> list[Path]:
+    """The folders of all whole bags at or below `root`, sorted; a bag's own folder is found as well."""
+    return sorted(folder for folder, whole in candidates(root) if whole)
+
+
+def candidates(root: str | Path) -> Iterator[tuple[Path, bool]]:
+    """(folder, whole) of all bags at or below `root`: whole, or with an .mcap but without metadata.yaml."""
+    if not Path(root).is_dir():
+        raise BagError(f"no bags at {root}: there is no such folder")
+    for folder, below, files in os.walk(root):
+        whole = metadata.FILE in files
+        if whole or any(name.endswith(".mcap") for name in files):
+            below.clear()
+            if not folder.endswith(EMPTY):
+                yield Path(folder), whole
+        below.sort()
+
+
+EMPTY = ".empty"
+"""Ends the name of what recovery has set aside because it holds no message."""
+
+
+def relabel(folder: str | Path, **labels: str) -> Bag:
+    """Changes labels (outcome, instruction, operator, note) of a whole bag; the recording itself is never touched."""
+    for name in labels:
+        if name not in metadata.CHANGEABLE:
+            raise BagError(f"label '{name}' is a fact of the recording: only {', '.join(metadata.CHANGEABLE)} can be changed")
+    bag = Bag(folder)
+    metadata.relabel(bag.folder, labels)
+    return Bag(folder)
+
+
+def _no_metadata(folder: Path) -> str:
+    if any(folder.glob("*.mcap")):
+        return f"{folder} is unfinished: its recording was cut off or still runs; afterwards `gr1 bags recover {folder.parent}` saves it"
+    return f"{folder} is no bag: it holds neither metadata.yaml nor an .mcap file"

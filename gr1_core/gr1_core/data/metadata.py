@@ -1,0 +1,214 @@
+"""What stands in a bag's metadata.yaml: rosbag2's own fields (version 9, Jazzy) and, as its custom_data, our labels."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from gr1_core.data import schemas
+
+FILE = "metadata.yaml"
+OUTCOMES = ("success", "failure", "discarded", "unfinished")
+LABELS = (
+    "episode",
+    "instruction",
+    "operator",
+    "outcome",
+    "task",
+    "seed",
+    "note",
+    "started",
+    "seconds",
+    "topics",
+    "gr1_version",
+    "versions",
+    "rig",
+)
+"""The labels that we write, in the order of the file; a recorder may add its own."""
+REQUIRED = ("episode", "instruction", "outcome", "rig")
+"""Labels without which a bag is not a demonstration."""
+CHANGEABLE = ("outcome", "instruction", "operator", "note")
+"""Labels that a person may change later; the others are facts of the recording."""
+_SEVERAL_LINES = ("rig",)
+_CONTROL = ("Cc", "Cs", "Zl", "Zp")
+_ROOT = "rosbag2_bagfile_information"
+_FOREVER = {"sec": 9223372036, "nsec": 854775807}
+_QOS = {
+    "best_effort": ("best_effort", "volatile"),
+    "reliable": ("reliable", "volatile"),
+    "transient_local": ("reliable", "transient_local"),
+}
+
+
+class BagError(ValueError):
+    """A bag that cannot be read, written or labelled as asked."""
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Texts of several lines as blocks, so that the rig can be read in the file; nothing as a reference to something above."""
+
+    def ignore_aliases(self, data) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """One bag of one file. file: the .mcap's name; topics: name -> type; counts: name -> messages; times in ns; labels: custom_data."""
+
+    file: str
+    topics: Mapping[str, str]
+    counts: Mapping[str, int]
+    start_ns: int
+    duration_ns: int
+    labels: Mapping[str, str]
+    qos: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_labels(labels: Mapping[str, str], required=()) -> dict[str, str]:
+    """The labels as they are, or BagError: each must be text of one line (the rig may have several), the instruction not empty."""
+    for name, text in labels.items():
+        if not isinstance(text, str):
+            raise BagError(f"label '{name}' is {text!r}: labels are text")
+        if any(unicodedata.category(letter) in _CONTROL for letter in (text.replace("\n", "") if name in _SEVERAL_LINES else text)):
+            raise BagError(f"label '{name}' is {text!r}: control characters and line breaks cannot be kept in a label")
+    if "instruction" in labels and not labels["instruction"].strip():
+        raise BagError("label 'instruction' is empty: say what the robot is to do, for example \"open the drawer\"")
+    if "outcome" in labels and labels["outcome"] not in OUTCOMES:
+        raise BagError(f"outcome '{labels['outcome']}' is not one of {', '.join(OUTCOMES)}")
+    missing = [name for name in required if not labels.get(name)]
+    if missing:
+        raise BagError(f"missing label{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+    return dict(labels)
+
+
+def offered_qos(name: str) -> list[dict]:
+    """The QoS profile that `ros2 bag play` publishes a topic with: "best_effort", "reliable" or "transient_local", depth 1."""
+    if name not in _QOS:
+        raise BagError(f"quality of service '{name}' is not one of {', '.join(_QOS)}")
+    reliability, durability = _QOS[name]
+    return [
+        {
+            "history": "keep_last",
+            "depth": 1,
+            "reliability": reliability,
+            "durability": durability,
+            "deadline": dict(_FOREVER),
+            "lifespan": dict(_FOREVER),
+            "liveliness": "automatic",
+            "liveliness_lease_duration": dict(_FOREVER),
+            "avoid_ros_namespace_conventions": False,
+        }
+    ]
+
+
+def qos_text(name: str) -> str:
+    """The same as YAML text, as an MCAP channel carries it."""
+    return yaml.safe_dump(offered_qos(name), sort_keys=False)
+
+
+def write(folder: Path, metadata: Metadata) -> None:
+    """Writes metadata.yaml as a whole or not at all."""
+    start, duration = {"nanoseconds_since_epoch": metadata.start_ns}, {"nanoseconds": metadata.duration_ns}
+    count = sum(metadata.counts.values())
+    topics = [
+        {
+            "topic_metadata": {
+                "name": name,
+                "type": type,
+                "serialization_format": "cdr",
+                "offered_qos_profiles": offered_qos(metadata.qos[name]) if name in metadata.qos else [],
+                "type_description_hash": schemas.type_hash(type),
+            },
+            "message_count": metadata.counts.get(name, 0),
+        }
+        for name, type in metadata.topics.items()
+    ]
+    information = {
+        "version": 9,
+        "storage_identifier": "mcap",
+        "duration": duration,
+        "starting_time": start,
+        "message_count": count,
+        "topics_with_message_count": topics,
+        "compression_format": "",
+        "compression_mode": "",
+        "relative_file_paths": [metadata.file],
+        "files": [{"path": metadata.file, "starting_time": start, "duration": duration, "message_count": count}],
+        "custom_data": _ordered(metadata.labels),
+        "ros_distro": schemas.DISTRO,
+    }
+    _replace(folder / FILE, information)
+
+
+def relabel(folder: Path, labels: Mapping[str, str]) -> None:
+    """Replaces some of the labels; everything else in metadata.yaml stays."""
+    information = _load(folder)
+    information["custom_data"] = _ordered(check_labels({**(information.get("custom_data") or {}), **labels}))
+    _replace(folder / FILE, information)
+
+
+def read(folder: Path) -> Metadata:
+    """metadata.yaml of a bag; BagError names what is missing or wrong in it."""
+    raw, path = _load(folder), folder / FILE
+    try:
+        if raw["storage_identifier"] != "mcap":
+            raise BagError(f"{path}: storage is '{raw['storage_identifier']}', expected mcap: convert it with `ros2 bag convert`")
+        if len(raw["relative_file_paths"]) != 1:
+            raise BagError(f"{path}: {len(raw['relative_file_paths'])} files: a bag of this project is one episode in one file")
+        entries = raw["topics_with_message_count"]
+        topics = {entry["topic_metadata"]["name"]: entry["topic_metadata"]["type"] for entry in entries}
+        return Metadata(
+            file=Path(raw["relative_file_paths"][0]).name,
+            topics=topics,
+            counts={entry["topic_metadata"]["name"]: int(entry["message_count"]) for entry in entries},
+            start_ns=int(raw["starting_time"]["nanoseconds_since_epoch"]),
+            duration_ns=int(raw["duration"]["nanoseconds"]),
+            labels={str(key): str(value) for key, value in (raw.get("custom_data") or {}).items()},
+        )
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise BagError(f"{path}: not rosbag2's metadata: {type(error).__name__} {error}") from error
+
+
+def _ordered(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: labels[name] for name in (*LABELS, *(name for name in labels if name not in LABELS)) if name in labels}
+
+
+def _load(folder: Path) -> dict:
+    path = folder / FILE
+    try:
+        information = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)[_ROOT]
+        information["topics_with_message_count"]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise BagError(
+            f"{path}: not rosbag2's metadata ({type(error).__name__}): restore it, or delete it and run `gr1 bags recover`"
+        ) from error
+    return information
+
+
+def _replace(path: Path, information: dict) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    with open(partial, "w", encoding="utf-8") as stream:
+        yaml.dump({_ROOT: information}, stream, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(partial, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was renamed in it survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
