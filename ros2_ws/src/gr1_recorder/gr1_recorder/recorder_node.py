@@ -1,0 +1,178 @@
+"""The recorder: one bag per episode, begun and ended by services. docs/interfaces.md has the names, docs/bags.md what is in a bag."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import threading
+import time
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from gr1_core.data import recovery
+from gr1_core.data.metadata import BagError
+from gr1_core.rig import Rig, RigError
+from gr1_recorder.episode import Limits
+from gr1_recorder.session import Refused, Session
+from gr1_recorder.streams import IMAGES, StreamError, streams
+from gr1_recorder.tap import Tap
+from gr1_recorder.writer import MB
+from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
+from gr1_robot.loop import Loop
+from gr1_robot.parameters import ParameterError, declare
+from gr1_robot.process import run
+from gr1_robot.qos import LATCHED
+
+POLL_S = 0.01
+_TEND_S = 0.1
+_STATE_S = 0.5
+_ENDS = {"success": "success", "failure": "failure", "discard": "discarded"}
+_LABELS = ("instruction", "operator", "note")
+
+
+class RecorderNode(Node):
+    """See the module's text. Raises ParameterError, RigError or StreamError for what the user can mend."""
+
+    exit_code = 0
+
+    def __init__(self):
+        super().__init__("recorder")
+        root = Path(declare(self, "root", "bags", "Folder that the bags go into.", read_only=True)).absolute()
+        self._rig = Rig.load(declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True))
+        images = declare(self, "images", "jpeg", "What is recorded of the cameras.", read_only=True, choices=tuple(IMAGES))
+        declare(self, "operator", "", "Who demonstrates: a label of the bags.")
+        declare(self, "instruction", "", "What is demonstrated; empty: what the topic 'instruction' says.")
+        declare(self, "note", "", "What recorder/relabel writes as the last bag's note; empty: the note stays.")
+        declare(self, "patience_s", 2.0, "How long a start waits for streams and instruction before it is refused.", low=0.1, high=60.0)
+        extra = declare(self, "extra_topics", [""], "Further topics to record, each as name:type.", read_only=True)
+        hz = {
+            "camera_static": declare(self, "hz.camera_static", 20.0, "Nominal rate of this camera.", low=0.1, read_only=True),
+            "camera_wrist": declare(self, "hz.camera_wrist", 20.0, "Nominal rate of this camera.", low=0.1, read_only=True),
+            "arm": declare(self, "hz.arm", 100.0, "Nominal rate of arm/* and joint_states.", low=0.1, read_only=True),
+            "sim_state": declare(self, "hz.sim_state", 50.0, "Nominal rate of sim/state.", low=0.1, read_only=True),
+            "sim_success": declare(self, "hz.sim_success", 10.0, "Nominal rate of sim/success.", low=0.1, read_only=True),
+        }
+        limits = Limits(
+            queue=MB * declare(self, "queue_mb", 256, "Messages that may wait for a slow disk.", low=1, read_only=True),
+            min_free=MB
+            * declare(self, "min_free_mb", 1000, "Free disk that a start needs; at half of it an episode is ended.", low=1, read_only=True),
+            max_seconds=declare(
+                self, "max_episode_s", 600.0, "An episode that becomes longer is ended, unfinished.", low=1.0, read_only=True
+            ),
+        )
+        self._recover(root)
+        self._tap = Tap(self, streams(self._rig, images, hz, filter(None, extra)), lambda *heard: self._session.hear(*heard))
+        self._session = Session(root, self._tap.streams, limits, self._tap.poll, lambda: self.get_clock().now().nanoseconds)
+        self._state, self._stated = self.create_publisher(String, "recorder/state", LATCHED), 0.0
+        self._diagnostics = Diagnostics(self, self._report)
+        self.finished = threading.Event()
+        self._loop = Loop(self._poll, POLL_S, self._on_failure, "tap")
+        self.create_service(Trigger, "recorder/start", self._serve(self._start))
+        for name, outcome in _ENDS.items():
+            self.create_service(Trigger, f"recorder/{name}", self._serve(lambda outcome=outcome: self._end(outcome)))
+        self.create_service(Trigger, "recorder/relabel", self._serve(self._relabel))
+        self.create_timer(_TEND_S, self._tend, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._loop.start()
+        self.get_logger().info(f"ready: rig '{self._rig.name}', {images} images, bags go to {root}")
+
+    def close(self) -> None:
+        """A recording that is going on becomes a whole bag, marked unfinished."""
+        self._loop.end()
+        if self._session.episode:
+            self._session.episode.stop("the recorder was ended in mid-episode")
+            self._tend()
+
+    def _recover(self, root: Path) -> None:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ParameterError(f"parameter 'root': the folder '{root}' cannot be made: {error.strerror}") from error
+        for folder in recovery.unfinished(root):
+            try:
+                self.get_logger().warning(f"recovered: {recovery.recover(folder)}")
+            except BagError as error:
+                self.get_logger().warning(f"not recovered: {error}")
+
+    # The loop's thread
+
+    def _poll(self, _: float) -> None:
+        for trouble in self._session.watch():
+            self.get_logger().warning(trouble)
+            self._report()
+
+    def _on_failure(self, error: Exception) -> None:
+        self.get_logger().fatal(f"recording has ended: {''.join(traceback.format_exception(error))}")
+        self.exit_code = 1
+        self.finished.set()
+
+    # The executor's thread
+
+    def _serve(self, act):
+        def answer(_, response: Trigger.Response) -> Trigger.Response:
+            try:
+                response.success, response.message = True, act()
+            except (Refused, BagError) as error:
+                response.success, response.message = False, str(error)
+                self.get_logger().error(str(error))
+            self._report()
+            self._publish_state()
+            return response
+
+        return answer
+
+    def _start(self) -> str:
+        labels = {name: self.get_parameter(name).value for name in ("operator", "instruction")}
+        known = {name: text for name, text in labels.items() if text}
+        rig = yaml.safe_dump(self._rig.to_dict(), sort_keys=False)
+        name = self._session.start({**known, "rig": rig, "versions": _versions()}, self.get_parameter("patience_s").value)
+        self.get_logger().info(f"recording {name}")
+        return name
+
+    def _end(self, outcome: str) -> str:
+        name = self._session.end(outcome)
+        self.get_logger().info(f"{name}: {outcome}")
+        return name
+
+    def _relabel(self) -> str:
+        labels = {name: text for name in _LABELS if (text := self.get_parameter(name).value)}
+        if not labels:
+            raise Refused(f"nothing to change: set one of the parameters {', '.join(_LABELS)} first")
+        name = self._session.relabel(labels)
+        self.get_logger().info(f"{name}: {', '.join(labels)} changed")
+        return name
+
+    def _tend(self) -> None:
+        if done := self._session.tend():
+            self.get_logger().error(done)
+            self._report()
+        if time.monotonic() - self._stated > _STATE_S:
+            self._publish_state()
+
+    def _report(self) -> None:
+        level, message, values = self._session.report(time.monotonic())
+        self._diagnostics.status("episode", {"OK": OK, "WARN": WARN, "ERROR": ERROR}[level], message, values, state=values["bag"])
+
+    def _publish_state(self) -> None:
+        self._stated = time.monotonic()
+        self._state.publish(String(data=json.dumps(self._session.state(self._stated))))
+
+
+def _versions() -> str:
+    packages = ("gr1_core", "gr1_recorder", "mcap")
+    return json.dumps({"python": platform.python_version(), "ros": "jazzy"} | {name: version(name) for name in packages})
+
+
+def main(args=None) -> int:
+    return run(RecorderNode, args, errors=(ParameterError, RigError, StreamError))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

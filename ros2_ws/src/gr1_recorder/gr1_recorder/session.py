@@ -1,0 +1,207 @@
+"""All episodes of one recorder, from start to outcome, in one folder. No ROS import.
+
+`hear` and `watch` belong to the thread that listens, everything that begins or ends an episode to one other thread.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gr1_core.data import bag as bags
+from gr1_core.data.bag_writer import BagWriter
+from gr1_recorder.counts import Message
+from gr1_recorder.episode import Episode, Limits, said
+from gr1_recorder.streams import Stream
+from gr1_recorder.writer import MB, free
+
+LONGEST_NAME = 40
+
+
+class Refused(ValueError):
+    """Something that the recorder cannot do now; the text says why and what to do."""
+
+
+class Session:
+    """streams: absolute topic -> Stream. poll() takes what has come and hands it to `hear`; clock(): ns, the node's time."""
+
+    def __init__(self, root: Path, streams: Mapping[str, Stream], limits: Limits, poll: Callable[[], None], clock: Callable[[], int]):
+        self.root, self.limits, self.episodes = root, limits, Counter()
+        self.episode: Episode | None = None
+        self.alarm = ""
+        self._streams, self._poll, self._clock = dict(streams), poll, clock
+        self._changed = threading.Condition(threading.RLock())
+        self._newest: dict[str, tuple[float, float]] = {}
+        self._sequences: dict[str, int | None] = {}
+        self._facts: dict[str, Message] = {}
+        self._last: Path | None = None
+        self._outcome = self._cut = ""
+
+    # The thread that listens
+
+    def hear(self, message: Message, one_sender: bool) -> None:
+        """Called by poll(), inside `watch`, `start` or `end`."""
+        topic = message.topic
+        self._newest[topic] = message.arrived, (message.log_time - message.stamp) * 1e-9
+        if message.sequence is not None:
+            self._sequences[topic] = message.sequence
+        fact = self._streams[topic].qos == "transient_local"
+        if fact:
+            self._facts[topic] = message
+        if self.episode:
+            self.episode.add(message, one_sender)
+            if fact:
+                self.episode.correct(message)
+
+    def watch(self) -> list[str]:
+        """Takes what has come; returns what has newly gone wrong with a stream."""
+        with self._changed:
+            self._poll()
+            self._changed.notify_all()
+            return self.episode.watch(time.monotonic()) if self.episode else []
+
+    # The other thread
+
+    def start(self, labels: Mapping[str, str], patience: float) -> str:
+        """Begins an episode as soon as every required stream has delivered; returns its name.
+
+        labels: "rig" and "operator", "instruction" if it is not to come from the topic. Raises Refused after `patience` seconds, and
+        BagError when the folder cannot be written.
+        """
+        if self.episode:
+            raise Refused(f"already recording {self.episode.name}: end it with recorder/success, failure or discard")
+        if (room := self._room()) < self.limits.min_free:
+            raise Refused(
+                f"only {room / MB:.0f} MB are free on the disk of {self.root}, {self.limits.min_free / MB:.0f} are needed: make room"
+            )
+        asked = time.monotonic()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._late(asked) and self._labels(labels).get("instruction"), patience)
+            if late := self._late(asked):
+                raise Refused(f"not arriving: {'; '.join(late)}")
+            known = self._labels(labels)
+            if not known.get("instruction", "").strip():
+                raise Refused("no instruction: publish one on the topic 'instruction', or set the parameter 'instruction'")
+            started = self._clock()
+            bag = self._bag(known, started)
+            self._poll()
+            self.episode = Episode(bag, self._streams, self.limits, started, time.monotonic(), self._sequences)
+            self.alarm = self._cut = ""
+            for message in self._facts.values():
+                self.episode.carry(message)
+            return self.episode.name
+
+    def end(self, outcome: str, note: str = "") -> str:
+        """Ends the running episode with that outcome, or marks the last one anew; returns the bag's name."""
+        if not self.episode:
+            return self._mark(outcome)
+        with self._changed:
+            self._poll()
+            episode, now, self.episode = self.episode, time.monotonic(), None
+        self._last, self._cut, self._outcome = episode.folder, note, ""
+        episode.close(outcome, note, now)
+        self._outcome = outcome
+        self.episodes[outcome] += 1
+        return episode.name
+
+    def tend(self) -> str:
+        """Ends an episode that cannot go on, as "unfinished"; returns what was done, "" if nothing was."""
+        episode = self.episode
+        if not (episode and episode.reason):
+            return ""
+        self.alarm = f"{episode.name} was ended, unfinished: {episode.reason}"
+        try:
+            self.end("unfinished", episode.reason)
+        except bags.BagError as error:
+            self.alarm = str(error)
+        return self.alarm
+
+    def relabel(self, labels: Mapping[str, str]) -> str:
+        """Gives the last bag other labels; returns its name."""
+        bags.relabel(self._ended(), **labels)
+        return self._last.name
+
+    # What it says of itself
+
+    def state(self, now: float) -> dict:
+        """The topic recorder/state: what is recorded, or was last."""
+        episode = self.episode
+        figures = episode.figures(now) if episode else {"seconds": 0.0, "messages": 0, "mb": 0.0, "lost": 0, "gaps": 0}
+        name = episode.name if episode else self._last.name if self._last else ""
+        done = {outcome: number for outcome, number in self.episodes.items() if number}
+        return {"state": "recording" if episode else "idle", "root": str(self.root), "bag": name, **figures, "episodes": done}
+
+    def report(self, now: float) -> tuple[str, str, dict]:
+        """(level, message, values) of the diagnostics' subject `episode`."""
+        state, episode = self.state(now), self.episode
+        done = state.pop("episodes")
+        values = state | {f"{outcome}_episodes": done.get(outcome, 0) for outcome in bags.OUTCOMES}
+        if not episode:
+            return ("ERROR", self.alarm, values) if self.alarm else ("OK", "ready", values)
+        values |= {"waiting_mb": round(episode.waiting / MB, 1)} | episode.lines(now)
+        dropped, lost, trouble = episode.named("dropped"), episode.named("lost"), episode.trouble()
+        if dropped:
+            return "ERROR", f"the disk is too slow, messages are lost: {dropped}", values
+        if trouble:
+            return "WARN", trouble, values
+        if lost:
+            return "WARN", f"messages lost on their way here: {lost}", values
+        return "OK", f"recording {episode.name}", values
+
+    def _mark(self, outcome: str) -> str:
+        folder = self._ended()
+        if outcome == "success" and self._cut:
+            raise Refused(
+                f"{folder.name} was ended before: {self._cut}; its end is missing, so it stays unfinished (`gr1 bags relabel` can change it)"
+            )
+        bags.relabel(folder, outcome=outcome)
+        self.episodes[self._outcome] -= 1
+        self.episodes[outcome] += 1
+        self._outcome = outcome
+        return folder.name
+
+    def _ended(self) -> Path:
+        if self.episode:
+            raise Refused(f"{self.episode.name} is being recorded: end it first")
+        if not self._last:
+            raise Refused("nothing has been recorded yet: call recorder/start first")
+        return self._last
+
+    def _late(self, asked: float) -> list[str]:
+        """The required streams that have delivered nothing since `asked`, or only what is too old."""
+        late = []
+        for topic, stream in self._streams.items():
+            if stream.required:
+                arrived, age = self._newest.get(topic, (0.0, 0.0))
+                if arrived <= asked:
+                    late.append(f"{stream.topic} (is its node running?)")
+                elif age > stream.max_age:
+                    late.append(f"{stream.topic} ({age:.1f} s old when it comes: a slow network, or the clocks of two computers differ)")
+        return late
+
+    def _labels(self, labels: Mapping[str, str]) -> dict[str, str]:
+        known = {}
+        for topic, message in self._facts.items():
+            known |= said(self._streams[topic].topic, message.data)
+        return known | labels
+
+    def _bag(self, labels: Mapping[str, str], started: int) -> BagWriter:
+        moment = datetime.fromtimestamp(started * 1e-9, UTC)
+        words = re.sub("[^a-z0-9]+", "_", (labels.get("task") or labels["instruction"]).lower()).strip("_")[:LONGEST_NAME]
+        name = f"{moment:%Y%m%d-%H%M%S}-{words}".rstrip("-")
+        taken = [path.name for path in self.root.glob(f"{name}*")]
+        name = next(one for one in (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3))) if one not in taken)
+        topics = {topic: stream.type for topic, stream in self._streams.items()}
+        qos = {topic: stream.qos for topic, stream in self._streams.items()}
+        return BagWriter(self.root / name, topics, {**labels, "started": moment.isoformat(timespec="milliseconds")}, qos=qos)
+
+    def _room(self) -> int:
+        try:
+            return free(self.root)
+        except OSError as error:
+            raise Refused(f"{self.root}: {error.strerror}") from error
