@@ -60,10 +60,14 @@ class Episode:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An episode that `read` leaves out while it goes on with the unit: name and reason go to the report."""
+    """An episode that `read` leaves out while it goes on with the unit: name and reason go to the report.
+
+    intended: the user asked for it (a filter); otherwise it counts as damaged.
+    """
 
     name: str
     reason: str
+    intended: bool = False
 
 
 class Source(Protocol):

@@ -1,0 +1,91 @@
+"""The plan of a conversion: OUT/parts/plan.json names the units in their order, so that a merge needs nothing of the source."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gr1_core.data.convert.source import Source, SourceError, Unit
+from gr1_core.rig import Rig
+
+_KEY = re.compile(r"[A-Za-z0-9._-]{1,180}")
+
+
+class ConvertError(ValueError):
+    """A conversion that cannot go on: the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a merge needs beside the parts. units: keys in the order of the data set; made: key -> what its part is made of."""
+
+    kind: str
+    origin: str
+    fps: int
+    rig: dict | None
+    shapes: dict[str, list[int]]
+    settings: dict
+    units: list[str]
+
+    @classmethod
+    def of(cls, source: Source, units: list[Unit]) -> Plan:
+        keys = [unit.key for unit in units]
+        wrong = [key for key in keys if not _KEY.fullmatch(key)] or [
+            key for key, next_key in zip(sorted(keys), sorted(keys)[1:]) if key == next_key
+        ]
+        if wrong:
+            raise SourceError(f"unit '{wrong[0]}': two units have this name, or it is not safe as a file name: rename it in the source")
+        rig = source.rig.to_dict() if source.rig else None
+        shapes = {role: list(shape) for role, shape in source.shapes.items()}
+        return cls(source.kind, source.origin, source.fps, rig, shapes, dict(source.settings), keys)
+
+    @classmethod
+    def load(cls, out: Path) -> Plan | None:
+        """The plan in OUT/parts, None if there is none."""
+        try:
+            return cls(**json.loads(path_of(out).read_text()))
+        except FileNotFoundError:
+            return None
+        except (TypeError, json.JSONDecodeError) as error:
+            raise ConvertError(f"{path_of(out)} is damaged ({error}): delete {folder_of(out)} and convert again") from error
+
+    def save(self, out: Path) -> None:
+        partial = path_of(out).with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(asdict(self)))
+        os.replace(partial, path_of(out))
+
+    def as_rig(self) -> Rig | None:
+        return Rig.from_dict(self.rig, "rig of the plan") if self.rig else None
+
+    def same_as(self, other: Plan) -> bool:
+        return json.loads(json.dumps(asdict(self))) == json.loads(json.dumps(asdict(other)))
+
+
+def folder_of(out: Path) -> Path:
+    return out / "parts"
+
+
+def path_of(out: Path) -> Path:
+    return folder_of(out) / "plan.json"
+
+
+def is_complete(out: Path) -> bool:
+    return (out / "meta" / "info.json").is_file()
+
+
+@contextmanager
+def locked(out: Path, shared: bool) -> Iterator[None]:
+    """Shards may work side by side; whoever merges or converts everything is alone. The lock ends with the process, however it ends."""
+    folder_of(out).mkdir(parents=True, exist_ok=True)
+    with open(folder_of(out) / "lock", "w") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConvertError(f"another gr1 convert is at work on {out}: wait for it to end") from None
+        yield
