@@ -12,14 +12,15 @@ from typing import NamedTuple
 import yaml
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
+from zstandard import ZstdError
 
 from gr1_core.data import metadata
 from gr1_core.data.metadata import OUTCOMES, BagError
 from gr1_core.rig import Rig, RigError
 
 __all__ = ["OUTCOMES", "Bag", "BagError", "Message", "find", "matches", "relabel"]
-DAMAGED = (McapError, struct.error, ValueError, EOFError, MemoryError)
-"""What mcap's readers raise on bytes that are no MCAP."""
+DAMAGED = (McapError, ZstdError, struct.error, ValueError, RuntimeError, EOFError, MemoryError)
+"""What mcap's readers and the decompressors below them raise on damaged bytes."""
 
 
 class Message(NamedTuple):

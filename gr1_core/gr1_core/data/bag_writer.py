@@ -156,7 +156,7 @@ class BagWriter:
         known = {"seconds": f"{episode.duration_ns * 1e-9:.3f}", "topics": episode.summary(), "outcome": "unfinished"}
         final = check_labels({**known, **self.labels, **(labels or {})}, required=metadata.REQUIRED)
         self._guard(episode.finish, final)
-        self._guard(complete, self.folder, episode, final)
+        self._guard(complete, self.folder, episode.path.name, episode, final)
         self._ended = f"{self.folder} is closed"
         episode.close()
         return self.folder
@@ -187,12 +187,12 @@ class BagWriter:
             raise BagError(self._ended) from error
 
 
-def complete(folder: Path, episode: Episode, labels: Mapping[str, str]) -> None:
+def complete(folder: Path, file: str, episode: Episode, labels: Mapping[str, str]) -> None:
     """Writes metadata.yaml beside a finished .mcap, which makes the folder a whole bag."""
     metadata.write(
         folder,
         metadata.Metadata(
-            file=episode.path.name,
+            file=file,
             topics=episode.topics,
             counts=episode.counts,
             start_ns=episode.start_ns,

@@ -116,6 +116,11 @@ def qos_text(name: str) -> str:
     return yaml.safe_dump(offered_qos(name), sort_keys=False)
 
 
+def qos_name(text: str) -> str:
+    """The inverse of `qos_text`; "" for a profile that is none of ours."""
+    return next((name for name in _QOS if qos_text(name) == text), "")
+
+
 def write(folder: Path, metadata: Metadata) -> None:
     """Writes metadata.yaml as a whole or not at all."""
     start, duration = {"nanoseconds_since_epoch": metadata.start_ns}, {"nanoseconds": metadata.duration_ns}

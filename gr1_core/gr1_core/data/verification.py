@@ -1,0 +1,170 @@
+"""Looks for what is wrong with a bag: damaged bytes, lost messages, streams that stop, things that a demonstration needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import struct
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from mcap.records import Channel, Chunk, Message, Schema
+from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
+
+from gr1_core.data import schemas
+from gr1_core.data.bag import DAMAGED, Bag, BagError, matches
+from gr1_core.rig import ROLES, Rig, RigError
+
+NEEDED = {"arm/pose": "the arm's pose", "arm/gripper": "the gripper's state"}
+COMMANDS = ("command/teleop/twist", "command/policy/twist")
+_FOOTER = 37  # bytes: the footer's record and the magic after it
+_SLOW = 3.0  # times a stream's usual period
+
+
+def verify(folder: str | Path) -> list[str]:
+    """The bag's problems, each in one line that begins with its kind; empty when nothing is wrong. Reads the whole file."""
+    try:
+        bag = Bag(folder)
+    except BagError as error:
+        return [f"unreadable: {error}"]
+    try:
+        rig, problems = bag.rig, []
+    except RigError as error:
+        rig, problems = None, [f"rig: {error}"]
+    problems += [*_content(bag), *_lost(bag)]
+    reading = _Reading()
+    problems += reading.problems(bag)
+    return problems + [*_counts(bag, reading), *_backwards(reading), *_pauses(bag, reading, rig)]
+
+
+def camera(bag: Bag, role: str) -> str | None:
+    """The topic with a camera's pictures: compressed ones if both are there. None if there are none."""
+    return bag.topic(f"camera/{role}/image_raw/compressed") or bag.topic(f"camera/{role}/image_raw")
+
+
+def losses(bag: Bag) -> dict[str, int]:
+    """Messages that were sent but not received, of the topics that lost any, as the recorder counted them."""
+    return {name: lost for name, row in streams(bag).items() if (lost := row["expected"] - row["received"]) > 0}
+
+
+def streams(bag: Bag) -> dict[str, dict]:
+    """The label `topics`: {name: {type, expected, received, gaps, longest_gap_ms}}; what is not said there is what was received."""
+    try:
+        noted = json.loads(bag.labels.get("topics") or "{}")
+        rows = {name: dict(noted.get(name, {})) for name in bag.topics}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BagError(f"{bag.folder}: label 'topics' is not JSON of the expected form: {error}") from error
+    plain = {"gaps": 0, "longest_gap_ms": 0.0}
+    return {
+        name: plain | {"type": bag.topics[name], "expected": bag.counts[name], "received": bag.counts[name]} | row
+        for name, row in rows.items()
+    }
+
+
+class _Reading:
+    """One pass over the file: when each topic's messages were sent and what their headers say, by topic, in the order of the file."""
+
+    def __init__(self):
+        self.sent: dict[str, list[int]] = defaultdict(list)
+        self.stamps: dict[str, list[int]] = defaultdict(list)
+
+    def problems(self, bag: Bag) -> Iterator[str]:
+        channels, types = {}, {}
+        with open(bag.path, "rb") as stream:
+            try:
+                for record in StreamReader(stream, emit_chunks=True, validate_crcs=True).records:
+                    if not isinstance(record, Chunk):
+                        continue
+                    try:
+                        self._chunk(record, channels, types)
+                    except DAMAGED as error:
+                        at = (record.message_start_time - bag.start_ns) * 1e-9
+                        yield f"checksum: the chunk with what was received from {at:.2f} s on is damaged: {error}"
+                if not _summary_whole(stream):
+                    yield "checksum: the index at the end of the file is damaged"
+            except CRCValidationError as error:
+                yield f"checksum: {error}"
+            except DAMAGED as error:
+                yield f"cut off: after byte {stream.tell()} the file cannot be read: {type(error).__name__} {error}"
+
+    def _chunk(self, chunk: Chunk, channels: dict[int, str], types: dict[int, str]) -> None:
+        for record in breakup_chunk(chunk, validate_crc=True):
+            if isinstance(record, Schema):
+                types[record.id] = record.name
+            elif isinstance(record, Channel):
+                channels[record.id] = (record.topic, types[record.schema_id])
+            elif isinstance(record, Message) and record.channel_id in channels:
+                topic, type = channels[record.channel_id]
+                self.sent[topic].append(record.publish_time)
+                stamp = schemas.stamp(type, record.data)
+                if stamp:
+                    self.stamps[topic].append(stamp)
+
+
+def _summary_whole(stream) -> bool:
+    """Whether the index at the end has the checksum that the footer states; mcap's readers do not compare it."""
+    footer_at = stream.seek(-_FOOTER, os.SEEK_END)
+    footer = stream.read(_FOOTER)
+    start, _, checksum = struct.unpack_from("<QQI", footer, 9)
+    stream.seek(start)
+    return zlib.crc32(footer[:25], zlib.crc32(stream.read(footer_at - start))) == checksum
+
+
+def _content(bag: Bag) -> Iterator[str]:
+    for role in ROLES:
+        if camera(bag, role) is None:
+            yield f"missing: no picture of the {role} camera"
+    for topic, what in NEEDED.items():
+        if bag.topic(topic) is None:
+            yield f"missing: {what} ({topic})"
+    if not any(bag.topic(name) for name in COMMANDS):
+        yield f"missing: no command ({' or '.join(COMMANDS)})"
+
+
+def _lost(bag: Bag) -> Iterator[str]:
+    try:
+        for name, lost in losses(bag).items():
+            row = streams(bag)[name]
+            yield f"lost: {name}: {lost} of {row['expected']} messages"
+    except BagError as error:
+        yield f"labels: {error}"
+
+
+def _counts(bag: Bag, reading: _Reading) -> Iterator[str]:
+    for name, count in bag.counts.items():
+        if len(reading.sent[name]) != count:
+            yield f"count: {name}: metadata.yaml says {count} messages, the file holds {len(reading.sent[name])}"
+
+
+def _backwards(reading: _Reading) -> Iterator[str]:
+    for name, stamps in reading.stamps.items():
+        steps = [after - before for before, after in pairwise(stamps)]
+        if steps and min(steps) < 0:
+            count = sum(step < 0 for step in steps)
+            yield f"time: {name}: header stamps go backwards {count} times, by up to {-min(steps) * 1e-6:.1f} ms: did a clock change?"
+
+
+def _pauses(bag: Bag, reading: _Reading, rig: Rig | None) -> Iterator[str]:
+    ages = {}
+    for role in ROLES:
+        ages[camera(bag, role)] = rig.cameras[role].max_age if rig else 0.0
+    for name in bag.topics:
+        if any(matches(name, wanted) for wanted in NEEDED):
+            ages[name] = rig.state.max_age if rig else 0.0
+    for name, age in ages.items():
+        sent = sorted(reading.sent.get(name, ()))
+        steps = [after - before for before, after in pairwise(sent)]
+        if not steps:
+            continue
+        limit = max(age * 1e9, _SLOW * statistics.median(steps))
+        long = [(step, before) for step, before in zip(steps, sent) if step > limit]
+        if long:
+            step, before = max(long)
+            yield (
+                f"gap: {name}: {len(long)} longer than {limit * 1e-6:.0f} ms, the longest {step * 1e-6:.0f} ms "
+                f"at {(before - bag.start_ns) * 1e-9:.2f} s"
+            )
