@@ -8,13 +8,15 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from gr1_core.commands.arguments import count
+
 
 def add(sources, parents: list[ArgumentParser]) -> None:
     """sources: what `add_subparsers` gave; parents: parsers of the options that all sources share."""
     calvin = sources.add_parser("calvin", parents=parents, help="CALVIN: every annotated span becomes an episode")
     calvin.add_argument("src", type=Path, metavar="SRC", help="folder with training/ and validation/, e.g. task_ABCD_D")
     calvin.add_argument("--split", choices=("training", "validation"), default="training", help="default: training")
-    calvin.add_argument("--per-task", type=_count, metavar="N", help="only N spans of each task: 66 is the paper's 10 %% subset")
+    calvin.add_argument("--per-task", type=count, metavar="N", help="only N spans of each task: 66 is the paper's 10 %% subset")
     calvin.add_argument("--seed", type=int, default=0, help="which spans --per-task draws (default: 0)")
     calvin.add_argument("--images", choices=("jpeg", "png"), default="jpeg", help="jpeg of quality 95 (default), or png without loss")
     calvin.set_defaults(source=_calvin)
@@ -23,7 +25,7 @@ def add(sources, parents: list[ArgumentParser]) -> None:
     ego4d.add_argument(
         "src", type=Path, metavar="SRC", help="folder with v2/annotations/narration.json and v2/full_scale or v2/video_540ss"
     )
-    ego4d.add_argument("--clips", type=_count, metavar="N", help="only N clips, drawn from all narrations: the paper has 800000")
+    ego4d.add_argument("--clips", type=count, metavar="N", help="only N clips, drawn from all narrations: the paper has 800000")
     ego4d.add_argument("--seed", type=int, default=0, help="which clips --clips draws (default: 0)")
     ego4d.set_defaults(source=_ego4d)
 
@@ -50,9 +52,3 @@ def _lerobot(arguments: Namespace):
     from gr1_core.data.convert.lerobot import LeRobotSource
 
     return LeRobotSource(arguments.src, arguments.mapping, arguments.rig)
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise ValueError
-    return count

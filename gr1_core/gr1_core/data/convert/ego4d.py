@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gr1_core.data.convert.clips import Clip, VideoError, cut
+from gr1_core.data.convert.clips import Clip, cut
 from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit, fingerprint
+from gr1_core.data.convert.video import VideoError
 
 SECONDS, FPS, SIDE = 3.0, 3, 224
 FRAMES = int(SECONDS * FPS) + 1
