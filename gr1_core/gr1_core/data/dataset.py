@@ -64,24 +64,26 @@ class Dataset:
         """The bytes of frame `index` as they were recorded: JPEG or PNG of the camera's whole frame, memory-mapped."""
         return self.frames(role)[index]
 
-    def image(self, role: str, index: int) -> np.ndarray:
-        """Frame `index`, decoded: u8[H, W, 3] RGB, the camera's whole frame."""
+    def image(self, role: str, index: int, scratch: np.ndarray | None = None) -> np.ndarray:
+        """Frame `index`, decoded: u8[H, W, 3] RGB, the camera's whole frame. scratch: see `images.decode`."""
         try:
-            return images.decode(self.encoded(role, index))
+            return images.decode(self.encoded(role, index), scratch)
         except images.ImageError as error:
             raise DatasetError(f"{self.root}: frame {index} of the {role} camera: {error}; {_AGAIN}") from error
 
     def frames(self, role: str) -> EncodedFrames:
         """All encoded frames of one camera. The first call on a machine reads all images once, to index them."""
-        with self._lock:
-            if role not in self._encoded:
-                if role not in self.roles:
-                    raise DatasetError(f"{self.root} has no {role} camera, only {', '.join(self.roles)}")
-                self._encoded[role] = open_frames(self._files, IMAGES + role, self.shape(role), self.cache)
-            return self._encoded[role]
+        if role not in self._encoded:
+            shape = self.shape(role)
+            with self._lock:
+                if role not in self._encoded:
+                    self._encoded[role] = open_frames(self._files, IMAGES + role, shape, self.cache)
+        return self._encoded[role]
 
     def shape(self, role: str) -> tuple[int, int]:
         """(height, width) of the camera's whole frame."""
+        if role not in self.roles:
+            raise DatasetError(f"{self.root} has no {role} camera, only {', '.join(self.roles)}")
         return tuple(self.info["features"][IMAGES + role]["shape"][:2])
 
     @cached_property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -31,23 +32,21 @@ class EncodedFrames:
     """One camera's frames as they were encoded; `frames[i]` is a memoryview on the file, i the frame's row in the data set."""
 
     def __init__(self, paths: list[Path], places: np.ndarray):
-        self._paths, self._places = paths, places
-        self._maps: list[memoryview | None] = [None] * len(paths)
-        for number, path in enumerate(paths):
-            mine = places[places["file"] == number]
-            if len(mine) and path.stat().st_size < int((mine["offset"] + mine["length"]).max()):
-                raise FrameError(f"{path} has become shorter since it was indexed: copy the data set again")
+        self._places = places
+        # Each mapped file costs one of the process's 1024 descriptors; one that falls out stays mapped while a frame of it is in use.
+        self._map = lru_cache(maxsize=200)(lambda number: _map(paths[number]))
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, row: int) -> memoryview:
         number, length, offset = self._places[row].tolist()
-        mapped = self._maps[number]
-        if mapped is None:
-            with open(self._paths[number], "rb") as file:
-                mapped = self._maps[number] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return mapped[offset : offset + length]
+        return self._map(number)[offset : offset + length]
+
+
+def _map(path: Path) -> memoryview:
+    with open(path, "rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def open_frames(files: list[Path], column: str, shape: tuple[int, int], cache: Cache) -> EncodedFrames:
@@ -64,11 +63,18 @@ def open_frames(files: list[Path], column: str, shape: tuple[int, int], cache: C
 
 def _plain(path: Path, column: str) -> bool:
     """Whether the column's values lie in the file as they are."""
-    parquet = pq.ParquetFile(path, memory_map=True)
+    parquet = _open(path)
     groups = [parquet.metadata.row_group(number).column(_leaf(parquet, column)) for number in range(parquet.num_row_groups)]
     return all(
         group.compression == "UNCOMPRESSED" and not group.has_dictionary_page and _PLAIN.issuperset(group.encodings) for group in groups
     )
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, memory_map=True)
+    except (pa.ArrowException, OSError) as error:
+        raise FrameError(f"{path} is not a whole parquet file ({error}): copy or convert the data set again") from error
 
 
 def _leaf(parquet: pq.ParquetFile, column: str) -> int:
@@ -88,7 +94,7 @@ def _groups(files: list[Path], column: str, shape: tuple[int, int]) -> Iterator[
         total=sum(path.stat().st_size for path in files), desc=f"index {column}", unit="B", unit_scale=True, leave=False, disable=None
     ) as bar:
         for number, path in enumerate(files):
-            parquet = pq.ParquetFile(path, memory_map=True)
+            parquet = _open(path)
             leaf = parquet.metadata.schema.column(_leaf(parquet, column)).path
             for group in range(parquet.num_row_groups):
                 try:

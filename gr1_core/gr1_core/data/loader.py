@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,8 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from gr1_core import images as pictures
-from gr1_core.data.dataset import Dataset, DatasetError
+from gr1_core.data.decoding import DecodedFrames, Decoder
 from gr1_core.data.windows import Batch, Windows
 
 _SHARES = 4  # tasks a thread and batch: small enough that the threads finish together
@@ -136,8 +134,8 @@ class Loader:
         # Slots of one frame lie together after the sort: it is decoded for the first of them and copied to the others.
         flat = batch.frames.reshape(-1)
         order = np.argsort(flat, kind="stable")
-        groups = np.split(order, np.flatnonzero(np.diff(flat[order])) + 1)
-        size = -(-len(groups) // (self.threads * _SHARES))
+        groups = np.split(order, np.flatnonzero(np.diff(flat[order], prepend=-1)))[1:]
+        size = -(-len(groups) // (self.threads * _SHARES)) or 1
         work = []
         for role, source in self._sources.items():
             image = batch.images[role] = self._array((*batch.frames.shape, *source.shape))
@@ -152,65 +150,5 @@ class Loader:
             if array.shape == shape and sys.getrefcount(array) == 3:
                 return array
         array = np.empty(shape, np.uint8)
-        self._arrays = [*self._arrays[-len(self._roles) * (self.prefetch + 2) :], array]
+        self._arrays = [*self._arrays, array][-len(self._roles) * (self.prefetch + 2) :]
         return array
-
-
-class Decoder:
-    """Decodes one camera's frames to what the model sees of them."""
-
-    def __init__(self, dataset: Dataset, role: str):
-        self._dataset, self._role, self._camera = dataset, role, dataset.cameras[role]
-        self._frames = dataset.frames(role)
-        self._local = threading.local()
-        height, width = dataset.shape(role)
-        self.shape = self._camera.view(np.broadcast_to(np.uint8(0), (height, width, 3))).shape
-
-    def __call__(self, frame: int) -> np.ndarray:
-        """Frame -> u8[h, w, 3], valid until this thread's next call."""
-        if not hasattr(self._local, "scratch"):
-            self._local.scratch = np.empty((*self._dataset.shape(self._role), 3), np.uint8)
-        try:
-            return self._camera.view(pictures.decode(self._frames[frame], self._local.scratch))
-        except pictures.ImageError as error:
-            raise DatasetError(
-                f"{self._dataset.root}: frame {frame} of the {self._role} camera: {error}; copy or convert the data set again"
-            ) from error
-
-    def fill(self, slots: np.ndarray, frames: np.ndarray, groups: list[np.ndarray]) -> None:
-        """Decodes the frame of each group of slots into all of them."""
-        for group in groups:
-            slots[group] = self(int(frames[group[0]]))
-
-
-class DecodedFrames:
-    """One camera's frames as the model sees them, decoded once per machine: u8[length, h, w, 3], memory-mapped."""
-
-    def __init__(self, dataset: Dataset, role: str):
-        decoder = Decoder(dataset, role)
-        self.shape = decoder.shape
-        height, width, _ = self.shape
-        name = f"{role}.{height}x{width}.{decoder._camera.crop}.npy"
-        path = dataset.cache.get(name, dataset.length * height * width * 3, lambda path: _decode_all(decoder, dataset.length, path))
-        self._frames = np.load(path, mmap_mode="r")
-
-    def fill(self, slots: np.ndarray, frames: np.ndarray, groups: list[np.ndarray]) -> None:
-        for group in groups:
-            slots[group] = self._frames[frames[group[0]]]
-
-
-def _decode_all(decoder: Decoder, length: int, path) -> None:
-    from tqdm import tqdm
-
-    out = np.lib.format.open_memmap(path, "w+", np.uint8, (length, *decoder.shape))
-
-    def share(start: int) -> int:
-        stop = min(start + 64, length)
-        for frame in range(start, stop):
-            out[frame] = decoder(frame)
-        return stop - start
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool, tqdm(total=length, desc="decode", unit="frame", disable=None) as bar:
-        for done in pool.map(share, range(0, length, 64)):
-            bar.update(done)
-    out.flush()
