@@ -1,9 +1,13 @@
-"""A checkpoint is a folder: model.safetensors, config.json, rig.yaml, and a tokenizer's files if CLIP's folder had them."""
+"""A checkpoint is a folder: model.safetensors, config.json, rig.yaml, and a tokenizer's files if CLIP's folder had them.
+
+One that was trained here also has training.json: its stage, recipe, data and figures.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,15 +20,19 @@ from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.gr1 import GR1
 from gr1_core.rig import Rig, RigError
 
-WEIGHTS, CONFIG, RIG = "model.safetensors", "config.json", "rig.yaml"
+WEIGHTS, CONFIG, RIG, TRAINING = "model.safetensors", "config.json", "rig.yaml", "training.json"
+_TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message names the file, the value and the remedy."""
 
 
-def save(folder: str | Path, weights: dict[str, Tensor], config: GR1Config, rig: Rig) -> None:
-    """Writes a checkpoint folder. Each file appears whole or not at all; the weights come last, so that a cut-off write is noticed."""
+def save(folder: str | Path, weights: dict[str, Tensor], config: GR1Config, rig: Rig | None, training: dict | None = None) -> None:
+    """Writes a checkpoint folder. Each file appears whole or not at all; the weights come last, so that a cut-off write is noticed.
+
+    rig: None for a model of videos alone. training: the content of training.json.
+    """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,13 +40,62 @@ def save(folder: str | Path, weights: dict[str, Tensor], config: GR1Config, rig:
         raise CheckpointError(f"could not make the folder {folder}: {error.strerror or error}") from error
     weights = {name: tensor.contiguous() for name, tensor in weights.items()}
     _write(folder / CONFIG, lambda path: path.write_text(json.dumps(config.to_dict(), indent=1) + "\n"))
-    _write(folder / RIG, rig.save)
+    if rig is not None:
+        _write(folder / RIG, rig.save)
+    if training is not None:
+        _write(folder / TRAINING, lambda path: path.write_text(json.dumps(training, indent=1) + "\n"))
     _write(folder / WEIGHTS, lambda path: save_file(weights, path, metadata={"format": "pt"}))
 
 
 def load(folder: str | Path) -> tuple[GR1, Rig]:
     """A checkpoint folder -> the model in evaluation mode on the CPU, and its rig. Raises CheckpointError."""
     folder = Path(folder)
+    _whole(folder, (CONFIG, WEIGHTS))
+    if (read_training(folder) or {}).get("stage") == "pretrain":
+        raise CheckpointError(
+            f"{folder} was pre-trained on videos and never learned to act: fine-tune it first, `gr1 finetune RECIPE init={folder}`"
+        )
+    _whole(folder, (RIG,))
+    try:
+        rig = Rig.load(folder / RIG)
+    except RigError as error:
+        raise CheckpointError(str(error)) from error
+    return load_model(folder), rig
+
+
+def load_model(folder: str | Path) -> GR1:
+    """The model of any checkpoint folder, also one that was only pre-trained and has no rig. Raises CheckpointError."""
+    folder = Path(folder)
+    _whole(folder, (CONFIG, WEIGHTS))
+    try:
+        config = GR1Config.load(folder / CONFIG)
+        weights = load_file(folder / WEIGHTS)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged or not a safetensors file ({error}): copy it again") from error
+    return build(config, weights, str(folder / WEIGHTS))
+
+
+def read_training(folder: str | Path) -> dict | None:
+    """training.json, or None for a checkpoint that was not trained here."""
+    path = Path(folder) / TRAINING
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path}: not JSON: {error}") from error
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Takes along the tokenizer that lies in a checkpoint's or CLIP's folder, if one does."""
+    for name in _TOKENIZER:
+        if (source / name).is_file():
+            shutil.copy(source / name, folder / name)
+
+
+def _whole(folder: Path, names: tuple[str, ...]) -> None:
     if folder.is_file():
         raise CheckpointError(
             f"{folder} is a file, a checkpoint is a folder with {WEIGHTS}, {CONFIG} and {RIG}; "
@@ -46,17 +103,9 @@ def load(folder: str | Path) -> tuple[GR1, Rig]:
         )
     if not folder.is_dir():
         raise CheckpointError(f"no checkpoint at {folder}: the folder does not exist")
-    for name in (CONFIG, RIG, WEIGHTS):
+    for name in names:
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is not a whole checkpoint: {name} is missing (a write that was cut off?)")
-    try:
-        config, rig = GR1Config.load(folder / CONFIG), Rig.load(folder / RIG)
-        weights = load_file(folder / WEIGHTS)
-    except (ConfigError, RigError) as error:
-        raise CheckpointError(str(error)) from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{folder / WEIGHTS} is damaged or not a safetensors file ({error}): copy it again") from error
-    return build(config, weights, str(folder / WEIGHTS)), rig
 
 
 def build(config: GR1Config, weights: dict[str, Tensor], where: str) -> GR1:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import pickle
 import re
-import shutil
 from pathlib import Path
 
 import torch
@@ -80,8 +79,6 @@ _TRANSPOSED = {
 _UNUSED = re.compile(
     r"transformer\.h\.\d+\.attn\.(bias|masked_bias)|transformer\.wpe\.weight|model_clip\.(visual\..*|input_resolution|context_length|vocab_size)"
 )
-# Not needed to be there: read by nothing, or a fixed table.
-_OPTIONAL = ("transformer.wte.weight", "model_clip.logit_scale", "decoder_pos_embed")
 
 
 def import_official(
@@ -101,18 +98,25 @@ def import_official(
         if not any(key.startswith(prefix) for key in state):
             raise CheckpointError(f"{snapshot} does not hold {what} ({prefix}*): give its file with {option}")
     checkpoint.save(out, convert(state, sizes, str(snapshot)), sizes, Rig.load(rig))
-    for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):
-        if clip is not None and clip.is_dir() and (clip / name).is_file():
-            shutil.copy(clip / name, out / name)
+    if clip is not None and clip.is_dir():
+        checkpoint.copy_tokenizer(clip, out)
     return sizes
 
 
-def convert(state: dict[str, Tensor], config: GR1Config, where: str) -> dict[str, Tensor]:
-    """GR-1's published state dict -> ours, in float32."""
+def read_encoders(mae: Path, clip: Path, config: GR1Config) -> dict[str, Tensor]:
+    """MAE's and CLIP's published files -> our vision.* and text.*, in float32. Raises CheckpointError."""
+    state = {f"model_mae.{key}": value for key, value in _encoder_only(_read(mae, "model")).items()} | _read_clip(clip)
+    return convert(state, config, f"{mae} and {clip}", ("vision.", "text."))
+
+
+def convert(state: dict[str, Tensor], config: GR1Config, where: str, prefixes: tuple[str, ...] = ("",)) -> dict[str, Tensor]:
+    """GR-1's published state dict -> ours, in float32. prefixes: only these parts of the model, and nothing else may be there."""
     with torch.device("meta"):
-        expected = {name: tuple(tensor.shape) for name, tensor in checkpoint.GR1(config).state_dict().items()}
+        tensors = checkpoint.GR1(config).state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name.startswith(prefixes)}
     state = {key: value for key, value in state.items() if not _UNUSED.fullmatch(key)}
-    state = _with_fixed(state, config)
+    needed = {_source(name)[0] for name in expected}
+    state = {key: value for key, value in _fixed(config).items() if key in needed} | state
     weights, used, missing = {}, set(), {}
     for name in expected:
         source, pick = _source(name)
@@ -186,13 +190,13 @@ def _source(name: str):
     raise AssertionError(f"no rule for {name}")
 
 
-def _with_fixed(state: dict[str, Tensor], config: GR1Config) -> dict[str, Tensor]:
-    fixed = {
+def _fixed(config: GR1Config) -> dict[str, Tensor]:
+    """What need not be in a file: read by nothing, or a fixed table."""
+    return {
         "transformer.wte.weight": torch.zeros(1, config.width),
         "model_clip.logit_scale": torch.zeros(()),
         "decoder_pos_embed": sin_cos_positions(config.width, config.grid)[None],
     }
-    return {name: fixed[name] for name in _OPTIONAL if name not in state} | state
 
 
 def _combine(state: dict[str, Tensor], own: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
