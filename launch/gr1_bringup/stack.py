@@ -55,7 +55,21 @@ ARGUMENTS = (
     ),
     Argument("checkpoint", "", "folder with weights, config and rig; empty: a small UNTRAINED model (robot:=sim only)"),
     Argument("instruction", "", "what the policy is to do; empty: the task's own words; not with drive:=expert"),
-    Argument("drive", "policy", "who moves the arm; expert: the policy runs beside it, sends no command", ("policy", "expert")),
+    Argument(
+        "drive",
+        "policy",
+        "who moves the arm; expert: the policy runs beside it, sends no command (collect:=true: only with a checkpoint)",
+        ("policy", "expert"),
+    ),
+    Argument("collect", "false", "record demonstrations: one bag per episode", TRUE_FALSE),
+    Argument(
+        "operator",
+        "",
+        "collect:=true: who demonstrates, and so who moves the arm; empty: as drive says; vr: not part of this version yet",
+        ("", "expert", "policy", "vr"),
+    ),
+    Argument("bags", "bags", "collect:=true: folder that the bags go into"),
+    Argument("images", "jpeg", "collect:=true: what is recorded of the cameras; raw: without loss, forty times the size", ("jpeg", "raw")),
     Argument("task", "", "robot:=sim: the task that is set up; empty: the first one, or all in turn with drive:=expert"),
     Argument("seed", "1000", "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks"),
     Argument("episodes", "0", "drive:=expert: end after this many episodes; 0: go on until it is stopped"),
@@ -79,6 +93,7 @@ def settings(**given: str) -> dict[str, str]:
     chosen = {argument.name: argument.default for argument in ARGUMENTS} | given
     if chosen["robot"] != "sim":
         raise SettingError(f"robot '{chosen['robot']}': the driver for this arm is not part of this version yet; run with robot 'sim'")
+    _collect(chosen)
     for name in ("seed", "episodes"):
         if not re.fullmatch("[0-9]{1,9}", chosen[name]):
             raise SettingError(f"{name}: '{chosen[name]}' is not a whole number from 0 to 999999999")
@@ -99,9 +114,26 @@ def settings(**given: str) -> dict[str, str]:
     return chosen
 
 
+def _collect(chosen: dict[str, str]) -> None:
+    """What belongs to collect:=true: the operator drives; nothing of it is said in vain."""
+    operator = chosen["operator"]
+    if chosen["collect"] == "false":
+        for name in ("operator", "bags", "images"):
+            if chosen[name] != _BY_NAME[name].default:
+                raise SettingError(f"{name}: '{chosen[name]}' is for recording; add collect:=true, or leave it out")
+        return
+    if operator == "vr":
+        raise SettingError("operator: 'vr', demonstrations by hand, is not part of this version yet; there are expert and policy")
+    if operator and chosen["drive"] not in (operator, _BY_NAME["drive"].default):
+        raise SettingError(f"operator: '{operator}' demonstrates, but drive is '{chosen['drive']}': leave drive out")
+    chosen["drive"] = operator or chosen["drive"]
+    chosen["operator"] = chosen["drive"]
+    chosen["bags"] = str(Path(chosen["bags"]).absolute())
+
+
 def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     """The processes that these settings lead to, in the order in which they are started."""
-    robot, rig, expert = chosen["robot"], chosen["rig"], chosen["drive"] == "expert"
+    robot, rig, expert, collect = chosen["robot"], chosen["rig"], chosen["drive"] == "expert", chosen["collect"] == "true"
     episode = {"sim.seed": int(chosen["seed"])} | ({"sim.task": chosen["task"]} if chosen["task"] else {})
     found = [
         Node("gr1_robot", "arm_node", "arm", "arm.yaml", {"robot": robot, "rig": rig} | episode),
@@ -109,27 +141,24 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
             Node("gr1_robot", "camera_node", f"camera_{role}", f"camera_{role}.yaml", {"role": role, "source": robot, "rig": rig})
             for role in ("static", "wrist")
         ),
-        Node(
-            "gr1_policy",
-            "policy_node",
-            "policy",
-            "policy.yaml",
-            {
-                "robot": robot,
-                "rig": rig,
-                "checkpoint": chosen["checkpoint"],
-                "instruction": chosen["instruction"],
-                "act": not expert,
-                "autostart": True,
-            },
-        ),
     ]
+    if with_policy(chosen):
+        policy = {"checkpoint": chosen["checkpoint"], "instruction": chosen["instruction"], "act": not expert, "autostart": True}
+        found.append(Node("gr1_policy", "policy_node", "policy", "policy.yaml", {"robot": robot, "rig": rig} | policy))
+    if collect:
+        what = {"root": chosen["bags"], "images": chosen["images"], "operator": chosen["operator"], "instruction": chosen["instruction"]}
+        found.append(Node("gr1_recorder", "recorder_node", "recorder", "recorder.yaml", {"rig": rig} | what))
     if expert:
-        plan = {"tasks": chosen["task"] or "all", "first_seed": int(chosen["seed"]), "episodes": int(chosen["episodes"])}
+        plan = {"tasks": chosen["task"] or "all", "first_seed": int(chosen["seed"]), "episodes": int(chosen["episodes"]), "record": collect}
         found.append(Node("gr1_robot", "expert_node", "expert", "expert.yaml", {"rig": rig} | plan, waits=True))
     if chosen["rviz"] == "true":
         found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))
     return tuple(found)
+
+
+def with_policy(chosen: Mapping[str, str]) -> bool:
+    """Where the expert demonstrates, an untrained model beside it would only cost time."""
+    return chosen["drive"] == "policy" or chosen["collect"] == "false" or bool(chosen["checkpoint"])
 
 
 def _namespace(given: str) -> str:

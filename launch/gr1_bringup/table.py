@@ -22,11 +22,13 @@ _ROWS = (
     ("policy: inputs", "policy inputs"),
     ("policy: step", "policy step"),
     ("expert: episodes", "expert"),
+    ("recorder: episode", "recorder"),
 )
+_OPTIONAL = ("policy", "expert", "recorder")
 
 
 def table(seen: Seen, title: str, now: float | None = None) -> Table:
-    """One row per subject of /diagnostics, then the instruction and the episodes."""
+    """One row per subject of /diagnostics, then the instruction. Who is not in every stack has a row once it has spoken."""
     now = time.monotonic() if now is None else now
     grid = Table(title=Text(title), title_justify="left", caption="a/b: p50/p99", caption_justify="right", expand=True)
     grid.add_column("part", no_wrap=True)
@@ -34,7 +36,7 @@ def table(seen: Seen, title: str, now: float | None = None) -> Table:
     grid.add_column("figures")
     for name, label in _ROWS:
         status = seen.statuses.get(name)
-        if status is None and name.startswith("expert"):
+        if status is None and name.startswith(_OPTIONAL):
             continue
         level = _level(status, now)
         grid.add_row(label, Text(level, style=_COLOURS.get(level, "dim")), Text(figures(name, status, _expert(seen))))
@@ -47,19 +49,21 @@ def line(seen: Seen, seconds: float, now: float | None = None) -> str:
     now = time.monotonic() if now is None else now
     step, gate = seen.statuses.get("policy: step"), seen.statuses.get("arm: gate")
     cameras = [seen.statuses.get(f"camera_{role}: stream") for role in ("static", "wrist")]
-    parts = [
-        f"{seconds:5.0f} s",
-        "cameras " + "/".join(_number(camera, "rate_hz", ".1f") for camera in cameras) + " Hz",
-        f"policy {_number(step, 'rate_hz', '.1f')} Hz",
-        f"camera to command p50/p99 {_pair(step, 'camera_to_command')} ms",
-        f"skipped {_number(step, 'skipped', '.0f')}",
-        "gate " + (_gate(gate) if gate else "-"),
-    ]
+    parts = [f"{seconds:5.0f} s", "cameras " + "/".join(_number(camera, "rate_hz", ".1f") for camera in cameras) + " Hz"]
+    if step:
+        parts += [
+            f"policy {_number(step, 'rate_hz', '.1f')} Hz",
+            f"camera to command p50/p99 {_pair(step, 'camera_to_command')} ms",
+            f"skipped {_number(step, 'skipped', '.0f')}",
+        ]
+    parts.append("gate " + (_gate(gate) if gate else "-"))
     parts += [
         f"{name}: {shown(status.message)}" for name, status in seen.statuses.items() if _level(status, now) != "OK" and name != "arm: gate"
     ]
     if expert := seen.statuses.get("expert: episodes"):
         parts.append(figures("expert: episodes", expert))
+    if recorder := seen.statuses.get("recorder: episode"):
+        parts.append(_recorded(recorder))
     return " | ".join(parts)
 
 
@@ -97,7 +101,20 @@ def figures(name: str, status: Status | None, expert: bool = False) -> str:
     if name == "expert: episodes":
         solved = f"{_number(status, 'successes', '.0f')} of {_number(status, 'episodes', '.0f')} episodes solved"
         return f"{why}{solved}   now {shown(status.values.get('task', '')) or 'none'}, seed {_number(status, 'seed', '.0f')}"
+    if name == "recorder: episode":
+        return why + _recorded(status)
     return shown(status.message)
+
+
+def _recorded(status: Status) -> str:
+    """What is being recorded, or was last; lost messages are never left out."""
+    counted = ((status.number(f"{outcome}_episodes") or 0, outcome) for outcome in ("success", "failure", "discarded", "unfinished"))
+    done = ", ".join(f"{number:.0f} {outcome}" for number, outcome in counted if number)
+    bag = shown(status.values.get("bag", ""))
+    size = f"{_number(status, 'seconds', '.1f')} s, {_number(status, 'mb', '.1f')} MB"
+    missing = f"lost {_number(status, 'lost', '.0f')}, gaps {_number(status, 'gaps', '.0f')}"
+    now = "recording" if status.values.get("state") == "recording" else "last"
+    return f"{now} {bag}: {size}, {missing}   {done}".rstrip() if bag else "idle"
 
 
 def _gate(status: Status) -> str:

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.live import Live
 
 from gr1_bringup import processes, stack, table
+from gr1_bringup.bags import Bags
 
 START_LIMIT = 120.0
 LINE_EVERY = 5.0
@@ -28,7 +29,16 @@ LINE_EVERY = 5.0
 DISCOVERY = 1.5
 # A process that was killed stays in the ROS graph for the 20 s of its lease.
 GHOST_LIMIT = 25.0
-NODES = ("arm", "camera_static", "camera_wrist", "policy", "expert")
+NODES = ("arm", "camera_static", "camera_wrist", "policy", "expert", "recorder")
+HEARD = {
+    "arm": "arm: gate",
+    "camera_static": "camera_static: stream",
+    "camera_wrist": "camera_wrist: stream",
+    "policy": "policy: step",
+    "recorder": "recorder: episode",
+}
+"""What a node that is up says on /diagnostics."""
+BY_HAND = "episodes begin and end with: python -m gr1_recorder start | success | failure | discard"
 ANOTHER = "another stack runs in ROS_DOMAIN_ID {domain}: end it, or set that variable to another number (0 to 101)"
 UNTRAINED = "no --checkpoint: a small model with seeded random weights. It is UNTRAINED: what it does and predicts means nothing."
 
@@ -59,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
 class _Run:
     def __init__(self, chosen, options, folder: Path, console: Console, ended):
         self.chosen, self.options, self.folder, self.console, self.ended = chosen, options, folder, console, ended
-        self.untrained = not chosen["checkpoint"]
+        self.untrained = stack.with_policy(chosen) and not chosen["checkpoint"]
+        self.bags = Bags(Path(chosen["bags"])) if chosen["collect"] == "true" else None
         self.live: Live | None = None
         self.environment = processes.environment(folder)
         self.processes = processes.Processes(folder, self.environment, self._say)
@@ -67,8 +78,12 @@ class _Run:
     def run(self) -> int:
         if self.untrained:
             self._say(UNTRAINED, "bold yellow")
-        driver = "the scripted expert drives, the policy watches" if self.chosen["drive"] == "expert" else "the policy drives"
-        self._say(f"{driver}; logs in {_short(self.folder)}; Ctrl-C ends it")
+        watching = ", the policy watches" if stack.with_policy(self.chosen) else ""
+        driver = f"the scripted expert drives{watching}" if self.chosen["drive"] == "expert" else "the policy drives"
+        recording = f"; bags go to {_short(self.bags.root)}" if self.bags else ""
+        self._say(f"{driver}{recording}; logs in {_short(self.folder)}; Ctrl-C ends it")
+        if self.bags and self.chosen["drive"] != "expert":
+            self._say(BY_HAND)
         code, monitor, video = 0, None, None
         try:
             nodes = stack.nodes(self.chosen)
@@ -76,7 +91,7 @@ class _Run:
             self._until_alone(monitor)
             if not self.ended:
                 self.processes.start(nodes=[node for node in nodes if not node.waits], namespace=self.chosen["namespace"])
-                self._until_up(monitor)
+                self._until_up(monitor, [HEARD[node.name] for node in nodes if node.name in HEARD])
             if not self.ended:
                 self.processes.start(nodes=[node for node in nodes if node.waits], namespace=self.chosen["namespace"])
                 if video:
@@ -122,8 +137,7 @@ class _Run:
                 self._warn(f"{there}; waiting up to {GHOST_LIMIT:.0f} s for it to end, nothing is started meanwhile")
             time.sleep(0.05)
 
-    def _until_up(self, monitor) -> None:
-        wanted = ("camera_static: stream", "camera_wrist: stream", "arm: gate", "policy: step")
+    def _until_up(self, monitor, wanted: list[str]) -> None:
         began = time.monotonic()
         while not self.ended and not self._over():
             statuses = monitor.seen().statuses
@@ -159,7 +173,8 @@ class _Run:
 
     def _title(self, seconds: float) -> str:
         model = "UNTRAINED demo model" if self.untrained else self.chosen["checkpoint"]
-        return f"{self.chosen['robot']}, {self.chosen['drive']} drives, {model}, {seconds:.0f} s"
+        parts = (self.chosen["robot"], f"{self.chosen['drive']} drives", model, f"{seconds:.0f} s")
+        return ", ".join(filter(None, parts))
 
     def _over(self) -> bool:
         """True once the expert has played all its episodes; raises NotRunning for any other node that has ended."""
@@ -180,6 +195,8 @@ class _Run:
             self.console.print(table.table(seen, "at the end", now=max(status.at for status in seen.statuses.values())))
         if video and video.whole:
             self._say(f"video: {_short(video.file)}")
+        if self.bags:
+            self._say(self.bags.summary(_short(self.bags.root)))
 
     def _warn(self, text: str) -> None:
         self._say(text, "yellow")

@@ -1,1 +1,5 @@
-"""Records demonstrations: one bag per episode. `Recorder` begins and ends them from Python."""
+"""Records demonstrations: one bag per episode. `Recorder` begins and ends episodes from Python."""
+
+from gr1_recorder.client import Recorder, RecorderError
+
+__all__ = ["Recorder", "RecorderError"]

@@ -132,11 +132,12 @@ class Episode:
 
 
 def said(topic: str, data: bytes) -> dict[str, str]:
-    """The labels that a message on `instruction` or `sim/task` gives."""
+    """The labels that a message on `instruction` or `sim/task` gives; none where it is empty or not what that topic carries."""
     text = schemas.deserialize("std_msgs/msg/String", data).data
     if topic == "instruction":
-        return {"instruction": text}
-    if topic == "sim/task":
+        return {"instruction": text} if text.strip() else {}
+    try:
         task = json.loads(text)
         return {"task": str(task["task"]), "seed": str(task["seed"])}
-    return {}
+    except (ValueError, KeyError, TypeError):
+        return {}

@@ -35,7 +35,7 @@ POLL_S = 0.01
 _TEND_S = 0.1
 _STATE_S = 0.5
 _ENDS = {"success": "success", "failure": "failure", "discard": "discarded"}
-_LABELS = ("instruction", "operator", "note")
+_CHANGEABLE = ("instruction", "operator", "note")
 
 
 class RecorderNode(Node):
@@ -49,8 +49,9 @@ class RecorderNode(Node):
         self._rig = Rig.load(declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True))
         images = declare(self, "images", "jpeg", "What is recorded of the cameras.", read_only=True, choices=tuple(IMAGES))
         declare(self, "operator", "", "Who demonstrates: a label of the bags.")
-        declare(self, "instruction", "", "What is demonstrated; empty: what the topic 'instruction' says.")
-        declare(self, "note", "", "What recorder/relabel writes as the last bag's note; empty: the note stays.")
+        declare(self, "instruction", "", "What is demonstrated until the topic 'instruction' says something.", read_only=True)
+        for label in _CHANGEABLE:
+            declare(self, f"relabel.{label}", "", f"What recorder/relabel writes as the last bag's {label}; empty: it stays.")
         declare(self, "patience_s", 2.0, "How long a start waits for streams and instruction before it is refused.", low=0.1, high=60.0)
         extra = declare(self, "extra_topics", [""], "Further topics to record, each as name:type.", read_only=True)
         hz = {
@@ -130,9 +131,8 @@ class RecorderNode(Node):
 
     def _start(self) -> str:
         labels = {name: self.get_parameter(name).value for name in ("operator", "instruction")}
-        known = {name: text for name, text in labels.items() if text}
         rig = yaml.safe_dump(self._rig.to_dict(), sort_keys=False)
-        name = self._session.start({**known, "rig": rig, "versions": _versions()}, self.get_parameter("patience_s").value)
+        name = self._session.start({**labels, "rig": rig, "versions": _versions()}, self.get_parameter("patience_s").value)
         self.get_logger().info(f"recording {name}")
         return name
 
@@ -142,9 +142,9 @@ class RecorderNode(Node):
         return name
 
     def _relabel(self) -> str:
-        labels = {name: text for name in _LABELS if (text := self.get_parameter(name).value)}
+        labels = {name: text for name in _CHANGEABLE if (text := self.get_parameter(f"relabel.{name}").value)}
         if not labels:
-            raise Refused(f"nothing to change: set one of the parameters {', '.join(_LABELS)} first")
+            raise Refused(f"nothing to change: set one of the parameters {', '.join(f'relabel.{name}' for name in _CHANGEABLE)} first")
         name = self._session.relabel(labels)
         self.get_logger().info(f"{name}: {', '.join(labels)} changed")
         return name

@@ -41,6 +41,7 @@ class Session:
         self._facts: dict[str, Message] = {}
         self._last: Path | None = None
         self._outcome = self._cut = ""
+        self._figures = {"seconds": 0.0, "messages": 0, "mb": 0.0, "lost": 0, "gaps": 0}
 
     # The thread that listens
 
@@ -70,8 +71,8 @@ class Session:
     def start(self, labels: Mapping[str, str], patience: float) -> str:
         """Begins an episode as soon as every required stream has delivered; returns its name.
 
-        labels: "rig" and "operator", "instruction" if it is not to come from the topic. Raises Refused after `patience` seconds, and
-        BagError when the folder cannot be written.
+        labels: "rig", "operator" and the "instruction" that holds until the topic `instruction` has said one. Raises Refused after
+        `patience` seconds, and BagError when the folder cannot be written.
         """
         if self.episode:
             raise Refused(f"already recording {self.episode.name}: end it with recorder/success, failure or discard")
@@ -81,11 +82,11 @@ class Session:
             )
         asked = time.monotonic()
         with self._changed:
-            self._changed.wait_for(lambda: not self._late(asked) and self._labels(labels).get("instruction"), patience)
+            self._changed.wait_for(lambda: not self._late(asked) and self._labels(labels)["instruction"], patience)
             if late := self._late(asked):
                 raise Refused(f"not arriving: {'; '.join(late)}")
             known = self._labels(labels)
-            if not known.get("instruction", "").strip():
+            if not known["instruction"].strip():
                 raise Refused("no instruction: publish one on the topic 'instruction', or set the parameter 'instruction'")
             started = self._clock()
             bag = self._bag(known, started)
@@ -105,7 +106,7 @@ class Session:
             episode, now, self.episode = self.episode, time.monotonic(), None
         self._last, self._cut, self._outcome = episode.folder, note, ""
         episode.close(outcome, note, now)
-        self._outcome = outcome
+        self._outcome, self._figures = outcome, episode.figures(now)
         self.episodes[outcome] += 1
         return episode.name
 
@@ -131,10 +132,15 @@ class Session:
     def state(self, now: float) -> dict:
         """The topic recorder/state: what is recorded, or was last."""
         episode = self.episode
-        figures = episode.figures(now) if episode else {"seconds": 0.0, "messages": 0, "mb": 0.0, "lost": 0, "gaps": 0}
+        figures = episode.figures(now) if episode else self._figures
         name = episode.name if episode else self._last.name if self._last else ""
-        done = {outcome: number for outcome, number in self.episodes.items() if number}
-        return {"state": "recording" if episode else "idle", "root": str(self.root), "bag": name, **figures, "episodes": done}
+        now_is = {
+            "state": "recording" if episode else "idle",
+            "root": str(self.root),
+            "bag": name,
+            "outcome": "" if episode else self._outcome,
+        }
+        return now_is | figures | {"episodes": {outcome: number for outcome, number in self.episodes.items() if number}}
 
     def report(self, now: float) -> tuple[str, str, dict]:
         """(level, message, values) of the diagnostics' subject `episode`."""
@@ -156,9 +162,7 @@ class Session:
     def _mark(self, outcome: str) -> str:
         folder = self._ended()
         if outcome == "success" and self._cut:
-            raise Refused(
-                f"{folder.name} was ended before: {self._cut}; its end is missing, so it stays unfinished (`gr1 bags relabel` can change it)"
-            )
+            raise Refused(f"{folder.name} was ended early, {self._cut}: it stays {self._outcome} (`gr1 bags relabel` can change it)")
         bags.relabel(folder, outcome=outcome)
         self.episodes[self._outcome] -= 1
         self.episodes[outcome] += 1
@@ -188,7 +192,7 @@ class Session:
         known = {}
         for topic, message in self._facts.items():
             known |= said(self._streams[topic].topic, message.data)
-        return known | labels
+        return {**labels, **known}
 
     def _bag(self, labels: Mapping[str, str], started: int) -> BagWriter:
         moment = datetime.fromtimestamp(started * 1e-9, UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable
 
 import numpy as np
 from geometry_msgs.msg import TwistStamped
@@ -41,6 +42,7 @@ class ExpertNode(Node):
         episodes = declare(self, "episodes", 0, "How many episodes in all; 0 = endless.", low=0, read_only=True)
         self._timeout = declare(self, "timeout", 30.0, "Simulated seconds after which an episode has failed.", low=1.0, read_only=True)
         self._exit = declare(self, "exit_when_done", True, "Whether the process ends after the last episode.", read_only=True)
+        record = declare(self, "record", False, "Record each episode through the recorder's services.", read_only=True)
         arm = declare(self, "arm_node", "arm", "Name of the arm node, whose sim.task and sim.seed are set.", read_only=True)
 
         self._control_hz, self._max_age_ns = rig.control_hz, int(rig.state.max_age * 1e9)
@@ -60,6 +62,8 @@ class ExpertNode(Node):
         self.create_subscription(Bool, "sim/success", self._on_success, COMMAND)
         self._parameters = self.create_client(SetParameters, f"{arm}/set_parameters")
         self._reset = self.create_client(Trigger, "sim/reset")
+        names = ("start", "success", "failure") if record else ()
+        self._recorder = {name: self.create_client(Trigger, f"recorder/{name}") for name in names}
         self._diagnostics = Diagnostics(self, self._report)
         self.create_timer(rig.period, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -94,6 +98,9 @@ class ExpertNode(Node):
 
     def _finish(self) -> None:
         episode, self._episode = self._episode, None
+        self._tell("success" if episode.outcome else "failure", lambda: self._count(episode))
+
+    def _count(self, episode: Episode) -> None:
         self.tally.add(episode)
         self.get_logger().info(
             f"episode {len(self.tally.finished)}: {episode.task}, seed {episode.seed}: "
@@ -103,10 +110,9 @@ class ExpertNode(Node):
     # The next episode: set the arm node's parameters, reset, say the instruction
 
     def _next(self) -> None:
-        if not (self._parameters.service_is_ready() and self._reset.service_is_ready()):
-            self.get_logger().info(
-                f"waiting for {self._parameters.srv_name} and {self._reset.srv_name} of the simulated arm", throttle_duration_sec=5.0
-            )
+        clients = (self._parameters, self._reset, *self._recorder.values())
+        if missing := [client.srv_name for client in clients if not client.service_is_ready()]:
+            self.get_logger().info(f"waiting for {', '.join(missing)}", throttle_duration_sec=5.0)
             return
         choice = next(self._plan, None)
         if choice is None:
@@ -133,11 +139,30 @@ class ExpertNode(Node):
         if not response.success:
             self._fail(f"sim/reset failed: {response.message}")
             return
-        self._episode, self._expert = Episode(task, seed, self._timeout), Expert(task, self._control_hz)
+        self._instruction.publish(String(data=json.loads(response.message)["instruction"]))
+        self._tell("start", lambda: self._begin(Episode(task, seed, self._timeout), Expert(task, self._control_hz)))
+
+    def _begin(self, episode: Episode, expert) -> None:
+        self._episode, self._expert = episode, expert
         # States and results of the scene before may still be on their way.
         self._since, self._state, self._success = self.get_clock().now().nanoseconds, None, False
-        self._instruction.publish(String(data=json.loads(response.message)["instruction"]))
-        self._busy = False
+
+    def _tell(self, what: str, then: Callable[[], None]) -> None:
+        """Calls the recorder's service, then goes on; without a recorder at once. What it refuses ends the run."""
+
+        def answered(future) -> None:
+            if not future.result().success:
+                self._fail(f"{self._recorder[what].srv_name} was refused: {future.result().message}")
+                return
+            self._busy = False
+            then()
+
+        if self._recorder:
+            self._busy = True
+            self._recorder[what].call_async(Trigger.Request()).add_done_callback(answered)
+        else:
+            self._busy = False
+            then()
 
     def _fail(self, text: str) -> None:
         self.get_logger().fatal(text)
