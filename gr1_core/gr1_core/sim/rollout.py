@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .twin import TICK, Twin
 
 HELD = 5  # control periods in a row for which the goal must hold
 SECONDS = 25.0  # an episode that lasts longer has failed
+Observer = Callable[[np.ndarray, np.ndarray], None]  # linear m/s, angular rad/s
 
 
 class Ramp:
@@ -42,11 +43,14 @@ def _ramp(now: np.ndarray, wanted: np.ndarray, ceiling: float, gain: float) -> n
     return now + change * (gain / size)
 
 
-def episode(twin: Twin, expert: Expert, rig: Rig, seconds: float = SECONDS) -> Iterator[tuple[np.ndarray, Command, bool]]:
+def episode(
+    twin: Twin, expert: Expert, rig: Rig, seconds: float = SECONDS, observe: Observer | None = None
+) -> Iterator[tuple[np.ndarray, Command, bool]]:
     """Runs the expert on a twin that was just reset, in closed loop as on the rig.
 
     Yields (state, the expert's command for it, goal reached) once a control period, and ends once the goal has held for HELD periods
-    or after `seconds`. The command takes effect one period after the state that it answers.
+    or after `seconds`. The command takes effect one period after the state that it answers. `observe` is called before every tick with
+    the twist that the tick is given; the twin is then still as it was.
     """
     ramp = Ramp(rig.limits)
     low, high = np.array(rig.limits.workspace_min), np.array(rig.limits.workspace_max)
@@ -61,12 +65,15 @@ def episode(twin: Twin, expert: Expert, rig: Rig, seconds: float = SECONDS) -> I
         held = held + 1 if done else 0
         if held >= HELD:
             return
-        twin.grip(pending.closure)
         for _ in range(ticks):
             linear, angular = ramp.step(pending.linear, pending.angular, TICK)
             position = twin.commanded.position
             inside = np.clip(position + linear * TICK, np.minimum(low, position), np.maximum(high, position))
-            twin.tick((inside - position) / TICK, angular)
+            linear = (inside - position) / TICK
+            if observe:
+                observe(linear, angular)
+            twin.grip(pending.closure)
+            twin.tick(linear, angular)
         pending = command
 
 
