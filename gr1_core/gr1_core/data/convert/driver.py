@@ -5,6 +5,7 @@ A run that is killed at any moment, resumed, split over machines or run with ano
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -25,12 +26,13 @@ from gr1_core.data.convert.source import Source, SourceError, Unit
 
 @dataclass(frozen=True)
 class Shard:
-    """What one shard has done: parts made now, parts that were there already, and the defects (texts) of the units it skipped."""
+    """What one shard has done: parts made now, parts that were there already, the defects (texts) of the units it skipped."""
 
     root: Path
     made: int
     kept: int
     skipped: list[str]
+    source_bytes: int
 
 
 def convert(source: Source, out: Path, workers: int = 2, shard: tuple[int, int] | None = None, progress: bool = True) -> Summary | Shard:
@@ -48,7 +50,7 @@ def convert(source: Source, out: Path, workers: int = 2, shard: tuple[int, int] 
         _settle(the_plan, out, shard)
         mine = units[shard[0] :: shard[1]] if shard else units
         done = _make_parts(source, mine, out, workers, progress)
-        return done if shard else merging.merge_locked(out, progress)
+        return done if shard else dataclasses.replace(merging.merge_locked(out, progress), source_bytes=done.source_bytes)
 
 
 def _after_completion(out: Path, the_plan: Plan) -> Summary:
@@ -77,11 +79,11 @@ def _settle(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
 def _make_parts(source: Source, units: list[Unit], out: Path, workers: int, progress: bool) -> Shard:
     folder, skipped = plan.folder_of(out), []
     todo = [unit for unit in units if not parts.is_current(parts.path_of(folder, unit.key), parts.made_of(source, unit))]
-    kept = len(units) - len(todo)
+    size, left = (sum(unit.bytes for unit in some) for some in (units, todo))
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(max(1, min(workers, len(todo))), multiprocessing.get_context("spawn"), _prepare_worker, (source,))
-    with Progress("convert", sum(unit.bytes for unit in units), progress) as bar:
-        bar.advance(sum(unit.bytes for unit in units) - sum(unit.bytes for unit in todo))
+    with Progress("convert", size, progress) as bar:
+        bar.advance(size - left)
         try:
             running = {pool.submit(_convert_unit, unit, folder): unit for unit in todo}
             for future in as_completed(running):
@@ -101,7 +103,7 @@ def _make_parts(source: Source, units: list[Unit], out: Path, workers: int, prog
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    return Shard(out, len(todo), kept, skipped)
+    return Shard(out, len(todo), len(units) - len(todo), skipped, left)
 
 
 def _prepare_worker(source: Source) -> None:

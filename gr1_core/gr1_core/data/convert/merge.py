@@ -24,14 +24,16 @@ _FOLDERS = ("data", "report", "meta")
 
 @dataclass(frozen=True)
 class Summary:
-    """What a data set holds. skipped: damaged, left_out: as asked, each a list of (name, reason)."""
+    """What a data set holds. skipped: damaged, left_out: as asked, each a list of (name, reason). source_bytes: read in this run."""
 
     root: Path
+    kind: str
     episodes: int
     frames: int
     fps: int
     skipped: list[tuple[str, str]]
     left_out: list[tuple[str, str]]
+    source_bytes: int = 0
 
     @property
     def report(self) -> Path:
@@ -66,7 +68,8 @@ def merge_locked(out: Path, progress: bool) -> Summary:
         for path in paths:
             for item in parts.read(path):
                 if isinstance(item, Skipped):
-                    writer.meta["left_out" if item.intended else "skipped"].append({"name": item.name, "reason": item.reason})
+                    reason = item.reason.removeprefix(f"{item.name}: ")
+                    writer.meta["left_out" if item.intended else "skipped"].append({"name": item.name, "reason": reason})
                 else:
                     writer.add(item.episode, item.pictures)
                     report.add(item.episode, item.looks)
@@ -93,7 +96,7 @@ def finish(out: Path) -> Summary:
     shutil.rmtree(out / ".partial", ignore_errors=True)
     info, said = (json.loads((out / "meta" / name).read_text()) for name in ("info.json", "gr1.json"))
     lists = [[(entry["name"], entry["reason"]) for entry in said[name]] for name in ("skipped", "left_out")]
-    return Summary(out, info["total_episodes"], info["total_frames"], info["fps"], *lists)
+    return Summary(out, said["kind"], info["total_episodes"], info["total_frames"], info["fps"], *lists)
 
 
 def _nothing(meta: dict) -> str:

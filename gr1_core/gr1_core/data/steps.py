@@ -1,0 +1,234 @@
+"""The control steps of a recorded episode: what the policy would have seen at each, and what was commanded.
+
+The grid has the rig's control rate and begins with the first command. At a grid time the observation is the newest message of each
+stream that had been sent by then. A step whose observation is older than the rig's max_age cuts the episode; the longest part is kept.
+The action is the mean twist of the following period (commanded.py) in the model's units, and the gripper's command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gr1_core import images
+from gr1_core.data import commanded, schemas
+from gr1_core.data.bag import Bag, Message
+from gr1_core.data.commanded import SOURCES, Commands
+from gr1_core.rig import ROLES, Rig, gripper_sign
+
+_IMAGES = ("camera/{}/image_raw", "camera/{}/image_raw/compressed")
+_POSE, _GRIPPER = "arm/pose", "arm/gripper"
+
+
+class StepsError(ValueError):
+    """A recording from which no control step can be made: the text names the bag and what is missing."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One recorded picture. stamp: of its header, ns. Either data, the encoded bytes as recorded, or array u8[H, W, 3], raw pixels."""
+
+    stamp: int
+    data: bytes | None
+    array: np.ndarray | None
+
+    def image(self) -> np.ndarray:
+        """u8[H, W, 3] RGB."""
+        return self.array if self.data is None else images.decode(self.data)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One control step; state, action f32[7] as rig.state_vector and rig.delta + gripper (+1 open / -1 closed) make them."""
+
+    time_ns: int
+    static: Frame
+    wrist: Frame
+    state: np.ndarray
+    action: np.ndarray
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which messages make the T steps of a bag.
+
+    times i64[T] ns; topics: role -> image topic; frames: role -> i64[T], the how-many-th message of that topic; state, action f32[T, 7];
+    recorded: how many steps the grid had before it was cut; problems: what was cut, as texts.
+    """
+
+    times: np.ndarray
+    topics: Mapping[str, str]
+    frames: Mapping[str, np.ndarray]
+    state: np.ndarray
+    action: np.ndarray
+    recorded: int
+    problems: tuple[str, ...]
+
+
+def steps(bag: Bag, rig: Rig | None = None, selection: Selection | None = None) -> Iterator[Step]:
+    """The control steps in their order. rig: the bag's own if None. Memory holds the frames of a few steps.
+
+    Raises StepsError, BagError, RigError or ImageError.
+    """
+    chosen = selection or select(bag, rig)
+    wanted = {chosen.topics[role]: set(chosen.frames[role].tolist()) for role in ROLES}
+    last_use = {role: {number: index for index, number in enumerate(chosen.frames[role].tolist())} for role in ROLES}
+    count, held = dict.fromkeys(wanted, -1), {topic: {} for topic in wanted}
+    messages = bag.messages(list(wanted))
+    for index, time in enumerate(chosen.times.tolist()):
+        need = {role: int(chosen.frames[role][index]) for role in ROLES}
+        while any(number not in held[chosen.topics[role]] for role, number in need.items()):
+            message = next(messages)
+            count[message.topic] += 1
+            if count[message.topic] in wanted[message.topic]:
+                held[message.topic][count[message.topic]] = _frame(message)
+        frames = {role: held[chosen.topics[role]][number] for role, number in need.items()}
+        for role, number in need.items():
+            if last_use[role][number] == index:
+                del held[chosen.topics[role]][number]
+        yield Step(time, frames["static"], frames["wrist"], chosen.state[index], chosen.action[index])
+
+
+def select(bag: Bag, rig: Rig | None = None) -> Selection:
+    """Chooses the messages of each step; reads the bag once, and holds no picture. Raises StepsError, BagError or RigError."""
+    rig = rig or bag.rig
+    topics = {role: _image_topic(bag, role) for role in ROLES} | {name: _required(bag, name) for name in (_POSE, _GRIPPER)}
+    streams, commands = _read(bag, topics)
+    period = round(1e9 * rig.period)
+    starts = _grid(bag, commands, period)
+    ages = {role: rig.cameras[role].max_age for role in ROLES} | {_POSE: rig.state.max_age, _GRIPPER: rig.state.max_age}
+    newest, valid = {}, {}
+    for name, stream in streams.items():
+        newest[name], age = stream.newest(starts)
+        valid[name] = age <= ages[name] * 1e9
+    keep = _longest(np.logical_and.reduce(list(valid.values())))
+    if keep.start == keep.stop:
+        worst = min(valid, key=lambda name: valid[name].sum())
+        raise StepsError(
+            f"{bag.name}: none of its {len(starts)} control steps has a message of {topics[worst]} younger than {ages[worst]:g} s"
+        )
+    poses = [streams[_POSE].kept[number] for number in newest[_POSE][keep]]
+    grippers = [streams[_GRIPPER].kept[number] for number in newest[_GRIPPER][keep]]
+    state = np.stack([_state(bag, rig, pose, gripper) for pose, gripper in zip(poses, grippers)])
+    return Selection(
+        times=starts[keep],
+        topics={role: topics[role] for role in ROLES},
+        frames={role: newest[role][keep] for role in ROLES},
+        state=state,
+        action=_action(rig, commands, starts[keep], period, state),
+        recorded=len(starts),
+        problems=tuple(_cuts(valid, topics, ages, keep, rig.control_hz)),
+    )
+
+
+class _Stream:
+    """Times of one topic's messages; `kept` their bytes, for small ones."""
+
+    def __init__(self):
+        self.sent, self.stamps, self.kept = [], [], []
+
+    def newest(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Number of the newest message that had been sent by each time, and its age in ns by the stricter of its two clocks."""
+        sent = np.array(self.sent, np.int64)
+        order = np.argsort(sent, kind="stable")
+        index = np.searchsorted(sent[order], times, "right") - 1
+        number = order[np.maximum(index, 0)]
+        measured = np.minimum(np.array(self.stamps, np.int64)[number], sent[number])
+        return number, np.where(index >= 0, times - measured, np.inf)
+
+
+def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, _Stream], dict[str, Commands]]:
+    names = {topic: name for name, topic in topics.items()}
+    streams = {name: _Stream() for name in topics}
+    found = {source: (bag.topic(f"command/{source}/twist"), bag.topic(f"command/{source}/gripper")) for source in SOURCES}
+    twists, grippers = ({source: [] for source in SOURCES} for _ in range(2))
+    twist_of = {pair[0]: twists[source] for source, pair in found.items() if pair[0]}
+    gripper_of = {pair[1]: grippers[source] for source, pair in found.items() if pair[1]}
+    for message in bag.messages([*names, *twist_of, *gripper_of]):
+        sent = message.publish_time or message.log_time
+        if message.topic in twist_of:
+            twist = schemas.deserialize(message.type, message.data).twist
+            twist_of[message.topic].append((sent, (*_xyz(twist.linear), *_xyz(twist.angular))))
+        elif message.topic in gripper_of:
+            gripper_of[message.topic].append((sent, float(schemas.deserialize(message.type, message.data).data)))
+        else:
+            stream = streams[names[message.topic]]
+            stream.sent.append(sent)
+            stream.stamps.append(schemas.stamp(message.type, message.data))
+            if names[message.topic] not in ROLES:
+                stream.kept.append(message)
+    return streams, {source: Commands.of(twists[source], grippers[source]) for source in SOURCES if twists[source]}
+
+
+def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray:
+    if not commands:
+        raise StepsError(f"{bag.name}: nothing was commanded: no message on {' or '.join(f'command/{source}/twist' for source in SOURCES)}")
+    first = min(source.sent[0] for source in commands.values())
+    last = max(source.sent[-1] for source in commands.values())
+    # To the nearest: a last command that came a little early still has its step.
+    return first + period * np.arange((last - first + period // 2) // period + 1)
+
+
+def _longest(valid: np.ndarray) -> slice:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(np.int8), [0]])))
+    begins, ends = edges[::2], edges[1::2]
+    best = np.argmax(ends - begins) if len(begins) else None
+    return slice(0, 0) if best is None else slice(int(begins[best]), int(ends[best]))
+
+
+def _cuts(valid: Mapping[str, np.ndarray], topics: Mapping[str, str], ages: Mapping[str, float], keep: slice, hz: float) -> Iterator[str]:
+    for name, good in valid.items():
+        if not good.all():
+            seconds, first = (~good).sum() / hz, (~good).argmax() / hz
+            yield f"{topics[name]}: nothing younger than {1e3 * ages[name]:.0f} ms for {seconds:.1f} s, first at {first:.1f} s"
+    total = len(next(iter(valid.values())))
+    if keep.stop - keep.start < total:
+        yield f"cut to its longest part without a gap: {keep.stop - keep.start} of {total} steps"
+
+
+def _state(bag: Bag, rig: Rig, pose: Message, gripper: Message) -> np.ndarray:
+    where = schemas.deserialize(pose.type, pose.data).pose
+    joints = schemas.deserialize(gripper.type, gripper.data)
+    closure = dict(zip(joints.name, joints.position)).get("closure_command")
+    if closure is None:
+        raise StepsError(f"{bag.name}: {gripper.topic} has no 'closure_command', only {', '.join(joints.name) or 'no names'}")
+    turn = where.orientation
+    return rig.state_vector(_xyz(where.position), (turn.x, turn.y, turn.z, turn.w), closure)
+
+
+def _action(rig: Rig, commands: Mapping[str, Commands], starts: np.ndarray, period: int, state: np.ndarray) -> np.ndarray:
+    twist = commanded.mean_twist(commands, starts, period)
+    closure = commanded.closure(commands, starts, period)
+    gripper = np.array([state[index, 6] if np.isnan(value) else gripper_sign(value) for index, value in enumerate(closure)])
+    arms = state[:, :6].astype(np.float64)
+    delta = np.stack([rig.delta(value[:3], value[3:], arm) for value, arm in zip(twist, arms)])
+    return np.column_stack([delta, gripper]).astype(np.float32)
+
+
+def _image_topic(bag: Bag, role: str) -> str:
+    # Raw before compressed: where both were recorded, raw is what the live policy sees.
+    for suffix in _IMAGES:
+        topic = bag.topic(suffix.format(role))
+        if topic:
+            return topic
+    raise StepsError(f"{bag.name}: no frame of camera '{role}': no message on {' or '.join(suffix.format(role) for suffix in _IMAGES)}")
+
+
+def _required(bag: Bag, suffix: str) -> str:
+    topic = bag.topic(suffix)
+    if not topic:
+        raise StepsError(f"{bag.name}: no message on {suffix}")
+    return topic
+
+
+def _frame(message: Message) -> Frame:
+    picture, stamp = schemas.deserialize(message.type, message.data), schemas.stamp(message.type, message.data)
+    if message.type == "sensor_msgs/msg/CompressedImage":
+        return Frame(stamp, bytes(picture.data), None)
+    return Frame(stamp, None, images.from_raw(picture.encoding, picture.height, picture.width, picture.step, picture.data))
+
+
+def _xyz(vector) -> Sequence[float]:
+    return (vector.x, vector.y, vector.z)
