@@ -1,0 +1,73 @@
+"""What a run learns from and what it is judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gr1_core.data.cache import fingerprint
+from gr1_core.data.dataset import Dataset
+from gr1_core.data.loader import Sampler
+from gr1_core.data.windows import Windows, split
+from gr1_core.train.recipe import Recipe, RecipeError
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training windows, and held-out ones: of the same data set's other episodes or of another data set. starts: which windows are used."""
+
+    train: Windows
+    held: Windows | None
+    starts: np.ndarray
+    mean_action: np.ndarray | None
+
+    def order(self, recipe: Recipe) -> Sampler:
+        """The order of training; its numbers count `starts`."""
+        return Sampler(len(self.starts), recipe.batch, recipe.seed)
+
+    def to_dict(self) -> dict:
+        """For training.json."""
+        described = {"train": _describe(self.train), "held_out": None if self.held is None else _describe(self.held)}
+        return described | {"mean_action": None if self.mean_action is None else self.mean_action.tolist()}
+
+
+def open_data(recipe: Recipe) -> Data:
+    """Raises RecipeError or DatasetError."""
+    dataset = Dataset(recipe.data)
+    if recipe.stage == "finetune" and dataset.kind != "demonstrations":
+        raise RecipeError(f"{recipe.data} holds videos without states and actions: `gr1 pretrain` learns from them, fine-tuning cannot")
+    if recipe.stage == "finetune" and recipe.hz not in (None, dataset.fps):
+        raise RecipeError(f"hz={recipe.hz:g}: a policy acts at the data set's rate of {dataset.fps:g} Hz, leave hz out")
+    training, held = split(dataset, 0.0 if recipe.validation else recipe.held_out, recipe.seed)
+    if recipe.validation:
+        other = Dataset(recipe.validation)
+        if recipe.stage == "finetune" and other.rig is not None:
+            dataset.rig.require_same(other.rig, recipe.validation)
+        validation = _windows(recipe, other, None)
+    else:
+        validation = _windows(recipe, dataset, held) if len(held) else None
+    windows = _windows(recipe, dataset, training)
+    if recipe.starts == "first":
+        lengths = np.diff(dataset.episodes[windows.episodes].tolist(), axis=1)[:, 0]
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    else:
+        starts = np.arange(len(windows))
+    mean = None
+    if recipe.stage == "finetune":
+        bounds = dataset.episodes[training]
+        mean = np.concatenate([dataset.action[start:end] for start, end in bounds.tolist()]).mean(0)
+    return Data(windows, validation, starts, mean)
+
+
+def _windows(recipe: Recipe, dataset: Dataset, episodes: np.ndarray | None) -> Windows:
+    return Windows(dataset, episodes, recipe.config.window, recipe.config.future_steps, recipe.hz)
+
+
+def _describe(windows: Windows) -> dict:
+    return {
+        "root": str(windows.dataset.root),
+        "fingerprint": fingerprint(windows.dataset.root),
+        "episodes": windows.episodes.tolist(),
+        "windows": len(windows),
+    }

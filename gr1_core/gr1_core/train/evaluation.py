@@ -1,0 +1,112 @@
+"""Held-out losses and action errors, beside what standing still and the mean action would give."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from gr1_core.data.windows import Windows
+from gr1_core.rig import Rig
+from gr1_core.train import losses
+from gr1_core.train.feed import Feed
+from gr1_core.train.losses import Objective
+
+STANDING_STILL, MEAN_ACTION = "standing_still", "mean_action"
+
+
+def chosen(windows: Windows, most: int) -> np.ndarray:
+    """At most so many windows, evenly spaced."""
+    return np.unique(np.linspace(0, len(windows) - 1, min(most, len(windows))).round().astype(np.int64))
+
+
+def batches(indices: np.ndarray, size: int, rank: int = 0, world: int = 1) -> list[np.ndarray]:
+    """All windows in their order, cut into batches; this rank's."""
+    share = indices[rank::world]
+    return [share[start : start + size] for start in range(0, len(share), size)]
+
+
+@torch.no_grad()
+def measure(
+    objective: Objective,
+    feed: Feed,
+    windows: Windows,
+    indices: list[np.ndarray],
+    mean_action: np.ndarray | None = None,
+    add_up: Callable[[Counter], Counter] = lambda sums: sums,
+) -> dict:
+    """The figures of log.jsonl. indices: batches of windows. mean_action: f[7] of the training data. add_up: over all processes.
+
+    Losses count every supervised step of the windows. Actions are compared as the policy acts: at a window's last step, with a full
+    history behind it, and at the first steps of an episode with what there is. Errors are lengths: of the difference of the
+    translations in mm, of the rotations in degrees.
+    """
+    was_training = objective.model.training
+    objective.model.eval()
+    sums = Counter()
+    for numbers, seen, action, state, batch_sums in _predictions(objective, feed, windows, indices):
+        sums.update(batch_sums)
+        if action is None:
+            continue
+        acted = acting(windows, numbers) & seen.valid
+        truth, own, now = seen.action[acted], action[acted], state[acted]
+        sums["steps"] += len(truth)
+        _compare(sums, "", own, truth, windows.dataset.rig)
+        still = np.concatenate([np.zeros_like(now[:, :6]), now[:, 6:]], 1)
+        _compare(sums, STANDING_STILL, still, truth, windows.dataset.rig)
+        if mean_action is not None:
+            _compare(sums, MEAN_ACTION, np.broadcast_to(mean_action, truth.shape), truth, windows.dataset.rig)
+    objective.model.train(was_training)
+    return _figures(add_up(sums), mean_action is not None)
+
+
+def acting(windows: Windows, numbers: np.ndarray) -> np.ndarray:
+    """Which steps of the windows the policy would act from: bool[B, W]."""
+    episode, start = windows.locate(numbers)
+    first = start == windows.dataset.episodes["start"][windows.episodes[episode]]
+    mask = np.zeros((len(numbers), windows.window), bool)
+    mask[:, -1] = True
+    mask[first] = True
+    return mask
+
+
+def _predictions(objective: Objective, feed: Feed, windows: Windows, indices: list[np.ndarray]) -> Iterator[tuple]:
+    with feed.loader(windows, iter(indices)) as loader:
+        for numbers, batch in zip(indices, loader):
+            inputs = feed.inputs(batch)
+            prediction = objective.predict(inputs)
+            targets = {role: objective.model.frame_targets(images) for role, images in inputs.future_images.items()}
+            summed = {name: float(value) for name, value in losses.sums(prediction, inputs, targets).items()}
+            summed |= {"valid": int(batch.valid.sum()), "future": int(batch.future.sum()), "windows": len(numbers)}
+            action = None
+            if prediction.arm is not None:
+                action = torch.cat([prediction.arm, prediction.gripper_logit.sign().unsqueeze(-1)], -1).cpu().numpy()
+            yield numbers, batch, action, batch.state, summed
+
+
+def _compare(sums: Counter, label: str, actions: np.ndarray, truth: np.ndarray, rig: Rig) -> None:
+    difference = actions.astype(np.float64) - truth
+    sums[label, "mm"] += float(np.linalg.norm(difference[:, :3], axis=1).sum() * rig.action.translation_scale * 1e3)
+    sums[label, "deg"] += float(np.rad2deg(np.linalg.norm(difference[:, 3:6], axis=1).sum() * rig.action.rotation_scale))
+    sums[label, "gripper"] += int(((actions[:, 6] > 0) == (truth[:, 6] > 0)).sum())
+
+
+def _figures(sums: Counter, with_mean: bool) -> dict:
+    figures = {}
+    for name in losses.NAMES:
+        if name in sums:
+            figures[name] = sums[name] / max(1, sums["valid" if name in ("arm", "gripper") else "future"])
+    if sums["steps"]:
+        labels = {"": None, STANDING_STILL: STANDING_STILL} | ({MEAN_ACTION: MEAN_ACTION} if with_mean else {})
+        rows = {
+            label: {
+                "action_mm": sums[label, "mm"] / sums["steps"],
+                "action_deg": sums[label, "deg"] / sums["steps"],
+                "gripper_accuracy": sums[label, "gripper"] / sums["steps"],
+            }
+            for label in labels
+        }
+        figures |= rows.pop("") | {"baselines": rows}
+    return figures | {"windows": int(sums["windows"])}

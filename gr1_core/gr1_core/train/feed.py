@@ -1,0 +1,205 @@
+"""From batches of windows to the model's inputs: shift, resize, frozen encoders; or all of that from files that were made once.
+
+With frozen encoders and without random shifts, an image always gives the same tokens. On a CPU encoding would be most of the work, so the
+tokens of every frame are computed once into a memory-mapped file beside the data set (`Dataset.cache`), as are the resized frames.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from gr1_core.data.dataset import Dataset
+from gr1_core.data.loader import Loader, in_order
+from gr1_core.data.windows import Batch, Windows
+from gr1_core.model import patches
+from gr1_core.model.gr1 import GR1
+from gr1_core.pack import pack
+from gr1_core.train.losses import Inputs
+from gr1_core.train.recipe import Recipe
+
+_ENCODED_AT_ONCE = 64
+_MOST_TEXTS = 100_000
+
+
+class Feed:
+    """Makes Inputs of Batches. `frozen`: whether the image encoder is; a model that trains it gets images instead of tokens."""
+
+    def __init__(self, model: GR1, recipe: Recipe, dataset: Dataset, device: torch.device, bf16: bool):
+        self.config, self.dataset, self.device, self.bf16 = model.config, dataset, device, bf16
+        self.roles, self.frozen = recipe.roles, not recipe.train_vision
+        self.future = tuple(role for role in self.roles if role in recipe.targets)
+        self.state = recipe.stage == "finetune"
+        self.shift = {role: getattr(recipe.shift, role) for role in self.roles}
+        self.threads = recipe.loader_threads
+        self._text, self._embeddings = model.text, {}
+        self._vision = _encoder(model.vision, bf16) if self.frozen else None
+        self._digest = _digest(model.vision) if self.frozen else ""
+        self.cached = self._wants_cache(recipe)
+        self._files: dict[str, dict[str, np.ndarray]] = {}
+
+    def loader(self, windows: Windows, batches: Iterable[np.ndarray]) -> Loader:
+        return Loader(windows, batches, self.threads, images=not self.cached, roles=self.roles)
+
+    def inputs(self, batch: Batch, shifts: dict[str, np.ndarray] | None = None) -> Inputs:
+        """shifts: each camera's i64[B, 2] (down, right) in pixels, None: no shift."""
+        window = self.config.window
+        inputs = Inputs(
+            embedding=self._embed(batch.tokens),
+            state=self._tensor(batch.state) if self.state else None,
+            action=self._tensor(batch.action) if self.state else None,
+            valid=None if batch.valid.all() else self._tensor(batch.valid),
+            future=None if batch.future.all() else self._tensor(batch.future),
+        )
+        for role in self.roles:
+            if self.cached:
+                self._from_files(inputs, role, batch.frames)
+                continue
+            images = self._images(batch.images[role], None if shifts is None else shifts[role])
+            if self.frozen:
+                encoded = self._encode(images[:, :window].flatten(0, 1))
+                inputs.features[role] = tuple(part.unflatten(0, (-1, window)) for part in encoded)
+            else:
+                inputs.seen[role] = images[:, :window]
+            if role in self.future:
+                inputs.future_images[role] = images[:, -window:]
+        return inputs
+
+    # Images
+
+    def image(self, role: str, frame: int) -> Tensor:
+        """One frame as the model sees it, preprocessed [1, 3, S, S], on the CPU."""
+        pixels = self.dataset.cameras[role].view(self.dataset.image(role, int(frame)))
+        return patches.preprocess(torch.from_numpy(np.ascontiguousarray(pixels))[None], self.config.image_size)
+
+    def _images(self, frames: np.ndarray, shift: np.ndarray | None) -> Tensor:
+        """u8[B, T, h, w, 3] -> preprocessed [B, T, 3, S, S]."""
+        pixels = self._tensor(frames)
+        if shift is not None:
+            pixels = shifted(pixels, self._tensor(shift))
+        return patches.preprocess(pixels.flatten(0, 1), self.config.image_size).unflatten(0, pixels.shape[:2])
+
+    @torch.no_grad()
+    def _encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        cls, tokens = self._vision(images)
+        return cls.float(), tokens.float()
+
+    # Text
+
+    @torch.no_grad()
+    def _embed(self, tokens: np.ndarray) -> Tensor:
+        """i64[B, 77] -> f32[B, text_dim]; each text is encoded once."""
+        keys = [row.tobytes() for row in tokens]
+        new = {key: row for key, row in zip(keys, tokens) if key not in self._embeddings}
+        if new:
+            if len(self._embeddings) > _MOST_TEXTS:
+                self._embeddings = {key: self._embeddings[key] for key in keys if key in self._embeddings}
+            # One by one on a CPU, so that an embedding does not depend on which others were new with it.
+            rows = torch.from_numpy(np.stack(list(new.values()))).to(self.device)
+            parts = rows.split(1) if self.device.type == "cpu" else (rows,)
+            self._embeddings |= zip(new, torch.cat([self._text(part) for part in parts]))
+        return torch.stack([self._embeddings[key] for key in keys])
+
+    # Files
+
+    def _wants_cache(self, recipe: Recipe) -> bool:
+        size = sum(self._sizes().values()) * self.dataset.length * len(self.roles)
+        possible = not any(self.shift.values())
+        if recipe.cache == "on" and not possible:
+            raise ValueError("cache=on does not go with random shifts, which make every image another: set shift.static=0 shift.wrist=0")
+        auto = possible and self.device.type == "cpu" and size <= recipe.cache_gb * 1e9
+        return recipe.cache == "on" or (recipe.cache == "auto" and auto)
+
+    def _sizes(self) -> dict[str, int]:
+        """Bytes a frame of the files that are needed."""
+        sizes = {}
+        if self.frozen:
+            sizes["tokens"] = (self.config.patches + 1) * self.config.vision_width * (2 if self.bf16 else 4)
+        if not self.frozen or self.future:
+            sizes["pixels"] = 3 * self.config.image_size**2 * 4
+        return sizes
+
+    def prepare(self) -> None:
+        """Makes the files that are not there yet; of several processes one does it and the others wait."""
+        for role in self.roles if self.cached else ():
+            files = self._files[role] = {}
+            for kind, size in self._sizes().items():
+                name = f"{kind}.{role}.{self._key(kind, role)}.npy"
+                path = self.dataset.cache.get(
+                    name, size * self.dataset.length, lambda path, kind=kind, role=role: self._build(path, kind, role)
+                )
+                files[kind] = np.load(path, mmap_mode="r")
+
+    def _key(self, kind: str, role: str) -> str:
+        key = f"{self.config.image_size}.{self.dataset.cameras[role].crop}"
+        return key if kind == "pixels" else f"{key}.{'bf16' if self.bf16 else 'fp32'}.{self._digest}"
+
+    def _build(self, path, kind: str, role: str) -> None:
+        windows = Windows(self.dataset, None, 1, 0)
+        config = self.config
+        if kind == "pixels":
+            shape, dtype = (3, config.image_size, config.image_size), np.float32
+        else:
+            # bf16 has fewer digits than fp16, and tokens after a layer norm lie well within its range.
+            shape, dtype = (config.patches + 1, config.vision_width), np.float16 if self.bf16 else np.float32
+        out = np.lib.format.open_memmap(path, "w+", dtype, (len(windows), *shape))
+        batches = in_order(len(windows), _ENCODED_AT_ONCE)
+        label = f"{'encode' if kind == 'tokens' else 'resize'} {role}"
+        with Loader(windows, batches, self.threads, roles=(role,)) as loader, tqdm(total=len(windows), desc=label, disable=None) as bar:
+            for batch in loader:
+                images = self._images(batch.images[role], None)[:, 0]
+                done = (
+                    torch.cat([part.unsqueeze(1) if part.ndim == 2 else part for part in self._encode(images)], 1)
+                    if kind == "tokens"
+                    else images
+                )
+                out[batch.frames[:, 0]] = done.cpu().numpy()
+                bar.update(len(done))
+        out.flush()
+
+    def _from_files(self, inputs: Inputs, role: str, frames: np.ndarray) -> None:
+        window, files = self.config.window, self._files[role]
+        if "tokens" in files:
+            tokens = self._tensor(files["tokens"][frames[:, :window]]).float()
+            inputs.features[role] = (tokens[:, :, 0], tokens[:, :, 1:])
+        if "pixels" in files:
+            images = self._tensor(files["pixels"][frames])
+            if not self.frozen:
+                inputs.seen[role] = images[:, :window]
+            if role in self.future:
+                inputs.future_images[role] = images[:, -window:]
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self.device.type == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def shifted(images: Tensor, shift: Tensor) -> Tensor:
+    """Moves u8[B, T, h, w, 3] by shift i64[B, 2] (down, right) pixels a window; the edge is repeated into what comes free."""
+    height, width = images.shape[2:4]
+    rows = (torch.arange(height, device=images.device) - shift[:, :1]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) - shift[:, 1:]).clamp(0, width - 1)
+    of = torch.arange(len(images), device=images.device)[:, None, None]
+    # Indexed axes come first when a slice lies between them: [B, h, w, T, 3].
+    return images[of, :, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
+
+
+def _encoder(vision: nn.Module, bf16: bool) -> nn.Module:
+    """A copy for inference alone, its products in bf16 or fp32, as `Policy` has it."""
+    return pack(copy.deepcopy(vision).requires_grad_(False).eval(), torch.bfloat16 if bf16 else torch.float32)
+
+
+def _digest(vision: nn.Module) -> str:
+    """16 hexadecimal digits of the encoder's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in vision.state_dict().items():
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

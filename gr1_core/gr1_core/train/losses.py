@@ -1,0 +1,95 @@
+"""The losses: smooth-L1 of the arm's action, binary cross-entropy of the gripper, squared error of the predicted frames' patches.
+
+Each is summed over what is supervised and divided by the count of the whole global batch, which is known beforehand. So it makes no
+difference into how many processes and micro-batches the batch is cut: gradients add up to the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gr1_core.model.gr1 import GR1, Prediction
+from gr1_core.train.recipe import Loss
+
+NAMES = ("arm", "gripper", "static", "wrist")
+
+
+@dataclass
+class Inputs:
+    """B windows of W steps on the device. valid and future are None when all are true.
+
+    embedding f32[B, text_dim], state f32[B, W, 7], action f32[B, W, 7]; valid, future bool[B, W].
+    features: each camera's ([CLS] [B, W, feature], patch tokens [B, W, patches, feature]), from the frozen encoder; or
+    seen: each camera's preprocessed images [B, W, 3, S, S], if the encoder is trained. future_images: those n steps later.
+    """
+
+    embedding: Tensor
+    state: Tensor | None
+    action: Tensor | None
+    valid: Tensor | None
+    future: Tensor | None
+    features: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    seen: dict[str, Tensor] = field(default_factory=dict)
+    future_images: dict[str, Tensor] = field(default_factory=dict)
+
+
+def sums(prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Losses summed over the supervised steps, as scalars. targets: each camera's patches [B, W, patches, patch_dim]."""
+    result = {}
+    if prediction.arm is not None:
+        arm = F.smooth_l1_loss(prediction.arm.float(), inputs.action[..., :6], reduction="none").mean(-1)
+        is_open = (inputs.action[..., 6] > 0).float()
+        gripper = F.binary_cross_entropy_with_logits(prediction.gripper_logit.float(), is_open, reduction="none")
+        result |= {"arm": _sum(arm, inputs.valid), "gripper": _sum(gripper, inputs.valid)}
+    for role, target in targets.items():
+        error = (getattr(prediction, role).float() - target).square().mean((-1, -2))
+        result[role] = _sum(error, inputs.future)
+    return result
+
+
+def total(summed: Mapping[str, Tensor], weights: Loss, counts: tuple[int, int]) -> Tensor:
+    """The loss that is minimised. counts: valid steps and supervised future frames of the whole global batch."""
+    steps, frames = (max(1, count) for count in counts)
+    divisor = {"arm": steps, "gripper": steps, "static": frames, "wrist": frames}
+    return sum(getattr(weights, name) / divisor[name] * value for name, value in summed.items())
+
+
+class Objective(nn.Module):
+    """The model with its losses: what data-parallel training wraps."""
+
+    def __init__(self, model: GR1, targets: tuple[str, ...], bf16: bool):
+        super().__init__()
+        self.model, self.targets, self.bf16 = model, targets, bf16
+
+    def forward(self, inputs: Inputs) -> dict[str, Tensor]:
+        """-> sums of the losses of `targets`."""
+        prediction = self.predict(inputs)
+        with torch.no_grad():
+            targets = {role: self.model.frame_targets(images) for role, images in inputs.future_images.items() if role in self.targets}
+        return sums(prediction, inputs, targets)
+
+    def predict(self, inputs: Inputs) -> Prediction:
+        device = inputs.embedding.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.bf16):
+            features = dict(inputs.features)
+            for role, images in inputs.seen.items():
+                encoded = self.model.vision(images.flatten(0, 1))
+                features[role] = tuple(part.unflatten(0, images.shape[:2]) for part in encoded)
+            state = inputs.state
+            arm, gripper = (None, None) if state is None else (state[..., :6], state[..., 6])
+            prediction = self.model.predict(inputs.embedding, features, arm, gripper, inputs.valid, self.targets)
+        return Prediction(**{item.name: _float(getattr(prediction, item.name)) for item in fields(prediction)})
+
+
+def _sum(errors: Tensor, mask: Tensor | None) -> Tensor:
+    # Not a product: what lies past an episode's end must not matter even if it is infinite.
+    return errors.sum() if mask is None else errors.where(mask, 0).sum()
+
+
+def _float(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.float()

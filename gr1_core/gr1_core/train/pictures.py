@@ -1,0 +1,48 @@
+"""What the model expects to see, as a picture: a row for each window, for each camera now | predicted | real."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from gr1_core.data.windows import Windows
+from gr1_core.model import patches
+from gr1_core.train.feed import Feed
+from gr1_core.train.losses import Objective
+
+_GAP = 4  # white pixels between the pictures
+
+
+@torch.no_grad()
+def grid(objective: Objective, feed: Feed, windows: Windows, numbers: np.ndarray) -> np.ndarray | None:
+    """Windows -> u8[H, W, 3]; None if no frames are predicted. Each row is the last step of its window that has a future frame.
+
+    A predicted patch borrows mean and scale from the present frame, as in the policy: the model learns normalised patches.
+    """
+    if not feed.future:
+        return None
+    was_training = objective.model.training
+    objective.model.eval()
+    rows = []
+    patch = objective.model.config.patch_size
+    with feed.loader(windows, [numbers]) as loader:
+        batch = next(loader)
+        prediction = objective.predict(feed.inputs(batch))
+    for i, future in enumerate(batch.future):
+        step = int(np.flatnonzero(future)[-1]) if future.any() else 0
+        row = []
+        for role in feed.future:
+            now, real = (feed.image(role, batch.frames[i, k]) for k in (step, step + windows.future_steps))
+            mean, scale = patches.patch_statistics(patches.patchify(now, patch))
+            predicted = patches.unpatchify(getattr(prediction, role)[i, step][None].cpu() * scale + mean, patch)
+            row += [patches.to_pixels(image)[0].numpy() for image in (now, predicted, real)]
+        rows.append(_beside(row, 1))
+    objective.model.train(was_training)
+    return _beside(rows, 0)
+
+
+def _beside(images: list[np.ndarray], axis: int) -> np.ndarray:
+    pad = [(0, 0)] * 3
+    pad[axis] = (0, _GAP)
+    joined = np.concatenate([np.pad(image, pad, constant_values=255) for image in images], axis)
+    return joined[:-_GAP] if axis == 0 else joined[:, :-_GAP]
