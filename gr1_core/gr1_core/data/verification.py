@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from mcap.records import Channel, Chunk, Message, Schema
+from mcap.records import Channel, Chunk, DataEnd, Message, Schema
 from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
 
 from gr1_core.data import schemas
@@ -73,10 +73,11 @@ class _Reading:
         self.stamps: dict[str, list[int]] = defaultdict(list)
 
     def problems(self, bag: Bag) -> Iterator[str]:
-        channels, types = {}, {}
+        channels, types, ended = {}, {}, False
         with open(bag.path, "rb") as stream:
             try:
                 for record in StreamReader(stream, emit_chunks=True, validate_crcs=True).records:
+                    ended |= isinstance(record, DataEnd)
                     if not isinstance(record, Chunk):
                         continue
                     try:
@@ -84,6 +85,8 @@ class _Reading:
                     except DAMAGED as error:
                         at = (record.message_start_time - bag.start_ns) * 1e-9
                         yield f"checksum: the chunk with what was received from {at:.2f} s on is damaged: {error}"
+                if not ended:
+                    yield "checksum: the mark where the messages end, with their checksum, is damaged"
                 if not _summary_whole(stream):
                     yield "checksum: the index at the end of the file is damaged"
             except CRCValidationError as error:
@@ -110,7 +113,7 @@ def _summary_whole(stream) -> bool:
     footer_at = stream.seek(-_FOOTER, os.SEEK_END)
     footer = stream.read(_FOOTER)
     start, _, checksum = struct.unpack_from("<QQI", footer, 9)
-    stream.seek(start)
+    stream.seek(min(start, footer_at))
     return zlib.crc32(footer[:25], zlib.crc32(stream.read(footer_at - start))) == checksum
 
 

@@ -72,14 +72,16 @@ def collect(takes: Sequence[Take], out: Path, rig: Rig, kind: str = "jpeg", work
 
 
 def _outcome(folder: Path, rig: Rig, kind: str) -> str:
-    """Of a whole bag with these settings; "" if there is none, and then nothing is left in its place."""
+    """Of a whole bag with these settings; "" if there is none, or a recovered one, and then nothing is left in its place."""
     if (folder / metadata.FILE).is_file():
         bag = Bag(folder)
         if bag.rig != rig:
             raise BagError(f"{folder} was recorded with another rig than '{rig.name}' is now: choose another --out")
         if bag.topics != topics(kind):
             raise BagError(f"{folder} was recorded with other topics than --images {kind} gives: choose another --out")
-        return bag.outcome
+        if bag.outcome != "unfinished":
+            return bag.outcome
+        (folder / metadata.FILE).unlink()
     if folder.is_dir():
         for path in folder.glob("*.mcap"):
             with open(path, "rb") as stream:
@@ -106,6 +108,8 @@ def _leave_with_parent() -> None:
 
 
 def _record(folder: Path, task: str, seed: int) -> bool:
+    if _work["stop"].is_set():
+        raise KeyboardInterrupt
     if "studio" not in _work:
         _work["studio"] = Studio(_work["rig"], _work["kind"])
     success, _ = _work["studio"].record(folder, task, seed, _work["stop"].is_set)
