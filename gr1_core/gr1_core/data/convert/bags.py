@@ -62,7 +62,8 @@ class BagSource:
             else:
                 yield self._episode(bag, unit.key)
         except (BagError, StepsError, ImageError, OSError) as error:
-            raise SourceError(str(error)) from error
+            # Where the folder lies on this machine must not change the data set's bytes.
+            raise SourceError(str(error).replace(f"{self.root}/", "")) from error
 
     def _episode(self, bag: Bag, name: str) -> Episode:
         chosen = select(bag, self.rig)
@@ -79,6 +80,7 @@ class BagSource:
             "started": bag.labels.get("started", ""),
             "seconds": round(bag.duration_s, 3),
             "recorded_steps": chosen.recorded,
+            "repeated_frames": {role: int((np.diff(chosen.frames[role]) == 0).sum()) for role in ROLES},
             "problems": list(chosen.problems),
             "streams": {row.pop("topic"): row for row in listing.topics(bag)},
         }
