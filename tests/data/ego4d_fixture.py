@@ -68,8 +68,8 @@ def write_video(path: Path, width: int, height: int, seconds: float, fps: int = 
 
 
 def brightness(time: float) -> float:
-    """How bright a video is at a time in seconds, 0..255."""
-    return 10 + 24 * time
+    """How bright a video is at a time in seconds: it tells the first ten of them apart."""
+    return min(10 + 24 * time, 250)
 
 
 def _narration(uid: str, seconds: float, text: str) -> dict:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ NOT_HERE = "videos_not_here"
 
 
 class Narration(NamedTuple):
-    """Where in the file it stands (pass and position there), its moment in seconds, and the sentence as annotated."""
+    """Where in the file it stands (pass and position there), its moment in seconds (-1: none), and the sentence as annotated."""
 
     name: str
     seconds: float
@@ -78,8 +79,8 @@ class Ego4DSource:
             name = f"{unit.key}_{narration.name}"
             if not (text := clean(narration.text)):
                 yield Skipped(name, f"{self.annotations.name}: the narration '{narration.text}' has no words")
-            elif not 0 <= narration.seconds < float("inf"):
-                yield Skipped(name, f"{self.annotations.name}: its time is {narration.seconds}, expected seconds from the video's start")
+            elif narration.seconds < 0:
+                yield Skipped(name, f"{self.annotations.name}: its time is not seconds from the video's start")
             else:
                 wanted[name] = (narration, text)
         moments = [(name, narration.seconds) for name, (narration, _) in wanted.items()]
@@ -124,6 +125,7 @@ def read_narrations(path: Path) -> dict[str, list[Narration]]:
             for name, entry in passes.items()
             if isinstance(entry, dict)
             for index, item in enumerate(entry.get("narrations") or ())
+            if isinstance(item, dict)
         ]
         if found:
             narrated[uid] = sorted(found, key=lambda narration: (narration.seconds, narration.name))
@@ -144,7 +146,7 @@ def subset(narrated: dict[str, list[Narration]], clips: int, seed: int) -> dict[
 
 def _seconds(item: dict) -> float:
     value = item.get("timestamp_sec", item.get("time"))
-    return float(value) if isinstance(value, (int, float)) else -1.0
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else -1.0
 
 
 def _digest(content) -> str:
