@@ -1,0 +1,94 @@
+"""`gr1 bags` as a person uses it."""
+
+import json
+import shutil
+
+import pytest
+
+from gr1_core import cli
+from gr1_core.data.bag import Bag
+from tests.data.bag_fixture import demonstration
+
+
+@pytest.fixture
+def bags(tmp_path):
+    """Two whole bags, one that lost messages, one without metadata.yaml."""
+    one = demonstration(steps=5).save(tmp_path / "2024-05-01" / "one")
+    lossy = json.dumps({"/arm/pose": {"expected": 33, "received": 30, "gaps": 1, "longest_gap_ms": 80.0}})
+    demonstration(seed=1, steps=5).save(tmp_path / "2024-05-02" / "two", outcome="failure", topics=lossy, operator="bob")
+    shutil.copytree(one, tmp_path / "cut")
+    (tmp_path / "cut" / "metadata.yaml").unlink()
+    return tmp_path
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    status = cli.main(["bags", *map(str, arguments)])
+    return status, *capsys.readouterr()
+
+
+def test_list_shows_each_bag_with_what_is_wrong_with_it(bags, capsys):
+    status, out, _ = run(capsys, "list", bags)
+    lines = out.splitlines()
+    assert status == 0 and len(lines) == 5
+    assert lines[1].split()[:5] == ["one", "lift", "the", "cup", "success"] and "alice" in lines[1]
+    assert "failure" in lines[2] and "bob" in lines[2] and "3 messages lost (/arm/pose)" in lines[2]
+    assert lines[3].startswith("cut") and "gr1 bags recover" in lines[3]
+    assert lines[4].startswith("3 bags, 1 successes")
+
+
+def test_list_as_json_has_the_same_rows(bags, capsys):
+    _, out, _ = run(capsys, "list", bags, "--json")
+    rows = json.loads(out)
+    assert [row["name"] for row in rows] == ["one", "two", "cut"]
+    assert [row["outcome"] for row in rows] == ["success", "failure", "unfinished"]
+    assert rows[0]["seconds"] == pytest.approx(1.0, abs=0.6) and rows[0]["problems"] == []
+
+
+def test_a_bag_that_cannot_be_read_is_a_row_and_not_an_end(bags, capsys):
+    (bags / "2024-05-01" / "one" / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
+    status, out, _ = run(capsys, "list", bags)
+    assert status == 0 and "not rosbag2's metadata" in out.splitlines()[1] and "two" in out
+
+
+def test_show_prints_labels_and_the_counts_of_each_topic(bags, capsys):
+    status, out, _ = run(capsys, "show", bags / "2024-05-02" / "two")
+    assert status == 0 and "lift the cup" in out and "kinova_gen2" in out
+    (pose,) = [line.split() for line in out.splitlines() if line.startswith("/arm/pose")]
+    assert pose[1:7] == ["geometry_msgs/msg/PoseStamped", "33", "30", "3", "1", "80.0"]
+
+
+def test_relabel_changes_several_bags_and_says_what_it_changed(bags, capsys):
+    two = [bags / "2024-05-01" / "one", bags / "2024-05-02" / "two"]
+    status, out, _ = run(capsys, "relabel", *two, "--outcome", "discarded", "--note", "lights were off")
+    assert status == 0
+    assert out.splitlines() == [
+        "one: outcome 'success' -> 'discarded', note '' -> 'lights were off'",
+        "two: outcome 'failure' -> 'discarded', note '' -> 'lights were off'",
+    ]
+    assert [Bag(folder).outcome for folder in two] == ["discarded", "discarded"]
+
+
+def test_relabel_changes_nothing_when_one_bag_or_label_is_wrong(bags, capsys):
+    one = bags / "2024-05-01" / "one"
+    for arguments, says in (
+        ((one, bags / "cut", "--outcome", "discarded"), "is unfinished"),
+        ((one, "--outcome", "lost"), "'lost' is not one of"),
+        ((one,), "nothing to change: give --outcome"),
+    ):
+        status, _, error = run(capsys, "relabel", *arguments)
+        assert status == 1 and says in error and len(error.splitlines()) == 1
+    assert Bag(one).outcome == "success"
+
+
+def test_verify_reads_all_below_a_folder_and_its_status_says_whether_something_is_wrong(bags, capsys):
+    status, out, _ = run(capsys, "verify", bags)
+    assert status == 1
+    assert [line.split(":")[0] for line in out.splitlines()] == ["two", "cut", "3 bags read, 2 with problems"]
+    status, out, _ = run(capsys, "verify", bags / "2024-05-01" / "one")
+    assert status == 0 and out == "1 bags read, 0 with problems\n"
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path, capsys):
+    for what in ("list", "verify", "recover", "show"):
+        status, _, error = run(capsys, what, tmp_path / "nowhere")
+        assert status == 1 and error.startswith("gr1: no bag") and "nowhere" in error
