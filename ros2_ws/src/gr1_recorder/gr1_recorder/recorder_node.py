@@ -31,7 +31,7 @@ from gr1_robot.parameters import ParameterError, declare
 from gr1_robot.process import run
 from gr1_robot.qos import LATCHED
 
-POLL_S = 0.01
+POLL_S = 0.02
 _TEND_S = 0.1
 _STATE_S = 0.5
 _ENDS = {"success": "success", "failure": "failure", "discard": "discarded"}

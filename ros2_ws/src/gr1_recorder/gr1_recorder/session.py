@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -105,7 +106,11 @@ class Session:
             self._poll()
             episode, now, self.episode = self.episode, time.monotonic(), None
         self._last, self._cut, self._outcome = episode.folder, note, ""
-        episode.close(outcome, note, now)
+        try:
+            episode.close(outcome, note, now)
+        except bags.BagError as error:
+            self.alarm = str(error)
+            raise
         self._outcome, self._figures = outcome, episode.figures(now)
         self.episodes[outcome] += 1
         return episode.name
@@ -116,10 +121,8 @@ class Session:
         if not (episode and episode.reason):
             return ""
         self.alarm = f"{episode.name} was ended, unfinished: {episode.reason}"
-        try:
+        with contextlib.suppress(bags.BagError):
             self.end("unfinished", episode.reason)
-        except bags.BagError as error:
-            self.alarm = str(error)
         return self.alarm
 
     def relabel(self, labels: Mapping[str, str]) -> str:
@@ -164,7 +167,8 @@ class Session:
         if outcome == "success" and self._cut:
             raise Refused(f"{folder.name} was ended early, {self._cut}: it stays {self._outcome} (`gr1 bags relabel` can change it)")
         bags.relabel(folder, outcome=outcome)
-        self.episodes[self._outcome] -= 1
+        if self._outcome:
+            self.episodes[self._outcome] -= 1
         self.episodes[outcome] += 1
         self._outcome = outcome
         return folder.name

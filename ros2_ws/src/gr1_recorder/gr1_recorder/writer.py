@@ -14,6 +14,7 @@ from gr1_core.data.metadata import BagError
 from gr1_recorder.counts import Message
 
 FLUSH_S = 0.5
+_ROUND_S = 0.05
 MB = 1_000_000
 
 
@@ -28,9 +29,9 @@ class Writer:
     def __init__(self, bag: BagWriter, limit: int, watermark: int, full: Callable[[str], None]):
         self._bag, self._limit, self._watermark, self._full = bag, limit, watermark, full
         self._queue: deque[Message] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting = 0
-        self._ending = False
+        self._ending = threading.Event()
         self._error: BagError | None = None
         self.low = False
         self.bytes = 0
@@ -44,19 +45,16 @@ class Writer:
 
     def put(self, message: Message) -> bool:
         """False when the message cannot be kept, because too much waits already or the disk has failed."""
-        with self._changed:
-            if self._error or self._ending or self._waiting + len(message.data) > self._limit:
+        with self._lock:
+            if self._error or self._waiting + len(message.data) > self._limit:
                 return False
             self._queue.append(message)
             self._waiting += len(message.data)
-            self._changed.notify()
             return True
 
     def close(self, labels: Callable[[], Mapping[str, str]]) -> Path:
         """Writes what waits, then completes the bag with what `labels()` says by then. Raises BagError when the disk does not take it."""
-        with self._changed:
-            self._ending = True
-            self._changed.notify()
+        self._ending.set()
         self._thread.join()
         if self._error:
             raise self._error
@@ -66,29 +64,27 @@ class Writer:
         try:
             self._write()
         except BagError as error:
-            with self._changed:
+            with self._lock:
                 self._error = error
                 self._queue.clear()
-                self._waiting = 0
-            self._full(str(error))
+                unwritten, self._waiting = self._waiting, 0
+            self._full(f"{error}; {unwritten / MB:.1f} MB that waited for the disk are lost")
 
     def _write(self) -> None:
-        due = time.monotonic() + FLUSH_S
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._ending, max(due - time.monotonic(), 0.0))
+        due, ending = time.monotonic() + FLUSH_S, False
+        while not ending:
+            # In rounds: waking up for each message would cost more than writing it.
+            ending = self._ending.wait(_ROUND_S)
+            with self._lock:
                 messages = list(self._queue)
                 self._queue.clear()
-                ending = self._ending
             for message in messages:
                 self._bag.write(message.topic, message.data, message.log_time, message.publish_time)
-                with self._changed:
+                with self._lock:
                     self._waiting -= len(message.data)
                 self.bytes += len(message.data)
                 if time.monotonic() >= due:
                     due = self._flush()
-            if ending:
-                return
             if time.monotonic() >= due:
                 due = self._flush()
 

@@ -1,0 +1,235 @@
+"""The recorder as a process over real ROS 2: what is sent is in the bag, byte for byte, and what is missing is said."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from std_msgs.msg import String
+
+from gr1_core import Rig
+from gr1_core.data.bag import Bag, find
+from gr1_core.data.schemas import deserialize
+from gr1_recorder import Recorder, RecorderError
+from gr1_robot.qos import LATCHED
+
+from ..robot.graph import Ear, Process
+from .robot import ARM_HZ, CAMERA_HZ, INSTRUCTION, STATIC, WRIST
+
+
+@pytest.fixture(scope="module")
+def ear(robot):
+    ear = Ear()
+    yield ear
+    ear.close()
+
+
+@pytest.fixture(autouse=True)
+def alive(robot):
+    """Every test begins with a whole robot and an instruction."""
+    robot.streams = {STATIC, WRIST, "arm/pose", "arm/gripper", "command/policy/twist", "command/policy/gripper"}
+    robot.instruct(INSTRUCTION)
+
+
+def episode(recorder, robot, end="success", seconds=1.0):
+    """Records until that much has come; returns the bag's name."""
+    recorder.start()
+    recording(recorder, seconds)
+    return getattr(recorder, end)()
+
+
+def recording(recorder, seconds):
+    """Waits until the running episode is that long."""
+    with recorder._changed:
+        assert recorder._changed.wait_for(lambda: recorder._state.state == "recording" and recorder._state.seconds >= seconds, 30)
+
+
+def test_a_bag_holds_every_message_byte_for_byte_and_the_counts_are_right(launch, recorder, robot, tmp_path):
+    launch("operator:=Ada")
+    recorder.start()
+    recording(recorder, 2.0)
+    robot.quiet()
+    bag = Bag(tmp_path / "bags" / recorder.success())
+    told = json.loads(bag.labels["topics"])
+    for topic in (STATIC, WRIST, "arm/pose", "arm/gripper", "command/policy/twist", "command/policy/gripper"):
+        messages = list(bag.messages([f"/{topic}"]))
+        recorded, sent = [bytes(message.data) for message in messages], robot.sent[topic]
+        assert recorded and recorded == sent[sent.index(recorded[0]) :], topic
+        assert all(message.publish_time <= message.log_time for message in messages)
+        figures = told[f"/{topic}"]
+        assert (figures["received"], figures["lost"], figures["dropped"]) == (len(recorded), 0, 0)
+    assert told[f"/{STATIC}"]["expected"] == pytest.approx(float(bag.labels["seconds"]) * CAMERA_HZ, abs=1)
+    assert told["/arm/pose"]["expected"] == pytest.approx(float(bag.labels["seconds"]) * ARM_HZ, abs=1)
+    assert (bag.instruction, bag.outcome, bag.labels["operator"]) == (INSTRUCTION, "success", "Ada")
+    assert bag.rig == Rig.load("kinova_gen2")
+
+
+def test_each_bag_is_whole_by_itself_with_the_instruction_that_was_said_before(launch, recorder, robot, tmp_path):
+    launch("instruction:=what nobody said")
+    for text in ("open the drawer", "close the drawer"):
+        robot.instruct(text)
+        bag = Bag(tmp_path / "bags" / episode(recorder, robot, seconds=0.5))
+        assert bag.instruction == text
+        assert [deserialize(message.type, message.data).data for message in bag.messages(["/instruction"])] == [text]
+    assert len(find(tmp_path / "bags")) == 2
+
+
+def test_a_discarded_bag_stays_and_a_mind_may_be_changed(launch, recorder, robot, tmp_path):
+    launch()
+    folder = tmp_path / "bags" / episode(recorder, robot, "discard", 0.5)
+    before = next(folder.glob("*.mcap")).read_bytes()
+    assert Bag(folder).outcome == "discarded"
+    assert recorder.failure() == folder.name and Bag(folder).outcome == "failure"
+    assert recorder.state.episodes == {"failure": 1}
+    assert recorder.relabel(note="the drawer stuck", operator="Ada") == folder.name
+    labels = Bag(folder).labels
+    assert (labels["note"], labels["operator"], labels["instruction"]) == ("the drawer stuck", "Ada", INSTRUCTION)
+    assert next(folder.glob("*.mcap")).read_bytes() == before
+
+
+def test_a_start_is_refused_with_the_stream_that_does_not_come(launch, recorder, robot, tmp_path):
+    launch("patience_s:=0.5")
+    robot.streams -= {WRIST, "arm/pose"}
+    with pytest.raises(RecorderError) as refused:
+        recorder.start()
+    assert WRIST in str(refused.value) and "arm/pose" in str(refused.value) and STATIC not in str(refused.value)
+    assert not find(tmp_path / "bags")
+
+
+def test_an_end_without_a_beginning_and_a_second_beginning_are_refused(launch, recorder, robot):
+    launch()
+    with pytest.raises(RecorderError, match="nothing has been recorded"):
+        recorder.success()
+    name = recorder.start()
+    with pytest.raises(RecorderError, match=f"already recording {name}"):
+        recorder.start()
+    with pytest.raises(RecorderError, match=f"{name} is being recorded"):
+        recorder.relabel(note="too early")
+    recorder.discard()
+
+
+def test_without_an_instruction_nothing_is_recorded(launch, recorder, robot):
+    robot.instruct("")
+    launch("patience_s:=0.5")
+    with pytest.raises(RecorderError, match="no instruction"):
+        recorder.start()
+
+
+def test_the_command_line_says_why_a_start_is_refused(launch, robot):
+    robot.instruct(" ")
+    launch("patience_s:=0.5")
+    tried = subprocess.run([sys.executable, "-m", "gr1_recorder", "start"], capture_output=True, text=True, timeout=60)
+    assert tried.returncode == 1 and "no instruction" in tried.stderr and "Traceback" not in tried.stderr
+
+
+def test_without_room_on_the_disk_nothing_is_begun(launch, recorder, robot):
+    launch("min_free_mb:=1000000000")
+    with pytest.raises(RecorderError, match="MB are free on the disk .* make room"):
+        recorder.start()
+
+
+@pytest.mark.parametrize(
+    "parameter, said",
+    [
+        ("rig:=ur5", "built-in rigs are"),
+        ("extra_topics:=['/tf']", "name:type"),
+        ("extra_topics:=['/tf:tf2_msgs/msg/TFMesage']", "TFMessage"),
+        ("images:=png", "jpeg, raw"),
+        ("root:=/dev/null/bags", "/dev/null/bags"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_by_name_at_once(parameter, said):
+    code, output = Process("gr1_recorder.recorder_node", parameter).wait()
+    assert code == 1 and said in output and "Traceback" not in output
+
+
+def test_further_topics_are_recorded_too(launch, recorder, robot, ear, tmp_path):
+    launch("extra_topics:=['operator/says:std_msgs/msg/String']")
+    publisher = ear.say("operator/says", String)
+    recorder.start()
+    publisher.publish(String(data="slowly"))
+    ear.status("recorder: episode", lambda status: any(pair.key == "operator/says" for pair in status.values))
+    bag = Bag(tmp_path / "bags" / recorder.success())
+    assert [deserialize(message.type, message.data).data for message in bag.messages(["/operator/says"])] == ["slowly"]
+
+
+def test_a_stream_that_stops_in_mid_episode_is_named_while_it_is_recorded_and_afterwards(launch, recorder, robot, ear, tmp_path):
+    node = launch()
+    recorder.start()
+    recording(recorder, 0.5)
+    seen = len(ear.heard("/diagnostics"))
+    robot.streams -= {WRIST}
+    status, values = ear.status("recorder: episode", lambda status: status.level == status.WARN and WRIST in status.message, seen)
+    assert values["state"] == "recording" and "nothing for" in status.message and STATIC not in status.message
+    node.until(f"{WRIST}: nothing for")
+    told = json.loads(Bag(tmp_path / "bags" / recorder.discard()).labels["topics"])
+    assert told[f"/{WRIST}"]["gaps"] == 1 and told[f"/{WRIST}"]["longest_gap_ms"] > 150
+
+
+def test_the_end_of_the_recorder_ends_the_episode_as_unfinished(launch, recorder, robot, tmp_path):
+    node = launch()
+    folder = tmp_path / "bags" / recorder.start()
+    recording(recorder, 0.5)
+    node.send(signal.SIGTERM)
+    code, output = node.wait()
+    assert code == 0 and "Traceback" not in output
+    bag = Bag(folder)
+    assert bag.outcome == "unfinished" and "ended in mid-episode" in bag.labels["note"] and bag.counts[f"/{STATIC}"] > 0
+
+
+def test_an_episode_that_was_ended_early_cannot_become_a_success(launch, recorder, robot, ear, tmp_path):
+    launch("max_episode_s:=1.0")
+    name = recorder.start()
+    ear.status("recorder: episode", lambda status: status.level == status.ERROR and "longer than max_episode_s" in status.message)
+    with pytest.raises(RecorderError, match="ended early"):
+        recorder.success()
+    assert Bag(tmp_path / "bags" / name).outcome == "unfinished"
+    assert recorder.failure() == name
+
+
+def test_the_state_is_told_to_who_comes_late(launch, recorder, robot, ear):
+    launch()
+    name = recorder.start()
+    ear.hear("recorder/state", String, LATCHED)
+    state = json.loads(ear.until("recorder/state", lambda message: json.loads(message.data)["state"] == "recording").data)
+    assert state["bag"] == name and state["lost"] == 0
+    recorder.discard()
+
+
+def crash(launch, robot, root):
+    """Kills the recorder in mid-episode; returns the folder of the episode and what was sent by then."""
+    node = launch()
+    with Recorder() as recorder:
+        folder = root / recorder.start()
+        recording(recorder, 1.5)
+        node.send(signal.SIGKILL)
+        node.wait()
+        return folder, {topic: list(robot.sent[topic]) for topic in (STATIC, WRIST, "arm/pose", "arm/gripper")}
+
+
+def check_saved(folder, sent):
+    """All but the last second is there, in order and byte for byte."""
+    bag = Bag(folder)
+    assert bag.outcome == "unfinished" and bag.instruction == INSTRUCTION
+    for topic, messages in sent.items():
+        saved = [bytes(message.data) for message in bag.messages([f"/{topic}"])]
+        rest = messages[messages.index(saved[0]) :]
+        assert saved == rest[: len(saved)]
+        assert len(rest) - len(saved) <= (CAMERA_HZ if topic in (STATIC, WRIST) else ARM_HZ), topic
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_killed_recorder_loses_at_most_a_second_and_touches_no_earlier_bag(launch, robot, tmp_path, times):
+    root = tmp_path / "bags"
+    whole = {}
+    for _ in range(times):
+        folder, sent = crash(launch, robot, root)
+        node = launch()
+        node.until(f"recovered: {folder.name}")
+        node.send(signal.SIGTERM)
+        node.wait()
+        check_saved(folder, sent)
+        assert all({path.name: path.read_bytes() for path in bag.iterdir()} == files for bag, files in whole.items())
+        whole[folder] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert len(find(root)) == times
