@@ -130,14 +130,24 @@ def _locate(files: list[Path], column: str, shape: tuple[int, int]) -> np.ndarra
         at, end = chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             for value in values:
-                found = mapped.find(len(value).to_bytes(4, "little") + value, at, end)
-                if found < 0:
+                at = _find(mapped, value, at, end)
+                if at < 0:
                     raise FrameError(
                         f"{path}: row group {group} of {column} is not laid out as its metadata says: convert the data set again"
                     )
-                places.append((number, len(value), found + 4))
-                at = found + 4 + len(value)
+                places.append((number, len(value), at))
+                at += len(value)
     return np.array(places, PLACE)
+
+
+def _find(mapped: mmap.mmap, value: bytes, at: int, end: int) -> int:
+    """Where `value` lies behind its length, -1 if nowhere. mmap compares slowly: a short search, then the whole value as bytes."""
+    head = len(value).to_bytes(4, "little") + value[:32]
+    while (at := mapped.find(head, at, end)) >= 0:
+        if mapped[at + 4 : at + 4 + len(value)] == value:
+            return at + 4
+        at += 1
+    return -1
 
 
 def _copy(files: list[Path], column: str, shape: tuple[int, int], path: Path) -> None:

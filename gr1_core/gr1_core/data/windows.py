@@ -7,8 +7,10 @@ every step whose future lies inside the episode is supervised by it. Steps past 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -55,10 +57,7 @@ class Windows:
         bounds = dataset.episodes[self.episodes]
         self._starts, self._ends = bounds["start"], bounds["end"]
         self._first = np.concatenate([[0], np.cumsum(self._ends - self._starts)])
-        used = np.unique(dataset.task_of[self.episodes])
-        self._tokens = _tokens(dataset, used)
-        self._row_of_task = np.zeros(len(dataset.tasks), np.int64)
-        self._row_of_task[used] = np.arange(len(used))
+        self._tokens = _tokens(dataset, np.unique(dataset.task_of[self.episodes]))
 
     def __len__(self) -> int:
         return int(self._first[-1])
@@ -93,7 +92,7 @@ class Windows:
         action = None
         if data.action is not None and self.hz == data.fps:
             action = data.action[seen] * valid[..., None]
-        tokens = self._tokens[self._row_of_task[data.task_of[self.episodes[episode]]]]
+        tokens = self._tokens[data.task_of[self.episodes[episode]]].astype(np.int64)
         return Batch(frames, state, action, tokens, valid, future)
 
 
@@ -125,14 +124,28 @@ def split(dataset: Dataset, fraction: float, seed: int, least: int = 3) -> tuple
     return np.setdiff1d(everything, held), held
 
 
-def _tokens(dataset: Dataset, tasks: np.ndarray) -> np.ndarray:
-    """CLIP's token ids of some of the data set's texts, i64[tasks, 77]."""
-    from gr1_core.model.language import tokenize
+def _tokens(dataset: Dataset, used: np.ndarray) -> np.ndarray:
+    """CLIP's token ids of all texts, u16[tasks, 77], computed once per machine: an Ego4D has hundreds of thousands of them.
 
-    rows = []
-    for task in tasks:
+    A text that CLIP cannot take is a row of zeros; it is an error only if its task is among `used`.
+    """
+
+    def build(path: Path) -> None:
+        from gr1_core.model.language import CONTEXT, tokenize
+
+        rows = np.zeros((len(dataset.tasks), CONTEXT), np.uint16)
+        for task, text in enumerate(dataset.tasks):
+            with suppress(ValueError):
+                rows[task] = tokenize(text)
+        with open(path, "wb") as file:
+            np.save(file, rows)
+
+    tokens = np.load(dataset.cache.get("tokens.npy", 160 * len(dataset.tasks), build))
+    for task in used[tokens[used, 0] == 0]:
+        from gr1_core.model.language import tokenize
+
         try:
-            rows.append(tokenize(dataset.tasks[task]))
+            tokenize(dataset.tasks[task])
         except ValueError as error:
             raise DatasetError(f"{dataset.root}: task {task}: {error}") from error
-    return np.array(rows, np.int64)
+    return tokens
