@@ -32,9 +32,14 @@ TYPES = {
 
 @dataclass
 class Recording:
-    """Messages of one episode; times in ms since its start. `save` writes the bag."""
+    """Messages of one episode; times in ms since its start. `save` writes the bag.
+
+    received: number of a message -> ms after it was sent (1 for all others).
+    """
 
     messages: list[tuple[float, str, object]] = field(default_factory=list)
+    received: dict[int, float] = field(default_factory=dict)
+    namespace: str = ""
 
     def add(self, at_ms: float, topic: str, **fields) -> None:
         type = TYPES[topic]
@@ -64,11 +69,13 @@ class Recording:
     def save(self, folder: Path, rig: Rig | None = None, **labels: str) -> Path:
         known = {"instruction": "lift the cup", "operator": "alice", "rig": yaml.safe_dump((rig or tiny_rig()).to_dict())}
         labels = known | {"outcome": "success"} | labels
-        topics = {topic: TYPES[topic] for _, topic, _ in self.messages}
+        topics = {self.namespace + topic: TYPES[topic] for _, topic, _ in self.messages}
+        arrivals = sorted((at_ms + self.received.get(number, 1.0), number) for number, (at_ms, _, _) in enumerate(self.messages))
         with BagWriter(folder, topics, {name: text for name, text in labels.items() if name != "outcome"}) as writer:
-            for at_ms, topic, message in sorted(self.messages, key=lambda item: item[0]):
-                at = START + round(at_ms * MS)
-                writer.write(topic, schemas.serialize(message, TYPES[topic]), at + MS, at)
+            for arrival, number in arrivals:
+                at_ms, topic, message = self.messages[number]
+                data = schemas.serialize(message, TYPES[topic])
+                writer.write(self.namespace + topic, data, START + round(arrival * MS), START + round(at_ms * MS))
             return writer.close({"outcome": labels["outcome"]})
 
 

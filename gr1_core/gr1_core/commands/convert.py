@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from gr1_core.commands import convert_sources
@@ -56,7 +57,11 @@ def _run(arguments) -> int:
     from gr1_core.data.convert import driver
 
     began = time.monotonic()
-    done = driver.convert(arguments.source(arguments), arguments.out, arguments.workers, arguments.shard)
+    try:
+        done = driver.convert(arguments.source(arguments), arguments.out, arguments.workers, arguments.shard)
+    except KeyboardInterrupt:
+        print("gr1: interrupted; the same command goes on from here", file=sys.stderr)
+        raise
     seconds = time.monotonic() - began
     speed = f", {seconds / (done.source_bytes * 1e-9):.0f} s per GB" if done.source_bytes else ""
     if isinstance(done, driver.Shard):

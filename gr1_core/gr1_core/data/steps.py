@@ -195,7 +195,10 @@ def _state(bag: Bag, rig: Rig, pose: Message, gripper: Message) -> np.ndarray:
     if closure is None:
         raise StepsError(f"{bag.name}: {gripper.topic} has no 'closure_command', only {', '.join(joints.name) or 'no names'}")
     turn = where.orientation
-    return rig.state_vector(_xyz(where.position), (turn.x, turn.y, turn.z, turn.w), closure)
+    try:
+        return rig.state_vector(_xyz(where.position), (turn.x, turn.y, turn.z, turn.w), closure)
+    except ValueError as error:
+        raise StepsError(f"{bag.name}: a message on {pose.topic} is no pose: {error}") from error
 
 
 def _action(rig: Rig, commands: Mapping[str, Commands], starts: np.ndarray, period: int, state: np.ndarray) -> np.ndarray:

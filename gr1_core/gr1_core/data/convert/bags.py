@@ -13,6 +13,7 @@ from gr1_core.data import listing
 from gr1_core.data.bag import Bag, BagError, find
 from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit, fingerprint
 from gr1_core.data.metadata import OUTCOMES
+from gr1_core.data.schemas import SchemaError
 from gr1_core.data.steps import Frame, StepsError, select, steps
 from gr1_core.images import ImageError
 from gr1_core.rig import ROLES, Rig, RigError
@@ -61,7 +62,7 @@ class BagSource:
                 yield Skipped(unit.key, f"its outcome is '{bag.outcome}', asked for: {', '.join(self.outcomes)}", intended=True)
             else:
                 yield self._episode(bag, unit.key)
-        except (BagError, StepsError, ImageError, OSError) as error:
+        except (BagError, SchemaError, StepsError, ImageError, OSError) as error:
             # Where the folder lies on this machine must not change the data set's bytes.
             raise SourceError(str(error).replace(f"{self.root}/", "")) from error
 

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -78,32 +79,42 @@ def _settle(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
 
 def _make_parts(source: Source, units: list[Unit], out: Path, workers: int, progress: bool) -> Shard:
     folder, skipped = plan.folder_of(out), []
-    todo = [unit for unit in units if not parts.is_current(parts.path_of(folder, unit.key), parts.made_of(source, unit))]
+    todo = [unit for unit in units if parts.origin_of(parts.path_of(folder, unit.key)) != parts.made_of(source, unit)]
     size, left = (sum(unit.bytes for unit in some) for some in (units, todo))
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(max(1, min(workers, len(todo))), multiprocessing.get_context("spawn"), _prepare_worker, (source,))
     with Progress("convert", size, progress) as bar:
         bar.advance(size - left)
-        try:
-            running = {pool.submit(_convert_unit, unit, folder): unit for unit in todo}
-            for future in as_completed(running):
-                defect = future.result()
-                if defect:
-                    skipped.append(defect)
-                    bar.skip(defect)
-                bar.advance(running.pop(future).bytes)
-        except BrokenProcessPool:
-            raise ConvertError(
-                "a worker process was killed, most often for memory: run the same command again with fewer --workers; "
-                f"the {len(list(folder.glob('*.arrow')))} parts in {folder} are kept"
-            ) from None
-        except BaseException:
-            for child in set(multiprocessing.active_children()) - before:
-                child.terminate()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for unit, defect in _converted(source, todo, folder, workers):
+            if defect:
+                skipped.append(defect)
+                bar.skip(defect)
+            bar.advance(unit.bytes)
     return Shard(out, len(todo), len(units) - len(todo), skipped, left)
+
+
+def _converted(source: Source, units: list[Unit], folder: Path, workers: int) -> Iterator[tuple[Unit, str]]:
+    """Makes the parts; yields each unit when it is done, and its defect. One worker, or one unit, needs no other process."""
+    workers = min(workers, len(units))
+    if workers <= 1:
+        yield from ((unit, parts.write(source, unit, folder)) for unit in units)
+        return
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker, (source,))
+    try:
+        running = {pool.submit(_convert_unit, unit, folder): unit for unit in units}
+        for future in as_completed(running):
+            yield running.pop(future), future.result()
+    except BrokenProcessPool:
+        kept = len(list(folder.glob("*.arrow")))
+        raise ConvertError(
+            "a worker process was killed, most often for want of memory: run the same command again with fewer --workers; "
+            f"the {kept} parts in {folder} are kept"
+        ) from None
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _prepare_worker(source: Source) -> None:

@@ -54,7 +54,7 @@ def merge(out: Path, progress: bool = True) -> Summary:
 def merge_locked(out: Path, progress: bool) -> Summary:
     the_plan, folder, partial = Plan.load(out), plan.folder_of(out), out / ".partial"
     paths = [parts.path_of(folder, key) for key in the_plan.units]
-    missing = [path.stem for path in paths if not path.is_file()]
+    missing = [path.stem for path in paths if parts.origin_of(path) is None]
     if missing:
         raise ConvertError(
             f"{len(missing)} of {len(paths)} parts are missing in {folder} (the first is {missing[0]}): run the other shards first"

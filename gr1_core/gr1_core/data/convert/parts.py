@@ -47,13 +47,13 @@ def path_of(folder: Path, key: str) -> Path:
     return folder / f"{key}.arrow"
 
 
-def is_current(path: Path, made: str) -> bool:
-    """Whether the part is there, whole and made from this source."""
+def origin_of(path: Path) -> str | None:
+    """What a part says it was made of (see `made_of`); None if it is missing or not whole."""
     try:
         with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as part:
-            return part.schema.metadata[b"made_of"].decode() == made
+            return part.schema.metadata[b"made_of"].decode()
     except (OSError, pa.ArrowInvalid):
-        return False
+        return None
 
 
 def write(source: Source, unit: Unit, folder: Path) -> str:
