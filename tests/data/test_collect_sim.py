@@ -14,10 +14,12 @@ from gr1_core import cli, images
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag, find
 from gr1_core.data.recovery import recover, unfinished
+from gr1_core.data.steps import steps
 from gr1_core.data.verification import verify
 from gr1_core.sim import Expert, Renderer
 from gr1_core.sim.collect import collect, plan
 from gr1_core.sim.recording import STARTED, Studio
+from gr1_core.sim.state import View
 from tests.data.synthetic import tiny_rig
 
 RIG, TASK, SEED = tiny_rig(), "close_drawer", 1000
@@ -86,6 +88,20 @@ def test_each_command_is_the_experts_answer_to_the_state_of_that_moment(bags):
         answer = expert.act(states[at // 10_000_000 * 10_000_000].position)
         v, w = msg.twist.linear, msg.twist.angular
         assert [v.x, v.y, v.z, w.x, w.y, w.z] == [*answer.linear, *answer.angular] and closure == answer.closure
+
+
+def test_the_control_steps_of_the_bag_are_what_was_seen_and_the_experts_answer(bags):
+    bag, expert = bags["jpeg"], Expert(TASK, RIG.control_hz)
+    states = {at: View(msg.position) for at, msg in read(bag, "/sim/state")}
+    found = list(steps(bag))
+    assert len(found) == bag.counts["/command/policy/twist"]
+    for step in found:
+        at = (step.time_ns - START) // 10_000_000 * 10_000_000
+        pose, answer = states[at].pose("measured"), expert.act(states[at].vector)
+        arm = RIG.arm_state(pose.position, pose.quaternion)
+        assert step.static.stamp == step.wrist.stamp == START + at
+        assert np.allclose(step.state[:6], arm, atol=1e-6)
+        assert np.allclose(step.action, [*RIG.delta(answer.linear, answer.angular, arm), 1 - 2 * answer.closure], atol=1e-6)
 
 
 def test_raw_frames_show_the_state_of_their_stamp_and_jpeg_ones_are_those_encoded(bags):
