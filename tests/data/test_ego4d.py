@@ -186,6 +186,12 @@ def test_the_folder_of_a_version_is_taken_too(original):
     assert len(Ego4DSource(original / "v2").units()) == 2
 
 
+def test_videos_of_a_later_version_and_small_videos_are_found(folder):
+    (folder / "v2_1").mkdir()
+    (folder / "v2" / "full_scale").rename(folder / "v2_1" / "video_540ss")
+    assert len(read(Ego4DSource(folder))) == 6
+
+
 @pytest.mark.parametrize(("gone", "said"), [("annotations", "--datasets annotations"), ("full_scale", "--datasets video_540ss")])
 def test_what_is_not_downloaded_is_named(folder, gone, said):
     shutil.rmtree(folder / "v2" / gone)

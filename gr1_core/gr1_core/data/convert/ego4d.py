@@ -1,7 +1,7 @@
 """Ego4D: clips of three seconds around each narration, three frames a second, 224 pixels square: what GR-1 is pre-trained on.
 
 SRC is the folder that Ego4D's own command line tool fills: SRC/v2/annotations/narration.json and SRC/v2/full_scale/<video uid>.mp4
-or SRC/v2/video_540ss/<video uid>.mp4 (v1 likewise). A narration is a sentence at one moment, made by watching: the clip is centred
+or SRC/v2/video_540ss/<video uid>.mp4 (likewise v1, v2_1). A narration is a sentence at one moment, made by watching: the clip is centred
 on it, and moved inward at the video's ends. Ten frames: the first at the clip's start, the last at its end.
 """
 
@@ -159,14 +159,14 @@ def _locate(root: Path) -> tuple[Path, Path]:
         raise SourceError(f"{root}: no such folder")
     if root.name in (*FOLDERS, "annotations"):
         raise SourceError(f"{root} is one part of Ego4D's folder: give {root.parent}")
-    for version in (root / "v2", root / "v1", root):
-        annotation = next((path for name in FILES if (path := version / "annotations" / name).is_file()), None)
-        videos = next((path for name in FOLDERS if (path := version / name).is_dir()), None)
-        if annotation and videos:
-            return annotation, videos
-        if annotation or videos:
-            absent = f"{version / 'annotations' / FILES[0]}" if videos else f"{version / FOLDERS[1]} (or {FOLDERS[0]})"
-            raise SourceError(f"{absent} is missing: get it with `ego4d --datasets {'annotations' if videos else FOLDERS[0]} ...`")
+    versions = [*sorted(root.glob("v[0-9]*"), reverse=True), root]
+    annotation = next((path for version in versions for name in FILES if (path := version / "annotations" / name).is_file()), None)
+    videos = next((path for version in versions for name in FOLDERS if (path := version / name).is_dir()), None)
+    if annotation and videos:
+        return annotation, videos
+    if annotation or videos:
+        absent = f"annotations/{FILES[0]}" if videos else f"{FOLDERS[0]} or {FOLDERS[1]}"
+        raise SourceError(f"{root}: {absent} is missing: get it with `ego4d --datasets {'annotations' if videos else FOLDERS[0]} ...`")
     below = next((path.parents[2] for name in FILES for path in root.glob(f"*/v[12]/annotations/{name}")), None)
     hint = f"did you mean {below}?" if below else f"expected v2/annotations/{FILES[0]} and v2/{FOLDERS[1]}/<uid>.mp4 in it"
     raise SourceError(f"{root} is not a folder of Ego4D: {hint}")
