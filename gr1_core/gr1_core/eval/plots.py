@@ -26,6 +26,8 @@ def actions(replay: Replay, rig: Rig, path: Path) -> None:
         axis.plot(replay.seconds, replay.recorded[:, index] * scale, color=RECORDED, lw=1.6, label="recorded")
         axis.plot(replay.seconds, replay.predicted[:, index] * scale, color=PREDICTED, lw=1.2, label="predicted")
         axis.set_ylabel(label)
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(low, -1.0), max(high, 1.0))  # so that a curve of nothing looks like nothing
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     gripper, pace = axes[3]
