@@ -17,6 +17,7 @@ from gr1_robot.qos import COMMAND, LATCHED, SENSOR
 CAMERA_HZ, ARM_HZ = 20, 50
 RATES = (f"hz.camera_static:={CAMERA_HZ}.0", f"hz.camera_wrist:={CAMERA_HZ}.0", f"hz.arm:={ARM_HZ}.0")
 STATIC, WRIST = "camera/static/image_raw/compressed", "camera/wrist/image_raw/compressed"
+STREAMS = (STATIC, WRIST, "arm/pose", "arm/gripper", "command/policy/twist", "command/policy/gripper")
 INSTRUCTION = "open the drawer"
 
 
@@ -26,7 +27,7 @@ class Robot:
     def __init__(self):
         self.node = rclpy.create_node("robot")
         self.sent: dict[str, list[bytes]] = defaultdict(list)
-        self.streams = {STATIC, WRIST, "arm/pose", "arm/gripper", "command/policy/twist", "command/policy/gripper"}
+        self.streams: set[str] = set()
         kinds = {STATIC: CompressedImage, WRIST: CompressedImage, "arm/pose": PoseStamped, "arm/gripper": JointState}
         self._publishers = {topic: self.node.create_publisher(kind, topic, SENSOR) for topic, kind in kinds.items()}
         commands = {"command/policy/twist": TwistStamped, "command/policy/gripper": Float32}
@@ -47,8 +48,13 @@ class Robot:
     def instruct(self, text: str) -> None:
         self.say("instruction", String(data=text))
 
+    def whole(self) -> None:
+        """All streams are alive, and the robot has its usual instruction."""
+        self.streams = set(STREAMS)
+        self.instruct(INSTRUCTION)
+
     def quiet(self) -> None:
-        """Everything that was sent by now is all there is until `streams` is filled again."""
+        """Everything that was sent by now is all there is until it is whole again."""
         with self._lock:
             self.streams = set()
 

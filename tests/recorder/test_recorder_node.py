@@ -15,7 +15,8 @@ from gr1_recorder import Recorder, RecorderError
 from gr1_robot.qos import LATCHED
 
 from ..robot.graph import Ear, Process
-from .robot import ARM_HZ, CAMERA_HZ, INSTRUCTION, STATIC, WRIST
+from ..stack.fake import eventually
+from .robot import ARM_HZ, CAMERA_HZ, INSTRUCTION, STATIC, STREAMS, WRIST
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,7 @@ def ear(robot):
 @pytest.fixture(autouse=True)
 def alive(robot):
     """Every test begins with a whole robot and an instruction."""
-    robot.streams = {STATIC, WRIST, "arm/pose", "arm/gripper", "command/policy/twist", "command/policy/gripper"}
-    robot.instruct(INSTRUCTION)
+    robot.whole()
 
 
 def episode(recorder, robot, end="success", seconds=1.0):
@@ -41,8 +41,7 @@ def episode(recorder, robot, end="success", seconds=1.0):
 
 def recording(recorder, seconds):
     """Waits until the running episode is that long."""
-    with recorder._changed:
-        assert recorder._changed.wait_for(lambda: recorder._state.state == "recording" and recorder._state.seconds >= seconds, 30)
+    eventually(lambda: recorder.state.state == "recording" and recorder.state.seconds >= seconds, f"{seconds} s of recording")
 
 
 def test_a_bag_holds_every_message_byte_for_byte_and_the_counts_are_right(launch, recorder, robot, tmp_path):
@@ -52,7 +51,7 @@ def test_a_bag_holds_every_message_byte_for_byte_and_the_counts_are_right(launch
     robot.quiet()
     bag = Bag(tmp_path / "bags" / recorder.success())
     told = json.loads(bag.labels["topics"])
-    for topic in (STATIC, WRIST, "arm/pose", "arm/gripper", "command/policy/twist", "command/policy/gripper"):
+    for topic in STREAMS:
         messages = list(bag.messages([f"/{topic}"]))
         recorded, sent = [bytes(message.data) for message in messages], robot.sent[topic]
         assert recorded and recorded == sent[sent.index(recorded[0]) :], topic
@@ -110,7 +109,7 @@ def test_an_end_without_a_beginning_and_a_second_beginning_are_refused(launch, r
 
 
 def test_without_an_instruction_nothing_is_recorded(launch, recorder, robot):
-    robot.instruct("")
+    robot.instruct(" ")
     launch("patience_s:=0.5")
     with pytest.raises(RecorderError, match="no instruction"):
         recorder.start()

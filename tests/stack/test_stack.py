@@ -37,6 +37,37 @@ def test_a_task_brings_its_own_words_unless_there_are_others():
     assert parameters("policy", task="open_drawer", instruction="pull")["instruction"] == "pull"
 
 
+def test_collecting_from_the_expert_needs_no_policy_unless_a_checkpoint_is_named(folder):
+    collecting = {"collect": "true", "operator": "expert"}
+    assert sorted(names(**collecting)) == ["arm", "camera_static", "camera_wrist", "expert", "recorder"]
+    assert sorted(names(collect="true", drive="expert")) == sorted(names(**collecting))
+    assert "policy" in names(**collecting, checkpoint=str(folder))
+
+
+def test_collecting_from_the_policy_records_what_it_does():
+    assert sorted(names(collect="true", operator="policy")) == ["arm", "camera_static", "camera_wrist", "policy", "recorder"]
+    assert parameters("policy", collect="true")["act"] is True
+
+
+def test_who_demonstrates_and_where_the_bags_go_reaches_recorder_and_expert(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"collect": "true", "operator": "expert", "bags": "demos", "images": "raw", "episodes": "3", "rig": "kinova_gen2"}
+    told = {"root": str(tmp_path / "demos"), "images": "raw", "operator": "expert", "instruction": "", "rig": "kinova_gen2"}
+    assert parameters("recorder", **given) == told
+    assert parameters("expert", **given)["record"] is True and parameters("expert", drive="expert")["record"] is False
+    assert parameters("recorder", collect="true", task="open_drawer")["instruction"] == "open the drawer"
+
+
+def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
+    def config(name):
+        return yaml.safe_load((stack.share() / "config" / name).read_text())["/**"]["ros__parameters"]
+
+    expected = config("recorder.yaml")["hz"]
+    assert expected["camera_static"] == config("camera_static.yaml")["rate_hz"]
+    assert expected["camera_wrist"] == config("camera_wrist.yaml")["rate_hz"]
+    assert expected["sim_state"] == config("arm.yaml")["sim.state_hz"]
+
+
 @pytest.mark.parametrize(
     "given, said",
     [
@@ -47,6 +78,12 @@ def test_a_task_brings_its_own_words_unless_there_are_others():
         ({"sed": "1"}, "did you mean 'seed'"),
         ({"episodes": "5"}, "only the expert plays episodes"),
         ({"drive": "expert", "instruction": "pull"}, "brings its own words"),
+        ({"collect": "true", "operator": "vr"}, "not part of this version yet"),
+        ({"operator": "expert"}, "add collect:=true"),
+        ({"bags": "demos"}, "add collect:=true"),
+        ({"collect": "true", "operator": "policy", "drive": "expert"}, "leave drive out"),
+        ({"collect": "true", "operator": "expert", "instruction": "pull"}, "brings its own words"),
+        ({"collect": "true", "episodes": "5"}, "only the expert plays episodes"),
         ({"rig": "ur5"}, "built-in rigs are"),
         ({"rig": "nowhere.yaml"}, "nowhere.yaml"),
         ({"namespace": "2nd"}, "not a ROS name"),
@@ -90,7 +127,7 @@ def test_a_checkpoint_for_another_rig_is_refused(folder):
 
 
 def test_every_node_has_a_parameter_file_that_its_executable_can_read():
-    for node in stack.nodes(stack.settings(drive="expert")):
+    for node in stack.nodes(stack.settings(drive="expert")) + stack.nodes(stack.settings(collect="true")):
         content = yaml.safe_load((stack.share() / "config" / node.config).read_text())
         assert list(content) == ["/**"] and list(content["/**"]) == ["ros__parameters"]
 

@@ -47,3 +47,20 @@ def test_with_the_expert_driving_the_commands_are_the_experts():
 def test_pairs_say_that_they_are_quantiles():
     latency = Status("OK", "", {"latency_p50_ms": "37.2", "latency_p99_ms": "54.1"}, NOW)
     assert "latency p50/p99 37/54 ms" in screen(Seen({"camera_static: stream": latency}))
+
+
+def recorder(level="OK", message="recording bag_1", **values):
+    figures = {"state": "recording", "bag": "bag_1", "seconds": "4.2", "mb": "7.1", "lost": "0", "gaps": "0", "success_episodes": "2"}
+    return Seen({"recorder: episode": Status(level, message, figures | values, NOW)})
+
+
+def test_the_recorders_line_says_what_is_recorded_and_never_leaves_out_what_is_lost():
+    assert "recording bag_1: 4.2 s, 7.1 MB, lost 0, gaps 0   2 success" in screen(recorder())
+    assert "lost 7" in screen(recorder(lost="7")) and "lost 7" in table.line(recorder(lost="7"), 1.0, NOW)
+    assert "lost 7" in table.line(recorder(lost="7", state="idle"), 1.0, NOW)
+    said = table.line(recorder("WARN", "camera/wrist/image_raw: nothing for 0.4 s"), 1.0, NOW)
+    assert "recorder: episode: camera/wrist/image_raw: nothing for 0.4 s" in said.split(" | ")
+
+
+def test_a_stack_without_a_policy_shows_none():
+    assert "policy" not in screen(recorder()) and "policy" not in table.line(recorder(), 1.0, NOW)

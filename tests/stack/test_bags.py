@@ -1,0 +1,47 @@
+"""What `gr1 up --collect` says at the end: the bags of this run, their outcomes, what is missing in them, what comes next."""
+
+import json
+
+import pytest
+
+from gr1_bringup.bags import Bags
+from gr1_core import Rig
+from gr1_core.data.bag_writer import BagWriter
+
+
+@pytest.fixture
+def record(tmp_path):
+    """record(name, outcome, lost, gaps) writes a bag into tmp_path / "demos"."""
+    Rig.load("kinova_gen2").save(tmp_path / "rig.yaml")
+    labels = {"instruction": "open the drawer", "rig": (tmp_path / "rig.yaml").read_text()}
+
+    def make(name, outcome="success", lost=0, gaps=0):
+        with BagWriter(tmp_path / "demos" / name, {"/arm/pose": "geometry_msgs/msg/PoseStamped"}, labels) as bag:
+            bag.write("/arm/pose", b"\0\1\0\0", 1, 1)
+            counts = {"type": "geometry_msgs/msg/PoseStamped", "expected": 2, "received": 1, "gaps": gaps, "longest_gap_ms": 0}
+            bag.close({"outcome": outcome, "topics": json.dumps({"/arm/pose": counts | {"lost": lost, "dropped": 1 if lost else 0}})})
+
+    return make
+
+
+def test_only_the_bags_of_this_run_are_counted(record, tmp_path):
+    record("before", "failure")
+    bags = Bags(tmp_path / "demos")
+    for name, outcome in (("a", "success"), ("b", "success"), ("c", "unfinished")):
+        record(name, outcome)
+    said = bags.summary("demos").splitlines()
+    assert said == [
+        "3 bags in demos: 2 success, 1 unfinished; no messages lost, no gaps",
+        "next: gr1 convert bags demos --out demos_data",
+    ]
+
+
+def test_lost_messages_are_named_with_their_topic(record, tmp_path):
+    bags = Bags(tmp_path / "demos")
+    record("a", lost=2, gaps=1)
+    record("b")
+    assert "2 bags in demos: 2 success; 3 messages lost (/arm/pose 3), 1 gaps (/arm/pose 1)" in bags.summary("demos")
+
+
+def test_a_run_without_a_bag_says_so(tmp_path):
+    assert Bags(tmp_path / "demos").summary("demos") == "no bag was recorded in demos"
