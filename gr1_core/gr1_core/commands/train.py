@@ -21,8 +21,8 @@ def add(commands, bench) -> None:
 
 def _description(stage: str) -> str:
     return (
-        f"Runs a recipe of stage {stage}. The run's folder out=DIR holds everything: the checkpoint that `gr1 up --checkpoint` takes, states, "
-        "log.jsonl, pictures, TensorBoard. The same command goes on where an interrupted run ended. Several processes: "
+        f"Runs a recipe of stage {stage}. The run's folder out=DIR holds everything: the checkpoint that `gr1 up --checkpoint` takes, "
+        "states, log.jsonl, pictures, TensorBoard. The same command goes on where an interrupted run ended. Several processes: "
         f"torchrun --nproc-per-node N -m gr1_core {stage} ... or accelerate launch -m gr1_core {stage} ... "
         "Exit code 0: finished; 143 after SIGTERM and 130 after Ctrl-C: state saved, go on with the same command; 1: an error, named."
     )

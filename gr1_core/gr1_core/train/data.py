@@ -8,7 +8,6 @@ import numpy as np
 
 from gr1_core.data.cache import fingerprint
 from gr1_core.data.dataset import Dataset
-from gr1_core.data.loader import Sampler
 from gr1_core.data.windows import Windows, split
 from gr1_core.train.recipe import Recipe, RecipeError
 
@@ -21,10 +20,6 @@ class Data:
     held: Windows | None
     starts: np.ndarray
     mean_action: np.ndarray | None
-
-    def order(self, recipe: Recipe) -> Sampler:
-        """The order of training; its numbers count `starts`."""
-        return Sampler(len(self.starts), recipe.batch, recipe.seed)
 
     def to_dict(self) -> dict:
         """For training.json."""

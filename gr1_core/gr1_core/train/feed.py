@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import time
 from collections.abc import Iterable
 
 import numpy as np
@@ -43,6 +44,7 @@ class Feed:
         self._digest = _digest(model.vision) if self.frozen else ""
         self.cached = self._wants_cache(recipe)
         self._files: dict[str, dict[str, np.ndarray]] = {}
+        self.waited_s = 0.0  # for the files
 
     def loader(self, windows: Windows, batches: Iterable[np.ndarray]) -> Loader:
         return Loader(windows, batches, self.threads, images=not self.cached, roles=self.roles)
@@ -164,6 +166,7 @@ class Feed:
         out.flush()
 
     def _from_files(self, inputs: Inputs, role: str, frames: np.ndarray) -> None:
+        began = time.perf_counter()
         window, files = self.config.window, self._files[role]
         if "tokens" in files:
             tokens = self._tensor(files["tokens"][frames[:, :window]]).float()
@@ -174,6 +177,7 @@ class Feed:
                 inputs.seen[role] = images[:, :window]
             if role in self.future:
                 inputs.future_images[role] = images[:, -window:]
+        self.waited_s += time.perf_counter() - began
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))

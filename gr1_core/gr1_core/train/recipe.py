@@ -29,7 +29,7 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW with a linear warm-up and a cosine decay to zero. clip_norm: of the whole gradient. ema: decay of the averaged weights, 0 off."""
+    """AdamW with a linear warm-up and a cosine decay to zero. clip_norm: of the gradient. ema: decay of averaged weights, 0 off."""
 
     lr: float
     weight_decay: float
@@ -40,7 +40,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights of smooth-L1 of the arm, BCE of the gripper and MSE of the predicted frames; 0 leaves a target out of the model's work too."""
+    """Weights of smooth-L1 of the arm, BCE of the gripper and MSE of the predicted frames; 0: not computed."""
 
     arm: float
     gripper: float
@@ -184,7 +184,8 @@ def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
         "loss: all weights are 0, nothing would be learned": not any(dataclasses.astuple(recipe.loss)),
         "stage pretrain learns from videos alone: loss.arm, loss.gripper and loss.wrist must be 0": recipe.stage == "pretrain"
         and bool(set(recipe.targets) - {"static"}),
-        "stage finetune needs loss.arm and loss.gripper above 0": recipe.stage == "finetune" and not (recipe.loss.arm and recipe.loss.gripper),
+        "stage finetune needs loss.arm and loss.gripper above 0": recipe.stage == "finetune"
+        and not min(recipe.loss.arm, recipe.loss.gripper),
         "save_every and evaluation.every must be at least 1": min(recipe.save_every, recipe.evaluation.every) < 1,
         "micro_batch must be at least 1": recipe.micro_batch is not None and recipe.micro_batch < 1,
     }  # fmt: skip

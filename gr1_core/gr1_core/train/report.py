@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    def __init__(self, trainer: Trainer, precision: str, resumed: bool):
+    def __init__(self, trainer: Trainer):
         from torch.utils.tensorboard import SummaryWriter
 
         self.trainer = trainer
@@ -24,19 +24,20 @@ class Progress:
         cache = "encoded beforehand" if trainer.feed.cached else "encoded anew"
         print(
             f"{recipe.name}: {len(data.starts)} windows of {len(data.train.episodes)} episodes in {recipe.data}, {held} episodes held out; "
-            f"{sum(value.numel() for value in trainer.trained.values()) / 1e6:.1f} M trained parameters; {trainer.steps} steps of {recipe.batch} windows "
-            f"on {trainer.world} x {trainer.device.type}, {precision}; images {cache}; in {recipe.out}"
-            + (f"; resumed after step {trainer.step}" if resumed else ""),
+            f"{sum(value.numel() for value in trainer.trained.values()) / 1e6:.1f} M trained parameters; "
+            f"{trainer.steps} steps of {recipe.batch} windows on "
+            f"{trainer.world} x {trainer.device.type}, {trainer.precision}; images {cache}; in {recipe.out}"
+            + (f"; resumed after step {trainer.step}" if trainer.resumed else ""),
             flush=True,
-        )  # fmt: skip
-        self.board = SummaryWriter(trainer.folder.path / "tensorboard", purge_step=trainer.step + 1 if resumed else None)
+        )
+        self.board = SummaryWriter(trainer.folder.path / "tensorboard", purge_step=trainer.step + 1 if trainer.resumed else None)
         # In a file, a line every half minute is enough.
         every = 0.2 if sys.stderr.isatty() else 30
         self.bar = tqdm(total=trainer.steps, initial=trainer.step, desc=recipe.stage, unit="step", mininterval=every, dynamic_ncols=True)
         self.since, self.counted, self.waited, self.waited_before = time.perf_counter(), 0, 0.0, 0.0
 
     def step(self, losses: dict[str, float], lr: float, waited: float) -> None:
-        """After each update: its losses, and the seconds that the loader has kept us waiting so far."""
+        """After each update: its losses, and the seconds spent waiting for data so far."""
         self.counted += 1
         self.waited = waited
         seconds = time.perf_counter() - self.since
@@ -72,7 +73,7 @@ class Progress:
         with tqdm.external_write_mode(file=sys.stderr):
             print(f"step {step}: held out  {said or 'nothing'}   ({json.dumps(entry['train'])} in training)", flush=True)
 
-    def resume_clock(self) -> None:
+    def go_on(self) -> None:
         """Evaluation and saving are over: from here on the time is that of training again."""
         self.since, self.counted, self.waited_before = time.perf_counter(), 0, self.waited
 

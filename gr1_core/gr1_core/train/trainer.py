@@ -1,21 +1,23 @@
 """The training loop, for one process or many (Accelerate): the same recipe gives the same batches, losses and gradients.
 
-Everything random depends on (seed, step) alone, so a run that is resumed from the state of any step goes on as if nothing had happened.
+Everything random depends on the recipe's seed and the step alone, so a run that is resumed from the state of any step goes on as if
+nothing had happened.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import gather_object
+from torch import Tensor
 
+from gr1_core.data.loader import Loader
 from gr1_core.images import encode_png
 from gr1_core.model import checkpoint
 from gr1_core.policy import best_precision
@@ -23,10 +25,13 @@ from gr1_core.train import evaluation, losses, pictures, processor, state, weigh
 from gr1_core.train.data import open_data
 from gr1_core.train.feed import Feed
 from gr1_core.train.losses import Objective
+from gr1_core.train.order import Order
 from gr1_core.train.recipe import Recipe
 from gr1_core.train.report import Progress
 from gr1_core.train.signals import Stop
 from gr1_core.train.state import RunFolder, TrainingError
+
+_EVALUATED_AT_ONCE = 64
 
 
 def train(recipe: Recipe, fresh: bool = False) -> int:
@@ -43,65 +48,65 @@ def train(recipe: Recipe, fresh: bool = False) -> int:
 
 
 class Trainer:
+    """A run, ready to go on from where its folder says."""
+
     def __init__(self, recipe: Recipe, fresh: bool = False):
         self.recipe = recipe
         cpu = recipe.device == "cpu" or not torch.cuda.is_available()
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[ddp])
-        self.rank, self.world, self.main = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.is_main_process
-        self.device = self.accelerator.device
+        self.device, self.world = self.accelerator.device, self.accelerator.num_processes
+        self.rank, self.main = self.accelerator.process_index, self.accelerator.is_main_process
         processor.prepare(self.device, recipe.threads)
-        precision = best_precision(self.device) if recipe.precision == "auto" else recipe.precision
+        self.precision = best_precision(self.device) if recipe.precision == "auto" else recipe.precision
 
         self.data = open_data(recipe)
-        self.order = self.data.order(recipe)
-        if recipe.batch % self.world:
-            raise TrainingError(f"batch {recipe.batch} does not divide into {self.world} equal parts: choose a multiple of {self.world}")
+        self.order = Order(recipe, self.data.starts, self.rank, self.world)
         self.steps, self.warmup = recipe.schedule(self.order.per_epoch)
-
         self.folder = RunFolder(recipe.out)
         if self.main:
             self.folder.hold()
             if fresh:
                 self.folder.clear()
         self.accelerator.wait_for_everyone()
-        resumed = self.folder.latest(recipe)
-        self.step = 0 if resumed is None else resumed[0]
-        self.model = self._model(resumed is not None)
-        self.trained = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+        saved = self.folder.latest(recipe)
+        self.step, tensors = saved or (0, None)
+        self.resumed = saved is not None
 
-        self.objective = Objective(self.model, recipe.targets, precision == "bf16")
+        self.figures: dict = {}
+        self.model, report = self._resumed() if self.resumed else weights.begin(recipe)
+        self.trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+        self.average = (
+            {name: value.detach().clone().to(self.device) for name, value in self.trained.items()} if recipe.optimizer.ema else {}
+        )
+        if self.main and not self.resumed:
+            print(report, flush=True)
+            self.folder.begin(recipe, report.to_dict())
+            self._save_checkpoint()
+        self.objective = Objective(self.model.train(), recipe.targets, self.precision == "bf16")
         self.parallel = self.accelerator.prepare_model(self.objective)
         betas, decay = recipe.optimizer.betas, recipe.optimizer.weight_decay
         self.optimizer = torch.optim.AdamW(self.trained.values(), lr=recipe.optimizer.lr, betas=betas, weight_decay=decay, fused=True)
-        self.average = {name: value.detach().clone() for name, value in self.trained.items()} if recipe.optimizer.ema else {}
         # Losses and steps since the last evaluation; part of the state, so that a resumed run logs the same means.
         self.recent = torch.zeros(len(losses.NAMES) + 1, dtype=torch.float64)
-        if resumed is not None:
-            state.restore(resumed[1], self.model, self.optimizer, self.average, self.recent)
+        if tensors is not None:
+            state.restore(tensors, self.model, self.optimizer, self.average, self.recent)
 
-        self.feed = Feed(self.model, recipe, self.data.train.dataset, self.device, precision == "bf16")
-        self.feed.prepare()
-        self.held_feed = self.feed
+        self.feed = self.held_feed = self._feed(self.data.train)
         if self.data.held is not None and self.data.held.dataset is not self.data.train.dataset:
-            self.held_feed = Feed(self.model, recipe, self.data.held.dataset, self.device, precision == "bf16")
-            self.held_feed.prepare()
-        self.progress = Progress(self, precision, resumed is not None) if self.main else None
-        self.figures: dict = {}
+            self.held_feed = self._feed(self.data.held)
+        self.progress = Progress(self) if self.main else None
 
-    def _model(self, resumed: bool):
-        if resumed:
-            # What is frozen lies in the run's own checkpoint, so the files that it began with are not needed again.
-            model = checkpoint.load_model(self.folder.path)
-            recipe = self.recipe
-            weights.set_trained(model, recipe.targets, recipe.stage == "finetune", "wrist" in recipe.roles, recipe.train_vision)
-            return model.train()
-        model, report = weights.begin(self.recipe)
-        if self.main:
-            print(report, flush=True)
-            self.folder.begin(self.recipe, report.to_dict())
-            self._save_checkpoint(model)
-        return model.train()
+    def _resumed(self):
+        """The model from the run's own checkpoint: what is frozen lies there, so the files that it began with are not needed again."""
+        model = checkpoint.load_model(self.folder.path)
+        weights.set_trained(model, self.recipe)
+        return model, None
+
+    def _feed(self, windows) -> Feed:
+        feed = Feed(self.model, self.recipe, windows.dataset, self.device, self.precision == "bf16")
+        feed.prepare()
+        return feed
 
     def close(self) -> None:
         if self.progress:
@@ -109,76 +114,52 @@ class Trainer:
         self.accelerator.end_training()
 
     def run(self, stop: Stop) -> int:
+        recipe = self.recipe
         if self.main:
             self.folder.cut_log(self.step)
         if self.step >= self.steps:
-            if self.main:
-                print(f"{self.folder.path}: finished at step {self.step}; another run needs another out=DIR, or --fresh")
+            self._say(f"{self.folder.path}: finished at step {self.step}; another run needs another out=DIR, or --fresh")
             return 0
-        with self.feed.loader(self.data.train, self._micro_batches()) as loader:
-            while self.step < self.steps and not stop.signal:
+        with self.feed.loader(self.data.train, self.order.micro_batches(self.step)) as loader:
+            while True:
                 stopped = self._update(loader, stop)
                 last = self.step == self.steps
-                if last or self.step % self.recipe.evaluation.every == 0:
+                evaluated = last or self.step % recipe.evaluation.every == 0
+                if evaluated:
                     self._evaluate()
-                if last or stopped or self.step % self.recipe.save_every == 0:
+                if last or stopped or self.step % recipe.save_every == 0:
                     self._save_state()
+                if evaluated or stopped:
+                    self._save_checkpoint()
                 if last or stopped:
-                    self._save_checkpoint(self.model)
                     break
-                if self.progress and self.recent[-1] == 0:
-                    self.progress.resume_clock()
-        if self.step < self.steps:
-            if self.main:
-                print(f"stopped after step {self.step} of {self.steps}, state saved: the same command goes on from here", flush=True)
-            return 128 + (stop.signal or 15)
-        return 0
+                if self.progress and evaluated:
+                    self.progress.go_on()
+        if last:
+            return 0
+        self._say(f"stopped after step {self.step} of {self.steps}, state saved: the same command goes on from here")
+        return 128 + (stop.signal or 15)
+
+    def _say(self, text: str) -> None:
+        if self.main:
+            print(text, flush=True)
 
     # One step
 
-    def _batch(self, step: int) -> np.ndarray:
-        """The step's global batch, numbers of windows."""
-        if step // self.order.per_epoch != getattr(self, "_epoch", (None,))[0]:
-            epoch = step // self.order.per_epoch
-            self._epoch = (epoch, list(self.order.epoch(epoch)))
-        return self.data.starts[self._epoch[1][step % self.order.per_epoch]]
-
-    def _micro_batches(self) -> Iterator[np.ndarray]:
-        for numbers in self.order.from_step(self.step):
-            yield from self._cut(self.data.starts[numbers])
-
-    def _cut(self, values: np.ndarray) -> list[np.ndarray]:
-        """This process's share of what belongs to a global batch, in micro-batches."""
-        share = values[self.rank :: self.world]
-        size = self.recipe.micro_batch or len(share)
-        return [share[start : start + size] for start in range(0, len(share), size)]
-
-    def _update(self, loader: Iterator, stop: Stop) -> bool:
+    def _update(self, loader: Loader, stop: Stop) -> bool:
         """One step of the optimizer on one global batch. -> whether any process was asked to stop."""
-        recipe, numbers = self.recipe, self._batch(self.step)
+        recipe, numbers = self.recipe, self.order.batch(self.step)
         counts = self.data.train.counts(numbers)
-        random = np.random.default_rng([recipe.seed, self.step])
-        torch.manual_seed(int(np.random.SeedSequence([recipe.seed, self.step, self.rank]).generate_state(1, np.uint64)[0] >> 1))
-        shifts = {role: self._cut(random.integers(-most, most + 1, (len(numbers), 2))) for role, most in self.feed.shift.items()}
-        parts = self._cut(numbers)
-        summed = torch.zeros(len(losses.NAMES) + 1, dtype=torch.float64, device=self.device)
-        for k in range(len(parts)):
-            shift = {role: cut[k] for role, cut in shifts.items()} if any(self.feed.shift.values()) else None
-            inputs = self.feed.inputs(next(loader), shift)
-            # Gradients are exchanged once, with the last part.
-            with processor.attention(self.device), self._exchange(k == len(parts) - 1):
-                each = self.parallel(inputs)
-                # Data-parallel training averages over processes, these losses are to be added.
-                (self.world * losses.total(each, recipe.loss, counts)).backward()
-            for name, value in each.items():
-                summed[losses.NAMES.index(name)] += value.detach()
-        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), recipe.optimizer.clip_norm)
-        summed[-1] = float(bool(stop.signal))
+        summed = self._gradients(loader, counts)
+        norm = torch.nn.utils.get_total_norm([value.grad for value in self.trained.values()])
+        values = torch.cat([summed, torch.tensor([bool(stop.signal)], dtype=summed.dtype, device=self.device)])
         if self.world > 1:
-            summed = self.accelerator.reduce(summed, "sum")
-        values = summed.cpu()
-        if not (torch.isfinite(norm) and torch.isfinite(values).all()):
-            self._fail(numbers, values, counts, float(norm))
+            values = self.accelerator.reduce(values, "sum")
+        *sums, stopped = values.tolist()
+        means = self._means(sums, counts)
+        if not np.isfinite([float(norm), *means.values()]).all():
+            self._fail(numbers, means, float(norm))
+        torch.nn.utils.clip_grads_with_norm_(self.trained.values(), recipe.optimizer.clip_norm, norm)
         lr = recipe.lr(self.step, self.steps, self.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -189,102 +170,110 @@ class Trainer:
             # The first steps' weights are far from where the later ones are.
             decay = min(recipe.optimizer.ema, (1 + self.step) / (10 + self.step))
             torch._foreach_lerp_(list(self.average.values()), [value.detach() for value in self.trained.values()], 1 - decay)
-        self.recent += torch.cat([self._means(values, counts), torch.ones(1, dtype=torch.float64)])
+        self.recent += torch.tensor([*(means.get(name, 0.0) for name in losses.NAMES), 1.0], dtype=torch.float64)
         if self.progress:
-            self.progress.step(self._named(self._means(values, counts)), lr, loader.waited_s)
-        return bool(values[-1])
+            self.progress.step(means, lr, loader.waited_s + self.feed.waited_s)
+        return stopped > 0
 
-    def _exchange(self, last: bool):
-        return nullcontext() if last or self.world == 1 else self.accelerator.no_sync(self.parallel)
+    def _gradients(self, loader: Loader, counts: tuple[int, int]) -> Tensor:
+        """This process's part of the step's gradients -> sums of the losses in the order of losses.NAMES, f64."""
+        summed = torch.zeros(len(losses.NAMES), dtype=torch.float64, device=self.device)
+        torch.manual_seed(self.order.seed(self.step))
+        shifts = self.order.shifts(self.step, self.feed.shift)
+        for number, shift in enumerate(shifts):
+            inputs = self.feed.inputs(next(loader), shift)
+            # Gradients are exchanged once, with the last part.
+            alone = self.world > 1 and number < len(shifts) - 1
+            with processor.attention(self.device), self.accelerator.no_sync(self.parallel) if alone else nullcontext():
+                each = self.parallel(inputs)
+                # Data-parallel training averages over processes, these losses are to be added.
+                (self.world * losses.total(each, self.recipe.loss, counts)).backward()
+            for name, value in each.items():
+                summed[losses.NAMES.index(name)] += value.detach()
+        return summed
 
-    def _means(self, values: torch.Tensor, counts: tuple[int, int]) -> torch.Tensor:
-        steps, frames = (max(1, count) for count in counts)
-        return values[:-1] / torch.tensor([steps, steps, frames, frames], dtype=torch.float64)
+    def _means(self, sums: list[float], counts: tuple[int, int]) -> dict[str, float]:
+        """Of the losses that this recipe has."""
+        means = {}
+        for name, value in zip(losses.NAMES, sums):
+            action = name in ("arm", "gripper")
+            if ("action" if action else name) in self.recipe.targets:
+                means[name] = value / max(1, counts[0 if action else 1])
+        return means
 
-    def _named(self, values: torch.Tensor) -> dict[str, float]:
-        wanted = [name for name in losses.NAMES if ("action" if name in ("arm", "gripper") else name) in self.recipe.targets]
-        return {name: float(values[losses.NAMES.index(name)]) for name in wanted}
-
-    def _fail(self, numbers: np.ndarray, values: torch.Tensor, counts: tuple[int, int], norm: float) -> None:
+    def _fail(self, numbers: np.ndarray, means: dict[str, float], norm: float) -> None:
         """A loss or gradient that is not finite: writes what is known and stops; the last state is not touched."""
         broken = [name for name, value in self.trained.items() if not torch.isfinite(value).all()]
-        gradients = [name for name, value in self.trained.items() if value.grad is not None and not torch.isfinite(value.grad).all()]
-        said = self._named(self._means(values, counts))
+        gradients = [name for name, value in self.trained.items() if not torch.isfinite(value.grad).all()]
         report = {
-            "step": self.step, "losses": {name: str(value) for name, value in said.items()}, "gradient_norm": str(norm),
+            "step": self.step, "losses": {name: str(value) for name, value in means.items()}, "gradient_norm": str(norm),
             "windows": numbers.tolist(), "gradients": gradients, "weights": broken,
         }  # fmt: skip
         if self.main:
             self.folder.write("failure.json", json.dumps(report, indent=1) + "\n")
-        what = f"weights {checkpoint.some(broken)}" if broken else f"gradients of {checkpoint.some(gradients)}"
+        listed = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+        where = f"weights {checkpoint.some(broken)}" if broken else f"gradients of {checkpoint.some(gradients)}"
         raise TrainingError(
-            f"step {self.step}: losses {', '.join(f'{name} {value:.4g}' for name, value in said.items())}, gradient norm {norm:.4g}: not finite "
-            f"in the {what}. {self.folder.path / 'failure.json'} has the batch. The last state is good: try a smaller optimizer.lr"
+            f"step {self.step}: {listed}, gradient norm {norm:.4g}; not finite are the {where}. The batch is named in "
+            f"{self.folder.path / 'failure.json'}. The last state is good: the same command goes on from it; try a smaller optimizer.lr"
         )
 
     # Evaluations and files
 
     def _evaluate(self) -> None:
         recipe, held = self.recipe, self.data.held
-        means, steps = self.recent[:-1], max(1.0, float(self.recent[-1]))
-        entry = {"step": self.step, "epoch": self.step / self.order.per_epoch, "train": self._named(means / steps)}
-        image = None
+        *sums, steps = self.recent.tolist()
+        means = self._means([value / max(1.0, steps) for value in sums], (1, 1))
+        self.recent.zero_()
+        entry, image = {"step": self.step, "epoch": self.step / self.order.per_epoch, "train": means}, None
         if held is not None:
             numbers = evaluation.chosen(held, recipe.evaluation.windows)
-            size = min(recipe.micro_batch or 64, 64)
+            batches = evaluation.batches(numbers, min(recipe.micro_batch or recipe.batch, _EVALUATED_AT_ONCE), self.rank, self.world)
             with self._averaged(), processor.attention(self.device):
-                figures = evaluation.measure(
-                    self.objective, self.held_feed, held, evaluation.batches(numbers, size, self.rank, self.world), self.data.mean_action,
-                    self._add_up,
-                )  # fmt: skip
+                self.figures = evaluation.measure(self.objective, self.held_feed, held, batches, self.data.mean_action, self._add_up)
                 if self.main and recipe.evaluation.pictures:
                     image = pictures.grid(self.objective, self.held_feed, held, evaluation.chosen(held, recipe.evaluation.pictures))
-            self.figures = entry["held_out"] = figures
-        self.recent.zero_()
+            entry["held_out"] = self.figures
         if self.main:
             if image is not None:
                 self.folder.write(f"pictures/{self.step:08d}.png", encode_png(image))
             self.progress.evaluated(entry, image)
-        self._save_checkpoint(self.model)
 
     def _add_up(self, sums: Counter) -> Counter:
         return sum(gather_object([sums]), Counter()) if self.world > 1 else sums
 
+    @contextmanager
     def _averaged(self):
-        return _Swapped(self.trained, self.average)
+        """With the averaged weights in the parameters' place, if there are any."""
+
+        def swap() -> None:
+            for name, value in self.average.items():
+                self.trained[name].data, value.data = value.data, self.trained[name].data
+
+        swap()
+        try:
+            yield
+        finally:
+            swap()
 
     def _save_state(self) -> None:
+        if broken := [name for name, value in self.trained.items() if not torch.isfinite(value).all()]:
+            raise TrainingError(f"step {self.step}: {checkpoint.some(broken)} became NaN or infinite; the state before is kept")
         if self.main:
-            if broken := [name for name, value in self.trained.items() if not torch.isfinite(value).all()]:
-                raise TrainingError(f"step {self.step}: {checkpoint.some(broken)} became NaN or infinite; the state before is kept")
             self.folder.save_state(self.step, state.collect(self.model, self.optimizer, self.average, self.recent))
         self.accelerator.wait_for_everyone()
 
-    def _save_checkpoint(self, model) -> None:
+    def _save_checkpoint(self) -> None:
+        """The folder as a checkpoint to deploy, with the averaged weights if there are any."""
         if not self.main:
             return
         record = {
             "stage": self.recipe.stage, "recipe": self.recipe.to_dict(), "step": self.step, "steps": self.steps,
-            "data": self.data.to_dict(), "trained": [name for name, value in model.named_parameters() if value.requires_grad],
-            "metrics": getattr(self, "figures", {}),
+            "data": self.data.to_dict(), "trained": list(self.trained), "metrics": self.figures,
         }  # fmt: skip
-        rig = self.data.train.dataset.rig
-        with _Swapped(getattr(self, "trained", {}), getattr(self, "average", {})), state.writing(self.folder.path):
-            tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-            checkpoint.save(self.folder.path, tensors, model.config, rig, record)
-        for source in (self.recipe.init, self.recipe.clip):
-            if source is not None:
-                checkpoint.copy_tokenizer(Path(source), self.folder.path)
-
-
-class _Swapped:
-    """With the averaged weights in the parameters' place; nothing changes without an average."""
-
-    def __init__(self, trained: dict[str, torch.Tensor], average: dict[str, torch.Tensor]):
-        self.pairs = [(trained[name], value) for name, value in average.items()]
-
-    def __enter__(self) -> None:
-        for parameter, value in self.pairs:
-            parameter.data, value.data = value.data, parameter.data
-
-    __exit__ = lambda self, *_: self.__enter__()  # noqa: E731
+        with self._averaged(), state.writing(self.folder.path):
+            tensors = {name: value.detach().cpu() for name, value in self.model.state_dict().items()}
+            checkpoint.save(self.folder.path, tensors, self.model.config, self.data.train.dataset.rig, record)
+            for source in (self.recipe.init, self.recipe.clip):
+                if source is not None:
+                    checkpoint.copy_tokenizer(Path(source), self.folder.path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def begin(recipe: Recipe) -> tuple[GR1, Report]:
         taken, source = _from_files(recipe, config), f"{recipe.mae} and {recipe.clip}"
     model.load_state_dict(taken, strict=False)
     names = list(model.state_dict())
-    trained = set_trained(model, recipe.targets, recipe.stage == "finetune", "wrist" in recipe.roles, recipe.train_vision)
+    trained = set_trained(model, recipe)
     report = Report(
         source=source,
         taken_over=[name for name in names if name in taken],
@@ -79,15 +78,15 @@ def begin(recipe: Recipe) -> tuple[GR1, Report]:
     return model, report
 
 
-def set_trained(model: GR1, targets: Collection[str], state: bool, wrist: bool, vision: bool) -> list[str]:
-    """Lets exactly those parameters be trained that get a gradient from the targets; returns their names."""
+def set_trained(model: GR1, recipe: Recipe) -> list[str]:
+    """Lets exactly those parameters be trained that get a gradient from the recipe's losses; returns their names."""
     unused = list(_NEVER)
     for target, prefixes in _OF_TARGET.items():
-        unused += prefixes if target not in targets else ()
-    unused += ("decoder.",) if not {"static", "wrist"} & set(targets) else ()
-    unused += () if state else _OF_STATE
-    unused += () if wrist else _OF_WRIST
-    unused += () if vision else ("vision.",)
+        unused += () if target in recipe.targets else prefixes
+    unused += () if {"static", "wrist"} & set(recipe.targets) else ("decoder.",)
+    unused += () if recipe.stage == "finetune" else _OF_STATE
+    unused += () if "wrist" in recipe.roles else _OF_WRIST
+    unused += () if recipe.train_vision else ("vision.",)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(tuple(unused)))
     return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
