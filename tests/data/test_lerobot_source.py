@@ -1,7 +1,9 @@
 """Other people's LeRobotDatasets become a rig's: through a mapping, or as they are; what does not fit is named."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,7 @@ from gr1_core.data.convert import driver
 from gr1_core.data.convert.calvin import CalvinSource
 from gr1_core.data.convert.ego4d import Ego4DSource
 from gr1_core.data.convert.lerobot import LeRobotSource
+from gr1_core.data.convert.mapping import load
 from gr1_core.data.convert.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 from gr1_core.rig import RigError
@@ -175,6 +178,15 @@ def test_an_episode_whose_text_changes_is_split_there(tmp_path, open_source):
         ("episode_000000_1", TASKS[1], 9),
     ]
     assert images.decode(episodes[1].images["static"][0])[0, 0, 0] == picture(0, 5, 0)[0, 0, 0]
+
+
+def test_the_mapping_in_the_documentation_is_one(folder, open_source, tmp_path):
+    pages = Path(__file__).parents[2] / "docs" / "datasets.md"
+    (tmp_path / "cups.yaml").write_text(re.search(r"```yaml\n(.*?)```", pages.read_text(), re.DOTALL)[1])
+    features = open_source(folder).features
+    vector = {"dtype": "float32", "shape": [8], "names": ["x", "y", "z", "qx", "qy", "qz", "qw", "jaw"]}
+    mapping = load(tmp_path / "cups.yaml", features | {"observation.state": vector, "action": vector | {"names": None}})
+    assert mapping.kind == "target" and mapping.state["gripper"].take == mapping.action["gripper"].take == (7,)
 
 
 WRONG = {
