@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
+import signal
 from dataclasses import dataclass, field
+
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +24,12 @@ def tiny_rig() -> Rig:
     rig = Rig.load("kinova_gen2")
     cameras = {role: dataclasses.replace(rig.cameras[role], height=height, width=width) for role, (height, width) in SHAPES.items()}
     return dataclasses.replace(rig, cameras=cameras)
+
+
+def files(root: Path) -> dict[str, str]:
+    """Path -> SHA-256 of every file below a folder."""
+    found = sorted(path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
 def picture(seed: int, shape: tuple[int, int]) -> np.ndarray:
@@ -37,7 +48,10 @@ def demonstration(name: str, seed: int, length: int = 12, task: str = "lift the 
 
 @dataclass
 class Synthetic:
-    """`count` units of one demonstration each; the units in `damaged` cannot be read, those in `left_out` are not wanted."""
+    """`count` units of one demonstration each; the units in `damaged` cannot be read, those in `left_out` are not wanted.
+
+    killed: the unit whose reader takes its process with it. mark: part of every fingerprint.
+    """
 
     count: int = 4
     damaged: tuple[int, ...] = ()
@@ -49,12 +63,15 @@ class Synthetic:
     shapes: dict = field(default_factory=lambda: dict(SHAPES))
     rig: Rig | None = field(default_factory=tiny_rig)
     mark: str = ""
+    killed: int | None = None
 
     def units(self) -> list[Unit]:
         return [Unit(f"unit-{index:03d}", 1000, index, f"{self.mark}{index}") for index in range(self.count)]
 
     def read(self, unit: Unit):
         index = unit.payload
+        if index == self.killed:
+            os.kill(os.getpid(), signal.SIGKILL)
         if index in self.damaged:
             raise SourceError(f"unit-{index:03d}: its disk has a scratch")
         if index in self.left_out:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,12 @@ def write(source: Source, unit: Unit, folder: Path) -> str:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         try:
-            _write(source, unit, partial, source.read(unit))
+            _write(source, made_of(source, unit), partial, source.read(unit))
             defect = ""
         except SourceError as error:
             defect = str(error)
-            _write(source, unit, partial, [Skipped(unit.key, defect)])
+            # Made of nothing: whatever it was, the next run tries again.
+            _write(source, "", partial, [Skipped(unit.key, defect)])
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -87,9 +88,9 @@ def read(path: Path) -> Iterator[Converted | Skipped]:
             yield Skipped(**said["skipped"]) if "skipped" in said else _converted(pa.Table.from_batches(batches), said)
 
 
-def _write(source: Source, unit: Unit, path: Path, found) -> None:
+def _write(source: Source, made: str, path: Path, found: Iterable[Episode | Skipped]) -> None:
     fields = {role: pa.binary() for role in source.shapes} | ({"state": _VECTOR, "action": _VECTOR} if source.rig else {})
-    schema = pa.schema(fields, {"made_of": made_of(source, unit)})
+    schema = pa.schema(fields, {"made_of": made})
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as part:
         for item in found:
             if isinstance(item, Skipped):
