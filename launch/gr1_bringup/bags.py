@@ -14,21 +14,24 @@ class Bags:
 
     def __init__(self, root: Path):
         self.root = root
-        self._before = set(self._now())
+        self._before = {folder for folder, whole in self._now() if whole}
 
     def summary(self, shown: str) -> str:
-        """shown: the folder as it is to be written. Lost messages are always named, with their topics."""
-        found = [bags.Bag(folder) for folder in self._now() if folder not in self._before]
+        """shown: the folder as it is to be written. Lost messages are always named, with their topics, and so are unfinished recordings."""
+        now = [(folder, whole) for folder, whole in self._now() if folder not in self._before]
+        cut = [folder.name for folder, whole in now if not whole]
+        rest = f"\ncut off: {', '.join(cut)}; gr1 bags recover {shown} saves what is there" if cut else ""
+        found = [bags.Bag(folder) for folder, whole in now if whole]
         if not found:
-            return f"no bag was recorded in {shown}"
+            return f"no bag was recorded in {shown}{rest}"
         outcomes = Counter(bag.outcome for bag in found)
         counted = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in bags.OUTCOMES if outcomes[outcome])
-        lines = [f"{len(found)} bag{'s' if len(found) > 1 else ''} in {shown}: {counted}; {_missing(found)}"]
+        lines = [f"{len(found)} bag{'s' if len(found) > 1 else ''} in {shown}: {counted}; {_missing(found)}{rest}"]
         name = self.root.name
         return "\n".join([*lines, f"next: gr1 convert bags {shown} --out {'data' if name == 'bags' else f'{name}_data'}"])
 
-    def _now(self) -> list[Path]:
-        return bags.find(self.root) if self.root.is_dir() else []
+    def _now(self) -> list[tuple[Path, bool]]:
+        return sorted(bags.candidates(self.root)) if self.root.is_dir() else []
 
 
 def _missing(found: list[bags.Bag]) -> str:

@@ -58,7 +58,9 @@ def main(argv: list[str] | None = None) -> int:
             processes.program(node)
         folder = Path(options.out or f"out/run-{datetime.now():%Y%m%d-%H%M%S}").absolute()
         _check_video(options, folder)
-        _make(folder)
+        _make("--out", folder)
+        if chosen["collect"] == "true":
+            _make("--bags", Path(chosen["bags"]))
     except stack.SettingError as error:
         console.print(f"gr1 up: {error}", style="red", markup=False, soft_wrap=True)
         return 2
@@ -118,7 +120,9 @@ class _Run:
         if not self.options.no_video:
             from gr1_bringup.video import Video
 
-            video = Video(Path(self.options.video or self.folder / "video.mp4").absolute(), monitor, self.untrained, self._warn)
+            file = Path(self.options.video or self.folder / "video.mp4").absolute()
+            predicted = ("predicted (untrained)" if self.untrained else "predicted") if stack.with_policy(self.chosen) else ""
+            video = Video(file, monitor, predicted, self._warn)
         monitor.start()
         return monitor, video
 
@@ -264,13 +268,13 @@ def _check_video(options: argparse.Namespace, folder: Path) -> None:
         raise stack.SettingError(f"--video: '{file.name}' cannot be written: {error}; use a name that ends in .mp4") from error
 
 
-def _make(folder: Path) -> None:
+def _make(option: str, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise stack.SettingError(f"--out: no folder '{folder}' can be made: {error.strerror}") from error
+        raise stack.SettingError(f"{option}: no folder '{folder}' can be made: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise stack.SettingError(f"--out: nothing can be written into '{folder}'")
+        raise stack.SettingError(f"{option}: nothing can be written into '{folder}'")
 
 
 def _ros_style(word: str) -> list[str]:

@@ -43,5 +43,12 @@ def test_lost_messages_are_named_with_their_topic(record, tmp_path):
     assert "2 bags in demos: 2 success; 3 messages lost (/arm/pose 3), 1 gaps (/arm/pose 1)" in bags.summary("demos")
 
 
+def test_a_recording_that_was_cut_off_is_named_with_what_saves_it(record, tmp_path):
+    bags = Bags(tmp_path / "demos")
+    record("a")
+    (tmp_path / "demos" / "a" / "metadata.yaml").unlink()
+    assert bags.summary("demos") == "no bag was recorded in demos\ncut off: a; gr1 bags recover demos saves what is there"
+
+
 def test_a_run_without_a_bag_says_so(tmp_path):
     assert Bags(tmp_path / "demos").summary("demos") == "no bag was recorded in demos"

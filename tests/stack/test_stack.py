@@ -160,6 +160,7 @@ def test_the_description_imports_no_ros():
         (["--video", "video.xyz"], "ends in .mp4"),
         (["--video", "video.webm"], "ends in .mp4"),
         (["--out", "/dev/null/run"], "--out"),
+        (["--collect", "--out", ".", "--bags", "/dev/null/bags"], "--bags"),
         (["--rviz"], "no program 'rviz2'"),
     ],
 )

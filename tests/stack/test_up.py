@@ -168,7 +168,7 @@ def monitor():
 def test_a_full_disk_stops_the_video_and_nothing_else(monitor, tmp_path):
     (tmp_path / "video.mp4").symlink_to("/dev/full")
     said = []
-    film = video.Video(tmp_path / "video.mp4", monitor, untrained=True, say=said.append)
+    film = video.Video(tmp_path / "video.mp4", monitor, predicted="predicted", say=said.append)
     film.start()
     eventually(lambda: said, "the end of the video")
     film.close()

@@ -68,7 +68,7 @@ class Count:
 
     def trouble(self, now: float) -> str:
         """What is wrong at `now`, "" if nothing is."""
-        if self._arrived is None:
+        if self._arrived is None or math.isinf(self.stream.max_age):
             return ""
         silence = now - self._arrived
         if silence > self.stream.max_age:

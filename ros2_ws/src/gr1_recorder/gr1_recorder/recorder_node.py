@@ -89,7 +89,7 @@ class RecorderNode(Node):
         self._loop.end()
         if self._session.episode:
             self._session.episode.stop("the recorder was ended in mid-episode")
-            self._tend()
+            self.get_logger().warning(self._session.tend())
 
     def _recover(self, root: Path) -> None:
         try:

@@ -27,7 +27,7 @@ class StreamError(ValueError):
 class Stream:
     """One topic.
 
-    hz: nominal rate, 0: as it comes. max_age: seconds of silence that are reported, infinite: none are. qos: "best_effort", "reliable"
+    hz: nominal rate, 0: as it comes. max_age: seconds of silence that are reported; infinite: neither silence nor slowness is. qos: "best_effort", "reliable"
     or "transient_local". required: no episode begins before it delivers.
     """
 
@@ -56,10 +56,11 @@ def streams(rig: Rig, images: str, hz: Mapping[str, float], extra: Iterable[str]
     policy = {"hz": rig.control_hz, "max_age": GAP * rig.period, "qos": "reliable"}
     found = []
     for role in ROLES:
-        camera = {"hz": hz[f"camera_{role}"], "max_age": rig.cameras[role].max_age}
+        rate = hz[f"camera_{role}"]
         found += [
-            Stream(f"camera/{role}/{image}", image_type, **camera, required=True),
-            Stream(f"camera/{role}/camera_info", "sensor_msgs/msg/CameraInfo", **camera),
+            Stream(f"camera/{role}/{image}", image_type, rate, rig.cameras[role].max_age, required=True),
+            # It comes with the image, whose trouble is told once.
+            Stream(f"camera/{role}/camera_info", "sensor_msgs/msg/CameraInfo", rate),
         ]
     found += [
         Stream("arm/pose", "geometry_msgs/msg/PoseStamped", **arm, required=True),
