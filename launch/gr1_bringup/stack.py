@@ -69,7 +69,7 @@ ARGUMENTS = (
         ("", "expert", "policy", "vr"),
     ),
     Argument("bags", "bags", "collect:=true: folder that the bags go into"),
-    Argument("images", "jpeg", "collect:=true: what is recorded of the cameras; raw: without loss, forty times the size", ("jpeg", "raw")),
+    Argument("images", "jpeg", "collect:=true: what is recorded of the cameras; raw: without loss, about ten times the size", ("jpeg", "raw")),
     Argument("task", "", "robot:=sim: the task that is set up; empty: the first one, or all in turn with drive:=expert"),
     Argument("seed", "1000", "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks"),
     Argument("episodes", "0", "drive:=expert: end after this many episodes; 0: go on until it is stopped"),

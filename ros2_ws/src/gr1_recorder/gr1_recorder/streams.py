@@ -27,8 +27,8 @@ class StreamError(ValueError):
 class Stream:
     """One topic.
 
-    hz: nominal rate, 0: as it comes. max_age: seconds of silence that are reported; infinite: neither silence nor slowness is. qos: "best_effort", "reliable"
-    or "transient_local". required: no episode begins before it delivers.
+    hz: nominal rate, 0: as it comes. max_age: seconds of silence that are reported; infinite: neither silence nor slowness is. qos:
+    "best_effort", "reliable" or "transient_local". required: no episode begins before it delivers.
     """
 
     topic: str
