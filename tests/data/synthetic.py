@@ -7,7 +7,6 @@ import hashlib
 import os
 import signal
 from dataclasses import dataclass, field
-
 from pathlib import Path
 
 import numpy as np

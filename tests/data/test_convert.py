@@ -170,15 +170,14 @@ def test_a_worker_that_dies_is_reported_and_the_finished_parts_are_kept(tmp_path
     assert done.kept >= 1 and done.made >= 1
 
 
-def test_unsafe_and_repeated_unit_names_are_refused(tmp_path):
-    for keys in (("a", "a"), ("../a", "b")):
+@pytest.mark.parametrize("keys", [("a", "a"), ("../a", "b")])
+def test_unsafe_and_repeated_unit_names_are_refused(tmp_path, keys):
+    class Named(Synthetic):
+        def units(self):
+            return [dataclasses.replace(unit, key=key) for unit, key in zip(super().units(), keys)]
 
-        class Named(Synthetic):
-            def units(self):
-                return [dataclasses.replace(unit, key=key) for unit, key in zip(super().units(), keys)]
-
-        with pytest.raises(SourceError, match="rename it"):
-            convert(Named(2), tmp_path, workers=1, progress=False)
+    with pytest.raises(SourceError, match="rename it"):
+        convert(Named(2), tmp_path, workers=1, progress=False)
 
 
 def test_the_rig_travels_with_the_data_set(whole):

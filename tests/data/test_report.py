@@ -1,0 +1,160 @@
+"""The quality report: what it finds, and that it is one page that stands alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from gr1_core import images
+from gr1_core.data.convert import quality, survey
+from gr1_core.data.convert.findings import findings
+from gr1_core.data.convert.report import SHOWN, Report
+from gr1_core.data.convert.source import Episode
+from tests.data.synthetic import SHAPES, demonstration, picture, tiny_rig
+
+STREAM = {"expected": 100, "received": 100, "gaps": 0, "longest_gap_ms": 50.0}
+
+
+def page(episodes: list[Episode], tmp_path, rig="tiny", shapes=SHAPES, skipped=(), left_out=()) -> str:
+    report = Report("bags", 10, shapes, tiny_rig() if rig else None)
+    for episode in episodes:
+        report.add(episode, quality.look(episode))
+    report.write(tmp_path / "report/index.html", skipped, left_out)
+    return (tmp_path / "report/index.html").read_text()
+
+
+def flags(episodes: list[Episode], skipped=()) -> dict[str, list[int]]:
+    """flag -> episodes."""
+    rows = [survey.row(index, episode, quality.look(episode)) for index, episode in enumerate(episodes)]
+    action = np.concatenate([episode.action for episode in episodes]) if episodes[0].action is not None else None
+    saturation = survey.saturation(action, tiny_rig()) if action is not None else None
+    return {found.flag or found.title: found.episodes for found in findings(rows, skipped, survey.duplicates(rows), saturation)}
+
+
+def good(count: int = 3) -> list[Episode]:
+    episodes = [demonstration(f"e{index}", index, 20) for index in range(count)]
+    for episode in episodes:
+        episode.action[:, :6] *= 0.1
+        episode.info["streams"] = {"/camera/static/image_raw": dict(STREAM)}
+    return episodes
+
+
+def test_good_episodes_have_no_findings(tmp_path):
+    assert flags(good()) == {}
+    assert "Nothing: no defect" in page(good(), tmp_path)
+
+
+def test_an_episode_without_motion_is_static():
+    still = good()
+    still[1].state[:] = still[1].state[0]
+    still[1].action[:, 6] = 1
+    assert flags(still) == {"static": [1]}
+
+
+def test_an_arm_that_only_grips_is_not_static():
+    grips = good()
+    grips[1].state[:, :6] = grips[1].state[0, :6]
+    assert flags(grips) == {}
+
+
+def test_a_camera_that_stands_still_while_the_arm_moves_is_found():
+    frozen = good()
+    frozen[2].images["wrist"] = [frozen[2].images["wrist"][0]] * 20
+    assert flags(frozen) == {"frozen camera": [2]}
+
+
+def test_an_episode_that_was_recorded_twice_is_found_also_when_it_was_encoded_again():
+    twice = good()
+    copy = dataclasses.replace(
+        twice[0],
+        name="again",
+        images={role: [images.encode_jpeg(images.decode(data), 90) for data in encoded] for role, encoded in twice[0].images.items()},
+    )
+    assert flags([*twice, copy]) == {"duplicate": [0, 3]}
+
+
+def test_episodes_with_other_pictures_or_another_way_are_no_duplicates():
+    base = good()[0]
+    moved = dataclasses.replace(base, state=base.state + np.float32(0.05))
+    seen = dataclasses.replace(base, images=good()[1].images)
+    assert flags([base, moved, seen]) == {}
+
+
+def test_losses_cuts_repeats_and_short_episodes_are_named(tmp_path):
+    episodes = good(5)
+    episodes[1].info["streams"]["/camera/static/image_raw"] = STREAM | {"received": 93, "gaps": 2}
+    episodes[2].info["problems"] = ["cut to its longest part without a gap: 20 of 40 steps"]
+    episodes[3].info["repeated_frames"] = {"wrist": 9}
+    episodes[4] = demonstration("short", 9, 5)
+    episodes[4].action[:, :6] *= 0.1
+    assert flags(episodes) == {"losses": [1], "cut": [2], "repeats": [3], "short": [4]}
+    text = page(episodes, tmp_path)
+    assert "7 messages" in text and "20 of 40 steps" in text and "7 (1.40 %)" in text.replace("7 (1.75 %)", "7 (1.40 %)")
+
+
+def test_actions_above_the_speed_limit_are_found_and_at_the_limit_counted(tmp_path):
+    fast = good()
+    fast[0].action[:, :3] = (1.0, 0, 0)
+    assert flags(fast) == {}
+    fast[0].action[:, :3] = (1.5, 0, 0)
+    assert any("above the rig's speed limit in 33.3 %" in title for title in flags(fast))
+    assert survey.saturation(np.concatenate([episode.action for episode in fast]), tiny_rig()).linear == pytest.approx(1 / 3)
+
+
+def test_the_page_stands_alone_and_is_well_formed(tmp_path):
+    text = page(good(), tmp_path, left_out=[{"name": "x", "reason": "its outcome is 'failure'"}])
+    assert not re.search(r"(src|href)=[\"']?(?!data:)", text) and "<script" not in text and "@import" not in text
+    _Balanced().check(text)
+    assert len(re.findall(r"data:image/jpeg;base64,", text)) == 3 * 2 * 3
+    assert text.count('class="histogram"') == 1 + 6 and text.count('class="paths"') == 2
+
+
+def test_texts_of_people_are_shown_as_text(tmp_path):
+    episodes = good()
+    episodes[0].task = '<script>alert(1)</script> & "co"'
+    text = page(episodes, tmp_path, skipped=[{"name": "<b>", "reason": "a < b"}])
+    assert "<script>" not in text and "&lt;script&gt;" in text and "a &lt; b" in text
+    _Balanced().check(text)
+
+
+def test_videos_show_what_applies_to_them(tmp_path):
+    videos = [
+        dataclasses.replace(episode, images={"static": episode.images["static"]}, state=None, action=None, info={}) for episode in good(4)
+    ]
+    videos[1].images = {"static": [videos[1].images["static"][0]] * 20}
+    videos[3] = dataclasses.replace(videos[2], name="copy")
+    assert flags(videos) == {"static": [1], "duplicate": [2, 3]}
+    text = page(videos, tmp_path, rig=None, shapes={"static": SHAPES["static"]})
+    assert "Pictures" in text and "Actions" not in text and "Streams" not in text and "Outcome" not in text
+    _Balanced().check(text)
+
+
+def test_of_many_episodes_some_are_shown_evenly_spread(tmp_path):
+    one = {role: [images.encode_jpeg(picture(1, shape))] for role, shape in SHAPES.items()}
+    many = [dataclasses.replace(demonstration("x", 1, 1), name=f"e{index}", images=one) for index in range(2 * SHOWN + 10)]
+    text = page(many, tmp_path)
+    shown = [int(number) for number in re.findall(r"class=about>#(\d+) ", text)]
+    assert len(shown) <= SHOWN and len(set(np.diff(shown))) == 1 and shown[0] == 0 and shown[-1] > 2 * SHOWN
+
+
+class _Balanced(HTMLParser):
+    """Every tag that opens closes, in the right order."""
+
+    def check(self, text: str) -> None:
+        self.open = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        pass
