@@ -54,7 +54,16 @@ def test_bit_exact_for_100_frames(tmp_path, kind):
     assert row == 100
 
 
-@pytest.mark.parametrize("kind, option, png, same", [("jpeg", "keep", False, True), ("jpeg", "jpeg", False, True), ("raw", "jpeg", False, False), ("jpeg", "png", True, True), ("raw", "keep", True, True)])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind, option, png, same",
+    [
+        ("jpeg", "keep", False, True),
+        ("jpeg", "jpeg", False, True),
+        ("jpeg", "png", True, True),
+        ("raw", "keep", True, True),
+        ("raw", "jpeg", False, False),
+    ],
+)
 def test_images_are_encoded_as_asked(tmp_path, kind, option, png, same):
     demonstration(1, 5, kind).save(tmp_path / "bags/a")
     data = converted(tmp_path / "bags", tmp_path / "set", images=option)
@@ -135,7 +144,7 @@ def test_a_rig_can_be_given_and_must_agree(tmp_path):
 def test_a_camera_of_another_size_than_the_rigs_is_named_and_skipped(tmp_path):
     demonstration(0, 5).save(tmp_path / "bags/a")
     wide = Recording(demonstration(1, 5).messages)
-    for index, (at, topic, message) in enumerate(wide.messages):
+    for _, topic, message in wide.messages:
         if "wrist" in topic:
             message.data = np.frombuffer(images.encode_jpeg(np.zeros((24, 64, 3), np.uint8)), np.uint8)
     wide.save(tmp_path / "bags/wide")

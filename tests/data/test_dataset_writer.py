@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from gr1_core import images
 from gr1_core.data import dataset_writer, stats
 from gr1_core.data.dataset_writer import DatasetWriter
 from tests.data.synthetic import SHAPES, demonstration, files, picture, tiny_rig
@@ -39,11 +40,8 @@ def test_info_says_what_there_is(root):
     assert info["codebase_version"] == "v3.0" and info["fps"] == 10 and info["robot_type"] == "kinova_gen2"
     assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (3, 33, 2)
     assert info["splits"] == {"train": "0:3"}
-    assert info["features"]["observation.images.static"] == {
-        "dtype": "image",
-        "shape": [36, 64, 3],
-        "names": ["height", "width", "channels"],
-    }
+    picture = {"dtype": "image", "shape": [36, 64, 3], "names": ["height", "width", "channels"]}
+    assert info["features"]["observation.images.static"] == picture
     assert info["features"]["action"]["names"] == ["dx", "dy", "dz", "drx", "dry", "drz", "gripper"]
 
 
@@ -89,11 +87,8 @@ def test_texts_are_the_index_of_a_pandas_frame(root):
 
 def test_episodes_know_their_place_and_their_statistics(root):
     rows = pq.read_table(root / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
-    assert [(row["dataset_from_index"], row["dataset_to_index"], row["length"]) for row in rows] == [
-        (0, 10, 10),
-        (10, 21, 11),
-        (21, 33, 12),
-    ]
+    places = [(row["dataset_from_index"], row["dataset_to_index"], row["length"]) for row in rows]
+    assert places == [(0, 10, 10), (10, 21, 11), (21, 33, 12)]
     assert [row["tasks"] for row in rows] == [[task] for task in TASKS]
     for row, episode in zip(rows, three()):
         np.testing.assert_allclose(row["stats/action/mean"], episode.action.astype(np.float64).mean(0))
@@ -107,8 +102,6 @@ def test_totals_are_those_of_all_frames_together(root):
         np.testing.assert_allclose(total["action"][name], getattr(action, name)(0), rtol=1e-9)
     assert total["action"]["count"] == [33]
     assert set(total["observation.state"]) == set(stats.NAMES)
-    from gr1_core import images
-
     pixels = np.concatenate([images.decode(data).reshape(-1, 3) for episode in three() for data in episode.images["wrist"]]) / 255
     for name in ("min", "max", "mean", "std"):
         np.testing.assert_allclose(np.ravel(total["observation.images.wrist"][name]), getattr(pixels, name)(0), rtol=1e-9)
@@ -121,8 +114,6 @@ def test_statistics_of_many_frames_come_from_a_sample():
 
 
 def test_quantiles_of_pictures_are_those_of_their_pixels():
-    from gr1_core import images
-
     frame = picture(3, (40, 60))
     found = stats.of_pictures([images.encode_png(frame)])
     for name, share in stats.QUANTILES.items():
@@ -162,8 +153,6 @@ def test_the_lerobot_library_gives_the_same(root, monkeypatch):
     """Where lerobot is installed (it is not needed by anything else)."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     library = pytest.importorskip("lerobot.datasets.lerobot_dataset")
-    from gr1_core import images
-
     data, at = library.LeRobotDataset("local/set", root=root), 0
     assert len(data) == 33 and data.num_episodes == 3
     for episode in three():

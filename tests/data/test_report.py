@@ -69,11 +69,8 @@ def test_a_camera_that_stands_still_while_the_arm_moves_is_found():
 
 def test_an_episode_that_was_recorded_twice_is_found_also_when_it_was_encoded_again():
     twice = good()
-    copy = dataclasses.replace(
-        twice[0],
-        name="again",
-        images={role: [images.encode_jpeg(images.decode(data), 90) for data in encoded] for role, encoded in twice[0].images.items()},
-    )
+    again = {role: [images.encode_jpeg(images.decode(data), 90) for data in encoded] for role, encoded in twice[0].images.items()}
+    copy = dataclasses.replace(twice[0], name="again", images=again)
     assert flags([*twice, copy]) == {"duplicate": [0, 3]}
 
 
@@ -93,7 +90,7 @@ def test_losses_cuts_repeats_and_short_episodes_are_named(tmp_path):
     episodes[4].action[:, :6] *= 0.1
     assert flags(episodes) == {"losses": [1], "cut": [2], "repeats": [3], "short": [4]}
     text = page(episodes, tmp_path)
-    assert "7 messages" in text and "20 of 40 steps" in text and "7 (1.40 %)" in text.replace("7 (1.75 %)", "7 (1.40 %)")
+    assert "7 messages" in text and "20 of 40 steps" in text and "7 (1.75 %)" in text
 
 
 def test_actions_above_the_speed_limit_are_found_and_at_the_limit_counted(tmp_path):
@@ -107,7 +104,7 @@ def test_actions_above_the_speed_limit_are_found_and_at_the_limit_counted(tmp_pa
 
 def test_the_page_stands_alone_and_is_well_formed(tmp_path):
     text = page(good(), tmp_path, left_out=[{"name": "x", "reason": "its outcome is 'failure'"}])
-    assert not re.search(r"(src|href)=[\"']?(?!data:)", text) and "<script" not in text and "@import" not in text
+    assert set(re.findall(r'(?:src|href)="?([^">]{5})', text)) == {"data:"} and "<script" not in text and "@import" not in text
     _Balanced().check(text)
     assert len(re.findall(r"data:image/jpeg;base64,", text)) == 3 * 2 * 3
     assert text.count('class="histogram"') == 1 + 6 and text.count('class="paths"') == 2
@@ -122,9 +119,7 @@ def test_texts_of_people_are_shown_as_text(tmp_path):
 
 
 def test_videos_show_what_applies_to_them(tmp_path):
-    videos = [
-        dataclasses.replace(episode, images={"static": episode.images["static"]}, state=None, action=None, info={}) for episode in good(4)
-    ]
+    videos = [Episode(episode.name, episode.task, {"static": episode.images["static"]}) for episode in good(4)]
     videos[1].images = {"static": [videos[1].images["static"][0]] * 20}
     videos[3] = dataclasses.replace(videos[2], name="copy")
     assert flags(videos) == {"static": [1], "duplicate": [2, 3]}
