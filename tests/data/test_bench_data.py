@@ -51,6 +51,13 @@ def test_the_last_line_is_the_document(coloured, capsys, monkeypatch):
     assert document["frames"] == 29
 
 
+def test_videos_without_a_robot_can_be_measured_too(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "CHUNK_S", 0.01)
+    sets.videos(tmp_path / "set")
+    bench.run(tmp_path / "set", threads=1, frames=20, rounds=1, lerobot=None)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["frames"] == 30  # one episode at least
+
+
 def test_an_interpreter_without_lerobot_is_named(coloured):
     with pytest.raises(OSError, match=r"could not read the data set through lerobot: .*No module named 'lerobot'"):
         bench.run(coloured.root, threads=1, frames=30, rounds=1, lerobot=Path(sys.executable))

@@ -10,9 +10,8 @@ import pytest
 from gr1_core import Rig, images
 from gr1_core.data import cache as caches
 from gr1_core.data import dataset_writer
-from gr1_core.data.cache import Cache, CacheError
+from gr1_core.data.cache import Cache
 from gr1_core.data.dataset import Dataset, DatasetError
-from gr1_core.data.frames import FrameError
 
 from . import sets
 
@@ -196,7 +195,7 @@ def test_damage_is_named_when_the_set_is_opened(root, name):
 )
 def test_a_frame_that_is_not_what_the_set_says_is_named(root, value, message):
     change_column(root, "observation.images.static", replaced(11, value))
-    with pytest.raises(FrameError, match=message):
+    with pytest.raises(DatasetError, match=message):
         Dataset(root).encoded("static", 0)
     assert not list(root.glob(".cache/*/*.npy"))
 
@@ -204,7 +203,7 @@ def test_a_frame_that_is_not_what_the_set_says_is_named(root, value, message):
 def test_a_file_that_is_cut_off_after_the_set_was_opened_is_named(root):
     dataset = Dataset(root)
     truncate(root / DATA)
-    with pytest.raises(FrameError, match="file-000.parquet is not a whole parquet file"):
+    with pytest.raises(DatasetError, match="file-000.parquet is not a whole parquet file"):
         dataset.encoded("static", 0)
 
 
@@ -231,14 +230,14 @@ def test_caches_can_lie_elsewhere(root, tmp_path, monkeypatch):
 
 def test_a_full_disk_is_refused_before_anything_is_written(root, monkeypatch):
     monkeypatch.setattr(caches.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 10**7, 10**7))
-    with pytest.raises(CacheError, match=r"needs 0.00 GB, 0.01 GB are free there: make room, or set GR1_CACHE"):
+    with pytest.raises(DatasetError, match=r"needs 0.00 GB, 0.01 GB are free there: make room, or set GR1_CACHE"):
         Dataset(root).encoded("static", 0)
     assert not list(root.glob(".cache/*/*.npy*partial"))
 
 
 def test_a_cache_that_cannot_be_written_is_refused_with_a_remedy(root, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CacheError, match="set GR1_CACHE to a folder"):
+    with pytest.raises(DatasetError, match="set GR1_CACHE to a folder"):
         Dataset(root, cache=tmp_path / "file").encoded("static", 0)
 
 

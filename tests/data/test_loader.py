@@ -132,6 +132,15 @@ def test_an_error_in_a_thread_is_raised_at_its_batch_and_names_the_frame(tmp_pat
     assert good == [0, 4]
 
 
+def test_frames_that_cannot_be_decoded_once_for_all_are_named_and_leave_no_file(tmp_path):
+    sets.demonstrations(tmp_path / "set", (8, 8, 8))
+    sets.damage_picture(tmp_path / "set", "static", 20)
+    windows = Windows(Dataset(tmp_path / "set"), None, 2, 1)
+    with pytest.raises(DatasetError, match=r"set: frame 20 of the static camera: damaged JPEG"):
+        Loader(windows, [], decoded=True)
+    assert not [path for path in tmp_path.glob("set/.cache/*/static*") if path.suffix != ".lock"]
+
+
 def test_closing_ends_the_threads_also_in_the_middle(windows):
     loader = Loader(windows, Sampler(len(windows), 5, seed=0).from_step(), threads=3)
     batch = next(loader)

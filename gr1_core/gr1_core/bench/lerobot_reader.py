@@ -12,10 +12,10 @@ import time
 def main() -> None:
     root, window, future = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     answers, sys.stdout = sys.stdout, sys.stderr
-    import torch
     from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
+    from torch import set_num_threads
 
-    torch.set_num_threads(1)
+    set_num_threads(1)
     info = LeRobotDatasetMetadata("local/bench", root=root)
     steps = {"observation.state": window, "action": window} | dict.fromkeys(info.camera_keys, window + future)
     ahead = {name: [step / info.fps for step in range(count)] for name, count in steps.items() if name in info.features}

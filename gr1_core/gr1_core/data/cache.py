@@ -17,8 +17,8 @@ from pathlib import Path
 _MARGIN = 64 << 20  # bytes that stay free on the disk
 
 
-class CacheError(ValueError):
-    """A cache that cannot be written."""
+class DatasetError(ValueError):
+    """A data set that cannot be trained on, or a cache of it that cannot be written; says which file and what to do."""
 
 
 class Cache:
@@ -38,7 +38,7 @@ class Cache:
             if not path.is_file():
                 free = shutil.disk_usage(self.folder).free
                 if size + _MARGIN > free:
-                    raise CacheError(
+                    raise DatasetError(
                         f"{path} needs {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free there: "
                         "make room, or set GR1_CACHE to a folder on a larger disk"
                     )
@@ -58,7 +58,7 @@ class Cache:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = open(self.folder / f"{name}.lock", "w")
         except OSError as error:
-            raise CacheError(
+            raise DatasetError(
                 f"cannot write in {self.folder} ({error.strerror}): set GR1_CACHE to a folder on this machine's disk"
             ) from error
         with lock:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gr1_core import images
-from gr1_core.data.cache import Cache
+from gr1_core.data.cache import Cache, DatasetError
 from gr1_core.data.frames import EncodedFrames, open_frames
 from gr1_core.rig import ROLES, Camera, Rig
 
@@ -27,12 +27,8 @@ _AGAIN = "copy or convert the data set again"
 _REMAP = "`gr1 convert lerobot` maps other names, videos and vectors"
 
 
-class DatasetError(ValueError):
-    """A data set that cannot be trained on; says which file and what to do."""
-
-
 class Dataset:
-    """See the module's text.
+    """See the module's text. Whatever is wrong with it is a DatasetError.
 
     root: the data set's folder. cache: where to keep what is computed once per machine (default: $GR1_CACHE, else `<root>/.cache`).
     rig: for a data set that has no meta/rig.yaml.

@@ -18,14 +18,10 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from gr1_core import images
-from gr1_core.data.cache import Cache
+from gr1_core.data.cache import Cache, DatasetError
 
 PLACE = np.dtype([("file", np.int32), ("length", np.int32), ("offset", np.int64)])
 _PLAIN = {"PLAIN", "RLE", "BIT_PACKED"}
-
-
-class FrameError(ValueError):
-    """A frame that is missing, damaged or of another size than the data set says."""
 
 
 class EncodedFrames:
@@ -74,7 +70,7 @@ def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:
-        raise FrameError(f"{path} is not a whole parquet file ({error}): copy or convert the data set again") from error
+        raise DatasetError(f"{path} is not a whole parquet file ({error}): copy or convert the data set again") from error
 
 
 def _leaf(parquet: pq.ParquetFile, column: str) -> int:
@@ -82,7 +78,7 @@ def _leaf(parquet: pq.ParquetFile, column: str) -> int:
     for number in range(len(schema)):
         if schema.column(number).path in (column, f"{column}.bytes"):
             return number
-    raise FrameError(
+    raise DatasetError(
         f"column {column} holds no image bytes: expected a struct of bytes and path, as lerobot writes features of dtype image"
     )
 
@@ -100,7 +96,7 @@ def _groups(files: list[Path], column: str, shape: tuple[int, int]) -> Iterator[
                 try:
                     values = parquet.read_row_group(group, columns=[leaf]).column(0).combine_chunks()
                 except (pa.ArrowException, OSError) as error:
-                    raise FrameError(
+                    raise DatasetError(
                         f"{path}: row group {group} of {column} cannot be read ({error}): copy or convert the data set again"
                     ) from error
                 values = (values.field("bytes") if pa.types.is_struct(values.type) else values).to_pylist()
@@ -113,13 +109,13 @@ def _groups(files: list[Path], column: str, shape: tuple[int, int]) -> Iterator[
 
 def _check(value: bytes | None, shape: tuple[int, int], where: str) -> None:
     if not value:
-        raise FrameError(f"{where} holds no image bytes (a path beside them is not followed): convert the data set again")
+        raise DatasetError(f"{where} holds no image bytes (a path beside them is not followed): convert the data set again")
     try:
         found = images.size(value)
     except images.ImageError as error:
-        raise FrameError(f"{where} is no picture: {error}; convert the data set again") from error
+        raise DatasetError(f"{where} is no picture: {error}; convert the data set again") from error
     if found != shape:
-        raise FrameError(f"{where} is {found[1]}x{found[0]}, meta/info.json says {shape[1]}x{shape[0]}: convert the data set again")
+        raise DatasetError(f"{where} is {found[1]}x{found[0]}, meta/info.json says {shape[1]}x{shape[0]}: convert the data set again")
 
 
 def _locate(files: list[Path], column: str, shape: tuple[int, int]) -> np.ndarray:
@@ -132,7 +128,7 @@ def _locate(files: list[Path], column: str, shape: tuple[int, int]) -> np.ndarra
             for value in values:
                 at = _find(mapped, value, at, end)
                 if at < 0:
-                    raise FrameError(
+                    raise DatasetError(
                         f"{path}: row group {group} of {column} is not laid out as its metadata says: convert the data set again"
                     )
                 places.append((number, len(value), at))
