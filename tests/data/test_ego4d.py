@@ -48,6 +48,7 @@ def seen_at(picture: bytes) -> float:
     """The time that a frame of the fixture's videos tells by the brightness of its left half, in seconds."""
     shown = images.decode(picture)
     assert shown.shape == (224, 224, 3)
+    assert shown[20:60, :108].std(axis=(1, 2)).max() < 3 and np.abs(shown[20:60, 116:] - np.array([70.0, 90, 120])).mean() < 4  # centred
     return (shown[20:-20, 20:100].mean() - brightness(0)) / (brightness(1) - brightness(0))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy.spatial.transform import Rotation
 
 from gr1_core import images
 from gr1_core.cli import main
@@ -78,9 +77,10 @@ def test_frames_states_and_motions_arrive(either, open_source):
         np.testing.assert_array_equal(episode.action[:, 6], np.where(np.append(motion.closed[1:], motion.closed[-1]), -1, 1))
 
 
+@pytest.mark.parametrize("stride", [1, 4])
 @pytest.mark.parametrize("kind", ["delta", "target", "next_state"])
-def test_all_kinds_of_action_tell_the_same_motion(folder, open_source, kind):
-    """The same motions, given as motions, as the poses to be reached, or by the states alone."""
+def test_all_kinds_of_action_tell_the_same_motion(folder, open_source, kind, stride):
+    """The same motions, given as motions, as the poses to be reached, or by the states alone; at the data set's rate or thinned out."""
     pose = {key: value for key, value in MAPPING["state"].items() if key != "gripper"}
     changes = {
         "delta": {},
@@ -91,12 +91,15 @@ def test_all_kinds_of_action_tell_the_same_motion(folder, open_source, kind):
         shift_states_into_targets(folder)
         changes["action"]["position"] = {"feature": "target", "take": [0, 1, 2], "scale": 0.001}
         changes["action"]["rotation"] = {"feature": "target", "take": [3, 4, 5, 6], "as": "quaternion_xyzw"}
-    source = open_source(folder, changes)
+    source = open_source(folder, changes, control_hz=FPS / stride)
     for number, episode in enumerate(read(source)):
-        motion = Motion(number, LENGTHS[number])
-        np.testing.assert_allclose(episode.action[:-1, :3] * source.rig.action.translation_scale, motion.move[:-1], atol=1e-6)
-        np.testing.assert_allclose(episode.action[:-1, 3:6] * source.rig.action.rotation_scale, motion.twist[:-1], atol=1e-5)
-        np.testing.assert_array_equal(episode.action[:-1, 6], np.where(motion.closed[1:], -1, 1))
+        motion, scale = Motion(number, LENGTHS[number]), source.rig.action
+        for step, first in enumerate(range(0, LENGTHS[number] - stride, stride)):
+            action, after = episode.action[step], first + stride
+            np.testing.assert_allclose(action[:3] * scale.translation_scale, motion.position[after] - motion.position[first], atol=1e-6)
+            turn = motion.turn[after] * motion.turn[first].inv()
+            np.testing.assert_allclose(action[3:6] * scale.rotation_scale, turn.as_rotvec(), atol=1e-5)
+            assert action[6] == (-1 if motion.closed[after] else 1)
 
 
 def shift_states_into_targets(root):
@@ -111,7 +114,7 @@ def shift_states_into_targets(root):
         pq.write_table(table.append_column("target", [after]), path)
 
 
-def test_a_faster_data_set_is_thinned_out_and_its_motion_added_up(either, open_source):
+def test_a_faster_data_set_keeps_the_frames_at_the_rigs_rate(either, open_source):
     root, videos = either
     source = open_source(root, control_hz=FPS / 4)
     assert source.fps == FPS // 4
@@ -123,14 +126,6 @@ def test_a_faster_data_set_is_thinned_out_and_its_motion_added_up(either, open_s
             shown = images.decode(episode.images["static"][step]).astype(int)
             assert np.abs(shown - picture(number, first, 0)).mean() < 4
             np.testing.assert_allclose(episode.state[step], expected_state(source.rig, motion, first), atol=1e-5)
-            last = min(first + 4, LENGTHS[number])
-            np.testing.assert_allclose(
-                episode.action[step, :3] * source.rig.action.translation_scale, motion.move[first:last].sum(axis=0), atol=1e-6
-            )
-            turn = Rotation.identity()
-            for twist in motion.twist[first:last]:
-                turn = Rotation.from_rotvec(twist) * turn
-            np.testing.assert_allclose(episode.action[step, 3:6] * source.rig.action.rotation_scale, turn.as_rotvec(), atol=1e-6)
 
 
 def test_calvins_own_action_survives_a_mapping(tmp_path):
@@ -280,6 +275,15 @@ def test_a_data_file_without_its_last_rows_is_named(folder, open_source):
     pq.write_table(pq.read_table(path).slice(0, 20), path)
     lost = skipped(open_source(folder))
     assert [item.name for item in lost] == ["episode_000001"] and "rows 14 to 22 are not in it" in lost[0].reason
+
+
+def test_rows_that_are_not_where_the_index_says_are_named(folder, open_source):
+    path = folder / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    pq.write_table(pa.concat_tables([table.slice(14), table.slice(0, 14)]), path)
+    lost = skipped(open_source(folder))
+    assert [item.name for item in lost] == ["episode_000000", "episode_000001"]
+    assert "its rows are not where meta/episodes says" in lost[0].reason
 
 
 def test_pictures_of_another_size_and_numbers_that_are_none_are_named(folder, open_source):
