@@ -147,20 +147,3 @@ def test_without_close_there_is_no_data_set(tmp_path):
     writer = DatasetWriter(tmp_path / "set", 10, SHAPES, tiny_rig(), META)
     writer.add(three()[0])
     assert not (tmp_path / "set/meta/info.json").exists()
-
-
-def test_the_lerobot_library_gives_the_same(root, monkeypatch):
-    """Where lerobot is installed (it is not needed by anything else)."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    library = pytest.importorskip("lerobot.datasets.lerobot_dataset")
-    data, at = library.LeRobotDataset("local/set", root=root), 0
-    assert len(data) == 33 and data.num_episodes == 3
-    for episode in three():
-        for step in range(len(episode.state)):
-            item = data[at]
-            assert item["task"] == episode.task
-            assert item["observation.state"].numpy().tobytes() == episode.state[step].tobytes()
-            assert item["action"].numpy().tobytes() == episode.action[step].tobytes()
-            seen = (item["observation.images.static"].permute(1, 2, 0).numpy() * 255).round().astype(np.int16)
-            assert np.abs(seen - images.decode(episode.images["static"][step])).max() <= 3, "another JPEG decoder rounds otherwise"
-            at += 1

@@ -9,6 +9,8 @@ from pathlib import Path
 from gr1_core.commands import convert_sources
 from gr1_core.commands.arguments import count
 
+_WORTH_A_SPEED = 50_000_000  # bytes: below, starting the workers is most of the time
+
 
 def add(commands, bench) -> None:
     convert = commands.add_parser("convert", help="bags, CALVIN, Ego4D or another LeRobotDataset -> a data set to train on")
@@ -63,7 +65,7 @@ def _run(arguments) -> int:
         print("gr1: interrupted; the same command goes on from here", file=sys.stderr)
         raise
     seconds = time.monotonic() - began
-    speed = f", {seconds / (done.source_bytes * 1e-9):.0f} s per GB" if done.source_bytes else ""
+    speed = f", {seconds / (done.source_bytes * 1e-9):.0f} s per GB" if done.source_bytes > _WORTH_A_SPEED else ""
     if isinstance(done, driver.Shard):
         index, number = arguments.shard
         skipped = f", {len(done.skipped)} skipped" if done.skipped else ""

@@ -27,7 +27,7 @@ class Finding:
 def findings(
     rows: Sequence[Row], skipped: Sequence[Mapping[str, str]], duplicates: Sequence[Sequence[Row]], saturation: Saturation | None
 ) -> list[Finding]:
-    """Everything that was found; empty when there is nothing to look at."""
+    """Everything that was found; empty when there is nothing to look at. saturation: None where no gate of ours limits the arm."""
     found = []
     if skipped:
         lines = [f"{entry['name']}: {entry['reason']}" for entry in skipped]
@@ -47,7 +47,7 @@ def findings(
     static = [(row, "") for row in rows if row.static]
     about("static", "without motion", "They teach the policy to stand still: relabel them as failure or discarded.", static)
     short = [(row, f"{row.frames} frames") for row in rows if row.frames < survey.WINDOW]
-    about("short", f"shorter than a training window of {survey.WINDOW} frames", "Most of their windows are masked.", short)
+    about("short", f"shorter than a training window of {survey.WINDOW} frames", "All of their windows are masked in part.", short)
     repeated = [(row, f"{row.repeated} frames") for row in rows if row.repeated > _OFTEN * row.frames]
     about("repeats", "with repeated frames", "A camera is slower than the control rate, so that steps share its frame.", repeated)
     if duplicates:

@@ -52,7 +52,7 @@ class Report:
         """skipped, left_out: {"name", "reason"} of what is not in the data set."""
         action = np.concatenate(self._actions) if self._actions else None
         saturation = survey.saturation(action, self._rig) if action is not None else None
-        found = findings(self._rows, skipped, survey.duplicates(self._rows), saturation)
+        found = findings(self._rows, skipped, survey.duplicates(self._rows), saturation if self._origin == "bags" else None)
         sections = [self._head(skipped, left_out), self._findings(found), self._counts()]
         if action is not None:
             sections += [self._action(action, saturation), self._state()]
@@ -75,8 +75,8 @@ class Report:
             (len({row.task for row in self._rows}), "instructions"),
             (f"{np.median([row.frames for row in self._rows]) / self._fps:.1f}", "seconds, median episode"),
             (len(skipped), "skipped, damaged"),
-            (len(left_out), "left out, as asked"),
         ]
+        tiles += [(len(left_out), "left out, as asked")] if left_out else []
         boxes = "".join(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for value, name in tiles)
         return f"<h1>Data set from {escape(self._origin)}</h1><p class=dim>{kind} · cameras {cameras}</p><div class=tiles>{boxes}</div>"
 

@@ -20,8 +20,8 @@ STILL_GREY = 2
 """Grey levels by which a video's first, middle and last picture must differ somewhere."""
 SAME_M, SAME_GREY = 0.01, 6
 """Near-duplicates: all points of the path closer than this (metres, each axis), all cells of the first pictures (grey levels)."""
-WINDOW = 13
-"""Frames that a training window spans: ten steps and three to predict."""
+WINDOW = 10
+"""Frames of a training window."""
 _PATH_POINTS = 16
 _MAX_COMPARED = 100_000
 
