@@ -9,13 +9,13 @@ ARGS ?=
 SYSTEM := libegl1 libgl1-mesa-dri libopengl0 python3-venv
 ROS := "ros-jazzy-rclpy[fastrtps]" ros-jazzy-std-msgs ros-jazzy-sensor-msgs ros-jazzy-geometry-msgs ros-jazzy-std-srvs \
        ros-jazzy-diagnostic-msgs ros-jazzy-visualization-msgs ros-jazzy-lifecycle-msgs
-OURS := -e "gr1_core[sim,test]" -e ros2_ws/src/gr1_robot -e ros2_ws/src/gr1_policy -e launch
+OURS := -e "gr1_core[sim,test]" -e ros2_ws/src/gr1_robot -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder -e launch
 MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/setup.py)
 
 # The demo and the tests talk to this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: help setup system demo test bench expert clean
+.PHONY: help setup system demo test test-slow bench expert clean
 help:
 	@sed -n '1,3s/^# //p' Makefile
 	@echo 'also: make setup, bench (policy speed), expert (110 episodes through ROS topics), clean'
@@ -42,6 +42,9 @@ demo: setup
 
 test: setup
 	$(VENV)/bin/python -m pytest -q $(ARGS)
+
+test-slow: setup
+	$(VENV)/bin/python -m pytest -q -m slow $(ARGS)
 
 bench: setup
 	$(VENV)/bin/gr1 bench policy $(ARGS)
