@@ -136,7 +136,7 @@ class LeRobot:
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": cache, "HF_DATASETS_CACHE": cache, "HF_LEROBOT_HOME": cache}
         environment.pop("PYTHONPATH", None)
         self._log = open(folder / "lerobot.log", "w+")
-        command = [python, lerobot_reader.__file__, dataset.root, str(WINDOW), str(FUTURE_STEPS)]
+        command = [str(python), lerobot_reader.__file__, str(dataset.root), str(WINDOW), str(FUTURE_STEPS)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment, cwd=folder
         )
