@@ -14,7 +14,10 @@ class Order:
     """starts: the windows that an epoch consists of. Rank r of `world` computes entries r, r + world, ... of each global batch."""
 
     def __init__(self, recipe: Recipe, starts: np.ndarray, rank: int, world: int):
-        self._sampler = Sampler(len(starts), recipe.batch, recipe.seed, 0, world)
+        if recipe.batch % world:
+            raise ValueError(f"a batch of {recipe.batch} does not divide into {world} equal parts: choose a multiple of {world}")
+        # Of the whole batch: its counts divide the losses, and random shifts are drawn for all of it.
+        self._sampler = Sampler(len(starts), recipe.batch, recipe.seed)
         self._starts, self._rank, self._world = starts, rank, world
         self._seed, self._most = recipe.seed, recipe.micro_batch or recipe.batch
         self._epoch, self._batches = -1, []

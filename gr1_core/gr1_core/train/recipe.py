@@ -285,6 +285,8 @@ def _typed(kind, value, where: str, name: str):
     optional = isinstance(kind, types.UnionType)
     if optional and value is None:
         return None
+    if value is None and name == "data":
+        raise RecipeError(f"{where}: data is not set: data=DIR, a data set that `gr1 convert` made")
     plain = typing.get_args(kind)[0] if optional else kind
     if typing.get_origin(plain) is Literal:
         choices = typing.get_args(plain)

@@ -37,14 +37,21 @@ class TrainingError(ValueError):
 
 
 class RunFolder:
-    """One run's folder, held by one run at a time."""
+    """One run's folder, held by one run at a time: `with RunFolder(out) as folder: folder.hold()`."""
 
     def __init__(self, out: str | Path):
         self.path = Path(out)
         self._lock = None
 
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
     def hold(self) -> None:
-        """Creates the folder and refuses it while another run writes into it. The operating system lets go of it when we end."""
+        """Creates the folder and refuses it while another run writes into it. A killed run lets go of it too."""
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.path / ".lock", "w")
@@ -174,7 +181,7 @@ def restore(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: Optimize
         if name in averaged:
             average[name].copy_(averaged[name])
         for key, values in parts.items():
-            optimizer.state[parameter][key] = values[name].to(parameter.device)
+            optimizer.state[parameter][key] = values[name].to(parameter.device, copy=True)
 
 
 def _sync(path: Path) -> None:

@@ -39,8 +39,8 @@ def train(recipe: Recipe, fresh: bool = False) -> int:
 
     fresh: forget what the folder holds. Raises TrainingError, RecipeError, DatasetError, CheckpointError.
     """
-    with Stop() as stop:
-        trainer = Trainer(recipe, fresh)
+    with Stop() as stop, RunFolder(recipe.out) as folder:
+        trainer = Trainer(recipe, folder, fresh)
         try:
             return trainer.run(stop)
         finally:
@@ -50,8 +50,8 @@ def train(recipe: Recipe, fresh: bool = False) -> int:
 class Trainer:
     """A run, ready to go on from where its folder says."""
 
-    def __init__(self, recipe: Recipe, fresh: bool = False):
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, folder: RunFolder, fresh: bool = False):
+        self.recipe, self.folder = recipe, folder
         cpu = recipe.device == "cpu" or not torch.cuda.is_available()
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[ddp])
@@ -63,7 +63,6 @@ class Trainer:
         self.data = open_data(recipe)
         self.order = Order(recipe, self.data.starts, self.rank, self.world)
         self.steps, self.warmup = recipe.schedule(self.order.per_epoch)
-        self.folder = RunFolder(recipe.out)
         if self.main:
             self.folder.hold()
             if fresh:
@@ -100,6 +99,9 @@ class Trainer:
     def _resumed(self):
         """The model from the run's own checkpoint: what is frozen lies there, so the files that it began with are not needed again."""
         model = checkpoint.load_model(self.folder.path)
+        for parameter in model.parameters():
+            # A file's bytes lie where they lie in memory; products of them round otherwise than those of PyTorch's aligned memory.
+            parameter.data = parameter.data.clone()
         weights.set_trained(model, self.recipe)
         return model, None
 
