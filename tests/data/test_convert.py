@@ -104,6 +104,15 @@ def test_a_complete_data_set_is_not_overwritten(tmp_path):
     assert files(tmp_path) == before
 
 
+@pytest.mark.parametrize("precious", ["data/thesis.txt", "parts/brake.step", "notes.md"])
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, precious):
+    (tmp_path / precious).parent.mkdir(exist_ok=True)
+    (tmp_path / precious).write_text("ten years of work")
+    with pytest.raises(ConvertError, match=f"not empty \\({precious.split('/')[0 if 'parts' not in precious else 1]}"):
+        convert(Synthetic(2), tmp_path, workers=1, progress=False)
+    assert (tmp_path / precious).read_text() == "ten years of work"
+
+
 def test_two_conversions_into_one_folder_do_not_meet(tmp_path):
     plan.folder_of(tmp_path).mkdir(parents=True)
     with open(plan.folder_of(tmp_path) / "lock", "w") as other:
@@ -188,8 +197,8 @@ def test_the_rig_travels_with_the_data_set(whole):
 
 def test_a_run_cut_off_after_its_last_rename_is_only_tidied_up(whole, tmp_path):
     convert(source(), tmp_path, workers=1, shard=(0, 1), progress=False)
-    shutil.copytree(tmp_path / "parts", tmp_path / "kept")
+    shutil.copytree(tmp_path / "parts", tmp_path.with_name("kept"))
     driver.convert(source(), tmp_path, workers=1, progress=False)
-    (tmp_path / "kept").rename(tmp_path / "parts")
+    tmp_path.with_name("kept").rename(tmp_path / "parts")
     assert files(driver.convert(source(), tmp_path, workers=1, progress=False).root) == files(whole.root)
     assert not (tmp_path / "parts").exists()

@@ -6,6 +6,7 @@ The same episodes in the same order give the same bytes. Memory holds one episod
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -78,9 +79,8 @@ class DatasetWriter:
     def close(self) -> None:
         """Writes what is left of meta/; meta/info.json and meta/sha256sums come last."""
         self._flush_rows()
-        for open_file in (self._data, self._episodes, self._sources):
-            if open_file:
-                open_file.close()
+        digests = self._data.close() | (self._episodes.close() if self._episodes else {})
+        self._sources.close()
         meta = self.root / "meta"
         _write_tasks(meta / "tasks.parquet", self.tasks)
         if self.rig:
@@ -88,7 +88,7 @@ class DatasetWriter:
         _write_json(meta / "stats.json", self._total.values())
         _write_json(meta / "gr1.json", {"version": VERSION, **self.meta, "episodes": self.episodes, "frames": self.frames})
         _write_json(meta / "info.json", self._info())
-        write_checksums(self.root)
+        _write_checksums(self.root, digests)
 
     def _columns(self, episode: Episode, length: int) -> dict[str, Any]:
         task = self.tasks.setdefault(episode.task, len(self.tasks))
@@ -139,7 +139,8 @@ class _Rolling:
 
     def __init__(self, root: Path, folder: str, schema: pa.Schema, statistics: list[str] | bool):
         self.schema, self._root, self._folder, self._statistics = schema, root, folder, statistics
-        self._number, self._writer, self._bytes = -1, None, 0
+        self._number, self._writer, self._file, self._bytes = -1, None, None, 0
+        self._digests: dict[str, str] = {}
 
     @property
     def chunk(self) -> int:
@@ -160,14 +161,47 @@ class _Rolling:
             return
         self.close()
         self._number, self._bytes = self._number + 1, 0
-        path = self._root / _DATA.format(self._folder, self.chunk, self.file)
+        path = self._root / self._name()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(path, self.schema, compression="NONE", use_dictionary=False, write_statistics=self._statistics)
+        self._file = _Digested(path)
+        self._writer = pq.ParquetWriter(
+            self._file, self.schema, compression="NONE", use_dictionary=False, write_statistics=self._statistics
+        )
 
-    def close(self) -> None:
+    def close(self) -> dict[str, str]:
+        """Ends the file that is being written. Returns path -> SHA-256 of all files up to now."""
         if self._writer:
             self._writer.close()
             self._writer = None
+            self._digests[self._name()] = self._file.end()
+        return self._digests
+
+    def _name(self) -> str:
+        return _DATA.format(self._folder, self.chunk, self.file)
+
+
+class _Digested(io.RawIOBase):
+    """A file whose SHA-256 is known when it has been written, so that nothing is read again."""
+
+    def __init__(self, path: Path):
+        self._file, self._digest = open(path, "wb"), hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        self._digest.update(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def end(self) -> str:
+        """The digest; the file is on the disk then."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return self._digest.hexdigest()
 
 
 def binary_column(encoded: Sequence[bytes]) -> pa.ChunkedArray:
@@ -178,14 +212,19 @@ def binary_column(encoded: Sequence[bytes]) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(batch, pa.binary()) for batch in batches], pa.binary())
 
 
-def write_checksums(root: Path) -> None:
+def _write_checksums(root: Path, known: Mapping[str, str]) -> None:
     """meta/sha256sums over all files of the data set, as `sha256sum -c meta/sha256sums` reads it; every file is on the disk then."""
     lines = []
-    for path in sorted(path for path in root.rglob("*") if path.is_file() and path.name != "sha256sums"):
-        with open(path, "rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(root)}\n")
-            os.fsync(file.fileno())
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        name = str(path.relative_to(root))
+        lines.append(f"{known.get(name) or _digest(path)}  {name}\n")
     (root / "meta" / "sha256sums").write_text("".join(lines))
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _image_key(role: str) -> str:

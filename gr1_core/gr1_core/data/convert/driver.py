@@ -56,16 +56,22 @@ def convert(source: Source, out: Path, workers: int = 2, shard: tuple[int, int] 
 
 def _after_completion(out: Path, the_plan: Plan) -> Summary:
     """A run that was killed between its last two steps has only to be tidied up; any other must not touch the data set."""
-    if plan.folder_of(out).is_dir():
+    folder = plan.folder_of(out)
+    if folder.is_dir():
         before = Plan.load(out)
-        if before is None or before.same_as(the_plan):
+        if before.same_as(the_plan) if before else not any(folder.iterdir()):
             return merging.finish(out)
     raise ConvertError(f"{out} is a complete data set already: choose another --out, or delete it to convert again")
 
 
 def _settle(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
     """The plan in place; parts of units that are gone from the source do not stay."""
-    before, folder = Plan.load(out), plan.folder_of(out)
+    folder = plan.folder_of(out)
+    # Listed before the plan is looked for: another shard's parts appear only after its plan.
+    strangers = plan.strangers(out)
+    before = Plan.load(out)
+    if before is None and strangers:
+        raise ConvertError(f"{out} is not empty ({strangers[0]} is in it) and holds no conversion: give a new folder")
     if before and shard and not before.same_as(the_plan):
         gone = sorted(set(before.units) ^ set(the_plan.units))
         what = f"unit '{gone[0]}' is in one of them only" if gone else "options, rig or order of the units differ"

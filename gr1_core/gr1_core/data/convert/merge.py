@@ -88,11 +88,13 @@ def merge_locked(out: Path, progress: bool) -> Summary:
 def finish(out: Path) -> Summary:
     """Removes what a complete data set no longer needs, and says what it holds. The plan goes last: it says whose parts these were."""
     folder = plan.folder_of(out)
-    if folder.is_dir():
+    if plan.path_of(out).is_file():
         for path in folder.iterdir():
             if path != plan.path_of(out):
                 path.unlink()
-        shutil.rmtree(folder)
+        plan.path_of(out).unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
     shutil.rmtree(out / ".partial", ignore_errors=True)
     info, said = (json.loads((out / "meta" / name).read_text()) for name in ("info.json", "gr1.json"))
     lists = [[(entry["name"], entry["reason"]) for entry in said[name]] for name in ("skipped", "left_out")]

@@ -23,7 +23,7 @@ class ConvertError(ValueError):
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a merge needs beside the parts. units: keys in the order of the data set; made: key -> what its part is made of."""
+    """Everything a merge needs beside the parts. units: keys in the order of the data set."""
 
     kind: str
     origin: str
@@ -77,6 +77,12 @@ def path_of(out: Path) -> Path:
 
 def is_complete(out: Path) -> bool:
     return (out / "meta" / "info.json").is_file()
+
+
+def strangers(out: Path) -> list[str]:
+    """What lies in OUT although no conversion has begun there."""
+    inside = [path.name for path in folder_of(out).iterdir() if path.name != "lock" and path.suffix != ".partial"]
+    return sorted(path.name for path in out.iterdir() if path != folder_of(out)) + sorted(inside)
 
 
 @contextmanager

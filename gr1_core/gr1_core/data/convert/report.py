@@ -87,10 +87,10 @@ class Report:
             )
         blocks = []
         for finding in found:
-            items = "".join(f"<li>{escape(line)}</li>" for line in finding.lines)
+            items = "".join(f"<li>{escape(line)}</li>" for line in finding.lines[:ROWS])
             items = f"<ul>{items}</ul>" if items else ""
             if len(finding.lines) > 6:
-                items = f"<details><summary>all {len(finding.lines)}</summary>{items}</details>"
+                items = f"<details><summary>show {min(ROWS, len(finding.lines))} of {len(finding.lines)}</summary>{items}</details>"
             text = f"<p><b>{escape(finding.title)}</b></p><p class=dim>{escape(finding.why)}</p>"
             blocks.append(f'<div class="finding {"bad" if finding.bad else ""}">{text}{items}</div>')
         return _section("What needs a look", "", "".join(blocks))

@@ -26,12 +26,12 @@ _PATH_POINTS = 16
 _MAX_COMPARED = 100_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One episode. moved, turned: way of the hand in m and rad; grips: changes of the gripper's command; rest: share of steps at rest.
 
-    path: f32[16, 3] along the way, m; grey: as `quality.look`; lost: messages expected and not received. Without a robot (videos)
-    moved, turned, grips, rest are 0 and path is None.
+    path: f32[16, 3] along the way, m; grey: role -> u8[3, 64] of the first, middle and last picture; lost: messages expected and not
+    received. Without a robot (videos) moved, turned, grips, rest are 0 and path is None.
     """
 
     index: int
@@ -45,7 +45,7 @@ class Row:
     grips: int
     rest: float
     path: np.ndarray | None
-    grey: Mapping[str, list[list[int]]]
+    grey: Mapping[str, np.ndarray]
     problems: Sequence[str]
     lost: int
     repeated: int
@@ -82,7 +82,7 @@ def row(index: int, episode: Episode, looks: Mapping[str, Any]) -> Row:
         outcome=str(info.get("outcome", "")),
         operator=str(info.get("operator", "")),
         frames=len(next(iter(episode.images.values()))),
-        grey=looks["grey"],
+        grey={role: np.array(pictures, np.uint8) for role, pictures in looks["grey"].items()},
         problems=tuple(info.get("problems", ())),
         lost=sum(max(0, stream["expected"] - stream["received"]) for stream in info.get("streams", {}).values()),
         repeated=sum(info.get("repeated_frames", {}).values()),
@@ -165,5 +165,5 @@ def _resampled(path: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(at, np.arange(len(path)), axis) for axis in path.T], axis=1).astype(np.float32)
 
 
-def _range(pictures: list[list[int]]) -> int:
-    return int(np.ptp(np.array(pictures), axis=0).max())
+def _range(pictures: np.ndarray) -> int:
+    return int(np.ptp(pictures, axis=0).max())
