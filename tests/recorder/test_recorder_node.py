@@ -198,7 +198,7 @@ def test_the_state_is_told_to_who_comes_late(launch, recorder, robot, ear):
 
 def crash(launch, robot, root):
     """Kills the recorder in mid-episode; returns the folder of the episode and what was sent by then."""
-    node = launch()
+    node = launch("patience_s:=20.0")
     with Recorder() as recorder:
         folder = root / recorder.start()
         recording(recorder, 1.5)

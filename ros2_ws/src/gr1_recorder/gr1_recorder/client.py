@@ -63,10 +63,11 @@ class Recorder:
         rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node("gr1_recorder_client", context=self._context, namespace=namespace, use_global_arguments=False)
         self._changed, self._state = threading.Condition(), None
-        self._node.create_subscription(String, "recorder/state", self._on_state, LATCHED)
         names = ("start", "success", "failure", "discard", "relabel")
         self._clients = {name: self._node.create_client(Trigger, f"recorder/{name}") for name in names}
         self._set = self._node.create_client(SetParameters, "recorder/set_parameters")
+        # Made last: once the recorder is heard here, it knows the clients above too, and no answer of its gets lost.
+        self._node.create_subscription(String, "recorder/state", self._on_state, LATCHED)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, name="recorder client", daemon=True)
@@ -133,7 +134,7 @@ class Recorder:
         return answer.message
 
     def _call(self, client, request):
-        if not client.wait_for_service(self._timeout):
+        if not (self.state and client.wait_for_service(self._timeout)):
             raise RecorderError(self._silent(client.srv_name))
         done = threading.Event()
         future = client.call_async(request)

@@ -52,7 +52,7 @@ class RecorderNode(Node):
         declare(self, "instruction", "", "What is demonstrated until the topic 'instruction' says something.", read_only=True)
         for label in _CHANGEABLE:
             declare(self, f"relabel.{label}", "", f"What recorder/relabel writes as the last bag's {label}; empty: it stays.")
-        declare(self, "patience_s", 2.0, "How long a start waits for streams and instruction before it is refused.", low=0.1, high=60.0)
+        declare(self, "patience_s", 5.0, "How long a start waits for streams and instruction before it is refused.", low=0.1, high=60.0)
         extra = declare(self, "extra_topics", [""], "Further topics to record, each as name:type.", read_only=True)
         hz = {
             "camera_static": declare(self, "hz.camera_static", 20.0, "Nominal rate of this camera.", low=0.1, read_only=True),

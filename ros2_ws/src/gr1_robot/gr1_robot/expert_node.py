@@ -64,6 +64,10 @@ class ExpertNode(Node):
         self._reset = self.create_client(Trigger, "sim/reset")
         names = ("start", "success", "failure") if record else ()
         self._recorder = {name: self.create_client(Trigger, f"recorder/{name}") for name in names}
+        self._recorder_heard = not record
+        if record:
+            # Made after the clients: once the recorder is heard here, it knows them too, and no answer of its gets lost.
+            self.create_subscription(String, "recorder/state", self._on_recorder, LATCHED)
         self._diagnostics = Diagnostics(self, self._report)
         self.create_timer(rig.period, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -111,8 +115,9 @@ class ExpertNode(Node):
 
     def _next(self) -> None:
         clients = (self._parameters, self._reset, *self._recorder.values())
-        if missing := [client.srv_name for client in clients if not client.service_is_ready()]:
-            self.get_logger().info(f"waiting for {', '.join(missing)}", throttle_duration_sec=5.0)
+        missing = [client.srv_name for client in clients if not client.service_is_ready()]
+        if missing or not self._recorder_heard:
+            self.get_logger().info(f"waiting for {', '.join(missing) or 'recorder/state'}", throttle_duration_sec=5.0)
             return
         choice = next(self._plan, None)
         if choice is None:
@@ -175,6 +180,9 @@ class ExpertNode(Node):
 
     def _on_success(self, msg: Bool) -> None:
         self._success = msg.data
+
+    def _on_recorder(self, _: String) -> None:
+        self._recorder_heard = True
 
     def _report(self) -> None:
         now = self.get_clock().now().nanoseconds
