@@ -10,6 +10,7 @@ import copy
 import hashlib
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -29,47 +30,73 @@ _ENCODED_AT_ONCE = 64
 _MOST_TEXTS = 100_000
 
 
-class Feed:
-    """Makes Inputs of Batches. `frozen`: whether the image encoder is; a model that trains it gets images instead of tokens."""
+@dataclass(frozen=True)
+class Wants:
+    """What a feed makes. roles: cameras; future: those whose frames are predicted; robot: states and actions too.
 
-    def __init__(self, model: GR1, recipe: Recipe, dataset: Dataset, device: torch.device, bf16: bool):
-        self.config, self.dataset, self.device, self.bf16 = model.config, dataset, device, bf16
-        self.roles, self.frozen = recipe.roles, not recipe.train_vision
-        self.future = tuple(role for role in self.roles if role in recipe.targets)
-        self.state = recipe.stage == "finetune"
-        self.shift = {role: getattr(recipe.shift, role) for role in self.roles}
-        self.threads = recipe.loader_threads
+    frozen: whether the image encoder is (a model that trains it gets images). shift: most pixels a camera. threads: that decode.
+    cache, cache_gb: as in a recipe.
+    """
+
+    roles: tuple[str, ...]
+    future: tuple[str, ...]
+    robot: bool
+    frozen: bool = True
+    shift: dict[str, int] = field(default_factory=dict)
+    threads: int | None = None
+    cache: str = "off"
+    cache_gb: float = 0.0
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Wants:
+        return cls(
+            roles=recipe.roles,
+            future=tuple(role for role in recipe.roles if role in recipe.targets),
+            robot=recipe.stage == "finetune",
+            frozen=not recipe.train_vision,
+            shift={role: getattr(recipe.shift, role) for role in recipe.roles},
+            threads=recipe.loader_threads,
+            cache=recipe.cache,
+            cache_gb=recipe.cache_gb,
+        )
+
+
+class Feed:
+    """Makes Inputs of Batches of one data set, on a device."""
+
+    def __init__(self, model: GR1, dataset: Dataset, wants: Wants, device: torch.device, bf16: bool):
+        self.config, self.dataset, self.wants, self.device, self.bf16 = model.config, dataset, wants, device, bf16
         self._text, self._embeddings = model.text, {}
-        self._vision = _encoder(model.vision, bf16) if self.frozen else None
-        self._digest = _digest(model.vision) if self.frozen else ""
-        self.cached = self._wants_cache(recipe)
+        self._vision = _encoder(model.vision, bf16) if wants.frozen else None
+        self._digest = _digest(model.vision) if wants.frozen else ""
+        self.cached = self._wants_cache()
         self._files: dict[str, dict[str, np.ndarray]] = {}
         self.waited_s = 0.0  # for the files
 
     def loader(self, windows: Windows, batches: Iterable[np.ndarray]) -> Loader:
-        return Loader(windows, batches, self.threads, images=not self.cached, roles=self.roles)
+        return Loader(windows, batches, self.wants.threads, images=not self.cached, roles=self.wants.roles)
 
     def inputs(self, batch: Batch, shifts: dict[str, np.ndarray] | None = None) -> Inputs:
         """shifts: each camera's i64[B, 2] (down, right) in pixels, None: no shift."""
         window = self.config.window
         inputs = Inputs(
             embedding=self._embed(batch.tokens),
-            state=self._tensor(batch.state) if self.state else None,
-            action=self._tensor(batch.action) if self.state else None,
+            state=self._tensor(batch.state) if self.wants.robot else None,
+            action=self._tensor(batch.action) if self.wants.robot else None,
             valid=None if batch.valid.all() else self._tensor(batch.valid),
             future=None if batch.future.all() else self._tensor(batch.future),
         )
-        for role in self.roles:
+        for role in self.wants.roles:
             if self.cached:
                 self._from_files(inputs, role, batch.frames)
                 continue
             images = self._images(batch.images[role], None if shifts is None else shifts[role])
-            if self.frozen:
+            if self.wants.frozen:
                 encoded = self._encode(images[:, :window].flatten(0, 1))
                 inputs.features[role] = tuple(part.unflatten(0, (-1, window)) for part in encoded)
             else:
                 inputs.seen[role] = images[:, :window]
-            if role in self.future:
+            if role in self.wants.future:
                 inputs.future_images[role] = images[:, -window:]
         return inputs
 
@@ -110,26 +137,27 @@ class Feed:
 
     # Files
 
-    def _wants_cache(self, recipe: Recipe) -> bool:
-        size = sum(self._sizes().values()) * self.dataset.length * len(self.roles)
-        possible = not any(self.shift.values())
-        if recipe.cache == "on" and not possible:
+    def _wants_cache(self) -> bool:
+        wants = self.wants
+        possible = not any(wants.shift.values())
+        if wants.cache == "on" and not possible:
             raise ValueError("cache=on does not go with random shifts, which make every image another: set shift.static=0 shift.wrist=0")
-        auto = possible and self.device.type == "cpu" and size <= recipe.cache_gb * 1e9
-        return recipe.cache == "on" or (recipe.cache == "auto" and auto)
+        size = sum(self._sizes().values()) * self.dataset.length * len(wants.roles)
+        auto = possible and self.device.type == "cpu" and size <= wants.cache_gb * 1e9
+        return wants.cache == "on" or (wants.cache == "auto" and auto)
 
     def _sizes(self) -> dict[str, int]:
         """Bytes a frame of the files that are needed."""
         sizes = {}
-        if self.frozen:
+        if self.wants.frozen:
             sizes["tokens"] = (self.config.patches + 1) * self.config.vision_width * (2 if self.bf16 else 4)
-        if not self.frozen or self.future:
+        if not self.wants.frozen or self.wants.future:
             sizes["pixels"] = 3 * self.config.image_size**2 * 4
         return sizes
 
     def prepare(self) -> None:
         """Makes the files that are not there yet; of several processes one does it and the others wait."""
-        for role in self.roles if self.cached else ():
+        for role in self.wants.roles if self.cached else ():
             files = self._files[role] = {}
             for kind, size in self._sizes().items():
                 name = f"{kind}.{role}.{self._key(kind, role)}.npy"
@@ -153,7 +181,10 @@ class Feed:
         out = np.lib.format.open_memmap(path, "w+", dtype, (len(windows), *shape))
         batches = in_order(len(windows), _ENCODED_AT_ONCE)
         label = f"{'encode' if kind == 'tokens' else 'resize'} {role}"
-        with Loader(windows, batches, self.threads, roles=(role,)) as loader, tqdm(total=len(windows), desc=label, disable=None) as bar:
+        with (
+            Loader(windows, batches, self.wants.threads, roles=(role,)) as loader,
+            tqdm(total=len(windows), desc=label, disable=None) as bar,
+        ):
             for batch in loader:
                 images = self._images(batch.images[role], None)[:, 0]
                 done = (
@@ -173,9 +204,9 @@ class Feed:
             inputs.features[role] = (tokens[:, :, 0], tokens[:, :, 1:])
         if "pixels" in files:
             images = self._tensor(files["pixels"][frames])
-            if not self.frozen:
+            if not self.wants.frozen:
                 inputs.seen[role] = images[:, :window]
-            if role in self.future:
+            if role in self.wants.future:
                 inputs.future_images[role] = images[:, -window:]
         self.waited_s += time.perf_counter() - began
 

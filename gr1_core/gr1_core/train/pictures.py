@@ -19,7 +19,7 @@ def grid(objective: Objective, feed: Feed, windows: Windows, numbers: np.ndarray
 
     A predicted patch borrows mean and scale from the present frame, as in the policy: the model learns normalised patches.
     """
-    if not feed.future:
+    if not feed.wants.future:
         return None
     was_training = objective.model.training
     objective.model.eval()
@@ -31,7 +31,7 @@ def grid(objective: Objective, feed: Feed, windows: Windows, numbers: np.ndarray
     for i, future in enumerate(batch.future):
         step = int(np.flatnonzero(future)[-1]) if future.any() else 0
         row = []
-        for role in feed.future:
+        for role in feed.wants.future:
             now, real = (feed.image(role, batch.frames[i, k]) for k in (step, step + windows.future_steps))
             mean, scale = patches.patch_statistics(patches.patchify(now, patch))
             predicted = patches.unpatchify(getattr(prediction, role)[i, step][None].cpu() * scale + mean, patch)

@@ -23,7 +23,7 @@ from gr1_core.model import checkpoint
 from gr1_core.policy import best_precision
 from gr1_core.train import evaluation, losses, pictures, processor, state, weights
 from gr1_core.train.data import open_data
-from gr1_core.train.feed import Feed
+from gr1_core.train.feed import Feed, Wants
 from gr1_core.train.losses import Objective
 from gr1_core.train.order import Order
 from gr1_core.train.recipe import Recipe
@@ -106,7 +106,7 @@ class Trainer:
         return model, None
 
     def _feed(self, windows) -> Feed:
-        feed = Feed(self.model, self.recipe, windows.dataset, self.device, self.precision == "bf16")
+        feed = Feed(self.model, windows.dataset, Wants.of(self.recipe), self.device, self.precision == "bf16")
         feed.prepare()
         return feed
 
@@ -181,7 +181,7 @@ class Trainer:
         """This process's part of the step's gradients -> sums of the losses in the order of losses.NAMES, f64."""
         summed = torch.zeros(len(losses.NAMES), dtype=torch.float64, device=self.device)
         torch.manual_seed(self.order.seed(self.step))
-        shifts = self.order.shifts(self.step, self.feed.shift)
+        shifts = self.order.shifts(self.step, self.feed.wants.shift)
         for number, shift in enumerate(shifts):
             inputs = self.feed.inputs(next(loader), shift)
             # Gradients are exchanged once, with the last part.
