@@ -1,9 +1,12 @@
 # make demo    the simulated rig, live:  make demo ARGS="--seconds 30"
 # make test    the whole test suite
+# make loop    demonstrations -> data set -> training -> the trained policy drives the simulated arm; minutes on two cores
 # Everything is installed into .venv, at the versions of constraints.txt.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
+LEROBOT ?= .venv-lerobot
+PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 ARGS ?=
 # Debian's and Ubuntu's names: EGL and software rendering for the simulated cameras, and Python's venv module.
 SYSTEM := libegl1 libgl1-mesa-dri libopengl0 python3-venv
@@ -15,10 +18,10 @@ MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/se
 # The demo and the tests talk to this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: help setup system demo test test-slow bench expert clean
+.PHONY: help setup system demo test test-slow test-lerobot loop bench expert clean
 help:
-	@sed -n '1,3s/^# //p' Makefile
-	@echo 'also: make setup, bench (policy speed), expert (110 episodes through ROS topics), clean'
+	@sed -n '1,4s/^# //p' Makefile
+	@echo 'also: make setup, test-slow, test-lerobot (with the real lerobot), bench (policy speed), expert (110 episodes through ROS topics), clean'
 
 setup: $(VENV)/.ready
 
@@ -46,6 +49,19 @@ test: setup
 test-slow: setup
 	$(VENV)/bin/python -m pytest -q -m slow $(ARGS)
 
+test-lerobot: setup $(LEROBOT)/.ready
+	$(LEROBOT)/bin/python -m pytest -q -m lerobot tests/interop $(ARGS)
+
+# lerobot wants older versions of some packages: they lie in .venv-lerobot, over those of the main environment.
+$(LEROBOT)/.ready: tests/interop/requirements.txt $(VENV)/.ready
+	@$(VENV)/bin/python -m venv --clear $(LEROBOT)
+	@$(LEROBOT)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/interop/requirements.txt
+	@printf '%s\n' "$$($(VENV)/bin/python $(PURELIB))" "$(CURDIR)/gr1_core" > "$$($(LEROBOT)/bin/python $(PURELIB))/gr1.pth"
+	@touch $@
+
+loop: setup
+	@scripts/loop.sh
+
 bench: setup
 	$(VENV)/bin/gr1 bench policy $(ARGS)
 
@@ -53,4 +69,4 @@ expert: setup
 	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert --episodes 110 $(ARGS); exit $$?
 
 clean:
-	rm -rf $(VENV) out build install log ros2_ws/build ros2_ws/install ros2_ws/log
+	rm -rf $(VENV) $(LEROBOT) out build install log ros2_ws/build ros2_ws/install ros2_ws/log
