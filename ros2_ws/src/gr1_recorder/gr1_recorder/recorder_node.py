@@ -130,11 +130,13 @@ class RecorderNode(Node):
         return answer
 
     def _start(self) -> str:
-        labels = {name: self.get_parameter(name).value for name in ("operator", "instruction")}
         rig = yaml.safe_dump(self._rig.to_dict(), sort_keys=False)
-        name = self._session.start({**labels, "rig": rig, "versions": _versions()}, self.get_parameter("patience_s").value)
+        name = self._session.start({**self._labels(), "rig": rig, "versions": _versions()}, self.get_parameter("patience_s").value)
         self.get_logger().info(f"recording {name}")
         return name
+
+    def _labels(self) -> dict[str, str]:
+        return {name: self.get_parameter(name).value for name in ("operator", "instruction")}
 
     def _end(self, outcome: str) -> str:
         name = self._session.end(outcome)
@@ -157,7 +159,7 @@ class RecorderNode(Node):
             self._publish_state()
 
     def _report(self) -> None:
-        level, message, values = self._session.report(time.monotonic())
+        level, message, values = self._session.report(time.monotonic(), self._labels())
         self._diagnostics.status("episode", {"OK": OK, "WARN": WARN, "ERROR": ERROR}[level], message, values, state=values["bag"])
 
     def _publish_state(self) -> None:

@@ -22,6 +22,8 @@ from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB, free
 
 LONGEST_NAME = 40
+RECENT_S = 1.0
+"""How long ago a stream may have delivered for the recorder to be ready."""
 
 
 class Refused(ValueError):
@@ -83,14 +85,11 @@ class Session:
             )
         asked = time.monotonic()
         with self._changed:
-            self._changed.wait_for(lambda: not self._late(asked) and self._labels(labels)["instruction"], patience)
-            if late := self._late(asked):
-                raise Refused(f"not arriving: {'; '.join(late)}")
-            known = self._labels(labels)
-            if not known["instruction"].strip():
-                raise Refused("no instruction: publish one on the topic 'instruction', or set the parameter 'instruction'")
+            self._changed.wait_for(lambda: not self._lack(labels, asked), patience)
+            if lack := self._lack(labels, asked):
+                raise Refused(lack)
             started = self._clock()
-            bag = self._bag(known, started)
+            bag = self._bag(self._labels(labels), started)
             self._poll()
             self.episode = Episode(bag, self._streams, self.limits, started, time.monotonic(), self._sequences)
             self.alarm = self._cut = ""
@@ -145,13 +144,16 @@ class Session:
         }
         return now_is | figures | {"episodes": {outcome: number for outcome, number in self.episodes.items() if number}}
 
-    def report(self, now: float) -> tuple[str, str, dict]:
-        """(level, message, values) of the diagnostics' subject `episode`."""
+    def report(self, now: float, labels: Mapping[str, str]) -> tuple[str, str, dict]:
+        """(level, message, values) of the diagnostics' subject `episode`; labels: those that a start would be given."""
         state, episode = self.state(now), self.episode
         done = state.pop("episodes")
         values = state | {f"{outcome}_episodes": done.get(outcome, 0) for outcome in bags.OUTCOMES}
         if not episode:
-            return ("ERROR", self.alarm, values) if self.alarm else ("OK", "ready", values)
+            if self.alarm:
+                return "ERROR", self.alarm, values
+            lack = self._lack(labels, now - RECENT_S)
+            return ("WARN", f"not ready: {lack}", values) if lack else ("OK", "ready", values)
         values |= {"waiting_mb": round(episode.waiting / MB, 1)} | episode.lines(now)
         dropped, lost, trouble = episode.named("dropped"), episode.named("lost"), episode.trouble()
         if dropped:
@@ -180,21 +182,25 @@ class Session:
             raise Refused("nothing has been recorded yet: call recorder/start first")
         return self._last
 
-    def _late(self, asked: float) -> list[str]:
-        """The required streams that have delivered nothing since `asked`, or only what is too old."""
+    def _lack(self, labels: Mapping[str, str], since: float) -> str:
+        """What is missing for a start: required streams that have delivered nothing since then or only what is too old, an instruction."""
         late = []
         for topic, stream in self._streams.items():
             if stream.required:
                 arrived, age = self._newest.get(topic, (0.0, 0.0))
-                if arrived <= asked:
+                if arrived <= since:
                     late.append(f"{stream.topic} (is its node running?)")
                 elif age > stream.max_age:
                     late.append(f"{stream.topic} ({age:.1f} s old when it comes: a slow network, or the clocks of two computers differ)")
-        return late
+        if late:
+            return f"not arriving: {'; '.join(late)}"
+        if not self._labels(labels)["instruction"].strip():
+            return "no instruction: publish one on the topic 'instruction', or set the parameter 'instruction'"
+        return ""
 
     def _labels(self, labels: Mapping[str, str]) -> dict[str, str]:
         known = {}
-        for topic, message in self._facts.items():
+        for topic, message in list(self._facts.items()):
             known |= said(self._streams[topic].topic, message.data)
         return {**labels, **known}
 
