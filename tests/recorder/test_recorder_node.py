@@ -130,8 +130,10 @@ def test_without_room_on_the_disk_nothing_is_begun(launch, recorder, robot):
         recorder.start()
 
 
-def test_what_cannot_be_recorded_is_refused_by_name_at_once():
+def test_what_cannot_be_recorded_is_refused_by_name_at_once(tmp_path):
+    (tmp_path / "rig.yaml").write_bytes(b"\xff\xfe")
     cases = {
+        f"rig:={tmp_path / 'rig.yaml'}": "rig.yaml' cannot be read",
         "rig:=ur5": "built-in rigs are",
         "extra_topics:=['/tf']": "name:type",
         "extra_topics:=['/tf:tf2_msgs/msg/TFMesage']": "TFMessage",

@@ -19,7 +19,7 @@ from gr1_robot.qos import LATCHED
 _OVERTAKEN_S = 1.0
 
 
-class RecorderError(RuntimeError):
+class RecorderError(ValueError):
     """The recorder refused, for the reason in the text, or does not answer."""
 
 

@@ -59,7 +59,8 @@ class Count:
         self.received += 1
 
     def drop(self) -> None:
-        """Counts a message that was received and could not be kept."""
+        """The last message could not be kept."""
+        self.received -= 1
         self.dropped += 1
 
     def expected(self, now: float) -> int:
@@ -84,7 +85,11 @@ class Count:
             self._gap(now - self._arrived, max(self.stream.max_age, GAP * self._period))
 
     def summary(self, now: float) -> dict:
-        """What the bag's label `topics` and /diagnostics say of this stream. longest_gap_ms is between stamps."""
+        """What the bag's label `topics` and /diagnostics say of this stream.
+
+        received: in the bag; lost: sent, but never arrived, known where the middleware numbers messages (Fast DDS does); dropped: arrived,
+        but the disk was too slow; longest_gap_ms: between stamps.
+        """
         return {
             "type": self.stream.type,
             "expected": self.expected(now),

@@ -46,7 +46,7 @@ class RecorderNode(Node):
     def __init__(self):
         super().__init__("recorder")
         root = Path(declare(self, "root", "bags", "Folder that the bags go into.", read_only=True)).absolute()
-        self._rig = Rig.load(declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True))
+        self._rig = _rig(declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True))
         images = declare(self, "images", "jpeg", "What is recorded of the cameras.", read_only=True, choices=tuple(IMAGES))
         declare(self, "operator", "", "Who demonstrates: a label of the bags.")
         declare(self, "instruction", "", "What is demonstrated until the topic 'instruction' says something.", read_only=True)
@@ -97,6 +97,7 @@ class RecorderNode(Node):
         except OSError as error:
             raise ParameterError(f"parameter 'root': the folder '{root}' cannot be made: {error.strerror}") from error
         for folder in recovery.unfinished(root):
+            self.get_logger().info(f"recovering {folder.name}")
             try:
                 self.get_logger().warning(f"recovered: {recovery.recover(folder)}")
             except BagError as error:
@@ -165,6 +166,13 @@ class RecorderNode(Node):
     def _publish_state(self) -> None:
         self._stated = time.monotonic()
         self._state.publish(String(data=json.dumps(self._session.state(self._stated))))
+
+
+def _rig(source: str) -> Rig:
+    try:
+        return Rig.load(source)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(f"parameter 'rig': '{source}' cannot be read: {error}") from error
 
 
 def _versions() -> str:
