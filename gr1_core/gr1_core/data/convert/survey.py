@@ -24,6 +24,8 @@ WINDOW = 10
 """Frames of a training window."""
 _PATH_POINTS = 16
 _MAX_COMPARED = 100_000
+_MAX_PAIRS = 4_000_000
+_TREE_COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,7 @@ def duplicates(rows: Sequence[Row]) -> list[list[Row]]:
     rows = rows[:_MAX_COMPARED]
     if len(rows) < 2:
         return []
-    signs = np.stack([_signature(each) for each in rows])
-    pairs = KDTree(signs).query_pairs(1.0, p=np.inf, output_type="ndarray")
+    pairs = _close_pairs(np.stack([_signature(each) for each in rows]).astype(np.float32))
     links = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(rows), len(rows)))
     _, label = connected_components(links, directed=False)
     groups: dict[int, list[Row]] = {}
@@ -150,6 +151,23 @@ class Streams:
     def values(self) -> dict[str, dict[str, float]]:
         """topic -> episodes, expected, received, gaps, longest_gap_ms, seconds, lossy (episodes that lost some); sorted."""
         return dict(sorted(self._topics.items()))
+
+
+def _close_pairs(signs: np.ndarray) -> np.ndarray:
+    """i64[k, 2]: pairs of rows of f32[n, m] that differ by less than 1 everywhere.
+
+    A tree over the few columns that tell most apart finds the candidates, which are then compared in full. Where nearly all are alike,
+    only neighbours in the order of those columns are compared: what belongs together is still found together.
+    """
+    columns = np.argsort(signs.std(0))[::-1][:_TREE_COLUMNS]
+    tree = KDTree(signs[:, columns])
+    if tree.count_neighbors(tree, 1.0, p=np.inf) > _MAX_PAIRS:
+        order = np.lexsort(signs[:, columns].T)
+        pairs = np.stack([order[:-1], order[1:]], 1)
+    else:
+        pairs = tree.query_pairs(1.0, p=np.inf, output_type="ndarray")
+    same = [np.abs(signs[some[:, 0]] - signs[some[:, 1]]).max(1) < 1 for some in np.array_split(pairs, len(pairs) // 10_000 + 1)]
+    return pairs[np.concatenate(same)]
 
 
 def _signature(each: Row) -> np.ndarray:
