@@ -1,0 +1,116 @@
+"""The recorder's rules without ROS: which words an episode bears, what may begin it, how it is named."""
+
+import threading
+import time
+
+import pytest
+
+from gr1_core import Rig
+from gr1_core.data import schemas
+from gr1_core.data.bag import Bag
+from gr1_recorder.counts import Message
+from gr1_recorder.episode import Limits
+from gr1_recorder.session import Refused, Session
+from gr1_recorder.streams import Stream
+
+TEXT = "std_msgs/msg/String"
+STARTED = 1_800_000_000_000_000_000
+S = 1_000_000_000
+CAMERA = Stream("camera", TEXT, hz=20.0, max_age=0.15, required=True)
+INSTRUCTION = Stream("instruction", TEXT, qos="transient_local")
+TASK = Stream("sim/task", TEXT, qos="transient_local")
+
+
+class Fed:
+    """A session whose clock stands still at STARTED and that hears what `say` was given."""
+
+    def __init__(self, root, *streams):
+        Rig.load("kinova_gen2").save(root / "rig.yaml")
+        self.labels = {"operator": "Ada", "instruction": "", "rig": (root / "rig.yaml").read_text()}
+        self._come = []
+        limits = Limits(queue=10**6, min_free=1, max_seconds=600.0)
+        self.root, self.session = root, Session(root, {f"/{one.topic}": one for one in streams}, limits, self._poll, lambda: STARTED)
+
+    def say(self, topic, text, sent, arrived=0.0):
+        data = schemas.serialize(schemas.message(TEXT, data=text), TEXT)
+        self._come.append(Message(f"/{topic}", data, STARTED, sent, sent, None, arrived))
+
+    def _poll(self):
+        come, self._come = self._come, []
+        for message in come:
+            self.session.hear(message, True)
+
+    def bag(self, name):
+        return Bag(self.root / name)
+
+
+@pytest.fixture
+def fed(tmp_path):
+    return Fed(tmp_path, INSTRUCTION, TASK)
+
+
+def test_an_instruction_sent_before_the_start_that_arrives_after_it_is_the_episodes(fed):
+    fed.say("instruction", "open the drawer", STARTED - 10 * S)
+    fed.say("sim/task", '{"task": "open_drawer", "seed": 3}', STARTED - 10 * S)
+    fed.session.watch()
+    name = fed.session.start(fed.labels, 1.0)
+    fed.say("instruction", "close the drawer", STARTED - 1)
+    fed.say("sim/task", '{"task": "close_drawer", "seed": 4}', STARTED - 1)
+    labels = fed.bag(fed.session.end("success")).labels
+    assert (labels["episode"], labels["instruction"], labels["task"], labels["seed"]) == (name, "close the drawer", "close_drawer", "4")
+
+
+def test_an_instruction_that_is_said_during_an_episode_is_the_next_ones(fed):
+    fed.say("instruction", "open the drawer", STARTED - S)
+    fed.session.watch()
+    fed.session.start(fed.labels, 1.0)
+    fed.say("instruction", "close the drawer", STARTED + S)
+    assert fed.bag(fed.session.end("success")).instruction == "open the drawer"
+    fed.session.start(fed.labels, 1.0)
+    assert fed.bag(fed.session.end("success")).instruction == "close the drawer"
+
+
+def test_what_is_no_instruction_and_no_task_is_passed_over(fed):
+    fed.say("instruction", "  ", STARTED - S)
+    for text in ("", "[]", '{"task": 1}'):
+        fed.say("sim/task", text, STARTED - S)
+    fed.session.watch()
+    with pytest.raises(Refused, match="no instruction"):
+        fed.session.start(fed.labels, 0.01)
+    fed.session.start(fed.labels | {"instruction": "pull"}, 1.0)
+    labels = fed.bag(fed.session.end("success")).labels
+    assert (labels["instruction"], labels["task"]) == ("pull", "")
+
+
+def test_episodes_that_begin_in_the_same_second_have_names_of_their_own_in_their_order(fed):
+    fed.labels["instruction"] = "Pousse la poignée!"
+    names = []
+    for _ in range(3):
+        names.append(fed.session.start(fed.labels, 1.0))
+        fed.session.end("success")
+    assert names == sorted(names) and len(set(names)) == 3 and names[0] == "20270115-080000-pousse_la_poign_e"
+
+
+def test_frames_that_are_old_when_they_come_begin_nothing(tmp_path):
+    fed, refused = Fed(tmp_path, CAMERA, INSTRUCTION), []
+    fed.labels["instruction"] = "pull"
+
+    def start():
+        try:
+            fed.session.start(fed.labels, 30.0 if refused else 0.3)
+        except Refused as error:
+            refused.append(str(error))
+
+    def attempt(age):
+        thread = threading.Thread(target=start)
+        thread.start()
+        while thread.is_alive():
+            fed.say("camera", "", STARTED - int(age * S), time.monotonic())
+            fed.session.watch()
+            thread.join(0.01)
+
+    attempt(age=2.0)
+    assert refused and "camera (2.0 s old when it comes" in refused[0] and "clocks" in refused[0]
+    attempt(age=0.05)
+    assert len(refused) == 1 and fed.session.episode
+    fed.session.end("discarded")
