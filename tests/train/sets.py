@@ -1,4 +1,4 @@
-"""Small data sets that can be learned: a bright square moves to the corner that the instruction names."""
+"""Small data sets that can be learned: a bright square moves into the direction that the instruction names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gr1_core.data.convert.source import Episode
 from gr1_core.data.dataset_writer import DatasetWriter
 
 SHAPES = {"static": (36, 48), "wrist": (32, 32)}
-GOALS = {"move to the left": (-0.3, 0.2), "move to the right": (0.3, 0.2), "move down": (0.0, -0.3)}
+MOVES = {"move to the left": (-1.0, 0.2, 0.1), "move to the right": (1.0, 0.2, 0.1), "move down": (0.0, -1.0, 0.1)}
 
 
 def rig() -> Rig:
@@ -20,12 +20,12 @@ def rig() -> Rig:
     return Rig.from_dict(raw)
 
 
-def demonstrations(root, episodes: int = 8, length: int = 16, seed: int = 0):
+def demonstrations(root, episodes: int = 12, length: int = 16, seed: int = 0):
     """Writes a set of demonstrations at 10 Hz; returns its folder."""
     generator = np.random.default_rng(seed)
     writer = DatasetWriter(root, 10, SHAPES, rig(), {"kind": "demonstrations", "source": "bags"})
     for number in range(episodes):
-        task = list(GOALS)[number % len(GOALS)]
+        task = list(MOVES)[number % len(MOVES)]
         writer.add(_episode(generator, task, length, f"episode {number}"))
     writer.close()
     return root
@@ -36,18 +36,17 @@ def videos(root, clips: int = 6, length: int = 11, seed: int = 1):
     generator = np.random.default_rng(seed)
     writer = DatasetWriter(root, 3, {"static": SHAPES["static"]}, None, {"kind": "videos", "source": "ego4d"})
     for number in range(clips):
-        made = _episode(generator, list(GOALS)[number % len(GOALS)], length, f"clip {number}")
+        made = _episode(generator, list(MOVES)[number % len(MOVES)], length, f"clip {number}")
         writer.add(Episode(made.name, made.task, {"static": made.images["static"]}, None, None, {}))
     writer.close()
     return root
 
 
 def _episode(generator, task: str, length: int, name: str) -> Episode:
-    goal = np.array([*GOALS[task], 0.1])
+    move = np.array(MOVES[task])
     place = generator.uniform(-0.2, 0.2, 3)
     states, actions, frames = [], [], {role: [] for role in SHAPES}
     for step in range(length):
-        move = np.clip((goal - place) / 0.02, -1, 1)
         closed = step > length // 2
         states.append([*place, 0, 0, 0, -1 if step > length // 2 + 1 else 1])
         actions.append([*move, 0.1 * move[0], 0, 0, -1 if closed else 1])

@@ -43,5 +43,7 @@ def _bench(arguments) -> int:
     from gr1_core.bench import train
     from gr1_core.train import recipe as recipes
 
-    train.run(recipes.load(arguments.recipe, arguments.changes, data="made up"), arguments.steps)
+    given = any(change.startswith("data=") for change in arguments.changes)
+    recipe = recipes.load(arguments.recipe, arguments.changes if given else [*arguments.changes, "data=''"])
+    train.run(recipe, arguments.steps)
     return 0

@@ -86,7 +86,7 @@ class GR1(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        for part in (self.resampler, self.transformer, self.decoder, self.action_head):
+        for part in (self.resampler, self.transformer, self.decoder):
             for module in part.modules():
                 if isinstance(module, nn.Linear):
                     nn.init.trunc_normal_(module.weight, std=0.02)

@@ -78,7 +78,6 @@ class Feed:
 
     def inputs(self, batch: Batch, shifts: dict[str, np.ndarray] | None = None) -> Inputs:
         """shifts: each camera's i64[B, 2] (down, right) in pixels, None: no shift."""
-        window = self.config.window
         inputs = Inputs(
             embedding=self._embed(batch.tokens),
             state=self._tensor(batch.state) if self.wants.robot else None,
@@ -90,14 +89,10 @@ class Feed:
             if self.cached:
                 self._from_files(inputs, role, batch.frames)
                 continue
-            images = self._images(batch.images[role], None if shifts is None else shifts[role])
-            if self.wants.frozen:
-                encoded = self._encode(images[:, :window].flatten(0, 1))
-                inputs.features[role] = tuple(part.unflatten(0, (-1, window)) for part in encoded)
+            if shifts is None:
+                self._each_frame_once(inputs, role, batch)
             else:
-                inputs.seen[role] = images[:, :window]
-            if role in self.wants.future:
-                inputs.future_images[role] = images[:, -window:]
+                self._each_window(inputs, role, batch, shifts[role])
         return inputs
 
     # Images
@@ -107,12 +102,38 @@ class Feed:
         pixels = self.dataset.cameras[role].view(self.dataset.image(role, int(frame)))
         return patches.preprocess(torch.from_numpy(np.ascontiguousarray(pixels))[None], self.config.image_size)
 
-    def _images(self, frames: np.ndarray, shift: np.ndarray | None) -> Tensor:
-        """u8[B, T, h, w, 3] -> preprocessed [B, T, 3, S, S]."""
-        pixels = self._tensor(frames)
-        if shift is not None:
-            pixels = shifted(pixels, self._tensor(shift))
-        return patches.preprocess(pixels.flatten(0, 1), self.config.image_size).unflatten(0, pixels.shape[:2])
+    def _each_frame_once(self, inputs: Inputs, role: str, batch: Batch) -> None:
+        """Windows of one batch may overlap: each frame is resized and encoded once."""
+        window, future = self.config.window, role in self.wants.future
+        frames = batch.frames if future else batch.frames[:, :window]
+        rows, first, where = np.unique(frames, return_index=True, return_inverse=True)
+        where = where.reshape(frames.shape)
+        images = self._preprocess(batch.images[role][np.unravel_index(first, frames.shape)])
+        if self.wants.frozen:
+            seen, place = np.unique(where[:, :window], return_inverse=True)
+            place = self._tensor(place.reshape(-1, window))
+            inputs.features[role] = tuple(part[place] for part in self._encode(images[self._tensor(seen)]))
+        else:
+            inputs.seen[role] = images[self._tensor(where[:, :window])]
+        if future:
+            inputs.future_images[role] = images[self._tensor(where[:, -window:])]
+
+    def _each_window(self, inputs: Inputs, role: str, batch: Batch, shift: np.ndarray) -> None:
+        window, future = self.config.window, role in self.wants.future
+        pixels = batch.images[role] if future else batch.images[role][:, :window]
+        moved = shifted(self._tensor(pixels), self._tensor(shift))
+        images = self._preprocess(moved.flatten(0, 1)).unflatten(0, moved.shape[:2])
+        if self.wants.frozen:
+            encoded = self._encode(images[:, :window].flatten(0, 1))
+            inputs.features[role] = tuple(part.unflatten(0, (-1, window)) for part in encoded)
+        else:
+            inputs.seen[role] = images[:, :window]
+        if future:
+            inputs.future_images[role] = images[:, -window:]
+
+    def _preprocess(self, images: np.ndarray | Tensor) -> Tensor:
+        """u8[N, h, w, 3] -> [N, 3, S, S] on the device."""
+        return patches.preprocess(images if isinstance(images, Tensor) else self._tensor(images), self.config.image_size)
 
     @torch.no_grad()
     def _encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,17 +202,13 @@ class Feed:
         out = np.lib.format.open_memmap(path, "w+", dtype, (len(windows), *shape))
         batches = in_order(len(windows), _ENCODED_AT_ONCE)
         label = f"{'encode' if kind == 'tokens' else 'resize'} {role}"
-        with (
-            Loader(windows, batches, self.wants.threads, roles=(role,)) as loader,
-            tqdm(total=len(windows), desc=label, disable=None) as bar,
-        ):
+        bar = tqdm(total=len(windows), desc=label, disable=None)
+        with Loader(windows, batches, self.wants.threads, roles=(role,)) as loader, bar:
             for batch in loader:
-                images = self._images(batch.images[role], None)[:, 0]
-                done = (
-                    torch.cat([part.unsqueeze(1) if part.ndim == 2 else part for part in self._encode(images)], 1)
-                    if kind == "tokens"
-                    else images
-                )
+                done = self._preprocess(batch.images[role][:, 0])
+                if kind == "tokens":
+                    cls, tokens = self._encode(done)
+                    done = torch.cat([cls.unsqueeze(1), tokens], 1)
                 out[batch.frames[:, 0]] = done.cpu().numpy()
                 bar.update(len(done))
         out.flush()

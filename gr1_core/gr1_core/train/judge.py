@@ -23,6 +23,7 @@ from gr1_core.train.losses import Objective
 from gr1_core.train.state import TrainingError
 
 _AT_ONCE = 32
+_SHORT = {"action_mm": "mm", "action_deg": "deg", "gripper_accuracy": "gripper right"}
 
 
 def run(folder: Path, data: Path, episodes: str | None, most: int, untrained: bool) -> dict:
@@ -88,10 +89,11 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
 def _show(folder: Path, data: Path, episodes: int, results: dict[str, dict]) -> None:
     columns = [key for key, value in results[""].items() if isinstance(value, float)]
     table = Table(title=f"{folder} on {episodes} episodes of {data}, {results['']['windows']} windows")
-    for column in ("", *columns):
-        table.add_column(column.replace("_", " "), justify="left" if not column else "right")
-    rows = {"this checkpoint": results[""]} | ({"untrained": results["untrained"]} if "untrained" in results else {})
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(_SHORT.get(column, column), justify="right", no_wrap=True)
+    rows = {"trained": results[""]} | ({"untrained": results["untrained"]} if "untrained" in results else {})
     rows |= {name.replace("_", " "): row for name, row in results[""].get("baselines", {}).items()}
     for name, row in rows.items():
-        table.add_row(name, *(f"{row[column]:.4g}" if column in row else "" for column in columns))
+        table.add_row(name, *(f"{row[column]:.3f}" if column in row else "" for column in columns))
     Console().print(table)
