@@ -9,11 +9,12 @@ import shutil
 
 import pytest
 
+from gr1_core import images
 from gr1_core.data.convert import driver, merge, plan
 from gr1_core.data.convert.driver import convert
 from gr1_core.data.convert.plan import ConvertError
 from gr1_core.data.convert.source import SourceError
-from tests.data.synthetic import Synthetic, files, tiny_rig
+from tests.data.synthetic import SHAPES, Synthetic, files, picture, tiny_rig
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,11 @@ def test_an_empty_source_is_an_error(tmp_path):
     assert not (tmp_path / "set").exists()
 
 
+def torn(data: bytes) -> bytes:
+    """Damaged in the middle, whole at both ends."""
+    return data[: len(data) // 3] + bytes(len(data) // 3) + data[2 * (len(data) // 3) :]
+
+
 @pytest.mark.parametrize(
     "spoil, named",
     [
@@ -142,6 +148,8 @@ def test_an_empty_source_is_an_error(tmp_path):
         (lambda e: e.images["static"].__setitem__(0, e.images["wrist"][0]), "32x24 pixels, expected 64x36"),
         (lambda e: e.images["static"].__setitem__(5, b"no picture"), "frame 5 of camera 'static'"),
         (lambda e: e.images["static"].pop(), "same number of steps"),
+        (lambda e: e.images["wrist"].__setitem__(2, torn(images.encode_png(picture(1, SHAPES["wrist"])))), "damaged PNG"),
+        (lambda e: setattr(e, "state", e.state.astype(float)), "state is float64[11, 7], expected float32[T, 7]"),
         (lambda e: e.action.__setitem__((4, 2), float("nan")), "action of step 4 is not finite"),
         (lambda e: e.state.__setitem__((2, 0), float("inf")), "state of step 2 is not finite"),
     ],

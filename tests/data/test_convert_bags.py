@@ -160,6 +160,20 @@ def test_bags_of_the_same_name_in_two_folders_are_two_episodes(tmp_path):
     assert [json.loads(line)["name"] for line in lines] == ["monday_episode-1", "tuesday_episode-1"]
 
 
+def test_a_folder_of_any_name_is_an_episode_of_that_name(tmp_path):
+    demonstration(0, 5).save(tmp_path / "bags/Schublade öffnen: 1. Versuch")
+    converted(tmp_path / "bags", tmp_path / "set")
+    assert json.loads((tmp_path / "set/meta/sources.jsonl").read_text())["name"] == "Schublade öffnen: 1. Versuch"
+
+
+def test_a_recording_that_was_cut_off_is_named_with_its_remedy(tmp_path):
+    for name in ("good", "killed"):
+        demonstration(0, 5).save(tmp_path / "bags" / name)
+    (tmp_path / "bags/killed/metadata.yaml").unlink()
+    done = convert(BagSource(tmp_path / "bags"), tmp_path / "set", workers=1, progress=False)
+    assert done.episodes == 1 and done.skipped[0][0] == "killed" and "gr1 bags recover" in done.skipped[0][1]
+
+
 def test_what_was_cut_stands_beside_the_episode_and_in_the_report(tmp_path):
     made = demonstration(0, 40)
     made.messages = [message for message in made.messages if not ("static" in message[1] and 1000 <= message[0] < 1600)]

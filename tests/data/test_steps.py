@@ -182,3 +182,11 @@ def test_a_frame_is_what_was_recorded(tmp_path, kind):
         np.testing.assert_array_equal(step.static.image(), sent)
     else:
         assert step.static.data == images.encode_jpeg(sent, 85)
+
+
+def test_where_a_camera_was_recorded_raw_and_compressed_raw_is_taken(tmp_path):
+    made = recording(600, "raw")
+    made.messages += recording(600, "jpeg").messages
+    made.twist(100)
+    step = next(steps(Bag(made.save(tmp_path / "bag"))))
+    np.testing.assert_array_equal(step.wrist.image(), picture(2 * 100 + 1, SHAPES["wrist"]))

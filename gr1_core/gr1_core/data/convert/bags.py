@@ -10,8 +10,8 @@ import numpy as np
 
 from gr1_core import images
 from gr1_core.data import listing
-from gr1_core.data.bag import Bag, BagError, find
-from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit, fingerprint
+from gr1_core.data.bag import Bag, BagError, candidates
+from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit, fingerprint, safe_key
 from gr1_core.data.metadata import OUTCOMES
 from gr1_core.data.schemas import SchemaError
 from gr1_core.data.steps import Frame, StepsError, select, steps
@@ -36,7 +36,7 @@ class BagSource:
         if unknown or not outcomes:
             raise SourceError(f"outcome '{', '.join(unknown)}' is not one of {', '.join(OUTCOMES)}")
         self.root, self.images, self.outcomes = Path(root), images, tuple(outcome for outcome in OUTCOMES if outcome in outcomes)
-        self._folders = find(self.root)
+        self._folders = sorted(folder for folder, _ in candidates(self.root))
         if not self._folders:
             raise SourceError(f"no bags below {self.root}: record some with `gr1 up --collect` or `gr1 collect sim`")
         self.rig = self._common_rig(rig)
@@ -47,21 +47,22 @@ class BagSource:
         self.settings = {"outcomes": list(self.outcomes), "images": images}
 
     def units(self) -> list[Unit]:
-        names = Counter(folder.name for folder in self._folders)
+        count = Counter(folder.name for folder in self._folders)
         units = []
         for folder in self._folders:
-            key = folder.name if names[folder.name] == 1 else "_".join(folder.relative_to(self.root).parts)
+            name = folder.name if count[folder.name] == 1 else "_".join(folder.relative_to(self.root).parts)
             files = sorted(path for path in folder.iterdir() if path.is_file())
-            units.append(Unit(key, sum(path.stat().st_size for path in files), folder, fingerprint(files)))
+            units.append(Unit(safe_key(name), sum(path.stat().st_size for path in files), (folder, name), fingerprint(files)))
         return units
 
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
+        folder, name = unit.payload
         try:
-            bag = Bag(unit.payload)
+            bag = Bag(folder)
             if bag.outcome not in self.outcomes:
-                yield Skipped(unit.key, f"its outcome is '{bag.outcome}', asked for: {', '.join(self.outcomes)}", intended=True)
+                yield Skipped(name, f"its outcome is '{bag.outcome}', asked for: {', '.join(self.outcomes)}", intended=True)
             else:
-                yield self._episode(bag, unit.key)
+                yield self._episode(bag, name)
         except (BagError, SchemaError, StepsError, ImageError, OSError) as error:
             # Where the folder lies on this machine must not change the data set's bytes.
             raise SourceError(str(error).replace(f"{self.root}/", "")) from error

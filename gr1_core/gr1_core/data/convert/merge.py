@@ -17,6 +17,7 @@ from gr1_core.data.convert.progress import Progress
 from gr1_core.data.convert.report import Report
 from gr1_core.data.convert.source import Skipped
 from gr1_core.data.dataset_writer import DatasetWriter
+from gr1_core.data.metadata import sync_folder
 
 # meta comes last: its info.json is what makes the folder a data set.
 _FOLDERS = ("data", "report", "meta")
@@ -82,6 +83,7 @@ def merge_locked(out: Path, progress: bool) -> Summary:
     for name in _FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
         os.replace(partial / name, out / name)
+    sync_folder(out)
     return finish(out)
 
 

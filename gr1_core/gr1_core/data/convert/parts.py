@@ -105,9 +105,12 @@ def _write(source: Source, made: str, path: Path, found: Iterable[Episode | Skip
 
 def _describe(episode: Episode, source: Source) -> dict:
     _check(episode, source)
-    pictures = {role: stats.of_pictures(encoded) for role, encoded in episode.images.items()}
-    said = {"name": episode.name, "task": episode.task, "info": episode.info}
-    return said | {"pictures": pictures, "looks": quality.look(episode)}
+    try:
+        pictures = {role: stats.of_pictures(encoded) for role, encoded in episode.images.items()}
+        looks = quality.look(episode)
+    except images.ImageError as error:
+        raise SourceError(f"{episode.name}: {error}") from error
+    return {"name": episode.name, "task": episode.task, "info": episode.info, "pictures": pictures, "looks": looks}
 
 
 def _table(episode: Episode, schema: pa.Schema) -> pa.Table:
@@ -142,6 +145,8 @@ def _check(episode: Episode, source: Source) -> None:
             except images.ImageError as error:
                 raise SourceError(f"{episode.name}: frame {step} of camera '{role}': {error}") from error
     for name, values in (("state", episode.state), ("action", episode.action)) if source.rig else ():
+        if values.dtype != np.float32 or values.shape[1:] != (7,):
+            raise SourceError(f"{episode.name}: {name} is {values.dtype}{list(values.shape)}, expected float32[T, 7]")
         wrong = ~np.isfinite(values).all(1)
         if wrong.any():
             raise SourceError(f"{episode.name}: {name} of step {wrong.argmax()} is not finite: {values[wrong.argmax()].tolist()}")

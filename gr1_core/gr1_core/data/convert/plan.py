@@ -5,16 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gr1_core.data.convert.source import Source, SourceError, Unit
+from gr1_core.data.convert.source import SAFE_KEY, Source, SourceError, Unit
 from gr1_core.rig import Rig
-
-_KEY = re.compile(r"[A-Za-z0-9._-]{1,180}")
 
 
 class ConvertError(ValueError):
@@ -36,7 +33,7 @@ class Plan:
     @classmethod
     def of(cls, source: Source, units: list[Unit]) -> Plan:
         keys = [unit.key for unit in units]
-        wrong = [key for key in keys if not _KEY.fullmatch(key)] or [
+        wrong = [key for key in keys if not SAFE_KEY.fullmatch(key)] or [
             key for key, next_key in zip(sorted(keys), sorted(keys)[1:]) if key == next_key
         ]
         if wrong:

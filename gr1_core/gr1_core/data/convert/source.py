@@ -6,6 +6,7 @@ The driver does the rest (worker processes, resuming, sharding, merging, statist
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from gr1_core.rig import Rig
+
+SAFE_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,179}")
 
 
 class SourceError(ValueError):
@@ -28,7 +31,7 @@ class SourceError(ValueError):
 class Unit:
     """What one worker converts at a time and what is done again after an interruption: a bag, a video, a stretch of play.
 
-    key: unique, stable and safe as a file name ([A-Za-z0-9._-], at most 180 characters). bytes: of the source, for the progress bar.
+    key: unique, stable and safe as a file name (see `safe_key`). bytes: of the source, for the progress bar.
     payload: whatever `read` needs; travels to a worker process by pickle, so keep it small. fingerprint: changes when the source's
     content does (see `fingerprint`); a part that was made from another one is made again.
     """
@@ -90,6 +93,13 @@ class Source(Protocol):
 
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
         """One episode at a time, so that memory never holds more. No episode at all is allowed."""
+
+
+def safe_key(name: str) -> str:
+    """The name if it is of [A-Za-z0-9._-] and at most 180 characters; otherwise what is left of it, and a digest of it all."""
+    if SAFE_KEY.fullmatch(name):
+        return name
+    return f"{re.sub('[^A-Za-z0-9._-]+', '-', name)[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
