@@ -61,6 +61,7 @@ ARGUMENTS = (
         "who moves the arm; expert: the policy runs beside it, sends no command (collect:=true: only with a checkpoint)",
         ("policy", "expert"),
     ),
+    Argument("ignore_replay", "false", "act even with a checkpoint that failed its open-loop replay (gr1 replay)", TRUE_FALSE),
     Argument("collect", "false", "record demonstrations: one bag per episode", TRUE_FALSE),
     Argument(
         "operator",
@@ -69,8 +70,14 @@ ARGUMENTS = (
         ("", "expert", "policy", "vr"),
     ),
     Argument("bags", "bags", "collect:=true: folder that the bags go into"),
-    Argument("images", "jpeg", "collect:=true: what is recorded of the cameras; raw: without loss, about ten times the size", ("jpeg", "raw")),
-    Argument("task", "", "robot:=sim: the task that is set up; empty: the first one, or all in turn with drive:=expert"),
+    Argument(
+        "images", "jpeg", "collect:=true: what is recorded of the cameras; raw: without loss, about ten times the size", ("jpeg", "raw")
+    ),
+    Argument(
+        "task",
+        "",
+        "robot:=sim: the task that is set up; drive:=expert: or several, as a,b; empty: the first one, the expert plays all in turn",
+    ),
     Argument("seed", "1000", "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks"),
     Argument("episodes", "0", "drive:=expert: end after this many episodes; 0: go on until it is stopped"),
     Argument("rig", "kinova_gen2", "name of a built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits"),
@@ -106,8 +113,12 @@ def settings(**given: str) -> dict[str, str]:
     if chosen["robot"] == "sim":
         from gr1_core.sim import TASKS
 
-        if chosen["task"] and chosen["task"] not in TASKS:
-            raise SettingError(f"task: '{chosen['task']}' is not one of {', '.join(TASKS)}")
+        tasks = chosen["task"].split(",") if chosen["task"] else []
+        unknown = [task for task in tasks if task not in TASKS]
+        if unknown:
+            raise SettingError(f"task: '{unknown[0]}' is not one of {', '.join(TASKS)}")
+        if len(tasks) > 1 and chosen["drive"] != "expert":
+            raise SettingError(f"task: only the expert plays several in turn; choose one of {chosen['task']}")
         if chosen["drive"] == "policy":
             chosen["task"] = chosen["task"] or next(iter(TASKS))
             chosen["instruction"] = chosen["instruction"] or TASKS[chosen["task"]].instructions[0]
@@ -134,7 +145,7 @@ def _collect(chosen: dict[str, str]) -> None:
 def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     """The processes that these settings lead to, in the order in which they are started."""
     robot, rig, expert, collect = chosen["robot"], chosen["rig"], chosen["drive"] == "expert", chosen["collect"] == "true"
-    episode = {"sim.seed": int(chosen["seed"])} | ({"sim.task": chosen["task"]} if chosen["task"] else {})
+    episode = {"sim.seed": int(chosen["seed"])} | ({"sim.task": chosen["task"].split(",")[0]} if chosen["task"] else {})
     found = [
         Node("gr1_robot", "arm_node", "arm", "arm.yaml", {"robot": robot, "rig": rig} | episode),
         *(
@@ -144,12 +155,15 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     ]
     if with_policy(chosen):
         policy = {"checkpoint": chosen["checkpoint"], "instruction": chosen["instruction"], "act": not expert, "autostart": True}
+        policy["ignore_replay"] = chosen["ignore_replay"] == "true"
         found.append(Node("gr1_policy", "policy_node", "policy", "policy.yaml", {"robot": robot, "rig": rig} | policy))
     if collect:
         what = {"root": chosen["bags"], "images": chosen["images"], "operator": chosen["operator"], "instruction": chosen["instruction"]}
         found.append(Node("gr1_recorder", "recorder_node", "recorder", "recorder.yaml", {"rig": rig} | what))
     if expert:
         plan = {"tasks": chosen["task"] or "all", "first_seed": int(chosen["seed"]), "episodes": int(chosen["episodes"]), "record": collect}
+        if collect:
+            plan["seeds"] = 1_000_000  # a demonstration of a layout that was recorded before teaches nothing
         found.append(Node("gr1_robot", "expert_node", "expert", "expert.yaml", {"rig": rig} | plan, waits=True))
     if chosen["rviz"] == "true":
         found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))

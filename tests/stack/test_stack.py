@@ -44,6 +44,13 @@ def test_collecting_from_the_expert_needs_no_policy_unless_a_checkpoint_is_named
     assert "policy" in names(**collecting, checkpoint=str(folder))
 
 
+def test_the_expert_plays_the_named_tasks_in_turn_and_no_recorded_layout_comes_twice():
+    given = {"drive": "expert", "task": "open_drawer,close_drawer"}
+    assert parameters("expert", **given)["tasks"] == "open_drawer,close_drawer"
+    assert parameters("arm", **given)["sim.task"] == "open_drawer"
+    assert parameters("expert", collect="true", **given)["seeds"] > 10_000
+
+
 def test_collecting_from_the_policy_records_what_it_does():
     assert sorted(names(collect="true", operator="policy")) == ["arm", "camera_static", "camera_wrist", "policy", "recorder"]
     assert parameters("policy", collect="true")["act"] is True
@@ -74,6 +81,8 @@ def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
         ({"robot": "kortex"}, "not part of this version"),
         ({"robot": "ur5"}, "sim, kinova_gen2, kortex"),
         ({"task": "make_coffee"}, "open_drawer"),
+        ({"task": "open_drawer,close_drawer"}, "only the expert plays several"),
+        ({"drive": "expert", "task": "open_drawer,make_coffee"}, "'make_coffee' is not one of"),
         ({"seed": "-1"}, "whole number"),
         ({"sed": "1"}, "did you mean 'seed'"),
         ({"episodes": "5"}, "only the expert plays episodes"),
