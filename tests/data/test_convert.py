@@ -114,12 +114,26 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, precious):
     assert (tmp_path / precious).read_text() == "ten years of work"
 
 
-def test_two_conversions_into_one_folder_do_not_meet(tmp_path):
-    plan.folder_of(tmp_path).mkdir(parents=True)
-    with open(plan.folder_of(tmp_path) / "lock", "w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+def test_shards_work_side_by_side_and_whoever_merges_is_alone(tmp_path):
+    convert(Synthetic(4), tmp_path, workers=1, shard=(0, 2), progress=False)
+    with open(plan.folder_of(tmp_path) / "lock", "w") as another_shard:
+        fcntl.flock(another_shard, fcntl.LOCK_SH)
+        assert convert(Synthetic(4), tmp_path, workers=1, shard=(1, 2), progress=False).made == 2
+        for alone in (lambda: merge.merge(tmp_path, progress=False), lambda: convert(Synthetic(4), tmp_path, workers=1, progress=False)):
+            with pytest.raises(ConvertError, match="another gr1 convert is at work"):
+                alone()
+        fcntl.flock(another_shard, fcntl.LOCK_EX)
         with pytest.raises(ConvertError, match="another gr1 convert is at work"):
-            convert(Synthetic(2), tmp_path, workers=1, progress=False)
+            convert(Synthetic(4), tmp_path, workers=1, shard=(1, 2), progress=False)
+    assert merge.merge(tmp_path, progress=False).episodes == 4
+
+
+def test_what_killed_runs_have_left_does_not_fill_the_disk(tmp_path):
+    convert(Synthetic(6), tmp_path, workers=1, shard=(0, 1), progress=False)
+    (tmp_path / "parts/unit-004.arrow.4711.partial").write_bytes(b"half a part")
+    with pytest.raises(ConvertError, match="damaged"):
+        convert(Synthetic(2, damaged=(0, 1)), tmp_path, workers=1, progress=False)
+    assert {path.name for path in (tmp_path / "parts").iterdir()} == {"unit-000.arrow", "unit-001.arrow", "plan.json", "lock"}
 
 
 def test_when_everything_is_damaged_there_is_no_data_set(tmp_path):
