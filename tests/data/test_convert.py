@@ -132,7 +132,7 @@ def test_what_killed_runs_have_left_does_not_fill_the_disk(tmp_path):
     convert(Synthetic(6), tmp_path, workers=1, shard=(0, 1), progress=False)
     (tmp_path / "parts/unit-004.arrow.4711.partial").write_bytes(b"half a part")
     with pytest.raises(ConvertError, match="damaged"):
-        convert(Synthetic(2, damaged=(0, 1)), tmp_path, workers=1, progress=False)
+        convert(Synthetic(2, damaged=(0, 1), mark="written again "), tmp_path, workers=1, progress=False)
     assert {path.name for path in (tmp_path / "parts").iterdir()} == {"unit-000.arrow", "unit-001.arrow", "plan.json", "lock"}
 
 
