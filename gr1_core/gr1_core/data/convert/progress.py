@@ -24,7 +24,7 @@ class Progress:
         """Says at once what is being left out."""
         self._skipped += 1
         self._bars.update(self._task, skipped=f"{self._skipped} skipped")
-        self._bars.console.print(f"skipped: {defect}", style="yellow", markup=False, highlight=False)
+        self._bars.console.print(f"skipped: {defect}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Progress:
         self._bars.start()
