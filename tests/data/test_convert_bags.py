@@ -104,7 +104,7 @@ def test_a_bag_without_a_camera_and_a_damaged_one_are_named_and_skipped(tmp_path
     (bags / "empty-metadata/metadata.yaml").write_text("rosbag2_bagfile_information: {}\n")
     assert main(["convert", "bags", str(bags), "--out", str(tmp_path / "set"), "--workers", "1"]) == 0
     said = capsys.readouterr()
-    assert "1 episodes, 20 frames" in said.out and "skipped: 3" in said.out
+    assert "1 episode, 20 frames" in said.out and "skipped: 3" in said.out
     page = (tmp_path / "set/report/index.html").read_text()
     for name, defect in (("no-wrist", "wrist"), ("torn", "damaged"), ("empty-metadata", "metadata.yaml")):
         assert name in page and defect in page and name in said.err
