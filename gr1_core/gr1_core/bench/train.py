@@ -48,7 +48,8 @@ def run(recipe: Recipe, steps: int) -> dict:
                 trainer.close()
     if trainer.main:
         console.print(
-            f"{result['windows_per_s']:.2f} windows/s, {result['step_s']:.3f} s a step of {recipe.batch}; waiting for data {result['waiting']:.0%}; "
+            f"{result['windows_per_s']:.2f} windows/s, {result['step_s']:.3f} s a step of {recipe.batch}; "
+            f"waiting for data {result['waiting']:.0%}; "
             f"{result['tflops']:.3g} TFLOP/s, {result['of_peak']:.0%} of the {result['peak_tflops']:.3g} that a matrix product reaches here"
         )  # fmt: skip
         print(json.dumps(result))

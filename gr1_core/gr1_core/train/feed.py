@@ -1,13 +1,12 @@
 """From batches of windows to the model's inputs: shift, resize, frozen encoders; or all of that from files that were made once.
 
-With frozen encoders and without random shifts, an image always gives the same tokens. On a CPU encoding would be most of the work, so the
-tokens of every frame are computed once into a memory-mapped file beside the data set (`Dataset.cache`), as are the resized frames.
+Without random shifts an image always becomes the same pixels and, with a frozen encoder, the same tokens. On a CPU that would be most of
+the work, so it is done once for every frame (files.py).
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,18 +14,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from gr1_core.data.dataset import Dataset
-from gr1_core.data.loader import Loader, in_order
+from gr1_core.data.loader import Loader
 from gr1_core.data.windows import Batch, Windows
 from gr1_core.model import patches
 from gr1_core.model.gr1 import GR1
 from gr1_core.pack import pack
+from gr1_core.train import files
 from gr1_core.train.losses import Inputs
 from gr1_core.train.recipe import Recipe
 
-_ENCODED_AT_ONCE = 64
 _MOST_TEXTS = 100_000
 
 
@@ -68,7 +66,8 @@ class Feed:
         self.config, self.dataset, self.wants, self.device, self.bf16 = model.config, dataset, wants, device, bf16
         self._text, self._embeddings = model.text, {}
         self._vision = _encoder(model.vision, bf16) if wants.frozen else None
-        self._digest = _digest(model.vision) if wants.frozen else ""
+        self._encoder_weights = model.vision
+        self._sizes = files.sizes(model.config, wants.frozen, not wants.frozen or bool(wants.future), bf16)
         self.cached = self._wants_cache()
         self._files: dict[str, dict[str, np.ndarray]] = {}
         self.waited_s = 0.0  # for the files
@@ -163,64 +162,34 @@ class Feed:
         possible = not any(wants.shift.values())
         if wants.cache == "on" and not possible:
             raise ValueError("cache=on does not go with random shifts, which make every image another: set shift.static=0 shift.wrist=0")
-        size = sum(self._sizes().values()) * self.dataset.length * len(wants.roles)
+        size = sum(self._sizes.values()) * self.dataset.length * len(wants.roles)
         auto = possible and self.device.type == "cpu" and size <= wants.cache_gb * 1e9
         return wants.cache == "on" or (wants.cache == "auto" and auto)
 
-    def _sizes(self) -> dict[str, int]:
-        """Bytes a frame of the files that are needed."""
-        sizes = {}
-        if self.wants.frozen:
-            sizes["tokens"] = (self.config.patches + 1) * self.config.vision_width * (2 if self.bf16 else 4)
-        if not self.wants.frozen or self.wants.future:
-            sizes["pixels"] = 3 * self.config.image_size**2 * 4
-        return sizes
-
     def prepare(self) -> None:
-        """Makes the files that are not there yet; of several processes one does it and the others wait."""
-        for role in self.wants.roles if self.cached else ():
-            files = self._files[role] = {}
-            for kind, size in self._sizes().items():
-                name = f"{kind}.{role}.{self._key(kind, role)}.npy"
-                path = self.dataset.cache.get(
-                    name, size * self.dataset.length, lambda path, kind=kind, role=role: self._build(path, kind, role)
-                )
-                files[kind] = np.load(path, mmap_mode="r")
+        """Makes the files that are not there yet."""
+        if not self.cached:
+            return
+        key = files.digest(self._encoder_weights) if self.wants.frozen else ""
+        compute = {files.PIXELS: self._preprocess, files.TOKENS: self._tokens}
+        for role in self.wants.roles:
+            self._files[role] = {
+                kind: files.open_file(self.dataset, role, kind, self.config, self.bf16, key, self.wants.threads, compute[kind])
+                for kind in self._sizes
+            }
 
-    def _key(self, kind: str, role: str) -> str:
-        key = f"{self.config.image_size}.{self.dataset.cameras[role].crop}"
-        return key if kind == "pixels" else f"{key}.{'bf16' if self.bf16 else 'fp32'}.{self._digest}"
-
-    def _build(self, path, kind: str, role: str) -> None:
-        windows = Windows(self.dataset, None, 1, 0)
-        config = self.config
-        if kind == "pixels":
-            shape, dtype = (3, config.image_size, config.image_size), np.float32
-        else:
-            # bf16 has fewer digits than fp16, and tokens after a layer norm lie well within its range.
-            shape, dtype = (config.patches + 1, config.vision_width), np.float16 if self.bf16 else np.float32
-        out = np.lib.format.open_memmap(path, "w+", dtype, (len(windows), *shape))
-        batches = in_order(len(windows), _ENCODED_AT_ONCE)
-        label = f"{'encode' if kind == 'tokens' else 'resize'} {role}"
-        bar = tqdm(total=len(windows), desc=label, disable=None)
-        with Loader(windows, batches, self.wants.threads, roles=(role,)) as loader, bar:
-            for batch in loader:
-                done = self._preprocess(batch.images[role][:, 0])
-                if kind == "tokens":
-                    cls, tokens = self._encode(done)
-                    done = torch.cat([cls.unsqueeze(1), tokens], 1)
-                out[batch.frames[:, 0]] = done.cpu().numpy()
-                bar.update(len(done))
-        out.flush()
+    def _tokens(self, images: np.ndarray) -> Tensor:
+        cls, tokens = self._encode(self._preprocess(images))
+        return torch.cat([cls.unsqueeze(1), tokens], 1)
 
     def _from_files(self, inputs: Inputs, role: str, frames: np.ndarray) -> None:
         began = time.perf_counter()
-        window, files = self.config.window, self._files[role]
-        if "tokens" in files:
-            tokens = self._tensor(files["tokens"][frames[:, :window]]).float()
+        window, opened = self.config.window, self._files[role]
+        if files.TOKENS in opened:
+            tokens = self._tensor(opened[files.TOKENS][frames[:, :window]]).float()
             inputs.features[role] = (tokens[:, :, 0], tokens[:, :, 1:])
-        if "pixels" in files:
-            images = self._tensor(files["pixels"][frames])
+        if files.PIXELS in opened:
+            images = self._tensor(opened[files.PIXELS][frames])
             if not self.wants.frozen:
                 inputs.seen[role] = images[:, :window]
             if role in self.wants.future:
@@ -247,11 +216,3 @@ def shifted(images: Tensor, shift: Tensor) -> Tensor:
 def _encoder(vision: nn.Module, bf16: bool) -> nn.Module:
     """A copy for inference alone, its products in bf16 or fp32, as `Policy` has it."""
     return pack(copy.deepcopy(vision).requires_grad_(False).eval(), torch.bfloat16 if bf16 else torch.float32)
-
-
-def _digest(vision: nn.Module) -> str:
-    """16 hexadecimal digits of the encoder's weights."""
-    digest = hashlib.sha256()
-    for name, tensor in vision.state_dict().items():
-        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,10 @@ from typing import Literal
 import yaml
 
 from gr1_core.model.config import ConfigError, GR1Config
+from gr1_core.train import typed
+from gr1_core.train.typed import RecipeError
 
 _BUILT_IN = Path(__file__).parent / "recipes"
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be followed."""
 
 
 @dataclass(frozen=True)
@@ -163,12 +160,17 @@ def load(source: str, overrides: Sequence[str] = ()) -> Recipe:
         key, equals, text = override.partition("=")
         if not equals:
             raise RecipeError(f"'{override}': expected key=value, e.g. batch=32 or optimizer.lr=3e-4")
-        _put(raw, key.strip(), _value(text, key))
+        try:
+            _put(raw, key.strip(), typed.scalar(text))
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{override}: not a YAML value") from error
     return from_dict(raw | {"name": Path(source).stem}, str(source))
 
 
 def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
-    recipe = _build(Recipe, raw, where, "")
+    if raw.get("data", "") is None:
+        raise RecipeError(f"{where}: data is not set: data=DIR, a data set that `gr1 convert` made")
+    recipe = typed.build(Recipe, raw, where)
     _check_model(recipe.model, where)
     problems = {
         "batch must be at least 1": recipe.batch < 1,
@@ -235,89 +237,17 @@ def _put(raw: dict, key: str, value) -> None:
     raw[last] = value
 
 
-def _value(text: str, key: str):
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{key}={text}: not a YAML value") from error
-    if isinstance(value, str):
-        # YAML 1.1 takes 1e-3 for a word.
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
 def _check_model(model: Mapping, where: str) -> None:
     sizes = ("paper", "demo")
     if model.get("size") not in sizes:
         raise RecipeError(f"{where}: model.size is {model.get('size')!r}, expected {' or '.join(sizes)}")
     known = ["size", *(field.name for field in dataclasses.fields(GR1Config))]
     for key in model:
-        _known(key, known, f"{where}: model.")
+        typed.known(key, known, f"{where}: model.")
     try:
         dataclasses.replace(getattr(GR1Config, model["size"])(), **{key: value for key, value in model.items() if key != "size"})
     except ConfigError as error:
         raise RecipeError(f"{where}: model.{error}") from error
-
-
-def _known(key: str, names: Sequence[str], where: str) -> None:
-    if key not in names:
-        near = difflib.get_close_matches(str(key), names, 1, 0.5)
-        raise RecipeError(f"{where}{key} is unknown" + (f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(names)}"))
-
-
-def _build(cls, raw, where: str, prefix: str):
-    if not isinstance(raw, Mapping):
-        raise RecipeError(f"{where}: {prefix.rstrip('.')} is {raw!r}, expected keys and values")
-    hints = typing.get_type_hints(cls)
-    for key in raw:
-        _known(key, list(hints), f"{where}: {prefix}")
-    if missing := [prefix + name for name in hints if name not in raw]:
-        raise RecipeError(f"{where}: missing {', '.join(missing)}")
-    return cls(**{name: _typed(kind, raw[name], where, prefix + name) for name, kind in hints.items()})
-
-
-def _typed(kind, value, where: str, name: str):
-    if dataclasses.is_dataclass(kind):
-        return _build(kind, value, where, f"{name}.")
-    optional = isinstance(kind, types.UnionType)
-    if optional and value is None:
-        return None
-    if value is None and name == "data":
-        raise RecipeError(f"{where}: data is not set: data=DIR, a data set that `gr1 convert` made")
-    plain = typing.get_args(kind)[0] if optional else kind
-    if typing.get_origin(plain) is Literal:
-        choices = typing.get_args(plain)
-        if isinstance(value, bool) and "off" in choices:
-            # YAML 1.1 takes on and off for truth values.
-            value = "on" if value else "off"
-        if value in choices:
-            return value
-        near = difflib.get_close_matches(str(value), choices, 1, 0.5)
-        hint = f", did you mean '{near[0]}'?" if near else ""
-        raise RecipeError(f"{where}: {name} is {value!r}, expected {' or '.join(choices)}{hint}")
-    if typing.get_origin(plain) is tuple:
-        if isinstance(value, (list, tuple)) and len(value) == 2 and all(_number(item) for item in value):
-            return tuple(float(item) for item in value)
-        raise RecipeError(f"{where}: {name} is {value!r}, expected two numbers, e.g. [0.9, 0.999]")
-    if plain is float and isinstance(value, str):
-        value = _value(value, name)
-    fits = {
-        float: _number(value),
-        int: isinstance(value, int) and not isinstance(value, bool),
-        bool: isinstance(value, bool),
-        str: isinstance(value, (str, int, float)) and not isinstance(value, bool),
-    }.get(plain, isinstance(value, Mapping))
-    if not fits:
-        words = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}.get(plain, "keys and values")
-        raise RecipeError(f"{where}: {name} is {value!r}, expected {words}" + (" or null" if optional else ""))
-    return plain(value) if plain in (float, str) else value
-
-
-def _number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _flat(tree: Mapping, prefix: str = "") -> dict:
