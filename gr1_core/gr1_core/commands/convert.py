@@ -83,9 +83,8 @@ def _merge(arguments) -> int:
 
 def _tell(done, spent: str) -> int:
     minutes = done.frames / done.fps / 60
-    print(
-        f"{done.root}: {done.episodes} episodes, {done.frames} frames, {minutes:.1f} min at {done.fps} Hz" + (f"; {spent}" if spent else "")
-    )
+    episodes = f"{done.episodes} episode{'' if done.episodes == 1 else 's'}"
+    print(f"{done.root}: {episodes}, {done.frames} frames, {minutes:.1f} min at {done.fps} Hz" + (f"; {spent}" if spent else ""))
     for what, items in (("skipped", done.skipped), ("left out", done.left_out)):
         if items:
             print(f"{what}: {len(items)}, the first is {items[0][0]}: {items[0][1]}")
