@@ -53,7 +53,7 @@ def test_what_a_slow_disk_cannot_take_is_counted_and_named_and_the_rest_is_writt
     held = Held(tmp_path, monkeypatch, Limits(queue=10 * len(DATA), min_free=1, max_seconds=600.0))
     name = held.session.start(labels, 1.0)
     held.come = list(range(1, 31))
-    held.session.watch()
+    assert held.session.watch() == ["the disk is too slow: messages are lost"] and held.session.watch() == []
     level, message, values = held.session.report(1.0, labels)
     assert level == "ERROR" and message == "the disk is too slow, messages are lost: said 20"
     assert values["lost"] == 20 and "received=10" in values["said"] and "dropped=20" in values["said"]

@@ -48,7 +48,7 @@ class Episode:
         self.labels: dict[str, str] = {}
         self.counts = {topic: Count(stream, began, last.get(topic)) for topic, stream in streams.items()}
         self.troubles: dict[str, str] = {}
-        self.reason = ""
+        self.reason, self._slow = "", False
         self._limits, self._since, self._lock = limits, {}, threading.Lock()
         self._writer = Writer(bag, limits.queue, limits.min_free // 2, self.stop)
 
@@ -75,6 +75,9 @@ class Episode:
         if now - self.began > self._limits.max_seconds:
             self.stop(f"longer than max_episode_s, {self._limits.max_seconds:g} s")
         new = []
+        if not self._slow and any(count.dropped for count in self.counts.values()):
+            self._slow = True
+            new.append("the disk is too slow: messages are lost")
         with self._lock:
             for topic, count in self.counts.items():
                 if trouble := count.trouble(now):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 from rclpy.clock import Clock, ClockType
+from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -141,7 +142,9 @@ class RecorderNode(Node):
 
     def _end(self, outcome: str) -> str:
         name = self._session.end(outcome)
-        self.get_logger().info(f"{name}: {outcome}")
+        told = self._session.state(time.monotonic())
+        text = f"{name}: {outcome}, {told['seconds']:g} s, {told['mb']:g} MB, {told['lost']} messages lost, {told['gaps']} gaps"
+        self.get_logger().log(text, LoggingSeverity.WARN if told["lost"] else LoggingSeverity.INFO)
         return name
 
     def _relabel(self) -> str:
