@@ -64,7 +64,7 @@ def test_finetuning_takes_over_what_was_pretrained_and_learns_to_act(pretrained,
     new = {name for name in names if name.startswith(("embed_arm.", "embed_gripper.", "embed_state.", "action_head.")) or "wrist" in name}
     assert set(report["new"]) == new | {"query.action", "transformer.wte"}
     assert set(report["taken_over"]) == names - set(report["new"])
-    assert set(report["frozen"]) == {name for name in names if name.startswith("text.")} | {"decoder.pos_embed", "transformer.wte"}
+    assert set(report["frozen"]) == {name for name in names if name.startswith(("text.", "vision."))} | {"decoder.pos_embed", "transformer.wte"}
     assert set(report["trained"]) == names - set(report["frozen"])
     assert f"weights from {pretrained}" in capsys.readouterr().out
 
@@ -87,7 +87,7 @@ def test_only_what_gets_a_gradient_counts_as_trained(pretrained, small_recipe):
     kinds = [
         {},
         {"loss.static": 0, "loss.wrist": 0},
-        {"train_vision": "false"},
+        {"train_vision": "true"},
         {"stage": "pretrain", "loss.arm": 0, "loss.gripper": 0, "loss.wrist": 0},
     ]
     for kind in kinds:
@@ -121,7 +121,7 @@ def parts(demonstrations):
 
     from .conftest import CHANGES
 
-    recipe = recipe.load("finetune-small", [*CHANGES, f"data={demonstrations}", "init=null", "train_vision=false"])
+    recipe = recipe.load("finetune-small", [*CHANGES, f"data={demonstrations}", "init=null"])
     model, _ = weights.begin(recipe)
     return recipe, model, Windows(Dataset(demonstrations), None, 4, 2)
 
