@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from gr1_core.data import bag as bags
+from gr1_core.data import metadata
 
 
 class Bags:
@@ -38,7 +39,7 @@ def _missing(found: list[bags.Bag]) -> str:
     lost, gaps = Counter(), Counter()
     for bag in found:
         for topic, stream in json.loads(bag.labels["topics"]).items():
-            lost[topic] += stream.get("lost", 0) + stream.get("dropped", 0)
+            lost[topic] += metadata.lost(stream)
             gaps[topic] += stream["gaps"]
     return f"{_named(lost, 'messages lost')}, {_named(gaps, 'gaps')}"
 

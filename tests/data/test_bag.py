@@ -264,7 +264,7 @@ def test_verify_names_a_missing_camera_lost_messages_gaps_and_clocks_that_go_bac
     folder = demonstration(steps=5).save(tmp_path / "lossy")
     raw = yaml.safe_load((folder / "metadata.yaml").read_text())
     labels = raw["rosbag2_bagfile_information"]["custom_data"]
-    labels["topics"] = json.dumps({"/arm/pose": {"expected": 33, "received": 30}})
+    labels["topics"] = json.dumps({"/arm/pose": {"expected": 33, "received": 30, "lost": 2, "dropped": 1}})
     labels["rig"] = "name: nothing else"
     (folder / "metadata.yaml").write_text(yaml.safe_dump(raw))
     problems = verify(folder)

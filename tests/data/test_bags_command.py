@@ -14,7 +14,7 @@ from tests.data.bag_fixture import demonstration
 def bags(tmp_path):
     """Two whole bags, one that lost messages, one without metadata.yaml."""
     one = demonstration(steps=5).save(tmp_path / "2024-05-01" / "one")
-    lossy = json.dumps({"/arm/pose": {"expected": 33, "received": 30, "gaps": 1, "longest_gap_ms": 80.0}})
+    lossy = json.dumps({"/arm/pose": {"expected": 33, "received": 30, "lost": 2, "dropped": 1, "gaps": 1, "longest_gap_ms": 80.0}})
     demonstration(seed=1, steps=5).save(tmp_path / "2024-05-02" / "two", outcome="failure", topics=lossy, operator="bob")
     shutil.copytree(one, tmp_path / "cut")
     (tmp_path / "cut" / "metadata.yaml").unlink()

@@ -83,7 +83,7 @@ def test_episodes_with_other_pictures_or_another_way_are_no_duplicates():
 
 def test_losses_cuts_repeats_and_short_episodes_are_named(tmp_path):
     episodes = good(5)
-    episodes[1].info["streams"]["/camera/static/image_raw"] = STREAM | {"received": 93, "gaps": 2}
+    episodes[1].info["streams"]["/camera/static/image_raw"] = STREAM | {"received": 93, "lost": 7, "gaps": 2}
     episodes[2].info["problems"] = ["cut to its longest part without a gap: 20 of 40 steps"]
     episodes[3].info["repeated_frames"] = {"wrist": 9}
     episodes[4] = demonstration("short", 9, 5)

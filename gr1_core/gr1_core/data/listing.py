@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gr1_core.data.bag import Bag, BagError, candidates
-from gr1_core.data.verification import losses, streams
+from gr1_core.data.metadata import lost
+from gr1_core.data.verification import losses, slow, streams
 
 
 def row(folder: Path, whole: bool) -> dict:
@@ -16,7 +17,7 @@ def row(folder: Path, whole: bool) -> dict:
         return empty | {"outcome": "unfinished", "problems": ["cut off, or still recorded: gr1 bags recover"]}
     try:
         bag = Bag(folder)
-        lost = losses(bag)
+        problems = [f"{count} messages lost ({name})" for name, count in losses(bag).items()] + [f"slow: {name}" for name in slow(bag)]
     except BagError as error:
         return empty | {"problems": [str(error)]}
     return empty | {
@@ -24,7 +25,7 @@ def row(folder: Path, whole: bool) -> dict:
         "outcome": bag.outcome,
         "seconds": bag.duration_s,
         "operator": bag.labels.get("operator", ""),
-        "problems": [f"{sum(lost.values())} messages lost ({', '.join(lost)})"] if lost else [],
+        "problems": problems,
     }
 
 
@@ -41,7 +42,7 @@ def topics(bag: Bag) -> list[dict]:
             "type": entry["type"],
             "expected": entry["expected"],
             "received": entry["received"],
-            "lost": max(entry["expected"] - entry["received"], 0),
+            "lost": lost(entry),
             "gaps": entry["gaps"],
             "longest_gap_ms": entry["longest_gap_ms"],
             "hz": (bag.counts[name] - 1) / bag.duration_s if bag.counts[name] > 1 and bag.duration_s > 0 else 0.0,

@@ -217,3 +217,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def lost(stream: Mapping) -> int:
+    """Of one entry of the label `topics`: messages that were sent and are not in the bag, lost on the way or dropped by a slow disk."""
+    return int(stream.get("lost", 0)) + int(stream.get("dropped", 0))
+
+
+def slow(stream: Mapping) -> bool:
+    """Of one entry of the label `topics`: whether its publisher sent fewer than 80 % of what its nominal rate promises."""
+    return stream["received"] + lost(stream) < 0.8 * stream["expected"]

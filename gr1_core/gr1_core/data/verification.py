@@ -15,7 +15,7 @@ from pathlib import Path
 from mcap.records import Channel, Chunk, DataEnd, Message, Schema
 from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
 
-from gr1_core.data import schemas
+from gr1_core.data import metadata, schemas
 from gr1_core.data.bag import DAMAGED, Bag, BagError, matches
 from gr1_core.rig import ROLES, Rig, RigError
 
@@ -47,8 +47,13 @@ def camera(bag: Bag, role: str) -> str | None:
 
 
 def losses(bag: Bag) -> dict[str, int]:
-    """Messages that were sent but not received, of the topics that lost any, as the recorder counted them."""
-    return {name: lost for name, row in streams(bag).items() if (lost := row["expected"] - row["received"]) > 0}
+    """Messages that were sent but are not in the bag, of the topics that lost any, as the recorder counted them."""
+    return {name: lost for name, row in streams(bag).items() if (lost := metadata.lost(row))}
+
+
+def slow(bag: Bag) -> list[str]:
+    """The topics whose publisher was slower than 80 % of its nominal rate."""
+    return [name for name, row in streams(bag).items() if metadata.slow(row)]
 
 
 def streams(bag: Bag) -> dict[str, dict]:
@@ -132,7 +137,10 @@ def _lost(bag: Bag) -> Iterator[str]:
     try:
         for name, lost in losses(bag).items():
             row = streams(bag)[name]
-            yield f"lost: {name}: {lost} of {row['expected']} messages"
+            yield f"lost: {name}: {lost} of {row['received'] + lost} messages"
+        for name in slow(bag):
+            row = streams(bag)[name]
+            yield f"slow: {name}: {row['received']} messages, its rate promises {row['expected']}"
     except BagError as error:
         yield f"labels: {error}"
 

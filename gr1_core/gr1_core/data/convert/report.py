@@ -153,13 +153,12 @@ class Report:
     def _stream_table(self) -> str:
         rows = []
         for topic, total in self._streams.values().items():
-            lost = max(0, total["expected"] - total["received"])
             rate = total["received"] / total["seconds"] if total["seconds"] else 0.0
-            share = 100 * lost / total["expected"] if total["expected"] else 0.0
+            share = 100 * total["lost"] / max(total["lost"] + total["received"], 1)
             cells = (
                 f"{rate:.1f}",
                 total["received"],
-                f"{lost} ({share:.2f} %)",
+                f"{total['lost']} ({share:.2f} %)",
                 total["gaps"],
                 f"{total['longest_gap_ms']:.0f}",
                 total["lossy"],

@@ -11,6 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from gr1_core.data import metadata
 from gr1_core.data.convert.source import Episode
 from gr1_core.rig import Rig
 
@@ -86,7 +87,7 @@ def row(index: int, episode: Episode, looks: Mapping[str, Any]) -> Row:
         frames=len(next(iter(episode.images.values()))),
         grey={role: np.array(pictures, np.uint8) for role, pictures in looks["grey"].items()},
         problems=tuple(info.get("problems", ())),
-        lost=sum(max(0, stream["expected"] - stream["received"]) for stream in info.get("streams", {}).values()),
+        lost=sum(map(metadata.lost, info.get("streams", {}).values())),
         repeated=sum(info.get("repeated_frames", {}).values()),
         **motion,
     )
@@ -139,17 +140,18 @@ class Streams:
         seconds = episode.info.get("seconds", 0)
         for topic, stream in episode.info.get("streams", {}).items():
             total = self._topics.setdefault(
-                topic, dict.fromkeys(("episodes", "expected", "received", "gaps", "longest_gap_ms", "seconds", "lossy"), 0)
+                topic, dict.fromkeys(("episodes", "expected", "received", "gaps", "longest_gap_ms", "seconds", "lost", "lossy"), 0)
             )
             for name in ("expected", "received", "gaps"):
                 total[name] += stream[name]
             total["longest_gap_ms"] = max(total["longest_gap_ms"], stream["longest_gap_ms"])
             total["seconds"] += seconds
             total["episodes"] += 1
-            total["lossy"] += stream["received"] < stream["expected"]
+            total["lost"] += metadata.lost(stream)
+            total["lossy"] += metadata.lost(stream) > 0
 
     def values(self) -> dict[str, dict[str, float]]:
-        """topic -> episodes, expected, received, gaps, longest_gap_ms, seconds, lossy (episodes that lost some); sorted."""
+        """topic -> episodes, expected, received, lost, gaps, longest_gap_ms, seconds, lossy (episodes that lost some); sorted."""
         return dict(sorted(self._topics.items()))
 
 
