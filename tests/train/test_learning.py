@@ -64,7 +64,10 @@ def test_finetuning_takes_over_what_was_pretrained_and_learns_to_act(pretrained,
     new = {name for name in names if name.startswith(("embed_arm.", "embed_gripper.", "embed_state.", "action_head.")) or "wrist" in name}
     assert set(report["new"]) == new | {"query.action", "transformer.wte"}
     assert set(report["taken_over"]) == names - set(report["new"])
-    assert set(report["frozen"]) == {name for name in names if name.startswith(("text.", "vision."))} | {"decoder.pos_embed", "transformer.wte"}
+    assert set(report["frozen"]) == {name for name in names if name.startswith(("text.", "vision."))} | {
+        "decoder.pos_embed",
+        "transformer.wte",
+    }
     assert set(report["trained"]) == names - set(report["frozen"])
     assert f"weights from {pretrained}" in capsys.readouterr().out
 

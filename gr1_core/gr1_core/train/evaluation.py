@@ -46,12 +46,12 @@ def measure(
     was_training = objective.model.training
     objective.model.eval()
     sums = Counter()
-    for numbers, seen, action, state, batch_sums in _predictions(objective, feed, windows, indices):
-        sums.update(batch_sums)
+    for numbers, seen, action, summed in _predictions(objective, feed, windows, indices):
+        sums.update(summed)
         if action is None:
             continue
         acted = acting(windows, numbers) & seen.valid
-        truth, own, now = seen.action[acted], action[acted], state[acted]
+        truth, own, now = seen.action[acted], action[acted], seen.state[acted]
         sums["steps"] += len(truth)
         _compare(sums, "", own, truth, windows.dataset.rig)
         still = np.concatenate([np.zeros_like(now[:, :6]), now[:, 6:]], 1)
@@ -73,6 +73,7 @@ def acting(windows: Windows, numbers: np.ndarray) -> np.ndarray:
 
 
 def _predictions(objective: Objective, feed: Feed, windows: Windows, indices: list[np.ndarray]) -> Iterator[tuple]:
+    """(numbers of the windows, their Batch, predicted actions f[B, W, 7] or None, sums of losses and counts) of each batch."""
     with feed.loader(windows, iter(indices)) as loader:
         for numbers, batch in zip(indices, loader):
             inputs = feed.inputs(batch)
@@ -83,7 +84,7 @@ def _predictions(objective: Objective, feed: Feed, windows: Windows, indices: li
             action = None
             if prediction.arm is not None:
                 action = torch.cat([prediction.arm, prediction.gripper_logit.sign().unsqueeze(-1)], -1).cpu().numpy()
-            yield numbers, batch, action, batch.state, summed
+            yield numbers, batch, action, summed
 
 
 def _compare(sums: Counter, label: str, actions: np.ndarray, truth: np.ndarray, rig: Rig) -> None:
@@ -99,14 +100,12 @@ def _figures(sums: Counter, with_mean: bool) -> dict:
         if name in sums:
             figures[name] = sums[name] / max(1, sums["valid" if name in ("arm", "gripper") else "future"])
     if sums["steps"]:
-        labels = {"": None, STANDING_STILL: STANDING_STILL} | ({MEAN_ACTION: MEAN_ACTION} if with_mean else {})
-        rows = {
-            label: {
-                "action_mm": sums[label, "mm"] / sums["steps"],
-                "action_deg": sums[label, "deg"] / sums["steps"],
-                "gripper_accuracy": sums[label, "gripper"] / sums["steps"],
-            }
-            for label in labels
-        }
-        figures |= rows.pop("") | {"baselines": rows}
+        figures |= _errors(sums, "")
+        baselines = (STANDING_STILL, MEAN_ACTION) if with_mean else (STANDING_STILL,)
+        figures["baselines"] = {label: _errors(sums, label) for label in baselines}
     return figures | {"windows": int(sums["windows"])}
+
+
+def _errors(sums: Counter, label: str) -> dict[str, float]:
+    named = {"action_mm": "mm", "action_deg": "deg", "gripper_accuracy": "gripper"}
+    return {name: sums[label, key] / sums["steps"] for name, key in named.items()}
