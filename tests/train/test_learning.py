@@ -13,12 +13,15 @@ from gr1_core.data.windows import Windows, split
 from gr1_core.model import checkpoint
 from gr1_core.model.checkpoint import CheckpointError
 from gr1_core.train import weights
+from gr1_core.train.data import open_data
 from gr1_core.train.evaluation import acting
 from gr1_core.train.feed import Feed, Wants, shifted
 from gr1_core.train.losses import Objective, total
 from gr1_core.train.recipe import RecipeError
 from gr1_core.train.state import TrainingError
 from gr1_core.train.trainer import train
+
+from . import sets
 
 CPU = torch.device("cpu")
 
@@ -214,6 +217,21 @@ def test_averaged_weights_are_the_ones_deployed(small_recipe, tmp_path):
     state = load_file(tmp_path / "run" / "state" / "00000006.safetensors")
     for name in ("embed_time", "action_head.arm.weight"):
         assert torch.equal(deployed[name], state[f"ema/{name}"]) and not torch.equal(deployed[name], state[f"model/{name}"])
+
+
+def test_an_epoch_of_clips_begins_each_clip_once(small_recipe, videos):
+    data = open_data(small_recipe("pretrain-small", data=videos, starts="first"))
+    _, first_frames = data.train.locate(data.starts)
+    assert first_frames.tolist() == data.train.dataset.episodes["start"][data.train.episodes].tolist()
+    assert len(data.starts) + len(data.held.episodes) == 6
+
+
+def test_another_data_set_can_be_the_held_out_one(small_recipe, tmp_path, demonstrations):
+    other = sets.demonstrations(tmp_path / "validation", episodes=3, seed=5)
+    assert train(small_recipe(validation=other, steps=2)) == 0
+    data = json.loads((tmp_path / "run" / "training.json").read_text())["data"]
+    assert (data["train"]["windows"], data["held_out"]["windows"]) == (12 * 16, 3 * 16), "none of the training data is held out"
+    assert log(tmp_path / "run")[-1]["held_out"]["windows"] == 16
 
 
 def test_videos_cannot_be_finetuned_on(small_recipe, videos):
