@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -34,17 +33,16 @@ class Progress:
         # In a file, a line every half minute is enough.
         every = 0.2 if sys.stderr.isatty() else 30
         self.bar = tqdm(total=trainer.steps, initial=trainer.step, desc=recipe.stage, unit="step", mininterval=every, dynamic_ncols=True)
-        self.since, self.counted, self.waited, self.waited_before = time.perf_counter(), 0, 0.0, 0.0
+        self.since, self.seconds, self.counted, self.waited, self.waited_before = time.perf_counter(), 0.0, 0, 0.0, 0.0
 
     def step(self, losses: dict[str, float], lr: float, waited: float) -> None:
         """After each update: its losses, and the seconds spent waiting for data so far."""
         self.counted += 1
-        self.waited = waited
-        seconds = time.perf_counter() - self.since
-        speed = self.counted * self.trainer.recipe.batch / seconds
+        self.waited, self.seconds = waited, time.perf_counter() - self.since
+        speed = self.counted * self.trainer.recipe.batch / self.seconds
         self.bar.set_postfix_str(
             " ".join(f"{name} {value:.3g}" for name, value in losses.items())
-            + f" | {speed:.1f} windows/s, waiting {(waited - self.waited_before) / seconds:.0%}",
+            + f" | {speed:.1f} windows/s, waiting {(waited - self.waited_before) / self.seconds:.0%}",
             refresh=False,
         )
         self.bar.update()
@@ -55,10 +53,9 @@ class Progress:
 
     def evaluated(self, entry: dict, image: np.ndarray | None) -> None:
         """Writes an evaluation everywhere. The speed is that of training alone since the one before."""
-        seconds = max(time.perf_counter() - self.since, 1e-9)
         speed = {
-            "windows_per_s": self.counted * self.trainer.recipe.batch / seconds,
-            "waiting": (self.waited - self.waited_before) / seconds,
+            "windows_per_s": self.counted * self.trainer.recipe.batch / self.seconds,
+            "waiting": (self.waited - self.waited_before) / self.seconds,
         }
         self.trainer.folder.log(entry | {"speed": speed})
         step, held = entry["step"], entry.get("held_out", {})
@@ -69,9 +66,11 @@ class Progress:
             self.board.add_image("predicted", image, step, dataformats="HWC")
         self.board.add_scalar("speed/windows_per_s", speed["windows_per_s"], step)
         self.board.flush()
-        said = "  ".join(f"{name} {value:.4g}" for name, value in held.items() if isinstance(value, float))
+        learned, judged = (
+            "  ".join(f"{name} {value:.4g}" for name, value in part.items() if isinstance(value, float)) for part in (entry["train"], held)
+        )
         with tqdm.external_write_mode(file=sys.stderr):
-            print(f"step {step}: held out  {said or 'nothing'}   ({json.dumps(entry['train'])} in training)", flush=True)
+            print(f"step {step}: training  {learned}   held out  {judged or 'nothing'}", flush=True)
 
     def go_on(self) -> None:
         """Evaluation and saving are over: from here on the time is that of training again."""
