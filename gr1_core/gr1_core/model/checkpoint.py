@@ -160,6 +160,7 @@ def _write(path: Path, write) -> None:
         write(partial)
         partial.chmod(mode)
         os.replace(partial, path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        # safetensors reports a full disk as an error of its own.
         partial.unlink(missing_ok=True)
-        raise CheckpointError(f"could not write {path}: {error.strerror or error}") from error
+        raise CheckpointError(f"could not write {path}: {getattr(error, 'strerror', None) or error}") from error

@@ -15,7 +15,8 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -136,23 +137,18 @@ class RunFolder:
             os.replace(partial, path)
 
 
-class writing:
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
     """Names what could not be written; the last whole state is untouched then."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind, error, trace) -> None:
-        full = isinstance(error, SafetensorError) and ("No space" in str(error) or "os error 28" in str(error))
-        if isinstance(error, (OSError, SafetensorError)):
-            full = full or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
-            raise TrainingError(
-                f"could not write {self.path}: {reason}. The last state is whole: make room and run the same command again"
-            ) from error
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        # safetensors reports a full disk as an error of its own, with the number in its text.
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "os error 28" in str(error)
+        reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
+        raise TrainingError(
+            f"could not write {path}: {reason}. The last state is whole: make room and run the same command again"
+        ) from error
 
 
 def collect(model: nn.Module, optimizer: Optimizer, average: Mapping[str, Tensor], recent: Tensor) -> dict[str, Tensor]:
