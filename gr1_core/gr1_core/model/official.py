@@ -131,7 +131,8 @@ def convert(state: dict[str, Tensor], config: GR1Config, where: str, prefixes: t
     unknown = sorted(set(state) - used)
     if missing or unknown:
         said = [f"{len(keys)} {what}: {some(keys)}" for what, keys in (("missing", missing), ("unknown", unknown)) if keys]
-        raise CheckpointError(f"{where} is not a GR-1 of this configuration: {'; '.join(said)}. Another size needs --config")
+        what, hint = ("not a GR-1", ". Another size needs --config") if prefixes == ("",) else ("not encoders", "")
+        raise CheckpointError(f"{where}: {what} of this configuration: {'; '.join(said)}{hint}")
     checkpoint.check(weights, expected, where)
     return weights
 
