@@ -40,7 +40,7 @@ def actions(replay: Replay, rig: Rig, path: Path) -> None:
     for axis in (gripper, pace):
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].legend(frameon=False, ncols=2, loc="upper right")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside lower center")
     mm, degrees = 1e3 * replay.translation_error(rig).mean(), np.degrees(replay.rotation_error(rig)).mean()
     agrees = 100 * replay.gripper_agrees.mean()
     figure.suptitle(f'{replay.name}: "{replay.instruction}"\nmean error {mm:.1f} mm and {degrees:.2f} deg a step, gripper {agrees:.0f} %')

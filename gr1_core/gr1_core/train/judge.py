@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,4 +97,4 @@ def _show(folder: Path, data: Path, episodes: int, results: dict[str, dict]) -> 
     rows |= {name.replace("_", " "): row for name, row in results[""].get("baselines", {}).items()}
     for name, row in rows.items():
         table.add_row(name, *(f"{row[column]:.3f}" if column in row else "" for column in columns))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)

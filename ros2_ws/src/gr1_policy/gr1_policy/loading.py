@@ -8,6 +8,9 @@ from gr1_core.eval import verdict
 UNTRAINED = "no checkpoint given: a small model with seeded random weights acts. It is UNTRAINED: its motions and predictions mean nothing."
 
 
+_SMALL = 384  # width of the image encoder, which is where the time goes
+
+
 class LoadError(ValueError):
     """No policy can be had from these parameters."""
 
@@ -22,7 +25,7 @@ def require_replay(checkpoint: str, ignore: bool) -> None:
 def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads: int = 0):
     """A warmed-up policy for `rig`. checkpoint: a folder; empty: the seeded untrained demo model, for the simulated robot only.
 
-    threads: of the linear algebra; 0: the library's choice, one for the demo model. Raises LoadError, CheckpointError or RigError.
+    threads: of the linear algebra; 0: the library's choice, one for a small model. Raises LoadError, CheckpointError or RigError.
     """
     if not checkpoint and robot != "sim":
         raise LoadError(f"robot '{robot}' needs a trained checkpoint: set the parameter 'checkpoint' to a checkpoint folder")
@@ -31,13 +34,13 @@ def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads
 
     from gr1_core import GR1Config, Policy
 
-    if threads or not checkpoint:
-        # The demo model is too small to gain from a second thread, and would only take it from cameras and physics.
-        torch.set_num_threads(threads or 1)
     if checkpoint:
         policy = Policy.from_pretrained(checkpoint, device="auto", precision=precision)
         rig.require_same(policy.rig, f"checkpoint {checkpoint}")
     else:
         policy = Policy.untrained(GR1Config.demo(), rig, seed=0, precision=precision)
+    # A small model gains nothing from a second thread, and would only take it from cameras and physics.
+    if threads or policy.config.vision_width < _SMALL:
+        torch.set_num_threads(threads or 1)
     policy.warm_up()
     return policy
