@@ -5,12 +5,16 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 
 import pytest
+import torch
 from rclpy.parameter import Parameter
 
 from gr1_core import GR1Config, Policy, Rig
 from gr1_policy.policy_node import PolicyNode
 
 from .fake import FakeRig, Spinning, SpyPolicy
+
+# The nodes beside it need the other processor.
+torch.set_num_threads(1)
 
 
 @pytest.fixture
