@@ -92,3 +92,46 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path, capsys):
     for what in ("list", "verify", "recover", "show"):
         status, _, error = run(capsys, what, tmp_path / "nowhere")
         assert status == 1 and error.startswith("gr1: no bag") and "nowhere" in error
+
+
+@pytest.mark.parametrize("left", [0, 2000])
+def test_list_shows_a_truncated_file_as_damaged_and_not_as_a_success(bags, capsys, left):
+    (mcap,) = (bags / "2024-05-01" / "one").glob("*.mcap")
+    mcap.write_bytes(mcap.read_bytes()[:left])
+    _, out, _ = run(capsys, "list", bags)
+    assert "damaged: gr1 bags verify" in out.splitlines()[1]
+    assert out.splitlines()[-1].startswith("3 bags, 0 successes, 1 damaged,")
+
+
+def test_verify_says_how_to_save_a_damaged_bag_and_that_works(bags, capsys):
+    one = bags / "2024-05-01" / "one"
+    (mcap,) = one.glob("*.mcap")
+    whole = mcap.read_bytes()
+    mcap.write_bytes(whole[: len(whole) // 2])
+    status, out, _ = run(capsys, "verify", one)
+    assert status == 1 and out.count(": count:") == 1
+    assert f"move its metadata.yaml away, then `gr1 bags recover {one}`" in out
+    mcap.write_bytes(whole[:-20])
+    (one / "metadata.yaml").rename(bags / "kept.yaml")
+    assert run(capsys, "recover", one)[0] == 0 and run(capsys, "verify", one)[0] == 0
+
+
+def test_a_long_foreign_label_does_not_flood_the_list(bags, capsys):
+    path = bags / "2024-05-01" / "one" / "metadata.yaml"
+    path.write_text(path.read_text().replace("instruction: lift the cup", 'instruction: "' + "many words\\n" * 100 + '"'))
+    _, out, _ = run(capsys, "list", bags, "--json")
+    (problem,) = json.loads(out)[0]["problems"]
+    assert "control characters" in problem and "\n" not in problem and len(problem) < 300 + len(str(bags))
+
+
+@pytest.mark.parametrize("what", ["list", "verify"])
+def test_a_folder_without_bags_is_said_to_be_one(tmp_path, capsys, what):
+    status, _, error = run(capsys, what, tmp_path)
+    assert status == 1 and error == f"gr1: no bags below {tmp_path}\n"
+
+
+def test_a_file_in_place_of_a_bag_is_called_a_file(bags, capsys):
+    (mcap,) = (bags / "2024-05-01" / "one").glob("*.mcap")
+    for what in ("verify", "list", "show"):
+        status, _, error = run(capsys, what, mcap)
+        assert status == 1 and "it is a file" in error

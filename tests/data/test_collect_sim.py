@@ -191,4 +191,22 @@ def test_a_rig_that_is_not_the_simulated_arms_is_refused(tmp_path):
 
     far = dataclasses.replace(RIG, limits=dataclasses.replace(RIG.limits, workspace_min=(2.0, 2.0, 2.0), workspace_max=(3.0, 3.0, 3.0)))
     with pytest.raises(ValueError, match="is not the simulated arm's: its workspace"):
-        list(collect(plan("open_drawer", 1, 0), tmp_path, far))
+        list(collect(plan("open_drawer", 1, 0), tmp_path / "new" / "bags", far))
+    assert not list(tmp_path.iterdir()), "no empty folder is left"
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--out", "/etc/passwd"], "--out /etc/passwd cannot be made (File exists)"),
+        (["--out", "/proc/x"], "--out /proc/x cannot be made"),
+        (["--out", "bags", "--tasks", ""], "a name is empty"),
+        (["--out", "bags", "--tasks", "open_drawer,"], "--tasks 'open_drawer,': a name is empty"),
+        (["--out", "bags", "--tasks", "nope"], "unknown task 'nope'. Tasks: "),
+    ],
+)
+def test_a_refusal_is_one_line_and_leaves_no_folder(tmp_path, monkeypatch, capsys, words, says):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["collect", "sim", "--episodes", "1", "--workers", "1", *words]) == 1
+    error = capsys.readouterr().err
+    assert says in error and "did you mean" not in error and len(error.splitlines()) == 1 and not list(tmp_path.iterdir())

@@ -201,7 +201,7 @@ def test_wrong_options_end_in_one_line(tmp_path, capsys, arguments, said):
 
 
 def test_a_folder_without_bags_says_how_to_record_some(tmp_path, capsys):
-    assert main(["convert", "bags", str(tmp_path), "--out", str(tmp_path / "set")]) == 1
+    assert main(["convert", "bags", str(tmp_path), "--out", str(tmp_path.with_name("set"))]) == 1
     assert "gr1 collect sim" in capsys.readouterr().err
 
 

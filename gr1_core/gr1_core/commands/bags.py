@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -41,8 +42,11 @@ def add(commands, bench) -> None:
 
 def _list(arguments) -> int:
     from gr1_core.data import listing
+    from gr1_core.data.bag import BagError
 
     rows = listing.rows(arguments.root)
+    if not rows:
+        raise BagError(f"no bags below {arguments.root}")
     if arguments.json:
         print(json.dumps(rows, ensure_ascii=False))
         return 0
@@ -51,9 +55,11 @@ def _list(arguments) -> int:
         numbers = f"{row['seconds']:.1f}", f"{row['mb']:.1f}"
         table.add_row(row["name"], row["instruction"], row["outcome"], *numbers, row["operator"], "; ".join(row["problems"]))
     _print(table)
+    damaged = sum(row["damaged"] for row in rows)
+    damaged = f" {damaged} damaged," if damaged else ""
     seconds = sum(row["seconds"] for row in rows)
-    good = sum(row["outcome"] == "success" for row in rows)
-    print(f"{len(rows)} bags, {good} successes, {seconds / 60:.1f} min, {sum(row['mb'] for row in rows):.0f} MB")
+    good = sum(row["outcome"] == "success" and not row["damaged"] for row in rows)
+    print(f"{len(rows)} bags, {good} successes,{damaged} {seconds / 60:.1f} min, {sum(row['mb'] for row in rows):.0f} MB")
     return 0
 
 
@@ -96,16 +102,21 @@ def _relabel(arguments) -> int:
 def _verify(arguments) -> int:
     from rich.progress import track
 
-    from gr1_core.data.bag import candidates
-    from gr1_core.data.verification import verify
+    from gr1_core.data.bag import BagError, candidates
+    from gr1_core.data.verification import DAMAGE, verify
 
-    folders = sorted(folder for folder, _ in candidates(arguments.root)) or [arguments.root]
+    folders = sorted(folder for folder, _ in candidates(arguments.root))
+    if not folders:
+        raise BagError(f"no bags below {arguments.root}")
     wrong = 0
     for folder in track(folders, "reading", transient=True, disable=len(folders) < 2 or not sys.stderr.isatty(), console=_console(True)):
         problems = verify(folder)
         wrong += bool(problems)
         for problem in problems:
             print(f"{folder.name}: {problem}", flush=True)
+        if any(problem.startswith(DAMAGE) for problem in problems):
+            what = shlex.quote(str(folder))
+            print(f"{folder.name}: to save what can be read: move its metadata.yaml away, then `gr1 bags recover {what}`", flush=True)
     print(f"{len(folders)} bags read, {wrong} with problems")
     return 1 if wrong else 0
 

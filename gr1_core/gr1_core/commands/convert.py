@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -47,17 +48,18 @@ def add(commands, bench) -> None:
 
 def _bags(arguments):
     from gr1_core.data.convert.bags import BagSource
-    from gr1_core.rig import Rig
+    from gr1_core.data.convert.source import load_rig
 
-    rig = Rig.load(arguments.rig) if arguments.rig else None
+    rig = load_rig(arguments.rig) if arguments.rig else None
     return BagSource(arguments.src, arguments.outcomes.split(","), arguments.images, rig)
 
 
 def _run(arguments) -> int:
     import time
 
-    from gr1_core.data.convert import driver
+    from gr1_core.data.convert import driver, plan
 
+    plan.check_place(arguments.out, arguments.src)
     began = time.monotonic()
     try:
         done = driver.convert(arguments.source(arguments), arguments.out, arguments.workers, arguments.shard)
@@ -70,7 +72,7 @@ def _run(arguments) -> int:
         index, number = arguments.shard
         skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
         print(f"shard {index + 1}/{number}: {done.made} parts made, {done.kept} were there already{skipped}; {seconds:.1f} s{speed}")
-        print(f"next, when all {number} shards have ended: gr1 convert merge {arguments.out}")
+        print(f"next, when all {number} shards have ended: gr1 convert merge {shlex.quote(str(arguments.out))}")
         return 0
     return _tell(done, f"{seconds:.1f} s{speed}")
 
@@ -90,7 +92,7 @@ def _tell(done, spent: str) -> int:
             print(f"{what}: {len(items)}, the first is {items[0][0]}: {items[0][1]}")
     print(f"report: {done.report}")
     recipe = "pretrain pretrain-ego4d" if done.kind == "videos" else "finetune RECIPE"
-    print(f"next: gr1 {recipe} data={done.root}")
+    print(f"next: gr1 {recipe} {shlex.quote(f'data={done.root}')}")
     return 0
 
 

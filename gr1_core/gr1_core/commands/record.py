@@ -18,6 +18,10 @@ def add(commands, bench) -> None:
 def _bench(arguments) -> int:
     if not arguments.seconds > 0:
         raise ValueError(f"--seconds: {arguments.seconds:g} is not above 0")
+    if arguments.folder and not arguments.folder.is_dir():
+        raise ValueError(f"--folder {arguments.folder}: there is no such folder: give one on the disk to measure")
+    if arguments.folder and not os.access(arguments.folder, os.W_OK | os.X_OK):
+        raise ValueError(f"--folder {arguments.folder} cannot be written to: choose another")
     try:
         from gr1_bringup import stack
     except ModuleNotFoundError as error:

@@ -29,7 +29,10 @@ def _run(arguments) -> int:
     if not bags:
         raise ReplayError(f"no bags in {', '.join(map(str, arguments.bags))}")
     console, out = Console(highlight=False), arguments.out or Path("out/replay")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReplayError(f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to") from error
     policy = Policy.from_pretrained(arguments.checkpoint, precision=arguments.precision)
     policy.warm_up()
     done = []

@@ -23,6 +23,9 @@ DAMAGED = (McapError, ZstdError, struct.error, ValueError, RuntimeError, EOFErro
 """What mcap's readers and the decompressors below them raise on damaged bytes."""
 
 
+_MAGIC = b"\x89MCAP0\r\n"  # begins and ends every whole MCAP file
+
+
 class Message(NamedTuple):
     """One message as it was received: log_time received, publish_time sent by its publisher, ns; data: CDR bytes (data/schemas.py)."""
 
@@ -42,7 +45,7 @@ class Bag:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise BagError(f"no bag at {self.folder}: there is no such folder")
+            raise BagError(f"no bag at {self.folder}: {_no_folder(self.folder)}")
         if not (self.folder / metadata.FILE).is_file():
             raise BagError(_no_metadata(self.folder))
         self._metadata = metadata.read(self.folder)
@@ -68,6 +71,14 @@ class Bag:
             return Rig.from_dict(yaml.safe_load(self.labels["rig"]), f"{self.folder}: rig")
         except yaml.YAMLError as error:
             raise RigError(f"{self.folder}: rig is not YAML: {error}") from error
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file ends as an MCAP that was written to its end does; its other bytes are `verify`'s affair."""
+        with open(self.path, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - len(_MAGIC)))
+            return stream.read() == _MAGIC
 
     def topic(self, suffix: str) -> str | None:
         """The topic that ends in `suffix` ("arm/pose"), in whatever namespace it was recorded; None if there is none or it is empty."""
@@ -102,7 +113,7 @@ def find(root: str | Path) -> list[Path]:
 def candidates(root: str | Path) -> Iterator[tuple[Path, bool]]:
     """(folder, whole) of all bags at or below `root`: whole, or with an .mcap but without metadata.yaml."""
     if not Path(root).is_dir():
-        raise BagError(f"no bags at {root}: there is no such folder")
+        raise BagError(f"no bags at {root}: {_no_folder(Path(root))}")
     for folder, below, files in os.walk(root):
         whole = metadata.FILE in files
         if whole or any(name.endswith(".mcap") for name in files):
@@ -124,6 +135,10 @@ def relabel(folder: str | Path, **labels: str) -> Bag:
     bag = Bag(folder)
     metadata.relabel(bag.folder, labels)
     return Bag(folder)
+
+
+def _no_folder(path: Path) -> str:
+    return "it is a file: give the folder of the bag" if path.exists() else "there is no such folder"
 
 
 def _no_metadata(folder: Path) -> str:

@@ -10,15 +10,18 @@ from gr1_core.data.verification import losses, slow, streams
 
 
 def row(folder: Path, whole: bool) -> dict:
-    """{name, instruction, outcome, seconds, mb, operator, problems} of one bag; what cannot be read is a problem, not an error."""
+    """{name, instruction, outcome, seconds, mb, operator, problems, damaged} of one bag; what cannot be read is a problem, not an error."""
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     empty = {"name": folder.name, "instruction": "", "outcome": "", "seconds": 0.0, "mb": size * 1e-6, "operator": "", "problems": []}
+    empty |= {"damaged": False}
     if not whole:
         return empty | {"outcome": "unfinished", "problems": ["cut off, or still recorded: gr1 bags recover"]}
     try:
         bag = Bag(folder)
-        problems = [f"{count} messages lost ({name})" for name, count in losses(bag).items()] + [f"slow: {name}" for name in slow(bag)]
-    except BagError as error:
+        damaged = not bag.closed
+        problems = ["damaged: gr1 bags verify"] if damaged else []
+        problems += [f"{count} messages lost ({name})" for name, count in losses(bag).items()] + [f"slow: {name}" for name in slow(bag)]
+    except (BagError, OSError) as error:
         return empty | {"problems": [str(error)]}
     return empty | {
         "instruction": bag.instruction,
@@ -26,6 +29,7 @@ def row(folder: Path, whole: bool) -> dict:
         "seconds": bag.duration_s,
         "operator": bag.labels.get("operator", ""),
         "problems": problems,
+        "damaged": damaged,
     }
 
 

@@ -74,17 +74,23 @@ class Metadata:
     qos: Mapping[str, str] = field(default_factory=dict)
 
 
+def short(value, most: int = 60) -> str:
+    """A value as a message shows it: line breaks escaped, the end of a long one left out."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
 def check_labels(labels: Mapping[str, str], required=()) -> dict[str, str]:
     """The labels as they are, or BagError: each must be text of one line (the rig may have several), the instruction not empty."""
     for name, text in labels.items():
         if not isinstance(text, str):
-            raise BagError(f"label '{name}' is {text!r}: labels are text")
+            raise BagError(f"label '{name}' is {short(text)}: labels are text")
         if any(unicodedata.category(letter) in _CONTROL for letter in (text.replace("\n", "") if name in _SEVERAL_LINES else text)):
-            raise BagError(f"label '{name}' is {text!r}: control characters and line breaks cannot be kept in a label")
+            raise BagError(f"label '{name}' is {short(text)}: control characters and line breaks cannot be kept in a label")
     if "instruction" in labels and not labels["instruction"].strip():
         raise BagError("label 'instruction' is empty: say what the robot is to do, for example \"open the drawer\"")
     if "outcome" in labels and labels["outcome"] not in OUTCOMES:
-        raise BagError(f"outcome '{labels['outcome']}' is not one of {', '.join(OUTCOMES)}")
+        raise BagError(f"outcome {short(labels['outcome'])} is not one of {', '.join(OUTCOMES)}")
     missing = [name for name in required if not labels.get(name)]
     if missing:
         raise BagError(f"missing label{'s' if len(missing) > 1 else ''} {', '.join(missing)}")

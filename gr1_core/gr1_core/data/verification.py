@@ -20,6 +20,8 @@ from gr1_core.data.bag import DAMAGED, Bag, BagError, matches
 from gr1_core.rig import ROLES, Rig, RigError
 
 NEEDED = {"arm/pose": "the arm's pose", "arm/gripper": "the gripper's state"}
+DAMAGE = ("checksum:", "cut off:")
+"""How the lines about bytes that have changed begin."""
 COMMANDS = ("command/teleop/twist", "command/policy/twist")
 _FOOTER = 37  # bytes: the footer's record and the magic after it
 _SLOW = 3.0  # times a stream's usual period
@@ -146,9 +148,12 @@ def _lost(bag: Bag) -> Iterator[str]:
 
 
 def _counts(bag: Bag, reading: _Reading) -> Iterator[str]:
-    for name, count in bag.counts.items():
-        if len(reading.sent[name]) != count:
-            yield f"count: {name}: metadata.yaml says {count} messages, the file holds {len(reading.sent[name])}"
+    held = {name: len(reading.sent[name]) for name in bag.counts}
+    wrong = [name for name, count in bag.counts.items() if held[name] != count]
+    if wrong:
+        topics = wrong[0] if len(wrong) == 1 else f"{len(wrong)} topics"
+        promised, found = (sum(counts[name] for name in wrong) for counts in (bag.counts, held))
+        yield f"count: {topics}: metadata.yaml says {promised} messages, the file holds {found}"
 
 
 def _backwards(reading: _Reading) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import signal
 import threading
@@ -16,7 +17,7 @@ from gr1_core.data.bag import Bag, BagError
 from gr1_core.data.bag_writer import lock
 from gr1_core.rig import Rig
 from gr1_core.sim.recording import Studio, topics
-from gr1_core.sim.tasks import TASKS, find
+from gr1_core.sim.tasks import TASKS
 
 
 class CollectError(ValueError):
@@ -37,8 +38,17 @@ class Take:
 
 def plan(tasks: str, episodes: int, seed: int) -> list[Take]:
     """Every task with the first seed, then with the next, `episodes` in all. tasks: "all" or names separated by commas."""
-    names = list(TASKS) if tasks == "all" else list(dict.fromkeys(find(name.strip()).name for name in tasks.split(",")))
+    names = list(TASKS) if tasks == "all" else list(dict.fromkeys(_task(name.strip(), tasks) for name in tasks.split(",")))
     return [Take(names[number % len(names)], seed + number // len(names)) for number in range(episodes)]
+
+
+def _task(name: str, tasks: str) -> str:
+    if name in TASKS:
+        return name
+    if not name:
+        raise CollectError(f"--tasks '{tasks}': a name is empty: give names separated by commas, or all. Tasks: {', '.join(TASKS)}")
+    near = difflib.get_close_matches(name, TASKS, 1)
+    raise CollectError(f"unknown task '{name}'{f', did you mean {near[0]!r}?' if near else '.'} Tasks: {', '.join(TASKS)}")
 
 
 def collect(takes: Sequence[Take], out: Path, rig: Rig, kind: str = "jpeg", workers: int = 1) -> Iterator[tuple[Take, bool, bool]]:
@@ -54,7 +64,11 @@ def collect(takes: Sequence[Take], out: Path, rig: Rig, kind: str = "jpeg", work
     waiting = [take for take, outcome in outcomes.items() if not outcome]
     if not waiting:
         return
-    out.mkdir(parents=True, exist_ok=True)
+    new = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CollectError(f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to") from error
     context = get_context("spawn")  # an OpenGL context does not survive a fork
     stop = context.Event()
     crew = ProcessPoolExecutor(min(workers, len(waiting)), context, _start, (rig, kind, stop))
@@ -69,6 +83,15 @@ def collect(takes: Sequence[Take], out: Path, rig: Rig, kind: str = "jpeg", work
     finally:
         stop.set()
         crew.shutdown(cancel_futures=True)
+        _remove_empty(new)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Of folders each of which lies in the next: those in which nothing was recorded."""
+    for folder in folders:
+        if any(folder.iterdir()):
+            return
+        folder.rmdir()
 
 
 def _outcome(folder: Path, rig: Rig, kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -64,8 +65,9 @@ class BagSource:
             else:
                 yield self._episode(bag, name)
         except (BagError, SchemaError, StepsError, ImageError, OSError) as error:
-            # Where the folder lies on this machine must not change the data set's bytes.
-            raise SourceError(str(error).replace(f"{self.root}/", "")) from error
+            # Where the folder lies on this machine must not change the data set's bytes, and no remedy names half a path.
+            text = re.sub("`(gr1 bags [a-z]+) [^`]+`", r"`\1` on it", str(error))
+            raise SourceError(text.replace(f"{self.root}/", "")) from error
 
     def _episode(self, bag: Bag, name: str) -> Episode:
         chosen = select(bag, self.rig)

@@ -47,7 +47,9 @@ def convert(source: Source, out: Path, workers: int = 2, shard: tuple[int, int] 
         return _after_completion(out, the_plan)
     if not units:
         raise SourceError("the source holds nothing to convert")
-    with plan.locked(out, shared=shard is not None):
+    plan.check_place(out)
+    _refuse_strangers(out)
+    with plan.room(out), plan.locked(out, shared=shard is not None):
         _settle(the_plan, out, shard)
         mine = units[shard[0] :: shard[1]] if shard else units
         done = _make_parts(source, mine, out, workers, progress)
@@ -64,14 +66,16 @@ def _after_completion(out: Path, the_plan: Plan) -> Summary:
     raise ConvertError(f"{out} is a complete data set already: choose another --out, or delete it to convert again")
 
 
-def _settle(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
-    """The plan in place; parts of units that are gone from the source do not stay."""
-    folder = plan.folder_of(out)
+def _refuse_strangers(out: Path) -> None:
     # Listed before the plan is looked for: another shard's parts appear only after its plan.
     strangers = plan.strangers(out)
-    before = Plan.load(out)
-    if before is None and strangers:
+    if strangers and Plan.load(out) is None:
         raise ConvertError(f"{out} is not empty ({strangers[0]} is in it) and holds no conversion: give a new folder")
+
+
+def _settle(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
+    """The plan in place; parts of units that are gone from the source do not stay."""
+    folder, before = plan.folder_of(out), Plan.load(out)
     if before and shard and not before.same_as(the_plan):
         gone = sorted(set(before.units) ^ set(the_plan.units))
         what = f"unit '{gone[0]}' is in one of them only" if gone else "options, rig or order of the units differ"

@@ -134,10 +134,17 @@ class Mapping:
 
 def load(path: Path, features: Dictionary[str, Dictionary]) -> Mapping:
     """path: the YAML. features: as in meta/info.json. Names what is unknown, missing or does not fit, and what there is."""
+    remedy = "give a YAML file (docs/datasets.md has an example)"
     try:
         raw = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise SourceError(f"mapping {path}: {error}") from error
+    except OSError as error:
+        raise SourceError(f"mapping {path} cannot be read ({error.strerror}): {remedy}") from error
+    except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
+        raise SourceError(f"mapping {path} is not text: {remedy}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "its end"
+        raise SourceError(f"mapping {path} is not YAML at {place}: {error.problem}: {remedy}") from error
     top = _fields(raw, f"mapping {path}", ("cameras",), ("state", "action"))
     cameras = _fields(top["cameras"], f"mapping {path}: cameras", ("static",), ("wrist",))
     for role, name in cameras.items():

@@ -48,7 +48,7 @@ def merge(out: Path, progress: bool = True) -> Summary:
         return finish(out)
     if not plan.path_of(out).is_file():
         raise ConvertError(f"nothing to merge in {out}: it has no parts; run `gr1 convert bags|... SRC --out {out}` first")
-    with plan.locked(out, shared=False):
+    with plan.room(out), plan.locked(out, shared=False):
         return merge_locked(out, progress)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from gr1_core.data import metadata
 from gr1_core.data.convert.source import SAFE_KEY, Source, SourceError, Unit
 from gr1_core.rig import Rig
 
@@ -78,14 +80,46 @@ def is_complete(out: Path) -> bool:
 
 def strangers(out: Path) -> list[str]:
     """What lies in OUT although no conversion has begun there."""
-    inside = [path.name for path in folder_of(out).iterdir() if path.name != "lock" and path.suffix != ".partial"]
-    return sorted(path.name for path in out.iterdir() if path != folder_of(out)) + sorted(inside)
+    here, parts = (list(folder.iterdir()) if folder.is_dir() else [] for folder in (out, folder_of(out)))
+    inside = [path.name for path in parts if path.name != "lock" and path.suffix != ".partial"]
+    return sorted(path.name for path in here if path != folder_of(out) or not path.is_dir()) + sorted(inside)
+
+
+def check_place(out: Path, source: Path | None = None) -> None:
+    """Refuses, before anything is written, a place that is no data set's: inside its source, inside a recorded bag, a file."""
+    here = out.resolve()
+    if source is not None and here.is_relative_to(source.resolve()):
+        raise ConvertError(f"--out {out} lies inside the source {source}, which stays as it is: choose a folder elsewhere")
+    for folder in (here, *here.parents):
+        if folder.is_file():
+            raise ConvertError(f"--out {out}: {folder} is a file: choose a folder")
+        if (folder / metadata.FILE).is_file() and any(folder.glob("*.mcap")):
+            raise ConvertError(f"--out {out} lies inside the recorded bag {folder}: choose a folder elsewhere")
+
+
+@contextmanager
+def room(out: Path) -> Iterator[None]:
+    """A full disk says which one, how much is needed and that nothing is lost."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ConvertError(
+            f"no space left on the disk of {out}: joining the parts needs the data set's size twice; "
+            "make room and give the same command again, it goes on from here"
+        ) from error
 
 
 @contextmanager
 def locked(out: Path, shared: bool) -> Iterator[None]:
     """Shards may work side by side; whoever merges or converts everything is alone. The lock ends with the process, however it ends."""
-    folder_of(out).mkdir(parents=True, exist_ok=True)
+    try:
+        folder_of(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ConvertError(f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to") from error
     with open(folder_of(out) / "lock", "w") as file:
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
