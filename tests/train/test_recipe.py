@@ -63,6 +63,8 @@ def test_each_recipe_says_what_it_needs_costs_and_gives():
         (["bach=3"], "bach is unknown, did you mean 'batch'"),
         (["optimizer.learning=1"], "optimizer.learning is unknown; known: lr"),
         (["model.widht=64"], "model.widht is unknown, did you mean 'width'"),
+        (["window=500"], "window is unknown, did you mean 'model.window'"),
+        (["lr=1e-3"], "lr is unknown, did you mean 'optimizer.lr'"),
         (["model.width=100"], "width 100 is not divisible by heads 6"),
         (["batch=many"], "batch is 'many', expected a whole number"),
         (["batch"], "expected key=value"),

@@ -119,13 +119,6 @@ def test_two_runs_do_not_share_a_folder(small_recipe, tmp_path):
             train(small_recipe())
 
 
-def test_a_checkpoint_of_another_origin_is_not_overwritten(small_recipe, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "model.safetensors").write_bytes(b"precious")
-    with pytest.raises(TrainingError, match="no run here made"):
-        train(small_recipe())
-
-
 def test_a_full_disk_is_named_and_the_last_state_stays(small_recipe, tmp_path, monkeypatch):
     from gr1_core.train import state
 

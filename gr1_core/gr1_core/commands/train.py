@@ -12,11 +12,25 @@ def add(commands, bench) -> None:
         parser.add_argument("changes", nargs="*", metavar="key=value", help="what differs from the recipe, e.g. data=DIR optimizer.lr=3e-4")
         parser.add_argument("--fresh", action="store_true", help="begin anew: forget the run that is in out=DIR")
         parser.set_defaults(run=_train, stage=stage)
+        _options_anywhere(parser)
     train = bench.add_parser("train", help="training: windows a second, share of the processor's peak, share of time waiting for data")
     train.add_argument("recipe", nargs="?", default="finetune-small", metavar="RECIPE", help="(default: finetune-small)")
     train.add_argument("changes", nargs="*", metavar="key=value", help="as in gr1 finetune; without data=DIR, data are made up")
     train.add_argument("--steps", type=count, default=10, help="that are timed (default: 10)")
     train.set_defaults(run=_bench)
+    _options_anywhere(train)
+
+
+def _options_anywhere(parser) -> None:
+    """Lets options stand between the recipe and its changes: argparse looks for `key=value` only right behind the recipe."""
+    parse = parser.parse_known_args
+
+    def parse_all(words=None, namespace=None):
+        arguments, left = parse(words, namespace)
+        arguments.changes = [*arguments.changes, *(word for word in left if not word.startswith("-"))]
+        return arguments, [word for word in left if word.startswith("-")]
+
+    parser.parse_known_args = parse_all
 
 
 def _description(stage: str) -> str:

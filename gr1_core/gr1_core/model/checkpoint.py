@@ -5,6 +5,7 @@ One that was trained here also has training.json: its stage, recipe, data and fi
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -163,4 +164,12 @@ def _write(path: Path, write) -> None:
     except (OSError, SafetensorError) as error:
         # safetensors reports a full disk as an error of its own.
         partial.unlink(missing_ok=True)
-        raise CheckpointError(f"could not write {path}: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        if disk_is_full(error):
+            reason = "the disk is full. Make room and run the same command again"
+        raise CheckpointError(f"could not write {path}: {reason}") from error
+
+
+def disk_is_full(error: Exception) -> bool:
+    """safetensors reports it as an error of its own, with the number in its text."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(error)

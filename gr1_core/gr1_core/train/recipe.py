@@ -138,6 +138,13 @@ class Recipe:
         return self.optimizer.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
+# Names below the top level -> how they are written.
+_NESTED = {
+    field.name: f"{part}.{field.name}"
+    for part, kind in {"model": GR1Config, "optimizer": Optimizer, "loss": Loss, "shift": Shift, "evaluation": Evaluation}.items()
+    for field in dataclasses.fields(kind)
+    if field.name not in Recipe.__dataclass_fields__
+}
 # These may differ between the run that is resumed and the one that resumes it.
 FREE = ("name", "out", "evaluation", "save_every", "micro_batch", "device", "threads", "loader_threads", "cache", "cache_gb")
 
@@ -160,6 +167,8 @@ def load(source: str, overrides: Sequence[str] = ()) -> Recipe:
         key, equals, text = override.partition("=")
         if not equals:
             raise RecipeError(f"'{override}': expected key=value, e.g. batch=32 or optimizer.lr=3e-4")
+        if near := _NESTED.get(key.strip()):
+            raise RecipeError(f"{source}: {key.strip()} is unknown, did you mean '{near}'?")
         try:
             _put(raw, key.strip(), typed.scalar(text))
         except yaml.YAMLError as error:

@@ -10,13 +10,12 @@ Nothing else is needed to go on bit for bit: the learning rate, the order of the
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -26,11 +25,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gr1_core.model import checkpoint
-from gr1_core.train.recipe import Recipe, differences
+from gr1_core.train.recipe import Recipe, RecipeError, differences
 
 KEEP = 2
-_OURS = ("state", "tensorboard", "pictures", "log.jsonl", "recipe.yaml", "tensors.json", "failure.json")
 _CHECKPOINT = (checkpoint.WEIGHTS, checkpoint.CONFIG, checkpoint.RIG, checkpoint.TRAINING)
+# In the order in which they are cleared: what is left by a kill in between is still known as a run.
+_OURS = ("state", "tensorboard", "pictures", "log.jsonl", "failure.json", *_CHECKPOINT, "recipe.yaml", "tensors.json")
+_LOCK = ".lock"
+# What a run that was killed while it wrote its first files leaves.
+_BARELY_BEGUN = {"tensors.json", "tensors.json.partial", "recipe.yaml.partial"}
 
 
 class TrainingError(ValueError):
@@ -38,32 +41,71 @@ class TrainingError(ValueError):
 
 
 class RunFolder:
-    """One run's folder, held by one run at a time: `with RunFolder(out) as folder: folder.hold()`."""
+    """One run's folder, held by one run at a time: `with RunFolder(out) as folder: folder.hold()`. A run that wrote nothing leaves none."""
 
     def __init__(self, out: str | Path):
         self.path = Path(out)
         self._lock = None
+        self._made: list[Path] = []
 
     def __enter__(self) -> RunFolder:
         return self
 
     def __exit__(self, *_) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        if self._lock is None:
+            return
+        with suppress(OSError):
+            if [path.name for path in self.path.iterdir()] == [_LOCK]:
+                (self.path / _LOCK).unlink()
+                for path in self._made:
+                    path.rmdir()
+        self._lock.close()
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuses a folder that training must not write into or clear; changes nothing."""
+        if self.path.exists() and not self.path.is_dir():
+            raise TrainingError(f"out={self.path} is a file, a run needs a folder: give another out=DIR")
+        if recipe.init is not None and Path(recipe.init).resolve() == self.path.resolve():
+            raise RecipeError(
+                f"init and out are the same folder, {self.path}, and the run would overwrite what it begins with: give another out=DIR"
+            )
+        if not self.path.is_dir() or self._is_run():
+            return
+        names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
+        if foreign := sorted(names - _BARELY_BEGUN):
+            raise TrainingError(
+                f"{self.path} is not empty and holds no training run ({checkpoint.some(foreign)}): "
+                "nothing in it is overwritten or removed, give another out=DIR"
+            )
+
+    def _is_run(self) -> bool:
+        """Whether a run wrote it: its whole recipe and what comes with it, not a recipe.yaml of anyone."""
+        try:
+            saved = yaml.safe_load((self.path / "recipe.yaml").read_text())
+        except (FileNotFoundError, ValueError, yaml.YAMLError):
+            return False
+        complete = isinstance(saved, dict) and {"name", "stage", "out", "seed", "data"} <= saved.keys()
+        return complete and any((self.path / name).exists() for name in ("tensors.json", checkpoint.TRAINING, "state"))
 
     def hold(self) -> None:
         """Creates the folder and refuses it while another run writes into it. A killed run lets go of it too."""
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / ".lock", "w")
+        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / _LOCK, "w")
+        except OSError as error:
+            remedy = "make room" if checkpoint.disk_is_full(error) else "give another out=DIR"
+            raise TrainingError(f"could not make the run's folder {self.path}: {error.strerror}: {remedy}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock, self._made = lock, made
         except BlockingIOError:
+            lock.close()
             raise TrainingError(f"another run writes into {self.path}: wait for it, or give another out=DIR") from None
 
     def clear(self) -> None:
         """Forgets an earlier run."""
-        for name in (*_OURS, *_CHECKPOINT):
+        for name in _OURS:
             path = self.path / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
@@ -71,10 +113,6 @@ class RunFolder:
         """(step, tensors) of the newest state that can be read, None for a new run. Refuses the states of another recipe."""
         saved = self.path / "recipe.yaml"
         if not saved.is_file():
-            if (self.path / checkpoint.WEIGHTS).exists():
-                raise TrainingError(
-                    f"{self.path} holds a checkpoint that no run here made: give another out=DIR, or replace it with --fresh"
-                )
             return None
         if changed := differences(yaml.safe_load(saved.read_text()), recipe.to_dict()):
             raise TrainingError(
@@ -143,12 +181,10 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        # safetensors reports a full disk as an error of its own, with the number in its text.
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "os error 28" in str(error)
+        full = checkpoint.disk_is_full(error)
         reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
-        raise TrainingError(
-            f"could not write {path}: {reason}. The last state is whole: make room and run the same command again"
-        ) from error
+        remedy = "make room and run" if full else "when that is mended, run"
+        raise TrainingError(f"could not write {path}: {reason}. The last state is whole: {remedy} the same command again") from error
 
 
 def collect(model: nn.Module, optimizer: Optimizer, average: Mapping[str, Tensor], recent: Tensor) -> dict[str, Tensor]:

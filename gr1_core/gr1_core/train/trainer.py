@@ -37,7 +37,8 @@ _EVALUATED_AT_ONCE = 64
 def train(recipe: Recipe, fresh: bool = False) -> int:
     """Runs or resumes the recipe in its folder. -> 0 when it is finished, 128 + n when signal n ended it early (the state is saved).
 
-    fresh: forget what the folder holds. Raises TrainingError, RecipeError, DatasetError, CheckpointError.
+    fresh: forget the run that the folder holds, once nothing stands in the way of the new one.
+    Raises TrainingError, RecipeError, DatasetError, CheckpointError.
     """
     with Stop() as stop, RunFolder(recipe.out) as folder:
         trainer = Trainer(recipe, folder, fresh)
@@ -52,6 +53,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, folder: RunFolder, fresh: bool = False):
         self.recipe, self.folder = recipe, folder
+        self.folder.check(recipe)
         cpu = recipe.device == "cpu" or not torch.cuda.is_available()
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[ddp])
@@ -65,10 +67,8 @@ class Trainer:
         self.steps, self.warmup = recipe.schedule(self.order.per_epoch)
         if self.main:
             self.folder.hold()
-            if fresh:
-                self.folder.clear()
         self.accelerator.wait_for_everyone()
-        saved = self.folder.latest(recipe)
+        saved = None if fresh else self.folder.latest(recipe)
         self.step, tensors = saved or (0, None)
         self.resumed = saved is not None
 
@@ -80,8 +80,6 @@ class Trainer:
         )
         if self.main and not self.resumed:
             print(report, flush=True)
-            self.folder.begin(recipe, report.to_dict())
-            self._save_checkpoint()
         self.objective = Objective(self.model.train(), recipe.targets, self.precision == "bf16")
         self.parallel = self.accelerator.prepare_model(self.objective)
         betas, decay = recipe.optimizer.betas, recipe.optimizer.weight_decay
@@ -94,6 +92,12 @@ class Trainer:
         self.feed = self.held_feed = self._feed(self.data.train)
         if self.data.held is not None and self.data.held.dataset is not self.data.train.dataset:
             self.held_feed = self._feed(self.data.held)
+        # Only now: whatever can be wrong with the recipe, the data or the weights must leave an earlier run alone.
+        if self.main and not self.resumed:
+            if fresh:
+                self.folder.clear()
+            self.folder.begin(recipe, report.to_dict())
+            self._save_checkpoint()
         self.progress = Progress(self) if self.main else None
 
     def _resumed(self):
