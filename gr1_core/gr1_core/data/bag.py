@@ -70,7 +70,7 @@ class Bag:
         try:
             return Rig.from_dict(yaml.safe_load(self.labels["rig"]), f"{self.folder}: rig")
         except yaml.YAMLError as error:
-            raise RigError(f"{self.folder}: rig is not YAML: {error}") from error
+            raise RigError(f"{self.folder}: rig is not YAML: {' '.join(str(error).split())}") from error
 
     @property
     def closed(self) -> bool:

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -83,15 +84,9 @@ def collect(takes: Sequence[Take], out: Path, rig: Rig, kind: str = "jpeg", work
     finally:
         stop.set()
         crew.shutdown(cancel_futures=True)
-        _remove_empty(new)
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    """Of folders each of which lies in the next: those in which nothing was recorded."""
-    for folder in folders:
-        if any(folder.iterdir()):
-            return
-        folder.rmdir()
+        with suppress(OSError):  # a folder in which something was recorded stays
+            for folder in new:
+                folder.rmdir()
 
 
 def _outcome(folder: Path, rig: Rig, kind: str) -> str:

@@ -90,11 +90,14 @@ def check_place(out: Path, source: Path | None = None) -> None:
     here = out.resolve()
     if source is not None and here.is_relative_to(source.resolve()):
         raise ConvertError(f"--out {out} lies inside the source {source}, which stays as it is: choose a folder elsewhere")
-    for folder in (here, *here.parents):
-        if folder.is_file():
-            raise ConvertError(f"--out {out}: {folder} is a file: choose a folder")
-        if (folder / metadata.FILE).is_file() and any(folder.glob("*.mcap")):
-            raise ConvertError(f"--out {out} lies inside the recorded bag {folder}: choose a folder elsewhere")
+    try:
+        for folder in (here, *here.parents):
+            if folder.is_file():
+                raise ConvertError(f"--out {out}: {folder} is a file: choose a folder")
+            if (folder / metadata.FILE).is_file() and any(folder.glob("*.mcap")):
+                raise ConvertError(f"--out {out} lies inside the recorded bag {folder}: choose a folder elsewhere")
+    except OSError as error:
+        raise ConvertError(f"--out {out} cannot be used ({error.strerror}): choose a folder that you may write to") from error
 
 
 @contextmanager
