@@ -153,8 +153,10 @@ class Rig:
             raise RigError(f"no rig '{source}': built-in rigs are {known}; or give the path of a YAML file")
         try:
             raw = yaml.safe_load(path.read_text())
+        except UnicodeDecodeError:
+            raise RigError(f"{path} is not text: give a YAML file or a built-in rig ({', '.join(built_in())})") from None
         except yaml.YAMLError as error:
-            raise RigError(f"{path}: not YAML: {error}") from error
+            raise RigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
         return cls.from_dict(raw, str(path))
 
     @classmethod

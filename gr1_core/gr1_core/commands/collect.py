@@ -29,13 +29,13 @@ def _sim(arguments) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from gr1_core.data.convert.source import load_rig
+    from gr1_core.rig import Rig
     from gr1_core.sim.collect import CollectError, collect, plan
 
     if arguments.seed < 0:
         raise CollectError(f"--seed {arguments.seed}: seeds are whole numbers from 0 up")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    takes, rig = plan(arguments.tasks, arguments.episodes, arguments.seed), load_rig(arguments.rig)
+    takes, rig = plan(arguments.tasks, arguments.episodes, arguments.seed), Rig.load(arguments.rig)
     episodes = collect(takes, arguments.out, rig, arguments.images, arguments.workers)
     columns = (TextColumn("recording"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     failed, kept = [], 0

@@ -48,9 +48,9 @@ def add(commands, bench) -> None:
 
 def _bags(arguments):
     from gr1_core.data.convert.bags import BagSource
-    from gr1_core.data.convert.source import load_rig
+    from gr1_core.rig import Rig
 
-    rig = load_rig(arguments.rig) if arguments.rig else None
+    rig = Rig.load(arguments.rig) if arguments.rig else None
     return BagSource(arguments.src, arguments.outcomes.split(","), arguments.images, rig)
 
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from gr1_core import images
 from gr1_core.data.convert import mapping as mappings
-from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit, fingerprint, load_rig
+from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit, fingerprint
 from gr1_core.data.convert.video import MICRO, VideoError, nearest, opened
 from gr1_core.rig import Rig
 
@@ -246,7 +246,7 @@ def _info(root: Path) -> dict[str, Any]:
 
 def _rig(root: Path, name: str | None) -> Rig:
     if name:
-        return load_rig(name)
+        return Rig.load(name)
     path = root / "meta" / "rig.yaml"
     if not path.is_file():
         raise SourceError(f"{root} has no meta/rig.yaml: say with --rig what its state and action mean (a built-in rig or a YAML file)")

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gr1_core.rig import Rig, RigError, built_in
+from gr1_core.rig import Rig
 
 SAFE_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,179}")
 
@@ -93,16 +93,6 @@ class Source(Protocol):
 
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
         """One episode at a time, so that memory never holds more. No episode at all is allowed."""
-
-
-def load_rig(name: str) -> Rig:
-    """The rig that --rig names; whatever is wrong with its file is said in one line."""
-    try:
-        return Rig.load(name)
-    except UnicodeDecodeError:
-        raise RigError(f"--rig {name} is not text: give a YAML file or a built-in rig ({', '.join(built_in())})") from None
-    except RigError as error:
-        raise RigError(" ".join(str(error).split())) from error
 
 
 def safe_key(name: str) -> str:
