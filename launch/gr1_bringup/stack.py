@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gr1_core import Rig
+from gr1_core.eval import verdict
 from gr1_core.rig import RigError
 
 TRUE_FALSE = ("true", "false")
@@ -110,6 +111,8 @@ def settings(**given: str) -> dict[str, str]:
         raise SettingError(f"episodes: only the expert plays episodes; choose drive 'expert', or leave {chosen['episodes']} out")
     chosen["namespace"] = _namespace(chosen["namespace"])
     _fits(chosen["checkpoint"], _rig(chosen["rig"]))
+    if chosen["drive"] == "policy" and chosen["ignore_replay"] == "false":
+        _passed(chosen["checkpoint"])
     if chosen["robot"] == "sim":
         from gr1_core.sim import TASKS
 
@@ -207,6 +210,15 @@ def _fits(checkpoint: str, rig: Rig) -> None:
         rig.require_same(_rig(str(folder / "rig.yaml")), f"checkpoint {checkpoint}")
     except RigError as error:
         raise SettingError(f"checkpoint: {error}") from error
+
+
+def _passed(checkpoint: str) -> None:
+    try:
+        why = verdict.refusal(checkpoint) if checkpoint else ""
+    except (OSError, ValueError) as error:
+        why = str(error)
+    if why:
+        raise SettingError(f"checkpoint: {why}; ignore_replay:=true lets it move all the same")
 
 
 def environment() -> Mapping[str, str]:

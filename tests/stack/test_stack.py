@@ -11,6 +11,7 @@ import yaml
 
 from gr1_bringup import processes, stack, up
 from gr1_core import Rig
+from gr1_core.eval import verdict
 
 from .fake import eventually
 
@@ -197,3 +198,12 @@ def test_a_node_hears_sigint_also_when_the_runner_was_started_in_the_background(
     finally:
         signal.signal(signal.SIGINT, before)
     assert code == 0
+
+
+def test_a_checkpoint_that_failed_its_replay_is_refused_before_anything_starts(folder):
+    checks = (verdict.Check("motion", False, "translation error 9.0 mm a step"),)
+    verdict.Verdict(verdict.fingerprint(folder), ("episode_1",), checks).save(folder)
+    with pytest.raises(stack.SettingError, match="translation error 9.0 mm a step; ignore_replay:=true"):
+        stack.settings(checkpoint=str(folder))
+    assert parameters("policy", checkpoint=str(folder), ignore_replay="true")["ignore_replay"] is True
+    assert parameters("policy", checkpoint=str(folder), drive="expert")["act"] is False
