@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +170,9 @@ def test_the_command_records_and_goes_on_where_it_was_with_the_same_bytes(tmp_pa
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_collection_ends_at_once_and_leaves_nothing_that_looks_whole(tmp_path, how):
     command = [sys.executable, "-c", "import sys; from gr1_core.cli import main; sys.exit(main())", "collect", "sim", "--episodes", "50"]
-    process = subprocess.Popen([*command, "--workers", "1", "--out", str(tmp_path)], start_new_session=True)
+    # A test run in the background of a script has inherited that SIGINT is ignored.
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([*command, "--workers", "1", "--out", str(tmp_path)], start_new_session=True, preexec_fn=heeds)
     while not list(tmp_path.glob("*/*.mcap")):
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=0.05)
