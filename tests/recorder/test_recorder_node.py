@@ -133,7 +133,7 @@ def test_without_room_on_the_disk_nothing_is_begun(launch, recorder, robot):
 def test_what_cannot_be_recorded_is_refused_by_name_at_once(tmp_path):
     (tmp_path / "rig.yaml").write_bytes(b"\xff\xfe")
     cases = {
-        f"rig:={tmp_path / 'rig.yaml'}": "rig.yaml' cannot be read",
+        f"rig:={tmp_path / 'rig.yaml'}": "rig.yaml is not text",
         "extra_topics:=['/tf']": "name:type",
         "extra_topics:=['/tf:tf2_msgs/msg/TFMesage']": "TFMessage",
         "root:=/dev/null/bags": "/dev/null/bags",
