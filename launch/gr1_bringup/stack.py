@@ -190,7 +190,7 @@ def _namespace(given: str) -> str:
 def _rig(source: str) -> Rig:
     try:
         return Rig.load(source)
-    except (RigError, OSError, UnicodeDecodeError) as error:
+    except (RigError, OSError) as error:
         raise SettingError(f"rig: {error}") from error
 
 

@@ -174,7 +174,7 @@ class RecorderNode(Node):
 def _rig(source: str) -> Rig:
     try:
         return Rig.load(source)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ParameterError(f"parameter 'rig': '{source}' cannot be read: {error}") from error
 
 
