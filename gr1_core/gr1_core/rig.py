@@ -75,7 +75,11 @@ class Action:
 
 @dataclass(frozen=True)
 class Limits:
-    """How far and how fast the arm may go: m, m/s, rad/s, m/s2, rad/s2, s. The gate in front of the motors enforces them."""
+    """How far and how fast the arm may go: m, m/s, rad/s, m/s2, rad/s2, s. The gate in front of the motors enforces them.
+
+    leash: m between commanded and measured position. joint_margin: rad that each joint keeps from the end of its range.
+    force: N on the hand that stops an arm which reports forces.
+    """
 
     linear_speed: float
     angular_speed: float
@@ -85,6 +89,8 @@ class Limits:
     workspace_min: tuple[float, float, float]
     workspace_max: tuple[float, float, float]
     leash: float
+    joint_margin: float
+    force: float
 
 
 @dataclass(frozen=True)

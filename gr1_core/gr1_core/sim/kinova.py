@@ -10,20 +10,11 @@ import math
 
 import numpy as np
 
+from gr1_core.kinematics import GEN2_GRIP, GEN2_JOINTS, HALF, PI
+
 from . import cameras, shapes
 
-PI, HALF = math.pi, math.pi / 2
-
-# Parent -> joint: xyz, rpy (fixed axes), range in degrees (None: continuous), mass in kg
-JOINTS = (
-    ((0, 0, 0.15675), (0, PI, 0), None, 0.75),
-    ((0, 0.0016, -0.11875), (-HALF, 0, PI), (47, 313), 0.85),
-    ((0, -0.205, 0), (-HALF, 0, 0), None, 0.85),
-    ((0, 0, -0.205), (HALF, 0, PI), (30, 330), 0.68),
-    ((0, 0.2073, -0.0114), (-HALF, 0, PI), None, 0.46),
-    ((0, 0, -0.10375), (HALF, 0, PI), (65, 295), 0.46),
-    ((0, 0.10375, 0), (-HALF, 0, PI), None, 0.60),
-)
+MASSES = (0.75, 0.85, 0.85, 0.68, 0.46, 0.46, 0.60)  # kg of each link
 SPEED_LIMIT = np.radians([36.0, 36.0, 36.0, 36.0, 48.0, 48.0, 48.0])
 GAINS = ((1500, 80, 40), (1500, 80, 80), (1500, 80, 40), (1500, 80, 40), (500, 25, 20), (500, 25, 20), (500, 25, 20))  # kp, kv, Nm
 
@@ -33,7 +24,6 @@ FINGERS = {
     "index": ((0.02226, -0.02707, -0.11482), (0.659653, -0.37146, 0.601679, -0.254671)),
     "middle": ((-0.02226, -0.02707, -0.11482), (0.601679, -0.254671, 0.659653, -0.37146)),
 }
-GRIP = 0.182  # m from link 7 to the point between the fingertips
 FINGER_OPEN, FINGER_CLOSED = 0.45, 1.25  # rad
 
 # The wrist camera hangs beside the hand, level with the wrist, and leans towards the fingertips (frame of the grip site).
@@ -150,14 +140,14 @@ def body() -> str:
     """The kinematic tree, rooted in the world."""
     hand = f"""
 <geom class="pad" type="cylinder" size="0.043 0.045" pos="0 0 -0.067" mass="0.4"/>
-<body name="hand" pos="0 0 {-GRIP}" euler="{PI:.12g} 0 {HALF:.12g}" gravcomp="1">
+<body name="hand" pos="0 0 {-GEN2_GRIP}" euler="{PI:.12g} 0 {HALF:.12g}" gravcomp="1">
   <site name="grip" size="0.004" group="4"/>
   {_wrist_camera()}
 </body>
 {"".join(_finger(name) for name in FINGERS)}"""
     tree = hand
     for index in reversed(range(7)):
-        (xyz, rpy, limits, mass), shell = JOINTS[index], _SHELL[index]
+        (xyz, rpy, limits), mass, shell = GEN2_JOINTS[index], MASSES[index], _SHELL[index]
         reach = f'range="{math.radians(limits[0])} {math.radians(limits[1])}" limited="true"' if limits else 'limited="false"'
         tree = f"""
 <body name="link{index + 1}" pos="{_xyz(xyz)}" euler="{_xyz(rpy)}" gravcomp="1">

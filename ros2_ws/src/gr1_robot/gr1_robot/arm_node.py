@@ -25,7 +25,7 @@ from gr1_robot.loop import Loop
 from gr1_robot.mailbox import Mailbox
 from gr1_robot.markers import Markers
 from gr1_robot.messages import from_twist, sent, to_pose, to_twist
-from gr1_robot.parameters import ParameterError, declare
+from gr1_robot.parameters import ParameterError, declare, declare_options
 from gr1_robot.process import run, take_precedence
 from gr1_robot.qos import COMMAND, SENSOR
 from gr1_robot.simulation import Simulation
@@ -78,7 +78,7 @@ class ArmNode(Node):
             read_only=True,
         )
         simulation = Simulation(self) if robot == "sim" else None
-        backend = backends.load(robot, rig, simulation.options() if simulation else {})
+        backend = backends.load(robot, rig, declare_options(self, robot, backends.options(robot), self._set))
         backend.connect()
 
         self._arm = Arm(rig, backend, armed)
@@ -190,6 +190,10 @@ class ArmNode(Node):
 
     def _on_home(self, _, response: Trigger.Response) -> Trigger.Response:
         return _answer(response, self._arm.go_home(), "on the way home")
+
+    def _set(self, option: str, value) -> None:
+        with self._arm.lock:
+            self._arm.backend.set(option, value)
 
     def _refresh(self) -> None:
         self._report_gate()

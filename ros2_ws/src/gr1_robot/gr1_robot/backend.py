@@ -13,6 +13,7 @@ import numpy as np
 
 from gr1_core.rig import Rig
 from gr1_robot import backends
+from gr1_robot.option import Option
 
 
 class BackendError(RuntimeError):
@@ -30,7 +31,8 @@ class Pose(NamedTuple):
 class ArmState:
     """measured: where the arm is; commanded: where its controller has been asked to hold it; None when the arm does not say.
 
-    joints f64[n] rad, joint_velocities f64[n] rad/s, closure 0 open .. 1 closed (measured).
+    joints f64[n] rad, joint_velocities f64[n] rad/s, closure 0 open .. 1 closed (measured). at: s on the steady clock, when it was
+    measured. force f64[3] N and torque f64[3] Nm that act on the hand from outside, base frame; None where the arm reports none.
     """
 
     measured: Pose | None
@@ -38,12 +40,24 @@ class ArmState:
     joints: np.ndarray
     joint_velocities: np.ndarray
     closure: float
+    at: float
+    force: np.ndarray | None = None
+    torque: np.ndarray | None = None
 
 
 class Backend(ABC):
-    """One arm. Only the arm's 100 Hz loop calls these, one at a time; `twist` is called once every 10 ms while connected."""
+    """One arm. The arm node calls these one at a time; `twist` is called once every 10 ms while connected.
+
+    Nothing here moves the arm but `twist`, `gripper` and `start_homing`; `connect` and `clear_faults` leave it where it is. An arm
+    that is lost is looked for in a thread of the backend's own; until it is back, `faults` says so and `state` has no poses.
+    A module of gr1_robot.backends has the class `Arm` and OPTIONS, its settings; they become the node's parameters `<module>.<name>`.
+    """
 
     joint_names: Sequence[str]
+    joint_limits: np.ndarray
+    """f64[n, 2] rad: lowest and highest angle of each joint; infinite for a joint that turns without end."""
+    homing = ""
+    """"needed": the arm refuses Cartesian commands until its own controller has moved it home; "running"; "" for all else."""
 
     @abstractmethod
     def connect(self) -> None:
@@ -74,6 +88,23 @@ class Backend(ABC):
         """Where home is. The arm node drives there through the gate."""
 
     @abstractmethod
+    def jacobian(self, joints: np.ndarray) -> np.ndarray:
+        """f64[6, n]: velocity of the point between the fingertips (m/s, then rad/s, base frame) for one rad/s of each joint."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What is connected, for a person: model, serial number, firmware."""
+
+    def set(self, option: str, value) -> None:
+        """A live option has another value from now on."""
+
+    def start_homing(self) -> None:
+        """Lets the arm's own controller move it home, where that is `homing`: "needed". Returns at once; `stop` ends it."""
+
+    def clear_faults(self) -> None:
+        """Asks the arm to forget faults that have passed. Raises BackendError if it cannot."""
+
+    @abstractmethod
     def faults(self) -> list[str]:
         """What is wrong with the arm at this moment, in words; empty when it may move."""
 
@@ -83,8 +114,17 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(backends.__path__))
 
 
-def load(name: str, rig: Rig, options: dict) -> Backend:
-    """The backend `name`, not yet connected. options: the backend's own settings. Raises BackendError for an unknown name."""
+def options(name: str) -> Sequence[Option]:
+    """The settings of the backend `name`. Raises BackendError for an unknown name."""
+    return _module(name).OPTIONS
+
+
+def load(name: str, rig: Rig, settings: dict) -> Backend:
+    """The backend `name`, not yet connected. settings: its options by name. Raises BackendError for an unknown name."""
+    return _module(name).Arm(rig, **settings)
+
+
+def _module(name: str):
     if name not in names():
         raise BackendError(f"no arm backend '{name}': there are {', '.join(names())}")
-    return importlib.import_module(f"{backends.__name__}.{name}").Arm(rig, **options)
+    return importlib.import_module(f"{backends.__name__}.{name}")

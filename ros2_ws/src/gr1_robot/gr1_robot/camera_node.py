@@ -16,7 +16,7 @@ from gr1_core.rig import ROLES, Rig, RigError
 from gr1_robot import source as sources
 from gr1_robot.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, Rate, Window
 from gr1_robot.messages import camera_info, image_to_jpeg, image_to_msg, to_stamp
-from gr1_robot.parameters import ParameterError, declare
+from gr1_robot.parameters import ParameterError, declare, declare_options
 from gr1_robot.process import run
 from gr1_robot.qos import RELIABILITIES, sensor
 
@@ -65,7 +65,8 @@ class CameraNode(Node):
 
         self.finished = threading.Event()
         self._ending = threading.Event()
-        self._source = sources.load(kind, self, role, width, height, rate_hz)
+        settings = declare_options(self, kind, sources.options(kind), lambda option, value: self._source.set(option, value))
+        self._source = sources.load(kind, self, role, width, height, rate_hz, settings)
         self._thread = threading.Thread(target=self._work, name=f"camera {role}", daemon=True)
         self._thread.start()
         self.get_logger().info(f"camera '{role}' from '{kind}', {width}x{height} at {rate_hz:g} Hz")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
+
+from gr1_robot.option import Option
 
 
 class ParameterError(ValueError):
@@ -50,6 +52,27 @@ def declare(
     if choices is not None and value not in choices:
         raise ParameterError(f"parameter '{name}': '{value}' is not one of: {', '.join(choices)}")
     return value
+
+
+def declare_options(node: Node, prefix: str, options: Sequence[Option], changed: Callable[[str, object], None]) -> dict:
+    """Declares `<prefix>.<name>` for each option and returns the values by name. Raises ParameterError.
+
+    changed(name, value) is called in the executor's thread when a live option has been set to another value that is allowed.
+    """
+    settings = {}
+    for option in options:
+        limits = {"low": option.low, "high": option.high, "choices": option.choices, "read_only": not option.live}
+        settings[option.name] = declare(node, f"{prefix}.{option.name}", option.default, option.description, **limits)
+    live = {f"{prefix}.{option.name}": option.name for option in options if option.live}
+
+    def after(changes) -> None:
+        for change in changes:
+            if change.name in live:
+                changed(live[change.name], change.value)
+
+    if live:
+        node.add_post_set_parameters_callback(after)
+    return settings
 
 
 _OPEN_LOW, _OPEN_HIGH = -(2**53), 2**53

@@ -30,22 +30,14 @@ class View(NamedTuple):
 
 
 class Simulation:
-    """Declares the parameters `sim.*` at once; `attach` opens the topics and the service when the arm is there."""
+    """Declares `sim.state_hz` at once; `attach` opens the topics and the service when the arm is there."""
 
     def __init__(self, node: Node):
-        from gr1_core.sim import TASKS
-
         self._node = node
-        declare(node, "sim.task", next(iter(TASKS)), "Task of the next episode; sim/reset starts it.", choices=tuple(TASKS))
-        declare(node, "sim.seed", 0, "Seed of the next episode's layout and wording; sim/reset starts it.", low=0)
         hz = declare(node, "sim.state_hz", 50.0, "Rate of sim/state.", low=1.0, high=100.0, read_only=True)
         self._state_every = max(round(1.0 / (hz * TICK)), 1)
         self._ticks = 0
         self._episode = 0
-
-    def options(self) -> dict:
-        """The simulated backend's own settings."""
-        return {"task": self._node.get_parameter("sim.task").value, "seed": self._node.get_parameter("sim.seed").value}
 
     def attach(self, arm: Arm, loop: Loop) -> None:
         self._arm, self._loop, self._twin = arm, loop, arm.backend.twin
@@ -72,7 +64,7 @@ class Simulation:
 
     def _on_reset(self, _, response: Trigger.Response) -> Trigger.Response:
         with self._arm.lock:
-            self._arm.backend.reset(**self.options())
+            self._arm.backend.reset(self._parameter("task"), self._parameter("seed"))
             self._arm.restart()
             self._episode += 1
             response.message = self._describe()
@@ -82,5 +74,8 @@ class Simulation:
         return response
 
     def _describe(self) -> str:
-        twin, seed = self._twin, self.options()["seed"]
+        twin, seed = self._twin, self._parameter("seed")
         return json.dumps({"task": twin.task.name, "seed": seed, "instruction": twin.instruction, "episode": self._episode})
+
+    def _parameter(self, name: str):
+        return self._node.get_parameter(f"sim.{name}").value

@@ -5,43 +5,63 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from rclpy.node import Node
 
 from gr1_robot import sources
+from gr1_robot.option import Option
 
 
 class SourceError(RuntimeError):
-    """A camera that cannot be opened or read."""
+    """A camera that cannot be used as it is asked to: the node ends."""
+
+
+class Unplugged(SourceError):
+    """A camera that is not there, or no longer: the node opens it again, with back-off."""
 
 
 class Frame(NamedTuple):
-    """stamp: exposure, int nanoseconds of the node's clock; image u8[H, W, 3] RGB; intrinsics f64[3, 3] in pixels."""
+    """stamp: exposure, int nanoseconds of the node's clock; image u8[H, W, 3] RGB; intrinsics f64[3, 3] in pixels.
+
+    distortion: plumb_bob's k1, k2, t1, t2, k3, or rational_polynomial's eight coefficients.
+    """
 
     stamp: int
     image: np.ndarray
     intrinsics: np.ndarray
+    distortion: tuple[float, ...] = (0.0,) * 5
 
 
 class Source(ABC):
-    """One camera. It is made in the node's main thread; open, read and close are called from one thread of the camera's own."""
+    """One camera. It is made in the node's main thread; open, read and close are called from one thread of the camera's own.
 
-    def __init__(self, node: Node, role: str, width: int, height: int, rate_hz: float):
-        self.node, self.role, self.width, self.height, self.rate_hz = node, role, width, height, rate_hz
+    A module of gr1_robot.sources has the class `Camera` and OPTIONS, its settings: the node's parameters `<module>.<name>`.
+    """
+
+    def __init__(self, node: Node, role: str, width: int, height: int, rate_hz: float, settings: dict):
+        self.node, self.role, self.width, self.height, self.rate_hz, self.settings = node, role, width, height, rate_hz, settings
 
     @abstractmethod
     def open(self) -> None:
-        """Makes the camera ready. Raises SourceError, saying what to do."""
+        """Makes the camera ready; may be called again after `close`. Raises Unplugged or SourceError, saying what to do."""
 
     @abstractmethod
     def read(self, timeout: float) -> Frame | None:
-        """The next frame, or None when none has come within `timeout` seconds. Never the same frame twice."""
+        """The next frame, or None when none has come within `timeout` seconds. Never the same frame twice. Raises Unplugged."""
 
     @abstractmethod
     def close(self) -> None:
         """Lets go of the camera; may be called twice."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What is open, for a person: model, serial number, firmware, and where the frames' stamps come from."""
+
+    def set(self, option: str, value) -> None:
+        """A live option has another value from now on; called in the executor's thread."""
 
     @abstractmethod
     def waits_for(self) -> str:
@@ -53,6 +73,15 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(sources.__path__))
 
 
+def options(name: str) -> Sequence[Option]:
+    """The settings of the source `name`."""
+    return _module(name).OPTIONS
+
+
 def load(name: str, *args, **kwargs) -> Source:
     """The source `name`, not yet open."""
-    return importlib.import_module(f"{sources.__name__}.{name}").Camera(*args, **kwargs)
+    return _module(name).Camera(*args, **kwargs)
+
+
+def _module(name: str):
+    return importlib.import_module(f"{sources.__name__}.{name}")

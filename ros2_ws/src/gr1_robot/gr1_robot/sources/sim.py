@@ -12,6 +12,7 @@ from gr1_robot.messages import nanoseconds
 from gr1_robot.qos import SENSOR
 from gr1_robot.source import Frame, Source, SourceError
 
+OPTIONS = ()
 _ALIVE_S = 0.1  # five periods of sim/state
 
 
@@ -51,6 +52,9 @@ class Camera(Source):
         if self._renderer:
             self._renderer.close()
             self._renderer = None
+
+    def describe(self) -> str:
+        return "simulated camera; stamps are those of the state that it shows"
 
     def waits_for(self) -> str:
         if time.monotonic() - self._arrived < _ALIVE_S:

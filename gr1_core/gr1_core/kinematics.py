@@ -1,0 +1,83 @@
+"""Kinematics of serial arms from their vendors' published tables: metres, radians, the arm's base frame.
+
+Each joint turns about its own z.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+PI, HALF = math.pi, math.pi / 2
+
+
+class Joint(NamedTuple):
+    """Parent -> joint: xyz in m, rpy as in URDF (fixed axes) in rad.
+
+    limits: lowest and highest angle in degrees; None: it turns without end.
+    """
+
+    xyz: tuple[float, float, float]
+    rpy: tuple[float, float, float]
+    limits: tuple[float, float] | None
+
+
+class Chain:
+    """An arm as a chain of joints with the tool's frame at its end (xyz, rpy in the last joint's frame)."""
+
+    def __init__(self, joints: Sequence[Joint], xyz: tuple[float, float, float], rpy: tuple[float, float, float]):
+        self._fixed = [(_matrix(joint.rpy), np.array(joint.xyz, np.float64)) for joint in joints]
+        self._tool = _matrix(rpy), np.array(xyz, np.float64)
+        ends = [joint.limits or (-math.inf, math.inf) for joint in joints]
+        self.limits = np.radians(np.array(ends))
+        """f64[n, 2] rad, infinite for joints that turn without end."""
+
+    def forward(self, angles) -> tuple[np.ndarray, np.ndarray]:
+        """Joint angles f64[n] rad -> the tool's position f64[3] m and quaternion f64[4] xyzw."""
+        *_, position, rotation = self._walk(angles)
+        return position, Rotation.from_matrix(rotation).as_quat()
+
+    def jacobian(self, angles) -> np.ndarray:
+        """f64[6, n]: the tool's velocity (m/s, then rad/s) for one rad/s of each joint."""
+        origins, axes, tip, _ = self._walk(angles)
+        return np.vstack([np.cross(axes, tip - origins).T, axes.T])
+
+    def _walk(self, angles):
+        """Each joint's origin and axis f64[n, 3], the tool's position f64[3] and rotation f64[3, 3]."""
+        position, rotation, origins, axes = np.zeros(3), np.eye(3), [], []
+        for (turn, shift), angle in zip(self._fixed, angles, strict=True):
+            position, rotation = position + rotation @ shift, rotation @ turn
+            origins.append(position)
+            axes.append(rotation[:, 2])
+            cosine, sine = math.cos(angle), math.sin(angle)
+            rotation = rotation @ np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+        turn, shift = self._tool
+        return np.array(origins), np.array(axes), position + rotation @ shift, rotation @ turn
+
+
+def _matrix(rpy) -> np.ndarray:
+    return Rotation.from_euler("xyz", rpy).as_matrix()
+
+
+GEN2_JOINTS = (
+    Joint((0, 0, 0.15675), (0, PI, 0), None),
+    Joint((0, 0.0016, -0.11875), (-HALF, 0, PI), (47, 313)),
+    Joint((0, -0.205, 0), (-HALF, 0, 0), None),
+    Joint((0, 0, -0.205), (HALF, 0, PI), (30, 330)),
+    Joint((0, 0.2073, -0.0114), (-HALF, 0, PI), None),
+    Joint((0, 0, -0.10375), (HALF, 0, PI), (65, 295)),
+    Joint((0, 0.10375, 0), (-HALF, 0, PI), None),
+)
+"""Kinova Gen2 with 7 joints and a spherical wrist (j2s7s300)."""
+
+GEN2_HAND = 0.160
+"""m from joint 7 to the end effector as the vendor's controller reports and moves it."""
+GEN2_GRIP = 0.182
+"""m from joint 7 to the point between the fingertips."""
+
+GEN2 = Chain(GEN2_JOINTS, (0, 0, -GEN2_GRIP), (PI, 0, HALF))
+"""The Gen2 up to the point between its fingertips: z along the approach, x from the two fingers towards the thumb."""
