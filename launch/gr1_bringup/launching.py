@@ -39,6 +39,7 @@ def _node(node: stack.Node, namespace: str) -> Node:
         namespace=namespace,
         parameters=[*files, typed] if typed else files,
         arguments=list(node.arguments),
+        prefix=[node.python] if node.python else None,
         output="screen",
         on_exit=Shutdown(reason=f"{node.name} ended"),
     )

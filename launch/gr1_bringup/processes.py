@@ -21,6 +21,7 @@ from gr1_bringup import stack
 
 TAIL = 15
 _PR_SET_PDEATHSIG = 1
+_FOUND = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 _LADDER = ((signal.SIGINT, 4.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
 
@@ -36,7 +37,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=dict(environment),
+            env=_inherited(environment, node),
             start_new_session=True,
             preexec_fn=_before,
             text=True,
@@ -137,11 +138,18 @@ def environment(folder: Path) -> dict[str, str]:
 def program(node: stack.Node) -> list[str]:
     """What starts this node; raises SettingError for a program that is not installed."""
     if node.package.startswith("gr1_"):
-        return [sys.executable, "-m", f"{node.package}.{node.executable}"]
+        if node.python and not shutil.which(node.python):
+            raise stack.SettingError(f"{node.name}: no interpreter '{node.python}' ({stack.KINECT_PYTHON})")
+        return [node.python or sys.executable, "-m", f"{node.package}.{node.executable}"]
     found = shutil.which(node.executable)
     if not found:
         raise stack.SettingError(f"{node.name}: no program '{node.executable}' on PATH; install {node.package} (apt) or leave it out")
     return [found]
+
+
+def _inherited(environment: Mapping[str, str], node: stack.Node) -> dict[str, str]:
+    """Another interpreter finds the ROS libraries of its own environment: what says that this one has found its is taken out."""
+    return {name: value for name, value in environment.items() if not (node.python and name == _FOUND)}
 
 
 def _before() -> None:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gr1_bringup import hardware
 from gr1_core import Rig
 from gr1_core.eval import verdict
 from gr1_core.rig import RigError
@@ -38,7 +40,7 @@ class Argument:
 class Node:
     """One process: an executable of a ROS package, its name in the graph, its parameter file and what is set on top of that.
 
-    waits: better started when the rest is up; the node itself copes with either.
+    waits: better started when the rest is up; the node itself copes with either. python: the interpreter, where it is not the usual one.
     """
 
     package: str
@@ -48,12 +50,19 @@ class Node:
     parameters: Mapping[str, object] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     waits: bool = False
+    python: str = ""
 
 
+ROBOTS = {"sim": "kinova_gen2", "kinova_gen2": "kinova_gen2", "kortex": "kinova_gen3"}
+"""Each robot, and the built-in rig that is meant for it."""
+CAMERAS = ("sim", "realsense", "azure_kinect", "orbbec")
+KINECT_PYTHON = "GR1_KINECT_PYTHON"
+"""Environment variable: the interpreter that has pyk4a, which needs an older numpy than the rest; else `make kinect`'s."""
 ARGUMENTS = (
-    Argument(
-        "robot", "sim", "sim: the simulated tabletop; kinova_gen2, kortex: not part of this version yet", ("sim", "kinova_gen2", "kortex")
-    ),
+    Argument("robot", "sim", "sim: the simulated tabletop; kinova_gen2: Kinova SDK; kortex: Kinova Gen3", tuple(ROBOTS)),
+    Argument("static", "", "source of the static camera; empty: sim for robot:=sim, else azure_kinect", ("", *CAMERAS)),
+    Argument("wrist", "", "source of the wrist camera; empty: sim for robot:=sim, else realsense", ("", *CAMERAS)),
+    Argument("hardware", "", "YAML file with parameters of arm, camera_static, camera_wrist: serial numbers, addresses, folders"),
     Argument("checkpoint", "", "folder with weights, config and rig; empty: a small UNTRAINED model (robot:=sim only)"),
     Argument("instruction", "", "what the policy is to do; empty: the task's own words; not with drive:=expert"),
     Argument(
@@ -81,7 +90,7 @@ ARGUMENTS = (
     ),
     Argument("seed", "1000", "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks"),
     Argument("episodes", "0", "drive:=expert: end after this many episodes; 0: go on until it is stopped"),
-    Argument("rig", "kinova_gen2", "name of a built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits"),
+    Argument("rig", "", "built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits; empty: the robot's own"),
     Argument("namespace", "", "ROS namespace that all topics and nodes go into"),
     Argument("rviz", "false", "start rviz2 with cameras, predicted frames and markers of the commanded motion", TRUE_FALSE),
 )
@@ -99,9 +108,8 @@ def settings(**given: str) -> dict[str, str]:
         if choices and value not in choices:
             raise SettingError(f"{name}: '{value}' is not one of {', '.join(choices)}")
     chosen = {argument.name: argument.default for argument in ARGUMENTS} | given
-    if chosen["robot"] != "sim":
-        raise SettingError(f"robot '{chosen['robot']}': the driver for this arm is not part of this version yet; run with robot 'sim'")
     _collect(chosen)
+    _hardware(chosen)
     for name in ("seed", "episodes"):
         if not re.fullmatch("[0-9]{1,9}", chosen[name]):
             raise SettingError(f"{name}: '{chosen[name]}' is not a whole number from 0 to 999999999")
@@ -145,17 +153,36 @@ def _collect(chosen: dict[str, str]) -> None:
     chosen["bags"] = str(Path(chosen["bags"]).absolute())
 
 
+def _hardware(chosen: dict[str, str]) -> None:
+    """Rig and camera sources that fit the robot; what only the simulation has is refused for another one."""
+    robot = chosen["robot"]
+    chosen["rig"] = chosen["rig"] or ROBOTS[robot]
+    for role, usual in (("static", "azure_kinect"), ("wrist", "realsense")):
+        chosen[role] = chosen[role] or ("sim" if robot == "sim" else usual)
+    try:
+        hardware.load(chosen["hardware"]) if chosen["hardware"] else {}
+    except hardware.HardwareError as error:
+        raise SettingError(f"hardware: {error}") from error
+    if robot == "sim":
+        return
+    if chosen["drive"] == "expert":
+        raise SettingError(f"drive: the scripted expert sees the simulated table only; with robot '{robot}' a policy drives")
+    for role in ("static", "wrist"):
+        if chosen[role] == "sim":
+            raise SettingError(
+                f"{role}: a simulated camera sees the simulated arm only; with robot '{robot}' choose {', '.join(CAMERAS[1:])}"
+            )
+    for name in ("task", "seed"):
+        if chosen[name] != _BY_NAME[name].default:
+            raise SettingError(f"{name}: only the simulated table is laid by it; leave it out with robot '{robot}'")
+    if not chosen["checkpoint"]:
+        raise SettingError(f"checkpoint: robot '{robot}' needs a trained one; an untrained model moves the simulated arm only")
+
+
 def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     """The processes that these settings lead to, in the order in which they are started."""
     robot, rig, expert, collect = chosen["robot"], chosen["rig"], chosen["drive"] == "expert", chosen["collect"] == "true"
-    episode = {"sim.seed": int(chosen["seed"])} | ({"sim.task": chosen["task"].split(",")[0]} if chosen["task"] else {})
-    found = [
-        Node("gr1_robot", "arm_node", "arm", "arm.yaml", {"robot": robot, "rig": rig} | episode),
-        *(
-            Node("gr1_robot", "camera_node", f"camera_{role}", f"camera_{role}.yaml", {"role": role, "source": robot, "rig": rig})
-            for role in ("static", "wrist")
-        ),
-    ]
+    found = _rig_nodes(chosen)
     if with_policy(chosen):
         policy = {"checkpoint": chosen["checkpoint"], "instruction": chosen["instruction"], "act": not expert, "autostart": True}
         policy["ignore_replay"] = chosen["ignore_replay"] == "true"
@@ -171,6 +198,27 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     if chosen["rviz"] == "true":
         found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))
     return tuple(found)
+
+
+def _rig_nodes(chosen: Mapping[str, str]) -> list[Node]:
+    """The arm and its two cameras."""
+    robot, common = chosen["robot"], {"rig": chosen["rig"]}
+    mine = hardware.load(chosen["hardware"]) if chosen["hardware"] else {}
+    episode = {"sim.seed": int(chosen["seed"])} | ({"sim.task": chosen["task"].split(",")[0]} if chosen["task"] else {})
+    arm = {"robot": robot} | common | (episode if robot == "sim" else {}) | mine.get("arm", {})
+    found = [Node("gr1_robot", "arm_node", "arm", "arm.yaml", arm)]
+    for role in ("static", "wrist"):
+        name, source = f"camera_{role}", chosen[role]
+        parameters = {"role": role, "source": source} | common | mine.get(name, {})
+        python = _kinect_python() if source == "azure_kinect" else ""
+        found.append(Node("gr1_robot", "camera_node", name, f"{name}.yaml", parameters, python=python))
+    return found
+
+
+def _kinect_python() -> str:
+    """Without one the usual interpreter is taken, and the node says what is missing."""
+    ours = Path(__file__).resolve().parents[2] / ".venv-kinect" / "bin" / "python"
+    return os.environ.get(KINECT_PYTHON) or (str(ours) if ours.is_file() else "")
 
 
 def with_policy(chosen: Mapping[str, str]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gr1_bringup import processes, stack, up
+from gr1_bringup import hardware, processes, stack, up
 from gr1_core import Rig
 from gr1_core.eval import verdict
 
@@ -79,7 +79,11 @@ def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
 @pytest.mark.parametrize(
     "given, said",
     [
-        ({"robot": "kortex"}, "not part of this version"),
+        ({"robot": "kortex"}, "needs a trained one"),
+        ({"robot": "kinova_gen2", "drive": "expert"}, "sees the simulated table only"),
+        ({"robot": "kinova_gen2", "wrist": "sim"}, "sees the simulated arm only"),
+        ({"robot": "kinova_gen2", "task": "open_drawer"}, "leave it out with robot 'kinova_gen2'"),
+        ({"hardware": "nowhere.yaml"}, "no file 'nowhere.yaml'"),
         ({"robot": "ur5"}, "sim, kinova_gen2, kortex"),
         ({"task": "make_coffee"}, "open_drawer"),
         ({"task": "open_drawer,close_drawer"}, "only the expert plays several"),
@@ -105,6 +109,54 @@ def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
 def test_a_setting_that_cannot_be_is_refused_with_what_can(given, said):
     with pytest.raises(stack.SettingError, match=said):
         stack.settings(**given)
+
+
+def test_each_robot_comes_with_its_rig_and_its_cameras(folder):
+    given = {"robot": "kinova_gen2", "checkpoint": str(folder)}
+    assert sorted(names(**given)) == ["arm", "camera_static", "camera_wrist", "policy"]
+    assert parameters("arm", **given) == {"robot": "kinova_gen2", "rig": "kinova_gen2"}
+    assert parameters("camera_static", **given)["source"] == "azure_kinect"
+    assert parameters("camera_wrist", **given)["source"] == "realsense"
+    assert parameters("camera_static", static="orbbec", **given)["source"] == "orbbec"
+    assert parameters("camera_wrist")["source"] == "sim" and parameters("arm")["rig"] == "kinova_gen2"
+    assert stack.settings(robot="kortex", rig="kinova_gen2", checkpoint=str(folder))["rig"] == "kinova_gen2"
+
+
+def test_the_hardware_file_sets_parameters_of_its_nodes(tmp_path):
+    file = tmp_path / "lab.yaml"
+    file.write_text('camera_wrist: {realsense.serial: "0123", rate_hz: 15.0}\narm: {kinova_gen2.sdk: /opt/kinova}\n')
+    found = parameters("camera_wrist", hardware=str(file))
+    assert (found["realsense.serial"], found["rate_hz"], found["source"]) == ("0123", 15.0, "sim")
+    assert parameters("arm", hardware=str(file))["kinova_gen2.sdk"] == "/opt/kinova"
+
+
+def test_the_template_of_the_hardware_file_is_one():
+    assert hardware.load(str(stack.share() / "config" / "hardware.yaml"))["arm"]["kinova_gen2.sdk"]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("[1, 2]", "parameters by node"),
+        ("a: b: c", "is not YAML"),
+        ("camera_wirst: {}", "there are arm, camera_static, camera_wrist"),
+        ("arm: {robot: sim}", "is an argument of the stack"),
+        ("arm: 3", "must hold parameters"),
+        ("arm: {kinova_gen2.sdk: [1]}", "must be one text, number or true/false"),
+    ],
+)
+def test_a_hardware_file_that_cannot_be_used_is_refused(text, said, tmp_path):
+    (tmp_path / "lab.yaml").write_text(text)
+    with pytest.raises(stack.SettingError, match=said):
+        stack.settings(hardware=str(tmp_path / "lab.yaml"))
+
+
+def test_the_kinect_has_an_interpreter_of_its_own(folder, monkeypatch):
+    monkeypatch.setenv(stack.KINECT_PYTHON, "/opt/kinect/bin/python")
+    nodes = {node.name: node for node in stack.nodes(stack.settings(static="azure_kinect"))}
+    assert nodes["camera_static"].python == "/opt/kinect/bin/python" and not nodes["camera_wrist"].python
+    with pytest.raises(stack.SettingError, match="no interpreter '/opt/kinect/bin/python'"):
+        processes.program(nodes["camera_static"])
 
 
 def test_a_namespace_may_have_several_parts():
@@ -155,14 +207,14 @@ def test_the_description_imports_no_ros():
     tree = ast.parse(Path(stack.__file__).read_text())
     modules = {alias.name for part in ast.walk(tree) if isinstance(part, ast.Import) for alias in part.names}
     modules |= {part.module for part in ast.walk(tree) if isinstance(part, ast.ImportFrom)}
-    assert {module.split(".")[0] for module in modules} <= set(sys.stdlib_module_names) | {"gr1_core"}
+    assert {module.split(".")[0] for module in modules} <= set(sys.stdlib_module_names) | {"gr1_core", "gr1_bringup"}
 
 
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["--robot", "kinova_gen2"], "driver for this arm is not part of this version"),
-        (["robot:=kortex"], "driver for this arm is not part of this version"),
+        (["--robot", "kinova_gen2"], "needs a trained one"),
+        (["robot:=kortex", "drive:=expert"], "sees the simulated table only"),
         (["--checkpoint", "/no/such/folder"], "/no/such/folder"),
         (["task:=make_coffee"], "make_coffee"),
         (["--checkpoint", "[/foo]"], "[/foo]"),

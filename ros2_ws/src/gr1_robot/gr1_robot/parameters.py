@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -55,7 +56,7 @@ def declare(
 
 
 def declare_options(node: Node, prefix: str, options: Sequence[Option], changed: Callable[[str, object], None]) -> dict:
-    """Declares `<prefix>.<name>` for each option and returns the values by name. Raises ParameterError.
+    """Declares `<prefix>.<name>` for each option and returns the values by name. Raises ParameterError, also for a name that none has.
 
     changed(name, value) is called in the executor's thread when a live option has been set to another value that is allowed.
     """
@@ -63,6 +64,12 @@ def declare_options(node: Node, prefix: str, options: Sequence[Option], changed:
     for option in options:
         limits = {"low": option.low, "high": option.high, "choices": option.choices, "read_only": not option.live}
         settings[option.name] = declare(node, f"{prefix}.{option.name}", option.default, option.description, **limits)
+    # rclpy has no public way to ask, and would let a misspelt serial number pass in silence.
+    for given in node._parameter_overrides:
+        if given.startswith(f"{prefix}.") and not node.has_parameter(given):
+            near = difflib.get_close_matches(given, [f"{prefix}.{name}" for name in settings], 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(f'{prefix}.{name}' for name in settings)}"
+            raise ParameterError(f"no parameter '{given}': {hint}")
     live = {f"{prefix}.{option.name}": option.name for option in options if option.live}
 
     def after(changes) -> None:

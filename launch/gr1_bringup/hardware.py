@@ -1,0 +1,43 @@
+"""What belongs to one laboratory's hardware: a YAML file of node parameters, such as serial numbers, addresses and folders. No ROS import.
+
+arm: {kinova_gen2.sdk: /opt/kinova}
+camera_wrist: {realsense.serial: "123456789"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+NODES = ("arm", "camera_static", "camera_wrist")
+_TAKEN = ("robot", "rig", "source", "role")
+
+
+class HardwareError(ValueError):
+    """A hardware file that cannot be used."""
+
+
+def load(file: str) -> dict[str, dict[str, object]]:
+    """Parameters by node. Raises HardwareError, naming the file and the entry."""
+    path = Path(file)
+    if not path.is_file():
+        raise HardwareError(f"no file '{file}'")
+    try:
+        given = yaml.safe_load(path.read_text()) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise HardwareError(f"'{file}' is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(given, Mapping):
+        raise HardwareError(f"'{file}' must hold parameters by node ({', '.join(NODES)}), not {given!r}")
+    for node, parameters in given.items():
+        if node not in NODES:
+            raise HardwareError(f"'{file}' has parameters for '{node}'; there are {', '.join(NODES)}")
+        if not isinstance(parameters, Mapping):
+            raise HardwareError(f"'{file}': {node} must hold parameters, such as 'realsense.serial: \"0123\"', not {parameters!r}")
+        for name, value in parameters.items():
+            if name in _TAKEN:
+                raise HardwareError(f"'{file}': {node} sets '{name}', which is an argument of the stack: leave it out here")
+            if isinstance(value, (Mapping, list)) or value is None:
+                raise HardwareError(f"'{file}': {node}: '{name}' must be one text, number or true/false, not {value!r}")
+    return {node: {str(name): value for name, value in parameters.items()} for node, parameters in given.items()}
