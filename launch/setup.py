@@ -1,6 +1,6 @@
 from glob import glob
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 name = "gr1_bringup"
 
@@ -9,7 +9,7 @@ setup(
     version="0.1.0",
     description="Starts the GR-1 stack: one description for ros2 launch and for gr1 up",
     license="Apache-2.0",
-    packages=[name],
+    packages=find_packages(include=[name, f"{name}.*"]),
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml", *glob("*.launch.py")]),
