@@ -86,7 +86,7 @@ def test_a_stream_that_stops_is_named_and_resumes(running, arm):
 
 def test_it_reports_rate_latency_and_losses(running):
     _, values = running.status("camera_wrist: stream", after=len(running.heard("/diagnostics")))
-    assert set(values) == {"rate_hz", "expected_hz", "age_ms", "latency_p50_ms", "latency_p99_ms", "frames", "dropped"}
+    assert set(values) == {"rate_hz", "expected_hz", "age_ms", "latency_p50_ms", "latency_p99_ms", "frames", "dropped", "outages", "device"}
     assert float(values["expected_hz"]) == 20.0 and int(values["frames"]) > 0 and float(values["latency_p50_ms"]) > 0
 
 

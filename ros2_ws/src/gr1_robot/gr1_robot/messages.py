@@ -67,13 +67,16 @@ def msg_to_image(msg: Image | CompressedImage) -> np.ndarray:
 
 
 def camera_info(intrinsics: np.ndarray, width: int, height: int, stamp: Time, frame_id: str, distortion=(0.0,) * 5) -> CameraInfo:
-    """3x3 pinhole matrix in pixels and plumb_bob coefficients (k1, k2, t1, t2, k3) -> CameraInfo."""
+    """3x3 pinhole matrix in pixels and distortion -> CameraInfo.
+
+    distortion: plumb_bob's k1, k2, t1, t2, k3, or rational_polynomial's k1, k2, t1, t2, k3, k4, k5, k6 (OpenCV's order).
+    """
     k = np.asarray(intrinsics, np.float64)
     return CameraInfo(
         header=Header(stamp=stamp, frame_id=frame_id),
         height=height,
         width=width,
-        distortion_model="plumb_bob",
+        distortion_model={5: "plumb_bob", 8: "rational_polynomial"}[len(distortion)],
         d=[float(value) for value in distortion],
         k=k.ravel(),
         r=np.eye(3).ravel(),

@@ -20,7 +20,11 @@ class SourceError(RuntimeError):
 
 
 class Unplugged(SourceError):
-    """A camera that is not there, or no longer: the node opens it again, with back-off."""
+    """A camera that is not there, or no longer: the node opens it again, with back-off. The text names it: the status shows it as it is."""
+
+
+class Ended(SourceError):
+    """A recording that is played back is over: the node says so and stays silent from then on."""
 
 
 class Frame(NamedTuple):
@@ -39,6 +43,7 @@ class Source(ABC):
     """One camera. It is made in the node's main thread; open, read and close are called from one thread of the camera's own.
 
     A module of gr1_robot.sources has the class `Camera` and OPTIONS, its settings: the node's parameters `<module>.<name>`.
+    rate_hz: what is asked for; `open` sets it to the rate of its own that the camera uses, which is never less.
     """
 
     def __init__(self, node: Node, role: str, width: int, height: int, rate_hz: float, settings: dict):
@@ -50,7 +55,10 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, timeout: float) -> Frame | None:
-        """The next frame, or None when none has come within `timeout` seconds. Never the same frame twice. Raises Unplugged."""
+        """The next frame, of the size asked for, or None when none has come within `timeout` seconds. Never the same frame twice.
+
+        Raises Unplugged, Ended.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -59,6 +67,14 @@ class Source(ABC):
     @abstractmethod
     def describe(self) -> str:
         """What is open, for a person: model, serial number, firmware, and where the frames' stamps come from."""
+
+    def values(self) -> dict[str, object]:
+        """Figures of this camera's own for /diagnostics; called in the executor's thread."""
+        return {}
+
+    def warning(self) -> str:
+        """What is wrong although frames come, for a person; empty when nothing is. Called in the executor's thread."""
+        return ""
 
     def set(self, option: str, value) -> None:
         """A live option has another value from now on; called in the executor's thread."""
