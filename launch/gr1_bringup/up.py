@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from gr1_bringup import processes, stack, table
+from gr1_bringup import processes, rehearsal, stack, table
 from gr1_bringup.bags import Bags
 
 START_LIMIT = 120.0
@@ -41,6 +41,7 @@ HEARD = {
 BY_HAND = "episodes begin and end with: python -m gr1_recorder start | success | failure | discard"
 ANOTHER = "another stack runs in ROS_DOMAIN_ID {domain}: end it, or set that variable to another number (0 to 101)"
 UNTRAINED = "no --checkpoint: a small model with seeded random weights. It is UNTRAINED: what it does and predicts means nothing."
+FAULT = "rehearse a fault of the simulated rig AT seconds after all nodes are up, FOR seconds; may be given again (docs/faults.md)"
 
 
 class NotRunning(RuntimeError):
@@ -56,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         chosen = stack.settings(**chosen)
         for node in stack.nodes(chosen):
             processes.program(node)
+        faults = rehearsal.parse(options.fault, rehearsal.kinds(stack.nodes(chosen))) if options.fault else []
         folder = Path(options.out or f"out/run-{datetime.now():%Y%m%d-%H%M%S}").absolute()
         _check_video(options, folder)
         _make("--out", folder)
@@ -65,12 +67,13 @@ def main(argv: list[str] | None = None) -> int:
         console.print(f"gr1 up: {error}", style="red", markup=False, soft_wrap=True)
         return 2
     with _signals() as ended:
-        return _Run(chosen, options, folder, console, ended).run()
+        return _Run(chosen, options, folder, console, ended, faults).run()
 
 
 class _Run:
-    def __init__(self, chosen, options, folder: Path, console: Console, ended):
+    def __init__(self, chosen, options, folder: Path, console: Console, ended, faults):
         self.chosen, self.options, self.folder, self.console, self.ended = chosen, options, folder, console, ended
+        self.faults, self.rehearsal = faults, None
         self.untrained = stack.with_policy(chosen) and not chosen["checkpoint"]
         self.bags = Bags(Path(chosen["bags"])) if chosen["collect"] == "true" else None
         self.live: Live | None = None
@@ -117,6 +120,8 @@ class _Run:
 
         monitor, video = Monitor("gr1_up", self.chosen["namespace"], self.chosen["instruction"]), None
         self.began = time.monotonic()
+        if self.faults:
+            self.rehearsal = rehearsal.Rehearsal(self.faults, monitor.node, lambda text: self._say(text, "bold red"))
         if not self.options.no_video:
             from gr1_bringup.video import Video
 
@@ -167,17 +172,20 @@ class _Run:
                     break
                 if self._over():
                     break
+                if self.rehearsal:
+                    self.rehearsal.play(seconds)
                 if self.live:
                     self.live.update(table.table(monitor.seen(), self._title(seconds)), refresh=True)
                 elif seconds - printed >= LINE_EVERY:
                     printed = seconds
                     self._say(table.line(monitor.seen(), seconds))
-                time.sleep(0.2)
+                time.sleep(min(0.2, self.rehearsal.patience(seconds)) if self.rehearsal else 0.2)
         self.live = None
 
     def _title(self, seconds: float) -> str:
         model = "UNTRAINED demo model" if self.untrained else self.chosen["checkpoint"]
-        parts = (self.chosen["robot"], f"{self.chosen['drive']} drives", model, f"{seconds:.0f} s")
+        rehearsed = self.rehearsal.title() if self.rehearsal else ""
+        parts = (self.chosen["robot"], f"{self.chosen['drive']} drives", model, f"{seconds:.0f} s", rehearsed)
         return ", ".join(filter(None, parts))
 
     def _over(self) -> bool:
@@ -233,6 +241,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         flag = {"nargs": "?", "const": "true"} if argument.choices == stack.TRUE_FALSE else {}
         choices = argument.choices or None
         parser.add_argument(f"--{argument.name}", default=argument.default, choices=choices, help=argument.description, **flag)
+    parser.add_argument("--fault", action="append", default=[], metavar=rehearsal.FORM.partition(",")[0], help=FAULT)
     parser.add_argument("--seconds", type=_duration, help="end after this many seconds, counted from when all nodes are up")
     parser.add_argument("--out", help="folder for logs, parameters and video (default: out/run-<time>)")
     parser.add_argument("--video", help="file for the video (default: video.mp4 in that folder)")
