@@ -1,0 +1,118 @@
+"""The Azure Kinect as a colour camera, the paper's static one. Runs in the environment that `make kinect` makes; see docs/cameras.md."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from gr1_core import images
+from gr1_core.images import ImageError
+from gr1_robot import kinect
+from gr1_robot.device_clock import Arrival, DeviceClock
+from gr1_robot.framing import Framing, choose
+from gr1_robot.option import Option
+from gr1_robot.source import Frame, Source, SourceError
+
+AUTO = "auto"
+OPTIONS = (
+    Option("serial", "", "Serial number, where several are plugged in; empty: the only one."),
+    Option("playback", "", "A recording (.mkv) to play in place of a camera, once, at its own pace."),
+    Option(
+        "resolution",
+        AUTO,
+        "What the camera sends before it is cropped and scaled; auto: the smallest that covers width x height.",
+        choices=(AUTO, *kinect.MODES),
+    ),
+    Option("exposure_us", 0, "Exposure in microseconds, 500 to 133330; 0: automatic.", low=0, high=kinect.EXPOSURE_US[1]),
+    Option("white_balance_k", 0, "White balance in kelvin, 2500 to 12500; 0: automatic.", low=0, high=kinect.WHITE_BALANCE_K[1]),
+)
+
+
+class Camera(Source):
+    """MJPG as it comes over USB, decoded once; at the camera's own size bit for bit, else the centred part scaled down."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._device: kinect.Device | kinect.Recording | None = None
+        self._clock = DeviceClock()
+        self._damaged = 0
+
+    def open(self) -> None:
+        self._clock = DeviceClock()
+        if self.settings["playback"]:
+            self._device = kinect.Recording(self.settings["playback"])
+        else:
+            self._device = kinect.Device(self._wanted())
+        device, wanted = self._device, (self.width, self.height)
+        native = kinect.MODES[device.mode]
+        if native[0] < wanted[0] or native[1] < wanted[1]:
+            raise SourceError(
+                f"{device.describe()} has pictures of {native[0]}x{native[1]}, but the parameters 'width' and 'height' say "
+                f"{wanted[0]}x{wanted[1]}: pictures are not enlarged, lower them"
+            )
+        if device.fps < self.rate_hz:
+            raise SourceError(
+                f"{device.describe()} has {device.fps} frames a second, but the parameter 'rate_hz' is {self.rate_hz:g}: lower it"
+            )
+        self.rate_hz = float(device.fps)
+        self._framing = Framing(native, wanted)
+        # A picture that is scaled down is a new array: what it was decoded into can be used again.
+        self._scratch = None if native == wanted else np.empty((native[1], native[0], 3), np.uint8)
+        matrix, distortion = device.lens()
+        self._intrinsics, self._distortion = self._framing.intrinsics(matrix), tuple(distortion.tolist())
+
+    def read(self, timeout: float) -> Frame | None:
+        capture = self._device.capture(timeout)
+        arrival = Arrival(time.monotonic_ns(), self.node.get_clock().now().nanoseconds, time.time_ns())
+        if capture is None or capture.color is None:
+            return None
+        stamp = self._clock.stamp(1000 * capture.color_timestamp_usec, arrival)
+        try:
+            image = self._rgb(capture.color)
+        except ImageError as error:
+            self._damaged += 1
+            self.node.get_logger().warning(f"{self._device.describe()}: a picture is left out: {error}", throttle_duration_sec=5.0)
+            return None
+        return Frame(stamp, self._framing.image(image), self._intrinsics, self._distortion)
+
+    def close(self) -> None:
+        if self._device:
+            self._device.close()
+            self._device = None
+
+    def describe(self) -> str:
+        framing = f", {self._framing}" if str(self._framing) else ""
+        return f"{self._device.describe()}, {self._device.mode} at {self._device.fps} Hz{framing}; stamps: its own clock"
+
+    def values(self) -> dict[str, object]:
+        return self._clock.values() | {"damaged": self._damaged}
+
+    def warning(self) -> str:
+        return self._clock.warning()
+
+    def waits_for(self) -> str:
+        if self.settings["playback"]:
+            return f"no picture comes from the recording '{self.settings['playback']}'"
+        return "no picture comes from the Azure Kinect: look at its cable and power"
+
+    def _wanted(self) -> kinect.Settings:
+        """What the camera is asked for. Raises SourceError, naming the parameter."""
+        mode = self.settings["resolution"]
+        if mode == AUTO:
+            native = choose(kinect.MODES.values(), self.width, self.height)
+            if not native:
+                raise SourceError(f"no resolution of the Azure Kinect covers {self.width}x{self.height}: lower 'width' and 'height'")
+            mode = next(name for name, size in kinect.MODES.items() if size == native)
+        fps = next((fps for fps in kinect.RATES if fps >= self.rate_hz), None)
+        if not fps:
+            fastest = kinect.RATES[-1]
+            raise SourceError(f"parameter 'rate_hz' is {self.rate_hz:g}, but the Azure Kinect sends at most {fastest} Hz: lower it")
+        return kinect.Settings(self.settings["serial"], mode, fps, self.settings["exposure_us"], self.settings["white_balance_k"])
+
+    def _rgb(self, color: np.ndarray) -> np.ndarray:
+        """JPEG bytes u8[N] or u8[H, W, 4] BGRA -> u8[H, W, 3] RGB of the native size. Raises ImageError."""
+        image = images.decode(color, self._scratch) if color.ndim == 1 else np.ascontiguousarray(color[:, :, 2::-1])
+        if image.shape[1::-1] != self._framing.native:
+            raise ImageError(f"it is {image.shape[1]}x{image.shape[0]}")
+        return image
