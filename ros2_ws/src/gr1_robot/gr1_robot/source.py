@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 from rclpy.node import Node
 
 from gr1_robot import sources
+from gr1_robot.device_clock import Arrival
 from gr1_robot.option import Option
 
 
@@ -67,6 +69,10 @@ class Source(ABC):
     @abstractmethod
     def describe(self) -> str:
         """What is open, for a person: model, serial number, firmware, and where the frames' stamps come from."""
+
+    def arrival(self) -> Arrival:
+        """Now, on the three clocks that a device_clock.DeviceClock works with."""
+        return Arrival(time.monotonic_ns(), self.node.get_clock().now().nanoseconds, time.time_ns())
 
     def values(self) -> dict[str, object]:
         """Figures of this camera's own for /diagnostics; called in the executor's thread."""
