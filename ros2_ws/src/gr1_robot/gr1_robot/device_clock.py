@@ -45,9 +45,13 @@ class DeviceClock:
     def __init__(self, late_s: float = 0.1):
         self._late_ms = 1e3 * late_s
         self._last_stamp = -1
-        self.restarts = -1
+        self.restarts = 0
         self.source = "none yet"
-        self._begin(host=False)
+        self._forget(host=False)
+
+    def begin(self) -> None:
+        """The camera has been opened, perhaps again: nothing is known of its clock. Stamps go on rising."""
+        self._device = None
 
     def stamp(self, device: int, arrival: Arrival, host: bool = False) -> int:
         """Exposure in ns of the node's clock: never later than the arrival, always later than the one before.
@@ -55,11 +59,12 @@ class DeviceClock:
         device: the camera's stamp in ns. host: it claims to be of this computer's wall clock (the driver has converted it). If the
         node's clock itself was set back behind the last stamp, stamps start anew from there.
         """
-        if self._device is None or device <= self._device or host != self._host:
-            self._begin(host)
         difference = arrival.steady - device
-        if self._least and difference < self._least[0][1] - _JUMP:
-            self._begin(host)
+        if self._device is None or host != self._host:
+            self._forget(host)
+        elif device <= self._device or difference < self._least[0][1] - _JUMP:
+            self.restarts += 1
+            self._forget(host)
         self._device = device
         self._add(arrival.steady, difference)
 
@@ -86,7 +91,7 @@ class DeviceClock:
             "offset_ms": self.offset_ms,
             "drift_ppm": self.drift_ppm,
             "delay_ms": self.delay_ms,
-            "clock_restarts": max(self.restarts, 0),
+            "clock_restarts": self.restarts,
         }
 
     def warning(self) -> str:
@@ -98,9 +103,8 @@ class DeviceClock:
             )
         return ""
 
-    def _begin(self, host: bool) -> None:
+    def _forget(self, host: bool) -> None:
         self._host, self._device = host, None
-        self.restarts += 1
         self._least: deque[tuple[int, int]] = deque()  # (arrival, difference), both rising: the first holds the window's smallest
         self._blocks: deque[tuple[int, int]] = deque(maxlen=_BLOCKS)
         self._block: tuple[int, int] | None = None
