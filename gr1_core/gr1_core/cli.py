@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 
 from gr1_core import commands
 
 _UP = "start the stack: cameras, arm, policy (see `gr1 up --help`)"
+_RIG = "the first minutes with an arm, step by step (see `gr1 check rig --help`)"
+_ROS = ("gr1_bringup", "gr1_robot", "gr1_policy", "rclpy")
 
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["up"]:
-        return _up(argv[1:])
+        return _bringup("gr1 up", "gr1_bringup.up", argv[1:])
+    if argv[:2] == ["check", "rig"]:
+        return _bringup("gr1 check rig", "gr1_bringup.check.command", argv[2:])
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments)
@@ -28,22 +33,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1", description="GR-1 on a real robot, from demonstration to deployed policy.")
     added = parser.add_subparsers(required=True, metavar="COMMAND")
     added.add_parser("up", help=_UP, add_help=False)
+    check = added.add_parser("check", help="accept hardware before a policy drives it").add_subparsers(required=True, metavar="WHAT")
+    check.add_parser("rig", help=_RIG, add_help=False)
     bench = added.add_parser("bench", help="measure speed, as ratios within one run").add_subparsers(required=True, metavar="WHAT")
     for module in commands.ALL:
         module.add(added, bench)
     return parser
 
 
-def _up(argv: list[str]) -> int:
+def _bringup(command: str, module: str, argv: list[str]) -> int:
     try:
-        from gr1_bringup.up import main as up
+        main = importlib.import_module(module).main
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in ("gr1_bringup", "gr1_robot", "gr1_policy", "rclpy"):
+        if error.name is None or error.name.split(".")[0] not in _ROS:
             raise
         print(
-            f"gr1: `gr1 up` needs the ROS 2 packages, {error.name} is not installed here: run `make setup` in the repository "
+            f"gr1: `{command}` needs the ROS 2 packages, {error.name} is not installed here: run `make setup` in the repository "
             "(or build ros2_ws with colcon and source its install/setup.bash)",
             file=sys.stderr,
         )
         return 1
-    return up(argv)
+    return main(argv)

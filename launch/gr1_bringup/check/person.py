@@ -1,0 +1,39 @@
+"""The person beside the arm: told what will happen, and asked before it does."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+
+class Quit(Exception):
+    """The person ended the check, or nobody is there to answer."""
+
+
+class Person:
+    """yes: nobody is asked, everything is answered with Enter (the simulated arm only)."""
+
+    def __init__(self, console: Console, yes: bool):
+        self._console, self._yes = console, yes
+
+    def ready(self, what: str) -> bool:
+        """Says what will happen. True: go on; False: leave it out. Raises Quit."""
+        self._console.print(f"  {what}", style="bold", markup=False, soft_wrap=True)
+        return self._answer("Enter: go on   s: leave this out   q: end") != "s"
+
+    def agrees(self, question: str) -> bool | None:
+        """None when nobody was asked. Raises Quit."""
+        self._console.print(f"  {question}", style="bold", markup=False, soft_wrap=True)
+        return None if self._yes else self._answer("Enter: yes   n: no   q: end") != "n"
+
+    def _answer(self, choices: str) -> str:
+        if self._yes:
+            self._console.print("  (--yes)", style="dim", markup=False)
+            return ""
+        self._console.print(f"  {choices} > ", end="", markup=False)
+        try:
+            answer = input().strip().lower()
+        except EOFError:
+            raise Quit("nobody answers: the check needs a terminal and a person beside the arm") from None
+        if answer == "q":
+            raise Quit("ended by the person")
+        return answer

@@ -1,0 +1,197 @@
+"""The steps in which nothing moves: devices, rates, stamps, pictures, the pose and the wrench."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy.spatial.transform import Rotation
+
+from gr1_bringup.check.report import FAIL, OK, WARN, graded, worst
+from gr1_core import kinematics
+from gr1_core.rig import ROLES
+from gr1_robot.gate import TICK
+
+LISTEN_S = 5.0
+ARM_HZ = 1.0 / TICK
+_FLAT, _DARK, _BRIGHT = 2.0, 15.0, 240.0
+_FUTURE_S = 0.005
+_CHAINS = {"sim": "GEN2", "kinova_gen2": "GEN2", "kortex": "GEN3"}
+
+
+def devices(check) -> None:
+    check.rig_nodes.until_up(check.ear)
+    speaks = {"arm": lambda: check.ear.pose.rows and check.ear.twist.rows}
+    speaks |= {f"camera_{role}": lambda role=role: check.ear.cameras[role].rows for role in ROLES}
+    for name, speaking in speaks.items():
+        if check.ear.wait(speaking, check.patience):
+            # What it said of its device before it was open says nothing.
+            now = time.monotonic()
+            check.ear.wait(lambda name=name, now=now: any(one.at > now for one in check.ear.statuses(name).values()), 1.5)
+            device = check.ear.value(name, "device")
+            check.add(name, OK, device or "runs; it does not say which device it has", device=device)
+            continue
+        said = check.ear.statuses(name)
+        why = "; ".join(f"{subject}: {status.message}" for subject, status in said.items() if status.level != "OK") or "it says nothing"
+        check.absent.add(name)
+        check.add(name, FAIL, why, f"power, cable, address or serial number (--hardware); read {name}.log")
+
+
+def rates(check) -> None:
+    since = check.listened(LISTEN_S)
+    for role in check.roles():
+        expected = float(check.ear.value(f"camera_{role}", "expected_hz") or check.rig.control_hz)
+        hz, gap = _rate(check.ear.cameras[role].since(since))
+        # The policy wants a new frame for every control step; above that a slow camera only costs freshness.
+        level = FAIL if hz < check.rig.control_hz else graded(-hz, -0.9 * expected)
+        text = f"{hz:.1f} of {expected:.0f} Hz, longest gap {1e3 * gap:.0f} ms"
+        remedy = "lower the resolution or rate, use another USB port (USB 3, its own controller), free the processor"
+        check.add(f"camera_{role}", level, text, remedy, hz=hz, expected_hz=expected, longest_gap_ms=1e3 * gap)
+    if "arm" in check.absent:
+        return
+    hz, gap = _rate(check.ear.pose.since(since))
+    level = graded(-hz, -0.9 * ARM_HZ, -0.5 * ARM_HZ)
+    text = f"{hz:.1f} of {ARM_HZ:.0f} Hz, longest gap {1e3 * gap:.0f} ms, scheduling {check.ear.value('arm', 'scheduling')}"
+    check.add("arm", level, text, "free the processor; allow real-time scheduling (docs/safety.md)", hz=hz, longest_gap_ms=1e3 * gap)
+
+
+def stamps(check) -> None:
+    since = check.listened(LISTEN_S)
+    ages = {f"camera_{role}": (check.ear.cameras[role], camera.max_age) for role, camera in check.rig.cameras.items()}
+    ages["arm"] = (check.ear.pose, check.rig.state.max_age)
+    for name, (trace, max_age) in ages.items():
+        if name in check.absent:
+            continue
+        rows = trace.since(since)
+        if len(rows) < 2:
+            check.add(name, FAIL, "no messages to judge", "see the step rates")
+            continue
+        age = rows[:, 1] - rows[:, 0]
+        p50, p99 = np.quantile(age, (0.5, 0.99))
+        back = int((np.diff(rows[:, 0]) <= 0).sum())
+        ahead = float(-age.min())
+        level, text = worst(graded(p50, max_age, max_age), graded(p99, max_age)), f"age p50 {1e3 * p50:.0f} ms, p99 {1e3 * p99:.0f} ms"
+        remedy = f"frames older than {1e3 * max_age:.0f} ms stop the policy: free the processor, shorten the exposure"
+        if back:
+            level, text, remedy = FAIL, f"{text}; {back} stamps do not come after the one before", "the driver stamps wrongly: see its log"
+        if ahead > _FUTURE_S:
+            level, text, remedy = (
+                FAIL,
+                f"{text}; stamped {1e3 * ahead:.0f} ms in the future",
+                "the clocks differ: synchronise them (chrony)",
+            )
+        offset = check.ear.value(name, "offset_ms")
+        text += f"; clock offset {offset} ms" if offset else ""
+        check.add(name, level, text, remedy, age_p50_ms=1e3 * p50, age_p99_ms=1e3 * p99, backwards=back, offset_ms=offset)
+    static, wrist = (check.ear.cameras[role].since(since)[:, 0] for role in ROLES)
+    if not len(static) or not len(wrist):
+        return
+    skew = np.abs(static[:, None] - wrist[None, :]).min(axis=1)
+    p50, most = float(np.median(skew)), float(skew.max())
+    level = worst(graded(p50, check.rig.period, check.rig.period), graded(most, check.rig.period))
+    text = f"nearest frames of the two cameras {1e3 * p50:.0f} ms apart (p50), {1e3 * most:.0f} ms (max)"
+    check.add("skew", level, text, "give both cameras the same rate", skew_p50_ms=1e3 * p50, skew_max_ms=1e3 * most)
+
+
+def pictures(check) -> None:
+    shown = []
+    for role in check.roles():
+        name, camera = f"camera_{role}", check.rig.cameras[role]
+        frames = check.ear.pictures(role, 2, check.patience)
+        if len(frames) < 2:
+            check.add(name, FAIL, f"{len(frames)} of 2 frames came", "see the step rates")
+            continue
+        frame = frames[0]
+        height, width = frame.shape[:2]
+        brightness, contrast = float(frame.mean()), float(frame.std())
+        level, remedy, why = OK, "", ""
+        if (width, height) != (camera.width, camera.height):
+            level, remedy = FAIL, f"the rig says {camera.width}x{camera.height}: change the camera's mode or the rig's YAML"
+        elif contrast < _FLAT:
+            level, remedy, why = FAIL, "take the lens cap off; look at the exposure", ", one flat colour"
+        elif not check.simulated(role) and np.array_equal(*frames):
+            level, remedy, why = FAIL, "a real sensor has noise: the driver repeats a frame", ", two frames are the same in every pixel"
+        elif not _DARK < brightness < _BRIGHT:
+            level, remedy, why = WARN, "more or less light, or another exposure", ", too dark" if brightness <= _DARK else ", too bright"
+        file = f"{role}.png"
+        Image.fromarray(frame).save(check.folder / file)
+        text = f"{width}x{height}, brightness {brightness:.0f}, contrast {contrast:.0f}{why}: {file}"
+        check.add(name, level, text, remedy, brightness=brightness, contrast=contrast, file=file)
+        shown.append((role, frame))
+    if len(shown) < len(ROLES):
+        return
+    sheet = check.folder / "cameras.png"
+    _sheet(shown).save(sheet)
+    agreed = check.person.agrees(f"Look at {sheet}: is the left picture the static camera's view of the table, the right one the wrist's?")
+    text = {True: "the person sees table and wrist", False: "the person says they are not the right pictures", None: "nobody was asked"}
+    check.add(
+        "seen", FAIL if agreed is False else OK, text[agreed], "exchange the cameras' serial numbers in --hardware, or turn them round"
+    )
+
+
+def pose(check) -> None:
+    began = time.time()
+    rows = {name: getattr(check.ear, name).since(check.listened(LISTEN_S)) for name in ("pose", "commanded", "joints")}
+    if any(len(row) < 2 for row in rows.values()):
+        silent = ", ".join(name for name, row in rows.items() if len(row) < 2)
+        check.add("arm", FAIL, f"no samples of {silent} in the last {time.time() - began:.0f} s", "read arm.log")
+        return
+    measured, commanded = rows["pose"][-1, 2:], rows["commanded"][-1, 2:]
+    position, limits = measured[:3], check.rig.limits
+    inside = np.all(position >= limits.workspace_min) and np.all(position <= limits.workspace_max)
+    where = "x {:.3f} y {:.3f} z {:.3f} m".format(*position)
+    finite = bool(np.isfinite(rows["pose"][:, 2:]).all() and np.isfinite(rows["joints"][:, 2:]).all())
+    check.add("finite", OK if finite else FAIL, "all poses and joint angles are numbers" if finite else "nan among them", "read arm.log")
+    box = f"workspace {list(limits.workspace_min)} .. {list(limits.workspace_max)}"
+    text = f"fingertips at {where}, {'inside' if inside else 'OUTSIDE'} the {box}"
+    remedy = "an arm outside may only go back in: lead it in by hand or with arm/home, or correct the rig's workspace"
+    check.add("workspace", OK if inside else FAIL, text, remedy, position=position.round(4).tolist())
+    lead = float(np.linalg.norm(commanded[:3] - position))
+    text = f"commanded and measured pose {1e3 * lead:.1f} mm apart (leash {1e3 * limits.leash:.0f} mm)"
+    check.add(
+        "commanded", graded(lead, limits.leash / 2, limits.leash), text, "something holds the arm, or it needs homing", lead_mm=1e3 * lead
+    )
+    chain = getattr(kinematics, _CHAINS[check.chosen["robot"]], None)
+    joints = rows["joints"][-1, 2:]
+    if chain is None or len(joints) != len(chain.limits):
+        check.add("kinematics", OK, f"{len(joints)} joints; no chain to compare the pose with")
+        return
+    matched = rows["pose"][np.abs(rows["pose"][:, 0] - rows["joints"][-1, 0]).argmin()]
+    tip, turn = chain.forward(joints)
+    off = 1e3 * float(np.linalg.norm(tip - matched[2:5]))
+    angle = float(np.degrees((Rotation.from_quat(turn) * Rotation.from_quat(matched[5:9]).inv()).magnitude()))
+    text = f"forward kinematics of {len(joints)} joints and the reported pose differ by {off:.1f} mm, {angle:.1f} deg"
+    remedy = "wrong tool frame, joint offsets or units: see docs/first_hour.md"
+    check.add("kinematics", worst(graded(off, 10, 30), graded(angle, 3, 10)), text, remedy, off_mm=off, off_deg=angle)
+
+
+def wrench(check) -> None:
+    rows = check.ear.wrench.since(check.listened(LISTEN_S))
+    rows = rows[np.isfinite(rows).all(axis=1)] if len(rows) else rows
+    if not len(rows):
+        return check.add("arm", OK, "this arm reports no force: the force limit does not act")
+    force = np.linalg.norm(rows[:, 2:5], axis=1)
+    mean, most, limit = float(force.mean()), float(force.max()), check.rig.limits.force
+    text = f"at rest {mean:.1f} N, at most {most:.1f} N; the gate stops at {limit:.0f} N"
+    remedy = "calibrate the arm's torque sensors, or raise limits.force in the rig's YAML"
+    check.add("arm", graded(most, limit / 2, limit), text, remedy, mean_n=mean, max_n=most)
+
+
+def _rate(rows: np.ndarray) -> tuple[float, float]:
+    """Hz and the longest gap in s, from the senders' stamps."""
+    gaps = np.diff(np.sort(rows[:, 0]))
+    return (float(1.0 / gaps.mean()), float(gaps.max())) if len(gaps) and gaps.mean() > 0 else (0.0, float("inf"))
+
+
+def _sheet(shown: list[tuple[str, np.ndarray]]) -> Image.Image:
+    height = max(frame.shape[0] for _, frame in shown)
+    tiles = [Image.fromarray(frame) for _, frame in shown]
+    tiles = [tile.resize((round(tile.width * height / tile.height), height)) for tile in tiles]
+    sheet = Image.new("RGB", (sum(tile.width for tile in tiles), height + 20))
+    draw, left = ImageDraw.Draw(sheet), 0
+    for (role, _), tile in zip(shown, tiles):
+        sheet.paste(tile, (left, 20))
+        draw.text((left + 6, 4), f"{role} camera", fill="white")
+        left += tile.width
+    return sheet
