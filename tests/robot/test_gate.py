@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gr1_core.rig import Rig
+from gr1_robot.backend import ArmState, Pose
 from gr1_robot.gate import HOLDING, MOVING, STOPPED, TICK, Gate
 
 RIG = Rig.load("kinova_gen2")
@@ -20,6 +21,10 @@ FALL_LINEAR = LIMITS.linear_speed / LIMITS.stop_time * TICK
 FALL_ANGULAR = LIMITS.angular_speed / LIMITS.stop_time * TICK
 
 
+DOWN = np.array([1.0, 0.0, 0.0, 0.0])
+NO_JOINTS = np.zeros((0, 2))
+
+
 class Plant:
     """An arm that does what it is told: it integrates twists, and its measured position is `lag` ticks behind the commanded one."""
 
@@ -29,9 +34,11 @@ class Plant:
         self.trail = [self.commanded.copy()] * (lag + 1)
         self.motions = []
 
-    def tick(self, measured="follow", faults=()):
+    def tick(self, measured="follow", faults=(), age=0.0, force=None):
         measured = self.trail[-1 - self.lag] if isinstance(measured, str) else measured
-        motion = self.gate.tick(self.now, measured, self.commanded, faults)
+        measured = None if measured is None else Pose(measured, DOWN)
+        state = ArmState(measured, Pose(self.commanded, DOWN), np.zeros(0), np.zeros(0), 0.0, self.now - age, force)
+        motion = self.gate.tick(self.now, state, None, faults)
         self.commanded = self.commanded + motion.linear * TICK
         self.trail.append(self.commanded.copy())
         self.motions.append(motion)
@@ -47,7 +54,7 @@ class Plant:
 
 
 def gate(armed=True, limits=LIMITS):
-    return Gate(limits, RIG.period, armed)
+    return Gate(limits, RIG.period, armed, NO_JOINTS)
 
 
 def moves(motion):

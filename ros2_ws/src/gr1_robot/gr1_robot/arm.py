@@ -1,86 +1,167 @@
-"""The arm as one object: backend, gate, homing and the lock that makes them safe to use from the node's threads. No ROS import."""
+"""The arm as one object: backend, gate, homing and the locks that make them safe to use from the node's threads. No ROS import."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
+
 from gr1_core.rig import Rig
-from gr1_robot.backend import ArmState, Backend
-from gr1_robot.gate import Gate, Motion
+from gr1_robot.backend import ArmState, Backend, BackendError
+from gr1_robot.gate import STOPPED, Gate, Motion
 from gr1_robot.homing import Homing
+
+PATIENCE_S = 1.0
+_MAY_HOME = ("", "not_armed", "backend_fault")
+_HOMING = {
+    "needed": "the arm does not take commands until it has been home: call arm/home",
+    "running": "the arm moves home by itself",
+}
 
 
 class Snapshot(NamedTuple):
-    """One tick: the state that the gate saw and the motion that it let through."""
+    """One tick: the state that the gate saw, the motion that it let through, what is wrong with the arm and its `Backend.homing`."""
 
     state: ArmState
     motion: Motion
     closure: float | None
+    faults: Sequence[str]
+    homing: str
 
 
 class Arm:
-    """Everything that happens to the arm goes through here, one call at a time. `at_rest` is set while it is stopped and still."""
+    """Everything that happens to the arm goes through here. `at_rest` is set while it is stopped and still.
 
-    def __init__(self, rig: Rig, backend: Backend, armed: bool):
-        self.backend = backend
-        self.lock = threading.RLock()
-        self.gate = Gate(rig.limits, rig.period, armed)
-        self._homing = Homing(rig.limits)
+    `lock` is held around the backend, one call at a time. The gate has a lock of its own, held for microseconds: a driver that does
+    not answer delays no command's refusal and no stop.
+    """
+
+    def __init__(self, rig: Rig, backend: Backend, armed: bool, clock: Callable[[], float] = time.monotonic):
+        self.backend, self.lock = backend, threading.RLock()
+        self.gate, self._gate_lock = Gate(rig.limits, rig.period, armed, backend.joint_limits), threading.Lock()
         self.at_rest = threading.Event()
+        self._homing = Homing(rig.limits)
+        self._clock = clock
         self._sent: float | None = None
 
-    def step(self, now: float) -> Snapshot:
-        """One 10 ms tick at time `now` of the steady clock: state, gate, motors."""
+    def step(self) -> Snapshot:
+        """One 10 ms tick: state, gate, motors."""
         with self.lock:
-            state = self.backend.state()
-            measured, commanded = state.measured, state.commanded
-            if self._homing.active and commanded is not None and (twist := self._homing.twist(commanded)):
-                self.gate.command("home", *twist, now)
-            motion = self.gate.tick(now, measured and measured.position, commanded and commanded.position, self.backend.faults())
-            if motion.state == "stopped" or motion.source == "teleop":
+            backend = self.backend
+            state, homing = backend.state(), backend.homing
+            faults = backend.faults() or ([_HOMING[homing]] if homing else [])
+            jacobian = backend.jacobian(state.joints) if np.isfinite(state.joints).all() else None
+            with self._gate_lock:
+                # Not before: the arm may have taken its time to answer, and commands grow old meanwhile.
+                now = self._clock()
+                if self._homing.active and state.commanded is not None and (twist := self._homing.twist(state.commanded)):
+                    self.gate.command("home", *twist, now)
+                motion, closure = self.gate.tick(now, state, jacobian, faults), self.gate.closure
+            if motion.state == STOPPED or motion.source == "teleop":
                 self._homing.cancel()
-            self.backend.twist(motion.linear, motion.angular)
-            if self.gate.closure != self._sent:
-                self._sent = self.gate.closure
-                self.backend.gripper(self._sent)
-            if motion.state == "stopped" and not motion.linear.any() and not motion.angular.any():
+            if homing == "running" and motion.reason not in _MAY_HOME:
+                backend.stop()
+            backend.twist(motion.linear, motion.angular)
+            if closure != self._sent:
+                self._sent = closure
+                backend.gripper(closure)
+            if motion.state == STOPPED and not motion.linear.any() and not motion.angular.any():
                 self.at_rest.set()
             else:
                 self.at_rest.clear()
-            return Snapshot(state, motion, self.gate.closure)
+            return Snapshot(state, motion, closure, faults, homing)
 
-    def command(self, source: str, linear, angular, sent: float) -> str:
-        """m/s, rad/s, s on the steady clock. Returns "" or the gate's reason to refuse it."""
-        with self.lock:
-            return self.gate.command(source, linear, angular, sent)
+    # Commands and stops: these wait for nothing
+
+    def command(self, source: str, linear, angular, sent: float, stamp: int | None = None) -> str:
+        """m/s, rad/s, s on the steady clock; stamp: the sender's. Returns "" or the gate's reason to refuse it."""
+        with self._gate_lock:
+            return self.gate.command(source, linear, angular, sent, stamp)
 
     def gripper(self, source: str, closure: float, sent: float) -> str:
         """0 open .. 1 closed, s on the steady clock. Returns "" or the gate's reason to refuse it."""
-        with self.lock:
+        with self._gate_lock:
             return self.gate.gripper(source, closure, sent)
 
     def stop(self, reason: str = "emergency_stop") -> None:
-        with self.lock:
+        """Latches a stop; the next step brings the arm to rest, also one that its own controller moves home."""
+        with self._gate_lock:
             self.gate.stop(reason)
 
     def reset(self) -> str:
         """Returns "" or what forbids it."""
-        with self.lock:
-            return self.gate.reset(time.monotonic())
+        with self._gate_lock:
+            return self.gate.reset(self._clock())
+
+    # What needs the driver: each raises BackendError if it does not answer within PATIENCE_S
 
     def go_home(self) -> str:
-        """Starts the way home; returns "" or what forbids it."""
-        with self.lock:
-            if self.gate.latched:
-                return f"the arm is stopped ({self.gate.latched}): call arm/reset first"
-            self._homing.start(self.backend.home())
+        """Starts the way home, through the gate or, where the arm needs that first, by its own controller; "" or what forbids it."""
+        with self._driver():
+            latched, homing = self.gate.latched, self.backend.homing
+            if latched and not (homing and latched in _MAY_HOME):
+                return f"the arm is stopped ({latched}): call arm/reset first"
+            if homing == "needed":
+                self.backend.start_homing()
+            elif not homing:
+                self._homing.start(self.backend.home())
             return ""
+
+    def clear_faults(self) -> None:
+        """Asks the arm to forget faults that have passed; it stays stopped until a reset."""
+        with self._driver():
+            self.backend.clear_faults()
+
+    def set(self, option: str, value) -> None:
+        """A live option of the backend."""
+        with self._driver():
+            self.backend.set(option, value)
+
+    def describe(self) -> str:
+        """What is connected."""
+        with self._driver():
+            return self.backend.describe()
 
     def restart(self) -> None:
         """The arm was put elsewhere (a new simulated scene): forget commands, the gripper's too, and where the way led."""
-        with self.lock:
+        with self.lock, self._gate_lock:
             self._homing.cancel()
-            self.gate.forget(time.monotonic())
+            self.gate.forget(self._clock())
+            self.gate.excuse()
             self.gate.closure = self._sent = None
+
+    def close(self) -> str:
+        """Rest, and let go of the arm. Returns "" or what went wrong; a driver that hangs is left behind after 3 * PATIENCE_S."""
+        trouble = ["the arm's driver does not answer: it is left as it is"]
+
+        def work() -> None:
+            mine = self.lock.acquire(timeout=PATIENCE_S)
+            try:
+                try:
+                    self.backend.stop()
+                finally:
+                    self.backend.close()
+                trouble[0] = ""
+            except Exception as error:
+                trouble[0] = f"the arm's driver failed while it was closed: {error}"
+            finally:
+                if mine:
+                    self.lock.release()
+
+        thread = threading.Thread(target=work, name="closing", daemon=True)
+        thread.start()
+        thread.join(3 * PATIENCE_S)
+        return trouble[0]
+
+    @contextmanager
+    def _driver(self) -> Iterator[None]:
+        if not self.lock.acquire(timeout=PATIENCE_S):
+            raise BackendError(f"the arm's driver has not answered for {PATIENCE_S:g} s")
+        try:
+            yield
+        finally:
+            self.lock.release()

@@ -125,7 +125,7 @@ class ArmNode(Node):
     # The loop's thread
 
     def _step(self, now: float) -> None:
-        snapshot = self._arm.step(now)
+        snapshot = self._arm.step()
         view = self._simulation.look() if self._simulation else None
         self._motion = snapshot.motion
         # Publishing may block for a second when a subscriber is killed: the motors' loop must not wait for it.
@@ -140,7 +140,7 @@ class ArmNode(Node):
     # The publisher's thread
 
     def _publish(self, item) -> None:
-        stamp, (state, motion, closure), view = item
+        stamp, (state, motion, closure, *_), view = item
         header = Header(stamp=stamp, frame_id=FRAME)
         self._commanded_twist.publish(TwistStamped(header=header, twist=to_twist(motion.linear, motion.angular)))
         if state.measured:

@@ -1,7 +1,7 @@
 """The gate: the only way to the motors. No ROS import; small enough to review in one sitting (docs/safety.md is its reference).
 
 Commands come in at any rate from several sources; `tick`, called at 100 Hz, says what the motors get. Positions in m and velocities in
-m/s and rad/s in the arm's base frame, times in s on the steady clock. Not thread-safe: the caller holds one lock around it.
+m/s and rad/s in the arm's base frame, joints in rad, times in s on the steady clock. Not thread-safe: the caller holds one lock around it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gr1_core.rig import Limits
+from gr1_robot.backend import ArmState, Pose
+from gr1_robot.room import Surroundings
 
 TICK = 0.01
 SOURCES = ("teleop", "home", "policy")
@@ -24,33 +26,41 @@ MOVING, HOLDING, STOPPED = "moving", "holding", "stopped"
 
 REFUSALS = ("not_finite", "jump", "old", "out_of_order", "stopped", "not_in_charge")
 """Why a command was refused."""
-CUTS = ("speed", "workspace", "leash")
+CUTS = ("speed", "workspace", "leash", "joint_limit")
 """Why the motors get less than was asked for."""
 HOLDS = ("no_command", "zero_command", "expired", "not_finite", "jump", "no_pose")
 """Why the arm holds its commanded pose although it may move."""
-LATCHES = ("emergency_stop", "not_armed", "no_pose", "backend_fault", "shutting_down")
+LATCHES = ("emergency_stop", "force", "loop_stalled", "not_armed", "no_pose", "backend_fault", "shutting_down")
 """Why the arm is stopped until a person resets it."""
 
+_GRAVE = {"loop_stalled": 1, "force": 2, "emergency_stop": 3}
 _JUMP = 5.0
-_ZERO = np.zeros(3)
+_STALL_S = 0.5
+_BACK_OFF = 1.2
+_PARTS = slice(0, 3), slice(3, 6)
+_ZERO = np.zeros(6)
 _ZERO.setflags(write=False)
 
 
 class Motion(NamedTuple):
-    """What the motors get for one tick: linear f64[3] m/s, angular f64[3] rad/s; the state, why, and who is in charge ("" = no one)."""
+    """What the motors get for one tick: linear f64[3] m/s, angular f64[3] rad/s; the state, why, who is in charge ("" = no one).
+
+    detail: the reason in words where there is more to say (which joint, how many N), else "".
+    """
 
     linear: np.ndarray
     angular: np.ndarray
     state: str
     reason: str
     source: str
+    detail: str
 
 
 @dataclass(frozen=True)
 class _Command:
-    linear: np.ndarray
-    angular: np.ndarray
+    twist: np.ndarray
     sent: float
+    stamp: int | None = None
     reason: str = ""  # not empty: refused, and so the arm rests while this command would have lived
     cut: bool = False
 
@@ -59,24 +69,26 @@ class Gate:
     """Decides what the motors get.
 
     control_period: s between two commands; a command lives 1.5 of them. armed: False starts latched, until `reset`.
+    joint_limits: f64[n, 2] rad, infinite for a joint that turns without end.
     """
 
-    def __init__(self, limits: Limits, control_period: float, armed: bool):
+    def __init__(self, limits: Limits, control_period: float, armed: bool, joint_limits: np.ndarray):
         self.limits = limits
         self.expiry = 1.5 * control_period
         self.counts = Counter({reason: 0 for reason in (*REFUSALS, *CUTS, *HOLDS, *LATCHES)})
         self.closure: float | None = None
-        self._latch = "" if armed else "not_armed"
+        self._latch, self._detail = "" if armed else "not_armed", ""
         self._commands: dict[str, _Command] = {}
         self._why = "no_command"
         self._faults: Sequence[str] = ("no measured pose yet",)
         self._now = -math.inf
         self._seen: float | None = None
         self._forgotten = -math.inf
-        self._linear = self._angular = _ZERO
+        self._twist = _ZERO
         self._last = ("", "")
+        self._force, self._bearable = 0.0, limits.force
         self._tau = max(limits.stop_time, TICK)
-        self._low, self._high = np.array(limits.workspace_min), np.array(limits.workspace_max)
+        self._surroundings = Surroundings(limits, joint_limits, self._tau)
 
     @property
     def latched(self) -> str:
@@ -85,15 +97,20 @@ class Gate:
 
     # In: commands, stop, reset
 
-    def command(self, source: str, linear, angular, sent: float) -> str:
-        """One command, m/s and rad/s, and when it was sent. Returns "" or why it is refused; a broken one brings the arm to rest."""
-        previous = self._commands.get(source) if source in SOURCES else _unknown(source)
+    def command(self, source: str, linear, angular, sent: float, stamp: int | None = None) -> str:
+        """One command, m/s and rad/s, and when it was sent. Returns "" or why it is refused; a broken one brings the arm to rest.
+
+        stamp: what grows from each command of a source to its next, such as the sender's clock; None where there is none.
+        """
+        known = self._commands.get(source) if source in SOURCES else _unknown(source)
         if self._latch:
             return self._refuse("stopped")
-        if not sent > max(self._forgotten, previous.sent if previous else -math.inf):
-            return self._refuse("out_of_order")
-        if self._now - sent > self.expiry:
+        if not self._now - sent <= self.expiry:
             return self._refuse("old")
+        if not sent > max(self._forgotten, known.sent if known else -math.inf):
+            return self._refuse("out_of_order")
+        if known and None not in (stamp, known.stamp) and stamp <= known.stamp:
+            return self._refuse("out_of_order")
         linear, angular = np.array(linear, np.float64), np.array(angular, np.float64)
         v, w = math.hypot(*linear), math.hypot(*angular)
         reason = ""
@@ -102,11 +119,10 @@ class Gate:
         elif v > _JUMP * self.limits.linear_speed or w > _JUMP * self.limits.angular_speed:
             reason = "jump"
         if reason:
-            self._commands[source] = _Command(_ZERO, _ZERO, sent, reason)
+            self._commands[source] = _Command(_ZERO, sent, stamp, reason)
             return self._refuse(reason)
         cut = v > self.limits.linear_speed or w > self.limits.angular_speed
-        linear, angular = _limit(linear, self.limits.linear_speed), _limit(angular, self.limits.angular_speed)
-        self._commands[source] = _Command(linear, angular, sent, cut=cut)
+        self._commands[source] = _Command(self._limited_speed(np.concatenate([linear, angular])), sent, stamp, cut=cut)
         return ""
 
     def gripper(self, source: str, closure: float, sent: float) -> str:
@@ -126,18 +142,22 @@ class Gate:
         self.closure = min(max(float(closure), 0.0), 1.0)
         return ""
 
-    def stop(self, reason: str = "emergency_stop") -> None:
-        """Latches: the arm comes to rest within `stop_time` and stays until `reset`. The first reason is kept."""
-        if not self._latch:
-            self._latch = reason
+    def stop(self, reason: str = "emergency_stop", detail: str = "") -> None:
+        """Latches: the arm comes to rest within `stop_time` and stays until `reset`. The first reason is kept, unless this is graver."""
+        if not self._latch or _GRAVE.get(reason, 0) > _GRAVE.get(self._latch, 0):
+            self._latch, self._detail = reason, detail
             self.counts[reason] += 1
 
     def reset(self, now: float) -> str:
-        """A person releases the latch. Returns "" or what forbids it."""
+        """A person releases the latch. Returns "" or what forbids it; an emergency stop is then taken back, and the arm not armed."""
         if self._faults:
+            if self._latch == "emergency_stop":
+                self._latch = "not_armed"
             return "; ".join(self._faults)
         self.forget(now)
-        self._latch = ""
+        self._latch = self._detail = ""
+        # A hand that still presses against something must be able to back off, not to press harder.
+        self._bearable = max(self.limits.force, _BACK_OFF * self._force)
         return ""
 
     def forget(self, now: float) -> None:
@@ -146,85 +166,113 @@ class Gate:
         self._why = "no_command"
         self._forgotten = now
 
+    def excuse(self) -> None:
+        """The next tick comes late on purpose (a new scene was laid): the loop has not stalled."""
+        self._now = -math.inf
+
     # Out: what the motors get
 
-    def tick(self, now: float, measured, commanded, faults: Sequence[str] = ()) -> Motion:
+    def tick(self, now: float, state: ArmState, jacobian: np.ndarray | None = None, faults: Sequence[str] = ()) -> Motion:
         """The motion of the next 10 ms.
 
-        measured, commanded: f64[3], where the fingertips are and where the motors have been asked to hold them; None when the
-        arm does not say. faults: what the backend complains about; any of them latches a stop.
+        state: what the arm says of itself. jacobian: f64[6, n] at its joints; an arm with joint limits needs it.
+        faults: what the backend complains about; any of them latches a stop.
         """
         # Slowing down follows the clock, so that a late tick does not lengthen the stop; speeding up never makes up for lost time.
-        elapsed = min(max(now - self._now, TICK), self._tau)
+        gap = now - self._now
+        elapsed = min(max(gap, TICK), self._tau)
         self._now = now
-        blind = not (_usable(measured) and _usable(commanded))
-        if not blind or self._seen is None:
-            self._seen = now
-        self._faults = [*faults, *(["the arm reports no usable pose"] if blind else [])]
+        if _STALL_S < gap < math.inf:
+            self.stop("loop_stalled", f"the loop stood still for {gap:.1f} s")
+        faults = [*faults, *self._feel(state.force)]
+        missing = self._missing(now, state, jacobian)
+        if not missing or self._seen is None:
+            self._seen = min(now, state.at) if not missing else now
+        self._faults = [*faults, missing] if missing else faults
         if faults:
-            self.stop("backend_fault")
+            self.stop("backend_fault", "; ".join(faults))
         elif now - self._seen > self.expiry:
-            self.stop("no_pose")
+            self.stop("no_pose", missing)
 
         source, command = self._in_charge(now)
-        v, w, cut = command.linear, command.angular, "speed" if command.cut else ""
         if self._latch:
-            v, w, reason = _ZERO, _ZERO, self._latch
-        elif blind:
-            v, w, reason = _ZERO, _ZERO, "no_pose"
+            wish, reason, detail = _ZERO, self._latch, self._detail
+        elif missing:
+            wish, reason, detail = _ZERO, "no_pose", missing
         else:
-            reason = command.reason or ("" if v.any() or w.any() else "zero_command")
+            wish, reason, detail = command.twist, command.reason or ("" if command.twist.any() else "zero_command"), ""
+        cut = ("speed", "") if command.cut else ("", "")
         # The wish is contained so that no acceleration is spent against a wall, the ramp's result so that nothing passes it.
-        v, contained = (v, "") if blind else self._contain(v, measured, commanded)
-        v = self._ramp(self._linear, v, self.limits.linear_speed, self.limits.linear_acceleration, elapsed)
-        w = self._ramp(self._angular, w, self.limits.angular_speed, self.limits.angular_acceleration, elapsed)
-        v, contained_too = (v, "") if blind else self._contain(v, measured, commanded)
-        cut = contained_too or contained or cut
-        self._linear, self._angular = v, w
+        if missing:
+            after = self._ramp(wish, elapsed)
+        else:
+            room = self._surroundings.room(state, jacobian)
+            wish, contained = room.contain(wish)
+            after, contained_too = room.approach(self._twist * (1.0 - elapsed / self._tau), self._ramp(wish, elapsed))
+            cut = contained_too or contained or cut
+        self._twist = after
 
-        state = STOPPED if self._latch else MOVING if not reason or v.any() or w.any() else HOLDING
-        reason = reason or cut or "none"
-        self._note(state, reason)
-        return Motion(v, w, state, reason, "" if self._latch else source)
+        mode = STOPPED if self._latch else MOVING if not reason or after.any() else HOLDING
+        if not reason:
+            reason, detail = cut if cut[0] else ("none", "")
+        self._note(mode, reason)
+        return Motion(after[:3], after[3:], mode, reason, "" if self._latch else source, detail)
 
     def _in_charge(self, now: float) -> tuple[str, _Command]:
-        for source in SOURCES:
-            if self._lives(source, now):
-                return source, self._commands[source]
-            if self._commands.pop(source, None):
-                self._why = "expired"
-        return "", _Command(_ZERO, _ZERO, now, self._why)
+        for source in [name for name in self._commands if not self._lives(name, now)]:
+            del self._commands[source]
+            self._why = "expired"
+        source = next((name for name in SOURCES if name in self._commands), "")
+        return source, self._commands.get(source) or _Command(_ZERO, now, reason=self._why)
 
     def _lives(self, source: str, now: float) -> bool:
         # A command from the future cannot be true and would never expire; a tick that lost a race may see one slightly later.
         return source in self._commands and -TICK <= now - self._commands[source].sent <= self.expiry
 
-    def _ramp(self, before: np.ndarray, target: np.ndarray, speed: float, acceleration: float, elapsed: float) -> np.ndarray:
-        """One step from `before` towards `target`: first what slows down, at speed / stop_time, then what speeds up."""
-        fall = speed / self._tau * elapsed * (1 + 1e-9)
-        square = before @ before
-        kept = before * min(max(target @ before / square, 0.0), 1.0) if square > 0 else _ZERO
-        slower, faster = kept - before, target - kept
-        need = _norm(slower) / fall
-        after = before + slower / max(need, 1.0)
-        budget, gain = acceleration * TICK * max(1.0 - need, 0.0), _norm(faster)
-        if gain > 0:
-            after = after + faster * min(budget / gain, 1.0)
-        return _limit(after, speed)
+    def _feel(self, force: np.ndarray | None) -> list[str]:
+        """Latches if the hand presses too hard; a force that is not a number is a fault of the arm."""
+        if force is None:
+            return []
+        self._force = math.hypot(*force)
+        if not math.isfinite(self._force):
+            self._force = 0.0
+            return [f"the arm reports a force that is not finite: {force}"]
+        if self._force <= self.limits.force:
+            self._bearable = self.limits.force
+        elif self._force > self._bearable:
+            self.stop("force", f"{self._force:.0f} N on the hand, allowed are {self.limits.force:g} N")
+        return []
 
-    def _contain(self, v: np.ndarray, measured: np.ndarray, commanded: np.ndarray) -> tuple[np.ndarray, str]:
-        """Keeps the commanded position in the workspace and on the leash.
+    def _missing(self, now: float, state: ArmState, jacobian: np.ndarray | None) -> str:
+        """What the arm does not say of itself although the rules need it; "" if it says all."""
+        if not (_usable(state.measured) and _usable(state.commanded)):
+            return "the arm reports no usable pose"
+        if not abs(now - state.at) <= self.expiry:
+            return f"the arm's newest state is {now - state.at:.2f} s old"
+        if self._surroundings.need_joints and (jacobian is None or not (np.isfinite(state.joints).all() and np.isfinite(jacobian).all())):
+            return "the arm reports no usable joint angles"
+        return ""
 
-        A distance d to a wall allows d / stop_time towards it: an approach that fades out no harder than the ramp slows down.
+    def _ramp(self, target: np.ndarray, elapsed: float) -> np.ndarray:
+        """One step towards `target`: first what slows down, at speed / stop_time, then what speeds up.
+
+        Both halves of the twist share the step, so that a braking arm stays on its path.
         """
-        inside = np.clip(v, -np.maximum(commanded - self._low, 0.0) / self._tau, np.maximum(self._high - commanded, 0.0) / self._tau)
-        cut = "" if np.array_equal(inside, v) else "workspace"
-        lead = commanded - measured
-        length = _norm(lead)
-        room = max(self.limits.leash - length, 0.0) / self._tau
-        away = inside @ lead / length if length > 0 else 0.0
-        # The whole motion slows, not only the part along the leash: an arm that cannot follow has met something.
-        return (inside * (room / away), "leash") if away > room else (inside, cut)
+        before, limits = self._twist, self.limits
+        fall = elapsed / self._tau * (1 + 1e-9)
+        kept = np.concatenate([_along(before[part], target[part]) for part in _PARTS])
+        slower, faster = kept - before, target - kept
+        need = max(_norm(slower[:3]) / (fall * limits.linear_speed), _norm(slower[3:]) / (fall * limits.angular_speed))
+        after = before + slower / max(need, 1.0)
+        budget = TICK * max(1.0 - need, 0.0)
+        for part, acceleration in zip(_PARTS, (limits.linear_acceleration, limits.angular_acceleration)):
+            gain = _norm(faster[part])
+            if gain > 0:
+                after[part] += faster[part] * min(budget * acceleration / gain, 1.0)
+        return self._limited_speed(after)
+
+    def _limited_speed(self, twist: np.ndarray) -> np.ndarray:
+        return np.concatenate([_limit(twist[:3], self.limits.linear_speed), _limit(twist[3:], self.limits.angular_speed)])
 
     def _refuse(self, reason: str) -> str:
         self.counts[reason] += 1
@@ -240,12 +288,18 @@ def _unknown(source: str):
     raise ValueError(f"unknown source of commands '{source}': known are {', '.join(SOURCES)}")
 
 
-def _usable(position) -> bool:
-    return position is not None and bool(np.isfinite(position).all())
+def _usable(pose: Pose | None) -> bool:
+    return pose is not None and bool(np.isfinite(pose.position).all()) and abs(math.hypot(*pose.quaternion) - 1.0) < 0.01
 
 
 def _norm(vector: np.ndarray) -> float:
     return math.sqrt(vector @ vector)
+
+
+def _along(before: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """What of `before` may stay on the way to `target`: its length along it, no more than there is."""
+    square = before @ before
+    return before * min(max(target @ before / square, 0.0), 1.0) if square > 0 else before
 
 
 def _limit(vector: np.ndarray, length: float) -> np.ndarray:

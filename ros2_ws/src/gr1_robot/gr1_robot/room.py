@@ -1,0 +1,110 @@
+"""How far the arm may go at this moment: workspace, leash and joints as linear limits on its twist. No ROS import.
+
+A distance d to a limit allows d / stop_time towards it: an approach that fades out no harder than the ramp slows down. Motion away from
+a limit is always free; beyond it, nothing else is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from gr1_core.rig import Limits
+from gr1_robot.backend import ArmState
+
+Cut = tuple[str, str] | None
+"""Why a twist is less than it was: the gate's reason code and the reason in words, or None."""
+
+_AXES = slice(1, 4)
+_DAMPING = 0.02
+_TOLERANCE = 1e-9
+
+
+class Room(NamedTuple):
+    """low <= rows @ twist <= high, twist f64[6] in m/s and rad/s; zero is always allowed. The first row is the leash, then the box's axes.
+
+    names: what each row keeps: "leash", "workspace", or a text about a joint.
+    """
+
+    rows: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    names: Sequence[str]
+
+    def contain(self, wish: np.ndarray) -> tuple[np.ndarray, Cut]:
+        """The wish without what leads out of the box, then the whole of it slowed by leash and joints."""
+        inside, cut = self._boxed(wish)
+        share, slowed = self._share(np.zeros(6), inside)
+        return inside * share, slowed or cut
+
+    def approach(self, brake: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, Cut]:
+        """As far as allowed on the way from `brake`, what slowing down alone would give, to `after`: no step there breaks the ramp."""
+        after, cut = self._boxed(after)
+        share, slowed = self._share(np.zeros(6), after)
+        if not slowed:
+            return after, cut
+        brake = brake * self._share(np.zeros(6), brake)[0]
+        return brake + (after - brake) * self._share(brake, after - brake)[0], slowed
+
+    def _boxed(self, twist: np.ndarray) -> tuple[np.ndarray, Cut]:
+        inside = twist.copy()
+        inside[:3] = np.clip(twist[:3], self.low[_AXES], self.high[_AXES])
+        return inside, None if np.array_equal(inside, twist) else ("workspace", "")
+
+    def _share(self, start: np.ndarray, way: np.ndarray) -> tuple[float, Cut]:
+        """The largest t in 0 .. 1 for which start + t * way is allowed, and what forbids more."""
+        rates, used = self.rows @ way, self.rows @ start
+        slack = np.where(rates > 0, np.maximum(self.high - used, 0.0), np.minimum(self.low - used, 0.0))
+        tight = np.flatnonzero(np.abs(rates) > np.abs(slack) + _TOLERANCE)
+        if not tight.size:
+            return 1.0, None
+        shares = slack[tight] / rates[tight]
+        first = int(shares.argmin())
+        name = self.names[tight[first]]
+        return float(shares[first]), (name, "") if name in ("leash", "workspace") else ("joint_limit", name)
+
+
+class Surroundings:
+    """The limits of one arm. joint_limits: f64[n, 2] rad, infinite for a joint that turns without end."""
+
+    def __init__(self, limits: Limits, joint_limits: np.ndarray, stop_time: float):
+        self._limits, self._stop_time = limits, stop_time
+        self._low, self._high = np.array(limits.workspace_min), np.array(limits.workspace_max)
+        ends = np.asarray(joint_limits, np.float64)
+        self._limited = np.flatnonzero(np.isfinite(ends).any(axis=1))
+        self._ends = ends[self._limited]
+
+    @property
+    def need_joints(self) -> bool:
+        """Whether `room` needs joint angles and the Jacobian."""
+        return bool(self._limited.size)
+
+    def room(self, state: ArmState, jacobian: np.ndarray | None) -> Room:
+        """The limits at this moment. jacobian: f64[6, n] at the state's joints.
+
+        Which joint velocities a twist takes is the least-squares answer, damped so that it stays finite in singular poses. The vendor's
+        controller may divide a motion among the joints differently: `joint_margin` is there for that.
+        """
+        commanded, measured = state.commanded, state.measured
+        lead = commanded.position - measured.position
+        length = float(np.linalg.norm(lead))
+        rows = [np.append(lead / max(length, 1e-12), np.zeros(3))[None], np.eye(3, 6)]
+        low = [[-np.inf], self._low - commanded.position]
+        high = [[self._limits.leash - length], self._high - commanded.position]
+        names = ["leash", "workspace", "workspace", "workspace"]
+        if self.need_joints:
+            turn = (Rotation.from_quat(commanded.quaternion) * Rotation.from_quat(measured.quaternion).inv()).as_rotvec()
+            inverse = np.linalg.solve(jacobian @ jacobian.T + _DAMPING**2 * np.eye(6), jacobian).T[self._limited]
+            # Where the joints are, and where they will be when the arm has caught up with what it was told: the nearer to the end counts.
+            now = np.asarray(state.joints)[self._limited]
+            soon = now + inverse @ np.concatenate([lead, turn])
+            rows.append(inverse)
+            low.append(self._ends[:, 0] + self._limits.joint_margin - np.minimum(now, soon))
+            high.append(self._ends[:, 1] - self._limits.joint_margin - np.maximum(now, soon))
+            left = np.degrees(np.minimum(now - self._ends[:, 0], self._ends[:, 1] - now))
+            names += [f"joint {joint + 1} is {angle:.1f} degrees from its end" for joint, angle in zip(self._limited, left)]
+        low, high = np.minimum(np.concatenate(low), 0.0), np.maximum(np.concatenate(high), 0.0)
+        return Room(np.concatenate(rows), low / self._stop_time, high / self._stop_time, names)
