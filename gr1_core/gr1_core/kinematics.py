@@ -81,3 +81,24 @@ GEN2_GRIP = 0.182
 
 GEN2 = Chain(GEN2_JOINTS, (0, 0, -GEN2_GRIP), (PI, 0, HALF))
 """The Gen2 up to the point between its fingertips: z along the approach, x from the two fingers towards the thumb."""
+
+GEN3_JOINTS = (
+    Joint((0, 0, 0.15643), (PI, 0, 0), None),
+    Joint((0, 0.005375, -0.12838), (HALF, 0, 0), (-128.3, 128.3)),
+    Joint((0, -0.21038, -0.006375), (-HALF, 0, 0), None),
+    Joint((0, 0.006375, -0.21038), (HALF, 0, 0), (-147.2, 147.2)),
+    Joint((0, -0.20843, -0.006375), (-HALF, 0, 0), None),
+    Joint((0, 0.00017505, -0.10593), (HALF, 0, 0), (-119.7, 119.7)),
+    Joint((0, -0.10593, -0.00017505), (-HALF, 0, 0), None),
+)
+"""Kinova Gen3 with 7 joints and a spherical wrist (ros2_kortex, gen3_macro.xacro); its limits in rad, rounded inwards to 0.1 degree."""
+
+GEN3_FLANGE = 0.061525
+"""m from joint 7 to the face of the interface module, the vendor's end effector."""
+GEN3_GRIP = 0.150
+"""m from that face to the point between the fingertips of a Robotiq 2F-85; the vendor's own tool point for it is at 0.120."""
+
+
+def gen3(grip: float = GEN3_GRIP) -> Chain:
+    """The Gen3 up to the point between the fingertips, `grip` m from its flange: z along the approach, y towards the wrist's camera."""
+    return Chain(GEN3_JOINTS, (0, 0, -GEN3_FLANGE - grip), (PI, 0, 0))

@@ -1,0 +1,5 @@
+from kortex_api.Exceptions.KException import KException
+
+
+class KServerException(KException):
+    """An error on the server side."""

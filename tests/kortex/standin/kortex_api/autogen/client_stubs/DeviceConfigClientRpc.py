@@ -1,0 +1,3 @@
+from kortex_api.client import client
+
+DeviceConfigClient = client("DeviceConfig")

@@ -1,0 +1,3 @@
+from kortex_api.schema import fill
+
+fill(globals(), "Session")
