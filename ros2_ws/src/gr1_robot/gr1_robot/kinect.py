@@ -1,4 +1,4 @@
-"""The Azure Kinect's colour camera through pyk4a: one that is plugged in, or a recording that is played at its own pace. No ROS import.
+"""The Azure Kinect's colour camera through pyk4a: one that is plugged in, or a recording that is played at its own pace.
 
 Both hand over captures (pyk4a.PyK4ACapture). pyk4a is imported where it is used: it needs numpy < 2, so the node that uses it
 runs in an environment of its own. Facts: Azure Kinect Sensor SDK 1.4, k4a.h, k4atypes.h and k4arecord/playback.h.
@@ -6,7 +6,6 @@ runs in an environment of its own. Facts: Azure Kinect Sensor SDK 1.4, k4a.h, k4
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -25,31 +24,31 @@ MODES = {
 }
 """Picture sizes in pixels by the vendor's names. 1536p and 3072p show a quarter more at top and bottom than the others."""
 RATES = (5, 15, 30)
-EXPOSURE_US = (500, 133_330)
-WHITE_BALANCE_K = (2_500, 12_500)
+EXPOSURE = (500, 133_330)
+WHITE_BALANCE = (2_500, 12_500)
 _SLOW = {"3072p": 15}
 _SILENT_S = 4.0  # longer than the camera takes to start
 
 
 class Settings(NamedTuple):
-    """mode: a key of MODES; fps: one of RATES; exposure_us and white_balance_k: 0 leaves them to the camera."""
+    """mode: a key of MODES; fps: one of RATES; exposure in microseconds and white_balance in kelvin: 0 leaves them to the camera."""
 
     serial: str
     mode: str
     fps: int
-    exposure_us: int
-    white_balance_k: int
+    exposure: int
+    white_balance: int
 
 
 def check(settings: Settings) -> None:
     """Raises SourceError for what the camera cannot do, naming the parameter, its value and what is allowed."""
-    _in_range("exposure_us", settings.exposure_us, EXPOSURE_US, "microseconds")
-    _in_range("white_balance_k", settings.white_balance_k, WHITE_BALANCE_K, "kelvin")
-    if settings.white_balance_k % 10:
-        raise SourceError(f"parameter 'azure_kinect.white_balance_k' is {settings.white_balance_k}: the camera takes steps of 10 kelvin")
-    if settings.exposure_us * settings.fps > 1_000_000:
+    _in_range("exposure", settings.exposure, EXPOSURE, "microseconds")
+    _in_range("white_balance", settings.white_balance, WHITE_BALANCE, "kelvin")
+    if settings.white_balance % 10:
+        raise SourceError(f"azure_kinect.white_balance is {settings.white_balance}: the camera takes steps of 10 kelvin")
+    if settings.exposure * settings.fps > 1_000_000:
         raise SourceError(
-            f"parameter 'azure_kinect.exposure_us' is {settings.exposure_us}, longer than the {1_000_000 // settings.fps} microseconds "
+            f"azure_kinect.exposure is {settings.exposure}, longer than the {1_000_000 // settings.fps} microseconds "
             f"between two of {settings.fps} frames a second: shorten it, or lower 'rate_hz'"
         )
     if settings.fps > _SLOW.get(settings.mode, settings.fps):
@@ -82,16 +81,18 @@ class Device:
         """Opens and starts it. Raises Unplugged where none is there or it is in use, SourceError where it is not clear which."""
         self._k4a = pyk4a()
         self.mode, self.fps = settings.mode, settings.fps
-        check(settings)
         self.serial, self._camera = self._find(settings)
         try:
-            self._control(settings)
+            self.control(settings)
             self._camera.start()
         except self._k4a.K4AException as error:
             self.close()
             raise Unplugged(
                 f"the Azure Kinect {self.serial} does not start: in use by another program, on a USB 2 port, or without power"
             ) from error
+        except SourceError:
+            self.close()
+            raise
         self._heard = time.monotonic()
 
     def capture(self, timeout: float):
@@ -112,6 +113,24 @@ class Device:
 
     def lens(self) -> tuple[np.ndarray, np.ndarray]:
         return _lens(self._k4a, self._camera.calibration)
+
+    def control(self, settings: Settings) -> None:
+        """Exposure and white balance; may be called while it runs. The camera keeps them until it loses power: "automatic" is said too.
+
+        Raises SourceError for a value that the camera does not take, Unplugged for one that it refuses.
+        """
+        check(settings)
+        try:
+            if settings.exposure:
+                self._camera.exposure = settings.exposure
+            else:
+                self._camera.exposure_mode_auto = True
+            if settings.white_balance:
+                self._camera.whitebalance = settings.white_balance
+            else:
+                self._camera.whitebalance_mode_auto = True
+        except self._k4a.K4AException as error:
+            raise Unplugged(f"the Azure Kinect {self.serial} does not take exposure or white balance") from error
 
     def describe(self) -> str:
         return f"Azure Kinect {self.serial}"
@@ -150,19 +169,8 @@ class Device:
             return wanted, serials[wanted]
         found = _found(list(serials), busy)
         if len(cameras) > 1 and not settings.serial:
-            raise SourceError(f"there are several cameras ({found}): name one with the parameter 'azure_kinect.serial'")
+            raise SourceError(f"there are several cameras ({found}): name one with azure_kinect.serial")
         raise Unplugged(f"there is no Azure Kinect{settings.serial and f' {settings.serial}'} ({found})")
-
-    def _control(self, settings: Settings) -> None:
-        """The camera keeps what it was told until it loses power, so that "automatic" must be said too."""
-        if settings.exposure_us:
-            self._camera.exposure = settings.exposure_us
-        else:
-            self._camera.exposure_mode_auto = True
-        if settings.white_balance_k:
-            self._camera.whitebalance = settings.white_balance_k
-        else:
-            self._camera.whitebalance_mode_auto = True
 
 
 class Recording:
@@ -172,31 +180,34 @@ class Recording:
         """Raises SourceError for a file that cannot be played."""
         self._k4a, self._path = pyk4a(), path
         if not Path(path).is_file():
-            raise SourceError(f"parameter 'azure_kinect.playback': there is no file '{path}'")
+            raise SourceError(f"azure_kinect.playback: there is no file '{path}'")
         self._playback = self._k4a.PyK4APlayback(path)
+        self._open = False
         try:
             self._playback.open()
+            self._open = True
             configuration = self._playback.configuration
         except (self._k4a.K4AException, ValueError) as error:
-            raise SourceError(f"parameter 'azure_kinect.playback': '{path}' is not a recording of an Azure Kinect") from error
+            raise SourceError(f"azure_kinect.playback: '{path}' is not a recording of an Azure Kinect") from error
         color = self._k4a.ImageFormat
         if not configuration["color_track_enabled"] or configuration["color_format"] not in (color.COLOR_MJPG, color.COLOR_BGRA32):
             self.close()
-            raise SourceError(f"parameter 'azure_kinect.playback': '{path}' has no colour pictures as MJPG or BGRA32")
+            raise SourceError(f"azure_kinect.playback: '{path}' has no colour pictures as MJPG or BGRA32")
         self.mode = configuration["color_resolution"].name.removeprefix("RES_").lower()
         self.fps = int(configuration["camera_fps"].name.removeprefix("FPS_"))
         self._next = None
         self._start: float | None = None
-        self._wait = threading.Event().wait
 
     def capture(self, timeout: float):
         """The next capture, or None after `timeout` seconds. Raises Ended."""
         if self._next is None:
             self._next = self._read()
-        stamp = 1e-6 * self._next.color_timestamp_usec
-        now = time.monotonic()
-        self._start = now - stamp if self._start is None else self._start
-        if self._wait(min(max(self._start + stamp - now, 0.0), timeout)) or time.monotonic() < self._start + stamp:
+        taken, now = 1e-6 * self._next.color_timestamp_usec, time.monotonic()
+        if self._start is None:
+            self._start = now - taken
+        wait = max(self._start + taken - now, 0.0)
+        time.sleep(min(wait, timeout))
+        if wait > timeout:
             return None
         capture, self._next = self._next, None
         return capture
@@ -209,7 +220,8 @@ class Recording:
 
     def close(self) -> None:
         """May be called twice."""
-        if self._playback._handle:
+        if self._open:
+            self._open = False
             self._playback.close()
 
     def _read(self):
@@ -233,7 +245,7 @@ def _lens(k4a, calibration) -> tuple[np.ndarray, np.ndarray]:
 def _in_range(name: str, value: int, limits: tuple[int, int], unit: str) -> None:
     if value and not limits[0] <= value <= limits[1]:
         raise SourceError(
-            f"parameter 'azure_kinect.{name}' is {value}, but the camera takes {limits[0]} to {limits[1]} {unit}, or 0 to choose by itself"
+            f"azure_kinect.{name} is {value}, but the camera takes {limits[0]} to {limits[1]} {unit}, or 0 to choose by itself"
         )
 
 

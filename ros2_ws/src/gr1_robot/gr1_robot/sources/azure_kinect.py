@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from gr1_core import images
 from gr1_core.images import ImageError
 from gr1_robot import kinect
-from gr1_robot.device_clock import Arrival, DeviceClock
+from gr1_robot.device_clock import DeviceClock
 from gr1_robot.framing import Framing, choose
 from gr1_robot.option import Option
-from gr1_robot.source import Frame, Source, SourceError
+from gr1_robot.source import Frame, Source, SourceError, Unplugged
 
 AUTO = "auto"
 OPTIONS = (
@@ -24,8 +22,8 @@ OPTIONS = (
         "What the camera sends before it is cropped and scaled; auto: the smallest that covers width x height.",
         choices=(AUTO, *kinect.MODES),
     ),
-    Option("exposure_us", 0, "Exposure in microseconds, 500 to 133330; 0: automatic.", low=0, high=kinect.EXPOSURE_US[1]),
-    Option("white_balance_k", 0, "White balance in kelvin, 2500 to 12500; 0: automatic.", low=0, high=kinect.WHITE_BALANCE_K[1]),
+    Option("exposure", 0, "Fixed exposure, 500 to 133330 us; 0: automatic.", low=0, live=True),
+    Option("white_balance", 0, "Fixed colour temperature, 2500 to 12500 K in steps of 10; 0: automatic.", low=0, live=True),
 )
 
 
@@ -37,9 +35,10 @@ class Camera(Source):
         self._device: kinect.Device | kinect.Recording | None = None
         self._clock = DeviceClock()
         self._damaged = 0
+        self._description = self._refused = ""
+        self._changed = False
 
     def open(self) -> None:
-        self._clock = DeviceClock()
         if self.settings["playback"]:
             self._device = kinect.Recording(self.settings["playback"])
         else:
@@ -57,24 +56,31 @@ class Camera(Source):
             )
         self.rate_hz = float(device.fps)
         self._framing = Framing(native, wanted)
-        # A picture that is scaled down is a new array: what it was decoded into can be used again.
+        # New pages for each picture would cost more than decoding into old ones; what leaves the driver is an array of its own.
         self._scratch = None if native == wanted else np.empty((native[1], native[0], 3), np.uint8)
         matrix, distortion = device.lens()
         self._intrinsics, self._distortion = self._framing.intrinsics(matrix), tuple(distortion.tolist())
+        framing = str(self._framing) or f"{self.width}x{self.height}"
+        self._description = f"{device.describe()}; {framing} at {device.fps} Hz"
+        self._clock.begin()
 
     def read(self, timeout: float) -> Frame | None:
-        capture = self._device.capture(timeout)
-        arrival = Arrival(time.monotonic_ns(), self.node.get_clock().now().nanoseconds, time.time_ns())
+        if self._changed:
+            self._changed = False
+            self._reconfigure()
+        capture, arrival = self._device.capture(timeout), self.arrival()
         if capture is None or capture.color is None:
             return None
         stamp = self._clock.stamp(1000 * capture.color_timestamp_usec, arrival)
         try:
-            image = self._rgb(capture.color)
+            image = self._framing.image(self._rgb(capture.color))
         except ImageError as error:
             self._damaged += 1
             self.node.get_logger().warning(f"{self._device.describe()}: a picture is left out: {error}", throttle_duration_sec=5.0)
             return None
-        return Frame(stamp, self._framing.image(image), self._intrinsics, self._distortion)
+        if self._scratch is not None and np.may_share_memory(image, self._scratch):
+            image = image.copy()
+        return Frame(stamp, image, self._intrinsics, self._distortion)
 
     def close(self) -> None:
         if self._device:
@@ -82,14 +88,17 @@ class Camera(Source):
             self._device = None
 
     def describe(self) -> str:
-        framing = f", {self._framing}" if str(self._framing) else ""
-        return f"{self._device.describe()}, {self._device.mode} at {self._device.fps} Hz{framing}; stamps: its own clock"
+        return self._description
 
     def values(self) -> dict[str, object]:
-        return self._clock.values() | {"damaged": self._damaged}
+        return {"damaged": self._damaged, **self._clock.values()}
 
     def warning(self) -> str:
-        return self._clock.warning()
+        return self._refused or self._clock.warning()
+
+    def set(self, option: str, value) -> None:
+        self.settings[option] = value
+        self._changed = True
 
     def waits_for(self) -> str:
         if self.settings["playback"]:
@@ -108,7 +117,21 @@ class Camera(Source):
         if not fps:
             fastest = kinect.RATES[-1]
             raise SourceError(f"parameter 'rate_hz' is {self.rate_hz:g}, but the Azure Kinect sends at most {fastest} Hz: lower it")
-        return kinect.Settings(self.settings["serial"], mode, fps, self.settings["exposure_us"], self.settings["white_balance_k"])
+        return kinect.Settings(self.settings["serial"], mode, fps, self.settings["exposure"], self.settings["white_balance"])
+
+    def _reconfigure(self) -> None:
+        """A setting has changed while frames come: a wrong one is a warning, and the camera goes on as it is."""
+        if self.settings["playback"]:
+            self._refused = "a recording has no settings to change"
+            return
+        try:
+            self._device.control(self._wanted())
+            self._refused = ""
+        except Unplugged:
+            raise
+        except SourceError as error:
+            self._refused = str(error)
+            self.node.get_logger().error(self._refused)
 
     def _rgb(self, color: np.ndarray) -> np.ndarray:
         """JPEG bytes u8[N] or u8[H, W, 4] BGRA -> u8[H, W, 3] RGB of the native size. Raises ImageError."""
