@@ -15,7 +15,7 @@ from gr1_robot.source import Ended, Frame, Source, SourceError, Unplugged
 
 _POWER_LINE = {"off": 0, "50": 1, "60": 2, "auto": 3}
 OPTIONS = (
-    Option("serial", "", "Serial number of the camera; needed when several are connected."),
+    Option("serial", "", "Serial number of the camera, needed when several are connected; _123 is 123, but no number to ROS."),
     Option("playback", "", "A file recorded by librealsense (.db3, or an older .bag), played at its own pace instead of a camera."),
     Option("exposure", 0, "Fixed exposure in the camera's units (most colour cameras: 0.1 ms); 0: automatic.", low=0, live=True),
     Option("gain", 0, "Fixed gain, with a fixed exposure only; 0: the camera's default.", low=0, live=True),
@@ -56,13 +56,14 @@ class Camera(Source):
         if not self.settings["playback"]:
             self._configure(rs)
         try:
+            if self.settings["playback"]:
+                # Every frame is delivered, as late as it is asked for; set after the start, the first frames would be lost.
+                self._playback = config.resolve(rs.pipeline_wrapper(self._pipeline)).get_device().as_playback()
+                self._playback.set_real_time(False)
             started = self._pipeline.start(config)
         except RuntimeError as error:
             kind = SourceError if self.settings["playback"] else Unplugged
             raise kind(f"{self._name} does not start: {error}") from error
-        if self.settings["playback"]:
-            self._playback = started.get_device().as_playback()
-            self._playback.set_real_time(False)  # every frame is delivered, as late as it is asked for
         self.rate_hz = float(profile.fps())
         self._framing = Framing(size, (self.width, self.height))
         stream = started.get_stream(rs.stream.color, profile.stream_index()).as_video_stream_profile()
@@ -70,7 +71,7 @@ class Camera(Source):
         self._intrinsics = self._framing.intrinsics(matrix)
         video = f"{str(self._framing) or f'{self.width}x{self.height}'} at {profile.fps()} Hz"
         self._description = "; ".join(part for part in (self._name, video, model, _link(rs, device)) if part)
-        self._number, self._pending, self._paced = None, None, None
+        self._number, self._pending, self._paced, self._over = None, None, None, False
         self._heard = time.monotonic()
         self._clock.begin()
 
@@ -123,7 +124,7 @@ class Camera(Source):
             raise SourceError(f"realsense.playback is '{file}': librealsense cannot play it: {error}") from error
 
     def _find(self, rs):
-        wanted, found = self.settings["serial"], _connected(rs)
+        wanted, found = self.settings["serial"].removeprefix("_"), _connected(rs)
         known = ", ".join(sorted(found)) or "none"
         if wanted and wanted not in found:
             raise Unplugged(f"no RealSense with serial number {wanted} is connected (connected: {known})")
@@ -221,8 +222,10 @@ class Camera(Source):
     def _why_silent(self) -> None:
         rs = _library()
         if self._playback:
-            if self._playback.current_status() == rs.playback_status.stopped:
+            if self._over:
                 raise Ended(f"the recording '{self.settings['playback']}' has ended")
+            # Once more: the last frame may still be on its way through the pipeline when the file is at its end.
+            self._over = self._playback.current_status() == rs.playback_status.stopped
             return
         silent = time.monotonic() - self._heard
         if silent < _SILENT_S:

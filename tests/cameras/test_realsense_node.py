@@ -1,0 +1,96 @@
+"""A RealSense recording through the camera node's own process and over ROS 2."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+
+from gr1_robot.diagnostics import ERROR, OK
+from gr1_robot.messages import msg_to_image
+
+from ..robot.graph import Process, stamp
+from .realsense import COEFFICIENTS, CX, CY, FX, FY, SERIAL, record
+
+DEEP = QoSProfile(depth=200)
+TOPIC, INFO = "camera/wrist/image_raw", "camera/wrist/camera_info"
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    return record(tmp_path_factory.mktemp("realsense") / "wrist.db3", frames=90)
+
+
+@pytest.fixture(scope="module")
+def ended(ear, recording):
+    """The last status of a node that has played the whole recording; what it published is in the ear."""
+    ear.hear(TOPIC, Image, DEEP)
+    ear.hear(INFO, CameraInfo, DEEP)
+    process = Process("gr1_robot.camera_node", "role:=wrist", "source:=realsense", "qos_reliability:=reliable",
+                      f"realsense.playback:={recording.path}")  # fmt: skip
+    yield ear.status("camera_wrist: stream", lambda status: "has ended" in status.message)
+    process.end()
+
+
+def test_the_node_counts_as_many_frames_as_were_recorded(ended, recording):
+    status, values = ended
+    assert int(values["frames"]) == len(recording.images) and values["lost_by_camera"] == "0"
+    assert status.level == ERROR and recording.path in status.message, "nothing comes any more, and it says why"
+
+
+def test_the_frames_that_arrive_are_the_recorded_ones_in_their_order(ear, ended, recording):
+    order = {hashlib.sha256(image).digest(): number for number, image in enumerate(recording.images)}
+    arrived = [order[hashlib.sha256(np.ascontiguousarray(msg_to_image(msg))).digest()] for msg in ear.heard(TOPIC)]
+    assert arrived == sorted(set(arrived)) and len(arrived) > 0.5 * len(recording.images)
+
+
+def test_stamps_rise_and_each_image_has_its_camera_info(ear, ended):
+    stamps = [stamp(msg) for msg in ear.heard(TOPIC)]
+    assert stamps == sorted(set(stamps))
+    infos = {stamp(msg): msg for msg in ear.heard(INFO)}
+    assert len(set(stamps) & set(infos)) > 0.5 * len(stamps)
+    info = next(iter(infos.values()))
+    assert list(info.k) == [FX, 0, CX, 0, FY, CY, 0, 0, 1] and tuple(info.d) == COEFFICIENTS
+    assert (info.width, info.height, info.distortion_model) == (320, 240, "plumb_bob")
+
+
+def test_while_it_plays_its_status_has_rate_device_and_stamps(ear, ended):
+    status, values = ear.status("camera_wrist: stream", lambda status: status.level == OK)
+    assert SERIAL in values["device"] and float(values["expected_hz"]) == 30.0
+    assert values["stamp_source"] == "camera clock" and float(values["delay_ms"]) < 100
+    rates = [
+        float(item.value)
+        for array in ear.heard("/diagnostics")
+        for status in array.status
+        for item in status.values
+        if item.key == "rate_hz" and status.level == OK
+    ]
+    assert max(rates) == pytest.approx(30, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        (["realsense.playback:=/nowhere/wrist.db3"], ["realsense.playback", "/nowhere/wrist.db3", "no such file"]),
+        (["width:=640", "height:=480"], ["640x480", "320x240 at 30"]),
+        (["rate_hz:=60.0"], ["60 Hz", "320x240 at 30"]),
+    ],
+)
+def test_what_cannot_be_done_ends_the_node_with_its_reason(recording, parameters, words):
+    playback = [] if "playback" in parameters[0] else [f"realsense.playback:={recording.path}"]
+    code, output = Process("gr1_robot.camera_node", "role:=wrist", "source:=realsense", *playback, *parameters).wait()
+    assert code == 1 and "Traceback" not in output and all(word in output for word in words)
+
+
+@pytest.fixture
+def absent():
+    process = Process("gr1_robot.camera_node", "role:=static", "source:=realsense", "realsense.serial:=_42")
+    yield process
+    process.end()
+
+
+def test_without_a_camera_the_node_goes_on_looking_for_it(ear, absent):
+    status, values = ear.status("camera_static: stream", lambda status: status.level == ERROR)
+    assert "serial number 42" in status.message and values["outages"] == "1" and values["frames"] == "0"
+    absent.until("it is looked for until it is back")
