@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -10,12 +11,12 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from rcl_interfaces.srv import DescribeParameters, ListParameters, SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float32, String
+from std_msgs.msg import Bool, Float32, Header, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from gr1_robot.diagnostics import ERROR, OK, WARN
-from gr1_robot.messages import from_pose, from_twist, to_twist
+from gr1_robot.messages import from_pose, from_twist, to_stamp, to_twist
 from gr1_robot.qos import COMMAND, LATCHED
 
 from .graph import Process, Stream, stamp
@@ -69,8 +70,10 @@ def reset(topics):
     return topics
 
 
-def twist(linear=(0.0, 0.0, 0.0), angular=(0.0, 0.0, 0.0)):
-    return TwistStamped(twist=to_twist(linear, angular))
+def twist(linear=(0.0, 0.0, 0.0), angular=(0.0, 0.0, 0.0), stamp_ns=None):
+    """A command stamped now, or as it is said."""
+    header = Header(stamp=to_stamp(time.time_ns() if stamp_ns is None else stamp_ns))
+    return TwistStamped(header=header, twist=to_twist(linear, angular))
 
 
 def moving(message):

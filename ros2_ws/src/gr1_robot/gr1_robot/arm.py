@@ -17,7 +17,7 @@ from gr1_robot.homing import Homing
 
 PATIENCE_S = 1.0
 _MAY_HOME = ("", "not_armed", "backend_fault")
-_HOMING = {
+HOMING = {
     "needed": "the arm does not take commands until it has been home: call arm/home",
     "running": "the arm moves home by itself",
 }
@@ -47,13 +47,14 @@ class Arm:
         self._homing = Homing(rig.limits)
         self._clock = clock
         self._sent: float | None = None
+        self._aborted = False
 
     def step(self) -> Snapshot:
         """One 10 ms tick: state, gate, motors."""
         with self.lock:
             backend = self.backend
             state, homing = backend.state(), backend.homing
-            faults = backend.faults() or ([_HOMING[homing]] if homing else [])
+            faults = backend.faults() or ([HOMING[homing]] if homing else [])
             jacobian = backend.jacobian(state.joints) if np.isfinite(state.joints).all() else None
             with self._gate_lock:
                 # Not before: the arm may have taken its time to answer, and commands grow old meanwhile.
@@ -63,8 +64,10 @@ class Arm:
                 motion, closure = self.gate.tick(now, state, jacobian, faults), self.gate.closure
             if motion.state == STOPPED or motion.source == "teleop":
                 self._homing.cancel()
-            if homing == "running" and motion.reason not in _MAY_HOME:
+            abort = homing == "running" and motion.reason not in _MAY_HOME
+            if abort and not self._aborted:
                 backend.stop()
+            self._aborted = abort
             backend.twist(motion.linear, motion.angular)
             if closure != self._sent:
                 self._sent = closure
@@ -133,6 +136,11 @@ class Arm:
             self.gate.forget(self._clock())
             self.gate.excuse()
             self.gate.closure = self._sent = None
+
+    def halt(self) -> None:
+        """The last resort when the loop itself has failed."""
+        with self._driver():
+            self.backend.stop()
 
     def close(self) -> str:
         """Rest, and let go of the arm. Returns "" or what went wrong; a driver that hangs is left behind after 3 * PATIENCE_S."""

@@ -26,11 +26,15 @@ class Loop:
     def start(self) -> None:
         self._thread.start()
 
-    def end(self) -> None:
-        """Ends after the step that is running; may be called twice, and from the loop's own thread."""
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def end(self, timeout: float = 1.0) -> None:
+        """Ends after the step that is running, or leaves a step that hangs behind after `timeout` s; may be called twice."""
         self._ending.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+        if self.alive and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
 
     def excuse(self) -> None:
         """The step that is running has been held up on purpose (a new scene): count nothing as missed and start a new beat."""

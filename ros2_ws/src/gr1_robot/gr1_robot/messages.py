@@ -6,6 +6,7 @@ Images are u8[H, W, 3] RGB on the Python side. Time is int nanoseconds.
 from __future__ import annotations
 
 import array
+import math
 import time
 from collections.abc import Mapping
 
@@ -38,6 +39,15 @@ def sent(info: Mapping) -> float:
     """
     source = info["source_timestamp"]
     return time.monotonic() - max(time.time_ns() - source, 0) * 1e-9 if source > 0 else time.monotonic()
+
+
+def stamped(stamp: Time, clock_ns: int, ahead_s: float) -> float:
+    """When a message says it was made, in s on this computer's steady clock; clock_ns: what the clock of its stamp says now.
+
+    -inf for a stamp more than `ahead_s` ahead of that clock: it cannot be true, and so says nothing.
+    """
+    age = (clock_ns - nanoseconds(stamp)) * 1e-9
+    return time.monotonic() - age if age >= -ahead_s else -math.inf
 
 
 def image_to_msg(image: np.ndarray, stamp: Time, frame_id: str) -> Image:
@@ -97,7 +107,12 @@ def from_pose(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
 
 def to_twist(linear, angular) -> Twist:
     """m/s and rad/s, each [3] -> Twist."""
-    return Twist(linear=Vector3(**_named("xyz", linear)), angular=Vector3(**_named("xyz", angular)))
+    return Twist(linear=to_vector(linear), angular=to_vector(angular))
+
+
+def to_vector(values) -> Vector3:
+    """xyz -> Vector3."""
+    return Vector3(**_named("xyz", values))
 
 
 def from_twist(twist: Twist) -> tuple[np.ndarray, np.ndarray]:
