@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ QUEUE_MAX = 5
 _QUEUE_GOOD = 2
 _FRESH_S = 0.1
 _SILENT_S = 0.25
+_LATE = 2
 _FAILURES = 3
 _IDLE_S = 0.02
 _BUDGET_S = 0.004
@@ -53,7 +54,7 @@ class Reading:
 class Driver:
     """See the module's text. finger_closed: the vendor's units at closure 1; finger_speed: those units a second at most.
 
-    counts: points sent; dropped (the thread was late: the next twist replaced one), skipped (the arm's clock is slower than ours),
+    counts: points sent; dropped (the thread was late by more than two), skipped (the arm's clock is slower than ours),
     overfull (the queue was erased), deepest (points that waited at most), errors, lost.
     """
 
@@ -63,10 +64,11 @@ class Driver:
         self.counts = Counter(dict.fromkeys(("sent", "dropped", "skipped", "overfull", "deepest", "errors", "lost"), 0))
         self._reading: Reading | None = None
         self._handed = threading.Condition()
-        self._twist: tuple[np.ndarray, np.ndarray] | None = None
+        self._twists: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_LATE)
         self._grip: float | None = None
+        self._grips = self._adopted = False
         self._ending, self._aborted = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="kinova", daemon=True)
+        self._thread = self._make_thread()
         self._alive = 0.0
         self._failures = self._skip = 0
         self._lost = self._overfull = self._homing_failed = ""
@@ -93,22 +95,30 @@ class Driver:
 
     def twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
         """One point of 10 ms, m/s and rad/s."""
+        if not self._adopted:  # a thread inherits its scheduling: the loop's, which may be real-time, and not that of who connected
+            self._adopted, self._thread = True, self._make_thread()
+            self._thread.start()
+        if linear.any() or angular.any():
+            self._grips = True
         with self._handed:
-            self.counts["dropped"] += self._twist is not None
-            self._twist = linear, angular
+            self.counts["dropped"] += len(self._twists) == _LATE
+            self._twists.append((linear, angular))
             self._handed.notify()
 
     def grip(self, closure: float) -> None:
         """0 open .. 1 closed; the fingers go there with the points that follow."""
-        self._grip = closure
+        self._grip, self._grips = closure, True
 
     def stop(self) -> None:
         """Rest now; control is taken again with the next twist."""
+        homing = self.homing == "running"
+        if self._lost or (homing and self._aborted.is_set()):
+            return
         with self._handed:
-            self._twist, self._halted = None, True
+            self._twists.clear()
+            self._halted = True
         self._aborted.set()
-        if not self._lost:
-            self._link.abort(_PATIENCE_S, barge=self.homing == "running")
+        self._link.abort(0.0 if homing else _PATIENCE_S, barge=homing)
 
     def home(self) -> None:
         """Starts the arm's own homing in a thread: its MoveHome comes back when the arm is there, or never."""
@@ -137,14 +147,19 @@ class Driver:
 
     # The driver's thread
 
+    def _make_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name="kinova", daemon=True)
+
     def _run(self) -> None:
         while not self._ending.is_set():
+            if threading.current_thread() is not self._thread:
+                return
             if self._lost:
                 self._search()
                 continue
             with self._handed:
-                self._handed.wait_for(lambda: self._twist is not None or self._ending.is_set(), _IDLE_S)
-                twist, self._twist = self._twist, None
+                self._handed.wait_for(lambda: self._twists or self._ending.is_set(), _IDLE_S)
+                twist = self._twists.popleft() if self._twists else None
             try:
                 self._beat(twist)
                 self._failures = 0
@@ -187,7 +202,7 @@ class Driver:
         self.counts["sent"] += 1
 
     def _finger_velocity(self) -> np.ndarray:
-        if self._grip is None:
+        if self._grip is None or not self._grips:
             return _STILL
         error = self._grip * self._closed - self._reading.fingers
         return np.where(np.abs(error) < _FINGER_NEAR, 0.0, np.clip(_FINGER_GAIN * error, -self._finger_speed, self._finger_speed))
@@ -235,7 +250,7 @@ class Driver:
         if error.gone or self._failures >= _FAILURES:
             self.counts["lost"] += 1
             self._lost = str(error)
-            self._grip = None  # a hand that comes back stays as it is until it is told
+            self._grips = False  # a hand that comes back stays as it is until the arm moves again or it is told
 
     def _search(self) -> None:
         delay, longest = _BACK_OFF_S
@@ -260,7 +275,8 @@ class Driver:
         except SdkError as error:
             raise BackendError(str(error)) from error
         with self._handed:
-            self._twist, self._halted = None, False
+            self._twists.clear()
+            self._halted = False
         self._failures = self._skip = 0
         self._lost = self._overfull = ""
         self._alive = time.monotonic()
