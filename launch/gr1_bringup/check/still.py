@@ -13,7 +13,7 @@ from gr1_core import kinematics
 from gr1_core.rig import ROLES
 from gr1_robot.gate import TICK
 
-LISTEN_S = 5.0
+RATES_S, GLANCE_S = 5.0, 1.0
 ARM_HZ = 1.0 / TICK
 _FLAT, _DARK, _BRIGHT = 2.0, 15.0, 240.0
 _FUTURE_S = 0.005
@@ -24,22 +24,22 @@ def devices(check) -> None:
     check.rig_nodes.until_up(check.ear)
     speaks = {"arm": lambda: check.ear.pose.rows and check.ear.twist.rows}
     speaks |= {f"camera_{role}": lambda role=role: check.ear.cameras[role].rows for role in ROLES}
-    for name, speaking in speaks.items():
-        if check.ear.wait(speaking, check.patience):
-            # What it said of its device before it was open says nothing.
-            now = time.monotonic()
-            check.ear.wait(lambda name=name, now=now: any(one.at > now for one in check.ear.statuses(name).values()), 1.5)
-            device = check.ear.value(name, "device")
+    check.absent |= {name for name, speaking in speaks.items() if not check.ear.wait(speaking, check.patience)}
+    # What they said of their devices before they were open says nothing: a second later each has spoken again.
+    now = time.monotonic()
+    check.ear.wait(lambda: all(min((one.at for one in check.ear.statuses(name).values()), default=0.0) > now for name in speaks), 1.5)
+    for name in speaks:
+        device = check.ear.value(name, "device")
+        if name not in check.absent:
             check.add(name, OK, device or "runs; it does not say which device it has", device=device)
             continue
         said = check.ear.statuses(name)
         why = "; ".join(f"{subject}: {status.message}" for subject, status in said.items() if status.level != "OK") or "it says nothing"
-        check.absent.add(name)
         check.add(name, FAIL, why, f"power, cable, address or serial number (--hardware); read {name}.log")
 
 
 def rates(check) -> None:
-    since = check.listened(LISTEN_S)
+    since = check.listened(RATES_S)
     for role in check.roles():
         expected = float(check.ear.value(f"camera_{role}", "expected_hz") or check.rig.control_hz)
         hz, gap = _rate(check.ear.cameras[role].since(since))
@@ -57,7 +57,7 @@ def rates(check) -> None:
 
 
 def stamps(check) -> None:
-    since = check.listened(LISTEN_S)
+    since = check.listened(RATES_S)
     ages = {f"camera_{role}": (check.ear.cameras[role], camera.max_age) for role, camera in check.rig.cameras.items()}
     ages["arm"] = (check.ear.pose, check.rig.state.max_age)
     for name, (trace, max_age) in ages.items():
@@ -132,7 +132,7 @@ def pictures(check) -> None:
 
 def pose(check) -> None:
     began = time.time()
-    rows = {name: getattr(check.ear, name).since(check.listened(LISTEN_S)) for name in ("pose", "commanded", "joints")}
+    rows = {name: getattr(check.ear, name).since(check.listened(GLANCE_S)) for name in ("pose", "commanded", "joints")}
     if any(len(row) < 2 for row in rows.values()):
         silent = ", ".join(name for name, row in rows.items() if len(row) < 2)
         check.add("arm", FAIL, f"no samples of {silent} in the last {time.time() - began:.0f} s", "read arm.log")
@@ -145,8 +145,10 @@ def pose(check) -> None:
     check.add("finite", OK if finite else FAIL, "all poses and joint angles are numbers" if finite else "nan among them", "read arm.log")
     box = f"workspace {list(limits.workspace_min)} .. {list(limits.workspace_max)}"
     text = f"fingertips at {where}, {'inside' if inside else 'OUTSIDE'} the {box}"
-    remedy = "an arm outside may only go back in: lead it in by hand or with arm/home, or correct the rig's workspace"
-    check.add("workspace", OK if inside else FAIL, text, remedy, position=position.round(4).tolist())
+    remedy = "lead it in with the arm's own controls (the gate lets an arm outside only go back), or correct the rig's workspace"
+    # An arm that must be homed cannot be brought in otherwise; the step arming looks again.
+    level = OK if inside else WARN if check.ear.value("arm", "homing") == "needed" else FAIL
+    check.add("workspace", level, text, remedy, position=position.round(4).tolist())
     lead = float(np.linalg.norm(commanded[:3] - position))
     text = f"commanded and measured pose {1e3 * lead:.1f} mm apart (leash {1e3 * limits.leash:.0f} mm)"
     check.add(
@@ -167,7 +169,7 @@ def pose(check) -> None:
 
 
 def wrench(check) -> None:
-    rows = check.ear.wrench.since(check.listened(LISTEN_S))
+    rows = check.ear.wrench.since(check.listened(GLANCE_S))
     rows = rows[np.isfinite(rows).all(axis=1)] if len(rows) else rows
     if not len(rows):
         return check.add("arm", OK, "this arm reports no force: the force limit does not act")

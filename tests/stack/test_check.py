@@ -1,0 +1,274 @@
+"""`gr1 check rig`: what it measures, when it moves nothing, and that the arm is at rest however it ends."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import TwistStamped
+from PIL import Image
+from rich.console import Console
+
+from gr1_bringup.check import command, response
+from gr1_bringup.check.mover import Astray, Mover
+from gr1_bringup.check.person import Person, Quit
+from gr1_bringup.check.response import Recording
+from gr1_bringup.monitor import NEWEST, Monitor
+from gr1_core import Rig
+
+from .fake import eventually
+
+GR1 = "import sys; from gr1_core.cli import main; sys.exit(main())"
+
+
+class Run:
+    """`gr1 check rig` as a process, its output kept."""
+
+    def __init__(self, folder: Path, *words: str):
+        self.folder = folder
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", GR1, "check", "rig", "--out", folder, *words],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+        )  # fmt: skip
+        self.said = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            self.said += line
+
+    def until(self, text: str):
+        eventually(lambda: text in self.said or self._process.poll() is not None, f"'{text}' in the output", 90)
+        assert text in self.said, self.said
+
+    def nodes(self) -> list[int]:
+        """The process ids of its nodes."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            found += [int(stat.parent.name)] if parent == self._process.pid else []
+        return found
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = 120) -> int:
+        code = self._process.wait(seconds)
+        self._reader.join()
+        return code
+
+    def results(self) -> dict[tuple[str, str], dict]:
+        document = json.loads((self.folder / "report.json").read_text())
+        return {(one["step"], one["subject"]): one for one in document["results"]}
+
+    def close(self):
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture
+def check(tmp_path):
+    running = []
+
+    def start(*words):
+        running.append(Run(tmp_path / "check", *words))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.close()
+
+
+def test_the_simulated_rig_passes_and_leaves_report_and_pictures(check):
+    run = check("--yes", "--only", "pictures,expiry")
+    code, found = run.wait(), run.results()
+    assert code == 0, run.said
+    assert {step for step, _ in found} == {"devices", "pictures", "pose", "arming", "stop", "expiry"}
+    assert {one["level"] for one in found.values()} == {"OK"}
+    for role, size in (("static", (640, 360)), ("wrist", (320, 240))):
+        assert Image.open(run.folder / f"{role}.png").size == size
+    assert (run.folder / "cameras.png").is_file()
+    stopped, silent = found["stop", "stop"]["figures"], found["expiry", "silence"]["figures"]
+    assert 0 <= stopped["zero_ms"] <= 250 and 0 < silent["zero_ms"] <= 250
+    assert found["pose", "kinematics"]["figures"]["off_mm"] < 1.0
+    assert (
+        "passed: " in (run.folder / "report.md").read_text() and "stop: the emergency stop" in (run.folder / "transcript.txt").read_text()
+    )
+
+
+@pytest.mark.slow
+def test_every_step_passes_on_the_simulated_rig(check):
+    run = check("--yes")
+    code, found = run.wait(), run.results()
+    assert code == 0, run.said
+    assert {step for step, _ in found} == {step.name for step in command.STEPS}
+    for name in ("+x", "-x", "+y", "-y", "+z", "-z"):
+        assert found["moves", name]["figures"]["measured"] == pytest.approx(10, abs=3)
+        assert found["turns", f"about {name}"]["figures"]["measured"] == pytest.approx(5.7, abs=1.5)
+
+
+def test_without_a_camera_nothing_is_moved(check):
+    run = check("--yes", "--wrist", "realsense", "--only", "devices,moves")
+    code, found = run.wait(), run.results()
+    assert code == 1
+    assert found["devices", "camera_wrist"]["level"] == "FAIL" and found["devices", "camera_wrist"]["remedy"]
+    assert [found[step, ""]["level"] for step in ("arming", "stop", "moves")] == ["left out"] * 3
+    assert found["devices", "camera_static"]["level"] == found["pose", "kinematics"]["level"] == "OK"
+
+
+def test_ctrl_c_stops_the_moving_arm_before_its_node_ends(check):
+    monitor, twists, gates = Monitor("gr1_test"), [], []
+
+    def heard(message):
+        v = message.twist.linear
+        twists.append(np.linalg.norm((v.x, v.y, v.z)))
+        status = monitor.seen().statuses.get("arm: gate")
+        gates.append(status.values.get("reason") if status else None)
+
+    monitor.node.create_subscription(TwistStamped, "arm/commanded_twist", heard, NEWEST)
+    monitor.start()
+    try:
+        run = check("--yes", "--only", "moves")
+        run.until("moves: ")
+        before = len(twists)
+        eventually(lambda: max(twists[before:], default=0) > 0.01, "a motion")
+        nodes = run.nodes()
+        run.signal(signal.SIGINT)
+        assert run.wait(30) == 1
+    finally:
+        monitor.close()
+    assert twists[-1] == 0.0 and "emergency_stop" in gates[before:]
+    assert len(nodes) == 3 and not any(Path(f"/proc/{pid}").exists() for pid in nodes)
+    assert "interrupted by SIGINT: the arm is stopped" in run.said and "Traceback" not in run.said
+    assert json.loads((run.folder / "report.json").read_text())["completed"] == "no"
+
+
+def test_a_real_arm_is_not_moved_without_a_person(tmp_path, capsys, monkeypatch):
+    assert command.main(["--robot", "kinova_gen2", "--yes", "--out", str(tmp_path / "run")]) == 2
+    assert "leave --yes out" in capsys.readouterr().out and not (tmp_path / "run").exists()
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(Quit, match="a person beside the arm"):
+        Person(Console(file=io.StringIO()), yes=False).ready("the arm moves")
+
+
+@pytest.mark.parametrize(("answer", "goes_on"), [("\n", True), ("s\n", False)])
+def test_the_person_is_told_and_decides(answer, goes_on, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    shown = io.StringIO()
+    assert Person(Console(file=shown), yes=False).ready("the arm moves 1 cm") is goes_on
+    assert "the arm moves 1 cm" in shown.getvalue()
+
+
+WRONG = [
+    (("--only", "dance"), "no step 'dance'; there are devices"),
+    (("--robot", "kinova_gen2", "--static", "sim"), "a simulated camera sees the simulated arm only"),
+    (("--hardware", "nowhere.yaml"), "no file 'nowhere.yaml'"),
+    (("--rig", "nowhere"), "no rig 'nowhere'"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG)
+def test_wrong_arguments_are_refused_before_anything_starts(words, said, tmp_path, capsys):
+    assert command.main([*words, "--out", str(tmp_path / "run")]) == 2
+    assert said in capsys.readouterr().out and not (tmp_path / "run").exists()
+
+
+class StrayingEar:
+    """An arm that is told to move along x and runs off along y, as one whose base frame is turned would."""
+
+    def __init__(self):
+        self.calls, self.position = [], np.zeros(3)
+        self.pose = self.twist = self
+
+    rows = [(0.0, 0.0)]
+
+    @property
+    def newest(self):
+        return np.concatenate([self.position, (0.0, 0.0, 0.0, 1.0)])
+
+    def listen(self, seconds):
+        return 0.0
+
+    def wait(self, condition, timeout):
+        condition()
+        return True
+
+    def since(self, moment):
+        return np.zeros((0, 9))
+
+    def command(self, linear, angular):
+        self.position = self.position + (0.0, 0.02 if np.any(linear) else 0.0, 0.0)
+        return 0.0
+
+    def call(self, service, timeout=5.0):
+        self.calls.append(service)
+        return True, "", 0.0
+
+
+def test_an_arm_that_goes_astray_is_stopped_at_once():
+    ear = StrayingEar()
+    with pytest.raises(Astray, match="went astray"):
+        Mover(ear, Rig.load("kinova_gen2")).move((0.02, 0, 0), np.zeros(3), 0.5)
+    assert ear.calls == ["stop"] and ear.position[1] < 0.1
+
+
+def recording(direction, *, delay: float, distance: float = 0.01, speed: float = 0.02, expiry: float = 0.0) -> Recording:
+    """Commands from 0 s on; the gate lets them through 10 ms later, the arm follows `delay` later along `direction`."""
+    stamps = np.arange(-0.3, 2.0, 0.01)
+    lasts = distance / speed
+    moving = (stamps > 0.005) & (stamps < 0.005 + lasts + expiry)
+    twist = np.zeros((len(stamps), 7))
+    twist[:, 0], twist[:, 1] = stamps, speed * moving
+    way = np.clip(stamps - delay, 0.0, lasts + expiry) * speed
+    pose = np.zeros((len(stamps), 8))
+    pose[:, 0], pose[:, 7] = stamps, 1.0
+    pose[:, 1:4] = way[:, None] * np.asarray(direction)
+    return Recording(0.0, lasts, pose, twist)
+
+
+def test_a_faithful_arm_is_measured_as_one():
+    found = response.translation(recording((1, 0, 0), delay=0.05), (1, 0, 0))
+    assert found.measured == pytest.approx(10, abs=0.3) and found.commanded == pytest.approx(10, abs=0.3)
+    assert found.across < 0.01 and found.direction_error_deg < 0.1
+    assert found.gate_ms == pytest.approx(10, abs=1) and 50 < found.motion_ms <= 90 and found.rest_ms <= 20 and 0 < found.settle_ms < 100
+
+
+def test_a_turned_base_frame_shows_as_a_wrong_direction():
+    found = response.translation(recording((0, 1, 0), delay=0.05), (1, 0, 0))
+    assert found.direction_error_deg == pytest.approx(90, abs=1) and found.across == pytest.approx(10, abs=0.3)
+    assert response.translation(recording((-1, 0, 0), delay=0.05), (1, 0, 0)).direction_error_deg == pytest.approx(180, abs=1)
+
+
+def test_an_arm_that_does_not_move_has_no_direction_and_no_first_motion():
+    found = response.translation(recording((0, 0, 0), delay=0.05), (1, 0, 0))
+    assert found.measured == 0 and np.isnan(found.direction_error_deg) and np.isnan(found.motion_ms)
+
+
+def test_rest_counts_from_the_last_command_and_never_comes_while_it_moves():
+    silent = recording((1, 0, 0), delay=0.0, expiry=0.15)
+    assert response.rest_after(silent, silent.ended) == pytest.approx(0.16, abs=0.011)
+    assert response.travelled_after(silent, silent.ended) == pytest.approx(0.003, abs=3e-4)
+    assert np.isnan(response.rest_after(Recording(0.0, 0.5, silent.pose[:60], silent.twist[:60]), 0.5))
+
+
+def test_a_turn_is_measured_in_degrees_about_its_axis():
+    straight = recording((0, 0, 0), delay=0.0)
+    pose, twist = straight.pose.copy(), np.zeros_like(straight.twist)
+    half = np.clip(pose[:, 0], 0.0, 0.5) * 0.2 / 2
+    pose[:, 6], pose[:, 7] = np.sin(half), np.cos(half)
+    twist[:, 0], twist[:, 6] = straight.twist[:, 0], 10 * straight.twist[:, 1]
+    found = response.rotation(Recording(0.0, 0.5, pose, twist), (0, 0, 1))
+    assert found.measured == pytest.approx(np.degrees(0.1), abs=0.1) and found.commanded == pytest.approx(np.degrees(0.1), abs=0.2)
+    assert found.direction_error_deg < 0.1 and found.drift_mm == 0
