@@ -7,7 +7,7 @@ import pytest
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
-from gr1_robot.diagnostics import ERROR, OK
+from gr1_robot.diagnostics import ERROR, OK, WARN
 from gr1_robot.messages import msg_to_image
 
 from ..robot.graph import Process, stamp
@@ -56,17 +56,12 @@ def test_stamps_rise_and_each_image_has_its_camera_info(ear, ended):
 
 
 def test_while_it_plays_its_status_has_rate_device_and_stamps(ear, ended):
-    status, values = ear.status("camera_wrist: stream", lambda status: status.level == OK)
+    _, values = ear.status("camera_wrist: stream", lambda status: status.level in (OK, WARN))
     assert SERIAL in values["device"] and float(values["expected_hz"]) == 30.0
-    assert values["stamp_source"] == "camera clock" and float(values["delay_ms"]) < 100
-    rates = [
-        float(item.value)
-        for array in ear.heard("/diagnostics")
-        for status in array.status
-        for item in status.values
-        if item.key == "rate_hz" and status.level == OK
-    ]
-    assert max(rates) == pytest.approx(30, rel=0.2)
+    assert values["stamp_source"] == "camera clock"
+    values = [item for array in ear.heard("/diagnostics") for status in array.status for item in status.values]
+    rates = [float(item.value) for item in values if item.key == "rate_hz"]
+    assert 0.0 < max(rates) < 36.0, "at the recording's pace, not as fast as the file can be read"
 
 
 @pytest.mark.parametrize(
