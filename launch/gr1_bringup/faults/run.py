@@ -1,0 +1,185 @@
+"""One injection: from the arm at full speed to its rest, and back to motion. Times in s on the steady clock."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from gr1_bringup.faults.bench import BenchError
+from gr1_bringup.faults.catalogue import Fault
+from gr1_bringup.faults.observe import Observer, Speed
+from gr1_bringup.faults.scene import Scene
+
+LIMIT_S = 0.25
+FAST = (0.95, 0.95, 0.5)  # of the rig's speed limit: how fast the arm must be when the fault comes; a busy computer may not get there
+_GIVE_UP_S, _HOLD_S = 2.5, 0.6
+_BACK_S = 60.0
+_SILENT_S = 0.3
+_COMMANDS = 5
+_FRESH_S = 0.15  # a frame that takes longer than the rig's max_age from exposure to arrival does not count as one
+_TAUT = 5 / 6  # of the leash: from here on the gate slows an arm down that does not follow
+
+VISIBLE = {
+    "injected": "the moment of the injection",
+    "beat": "the arm's last beat",
+    "frame": "the last frame that came in time",
+    "repeat": "the first frame that shows the old picture",
+    "command": "the policy's last command",
+    "lead": "the commanded position leads the measured one by 5/6 of the leash",
+    "recorder": "the recorder's first word of it on /diagnostics",
+}
+"""From when on somebody could notice a fault."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """ms, mm, s; None where there is no such thing. wrong: what went against the promise, empty if nothing did."""
+
+    visible_to_zero_ms: float | None
+    fault_to_zero_ms: float | None
+    travel_mm: float
+    reason: str
+    recovery: str
+    recovery_s: float | None
+    wrong: str
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
+    """Injects the fault once. Raises BenchError when the stack cannot be brought to move before."""
+    _to_full_speed(fault, scene)
+    time.sleep(rng.uniform(0.0, scene.rig.period))  # the fault comes at any moment of a control period
+    observer, began = scene.bench.observer, time.monotonic()
+    fault.inject(scene)
+    observer.wait(lambda: _at_rest(observer, began), _GIVE_UP_S)
+    time.sleep(_HOLD_S)
+    speeds, ended = observer.speeds(), time.monotonic()
+    zero = _zero(speeds, began, ended, fault.lasting)
+    visible = _visible(fault.visible, observer, scene, began, zero)
+    travel = _travel(observer, began, ended if fault.lasting else zero)
+    reason = _reason(observer, began)
+    wrong = []
+    if zero is None:
+        wrong.append("it did not stop")
+    elif visible is None:
+        wrong.append("the fault was never visible")
+    elif zero - visible > LIMIT_S:
+        wrong.append(f"rest {1e3 * (zero - visible):.0f} ms after the fault was visible")
+    recovery, seconds, more = _recover(fault, scene)
+    return Run(
+        visible_to_zero_ms=_ms(visible, zero), fault_to_zero_ms=_ms(began, zero), travel_mm=round(1e3 * travel, 1), reason=reason,
+        recovery=recovery, recovery_s=seconds and round(seconds, 2), wrong="; ".join(filter(None, [*wrong, more])),
+    )  # fmt: skip
+
+
+def _to_full_speed(fault: Fault, scene: Scene) -> None:
+    bench = scene.bench
+    fault.prepare(scene)
+    for part in FAST:
+        if bench.gate()[0] == "stopped":
+            bench.reset()
+        bench.home()
+        bench.observer.clear()
+        if bench.moving(5.0, part * scene.rig.limits.linear_speed):
+            return
+    raise BenchError(f"the arm does not get moving: {bench.state()}")
+
+
+def _at_rest(observer: Observer, began: float) -> bool:
+    """At rest since the fault, or nothing is heard of the arm any more."""
+    speeds = observer.speeds()
+    last = speeds[-1] if speeds else None
+    return not last or (last.at > began and not last.moves) or time.monotonic() - last.at > _SILENT_S
+
+
+def _zero(speeds: list[Speed], began: float, ended: float, lasting: bool) -> float | None:
+    """When the commanded velocity became zero and stayed so (lasting) or was zero for the first time; None if never."""
+    after = [speed for speed in speeds if speed.at > began]
+    if not after:
+        return max((speed.at for speed in speeds), default=began)  # the arm's node is gone, and with it its physics
+    if not lasting:
+        return next((speed.at for speed in after if not speed.moves), None)
+    moving = [speed.at for speed in after if speed.moves]
+    if not moving:
+        return after[0].at
+    rest = next((speed.at for speed in after if speed.at > moving[-1]), None)
+    # The last beat that was heard, long ago: nothing has moved the motors since.
+    return rest if rest is not None else moving[-1] if ended - moving[-1] > _SILENT_S else None
+
+
+def _visible(what: str, observer: Observer, scene: Scene, began: float, zero: float | None) -> float | None:
+    kind, _, role = what.partition(":")
+    until = math.inf if zero is None else zero
+    if kind == "injected":
+        return began
+    if kind == "beat":
+        return max((speed.at for speed in observer.speeds() if speed.at <= until), default=began)
+    if kind == "frame":
+        return max((frame.at for frame in observer.frames(role) if frame.came - frame.at <= _FRESH_S and frame.at <= until), default=None)
+    if kind == "repeat":
+        return min((frame.at for frame in observer.frames(role) if frame.at > began), default=None)
+    if kind == "command":
+        return max((at for at in observer.commands() if at <= until), default=None)
+    if kind == "lead":
+        taut = _TAUT * scene.rig.limits.leash
+        return next((at for at, lead in observer.lead() if at > began and lead > taut), None)
+    return min((said.at for said in observer.said() if said.name == "recorder: episode" and said.level == "ERROR"), default=None)
+
+
+def _travel(observer: Observer, began: float, ended: float | None) -> float:
+    """m along the measured path."""
+    path = [position.xyz for position in observer.measured() if position.at > began and (ended is None or position.at <= ended)]
+    return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) if len(path) > 1 else 0.0
+
+
+def _reason(observer: Observer, began: float) -> str:
+    """What /diagnostics called an error since the fault, the newest of each subject; the arm's gate by its code, warnings too."""
+    told: dict[str, str] = {}
+    for said in observer.said():
+        if said.at <= began:
+            continue
+        if said.name == "arm: gate" and said.level != "OK":
+            told["gate"] = f"gate {said.reason}"
+        elif said.level in ("ERROR", "STALE") and said.name != "arm: gate":
+            told[said.name] = f"{said.name.partition(':')[0]}: {said.message}"
+    order = sorted(told, key=lambda name: ("gate" != name, "policy" not in name))
+    return "; ".join(told[name] for name in order)
+
+
+def _recover(fault: Fault, scene: Scene) -> tuple[str, float | None, str]:
+    """Ends the fault; returns what it took to move again, how many seconds, and what was wrong on the way."""
+    bench, observer = scene.bench, scene.bench.observer
+    latched = bench.gate()[0] == "stopped"
+    cleared = time.monotonic()
+    fault.clear(scene)
+    again = f"{fault.restarts} restarted" if fault.restarts else ""
+    if not (fault.rearm or latched):
+        if bench.moving(_BACK_S if fault.restarts else 20.0):
+            return again or "by itself", time.monotonic() - cleared, ""
+        if bench.gate()[0] != "stopped":
+            return "none", None, f"it did not move again: {bench.state()}"
+    # Somebody commands it, and it must not care.
+    told = observer.wait(
+        lambda: sum(at > cleared for at in observer.commands()) >= _COMMANDS and any(one.at > cleared for one in observer.speeds()), _BACK_S
+    )
+    if not told:
+        return "none", None, f"nothing commanded it again within {_BACK_S:.0f} s: {bench.state()}"
+    moved = any(speed.moves for speed in observer.speeds() if speed.at > cleared)
+    wrong = "it moved before it was armed again" if moved else ""
+    try:
+        bench.reset()
+    except BenchError as error:
+        return "none", None, f"not armed again: {error}"
+    if not bench.moving(20.0):
+        return "none", None, f"it did not move after arm/reset: {bench.state()}"
+    return " and ".join(filter(None, (again, "arm/reset"))), time.monotonic() - cleared, wrong
+
+
+def _ms(begin: float | None, end: float | None) -> float | None:
+    return None if begin is None or end is None else round(1e3 * (end - begin), 1)
