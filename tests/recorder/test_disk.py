@@ -5,6 +5,9 @@ import subprocess
 import threading
 
 import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from std_srvs.srv import Trigger
 
 from gr1_core import Rig
 from gr1_core.data import schemas
@@ -112,3 +115,29 @@ def test_a_disk_that_is_full_all_at_once_costs_no_more_than_the_last_moments(dis
     launch("min_free_mb:=40").until(f"recovered: {name}")
     bag = Bag(disk / name)
     assert bag.outcome == "unfinished" and bag.duration_s > 0.5
+
+
+@pytest.fixture
+def stops():
+    """An arm that counts the stops that are asked of it."""
+    asked, node = [], rclpy.create_node("arm")
+    node.create_service(Trigger, "arm/stop", lambda _, response: asked.append(1) or response)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    yield asked
+    executor.shutdown()
+    thread.join()
+    node.destroy_node()
+
+
+@pytest.mark.parametrize(("parameter", "expected"), [("true", "the arm is stopped"), ("false", "max_episode_s")])
+def test_a_recording_that_ends_by_itself_stops_the_arm_unless_it_is_told_not_to(launch, recorder, robot, stops, parameter, expected):
+    robot.whole()
+    node = launch("max_episode_s:=1.0", f"stop_arm:={parameter}")
+    recorder.start()
+    node.until(expected)
+    recorder.start()  # the recorder has dealt with the end of the first one
+    recorder.discard()
+    assert len(stops) == (parameter == "true")

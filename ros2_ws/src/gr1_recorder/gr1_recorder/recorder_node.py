@@ -70,6 +70,8 @@ class RecorderNode(Node):
                 self, "max_episode_s", 600.0, "An episode that becomes longer is ended, unfinished.", low=1.0, read_only=True
             ),
         )
+        text = "Call arm/stop when a recording ends by itself (a full disk, a limit): nothing is to move unrecorded."
+        self._stops_arm = declare(self, "stop_arm", True, text, read_only=True)
         self._recover(root)
         self._tap = Tap(self, streams(self._rig, images, hz, filter(None, extra)), lambda *heard: self._session.hear(*heard))
         self._session = Session(root, self._tap.streams, limits, self._tap.poll, lambda: self.get_clock().now().nanoseconds)
@@ -81,6 +83,7 @@ class RecorderNode(Node):
         for name, outcome in _ENDS.items():
             self.create_service(Trigger, f"recorder/{name}", self._serve(lambda outcome=outcome: self._end(outcome)))
         self.create_service(Trigger, "recorder/relabel", self._serve(self._relabel))
+        self._stop = self.create_client(Trigger, "arm/stop")
         self.create_timer(_TEND_S, self._tend, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._loop.start()
         self.get_logger().info(f"ready: rig '{self._rig.name}', {images} images, bags go to {root}")
@@ -157,10 +160,20 @@ class RecorderNode(Node):
 
     def _tend(self) -> None:
         if done := self._session.tend():
-            self.get_logger().error(done)
+            self._session.alarm = "; ".join(filter(None, (done, self._stop_the_arm())))
+            self.get_logger().error(self._session.alarm)
             self._report()
         if time.monotonic() - self._stated > _STATE_S:
             self._publish_state()
+
+    def _stop_the_arm(self) -> str:
+        """Asks for an emergency stop; says what came of it."""
+        if not self._stops_arm:
+            return ""
+        if not self._stop.service_is_ready():
+            return "nobody offers arm/stop: the arm may go on moving, unrecorded"
+        self._stop.call_async(Trigger.Request())
+        return "the arm is stopped: call arm/reset when it may go on"
 
     def _report(self) -> None:
         level, message, values = self._session.report(time.monotonic(), self._labels())
