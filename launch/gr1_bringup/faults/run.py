@@ -15,7 +15,8 @@ from gr1_bringup.faults.observe import Observer, Speed
 from gr1_bringup.faults.scene import Scene
 
 LIMIT_S = 0.25
-FAST = (0.95, 0.95, 0.5)  # of the rig's speed limit: how fast the arm must be when the fault comes; a busy computer may not get there
+FAST = (0.95, 0.95, 0.5, 0.5, 0.5)
+"""Of the rig's speed limit: how fast the arm must be when the fault comes, at each attempt. A busy computer may not get there."""
 _GIVE_UP_S, _HOLD_S = 2.5, 0.6
 _BACK_S = 60.0
 _SILENT_S = 0.3
@@ -102,7 +103,7 @@ def _zero(speeds: list[Speed], began: float, ended: float, lasting: bool) -> flo
     """When the commanded velocity became zero and stayed so (lasting) or was zero for the first time; None if never."""
     after = [speed for speed in speeds if speed.at > began]
     if not after:
-        return max((speed.at for speed in speeds), default=began)  # the arm's node is gone, and with it its physics
+        return began  # the arm's node is gone, and with it its physics
     if not lasting:
         return next((speed.at for speed in after if not speed.moves), None)
     moving = [speed.at for speed in after if speed.moves]

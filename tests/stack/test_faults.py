@@ -1,0 +1,249 @@
+"""Faults on purpose: what each switch of the simulated rig shows, what may be asked for, and that the real stack stops and says why."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from sensor_msgs.msg import JointState
+
+from gr1_bringup import rehearsal, stack
+from gr1_bringup.faults import __main__ as command
+from gr1_bringup.faults import catalogue, report
+from gr1_bringup.faults.report import Row
+from gr1_bringup.faults.run import Run
+from gr1_core import Rig
+from gr1_core.sim import Twin
+from gr1_robot import qos
+from gr1_robot.backends import sim as arms
+from gr1_robot.messages import nanoseconds
+from gr1_robot.source import Unplugged
+from gr1_robot.sources import sim as cameras
+
+from .fake import Spinning, eventually
+
+POSSIBLE = rehearsal.kinds(stack.nodes(stack.settings()))
+
+# What --fault understands
+
+
+@pytest.mark.parametrize(
+    ("word", "fault"),
+    [
+        ("camera_static:3s", rehearsal.Fault("camera_static", "drop_out", 3.0)),
+        ("camera_wrist:freeze:2.5s+1s", rehearsal.Fault("camera_wrist", "freeze", 2.5, 1.0)),
+        ("arm:stuck:0+0.5", rehearsal.Fault("arm", "stuck", 0.0, 0.5)),
+    ],
+)
+def test_node_kind_and_times(word, fault):
+    assert rehearsal.parse([word], POSSIBLE) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("camera:3s", "'camera' is not one of arm, camera_static, camera_wrist"),
+        ("arm:black:3s", "arm has no fault 'black', there are disconnect, drop_out, delay, drift, stuck, force"),
+        ("arm:none:3s", "arm has no fault 'none'"),
+        ("arm", "is not NODE[:KIND]:AT[+FOR]"),
+        ("arm:-1s", "is not NODE[:KIND]:AT[+FOR]"),
+        ("arm:stuck:3s+", "is not NODE[:KIND]:AT[+FOR]"),
+        ("arm:3s+0s", "a fault of 0 s shows nothing"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_with_what_can(word, said):
+    with pytest.raises(stack.SettingError) as refused:
+        rehearsal.parse([word], POSSIBLE)
+    assert said in str(refused.value) and word in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_only_what_is_simulated_has_switches():
+    real = stack.nodes(stack.settings(wrist="realsense"))
+    assert sorted(rehearsal.kinds(real)) == ["arm", "camera_static"]
+    with pytest.raises(stack.SettingError, match="run with --robot sim"):
+        rehearsal.parse(["arm:3s"], {})
+
+
+def test_a_fault_is_set_at_its_time_and_taken_back_only_if_it_is_still_the_one():
+    spinning, said, set_to = Spinning(), [], []
+    arm = rclpy.create_node("arm", context=spinning.context)
+    arm.declare_parameter("sim.fault", "none")
+    arm.add_post_set_parameters_callback(lambda changes: set_to.extend(change.value for change in changes))
+    asking = rclpy.create_node("asking", context=spinning.context)
+    faults = rehearsal.parse(["arm:stuck:1s+3s", "arm:drift:2s+4s"], POSSIBLE)
+    rehearsed = rehearsal.Rehearsal(faults, asking, said.append)
+    spinning.start(arm, asking)
+    try:
+        client = rehearsed._clients["arm"]
+        eventually(client.service_is_ready, "the arm's parameter service")
+        for now, shown, values in (
+            (0.9, "", []),
+            (1.0, "FAULT arm stuck", ["stuck"]),
+            (2.1, "FAULT arm drift", ["stuck", "drift"]),
+            (4.0, "FAULT arm drift", ["stuck", "drift"]),
+            (6.0, "", ["stuck", "drift", "none"]),
+        ):
+            rehearsed.play(now)
+            eventually(lambda values=values: set_to == values, f"the faults {values}")
+            assert rehearsed.title() == shown
+        eventually(lambda: len(said) == 3, "three lines for a person")
+        assert rehearsed.patience(6.0) == float("inf") and "arm drift is over" in said[-1]
+    finally:
+        spinning.close()
+
+
+# What the switches show
+
+
+@pytest.fixture(scope="module")
+def rig():
+    return Rig.load("kinova_gen2")
+
+
+@pytest.fixture(scope="module")
+def arm(rig):
+    made = arms.Arm(rig, "open_drawer", 0)
+    made.connect()
+    yield made
+    made.close()
+
+
+def driven(arm, fault, ticks=40, **options):
+    """The arm's states while it is told to move by 0.2 m/s along y with this fault."""
+    arm.set("fault", "none")
+    arm.reset("open_drawer", 0)
+    arm.state()
+    for name, value in (*options.items(), ("fault", fault)):
+        arm.set(name, value)
+    states = []
+    for _ in range(ticks):
+        states.append(arm.state())
+        arm.twist(np.array([0.0, 0.2, 0.0]), np.zeros(3))
+    return states
+
+
+def test_a_healthy_arm_follows_and_reports_no_force(arm):
+    states = driven(arm, "none")
+    assert states[-1].measured.position[1] - states[0].measured.position[1] > 0.05
+    assert states[-1].force is None and not arm.faults()
+
+
+def test_a_lost_arm_has_no_poses_and_says_so(arm):
+    states = driven(arm, "disconnect", ticks=2)
+    assert states[-1].measured is None and states[-1].commanded is None and "disconnect" in arm.faults()[0]
+    arm.set("fault", "none")
+    assert arm.state().measured is not None and not arm.faults()
+
+
+def test_a_state_that_stands_still_grows_old(arm):
+    states = driven(arm, "drop_out")
+    assert len({state.at for state in states}) == 1 and time.monotonic() - states[-1].at > 0
+
+
+def test_a_late_state_is_as_old_as_was_asked(arm):
+    arm.set("delay_s", 0.02)
+    states = driven(arm, "delay", ticks=1, delay_s=0.02)
+    until = time.monotonic() + 0.1
+    while time.monotonic() < until:
+        asked = time.monotonic()
+        states.append(arm.state())
+    assert asked - states[-1].at >= 0.02 and states[-1].at > states[0].at
+
+
+def test_a_stuck_arm_stays_while_it_is_asked_to_go(arm):
+    last = driven(arm, "stuck")[-1]
+    assert np.linalg.norm(last.commanded.position - last.measured.position) > 0.07
+
+
+def test_a_sinking_arm_and_one_that_touches_something(arm, rig):
+    states = driven(arm, "drift", ticks=2)
+    assert states[-1].measured.position[2] < states[0].measured.position[2]
+    assert np.linalg.norm(driven(arm, "force", ticks=2)[-1].force) > rig.limits.force
+
+
+@pytest.fixture(scope="module")
+def camera():
+    """The simulated wrist camera in a graph in which the arm never rests."""
+    spinning, ended, twin = Spinning(), threading.Event(), Twin()
+    node = rclpy.create_node("camera", context=spinning.context)
+    publisher = node.create_publisher(JointState, "sim/state", qos.SENSOR)
+    made = cameras.Camera(node, "wrist", 160, 120, 20.0, {"fault": "none", "delay_s": 0.3})
+
+    def move():
+        while not ended.wait(0.02):
+            twin.tick((0.0, 0.05, 0.0), (0.0, 0.0, 0.0))
+            message = JointState(position=twin.state())
+            message.header.stamp = node.get_clock().now().to_msg()
+            publisher.publish(message)
+
+    spinning.start(node)
+    mover = threading.Thread(target=move)
+    mover.start()
+    made.open()
+    yield made
+    made.close()
+    ended.set()
+    mover.join()
+    spinning.close()
+
+
+def seen(camera, fault, count=2):
+    camera.set("fault", fault)
+    frames = []
+    eventually(lambda: (frame := camera.read(0.5)) and frames.append(frame) or len(frames) >= count, f"{count} frames with '{fault}'")
+    return frames
+
+
+def test_each_fault_of_a_camera_looks_like_it(camera):
+    before, after = seen(camera, "none")
+    assert after.stamp > before.stamp and not np.array_equal(before.image, after.image)
+    before, after = seen(camera, "freeze")
+    assert after.stamp > before.stamp and np.array_equal(before.image, after.image)
+    before, after = seen(camera, "black")
+    assert before.image.max() < 10 and not np.array_equal(before.image, after.image)
+    knocked = seen(camera, "bump")[-1].image.astype(float)
+    assert np.abs(knocked - seen(camera, "none")[-1].image).mean() > 3.0
+    late = seen(camera, "late", count=1)[0]
+    assert nanoseconds(camera.node.get_clock().now().to_msg()) - late.stamp >= 3e8
+    camera.set("fault", "drop_out")
+    assert camera.read(0.1) is None and "drop_out" in camera.waits_for()
+    camera.set("fault", "disconnect")
+    with pytest.raises(Unplugged, match="the cable is pulled"):
+        camera.read(0.1)
+    assert seen(camera, "none")
+
+
+# The table
+
+
+def test_the_table_counts_every_run_that_breaks_the_promise():
+    good = Run(190.0, 120.0, 30.0, "gate expired", "by itself", 0.5, "")
+    rows = [Row(catalogue.FAULTS[1], [good, good]), Row(catalogue.FAULTS[-1], skipped="no root")]
+    assert report.good(rows) and "stopped 2 of 2" in rows[0].verdict and "no root" in rows[1].verdict
+    rows[0].runs.append(Run(260.0, 200.0, 60.0, "gate expired", "by itself", 0.5, "rest 260 ms after the fault was visible"))
+    assert not report.good(rows) and "FAILED 1 of 3" in rows[0].verdict
+    told = rows[0].to_dict()
+    assert told["visible_to_zero_ms"] == {"p50": 190.0, "max": 260.0} and told["failed"] == 1
+    assert report.markdown(rows).count("\n") == 4
+
+
+def test_the_real_stack_stops_for_each_fault_and_the_table_says_how(tmp_path):
+    only = "camera drops out,policy stopped,contact force"
+    words = [sys.executable, "-m", "gr1_bringup.faults", "--each", "1", "--only", only, "--out", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    faults = {fault["fault"]: fault for fault in json.loads((tmp_path / "faults.json").read_text())["faults"]}
+    assert len(faults) == 3 and all(fault["count"] == 1 and fault["travel_mm"]["max"] < 100 for fault in faults.values())
+    assert "static camera" in faults["camera drops out"]["runs"][0]["reason"]
+    assert faults["contact force"]["runs"][0]["recovery"] == "arm/reset"
+    assert "contact force" in (tmp_path / "faults.md").read_text()
+
+
+def test_a_fault_that_is_not_in_the_table_is_refused_with_those_that_are(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--only", "earthquake"])
+    assert ended.value.code == 2 and "camera frozen" in capsys.readouterr().err
