@@ -116,15 +116,13 @@ class StandInArm:
         now = time.monotonic()
         frame, twist = self._twist
         if twist.any():
-            # Small steps: in the tool's frame the direction turns with the hand.
-            steps = max(int((now - self._now) / 1e-3), 1)
-            span = (now - self._now) / steps
-            for _ in range(steps):
-                linear, angular = twist[:3], np.radians(twist[3:])
-                linear = self.rotation.apply(linear) if frame == TOOL_FRAME else linear
-                angular = angular if frame == BASE else self.rotation.apply(angular)
-                self.position = self.position + span * linear
-                self.rotation = Rotation.from_rotvec(span * angular) * self.rotation
+            span, linear, angular = now - self._now, twist[:3], np.radians(twist[3:])
+            turn = Rotation.from_rotvec(span * angular)
+            if frame == TOOL_FRAME:
+                # Half way through the turn: good to the second order, and the span is a few ms.
+                linear = (self.rotation * Rotation.from_rotvec(span * angular / 2)).apply(linear)
+            self.position = self.position + span * linear
+            self.rotation = turn * self.rotation if frame == BASE else self.rotation * turn
         self._now = now
 
     def _rest(self, why: str) -> None:
@@ -142,9 +140,10 @@ class StandInArm:
         """A session's own motion stops when its connection has been silent for too long."""
         while not self._ending.wait(0.01):
             with self._changed:
+                self._advance()
+                self._changed.notify_all()
                 peer = self._peers.get(self._owner, (None, {"heard": -np.inf, "patience": 2.0}))[1]
                 if self._twist[1].any() and time.monotonic() - peer["heard"] > peer["patience"]:
-                    self._advance()
                     self._rest("inactivity")
 
     # Connections

@@ -34,13 +34,14 @@ def arm():
 
 @pytest.fixture
 def make(arm):
-    """make(...) -> a backend for the stand-in arm; what a test leaves open is closed."""
+    """make(rig, option=...) -> a backend for the stand-in arm; what a test leaves open is closed."""
     made = []
 
-    def make(**changes):
+    def make(rig="kinova_gen3", **changes):
         settings = {option.name: option.default for option in backend.options("kortex")}
-        settings |= {"address": "127.0.0.1", "port": arm.port} | changes
-        made.append(backend.load("kortex", Rig.load("kinova_gen3"), settings))
+        # The arm and the backend share this process with the test: a guardian as watchful as on a robot would be in the way.
+        settings |= {"address": "127.0.0.1", "port": arm.port, "timeout_ms": 2000, "guard_ms": 500} | changes
+        made.append(backend.load("kortex", Rig.load(rig), settings))
         return made[-1]
 
     yield make

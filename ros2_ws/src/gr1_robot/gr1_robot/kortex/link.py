@@ -31,6 +31,7 @@ _TWIST_PERIOD = 0.025
 _STALE = 0.15
 # How long something that has happened is told: the gate sees it within 10 ms and latches, and then a person's reset must not be refused.
 _TOLD = 1.0
+_PATIENCE = 2.0
 _BACK_OFF = (0.2, 0.5, 1.0, 2.0, 5.0)
 _REST = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 _BLANK = ArmState(None, None, np.zeros(JOINTS), np.zeros(JOINTS), 0.0, at=-np.inf)
@@ -69,8 +70,8 @@ class Link:
         self._ending.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
-        self._leave()
+            # Longer only if the arm hangs in a log-in: then nothing moves.
+            self._thread.join(timeout=_PATIENCE)
 
     def twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
         """m/s and rad/s of the fingertips, base frame. What is not asked again within the guardian's patience ends."""
@@ -121,6 +122,15 @@ class Link:
     # The link's thread
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            self._lost = f"the link to the arm has failed, restart the arm node: {type(error).__name__}: {error}"
+            raise
+        finally:
+            self._leave()
+
+    def _work(self) -> None:
         attempt = 0
         while not self._ending.is_set():
             try:
@@ -134,11 +144,6 @@ class Link:
                 self._lose(error)
                 self._ending.wait(_BACK_OFF[min(attempt, len(_BACK_OFF) - 1)])
                 attempt += 1
-            except Exception as error:
-                # The guardian stops the arm: this thread is its heartbeat.
-                self._lost = f"the link to the arm has failed, restart the arm node: {type(error).__name__}: {error}"
-                self._leave()
-                raise
 
     def _connect(self) -> None:
         session = guard = None
@@ -272,6 +277,9 @@ class Link:
         if guard:
             guard.drop()
         if session:
+            # It may be the guardian that was lost.
+            with contextlib.suppress(KortexError):
+                session.call(session.base.Stop)
             session.close()
         for _, future in self._take_jobs():
             future.set_exception(KortexError(self._lost))
