@@ -188,7 +188,7 @@ def test_a_checkpoint_that_failed_its_replay_is_not_activated(rig, policy_node, 
     verdict.Verdict(verdict.fingerprint(tmp_path), ("episode_1",), (verdict.Check("motion", False, "9.0 mm"),)).save(tmp_path)
     node, _ = policy_node(checkpoint=str(tmp_path))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
-    _, message, _ = eventually(lambda: rig.status("policy: step"), "the policy's status")
+    _, message, _ = eventually(lambda: (s := rig.status("policy: step")) and s[0] == 2 and s, "an ERROR on /diagnostics")
     assert "failed its replay" in message
     node, _ = policy_node(checkpoint=str(tmp_path), ignore_replay=True)
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS

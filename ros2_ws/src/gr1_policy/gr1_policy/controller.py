@@ -1,24 +1,28 @@
 """GR-1 at control rate: one thread takes a step each control period, another looks every 10 ms whether it still may. No ROS import.
 
 The rule: nothing moves on old data. When a stream goes stale in motion, one zero twist is sent at once; nothing more is sent until
-the stream is back, and then the policy's history starts anew, since a window with a hole is not what it was trained on.
+the stream is back. An action that took so long that its frames are old is not sent. And the policy's history starts anew after every
+gap, since a window with a hole is not what it was trained on. docs/policy.md has the whole of it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from gr1_policy.inputs import CAMERAS, Inputs
-from gr1_robot.timing import Rate, Window
+from gr1_policy.inputs import CAMERAS, Inputs, Sample, is_newer
+from gr1_policy.statistics import Statistics
+from gr1_policy.surprise import Surprise
 
 LOOK_EVERY = 0.01
 # How long past its time a step may wait for a frame: the command before it expires after 1.5 periods.
 PATIENCE = 0.25
+NEW_ROLLOUT = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ class Output(Protocol):
     def rest(self) -> None:
         """A zero twist."""
 
+    def latch(self, reason: str) -> None:
+        """The arm must be stopped until a person resets it. Must return at once."""
+
     def wants_future(self) -> bool:
         """Whether anybody looks at predicted frames."""
 
@@ -53,32 +60,57 @@ class Output(Protocol):
         """A step failed."""
 
     def fault_changed(self) -> None:
-        """The inputs have become unusable, or usable again."""
+        """The inputs have become unusable, or usable again; or the prediction monitor has halted the policy."""
+
+
+class TooSlow(RuntimeError):
+    """An action that was too old when it was ready."""
 
 
 class Controller:
-    """Acts between `start()` and `stop()`. `act` False: takes every step, but sends nothing."""
+    """Acts between `start()` and `stop()`. `act` False: takes every step, but sends nothing.
 
-    def __init__(self, policy, rig, inputs: Inputs, output: Output, act: bool = True, instruction: str = ""):
+    max_gap: s between the frames of two steps; more clears the history. max_action_age: s of the frames when their action is ready;
+    an older one is not sent. surprise: compares predicted frames with real ones, None: nothing does.
+    """
+
+    def __init__(
+        self,
+        policy,
+        rig,
+        inputs: Inputs,
+        output: Output,
+        *,
+        max_gap: float,
+        max_action_age: float,
+        surprise: Surprise | None = None,
+        act: bool = True,
+        instruction: str = "",
+    ):
         # It brings torch along, which takes seconds: a node that is refused its parameters should say so at once.
         from gr1_core import Observation
 
         self._observation = Observation
         self._policy, self._rig, self._inputs, self._output, self._act = policy, rig, inputs, output, act
+        self._max_gap, self._max_action_age, self._surprise = max_gap, max_action_age, surprise
         self.instruction = instruction
         self.statistics = Statistics()
-        self.fault, self.error = "", ""
+        self.fault, self.error, self.halted = "", "", ""
+        self.delay = 0.0
+        """s by which each step is made longer, to rehearse a model that is too slow."""
         # Guards who may send: the watchdog's zero must not be followed by a command that was computed before it.
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._restart, self._moving = True, False
+        # Why the history must be cleared before the next step; None: it need not.
+        self._restart: str | None = NEW_ROLLOUT
+        self._moving = False
         self._used: dict[str, float] = {}
         self._index, self._decoding = 0, 0.0
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         self._ended.clear()
-        self._restart, self._index = True, 0
+        self._restart, self._index, self.halted = NEW_ROLLOUT, 0, ""
         self.statistics = Statistics()
         self._threads = [threading.Thread(target=run, name=run.__name__, daemon=True) for run in (self._control, self._watch)]
         for thread in self._threads:
@@ -99,15 +131,15 @@ class Controller:
     def instruct(self, text: str) -> None:
         """A new rollout: history cleared at the next step; an action that is being computed now is dropped."""
         with self._lock:
-            self.instruction, self._restart = text, True
+            self.instruction, self._restart, self.halted = text, NEW_ROLLOUT, ""
 
     # The control thread
 
     def _control(self) -> None:
         period, due = self._rig.period, time.monotonic()
         while not self._ended.wait(max(0.0, due - time.monotonic())):
-            if self.instruction:
-                self._inputs.await_new_frames(self._used, PATIENCE * period)
+            if self.instruction and not self.halted:
+                self._inputs.await_new_pair(self._used, PATIENCE * period)
                 self._period(due + period)
             due += period
             # Locked to the grid: after a late step the next one is on time, and periods that are wholly gone are counted.
@@ -116,56 +148,93 @@ class Controller:
             self.statistics.skip(gone)
 
     def _period(self, until: float) -> None:
-        samples = self._inputs.newest()
-        old = [name for name in CAMERAS if name not in samples or samples[name].stamp <= self._used.get(name, float("-inf"))]
-        if old or self._look():
+        pair = self._inputs.pair()
+        if not is_newer(pair, self._used) or self._look():
             return self.statistics.skip(1)
         try:
-            self._step(samples, until)
+            self._step(self._inputs.newest() | pair, until)
             self.error = ""
         except Exception as error:  # whatever the model or a frame brings: the arm must rest, and the user must read why
             self.error = str(error) or repr(error)
             self.statistics.skip(1)
             with self._lock:
-                self._halt()
+                self._halt(self.error)
             self._output.report(self.error)
 
-    def _step(self, samples, until: float) -> None:
+    def _step(self, samples: Mapping[str, Sample], until: float) -> None:
         began = time.monotonic()
-        with self._lock:
-            restart, self._restart, instruction = self._restart, False, self.instruction
-        if restart:
-            self._policy.reset(instruction)
-            self._index = 0
+        frames = {name: samples[name] for name in CAMERAS}
+        stamp = min(sample.stamp for sample in frames.values())
+        self._begin(frames)
+        views = {name: self._rig.cameras[name].view(sample.value) for name, sample in frames.items()}
+        if self._surprise and (reason := self._surprise.see(stamp, views)) and self._act:
+            return self._latch(reason)
         position, quaternion = samples["arm"].value
         state = self._rig.state_vector(position, quaternion, samples["gripper"].value)
         arm = state[:6].astype(np.float64)
-        images = {name: samples[name].value for name in CAMERAS}
+        images = {name: sample.value for name, sample in frames.items()}
         action = self._policy.step(self._observation(static=images["static"], wrist=images["wrist"], arm=arm, gripper=float(state[6])))
-        self._used = {name: samples[name].stamp for name in CAMERAS}
+        self._used = {name: sample.stamp for name, sample in frames.items()}
+        if self.delay:
+            self._ended.wait(self.delay)
         if not np.all(np.isfinite(action.delta)):
             raise ArithmeticError(f"the policy's action is not finite: {np.asarray(action.delta).tolist()}")
         linear, angular = self._rig.twist(action.delta, arm)
         with self._lock:
-            if self._ended.is_set() or self._restart:
-                return  # a new rollout has begun meanwhile: this action belongs to none
+            if self._ended.is_set() or self._restart is not None:
+                return  # a new rollout has begun or the arm was brought to rest meanwhile: this action belongs to none
+            done = time.monotonic()
+            self._require_young(frames, done, done - began)
             if self._act:
                 self._output.send(linear, angular, 0.0 if action.gripper > 0 else 1.0)
                 self._moving = True
-            done = time.monotonic()
-        self.statistics.step(done, done - began, self._output.now() - min(self._used.values()))
-        self._show(action, images, until)
+        self.statistics.step(done, done - began, self._output.now() - stamp)
+        self._show(action, stamp, views, until)
 
-    def _show(self, action, images, until: float) -> None:
+    def _begin(self, frames: Mapping[str, Sample]) -> None:
+        """Clears the history where these frames do not continue it."""
+        with self._lock:
+            restart, self._restart, instruction = self._restart, None, self.instruction
+        if restart is None:
+            gap = max(frames[name].stamp - self._used[name] for name in CAMERAS)
+            if gap <= self._max_gap:
+                return
+            restart = f"{1e3 * gap:.0f} ms between the frames of two steps, {1e3 * self._max_gap:.0f} ms allowed"
+        if restart != NEW_ROLLOUT:
+            self.statistics.restart(restart)
+        self._policy.reset(instruction)
+        self._index = 0
+        if self._surprise:
+            self._surprise.reset()
+
+    def _require_young(self, frames: Mapping[str, Sample], steady: float, spent: float) -> None:
+        age = max(sample.age(self._output.now(), steady) for sample in frames.values())
+        if age > self._max_action_age:
+            self.statistics.too_late()
+            raise TooSlow(
+                f"the model is too slow: its action was ready {1e3 * age:.0f} ms after its frames, {1e3 * self._max_action_age:.0f} ms "
+                f"allowed; the step took {1e3 * spent:.0f} ms of a control period of {1e3 * self._rig.period:.0f} ms"
+            )
+
+    def _latch(self, reason: str) -> None:
+        with self._lock:
+            if self._restart is None and not self._ended.is_set():
+                self.halted = reason
+                self._halt(reason)
+                self._output.latch(reason)
+        self._output.fault_changed()
+
+    def _show(self, action, stamp: float, views: dict[str, np.ndarray], until: float) -> None:
         began, future = time.monotonic(), None
-        if self._output.wants_future() and began + self._decoding < until:
+        if (self._surprise or self._output.wants_future()) and began + self._decoding < until:
             future = action.future()
             self._decoding = time.monotonic() - began
+            if self._surprise:
+                self._surprise.expect(stamp, {name: getattr(future, name) for name in CAMERAS})
         else:
             # One slow decoding (the first, say) must not end the predictions for good.
             self._decoding *= 0.9
-        views = {name: self._rig.cameras[name].view(image) for name, image in images.items()}
-        self._output.show(Step(self._index, min(self._used.values()), views, future))
+        self._output.show(Step(self._index, stamp, views, future))
         self._index += 1
 
     # The watchdog thread
@@ -179,47 +248,14 @@ class Controller:
         with self._lock:
             before, self.fault = self.fault, self._inputs.fault(self._output.now(), time.monotonic())
             if self.fault:
-                self._halt()
+                self._halt(self.fault)
         if bool(before) != bool(self.fault):
             self._output.fault_changed()
         return self.fault
 
-    def _halt(self) -> None:
-        self._restart = True
+    def _halt(self, reason: str) -> None:
+        if self._restart is None:
+            self._restart = reason
         if self._moving and not self._ended.is_set():
             self._output.rest()
         self._moving = False
-
-
-class Statistics:
-    """How often and how fast the steps were; seconds inside, milliseconds in `values()`."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._rate, self._inference, self._latency = Rate(), Window(), Window()
-        self.steps = self.skipped = 0
-
-    def step(self, at: float, inference: float, latency: float) -> None:
-        with self._lock:
-            self.steps += 1
-            self._rate.tick(at)
-            self._inference.add(inference)
-            self._latency.add(latency)
-
-    def skip(self, count: int) -> None:
-        """Control periods without a step; those before the first step are the start, not a loss."""
-        with self._lock:
-            self.skipped += count if self.steps else 0
-
-    def rate(self, now: float) -> float:
-        """Steps a second lately; 0 before there are any."""
-        with self._lock:
-            return self._rate.hz_at(now)
-
-    def values(self, now: float) -> dict[str, object]:
-        with self._lock:
-            windows = {"period": self._rate.periods, "inference": self._inference, "camera_to_command": self._latency}
-            quantiles = {
-                f"{name}_p{percent}_ms": 1e3 * window.quantile(percent / 100) for name, window in windows.items() for percent in (50, 99)
-            }
-            return {"rate_hz": self._rate.hz_at(now)} | quantiles | {"steps": self.steps, "skipped": self.skipped}

@@ -1,4 +1,4 @@
-"""The newest sample of each stream, and the test whether it may still be used. No ROS import.
+"""What has come in lately of each stream, and whether it may still be used. No ROS import.
 
 Times are seconds: `stamp` on the node's clock (when it was measured), `arrival` on the steady clock (when it came here). A sample
 must be young on both: a sender whose clock runs ahead, or a clock that stands still, must not make an old frame look new.
@@ -7,12 +7,18 @@ must be young on both: a sender whose clock runs ahead, or a clock that stands s
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gr1_policy.frozen import Repeats
+
 CAMERAS = ("static", "wrist")
 STREAMS = (*CAMERAS, "arm", "gripper")
+KEPT = {"static": 8, "wrist": 8, "arm": 50, "gripper": 1}
+"""Samples that are remembered: frames to pair up cameras that run freely, poses to know where the arm was at each frame."""
 _LABELS = {"static": "static camera", "wrist": "wrist camera", "arm": "arm/pose", "gripper": "arm/gripper"}
+_NEVER = float("-inf")
 
 
 @dataclass(frozen=True)
@@ -21,54 +27,103 @@ class Sample:
     arrival: float
     value: object
 
+    def age(self, now: float, steady: float) -> float:
+        """Seconds by the stricter of the two clocks."""
+        return max(now - self.stamp, steady - self.arrival)
+
 
 class Inputs:
     """Written by the executor's thread, read by the control and the watchdog thread.
 
-    max_age: seconds for each of STREAMS.
+    max_age: s for each of STREAMS. max_skew: s that the two frames of one step may be apart.
     """
 
-    def __init__(self, max_age: Mapping[str, float]):
-        self._max_age = dict(max_age)
-        self._samples: dict[str, Sample] = {}
+    def __init__(self, max_age: Mapping[str, float], max_skew: float):
+        self._max_age, self._max_skew = dict(max_age), max_skew
+        self._samples: dict[str, deque[Sample]] = {stream: deque(maxlen=KEPT[stream]) for stream in STREAMS}
+        self._repeats = {name: Repeats() for name in CAMERAS}
+        self._refused: dict[str, tuple[float, str]] = {}
         self._came = threading.Condition()
 
     def put(self, stream: str, stamp: float, arrival: float, value: object) -> None:
+        """A sample. Values: a camera's u8[H, W, 3]; the arm's (xyz in m, quaternion xyzw); the gripper's last command, 0 .. 1."""
+        if stream in CAMERAS:
+            self._repeats[stream].frame(value, self._pose_at(stamp))
         with self._came:
-            self._samples[stream] = Sample(stamp, arrival, value)
+            self._samples[stream].append(Sample(stamp, arrival, value))
             self._came.notify_all()
 
-    def newest(self) -> dict[str, Sample]:
+    def refuse(self, stream: str, arrival: float, why: str) -> None:
+        """A sample that cannot be used. Its stream is faulty until nothing of the kind has come for its maximum age."""
         with self._came:
-            return dict(self._samples)
+            self._refused[stream] = (arrival, why)
+
+    def newest(self) -> dict[str, Sample]:
+        """The newest sample of each stream that has been heard."""
+        with self._came:
+            return {stream: samples[-1] for stream, samples in self._samples.items() if samples}
+
+    def pair(self) -> dict[str, Sample]:
+        """The newest frames of both cameras that are at most `max_skew` apart; empty if there are none."""
+        with self._came:
+            return self._pair()
 
     def ages(self, now: float, steady: float) -> dict[str, float]:
         """Seconds by the stricter of the two clocks, for the streams that have been heard."""
-        return {stream: _age(sample, now, steady) for stream, sample in self.newest().items()}
+        return {stream: sample.age(now, steady) for stream, sample in self.newest().items()}
 
     def fault(self, now: float, steady: float) -> str:
         """The first stream that must not be used and why; empty when all may be."""
-        samples = self.newest()
+        newest = self.newest()
         for stream in STREAMS:
-            if stream not in samples:
-                return f"{_LABELS[stream]}: nothing received yet"
-            age, ahead, limit = _age(samples[stream], now, steady), samples[stream].stamp - now, self._max_age[stream]
-            if ahead > limit:
-                return f"{_LABELS[stream]}: stamped {1e3 * ahead:.0f} ms in the future: sender and policy have different clocks"
-            if age > limit:
-                # Whole seconds, so that the text of a lasting fault does not change a hundred times a second.
-                much = f"for {age:.0f} s" if age >= 1 else f"within {1e3 * limit:.0f} ms"
-                return f"{_LABELS[stream]}: nothing new {much}"
+            if why := self._stream_fault(stream, newest.get(stream), now, steady):
+                return f"{_LABELS[stream]}: {why}"
+        if not self.pair():
+            apart = 1e3 * abs(newest["static"].stamp - newest["wrist"].stamp)
+            return (
+                f"{_LABELS['static']} and {_LABELS['wrist']}: their newest frames are {apart:.0f} ms apart and none of the last "
+                f"{KEPT['static']} are within {1e3 * self._max_skew:.0f} ms (max_skew_s): a camera is slow, or its clock is off"
+            )
         return ""
 
-    def await_new_frames(self, used: Mapping[str, float], seconds: float) -> bool:
-        """Waits until both cameras have a frame with a later stamp than `used` (stream -> stamp); False if that takes too long."""
+    def await_new_pair(self, used: Mapping[str, float], seconds: float) -> bool:
+        """Waits for a pair of frames that are both later than `used` (camera -> stamp); False if that takes too long."""
         with self._came:
-            return self._came.wait_for(lambda: self._all_newer(used), seconds)
+            return self._came.wait_for(lambda: is_newer(self._pair(), used), seconds)
 
-    def _all_newer(self, used: Mapping[str, float]) -> bool:
-        return all(name in self._samples and self._samples[name].stamp > used.get(name, float("-inf")) for name in CAMERAS)
+    def _stream_fault(self, stream: str, sample: Sample | None, now: float, steady: float) -> str:
+        limit = self._max_age[stream]
+        if stream in self._refused and steady - self._refused[stream][0] <= limit:
+            return self._refused[stream][1]
+        if sample is None:
+            return "nothing received yet"
+        age, ahead = sample.age(now, steady), sample.stamp - now
+        if ahead > limit:
+            return f"stamped {1e3 * ahead:.0f} ms in the future: sender and policy have different clocks"
+        if age > limit:
+            # Whole seconds, so that the text of a lasting fault does not change a hundred times a second.
+            much = f"for {age:.0f} s" if age >= 1 else f"within {1e3 * limit:.0f} ms"
+            return f"nothing new {much}"
+        return self._repeats[stream].fault if stream in CAMERAS else ""
+
+    def _pair(self) -> dict[str, Sample]:
+        pending = {name: list(self._samples[name]) for name in CAMERAS}
+        while all(pending.values()):
+            last = {name: samples[-1] for name, samples in pending.items()}
+            later, earlier = sorted(CAMERAS, key=lambda name: -last[name].stamp)
+            if last[later].stamp - last[earlier].stamp <= self._max_skew:
+                return last
+            # No older frame of the other camera can be nearer to this one.
+            pending[later].pop()
+        return {}
+
+    def _pose_at(self, stamp: float):
+        with self._came:
+            poses = self._samples["arm"]
+            before = next((sample for sample in reversed(poses) if sample.stamp <= stamp), poses[0] if poses else None)
+        return before.value if before else None
 
 
-def _age(sample: Sample, now: float, steady: float) -> float:
-    return max(now - sample.stamp, steady - sample.arrival)
+def is_newer(pair: Mapping[str, Sample], used: Mapping[str, float]) -> bool:
+    """Whether there is a pair, and both its frames are later than `used` (camera -> stamp)."""
+    return bool(pair) and all(pair[name].stamp > used.get(name, _NEVER) for name in CAMERAS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from gr1_core import Rig
 from gr1_core.eval import verdict
+from gr1_policy import calibration
+from gr1_policy.surprise import Usual
 
 UNTRAINED = "no checkpoint given: a small model with seeded random weights acts. It is UNTRAINED: its motions and predictions mean nothing."
 
@@ -20,6 +22,24 @@ def require_replay(checkpoint: str, ignore: bool) -> None:
     why = verdict.refusal(checkpoint) if checkpoint and not ignore else ""
     if why:
         raise LoadError(f"{why}. Train on, or set the parameter 'ignore_replay' to true if you know why it moves anyway")
+
+
+def require_simulation(robot: str, delay: float) -> None:
+    """Refuses to make the policy of a real arm slower (`sim.delay_s`, s). Raises LoadError."""
+    if delay and robot != "sim":
+        raise LoadError(f"sim.delay_s is {delay:g} s: slowing the policy down is for robot 'sim' only, not for '{robot}'")
+
+
+def usual(checkpoint: str, limit: float) -> Usual | None:
+    """What the prediction monitor may expect of a checkpoint; None if it was never calibrated. Raises LoadError where a limit needs it."""
+    found = calibration.load(checkpoint) if checkpoint else None
+    if limit and not found:
+        which = f"the weights in {checkpoint} were" if checkpoint else "the untrained demo model was"
+        raise LoadError(
+            f"prediction_limit is {limit:g}, but {which} never calibrated: run `python -m gr1_policy.calibrate BAGS --checkpoint DIR` on "
+            "undisturbed recordings, or set prediction_limit to 0"
+        )
+    return found
 
 
 def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads: int = 0):

@@ -11,16 +11,19 @@ import time
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32, String
+from std_srvs.srv import Trigger
 
 from gr1_core import Rig
 from gr1_core.rig import RigError
-from gr1_policy import loading
+from gr1_policy import checks, loading
 from gr1_policy.controller import Controller, Step
 from gr1_policy.inputs import CAMERAS, Inputs
 from gr1_policy.panel import Panel
+from gr1_policy.surprise import Surprise
 from gr1_robot import messages, process, qos
 from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
 from gr1_robot.mailbox import Mailbox
@@ -46,25 +49,41 @@ class PolicyNode(LifecycleNode):
         declare(self, "act", True, "false: run and predict, but send no commands")
         declare(self, "ignore_replay", False, "true: act even with a checkpoint that failed its open-loop replay (`gr1 replay`)")
         declare(self, "image_reliability", "best_effort", "QoS of the camera subscriptions", choices=qos.RELIABILITIES)
+        declare(
+            self, "max_skew_s", 0.075, "s that the two frames of a step may be apart; one period of the slower camera", low=0.0, high=10.0
+        )
+        text = "control periods between the frames of two steps; more clears the history"
+        declare(self, "max_gap_periods", 2.5, text, low=1.0, high=100.0)
+        text = "control periods: the age of its frames at which an action is not sent any more"
+        declare(self, "max_action_age_periods", 2.5, text, low=0.5, high=100.0)
+        declare(self, "prediction_monitor", True, "compare predicted frames with real ones, in the time that a control period leaves")
+        text = "score (1: the most that is usual) above which the prediction monitor stops the arm; 0: it only reports"
+        declare(self, "prediction_limit", 0.0, text, low=0.0, high=1000.0)
+        text = "robot 'sim' only: s by which each step is made longer, to rehearse a model that is too slow"
+        declare(self, "sim.delay_s", 0.0, text, low=0.0, high=10.0)
         text = "configure and activate at start; the process ends if that fails"
         self.autostart = declare(self, "autostart", False, text, read_only=True)
         self.finished, self.exit_code = threading.Event(), 0
         self._controller: Controller | None = None
-        self._instruction, self._ready = "", ""
+        self._surprise: Surprise | None = None
+        self._instruction, self._latched = "", False
         self._entities: list[tuple] = []
         self._diagnostics = Diagnostics(self, self._refresh)
         self._diagnostics.status("step", WARN, "not configured", {})
+        self.add_on_set_parameters_callback(self._check)
+        self.add_post_set_parameters_callback(lambda _: self._set())
 
     # Transitions
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        names = ("checkpoint", "rig", "robot", "precision", "threads", "instruction", "act", "ignore_replay")
-        value = {name: self.get_parameter(name).value for name in names}
+        value = {name: parameter.value for name, parameter in self.get_parameters_by_prefix("").items()}
         began = time.monotonic()
         try:
             self._rig = Rig.load(value["rig"])
             if value["act"]:
                 loading.require_replay(value["checkpoint"], value["ignore_replay"])
+            loading.require_simulation(value["robot"], value["sim.delay_s"])
+            usual = loading.usual(value["checkpoint"], value["prediction_limit"])
             policy = self._load(value["checkpoint"], self._rig, value["robot"], value["precision"], value["threads"])
         except (ValueError, OSError) as error:
             return self._refuse(str(error))
@@ -74,15 +93,28 @@ class PolicyNode(LifecycleNode):
             self.get_logger().warning(loading.UNTRAINED)
         self.get_logger().info(f"{value['checkpoint'] or 'untrained demo model'} is ready after {time.monotonic() - began:.1f} s")
         ages = {name: self._rig.cameras[name].max_age for name in CAMERAS}
-        self._inputs = Inputs(ages | {"arm": self._rig.state.max_age, "gripper": self._rig.state.max_age})
+        self._inputs = Inputs(ages | {"arm": self._rig.state.max_age, "gripper": self._rig.state.max_age}, value["max_skew_s"])
         self._panel = Panel(policy.config.future_steps, self._rig.period)
+        self._surprise = Surprise(policy.config.future_steps, self._rig.period, usual) if value["prediction_monitor"] else None
         self._connect()
-        self._controller = Controller(policy, self._rig, self._inputs, self, value["act"], self._instruction or value["instruction"])
+        self._controller = Controller(
+            policy,
+            self._rig,
+            self._inputs,
+            self,
+            max_gap=value["max_gap_periods"] * self._rig.period,
+            max_action_age=value["max_action_age_periods"] * self._rig.period,
+            surprise=self._surprise,
+            act=value["act"],
+            instruction=self._instruction or value["instruction"],
+        )
+        self._set()
         self._viewer = Mailbox(self._publish_step, self._viewer_failed, "viewer")
         self._refresh()
         return SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._latched = False
         self._controller.start()
         doing = f"'{self._controller.instruction}'" if self._controller.instruction else "waiting for an instruction"
         self.get_logger().info(f"active: {doing}")
@@ -117,7 +149,7 @@ class PolicyNode(LifecycleNode):
         self._viewer.end()
         for entity, destroy in self._entities:
             destroy(entity)
-        self._entities, self._controller = [], None
+        self._entities, self._controller, self._surprise = [], None, None
 
     def destroy_node(self) -> None:
         super().destroy_node()
@@ -128,6 +160,25 @@ class PolicyNode(LifecycleNode):
         self.get_logger().error(f"cannot configure: {why}")
         self._diagnostics.status("step", ERROR, f"cannot configure: {why}", {})
         return FAILURE
+
+    # Parameters that may be set while it runs
+
+    def _check(self, changes) -> SetParametersResult:
+        try:
+            for change in changes:
+                if change.name == "sim.delay_s":
+                    loading.require_simulation(self.get_parameter("robot").value, change.value)
+                elif change.name == "prediction_limit" and self._surprise:
+                    loading.usual(self.get_parameter("checkpoint").value, change.value)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _set(self) -> None:
+        if self._controller:
+            self._controller.delay = self.get_parameter("sim.delay_s").value
+        if self._surprise:
+            self._surprise.limit = self.get_parameter("prediction_limit").value
 
     # Topics
 
@@ -143,6 +194,8 @@ class PolicyNode(LifecycleNode):
         self._closure = self._publisher(Float32, "command/policy/gripper", qos.COMMAND)
         self._predicted = {name: self._publisher(Image, f"policy/predicted/{name}", qos.SENSOR) for name in CAMERAS}
         self._panels = self._publisher(Image, "policy/panel", qos.SENSOR)
+        self._stop = self.create_client(Trigger, "arm/stop")
+        self._entities.append((self._stop, self.destroy_client))
 
     def _subscribe(self, kind, topic: str, callback, profile) -> None:
         self._entities.append((self.create_subscription(kind, topic, callback, profile), self.destroy_subscription))
@@ -157,17 +210,22 @@ class PolicyNode(LifecycleNode):
 
     def _image(self, name: str, message: Image) -> None:
         try:
-            self._put(name, message.header.stamp, messages.msg_to_image(message))
+            image = messages.msg_to_image(message)
         except messages.ImageError as error:
-            self.get_logger().error(f"camera/{name}/image_raw: {error}", throttle_duration_sec=1.0)
+            return self._inputs.refuse(name, time.monotonic(), str(error))
+        self._put(name, message.header.stamp, image)
 
     def _pose(self, message: PoseStamped) -> None:
-        self._put("arm", message.header.stamp, messages.from_pose(message.pose))
+        pose = messages.from_pose(message.pose)
+        if why := checks.pose(*pose, self._rig.limits):
+            return self._inputs.refuse("arm", time.monotonic(), why)
+        self._put("arm", message.header.stamp, pose)
 
     def _gripper(self, message: JointState) -> None:
         closure = dict(zip(message.name, message.position)).get("closure_command")
-        if closure is None:
-            return self.get_logger().error(f"arm/gripper has no 'closure_command', only {list(message.name)}", throttle_duration_sec=1.0)
+        why = checks.closure(closure) if closure is not None else f"it has no 'closure_command', only {list(message.name)}"
+        if why:
+            return self._inputs.refuse("gripper", time.monotonic(), why)
         self._put("gripper", message.header.stamp, closure)
 
     def _instruct(self, message: String) -> None:
@@ -175,6 +233,7 @@ class PolicyNode(LifecycleNode):
         if not self._instruction:
             return self.get_logger().warning("an empty instruction is ignored; deactivate the node to stop it")
         self.get_logger().info(f"instruction: '{self._instruction}'")
+        self._latched = False
         self._controller.instruct(self._instruction)
 
     # What the controller calls, in its own threads
@@ -193,6 +252,10 @@ class PolicyNode(LifecycleNode):
         message.header.stamp, message.header.frame_id = self.get_clock().now().to_msg(), "base_link"
         self._twist.publish(message)
 
+    def latch(self, reason: str) -> None:
+        self.get_logger().error(f"the policy has halted and stops the arm: {reason}")
+        self._call_stop()
+
     def wants_future(self) -> bool:
         return any(publisher.get_subscription_count() for publisher in (*self._predicted.values(), self._panels))
 
@@ -204,6 +267,16 @@ class PolicyNode(LifecycleNode):
 
     def fault_changed(self) -> None:
         self._refresh()
+
+    def _call_stop(self) -> None:
+        if not self._stop.service_is_ready():
+            return self.get_logger().error(
+                "the service arm/stop is not there: the arm is only commanded to rest", throttle_duration_sec=5.0
+            )
+        self._stop.call_async(Trigger.Request()).add_done_callback(self._on_stopped)
+
+    def _on_stopped(self, answer) -> None:
+        self._latched = answer.result() is not None and answer.result().success
 
     # Viewers and diagnostics
 
@@ -224,24 +297,37 @@ class PolicyNode(LifecycleNode):
         if self._controller is None:
             return
         controller, steady = self._controller, time.monotonic()
-        ages = self._inputs.ages(self.now(), steady)
-        values = {f"{name}_age_ms": 1e3 * ages[name] if name in ages else "none" for name in ("static", "wrist", "arm")}
-        fault = self._inputs.fault(self.now(), steady)
-        self._diagnostics.status("inputs", ERROR if fault else OK, fault or "all streams are fresh", values)
-        active = self._state_machine.current_state[1] == "active"
-        if controller.error:
+        if controller.halted and not self._latched:
+            self._call_stop()
+        self._report_inputs(steady)
+        self._report_prediction()
+        statistics, hz = controller.statistics, self._rig.control_hz
+        if controller.halted:
+            level, message = ERROR, f"halted: {controller.halted}. Look at the rig, call arm/reset, then give an instruction"
+        elif controller.error:
             level, message = ERROR, controller.error
-        elif not active:
+        elif self._state_machine.current_state[1] != "active":
             level, message = WARN, "not active"
         elif not controller.instruction:
             level, message = WARN, "waiting for an instruction"
-        elif (
-            controller.statistics.steps > 2 * self._rig.control_hz and controller.statistics.rate(steady) < _TOO_SLOW * self._rig.control_hz
-        ):
-            level, message = WARN, f"fewer than {self._rig.control_hz:g} steps a second: the computer or a camera is too slow"
+        elif statistics.steps > 2 * hz and statistics.rate(steady) < _TOO_SLOW * hz:
+            level, message = WARN, f"fewer than {hz:g} steps a second: the computer or a camera is too slow"
         else:
             level, message = OK, "acting" if self.get_parameter("act").value else "watching, sends no commands"
-        self._diagnostics.status("step", level, message, controller.statistics.values(steady))
+        self._diagnostics.status("step", level, message, statistics.values(steady))
+
+    def _report_inputs(self, steady: float) -> None:
+        ages, pair = self._inputs.ages(self.now(), steady), self._inputs.pair()
+        values = {f"{name}_age_ms": 1e3 * ages[name] if name in ages else "none" for name in ("static", "wrist", "arm")}
+        values["skew_ms"] = 1e3 * abs(pair["static"].stamp - pair["wrist"].stamp) if pair else "none"
+        fault = self._inputs.fault(self.now(), steady)
+        self._diagnostics.status("inputs", ERROR if fault else OK, fault or "all streams are fresh", values)
+
+    def _report_prediction(self) -> None:
+        if self._surprise is None:
+            return self._diagnostics.status("prediction", OK, "off", {})
+        level, message = (ERROR, self._controller.halted) if self._controller.halted else (OK, self._surprise.summary())
+        self._diagnostics.status("prediction", level, message, self._surprise.values())
 
 
 def main(args: list[str] | None = None) -> int:
