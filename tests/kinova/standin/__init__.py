@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 from gr1_core.kinematics import GEN2, GEN2_GRIP, GEN2_HAND
-from gr1_robot.kinova.sdk import Library
 
 HERE = Path(__file__).parent
 JOINTS = (171.5, 201.9, 32.9, 89.9, 167.7, 108.4, 296.4)
@@ -127,15 +126,18 @@ def _along(position, quaternion, distance: float) -> np.ndarray:
 
 
 class StandIn:
-    """One arm at rest above the table, homed, hand open. `world` is its state, live; the process that drives it needs `environment`."""
+    """One arm at rest above the table, homed, hand open. `world` is its state, live; the process that drives it needs `environment`.
 
-    def __init__(self, folder: Path):
+    period: s between two points that it takes from its queue: 10 ms, or a faster clock for a test without a rate.
+    """
+
+    def __init__(self, folder: Path, period: float = 0.01):
         self.path = folder / "world"
         self.path.write_bytes(bytes(ctypes.sizeof(World)))
         with self.path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), 0)
         self.world = world = World.from_buffer(self._memory)
-        world.period, world.home_s, world.fingers_s = 0.01, 0.3, 0.05
+        world.period, world.home_s, world.fingers_s = period, 0.3, 0.05
         world.home_pose[:] = vendor_pose(HOME_JOINTS)
         world.joints[:] = JOINTS
         world.finger_stop = 6800.0
@@ -200,11 +202,9 @@ class StandIn:
         world.plugged = 1
 
 
-def preload() -> None:
-    """Lets this process find the communication layers; other processes get a search path, as with the vendor's."""
-    for kind in ("USB", "Eth"):
+def attach(standin: StandIn) -> None:
+    """Lets this process drive that arm, as if its environment had been there when it started."""
+    os.environ["KINOVA_STANDIN_WORLD"] = os.fspath(standin.path)
+    for kind, prefix in (("USB", ""), ("Eth", "Ethernet_")):
         ctypes.CDLL(os.fspath(sdk() / f"{kind}CommLayerUbuntu.so"))
-
-
-def library(connection: str = "usb") -> Library:
-    return Library(os.fspath(sdk()), connection)
+        getattr(ctypes.CDLL(os.fspath(sdk() / f"Kinova.API.{kind}CommandLayerUbuntu.so")), f"{prefix}standin_forget")()

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+static const double STEP = 0.01; /* s of motion in one point, however fast a test lets the clock run */
+
 double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -46,13 +48,13 @@ static void turn(double q[4], const float w[3], double dt) {
 
 static void carry_out(World *w, const Point *p) {
     int moves = 0;
-    for (int i = 0; i < 3; i++) w->commanded[i] += p->v[i] * w->period;
-    turn(w->commanded + 3, p->v + 3, w->period);
+    for (int i = 0; i < 3; i++) w->commanded[i] += p->v[i] * STEP;
+    turn(w->commanded + 3, p->v + 3, STEP);
     for (int i = 0; i < 6; i++) moves |= p->v[i] != 0;
     if (moves) w->retract = 5;
     if (!w->held) memcpy(w->measured, w->commanded, sizeof w->measured);
     for (int i = 0; p->hand_mode != 0 && i < 3; i++) { /* in a velocity point fingers are velocities, whatever the mode says */
-        float f = w->fingers[i] + p->fingers[i] * (float)w->period;
+        float f = w->fingers[i] + p->fingers[i] * (float)STEP;
         w->fingers[i] = f < 0 ? 0 : f > w->finger_stop ? w->finger_stop : f;
     }
 }

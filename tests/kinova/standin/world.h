@@ -31,7 +31,7 @@ typedef struct {
     char padding[64 - sizeof(pthread_mutex_t)];
 
     /* Settings: a test writes them, also while the driver runs */
-    double period;          /* s between two points that the arm takes from its queue */
+    double period;          /* s between two points that the arm takes from its queue: 10 ms, or a faster clock */
     double home_s, fingers_s;
     double home_pose[7];    /* m and quaternion xyzw: where MoveHome leads */
     float joints[7], joint_velocities[7], force[6]; /* degrees, true degrees a second, N and Nm */
@@ -51,7 +51,7 @@ typedef struct {
     uint32_t config[7];     /* of InitEthernetAPI: local, mask, robot, the three ports, time-out */
 
     /* What happened */
-    int32_t waiting, first, deepest, overlaps, aborts, crashes;
+    int32_t waiting, first, deepest, overlaps, aborts;
     int64_t consumed, starved, ignored, erased, overflowed, sent;
     int64_t ordered;
     int32_t order[ORDER];   /* the last calls, by the function's number */

@@ -53,11 +53,11 @@ class Arm(Backend):
                 f"{list(limits.workspace_min)} .. {list(limits.workspace_max)} m"
             )
         self._home = Pose(home, np.array(rig.state.reference, np.float64))
-        self._driver: Driver | None = None
+        self.driver: Driver | None = None
 
     @property
     def homing(self) -> str:
-        return self._driver.homing if self._driver else ""
+        return self.driver.homing if self.driver else ""
 
     def connect(self) -> None:
         get = self._settings.__getitem__
@@ -69,14 +69,14 @@ class Arm(Backend):
         self._link = Link(library, ethernet, get("serial"), get("tool_offset"))
         driver = Driver(self._link, get("finger_closed"), get("finger_speed"))
         driver.start()
-        self._driver = driver
+        self.driver = driver
 
     def close(self) -> None:
-        if self._driver:
-            self._driver.end()
+        if self.driver:
+            self.driver.end()
 
     def state(self) -> ArmState:
-        reading = self._driver.reading()
+        reading = self.driver.reading()
         closure = float(np.clip(reading.fingers.mean() / self._settings["finger_closed"], 0.0, 1.0))
         return ArmState(
             reading.measured,
@@ -90,22 +90,22 @@ class Arm(Backend):
         )
 
     def twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
-        self._driver.twist(linear, angular)
+        self.driver.twist(linear, angular)
 
     def gripper(self, closure: float) -> None:
-        self._driver.grip(closure)
+        self.driver.grip(closure)
 
     def stop(self) -> None:
-        self._driver.stop()
+        self.driver.stop()
 
     def home(self) -> Pose:
         return self._home
 
     def start_homing(self) -> None:
-        self._driver.home()
+        self.driver.home()
 
     def clear_faults(self) -> None:
-        self._driver.forget()
+        self.driver.forget()
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return GEN2.jacobian(joints)
@@ -114,4 +114,4 @@ class Arm(Backend):
         return self._link.identity
 
     def faults(self) -> list[str]:
-        return self._driver.faults()
+        return self.driver.faults()

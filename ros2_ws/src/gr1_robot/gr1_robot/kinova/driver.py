@@ -73,6 +73,7 @@ class Driver:
         self._failures = self._skip = 0
         self._lost = self._overfull = self._homing_failed = ""
         self._homed = self._halted = False
+        self._homing_since = 0.0
         self._rest = ("joints", "joint_velocities", "force", "waiting")
         self._next = 0
 
@@ -123,7 +124,7 @@ class Driver:
     def home(self) -> None:
         """Starts the arm's own homing in a thread: its MoveHome comes back when the arm is there, or never."""
         if self.homing == "needed" and not self._lost:
-            self.homing, self._homing_failed = "running", ""
+            self.homing, self._homing_failed, self._homing_since = "running", "", time.monotonic()
             self._aborted.clear()
             threading.Thread(target=self._home, name="kinova homing", daemon=True).start()
 
@@ -140,6 +141,8 @@ class Driver:
         found = [self._overfull, self._homing_failed]
         if self._lost:
             found.append(f"the arm is lost ({self._lost}): it is being looked for")
+        if self.homing == "running" and (taken := time.monotonic() - self._homing_since) > _HOMING_S:
+            found.append(f"{self._link.calling or 'homing'} has not come back for {taken:.0f} s: look after the arm, then start this node again")
         silent = time.monotonic() - self._alive
         if silent > _SILENT_S and self.homing != "running" and not self._lost:
             found.append(f"the vendor's library has not come back from {self._link.calling or 'its thread'} for {silent:.1f} s")
@@ -231,13 +234,13 @@ class Driver:
 
     def _limit_queue(self, waiting: int) -> None:
         self.counts["deepest"] = max(self.counts["deepest"], waiting)
+        self._skip = waiting - 1 if waiting > _QUEUE_GOOD else 0
         if waiting > QUEUE_MAX:
             self._link.erase()
+            self._skip = 0
             self.counts["overfull"] += 1
             self._overfull = f"{waiting} points waited in the arm and have been erased: another program commands it, or its clock is slow"
-        elif waiting > _QUEUE_GOOD:
-            self._skip = waiting - 1
-        else:
+        elif not self._skip:
             self._overfull = ""
 
     # A lost arm
