@@ -58,7 +58,7 @@ class Up:
         self._process.send_signal(number)
 
     def wait(self) -> int:
-        code = self._process.wait(30)
+        code = self._process.wait(90)
         self._reader.join()
         return code
 
@@ -93,6 +93,9 @@ def test_the_expert_drives_it_can_be_measured_and_ends_cleanly_with_a_video(up, 
     assert measured.returncode == 0, measured.stderr
     document = json.loads(measured.stdout.splitlines()[-1])
     assert document["policy"]["steps"] > 0 and document["commands"]["count"] > 0
+    assert (
+        document["arm_beats"]["period_max_ms"] >= document["arm_beats"]["period_p50_ms"] > 0 and document["arm_loop"]["period_max_ms"] > 0
+    )
     assert all(document["cameras"][role]["count"] > 0 for role in ("static", "wrist"))
     children = stack.children()
     assert sorted(children) == ["arm", "camera_static", "camera_wrist", "expert", "policy"]
@@ -132,6 +135,19 @@ def test_a_policy_that_cannot_be_configured_ends_the_run_and_says_why_once(up, t
     # The table at the end may show the same text as the policy's last status.
     said = stack.said.partition("at the end")[0]
     assert "policy ended with exit code 1" in said and said.count("no_such_field") == 1
+
+
+def test_a_fault_is_rehearsed_at_its_time_and_the_table_shows_what_it_does(up):
+    stack = up("--robot", "sim", "--no-video", "--fault", "camera_static:1s", "--seconds", "4")
+    assert stack.wait() == 0, stack.said
+    assert "fault: camera_static drop_out from 1." in stack.said
+    assert "rehearsed fault 'drop_out'" in stack.said.partition("at the end")[2]
+
+
+def test_a_fault_that_cannot_be_is_refused_before_anything_starts(capsys, tmp_path):
+    assert up_module.main(["--out", str(tmp_path / "run"), "--fault", "camera:3s"]) == 2
+    assert "'camera' is not one of arm, camera_static, camera_wrist" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
 
 
 def test_beside_another_stack_nothing_is_started(capsys, tmp_path, monkeypatch):

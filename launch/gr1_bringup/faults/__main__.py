@@ -33,7 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     """See the module's text."""
     options = _parse(argv)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is ignored in the background of a script
+        signal.signal(number, signal.default_int_handler)
     # A domain of its own, on this machine only: no other stack, and no real arm, is to hear of this.
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     options.out.mkdir(parents=True, exist_ok=True)
