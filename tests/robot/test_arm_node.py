@@ -3,11 +3,12 @@
 import json
 import math
 import signal
+import threading
 import time
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PoseStamped, TwistStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
 from rcl_interfaces.srv import DescribeParameters, ListParameters, SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
@@ -44,6 +45,7 @@ def topics(ear, arm):
         "arm/pose": PoseStamped,
         "arm/commanded_pose": PoseStamped,
         "arm/commanded_twist": TwistStamped,
+        "arm/wrench": WrenchStamped,
         "joint_states": JointState,
         "arm/gripper": JointState,
         "arm/markers": MarkerArray,
@@ -79,6 +81,10 @@ def twist(linear=(0.0, 0.0, 0.0), angular=(0.0, 0.0, 0.0), stamp_ns=None):
 def moving(message):
     linear, angular = from_twist(message.twist)
     return bool(linear.any() or angular.any())
+
+
+def value(status, key):
+    return {item.key: item.value for item in status.values}[key]
 
 
 def still(message):
@@ -171,6 +177,27 @@ def test_a_command_that_is_not_finite_stops_the_arm_and_is_named(reset, policy):
         assert status.level == WARN and int(values["not_finite"]) > 0
 
 
+@pytest.mark.parametrize("shift", [-1.0, -math.inf, 1000.0], ids=["a second ago", "no stamp", "in the future"])
+def test_a_command_whose_stamp_is_not_of_this_moment_moves_nothing(reset, policy, shift):
+    before, counted = count(reset, "arm/commanded_twist"), count(reset, "/diagnostics")
+    stamp_ns = 0 if math.isinf(shift) else time.time_ns() + round(1e9 * shift)
+    with Stream(policy, lambda: twist((0.0, 0.05, 0.0), stamp_ns=stamp_ns)):
+        _, first = reset.status("arm: gate", after=counted)
+        reset.status("arm: gate", lambda s: int(value(s, "old")) > int(first["old"]) + 2, counted)
+    assert all(still(m) for m in reset.heard("arm/commanded_twist")[before:])
+
+
+def test_the_same_command_published_again_and_again_does_not_keep_the_arm_moving(reset, policy):
+    before, counted, once = count(reset, "arm/commanded_twist"), count(reset, "/diagnostics"), twist((0.0, 0.05, 0.0))
+    _, first = reset.status("arm: gate", after=counted)
+    once.header.stamp = to_stamp(time.time_ns())
+    with Stream(policy, lambda: once, period=0.02):
+        rest = reset.until("arm/commanded_twist", lambda m: still(m) and stamp(m) > stamp(once) + 2 * 10**8, before)
+        _, values = reset.status("arm: gate", lambda s: int(value(s, "old")) > int(first["old"]), counted)
+    assert stamp(rest) - stamp(once) < 10**9 and int(values["out_of_order"]) > int(first["out_of_order"])
+    assert all(still(m) for m in reset.heard("arm/commanded_twist")[before:] if stamp(m) > stamp(once) + 25 * 10**7)
+
+
 def test_teleoperation_goes_before_the_policy(reset, policy):
     teleop = reset.say("command/teleop/twist", TwistStamped)
     with Stream(policy, lambda: twist((0.0, 0.05, 0.0))), Stream(teleop, lambda: twist((0.0, -0.05, 0.0))):
@@ -191,6 +218,74 @@ def test_home_is_reached_through_the_gate(reset, policy):
     assert reset.call(Trigger, "arm/stop", Trigger.Request()).success
     refused = reset.call(Trigger, "arm/home", Trigger.Request())
     assert not refused.success and "arm/reset" in refused.message
+
+
+@pytest.fixture
+def break_arm(reset):
+    """Sets `sim.fault`, and mends the arm afterwards."""
+
+    def be(fault):
+        request = SetParameters.Request(parameters=[Parameter("sim.fault", value=fault).to_parameter_msg()])
+        assert reset.call(SetParameters, "arm/set_parameters", request).results[0].successful
+
+    yield be
+    be("none")
+    healthy = lambda s: s.level == OK and s.message == "ready"  # noqa: E731
+    reset.status("arm: backend", healthy, count(reset, "/diagnostics"))
+    assert reset.call(Trigger, "arm/reset", Trigger.Request()).success
+
+
+def test_force_on_the_hand_stops_the_arm_and_is_published(reset, policy, break_arm):
+    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+        reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
+        before, counted = count(reset, "arm/commanded_twist"), count(reset, "/diagnostics")
+        break_arm("force")
+        wrench = reset.until("arm/wrench", lambda m: m.wrench.force.z > 30.0)
+        status, _ = reset.status("arm: gate", lambda s: value(s, "reason") == "force", counted)
+        rest = reset.until("arm/commanded_twist", lambda m: still(m) and stamp(m) > stamp(wrench), before)
+    assert status.level == ERROR and " N on the hand" in status.message and wrench.header.frame_id == "base_link"
+    assert stamp(rest) - stamp(wrench) <= 25 * 10**7
+
+
+def test_a_state_that_stands_still_stops_the_arm_and_is_not_published_again(reset, policy, break_arm):
+    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+        reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
+        before, counted = count(reset, "arm/commanded_twist"), count(reset, "/diagnostics")
+        break_arm("drop_out")
+        status, _ = reset.status("arm: gate", lambda s: value(s, "reason") == "no_pose" and value(s, "state") == "stopped", counted)
+        reset.status("arm: loop", lambda s: float(value(s, "state_age_ms")) > 300.0, counted)
+        last = stamp(reset.heard("arm/pose")[-1])
+        rest = reset.until("arm/commanded_twist", lambda m: still(m) and stamp(m) > last, before)
+    assert "s old" in status.message and stamp(rest) - last <= 25 * 10**7
+    refused = reset.call(Trigger, "arm/reset", Trigger.Request())
+    assert not refused.success and "s old" in refused.message and stamp(reset.heard("arm/pose")[-1]) == last
+
+
+def test_a_lost_arm_is_told_with_what_is_wrong(reset, break_arm):
+    counted = count(reset, "/diagnostics")
+    break_arm("disconnect")
+    status, values = reset.status("arm: backend", lambda s: s.level == ERROR, counted)
+    assert "disconnect" in status.message and values["faults"] == status.message and "Kinova" in values["device"]
+    status, _ = reset.status("arm: gate", lambda s: value(s, "reason") == "backend_fault", counted)
+    assert "disconnect" in status.message
+    assert reset.call(Trigger, "arm/clear_faults", Trigger.Request()).success, "the simulated arm has none to clear"
+
+
+def test_a_process_that_was_frozen_moves_nothing_on_waking_until_a_person_resets_it(reset, arm, policy):
+    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+        reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
+        counted = count(reset, "/diagnostics")
+        arm.send(signal.SIGSTOP)
+        frozen = time.time_ns()
+        threading.Event().wait(0.8)
+        thawed = time.time_ns()
+        arm.send(signal.SIGCONT)
+        status, _ = reset.status("arm: gate", lambda s: value(s, "reason") == "loop_stalled", counted)
+        after = count(reset, "arm/commanded_twist")
+        reset.until("arm/commanded_twist", after=after + 30)
+    assert status.level == ERROR and "stood still for" in status.message
+    late = [m for m in reset.heard("arm/commanded_twist") if stamp(m) > thawed]
+    assert thawed - frozen > 5 * 10**8 and late and all(still(m) for m in late)
 
 
 def test_a_new_episode_is_the_task_and_seed_that_were_set(reset):
@@ -217,10 +312,12 @@ def test_every_parameter_explains_itself(topics):
 
 def test_the_loop_reports_its_beat(topics):
     _, values = topics.status("arm: loop", after=count(topics, "/diagnostics"))
-    assert {"rate_hz", "period_p50_ms", "period_p99_ms", "missed"} <= set(values) and float(values["period_p50_ms"]) > 0
+    assert {"rate_hz", "period_p50_ms", "period_p99_ms", "period_max_ms", "missed", "state_age_ms"} <= set(values)
+    assert 0 < float(values["period_p50_ms"]) <= float(values["period_p99_ms"]) <= float(values["period_max_ms"])
+    assert 0 <= float(values["state_age_ms"]) < 1000
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_code_0(number):
     process = Process("gr1_robot.arm_node", "markers_hz:=5.0")
     try:
@@ -228,6 +325,51 @@ def test_a_signal_ends_it_with_code_0(number):
         process.send(number)
         code, output = process.wait()
         assert code == 0 and "Traceback" not in output
+    finally:
+        process.end()
+
+
+OTHER = """
+import os, signal, sys, threading
+from gr1_robot import arm_node
+from gr1_robot.backends.sim import Arm
+close, state, calls = Arm.close, Arm.state, []
+def let_go(self):
+    print("let go of the arm", flush=True)
+    close(self)
+Arm.close = let_go
+def fail(*_):
+    raise RuntimeError("broken on purpose")
+def after_20(then):
+    def state_(self):
+        calls.append(1)
+        if len(calls) > 20:
+            then()
+        return state(self)
+    return state_
+def hang():
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait()
+BREAK
+sys.exit(arm_node.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "words"),
+    [
+        ("arm_node.ArmNode._refresh = fail", 1, "broken on purpose"),
+        ("Arm.state = after_20(fail)", 1, "broken on purpose"),
+        ("arm_node.Loop = fail", 1, "broken on purpose"),
+        ("Arm.state = after_20(hang)", 0, "let go"),
+    ],
+    ids=["a callback fails", "the loop fails", "the start fails", "the driver hangs and a signal comes"],
+)
+def test_it_lets_go_of_the_arm_on_every_way_out(how, code, words):
+    process = Process("", code=OTHER.replace("BREAK", how))
+    try:
+        found, output = process.wait()
+        assert found == code and words in output and "let go of the arm" in output
     finally:
         process.end()
 

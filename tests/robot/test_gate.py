@@ -8,88 +8,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr1_core.rig import Rig
-from gr1_robot.backend import ArmState, Pose
-from gr1_robot.gate import HOLDING, MOVING, STOPPED, TICK, Gate
+from gr1_robot.gate import HOLDING, MOVING, STOPPED, TICK
 
-RIG = Rig.load("kinova_gen2")
-LIMITS = RIG.limits
-LOW, HIGH = np.array(LIMITS.workspace_min), np.array(LIMITS.workspace_max)
-CENTRE = (LOW + HIGH) / 2
-EXPIRY = 1.5 * RIG.period
-FALL_LINEAR = LIMITS.linear_speed / LIMITS.stop_time * TICK
-FALL_ANGULAR = LIMITS.angular_speed / LIMITS.stop_time * TICK
-
-
-DOWN = np.array([1.0, 0.0, 0.0, 0.0])
-NO_JOINTS = np.zeros((0, 2))
-
-
-class Plant:
-    """An arm that does what it is told: it integrates twists, and its measured position is `lag` ticks behind the commanded one."""
-
-    def __init__(self, gate, position=CENTRE, lag=0):
-        self.gate, self.now, self.lag = gate, 100.0, lag
-        self.commanded = np.array(position, float)
-        self.trail = [self.commanded.copy()] * (lag + 1)
-        self.motions = []
-
-    def tick(self, measured="follow", faults=(), age=0.0, force=None):
-        measured = self.trail[-1 - self.lag] if isinstance(measured, str) else measured
-        measured = None if measured is None else Pose(measured, DOWN)
-        state = ArmState(measured, Pose(self.commanded, DOWN), np.zeros(0), np.zeros(0), 0.0, self.now - age, force)
-        motion = self.gate.tick(self.now, state, None, faults)
-        self.commanded = self.commanded + motion.linear * TICK
-        self.trail.append(self.commanded.copy())
-        self.motions.append(motion)
-        self.now += TICK
-        return motion
-
-    def run(self, seconds, command=None, source="policy"):
-        for index in range(round(seconds / TICK)):
-            if command is not None and index % 10 == 0:
-                self.gate.command(source, *command, self.now)
-            self.tick()
-        return self.motions[-1]
-
-
-def gate(armed=True, limits=LIMITS):
-    return Gate(limits, RIG.period, armed, NO_JOINTS)
-
-
-def moves(motion):
-    return bool(motion.linear.any() or motion.angular.any())
-
-
-FORWARD = ([0.1, 0.0, 0.0], [0.0, 0.0, 0.3])
-FULL = ([LIMITS.linear_speed, 0.0, 0.0], [0.0, 0.0, LIMITS.angular_speed])
-
-numbers = st.one_of(st.floats(-2.0, 2.0), st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([0.0, 1e308, -1e-308]))
-sane = st.one_of(st.just(0.0), st.floats(-0.3, 0.3), st.sampled_from([-0.5, 0.5]))
-twists = st.one_of(*(st.tuples(st.tuples(of, of, of), st.tuples(of, of, of)) for of in (sane, sane, sane, numbers)))
-arrivals = st.one_of(st.just(0.0), st.just(0.0), st.floats(-1.0, 1.0), st.floats(allow_nan=True, allow_infinity=True))
-commands = st.tuples(st.just("command"), st.sampled_from(["teleop", "home", "policy"]), twists, arrivals)
-grips = st.tuples(st.just("gripper"), st.sampled_from(["teleop", "policy"]), numbers)
-waits = st.tuples(st.just("wait"), st.integers(1, 25))
-stops = st.tuples(st.sampled_from(["stop", "reset"]))
-stories = st.lists(st.one_of(commands, commands, waits, waits, grips, stops), max_size=40)
-positions = st.tuples(*[st.floats(low, high) for low, high in zip(LIMITS.workspace_min, LIMITS.workspace_max)])
-
-
-def play(plant, story):
-    """Tells the story to the plant's gate and yields after each tick (event that preceded it, motion)."""
-    for event in story:
-        if event[0] == "command":
-            _, source, (linear, angular), late = event
-            plant.gate.command(source, linear, angular, plant.now + late)
-        elif event[0] == "gripper":
-            plant.gate.gripper(event[1], event[2], plant.now)
-        elif event[0] == "stop":
-            plant.gate.stop()
-        elif event[0] == "reset":
-            plant.gate.reset(plant.now)
-        for _ in range(event[1] if event[0] == "wait" else 1):
-            yield event, plant.tick()
+from .plant import (
+    CENTRE,
+    EXPIRY,
+    FALL_ANGULAR,
+    FALL_LINEAR,
+    FORWARD,
+    FULL,
+    HIGH,
+    LIMITS,
+    LOW,
+    Plant,
+    commands,
+    gate,
+    grips,
+    moves,
+    play,
+    positions,
+    stories,
+    waits,
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -109,14 +49,31 @@ def test_whatever_is_commanded_the_motors_get_finite_limited_speeds_inside_the_w
         before = (motion.linear, motion.angular)
 
 
+VAST = replace(LIMITS, workspace_min=(-99.0,) * 3, workspace_max=(99.0,) * 3)
+
+
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.one_of(commands, waits), max_size=40))
-def test_in_free_space_no_step_is_harder_than_the_ramp(story):
-    vast = replace(LIMITS, workspace_min=(-99.0,) * 3, workspace_max=(99.0,) * 3)
-    plant, before = Plant(gate(limits=vast)), np.zeros(3)
+@given(st.lists(st.one_of(commands, commands, waits), max_size=40))
+def test_in_free_space_no_step_is_harder_than_the_ramp_whichever_source_takes_over_or_lets_go(story):
+    plant, before = Plant(gate(limits=VAST)), (np.zeros(3), np.zeros(3))
     for _, motion in play(plant, story):
-        assert np.linalg.norm(motion.linear - before) <= FALL_LINEAR + 1e-9
-        before = motion.linear
+        assert np.linalg.norm(motion.linear - before[0]) <= FALL_LINEAR + 1e-9
+        assert np.linalg.norm(motion.angular - before[1]) <= FALL_ANGULAR + 1e-9
+        before = motion.linear, motion.angular
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations([("teleop", 1.0), ("home", -1.0), ("policy", 0.5)]), st.lists(st.integers(0, 2), min_size=5, max_size=30))
+def test_a_hand_over_at_full_speed_is_a_ramp_from_the_motion_of_before(senders, turns):
+    plant, before = Plant(gate(limits=VAST)), np.zeros(3)
+    for turn in turns:
+        source, share = senders[turn]
+        plant.gate.command(source, [share * LIMITS.linear_speed, 0, 0], [0, 0, 0], plant.now)
+        for _ in range(7):
+            motion = plant.tick()
+            assert np.linalg.norm(motion.linear - before) <= FALL_LINEAR + 1e-9
+            assert np.linalg.norm(motion.linear) - np.linalg.norm(before) <= LIMITS.linear_acceleration * TICK + 1e-9
+            before = motion.linear
 
 
 @settings(max_examples=100, deadline=None)
@@ -225,6 +182,14 @@ def test_teleoperation_goes_before_the_policy_and_gives_way_when_it_ends():
     assert motion.source == "policy" and motion.linear[0] > 0
 
 
+def test_when_teleoperation_ends_a_command_of_the_policy_from_before_it_stays_dead():
+    plant = Plant(gate())
+    plant.gate.command("policy", *FORWARD, plant.now)
+    plant.tick()
+    plant.run(0.3, ([0, 0, 0], [0, 0, 0]), "teleop")
+    assert not any(moves(plant.tick()) for _ in range(40)) and plant.motions[-1].reason == "expired"
+
+
 def test_a_broken_teleoperation_does_not_hand_the_arm_to_the_policy():
     plant = Plant(gate())
     plant.run(0.2, FORWARD)
@@ -259,6 +224,28 @@ def test_a_command_that_arrives_out_of_order_is_refused():
     plant.gate.command("policy", *FORWARD, plant.now)
     assert plant.gate.command("policy", *FORWARD, plant.now - 0.01) == "out_of_order"
     assert plant.gate.counts["out_of_order"] == 1
+
+
+def test_the_same_command_again_is_refused_and_does_not_prolong_the_motion():
+    plant = Plant(gate())
+    began = plant.now
+    assert plant.gate.command("policy", *FORWARD, began, stamp=7) == ""
+    while plant.now < began + EXPIRY - TICK:
+        plant.tick()
+        assert plant.gate.command("policy", *FORWARD, plant.now, stamp=7) == "out_of_order", "sent anew, but stamped as before"
+        assert plant.gate.command("policy", *FORWARD, plant.now, stamp=6) == "out_of_order", "sent anew, but stamped before"
+    plant.run(LIMITS.stop_time + 2 * TICK)
+    assert plant.gate.command("policy", *FORWARD, began, stamp=7) == "old"
+    assert not moves(plant.tick())
+    assert plant.gate.command("policy", *FORWARD, plant.now, stamp=8) == "" and moves(plant.tick())
+
+
+def test_a_sender_whose_clock_was_set_back_is_taken_again_when_its_last_command_has_expired():
+    plant = Plant(gate())
+    assert plant.gate.command("policy", *FORWARD, plant.now, stamp=1_000) == ""
+    assert plant.gate.command("policy", *FORWARD, plant.now + 0.001, stamp=10) == "out_of_order"
+    plant.run(EXPIRY + 2 * TICK)
+    assert plant.gate.command("policy", *FORWARD, plant.now, stamp=20) == ""
 
 
 def test_a_command_that_was_on_its_way_for_too_long_is_refused():
@@ -382,3 +369,99 @@ def test_every_refusal_is_counted_under_its_reason():
 def test_an_unknown_source_is_a_mistake_in_the_program():
     with pytest.raises(ValueError, match="joystick"):
         gate().command("joystick", *FORWARD, 0.0)
+
+
+# What the arm says of itself
+
+
+def test_a_state_that_does_not_change_any_more_counts_as_no_pose_once_it_is_as_old_as_a_command_may_be():
+    plant = Plant(gate())
+    plant.run(0.3, FORWARD)
+    began = plant.now
+    while plant.motions[-1].state != STOPPED:
+        plant.gate.command("policy", *FORWARD, plant.now)
+        motion = plant.tick(age=plant.now - began)
+        assert plant.now < began + 1.0
+    assert plant.now - TICK == pytest.approx(began + EXPIRY, abs=1.5 * TICK) and motion.reason == "no_pose"
+    assert "s old" in motion.detail and "s old" in plant.gate.reset(plant.now)
+    plant.run(LIMITS.stop_time)
+    assert not moves(plant.tick(age=1.0))
+
+
+@pytest.mark.parametrize("age", [math.nan, -1.0, math.inf])
+def test_a_state_of_a_time_that_cannot_be_true_is_no_state(age):
+    plant = Plant(gate())
+    plant.run(0.1, FORWARD)
+    assert plant.tick(age=age).reason == "no_pose"
+
+
+def test_more_force_than_allowed_latches_and_is_told_in_newtons():
+    plant = Plant(gate())
+    plant.run(0.3, FORWARD)
+    assert plant.tick(force=np.array([0.0, 0.0, LIMITS.force - 0.1])).state == MOVING
+    motion = plant.tick(force=np.array([0.0, 34.0, 0.0]))
+    assert (motion.state, motion.reason) == (STOPPED, "force") and "34 N" in motion.detail and plant.gate.counts["force"] == 1
+    plant.run(LIMITS.stop_time)
+    assert not moves(plant.tick())
+
+
+def test_after_a_reset_a_hand_that_still_presses_may_back_off_but_not_press_harder():
+    plant = Plant(gate())
+    pressing = np.array([0.0, 0.0, 40.0])
+    plant.tick(force=pressing)
+    assert plant.gate.reset(plant.now) == ""
+    plant.tick(force=pressing)
+    plant.gate.command("teleop", *FORWARD, plant.now)
+    assert moves(plant.tick(force=pressing))
+    assert plant.tick(force=1.5 * pressing).reason == "force", "harder"
+    assert plant.gate.reset(plant.now) == ""
+    plant.tick(force=0.5 * pressing)
+    assert plant.tick(force=pressing).reason == "force", "it was free in between: the limit is the rig's again"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_force_that_is_not_finite_is_a_fault_of_the_arm(value):
+    plant = Plant(gate())
+    motion = plant.tick(force=np.array([0.0, value, 0.0]))
+    assert (motion.state, motion.reason) == (STOPPED, "backend_fault") and "not finite" in motion.detail
+    assert "not finite" in plant.gate.reset(plant.now)
+
+
+# The loop
+
+
+def test_a_loop_that_stood_still_latches_and_moves_nothing_on_waking():
+    plant = Plant(gate())
+    plant.run(0.3, FORWARD)
+    plant.now += 0.6
+    motion = plant.run(TICK, FORWARD)
+    assert (motion.state, motion.reason) == (STOPPED, "loop_stalled") and not moves(motion) and "0.6 s" in motion.detail
+    assert not moves(plant.run(0.2, FORWARD))
+    assert plant.gate.reset(plant.now) == ""
+    plant.tick()
+    assert moves(plant.run(0.05, FORWARD))
+
+
+def test_a_hold_up_on_purpose_and_a_short_one_need_no_person():
+    plant = Plant(gate())
+    plant.run(0.1, FORWARD)
+    plant.gate.excuse()
+    plant.now += 5.0
+    assert plant.tick().state == HOLDING
+    plant.now += 0.4
+    assert plant.tick().state == HOLDING and plant.gate.counts["loop_stalled"] == 0
+
+
+# Which reason is kept
+
+
+def test_the_graver_reason_of_a_stop_is_kept_and_only_the_emergency_stop_gives_way_to_a_refused_reset():
+    plant = Plant(gate(armed=False))
+    plant.tick(faults=["joint 3: too hot"])
+    assert plant.gate.latched == "not_armed"
+    plant.tick(force=np.array([99.0, 0.0, 0.0]), faults=["joint 3: too hot"])
+    assert plant.gate.latched == "force"
+    plant.gate.stop()
+    plant.tick(force=np.array([99.0, 0.0, 0.0]), faults=["joint 3: too hot"])
+    assert plant.gate.latched == "emergency_stop"
+    assert "too hot" in plant.gate.reset(plant.now) and plant.gate.latched == "not_armed"

@@ -27,7 +27,7 @@ from gr1_robot.gate import STOPPED, TICK
 from gr1_robot.loop import Loop
 from gr1_robot.mailbox import Mailbox
 from gr1_robot.markers import Markers
-from gr1_robot.messages import from_twist, nanoseconds, sent, stamped, to_pose, to_stamp, to_twist, to_vector
+from gr1_robot.messages import from_twist, made, nanoseconds, sent, to_pose, to_stamp, to_twist, to_vector
 from gr1_robot.parameters import ParameterError, declare, declare_options
 from gr1_robot.process import run, take_precedence
 from gr1_robot.qos import COMMAND, SENSOR
@@ -200,10 +200,9 @@ class ArmNode(Node):
     # The executor's thread
 
     def _on_twist(self, source: str, msg: TwistStamped, info) -> None:
-        stamp, clock_ns = msg.header.stamp, self.get_clock().now().nanoseconds
-        # The middleware's time of sending is that of a replay; the header's is that of the command itself.
-        made = min(sent(info), stamped(stamp, clock_ns, self._arm.gate.expiry))
-        self._warn(source, "twist", self._arm.command(source, *from_twist(msg.twist), made, nanoseconds(stamp)))
+        stamp = msg.header.stamp
+        at = made(stamp, info, self.get_clock().now().nanoseconds, self._arm.gate.expiry)
+        self._warn(source, "twist", self._arm.command(source, *from_twist(msg.twist), at, nanoseconds(stamp)))
 
     def _on_gripper(self, source: str, msg: Float32, info) -> None:
         self._warn(source, "gripper command", self._arm.gripper(source, msg.data, sent(info)))

@@ -9,6 +9,7 @@ import array
 import math
 import time
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -41,13 +42,14 @@ def sent(info: Mapping) -> float:
     return time.monotonic() - max(time.time_ns() - source, 0) * 1e-9 if source > 0 else time.monotonic()
 
 
-def stamped(stamp: Time, clock_ns: int, ahead_s: float) -> float:
-    """When a message says it was made, in s on this computer's steady clock; clock_ns: what the clock of its stamp says now.
+def made(stamp: Time, info: Mapping, clock_ns: int, ahead_s: float) -> float:
+    """When a command was made, in s on this computer's steady clock: the older of what its header and the middleware say.
 
+    The middleware's time is that of a replay, the header's that of the command itself. clock_ns: what the header's clock says now.
     -inf for a stamp more than `ahead_s` ahead of that clock: it cannot be true, and so says nothing.
     """
     age = (clock_ns - nanoseconds(stamp)) * 1e-9
-    return time.monotonic() - age if age >= -ahead_s else -math.inf
+    return min(sent(info), time.monotonic() - age) if age >= -ahead_s else -math.inf
 
 
 def image_to_msg(image: np.ndarray, stamp: Time, frame_id: str) -> Image:
@@ -69,11 +71,43 @@ def image_to_jpeg(image: np.ndarray, stamp: Time, frame_id: str, quality: int = 
 def msg_to_image(msg: Image | CompressedImage) -> np.ndarray:
     """Image (rgb8 or bgr8, rows may be padded) or CompressedImage (jpeg or png) -> u8[H, W, 3] RGB. Raises ImageError.
 
+    Other encodings (mono8, yuv422_yuy2, bayer_rggb8, mono16, ...) are read by cv_bridge, where ROS 2's is installed.
     An rgb8 image is a view of the message's own memory; copy it if it must outlive the message.
     """
     if isinstance(msg, CompressedImage):
         return images.decode(memoryview(msg.data))
+    if msg.encoding not in _PLAIN:
+        return _by_cv_bridge(msg)
     return images.from_raw(msg.encoding, msg.height, msg.width, msg.step, msg.data)
+
+
+_PLAIN = ("rgb8", "bgr8")
+
+
+def _by_cv_bridge(msg: Image) -> np.ndarray:
+    try:
+        bridge = _cv_bridge()
+    except Exception as error:  # built for another numpy, it fails with more than ImportError
+        raise ImageError(
+            f"image encoding '{msg.encoding}' needs cv_bridge, which cannot be used here ({error}): "
+            "have the camera publish rgb8 or bgr8, or install ROS 2's (apt install ros-jazzy-cv-bridge)"
+        ) from error
+    try:
+        return bridge.imgmsg_to_cv2(msg, desired_encoding="rgb8")
+    except Exception as error:  # its own kind, and OpenCV's
+        raise ImageError(f"cv_bridge cannot read a {msg.width}x{msg.height} image of encoding '{msg.encoding}': {error}") from error
+
+
+def _cv_bridge():
+    try:
+        found = version("cv-bridge")
+    except PackageNotFoundError:
+        found = "2"  # not there, which the import will say, or built without Python metadata
+    if int(found.partition(".")[0]) < 2:
+        raise ImportError(f"version {found}, as on PyPI, is of ROS 1")
+    from cv_bridge import CvBridge
+
+    return CvBridge()
 
 
 def camera_info(intrinsics: np.ndarray, width: int, height: int, stamp: Time, frame_id: str, distortion=(0.0,) * 5) -> CameraInfo:

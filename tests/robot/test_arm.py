@@ -1,0 +1,290 @@
+"""The arm as one object: a driver that hangs, an arm that must be homed first, deliberate pauses, clocks that jump."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+
+from gr1_core.rig import Rig
+from gr1_robot import arm as arms
+from gr1_robot import messages
+from gr1_robot.arm import Arm
+from gr1_robot.backend import ArmState, Backend, BackendError, Pose
+from gr1_robot.gate import STOPPED, TICK
+
+from .plant import CENTRE, DOWN, FORWARD, NO_JOINTS, moves
+
+RIG = Rig.load("kinova_gen2")
+
+
+class Driver(Backend):
+    """An arm without physics that writes down what it is told, and whose calls can be made to hang or to fail."""
+
+    joint_names, joint_limits = (), NO_JOINTS
+
+    def __init__(self, clock=time.monotonic):
+        self.clock, self.calls, self.wrong, self.homing = clock, [], [], ""
+        self.free, self.hanging = threading.Event(), threading.Event()
+        self.free.set()
+        self.slow = lambda: None
+
+    def connect(self):
+        pass
+
+    def close(self):
+        self.calls.append("close")
+
+    def state(self):
+        self.slow()
+        if not self.free.is_set():
+            self.hanging.set()
+            self.free.wait(60)
+        pose = Pose(CENTRE, DOWN)
+        return ArmState(pose, pose, np.zeros(0), np.zeros(0), 0.0, self.clock())
+
+    def twist(self, linear, angular):
+        self.calls.append("twist" if linear.any() or angular.any() else "hold")
+
+    def gripper(self, closure):
+        pass
+
+    def stop(self):
+        self.calls.append("stop")
+
+    def home(self):
+        return Pose(CENTRE + (0.0, 0.05, 0.0), DOWN)
+
+    def jacobian(self, joints):
+        return np.zeros((6, 0))
+
+    def describe(self):
+        return "a driver without an arm"
+
+    def start_homing(self):
+        self.calls.append("start_homing")
+        self.homing = "running"
+
+    def clear_faults(self):
+        raise BackendError("joint 3 is still too hot")
+
+    def faults(self):
+        return self.wrong
+
+
+class Clock:
+    """A steady clock and a wall clock that the test winds."""
+
+    def __init__(self):
+        self.steady, self.offset = 1000.0, 1.7e9
+
+    def monotonic(self):
+        return self.steady
+
+    def time_ns(self):
+        return round((self.steady + self.offset) * 1e9)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def ready(clock, armed=True):
+    driver = Driver(clock.monotonic)
+    arm = Arm(RIG, driver, armed, clock.monotonic)
+    return arm, driver
+
+
+def run(arm, clock, seconds, command=None):
+    for index in range(round(seconds / TICK)):
+        if command and index % 10 == 0:
+            arm.command("policy", *command, clock.steady)
+        snapshot = arm.step()
+        clock.steady += TICK
+    return snapshot
+
+
+# A driver that hangs
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    monkeypatch.setattr(arms, "PATIENCE_S", 0.1)
+    driver = Driver()
+    arm = Arm(RIG, driver, True)
+    arm.step()
+    driver.free.clear()
+    thread = threading.Thread(target=arm.step, daemon=True)
+    thread.start()
+    assert driver.hanging.wait(30)
+    yield arm, driver
+    driver.free.set()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_driver_that_hangs_delays_no_command_no_stop_and_no_reset(hanging):
+    arm, _ = hanging
+    assert arm.command("policy", *FORWARD, time.monotonic()) == ""
+    arm.stop()
+    assert arm.gate.latched == "emergency_stop" and arm.command("policy", *FORWARD, time.monotonic()) == "stopped"
+    assert arm.reset() == ""
+
+
+def test_what_needs_a_driver_that_hangs_says_so_instead_of_hanging_too(hanging):
+    arm, _ = hanging
+    for act in (arm.go_home, arm.clear_faults, arm.describe, lambda: arm.set("speed", 1), arm.halt):
+        with pytest.raises(BackendError, match="has not answered"):
+            act()
+
+
+def test_a_driver_that_hangs_is_told_to_stop_and_closed_all_the_same(hanging):
+    arm, driver = hanging
+    assert arm.close() == "" and driver.calls[-2:] == ["stop", "close"]
+
+
+def test_a_driver_that_hangs_while_it_is_closed_is_left_behind(hanging):
+    arm, driver = hanging
+    driver.stop = lambda: driver.free.wait(60)
+    assert "does not answer" in arm.close()
+
+
+def test_a_driver_that_fails_while_it_is_stopped_is_closed_all_the_same(clock):
+    arm, driver = ready(clock)
+
+    def stop():
+        raise RuntimeError("the cable is out")
+
+    driver.stop = stop
+    assert "the cable is out" in arm.close() and driver.calls == ["close"]
+
+
+# Time
+
+
+def test_a_driver_that_answers_late_makes_commands_old_and_stops_an_arm_that_stood_still(clock):
+    arm, driver = ready(clock)
+    assert moves(run(arm, clock, 0.2, FORWARD).motion)
+
+    def late():
+        clock.steady += 0.6
+
+    driver.slow = late
+    arm.command("policy", *FORWARD, clock.steady)
+    motion = arm.step().motion
+    assert (motion.state, motion.reason) == (STOPPED, "loop_stalled") and not moves(motion)
+
+
+def test_a_new_scene_may_take_its_time(clock):
+    arm, _ = ready(clock)
+    run(arm, clock, 0.2, FORWARD)
+    clock.steady += 3.0
+    arm.restart()
+    motion = arm.step().motion
+    assert motion.state != STOPPED and not moves(motion)
+    clock.steady += TICK
+    assert moves(run(arm, clock, 0.1, FORWARD).motion)
+
+
+@pytest.mark.parametrize("jump", [10.0, -10.0, 0.2, -0.2, 3600.0, -3600.0])
+def test_a_jump_of_the_wall_clock_moves_nothing_and_holds_the_arm_only_for_a_moment(clock, monkeypatch, jump):
+    """Sender and arm share the clock, like processes on one computer: one command every 100 ms, one of them under way at the jump."""
+    monkeypatch.setattr(messages, "time", clock)
+    arm, _ = ready(clock)
+    moving, old, replies = [], [], []
+
+    def deliver(sent_ns):
+        stamp = messages.to_stamp(sent_ns)
+        at = messages.made(stamp, {"source_timestamp": sent_ns}, clock.time_ns(), arm.gate.expiry)
+        return arm.command("policy", *FORWARD, at, sent_ns)
+
+    for index in range(150):
+        if index == 55:
+            clock.offset += jump
+        if index % 10 == 0:
+            under_way = clock.time_ns()
+        if index % 10 == 6:
+            replies.append(deliver(under_way))
+        if index % 10 == 9 and index > 60:
+            old.append(deliver(round((1000.0 + 1.7e9 + 0.1) * 1e9)))
+        motion = arm.step().motion
+        moving.append(moves(motion))
+        assert np.linalg.norm(motion.linear) <= 0.1 + 1e-9 and motion.state != STOPPED
+        clock.steady += TICK
+    assert all(moving[10:55]) and all(moving[100:]), "it goes on by itself"
+    assert set(old) <= {"old", "out_of_order"}, "a replay from before the jump"
+    assert replies.count("") >= 11
+
+
+def test_a_command_without_a_stamp_or_with_one_from_the_future_is_old(clock, monkeypatch):
+    monkeypatch.setattr(messages, "time", clock)
+    now = clock.time_ns()
+    info = {"source_timestamp": now}
+    assert messages.made(messages.to_stamp(now), info, now, 0.15) == pytest.approx(clock.steady)
+    assert messages.made(messages.to_stamp(now - 10**8), info, now, 0.15) == pytest.approx(clock.steady - 0.1)
+    arm, _ = ready(clock)
+    arm.step()
+    for stamp in (Time(), messages.to_stamp(now - 10**9), messages.to_stamp(now + 10**9)):
+        assert arm.command("policy", *FORWARD, messages.made(stamp, info, now, 0.15), 1) == "old"
+
+
+# Home
+
+
+def test_the_way_home_ends_when_teleoperation_takes_over(clock):
+    arm, _ = ready(clock)
+    assert arm.go_home() == ""
+    assert run(arm, clock, 0.2).motion.source == "home"
+    arm.command("teleop", *FORWARD, clock.steady)
+    assert arm.step().motion.source == "teleop"
+    clock.steady += 1.0
+    arm.gate.excuse()
+    assert not moves(run(arm, clock, 0.3).motion)
+
+
+def test_an_arm_that_must_be_homed_first_waits_for_a_person_and_is_armed_by_one_afterwards(clock):
+    arm, driver = ready(clock, armed=False)
+    driver.homing = "needed"
+    assert "arm/home" in run(arm, clock, 0.1, FORWARD).faults[0]
+    assert "arm/home" in arm.reset() and "start_homing" not in driver.calls
+    assert arm.go_home() == "" and driver.calls.count("start_homing") == 1
+    run(arm, clock, 0.1, FORWARD)
+    assert "by itself" in arm.reset() and arm.go_home() == "" and driver.calls.count("start_homing") == 1
+    driver.homing = ""
+    snapshot = run(arm, clock, 0.1, FORWARD)
+    assert snapshot.motion.reason == "not_armed" and "twist" not in driver.calls and "stop" not in driver.calls
+    assert arm.reset() == ""
+    clock.steady += TICK
+    assert moves(run(arm, clock, 0.1, FORWARD).motion)
+
+
+def test_the_emergency_stop_ends_the_homing_and_no_new_one_begins_before_it_is_released(clock):
+    arm, driver = ready(clock, armed=False)
+    driver.homing = "needed"
+    arm.step()
+    arm.go_home()
+    arm.stop()
+    run(arm, clock, 0.1)
+    assert driver.calls.count("stop") == 1
+    driver.homing = "needed"
+    run(arm, clock, TICK)
+    assert "emergency_stop" in arm.go_home() and driver.calls.count("start_homing") == 1
+    assert "arm/home" in arm.reset() and arm.gate.latched == "not_armed"
+    assert arm.go_home() == "" and driver.calls.count("start_homing") == 2
+
+
+def test_a_person_may_home_an_arm_that_was_armed_before_it_had_to(clock):
+    arm, driver = ready(clock)
+    driver.homing = "needed"
+    assert run(arm, clock, 0.1).motion.reason == "backend_fault"
+    assert arm.go_home() == "" and "start_homing" in driver.calls
+
+
+def test_faults_that_stay_are_told_by_the_arm(clock):
+    arm, driver = ready(clock)
+    driver.wrong = ["joint 3: too hot"]
+    assert arm.step().motion.detail == "joint 3: too hot"
+    with pytest.raises(BackendError, match="still too hot"):
+        arm.clear_faults()
