@@ -24,7 +24,7 @@ from gr1_bringup.check.person import Person, Quit
 from gr1_bringup.check.report import COLOURS, FAIL, LEFT_OUT, OK, Report, Result
 from gr1_core import Rig
 
-PATIENCE = 5.0
+PATIENCE = 8.0
 FILES = "report.json, report.md, transcript.txt, pictures, logs"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from gr1_bringup.check import response
 from gr1_bringup.check.report import FAIL, OK, WARN, graded, worst
+from gr1_robot.arm import HOMING
 
 PROMISE_S = 0.25
 """docs/safety.md: the commanded velocity is exactly zero within this time."""
@@ -21,7 +22,7 @@ _LOOSE = "see docs/first_hour.md, 'It moves, but not as asked'"
 
 
 def arming(check) -> None:
-    if check.ear.value("arm", "homing") == "needed":
+    if needs_homing(check):
         _first_homing(check)
         if check.report.failed:
             return None
@@ -139,14 +140,16 @@ def home(check) -> None:
     check.add("home", FAIL if stopped or not arrived else OK, text, "see docs/safety.md, reason codes", distance_mm=way)
 
 
+def needs_homing(check) -> bool:
+    return check.ear.value("arm", "homing") == HOMING["needed"]
+
+
 def _first_homing(check) -> None:
     asked = "The arm must be homed by its own controller first: it moves far and on a path of its own. Is the way free, a hand on its stop?"
     if not check.person.ready(asked):
         return check.add("homing", FAIL, "left out by the person, but this arm takes no commands before", "run the check again")
-    if check.ear.gate().get("state") == "stopped":
-        _release(check, "homing")
     ok, said, _ = check.ear.call("home")
-    done = ok and check.ear.wait(lambda: check.ear.value("arm", "homing") in ("", None), _HOMING_S)
+    done = ok and check.ear.wait(lambda: not check.ear.value("arm", "homing"), _HOMING_S)
     if not done:
         return check.add("homing", FAIL, f"not homed: {said}", "read arm.log; home it with the vendor's tools")
     check.mover.until_still()

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.spatial.transform import Rotation
 
+from gr1_bringup.check import moving
 from gr1_bringup.check.report import FAIL, OK, WARN, graded, worst
 from gr1_core import kinematics
 from gr1_core.rig import ROLES
@@ -17,14 +18,15 @@ RATES_S, GLANCE_S = 5.0, 1.0
 ARM_HZ = 1.0 / TICK
 _FLAT, _DARK, _BRIGHT = 2.0, 15.0, 240.0
 _FUTURE_S = 0.005
-_CHAINS = {"sim": "GEN2", "kinova_gen2": "GEN2", "kortex": "GEN3"}
+_CHAINS = {"sim": kinematics.GEN2, "kinova_gen2": kinematics.GEN2, "kortex": kinematics.gen3()}
 
 
 def devices(check) -> None:
     check.rig_nodes.until_up(check.ear)
     speaks = {"arm": lambda: check.ear.pose.rows and check.ear.twist.rows}
     speaks |= {f"camera_{role}": lambda role=role: check.ear.cameras[role].rows for role in ROLES}
-    check.absent |= {name for name, speaking in speaks.items() if not check.ear.wait(speaking, check.patience)}
+    check.ear.wait(lambda: all(speaking() for speaking in speaks.values()), check.patience)
+    check.absent |= {name for name, speaking in speaks.items() if not speaking()}
     # What they said of their devices before they were open says nothing: a second later each has spoken again.
     now = time.monotonic()
     check.ear.wait(lambda: all(min((one.at for one in check.ear.statuses(name).values()), default=0.0) > now for name in speaks), 1.5)
@@ -58,21 +60,24 @@ def rates(check) -> None:
 
 def stamps(check) -> None:
     since = check.listened(RATES_S)
-    ages = {f"camera_{role}": (check.ear.cameras[role], camera.max_age) for role, camera in check.rig.cameras.items()}
-    ages["arm"] = (check.ear.pose, check.rig.state.max_age)
-    for name, (trace, max_age) in ages.items():
+    streams = {f"camera_{role}": (check.ear.cameras[role], camera.max_age) for role, camera in check.rig.cameras.items()}
+    streams["arm"] = (check.ear.pose, check.rig.state.max_age)
+    for name, (trace, max_age) in streams.items():
         if name in check.absent:
             continue
         rows = trace.since(since)
         if len(rows) < 2:
             check.add(name, FAIL, "no messages to judge", "see the step rates")
             continue
-        age = rows[:, 1] - rows[:, 0]
-        p50, p99 = np.quantile(age, (0.5, 0.99))
-        back = int((np.diff(rows[:, 0]) <= 0).sum())
-        ahead = float(-age.min())
-        level, text = worst(graded(p50, max_age, max_age), graded(p99, max_age)), f"age p50 {1e3 * p50:.0f} ms, p99 {1e3 * p99:.0f} ms"
-        remedy = f"frames older than {1e3 * max_age:.0f} ms stop the policy: free the processor, shorten the exposure"
+        # How old it was when its node sent it is the node's word; how long it then took to be heard here, this computer's load.
+        keys = ("state_age_ms",) if name == "arm" else ("latency_p50_ms", "latency_p99_ms")
+        own = [float(check.ear.value(name, key) or "nan") for key in keys]
+        heard = rows[:, 1] - rows[:, 0]
+        p50, p99 = np.quantile(heard, (0.5, 0.99))
+        back, ahead = int((np.diff(rows[:, 0]) <= 0).sum()), float(-heard.min())
+        level = worst(graded(1e-3 * own[0], max_age, max_age), graded(p99, max_age))
+        text = f"{'/'.join(f'{age:.0f}' for age in own)} ms old when sent, heard here after {1e3 * p50:.0f}/{1e3 * p99:.0f} ms (p50/p99)"
+        remedy = f"what is older than {1e3 * max_age:.0f} ms stops the policy: free the processor, shorten the exposure"
         if back:
             level, text, remedy = FAIL, f"{text}; {back} stamps do not come after the one before", "the driver stamps wrongly: see its log"
         if ahead > _FUTURE_S:
@@ -81,9 +86,11 @@ def stamps(check) -> None:
                 f"{text}; stamped {1e3 * ahead:.0f} ms in the future",
                 "the clocks differ: synchronise them (chrony)",
             )
-        offset = check.ear.value(name, "offset_ms")
-        text += f"; clock offset {offset} ms" if offset else ""
-        check.add(name, level, text, remedy, age_p50_ms=1e3 * p50, age_p99_ms=1e3 * p99, backwards=back, offset_ms=offset)
+        clock = {key: check.ear.value(name, key) for key in ("offset_ms", "drift_ppm")}
+        text += f"; its clock drifts {clock['drift_ppm']} ppm" if clock["drift_ppm"] else ""
+        check.add(name, level, text, remedy, sent_ms=own, heard_p50_ms=1e3 * p50, heard_p99_ms=1e3 * p99, backwards=back, **clock)
+    if check.absent:
+        return
     static, wrist = (check.ear.cameras[role].since(since)[:, 0] for role in ROLES)
     if not len(static) or not len(wrist):
         return
@@ -147,18 +154,17 @@ def pose(check) -> None:
     text = f"fingertips at {where}, {'inside' if inside else 'OUTSIDE'} the {box}"
     remedy = "lead it in with the arm's own controls (the gate lets an arm outside only go back), or correct the rig's workspace"
     # An arm that must be homed cannot be brought in otherwise; the step arming looks again.
-    level = OK if inside else WARN if check.ear.value("arm", "homing") == "needed" else FAIL
+    level = OK if inside else WARN if moving.needs_homing(check) else FAIL
     check.add("workspace", level, text, remedy, position=position.round(4).tolist())
     lead = float(np.linalg.norm(commanded[:3] - position))
     text = f"commanded and measured pose {1e3 * lead:.1f} mm apart (leash {1e3 * limits.leash:.0f} mm)"
     check.add(
         "commanded", graded(lead, limits.leash / 2, limits.leash), text, "something holds the arm, or it needs homing", lead_mm=1e3 * lead
     )
-    chain = getattr(kinematics, _CHAINS[check.chosen["robot"]], None)
+    chain = _CHAINS[check.chosen["robot"]]
     joints = rows["joints"][-1, 2:]
-    if chain is None or len(joints) != len(chain.limits):
-        check.add("kinematics", OK, f"{len(joints)} joints; no chain to compare the pose with")
-        return
+    if len(joints) != len(chain.limits):
+        return check.add("kinematics", FAIL, f"{len(joints)} joints, expected {len(chain.limits)}", "another arm than --robot says?")
     matched = rows["pose"][np.abs(rows["pose"][:, 0] - rows["joints"][-1, 0]).argmin()]
     tip, turn = chain.forward(joints)
     off = 1e3 * float(np.linalg.norm(tip - matched[2:5]))
@@ -170,7 +176,7 @@ def pose(check) -> None:
 
 def wrench(check) -> None:
     rows = check.ear.wrench.since(check.listened(GLANCE_S))
-    rows = rows[np.isfinite(rows).all(axis=1)] if len(rows) else rows
+    rows = rows[np.isfinite(rows[:, 2:5]).all(axis=1)]
     if not len(rows):
         return check.add("arm", OK, "this arm reports no force: the force limit does not act")
     force = np.linalg.norm(rows[:, 2:5], axis=1)
