@@ -31,7 +31,7 @@ FUNCTIONS = (
     *("InitFingers", "SetCartesianControl", "EraseAllTrajectories", "SendAdvanceTrajectory", "GetQuickStatus", "GetGlobalTrajectoryInfo"),
     *("GetCartesianPosition", "GetCartesianCommand", "GetCartesianForce", "GetAngularPosition", "GetAngularVelocity", "GetAPIVersion"),
 )
-FIFO, LOG, ORDER, NUMBER = 2000, 4096, 64, 24
+FIFO, LOG, ORDER, NUMBER = 2000, 4096, 1024, 24
 
 
 def _structure(name: str, **fields) -> type[ctypes.Structure]:

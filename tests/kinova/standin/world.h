@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
-enum { FIFO = 2000, LOG = 4096, FUNCTIONS = 24, DEVICES = 4, ORDER = 64 };
+enum { FIFO = 2000, LOG = 4096, FUNCTIONS = 24, DEVICES = 4, ORDER = 1024 };
 
 typedef struct {
     float v[6];      /* m/s in the base frame, rad/s in the end effector's frame */

@@ -97,10 +97,8 @@ class Driver:
     def twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
         """One point of 10 ms, m/s and rad/s."""
         if not self._adopted:  # a thread inherits its scheduling: the loop's, which may be real-time, and not that of who connected
-            self._adopted, self._thread = True, self._make_thread()
+            self._adopted, self._thread = True, self._make_thread(self._thread)
             self._thread.start()
-        if linear.any() or angular.any():
-            self._grips = True
         with self._handed:
             self.counts["dropped"] += len(self._twists) == _LATE
             self._twists.append((linear, angular))
@@ -142,7 +140,9 @@ class Driver:
         if self._lost:
             found.append(f"the arm is lost ({self._lost}): it is being looked for")
         if self.homing == "running" and (taken := time.monotonic() - self._homing_since) > _HOMING_S:
-            found.append(f"{self._link.calling or 'homing'} has not come back for {taken:.0f} s: look after the arm, then start this node again")
+            found.append(
+                f"{self._link.calling or 'homing'} has not come back for {taken:.0f} s: look after the arm, then start this node again"
+            )
         silent = time.monotonic() - self._alive
         if silent > _SILENT_S and self.homing != "running" and not self._lost:
             found.append(f"the vendor's library has not come back from {self._link.calling or 'its thread'} for {silent:.1f} s")
@@ -150,10 +150,12 @@ class Driver:
 
     # The driver's thread
 
-    def _make_thread(self) -> threading.Thread:
-        return threading.Thread(target=self._run, name="kinova", daemon=True)
+    def _make_thread(self, before: threading.Thread | None = None) -> threading.Thread:
+        return threading.Thread(target=self._run, args=[before], name="kinova", daemon=True)
 
-    def _run(self) -> None:
+    def _run(self, before: threading.Thread | None) -> None:
+        if before:
+            before.join()
         while not self._ending.is_set():
             if threading.current_thread() is not self._thread:
                 return
@@ -191,12 +193,13 @@ class Driver:
 
     def _send(self, linear: np.ndarray, angular: np.ndarray) -> None:
         if self._halted:
-            self._link.take_control()
-            self._halted = False
+            self._retake()
         if self._skip:
             self._skip -= 1
             self.counts["skipped"] += 1
             return
+        if linear.any() or angular.any():
+            self._grips = True
         pose = self._reading.measured
         if pose is None:  # without an orientation there is no frame to turn in
             self._link.send(_STILL, _STILL, np.array((0.0, 0.0, 0.0, 1.0)), _STILL)
@@ -276,6 +279,7 @@ class Driver:
             joints, velocities, force = self._link.joints(), self._link.joint_velocities(), self._force()
             self._reading = Reading(measured, commanded, fingers, joints, velocities, *force, at)
         except SdkError as error:
+            self._link.close()
             raise BackendError(str(error)) from error
         with self._handed:
             self._twists.clear()
@@ -296,7 +300,7 @@ class Driver:
 
     def _home(self) -> None:
         try:
-            for step in (self._link.move_home, self._await_ready, self._link.init_fingers, self._link.cartesian):
+            for step in (self._retake, self._link.move_home, self._await_ready, self._link.init_fingers, self._link.cartesian):
                 if self._aborted.is_set():
                     break
                 step()
@@ -306,6 +310,10 @@ class Driver:
         self._alive = time.monotonic()
         self._homed = not self._aborted.is_set()
         self.homing = "" if self._homed else "needed"
+
+    def _retake(self) -> None:
+        self._link.take_control()
+        self._halted = False
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _HOMING_S
