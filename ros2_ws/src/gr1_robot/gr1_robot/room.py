@@ -6,11 +6,10 @@ a limit is always free; beyond it, nothing else is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from gr1_core.rig import Limits
 from gr1_robot.backend import ArmState
@@ -19,40 +18,43 @@ Cut = tuple[str, str] | None
 """Why a twist is less than it was: the gate's reason code and the reason in words, or None."""
 
 _AXES = slice(1, 4)
-_DAMPING = 0.02
+_FIRST_JOINT = 4
+_DAMPING = 0.02**2 * np.eye(6)
+_STILL = np.zeros(6)
 _TOLERANCE = 1e-9
 
 
 class Room(NamedTuple):
-    """low <= rows @ twist <= high, twist f64[6] in m/s and rad/s; zero is always allowed. The first row is the leash, then the box's axes.
+    """low <= rows @ twist <= high, twist f64[6] in m/s and rad/s; zero is always allowed.
 
-    names: what each row keeps: "leash", "workspace", or a text about a joint.
+    Rows: the leash, the box's three axes, then joints, by their number from 1; left: degrees from each of them to its nearer end.
     """
 
     rows: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    names: Sequence[str]
+    joints: np.ndarray
+    left: np.ndarray
 
     def contain(self, wish: np.ndarray) -> tuple[np.ndarray, Cut]:
         """The wish without what leads out of the box, then the whole of it slowed by leash and joints."""
         inside, cut = self._boxed(wish)
-        share, slowed = self._share(np.zeros(6), inside)
+        share, slowed = self._share(_STILL, inside)
         return inside * share, slowed or cut
 
     def approach(self, brake: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, Cut]:
         """As far as allowed on the way from `brake`, what slowing down alone would give, to `after`: no step there breaks the ramp."""
         after, cut = self._boxed(after)
-        share, slowed = self._share(np.zeros(6), after)
+        share, slowed = self._share(_STILL, after)
         if not slowed:
             return after, cut
-        brake = brake * self._share(np.zeros(6), brake)[0]
+        brake = brake * self._share(_STILL, brake)[0]
         return brake + (after - brake) * self._share(brake, after - brake)[0], slowed
 
     def _boxed(self, twist: np.ndarray) -> tuple[np.ndarray, Cut]:
         inside = twist.copy()
-        inside[:3] = np.clip(twist[:3], self.low[_AXES], self.high[_AXES])
-        return inside, None if np.array_equal(inside, twist) else ("workspace", "")
+        inside[:3] = np.maximum(np.minimum(twist[:3], self.high[_AXES]), self.low[_AXES])
+        return inside, ("workspace", "") if (inside != twist).any() else None
 
     def _share(self, start: np.ndarray, way: np.ndarray) -> tuple[float, Cut]:
         """The largest t in 0 .. 1 for which start + t * way is allowed, and what forbids more."""
@@ -63,8 +65,13 @@ class Room(NamedTuple):
             return 1.0, None
         shares = slack[tight] / rates[tight]
         first = int(shares.argmin())
-        name = self.names[tight[first]]
-        return float(shares[first]), (name, "") if name in ("leash", "workspace") else ("joint_limit", name)
+        return float(shares[first]), self._words(int(tight[first]))
+
+    def _words(self, row: int) -> Cut:
+        if row < _FIRST_JOINT:
+            return ("workspace", "") if row else ("leash", "")
+        joint = row - _FIRST_JOINT
+        return "joint_limit", f"joint {self.joints[joint]} is {self.left[joint]:.1f} degrees from its end"
 
 
 class Surroundings:
@@ -90,21 +97,28 @@ class Surroundings:
         """
         commanded, measured = state.commanded, state.measured
         lead = commanded.position - measured.position
-        length = float(np.linalg.norm(lead))
+        length = math.sqrt(lead @ lead)
         rows = [np.append(lead / max(length, 1e-12), np.zeros(3))[None], np.eye(3, 6)]
         low = [[-np.inf], self._low - commanded.position]
         high = [[self._limits.leash - length], self._high - commanded.position]
-        names = ["leash", "workspace", "workspace", "workspace"]
+        left = np.zeros(0)
         if self.need_joints:
-            turn = (Rotation.from_quat(commanded.quaternion) * Rotation.from_quat(measured.quaternion).inv()).as_rotvec()
-            inverse = np.linalg.solve(jacobian @ jacobian.T + _DAMPING**2 * np.eye(6), jacobian).T[self._limited]
+            inverse = np.linalg.solve(jacobian @ jacobian.T + _DAMPING, jacobian).T[self._limited]
             # Where the joints are, and where they will be when the arm has caught up with what it was told: the nearer to the end counts.
             now = np.asarray(state.joints)[self._limited]
-            soon = now + inverse @ np.concatenate([lead, turn])
+            soon = now + inverse @ np.append(lead, _turn(measured.quaternion, commanded.quaternion))
             rows.append(inverse)
             low.append(self._ends[:, 0] + self._limits.joint_margin - np.minimum(now, soon))
             high.append(self._ends[:, 1] - self._limits.joint_margin - np.maximum(now, soon))
             left = np.degrees(np.minimum(now - self._ends[:, 0], self._ends[:, 1] - now))
-            names += [f"joint {joint + 1} is {angle:.1f} degrees from its end" for joint, angle in zip(self._limited, left)]
         low, high = np.minimum(np.concatenate(low), 0.0), np.maximum(np.concatenate(high), 0.0)
-        return Room(np.concatenate(rows), low / self._stop_time, high / self._stop_time, names)
+        return Room(np.concatenate(rows), low / self._stop_time, high / self._stop_time, self._limited + 1, left)
+
+
+def _turn(start, end) -> np.ndarray:
+    """The rotation vector f64[3], base frame, from one quaternion xyzw to another."""
+    x, y, z, w = map(float, end)
+    a, b, c, d = map(float, start)
+    axis = np.array([d * x - w * a - y * c + z * b, d * y - w * b - z * a + x * c, d * z - w * c - x * b + y * a])
+    cosine, sine = w * d + x * a + y * b + z * c, float(np.linalg.norm(axis))
+    return axis * (2.0 * math.copysign(math.atan2(sine, abs(cosine)), cosine) / max(sine, 1e-12))
