@@ -197,7 +197,9 @@ def test_without_its_guardian_the_arm_does_not_move(arm, connected, moving, numb
 
 
 def test_a_wrong_password_is_named(make):
-    with pytest.raises(BackendError, match=r"refuses a session for user 'admin' \(INVALID_CREDENTIALS\): check kortex.user and kortex.pass"):
+    with pytest.raises(
+        BackendError, match=r"refuses a session for user 'admin' \(INVALID_CREDENTIALS\): check kortex.user and kortex.pass"
+    ):
         make(password="wrong").connect()
 
 

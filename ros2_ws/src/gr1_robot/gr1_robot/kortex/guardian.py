@@ -25,7 +25,7 @@ READY, LOST, ECHO, STOPPED = b"g", b"x", b"e", b"t"
 """From the guardian: connected to the arm; no longer; a moving heartbeat was heard; I have stopped the arm."""
 
 _CHECK_EVERY = 0.5
-_CHECK_MS, _CHECK_MOVING_MS, _STOP_MS = 500, 50, 200
+_CHECK_MS, _CHECK_MOVING_MS, _STOP_MS = 500, 50, 80
 _PAUSES = (0.02, 0.1, 0.5)
 _GIVE_UP = 30.0
 _PRIORITY = 20
