@@ -133,7 +133,7 @@ class Check:
             self._start()
             whole = self._walk(wanted)
         except Interrupted as interruption:
-            self._say(f"{interruption}: the arm is stopped", "yellow")
+            self._say(str(interruption), "yellow")
         except (Quit, stack.SettingError) as error:
             self._say(str(error), "yellow")
         except rigs.Gone as error:
@@ -184,7 +184,8 @@ class Check:
 
     def _end(self) -> None:
         if self.ear and self.ear.listened_to():
-            self.ear.call("stop", timeout=2.0)
+            stopped, said, _ = self.ear.call("stop", timeout=2.0)
+            self._say("\nthe arm is stopped" if stopped else f"{said}: USE THE ARM'S OWN STOP", None if stopped else "bold red")
         if self.rig_nodes:
             self.rig_nodes.stop()
         if self.ear:

@@ -44,11 +44,19 @@ class Trace:
         return np.array(self.rows[-1][2:]) if self.rows else None
 
 
+class _Attentive(Monitor):
+    """A monitor that does not give way to the nodes: a motion is watched by it."""
+
+    def _spin(self) -> None:
+        while not self._ended.is_set():
+            self._executor.spin_once(timeout_sec=0.1)
+
+
 class Ear:
     """Close it with `close()`. alive: called while waiting; it raises when the rig has gone."""
 
     def __init__(self, namespace: str = "", alive: Callable[[], None] = lambda: None):
-        self.monitor, self._alive = Monitor("gr1_check", namespace), alive
+        self.monitor, self._alive = _Attentive("gr1_check", namespace), alive
         self._node = self.monitor.node
         self._changed = threading.Condition()
         self.pose = self._trace(PoseStamped, "arm/pose", lambda msg: np.concatenate(from_pose(msg.pose)))

@@ -175,6 +175,10 @@ def _release(check, subject: str = "arm") -> None:
 def _judge(check, name: str, found: response.Response, unit: str, recording) -> None:
     if not found.commanded > 0 or not recording.twist[:, 1:].any():
         return check.add(name, FAIL, f"nothing was commanded: {_gate(check)}", "see docs/safety.md, reason codes", **found.figures())
+    if check.ear.gate().get("state") == "stopped":
+        return check.add(
+            name, FAIL, f"stopped on the way, after {found.measured:.1f} {unit}: {_gate(check)}", "see docs/safety.md", **found.figures()
+        )
     share = found.measured / found.commanded
     far = worst(graded(abs(share - 1.0), 0.3, 0.6), graded(found.direction_error_deg, 10.0, 25.0))
     times = worst(
