@@ -17,12 +17,13 @@ from gr1_bringup.faults.scene import Scene
 LIMIT_S = 0.25
 FAST = (0.95, 0.95, 0.5, 0.5, 0.5)
 """Of the rig's speed limit: how fast the arm must be when the fault comes, at each attempt. A busy computer may not get there."""
-_GIVE_UP_S, _HOLD_S = 2.5, 0.6
+_GIVE_UP_S, _HOLD_S = 2.5, 0.8
 _BACK_S = 60.0
 _SILENT_S = 0.3
 _COMMANDS = 5
 _FRESH_S = 0.15  # a frame that takes longer than the rig's max_age from exposure to arrival does not count as one
-_TAUT = 5 / 6  # of the leash: from here on the gate slows an arm down that does not follow
+_TAUT = 0.9  # of the leash: what a moving arm's own lag never is
+_CREEP = 1e-3  # m/s: on the leash the commanded speed fades out, and below this it counts as zero
 
 VISIBLE = {
     "injected": "the moment of the injection",
@@ -30,7 +31,7 @@ VISIBLE = {
     "frame": "the last frame that came in time",
     "repeat": "the first frame that shows the old picture",
     "command": "the policy's last command",
-    "lead": "the commanded position leads the measured one by 5/6 of the leash",
+    "lead": "the commanded position leads the measured one by nine tenths of the leash",
     "recorder": "the recorder's first word of it on /diagnostics",
 }
 """From when on somebody could notice a fault."""
@@ -58,10 +59,11 @@ def once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
     time.sleep(rng.uniform(0.0, scene.rig.period))  # the fault comes at any moment of a control period
     observer, began = scene.bench.observer, time.monotonic()
     fault.inject(scene)
-    observer.wait(lambda: _at_rest(observer, began), _GIVE_UP_S)
+    creep = _CREEP if fault.visible == "lead" else 0.0
+    observer.wait(lambda: _at_rest(observer, began, creep), _GIVE_UP_S)
     time.sleep(_HOLD_S)
     speeds, ended = observer.speeds(), time.monotonic()
-    zero = _zero(speeds, began, ended, fault.lasting)
+    zero = _zero(speeds, began, ended, fault.lasting, creep)
     visible = _visible(fault.visible, observer, scene, began, zero)
     travel = _travel(observer, began, ended if fault.lasting else zero)
     reason = _reason(observer, began)
@@ -92,21 +94,25 @@ def _to_full_speed(fault: Fault, scene: Scene) -> None:
     raise BenchError(f"the arm does not get moving: {bench.state()}")
 
 
-def _at_rest(observer: Observer, began: float) -> bool:
+def _at_rest(observer: Observer, began: float, creep: float) -> bool:
     """At rest since the fault, or nothing is heard of the arm any more."""
     speeds = observer.speeds()
     last = speeds[-1] if speeds else None
-    return not last or (last.at > began and not last.moves) or time.monotonic() - last.at > _SILENT_S
+    return not last or (last.at > began and not _moves(last, creep)) or time.monotonic() - last.at > _SILENT_S
 
 
-def _zero(speeds: list[Speed], began: float, ended: float, lasting: bool) -> float | None:
+def _moves(speed: Speed, creep: float) -> bool:
+    return speed.moves and (speed.linear > creep or not creep)
+
+
+def _zero(speeds: list[Speed], began: float, ended: float, lasting: bool, creep: float) -> float | None:
     """When the commanded velocity became zero and stayed so (lasting) or was zero for the first time; None if never."""
     after = [speed for speed in speeds if speed.at > began]
     if not after:
         return began  # the arm's node is gone, and with it its physics
     if not lasting:
-        return next((speed.at for speed in after if not speed.moves), None)
-    moving = [speed.at for speed in after if speed.moves]
+        return next((speed.at for speed in after if not _moves(speed, creep)), None)
+    moving = [speed.at for speed in after if _moves(speed, creep)]
     if not moving:
         return after[0].at
     rest = next((speed.at for speed in after if speed.at > moving[-1]), None)
@@ -161,7 +167,7 @@ def _recover(fault: Fault, scene: Scene) -> tuple[str, float | None, str]:
     fault.clear(scene)
     again = f"{fault.restarts} restarted" if fault.restarts else ""
     if not (fault.rearm or latched):
-        if bench.moving(_BACK_S if fault.restarts else 20.0):
+        if bench.moving(_BACK_S):
             return again or "by itself", time.monotonic() - cleared, ""
         if bench.gate()[0] != "stopped":
             return "none", None, f"it did not move again: {bench.state()}"
@@ -177,7 +183,7 @@ def _recover(fault: Fault, scene: Scene) -> tuple[str, float | None, str]:
         bench.reset()
     except BenchError as error:
         return "none", None, f"not armed again: {error}"
-    if not bench.moving(20.0):
+    if not bench.moving(_BACK_S):
         return "none", None, f"it did not move after arm/reset: {bench.state()}"
     return " and ".join(filter(None, (again, "arm/reset"))), time.monotonic() - cleared, wrong
 
