@@ -33,9 +33,9 @@ def at_home(bench) -> bool:
 
 @pytest.mark.parametrize(
     ("retract", "fingers", "homing"),
-    [(1, 1, ""), (1, 0, "needed"), *[(state, 1, "needed") for state in (0, 2, 3, 4, 5, 6)]],
+    [(1, 1, ""), (5, 1, ""), (1, 0, "needed"), (5, 0, "needed"), *[(state, 1, "needed") for state in (0, 2, 3, 4, 6)]],
 )
-def test_only_an_arm_at_its_home_with_known_fingers_is_ready(standin, retract, fingers, homing):
+def test_only_an_initialised_arm_with_known_fingers_is_ready(standin, retract, fingers, homing):
     standin.world.retract, standin.world.fingers_known = retract, fingers
     bench = Bench(standin)
     bench.connect()

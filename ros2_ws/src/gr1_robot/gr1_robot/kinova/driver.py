@@ -72,7 +72,7 @@ class Driver:
         self._alive = 0.0
         self._failures = self._skip = 0
         self._lost = self._overfull = self._homing_failed = ""
-        self._homed = self._halted = False
+        self._halted = False
         self._homing_since = 0.0
         self._rest = ("joints", "joint_velocities", "force", "waiting")
         self._next = 0
@@ -289,11 +289,9 @@ class Driver:
         self._alive = time.monotonic()
 
     def _accept(self, status: Status) -> None:
-        # An arm that was homed under this process and stayed powered is "normal" wherever it is; after power-up it is not.
-        ready = status.fingers and (status.retract == READY or (self._homed and status.retract == NORMAL))
+        ready = status.fingers and status.retract in (READY, NORMAL)
         if ready:
             self._link.cartesian()
-            self._homed = True
         self.homing = "" if ready else "needed"
 
     # Homing, in a thread of its own
@@ -308,8 +306,7 @@ class Driver:
             self._homing_failed = "" if self._aborted.is_set() else f"homing failed ({error}): call arm/clear_faults, then arm/home"
             self._aborted.set()
         self._alive = time.monotonic()
-        self._homed = not self._aborted.is_set()
-        self.homing = "" if self._homed else "needed"
+        self.homing = "needed" if self._aborted.is_set() else ""
 
     def _retake(self) -> None:
         self._link.take_control()

@@ -20,7 +20,7 @@ CARTESIAN_VELOCITY = 7
 HAND_VELOCITY = 2
 SPHERICAL_7_DOF = 8
 READY, NORMAL = 1, 5
-"""QuickStatus.RetractType: at the vendor's home; initialised and anywhere else."""
+"""QuickStatus.RetractType: at the vendor's home; initialised and anywhere else. After power-up an arm is in neither state."""
 
 CONNECTIONS = {"usb": ("USB", ""), "ethernet": ("Eth", "Ethernet_")}
 """Connection -> the library's name and the prefix of its functions."""
