@@ -117,11 +117,12 @@ def test_a_wrong_value_while_it_runs_is_a_warning_and_frames_go_on(node, plug):
     ],
 )
 def test_what_the_camera_cannot_do_is_refused_by_name(node, plug, settings, words):
-    bench = plug("0001")
-    with pytest.raises(SourceError) as error:
-        camera(node, **settings).open()
-    assert not isinstance(error.value, Unplugged), "waiting would not help"
-    assert all(word in str(error.value) for word in words) and not bench.cameras[0].opened
+    for serials in ((), ("0001",)):
+        bench = plug(*serials)
+        with pytest.raises(SourceError) as error:
+            camera(node, **settings).open()
+        assert not isinstance(error.value, Unplugged), "waiting would not help"
+        assert all(word in str(error.value) for word in words) and not any(plugged.opened for plugged in bench.cameras)
 
 
 def test_several_cameras_are_listed_until_one_is_named(node, plug):
@@ -149,6 +150,24 @@ def test_a_camera_that_is_not_there_is_looked_for_and_named(node, plug, serials,
     with pytest.raises(Unplugged) as error:
         camera(node, serial=serial).open()
     assert all(word in str(error.value) for word in words)
+
+
+def test_a_camera_that_does_not_start_is_let_go_and_looked_for(node, plug):
+    bench = plug("0001")
+    plugged, start = bench.cameras[0], bench.cameras[0].start
+
+    def fail():
+        raise pyk4a.K4AException()
+
+    plugged.start = fail
+    driver = camera(node)
+    with pytest.raises(Unplugged, match="0001 does not start.*USB 2"):
+        driver.open()
+    driver.close()
+    assert not plugged.opened
+    plugged.start = start
+    driver.open()
+    assert driver.read(0.05) is not None
 
 
 def test_a_pulled_cable_is_named_and_the_camera_comes_back(node, plug, jpegs):

@@ -78,7 +78,8 @@ class Device:
     """A camera that is plugged in."""
 
     def __init__(self, settings: Settings):
-        """Opens and starts it. Raises Unplugged where none is there or it is in use, SourceError where it is not clear which."""
+        """Opens and starts it. Raises Unplugged where none is there or it is in use, SourceError for wrong settings or several cameras."""
+        check(settings)
         self._k4a = pyk4a()
         self.mode, self.fps = settings.mode, settings.fps
         self.serial, self._camera = self._find(settings)
