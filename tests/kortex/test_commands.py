@@ -27,7 +27,7 @@ TWISTS = [
 ]
 
 
-def place(arm, tool, hand=Rotation.identity()):
+def place(arm, tool, hand):
     """The arm at home, its hand turned by `hand`, with that tool point."""
     arm.tool = tool
     flange, quaternion = gen3(0.0).forward(np.radians(HOME))
