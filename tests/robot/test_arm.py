@@ -275,6 +275,19 @@ def test_the_emergency_stop_ends_the_homing_and_no_new_one_begins_before_it_is_r
     assert arm.go_home() == "" and driver.calls.count("start_homing") == 2
 
 
+@pytest.mark.parametrize("latch", ["no_pose", "force", "loop_stalled", "emergency_stop"])
+def test_whatever_stopped_an_arm_that_must_be_homed_there_is_a_way_back(clock, latch):
+    arm, driver = ready(clock)
+    run(arm, clock, 0.1, FORWARD)
+    arm.stop(latch)
+    driver.homing = "needed"
+    run(arm, clock, 0.1)
+    assert arm.reset() != "" and arm.go_home() == "" and driver.homing == "running"
+    driver.homing = ""
+    run(arm, clock, 0.1)
+    assert arm.reset() == "" and arm.gate.latched == ""
+
+
 def test_a_person_may_home_an_arm_that_was_armed_before_it_had_to(clock):
     arm, driver = ready(clock)
     driver.homing = "needed"

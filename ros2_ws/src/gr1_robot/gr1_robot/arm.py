@@ -12,11 +12,10 @@ import numpy as np
 
 from gr1_core.rig import Rig
 from gr1_robot.backend import ArmState, Backend, BackendError
-from gr1_robot.gate import STOPPED, Gate, Motion
+from gr1_robot.gate import GRAVE, STOPPED, Gate, Motion
 from gr1_robot.homing import Homing
 
 PATIENCE_S = 1.0
-_MAY_HOME = ("", "not_armed", "backend_fault")
 HOMING = {
     "needed": "the arm does not take commands until it has been home: call arm/home",
     "running": "the arm moves home by itself",
@@ -64,7 +63,7 @@ class Arm:
                 motion, closure = self.gate.tick(now, state, jacobian, faults), self.gate.closure
             if motion.state == STOPPED or motion.source == "teleop":
                 self._homing.cancel()
-            abort = homing == "running" and motion.reason not in _MAY_HOME
+            abort = homing == "running" and motion.reason in GRAVE
             if abort and not self._aborted:
                 backend.stop()
             self._aborted = abort
@@ -106,7 +105,7 @@ class Arm:
         """Starts the way home, through the gate or, where the arm needs that first, by its own controller; "" or what forbids it."""
         with self._driver():
             latched, homing = self.gate.latched, self.backend.homing
-            if latched and not (homing and latched in _MAY_HOME):
+            if latched in GRAVE or (latched and not homing):
                 return f"the arm is stopped ({latched}): call arm/reset first"
             if homing == "needed":
                 self.backend.start_homing()

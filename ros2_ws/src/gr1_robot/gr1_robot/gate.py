@@ -32,8 +32,9 @@ HOLDS = ("no_command", "zero_command", "expired", "not_finite", "jump", "no_pose
 """Why the arm holds its commanded pose although it may move."""
 LATCHES = ("emergency_stop", "force", "loop_stalled", "not_armed", "no_pose", "backend_fault", "shutting_down")
 """Why the arm is stopped until a person resets it."""
+GRAVE = {"loop_stalled": 1, "force": 2, "emergency_stop": 3}
+"""Those that replace a reason of less weight, and that end an arm's own homing."""
 
-_GRAVE = {"loop_stalled": 1, "force": 2, "emergency_stop": 3}
 _JUMP = 5.0
 _STALL_S = 0.5
 _BACK_OFF = 1.2
@@ -144,14 +145,14 @@ class Gate:
 
     def stop(self, reason: str = "emergency_stop", detail: str = "") -> None:
         """Latches: the arm comes to rest within `stop_time` and stays until `reset`. The first reason is kept, unless this is graver."""
-        if not self._latch or _GRAVE.get(reason, 0) > _GRAVE.get(self._latch, 0):
+        if not self._latch or GRAVE.get(reason, 0) > GRAVE.get(self._latch, 0):
             self._latch, self._detail = reason, detail
             self.counts[reason] += 1
 
     def reset(self, now: float) -> str:
-        """A person releases the latch. Returns "" or what forbids it; an emergency stop is then taken back, and the arm not armed."""
+        """A person releases the latch. Returns "" or what forbids it; then a grave latch is taken back, and the arm is not armed."""
         if self._faults:
-            if self._latch == "emergency_stop":
+            if self._latch in GRAVE:
                 self._latch = "not_armed"
             return "; ".join(self._faults)
         self.forget(now)
