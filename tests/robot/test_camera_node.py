@@ -4,6 +4,8 @@ import signal
 
 import numpy as np
 import pytest
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from gr1_robot.diagnostics import ERROR, OK, STALE
@@ -84,9 +86,27 @@ def test_a_stream_that_stops_is_named_and_resumes(running, arm):
     running.until("camera/wrist/image_raw", after=frames)
 
 
+def test_a_pulled_cable_is_an_error_that_says_so_and_ends_with_the_first_frame(running, camera):
+    def fault(kind):
+        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=kind)
+        request = SetParameters.Request(parameters=[Parameter(name="sim.fault", value=value)])
+        assert running.call(SetParameters, "camera_wrist/set_parameters", request).results[0].successful
+
+    seen = len(running.heard("/diagnostics"))
+    fault("disconnect")
+    status, values = running.status("camera_wrist: stream", lambda s: "is not there" in s.message, seen)
+    assert status.level == ERROR and values["outages"] == "1" and "simulated" in values["device"]
+    camera.until("it is looked for until it is back")
+    seen = len(running.heard("/diagnostics"))
+    fault("none")
+    running.status("camera_wrist: stream", lambda s: s.level == OK, seen)
+    camera.until("is back")
+
+
 def test_it_reports_rate_latency_and_losses(running):
     _, values = running.status("camera_wrist: stream", after=len(running.heard("/diagnostics")))
-    assert set(values) == {"rate_hz", "expected_hz", "age_ms", "latency_p50_ms", "latency_p99_ms", "frames", "dropped", "outages", "device"}
+    expected = {"rate_hz", "expected_hz", "age_ms", "latency_p50_ms", "latency_p99_ms", "frames", "dropped", "outages", "device"}
+    assert expected <= set(values)
     assert float(values["expected_hz"]) == 20.0 and int(values["frames"]) > 0 and float(values["latency_p50_ms"]) > 0
 
 

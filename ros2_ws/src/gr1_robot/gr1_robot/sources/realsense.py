@@ -71,7 +71,7 @@ class Camera(Source):
         self._intrinsics = self._framing.intrinsics(matrix)
         video = f"{str(self._framing) or f'{self.width}x{self.height}'} at {profile.fps()} Hz"
         self._description = "; ".join(part for part in (self._name, video, model, _link(rs, device)) if part)
-        self._number, self._pending, self._paced, self._over = None, None, None, False
+        self._number, self._pending, self._paced = None, None, None
         self._heard = time.monotonic()
         self._clock.begin()
 
@@ -221,14 +221,13 @@ class Camera(Source):
 
     def _why_silent(self) -> None:
         rs = _library()
-        if self._playback:
-            if self._over:
-                raise Ended(f"the recording '{self.settings['playback']}' has ended")
-            # Once more: the last frame may still be on its way through the pipeline when the file is at its end.
-            self._over = self._playback.current_status() == rs.playback_status.stopped
-            return
         silent = time.monotonic() - self._heard
         if silent < _SILENT_S:
+            return
+        if self._playback:
+            # A playback is "stopped" before it begins, too, and its last frame may be on the way when the file is at its end.
+            if self._playback.current_status() == rs.playback_status.stopped and (self._number is not None or silent > _STUCK_S):
+                raise Ended(f"the recording '{self.settings['playback']}' has ended")
             return
         if self._serial not in _connected(rs):
             raise Unplugged(f"{self._name} is no longer on the USB bus")
