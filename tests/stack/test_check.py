@@ -17,12 +17,14 @@ from PIL import Image
 from rich.console import Console
 
 from gr1_bringup.check import command, response
+from gr1_bringup.check import rig as rigs
 from gr1_bringup.check.mover import Astray, Mover
 from gr1_bringup.check.person import Person, Quit
 from gr1_bringup.check.response import Recording
 from gr1_bringup.monitor import NEWEST, Monitor
 from gr1_core import Rig
 
+from ..kinova.standin import StandIn, sdk
 from .fake import eventually
 
 GR1 = "import sys; from gr1_core.cli import main; sys.exit(main())"
@@ -118,6 +120,29 @@ def test_every_step_passes_on_the_simulated_rig(check):
     for name in ("+x", "-x", "+y", "-y", "+z", "-z"):
         assert found["moves", name]["figures"]["measured"] == pytest.approx(10, abs=3)
         assert found["turns", f"about {name}"]["figures"]["measured"] == pytest.approx(5.7, abs=1.5)
+
+
+@pytest.mark.slow
+def test_a_cold_gen2_is_homed_released_led_into_its_workspace_and_measured(tmp_path, monkeypatch):
+    standin = StandIn(tmp_path)
+    standin.world.retract, standin.world.fingers_known = 6, 0
+    for name, value in standin.environment.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "lab.yaml").write_text(f"arm: {{kinova_gen2.sdk: {sdk()}}}")
+    chosen = rigs.settings(
+        robot="kinova_gen2", rig="", static="realsense", wrist="realsense", hardware=str(tmp_path / "lab.yaml")
+    )  # fmt: skip
+    console = Console(file=io.StringIO(), record=True)
+    check = command.Check(chosen, tmp_path, console, Person(console, yes=True))
+    # There are no cameras here: the steps that want them are left out, and so is the one that waits for them.
+    steps = [step for step in command.STEPS if step.name in ("arming", "stop", "moves", "home")]
+    walk = check._walk
+    check._walk = lambda wanted: check.rig_nodes.until_up(check.ear) or walk(wanted)
+    code = check.run(steps)
+    assert code == 0, console.export_text()
+    found = {(one.step, one.subject): one for one in check.report.results}
+    assert "outside the workspace" in found["arming", "homing"].text and found["arming", "into workspace"].level == "OK"
+    assert found["moves", "+z"].figures["measured"] == pytest.approx(10, abs=3)
 
 
 def test_without_a_camera_nothing_is_moved(check):

@@ -8,13 +8,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.spatial.transform import Rotation
 
-from gr1_bringup.check import moving
 from gr1_bringup.check.report import FAIL, OK, WARN, graded, worst
 from gr1_core import kinematics
 from gr1_core.rig import ROLES
 from gr1_robot.gate import TICK
 
+OUTSIDE_M = 0.3
+"""An arm's home may lie outside the workspace; this far outside, its pose is not believed."""
 RATES_S, GLANCE_S = 5.0, 1.0
+ARRIVE_S, GIVE_UP_S = 20.0, 4.0
+"""How long a device may take to arrive, and how long one that its node has in ERROR is waited for."""
 ARM_HZ = 1.0 / TICK
 _FLAT, _DARK, _BRIGHT = 2.0, 15.0, 240.0
 _FUTURE_S = 0.005
@@ -25,7 +28,13 @@ def devices(check) -> None:
     check.rig_nodes.until_up(check.ear)
     speaks = {"arm": lambda: check.ear.pose.rows and check.ear.twist.rows}
     speaks |= {f"camera_{role}": lambda role=role: check.ear.cameras[role].rows for role in ROLES}
-    check.ear.wait(lambda: all(speaking() for speaking in speaks.values()), check.patience)
+    began = time.monotonic()
+
+    def settled(name: str) -> bool:
+        troubled = any(status.level == "ERROR" for status in check.ear.statuses(name).values())
+        return speaks[name]() or (troubled and time.monotonic() - began > GIVE_UP_S)
+
+    check.ear.wait(lambda: all(settled(name) for name in speaks), ARRIVE_S)
     check.absent |= {name for name, speaking in speaks.items() if not speaking()}
     # What they said of their devices before they were open says nothing: a second later each has spoken again.
     now = time.monotonic()
@@ -146,16 +155,14 @@ def pose(check) -> None:
         return
     measured, commanded = rows["pose"][-1, 2:], rows["commanded"][-1, 2:]
     position, limits = measured[:3], check.rig.limits
-    inside = np.all(position >= limits.workspace_min) and np.all(position <= limits.workspace_max)
+    outside = float(np.linalg.norm(position - np.clip(position, limits.workspace_min, limits.workspace_max)))
     where = "x {:.3f} y {:.3f} z {:.3f} m".format(*position)
     finite = bool(np.isfinite(rows["pose"][:, 2:]).all() and np.isfinite(rows["joints"][:, 2:]).all())
     check.add("finite", OK if finite else FAIL, "all poses and joint angles are numbers" if finite else "nan among them", "read arm.log")
     box = f"workspace {list(limits.workspace_min)} .. {list(limits.workspace_max)}"
-    text = f"fingertips at {where}, {'inside' if inside else 'OUTSIDE'} the {box}"
-    remedy = "lead it in with the arm's own controls (the gate lets an arm outside only go back), or correct the rig's workspace"
-    # An arm that must be homed cannot be brought in otherwise; the step arming looks again.
-    level = OK if inside else WARN if moving.needs_homing(check) else FAIL
-    check.add("workspace", level, text, remedy, position=position.round(4).tolist())
+    text = f"fingertips at {where}, {f'{1e3 * outside:.0f} mm OUTSIDE' if outside else 'inside'} the {box}"
+    remedy = "arm/home leads it in before anything else moves; far outside: lead it in by hand, or correct the rig's workspace"
+    check.add("workspace", graded(outside, 0.0, OUTSIDE_M), text, remedy, position=position.round(4).tolist())
     lead = float(np.linalg.norm(commanded[:3] - position))
     text = f"commanded and measured pose {1e3 * lead:.1f} mm apart (leash {1e3 * limits.leash:.0f} mm)"
     check.add(
