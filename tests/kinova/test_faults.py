@@ -158,6 +158,14 @@ def test_any_other_reading_that_fails_costs_poses_too(bench, function):
     bench.until(lambda state: state.measured is not None, "the pose again")
 
 
+def test_a_pose_that_is_not_finite_is_no_pose_and_only_rest_is_sent_on_it(bench):
+    bench.drive(3, (0.05, 0, 0))
+    bench.standin.world.held, bench.standin.world.measured[0] = 1, float("nan")
+    bench.until(lambda state: state.measured is None, "a state without a pose")
+    bench.tick((0.05, 0, 0))
+    assert not any(bench.standin.points()[-1].point.v) and not bench.arm.faults()
+
+
 def test_an_arm_without_torque_sensors_is_whole(bench):
     bench.standin.fail("GetCartesianForce", 2005)
     state = bench.until(lambda state: state.force is None, "no force")
@@ -265,6 +273,9 @@ def test_stop_sends_rest_erases_and_gives_up_control_until_the_next_twist(bench)
     made = [call for call in bench.standin.calls() if not call.startswith("Get")]
     assert made[-3:] == ["SendAdvanceTrajectory", "EraseAllTrajectories", "StopControlAPI"]
     assert not any(bench.standin.points()[-1].point.v) and bench.standin.world.control == 0
+    before = list(bench.standin.advance().measured)
+    bench.drive(3)
+    assert list(bench.standin.world.measured) == before
     bench.drive(5, (0.05, 0, 0))
     assert bench.standin.world.control == 1 and bench.standin.world.ignored == 0
 

@@ -115,7 +115,7 @@ class Driver:
             return
         with self._handed:
             self._twists.clear()
-            self._halted = True
+            self._halted, self._grips = True, False
         self._aborted.set()
         self._link.abort(0.0 if homing else _PATIENCE_S, barge=homing)
 
@@ -164,9 +164,8 @@ class Driver:
                 continue
             with self._handed:
                 self._handed.wait_for(lambda: self._twists or self._ending.is_set(), _IDLE_S)
-                twist = self._twists.popleft() if self._twists else None
             try:
-                self._beat(twist)
+                self._beat()
                 self._failures = 0
             except SdkError as error:
                 self._failed(error)
@@ -174,12 +173,14 @@ class Driver:
             self._link.abort(_PATIENCE_S, barge=False)
         self._link.close()
 
-    def _beat(self, twist) -> None:
+    def _beat(self) -> None:
         if not self._link.lock.acquire(timeout=_IDLE_S):
             return  # homing has it
         try:
             begun = time.monotonic()
-            if twist is not None and not self.homing:
+            with self._handed:  # under the link's lock, so that nothing that was asked for before a stop is sent after it
+                twist = self._twists.popleft() if self._twists else None
+            if twist and not self.homing:
                 self._send(*twist)
             self._look()
             while True:
@@ -216,7 +217,8 @@ class Driver:
     def _look(self) -> None:
         measured, fingers = self._link.pose()
         at = time.monotonic()
-        self._reading = replace(self._reading, measured=measured, commanded=self._link.commanded(), fingers=fingers, at=at)
+        commanded = self._link.commanded()
+        self._reading = replace(self._reading, measured=_sound(measured), commanded=_sound(commanded), fingers=fingers, at=at)
 
     def _look_further(self, what: str) -> None:
         if what == "waiting":
@@ -277,7 +279,7 @@ class Driver:
             measured, fingers = self._link.pose()
             at, commanded = time.monotonic(), self._link.commanded()
             joints, velocities, force = self._link.joints(), self._link.joint_velocities(), self._force()
-            self._reading = Reading(measured, commanded, fingers, joints, velocities, *force, at)
+            self._reading = Reading(_sound(measured), _sound(commanded), fingers, joints, velocities, *force, at)
         except SdkError as error:
             self._link.close()
             raise BackendError(str(error)) from error
@@ -305,6 +307,8 @@ class Driver:
         except (SdkError, BackendError) as error:
             self._homing_failed = "" if self._aborted.is_set() else f"homing failed ({error}): call arm/clear_faults, then arm/home"
             self._aborted.set()
+        with self._handed:
+            self._twists.clear()
         self._alive = time.monotonic()
         self.homing = "needed" if self._aborted.is_set() else ""
 
@@ -318,3 +322,7 @@ class Driver:
             if time.monotonic() > deadline:
                 raise BackendError(f"the arm is not at its home after {_HOMING_S:.0f} s (retract state {retract})")
             self._aborted.wait(_POLL_S)
+
+
+def _sound(pose: Pose) -> Pose | None:
+    return pose if np.isfinite(pose.position).all() and np.isfinite(pose.quaternion).all() else None
