@@ -38,6 +38,7 @@ def load(file: str) -> dict[str, dict[str, object]]:
         for name, value in parameters.items():
             if name in _TAKEN:
                 raise HardwareError(f"'{file}': {node} sets '{name}', which is an argument of the stack: leave it out here")
-            if isinstance(value, (Mapping, list)) or value is None:
-                raise HardwareError(f"'{file}': {node}: '{name}' must be one text, number or true/false, not {value!r}")
+            items = value if isinstance(value, list) and value else [value]
+            if any(isinstance(item, (Mapping, list)) or item is None for item in items):
+                raise HardwareError(f"'{file}': {node}: '{name}' must be a text, a number, true/false or a list of them, not {value!r}")
     return {node: {str(name): value for name, value in parameters.items()} for node, parameters in given.items()}

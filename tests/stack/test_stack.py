@@ -142,7 +142,8 @@ def test_the_template_of_the_hardware_file_is_one():
         ("camera_wirst: {}", "there are arm, camera_static, camera_wrist"),
         ("arm: {robot: sim}", "is an argument of the stack"),
         ("arm: 3", "must hold parameters"),
-        ("arm: {kinova_gen2.sdk: [1]}", "must be one text, number or true/false"),
+        ("arm: {kinova_gen2.sdk: {a: 1}}", "must be a text, a number, true/false or a list"),
+        ("arm: {kinova_gen2.home: []}", "must be a text, a number, true/false or a list"),
     ],
 )
 def test_a_hardware_file_that_cannot_be_used_is_refused(text, said, tmp_path):
