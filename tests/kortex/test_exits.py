@@ -98,7 +98,8 @@ def test_a_node_that_is_frozen_in_motion_leaves_the_arm_at_rest_until_a_person_r
     node.until("no heartbeat from the arm node for 100 ms")
     before = len(ear.heard("/diagnostics"))
     node.send(signal.SIGCONT)
-    # Commands keep coming, but the arm is latched: the node has learned what happened.
+    # Commands keep coming, but the node learns what happened, from the guardian or from a call that took too long, and is latched.
+    node.until("kortex: ")
     ear.status("arm: gate", lambda status: {"state": "stopped"}.items() <= {v.key: v.value for v in status.values}.items(), before)
     moved = len(arm.calls("SendTwistCommand"))
     arm.until(lambda arm, at=arm._now: arm._now > at + 0.5)
