@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gr1_robot import source
-from gr1_robot.source import Ended
+from gr1_robot.source import Ended, SourceError
 
 from .realsense import COEFFICIENTS, CX, CY, FX, FY, SERIAL, record
 
@@ -63,6 +63,15 @@ def test_it_says_what_is_open(played):
     assert all(words in driver.describe() for words in ("Software D435", SERIAL, "5.16.0.1", "320x240 at 30 Hz"))
     assert driver.rate_hz == 30.0, "the camera's own rate, not less than the 20 Hz asked for"
     assert driver.values()["lost_by_camera"] == 0 and driver.values()["stamp_source"] == "camera clock"
+
+
+def test_a_file_that_is_no_recording_is_refused_by_name(node, tmp_path):
+    file = tmp_path / "broken.db3"
+    file.write_bytes(b"not a recording")
+    driver = camera(node, playback=str(file))
+    with pytest.raises(SourceError, match="realsense.playback is '.*broken.db3': librealsense cannot play it"):
+        driver.open()
+    driver.close()
 
 
 def test_gaps_in_the_frame_numbers_are_counted(node, tmp_path):

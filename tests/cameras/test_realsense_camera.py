@@ -163,6 +163,17 @@ def test_a_pulled_cable_is_noticed_and_a_replugged_camera_goes_on(bus, camera, r
     assert after[0].stamp > before[-1].stamp and any(np.array_equal(after[0].image, image) for image in recording.images)
 
 
+def test_a_cable_pulled_while_it_is_opened_is_a_reason_to_try_again(bus, camera):
+    sensor = bus.plug()
+
+    def gone(option, value):
+        raise RuntimeError("xioctl(VIDIOC_S_CTRL) failed Last Error: No such device")
+
+    sensor.set_option = gone
+    with pytest.raises(Unplugged, match=f"{SERIAL}.*No such device"):
+        camera().open()
+
+
 def test_a_camera_that_is_there_but_silent_is_opened_again(bus, camera):
     bus.plug()
     driver = camera()

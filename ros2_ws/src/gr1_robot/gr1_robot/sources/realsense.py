@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ class Camera(Source):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._clock = DeviceClock()
+        self._least_hz = self.rate_hz
         self._serial = ""
         self._pipeline = self._playback = self._sensor = self._pending = None
         self._name = "RealSense"
@@ -41,50 +43,20 @@ class Camera(Source):
         self._lost, self._figures = 0, {}
 
     def open(self) -> None:
-        rs = _library()
-        self._pipeline, config = rs.pipeline(), rs.config()
-        if self.settings["playback"]:
-            device = self._recording(rs, config)
-        else:
-            device = self._find(rs)
-            self._serial = device.get_info(rs.camera_info.serial_number)
-            config.enable_device(self._serial)
-        self._name = _name(rs, device)
-        self._sensor, profile = self._choose(rs, device)
-        size = profile.width(), profile.height()
-        config.enable_stream(rs.stream.color, profile.stream_index(), *size, rs.format.rgb8, profile.fps())
-        if not self.settings["playback"]:
-            self._configure(rs)
-        try:
-            if self.settings["playback"]:
-                # Every frame is delivered, as late as it is asked for; set after the start, the first frames would be lost.
-                self._playback = config.resolve(rs.pipeline_wrapper(self._pipeline)).get_device().as_playback()
-                self._playback.set_real_time(False)
-            started = self._pipeline.start(config)
-        except RuntimeError as error:
-            kind = SourceError if self.settings["playback"] else Unplugged
-            raise kind(f"{self._name} does not start: {error}") from error
-        self.rate_hz = float(profile.fps())
-        self._framing = Framing(size, (self.width, self.height))
-        stream = started.get_stream(rs.stream.color, profile.stream_index()).as_video_stream_profile()
-        matrix, self._distortion, model = _lens(rs, stream.get_intrinsics())
-        self._intrinsics = self._framing.intrinsics(matrix)
-        video = f"{str(self._framing) or f'{self.width}x{self.height}'} at {profile.fps()} Hz"
-        self._description = "; ".join(part for part in (self._name, video, model, _link(rs, device)) if part)
-        self._number, self._pending, self._paced = None, None, None
-        self._heard = time.monotonic()
-        self._clock.begin()
+        with self._librealsense():
+            self._open(_library())
 
     def read(self, timeout: float) -> Frame | None:
         if self._changed:
             self._changed = False
             self._reconfigure()
-        if self._pending is None:
-            self._pending = self._next(timeout)
-        if self._pending is None or not self._is_due(timeout):
-            return None
-        frame, self._pending = self._pending, None
-        return self._finish(frame)
+        with self._librealsense():
+            if self._pending is None:
+                self._pending = self._next(timeout)
+            if self._pending is None or not self._is_due(timeout):
+                return None
+            frame, self._pending = self._pending, None
+            return self._finish(frame)
 
     def close(self) -> None:
         self._pending = self._sensor = self._playback = None
@@ -111,17 +83,56 @@ class Camera(Source):
     def waits_for(self) -> str:
         return f"{self._name} is open, but sends no frame" if self._pipeline else f"{self._name} is being opened"
 
+    @contextmanager
+    def _librealsense(self):
+        """What librealsense raises, at any call once the cable is out, as a reason to try again; a recording is not tried again."""
+        try:
+            yield
+        except SourceError:
+            raise
+        except RuntimeError as error:
+            if file := self.settings["playback"]:
+                raise SourceError(f"realsense.playback is '{file}': librealsense cannot play it: {error}") from error
+            raise Unplugged(f"{self._name} does not answer: {error}") from error
+
     # Opening
+
+    def _open(self, rs) -> None:
+        self._pipeline, config = rs.pipeline(), rs.config()
+        if self.settings["playback"]:
+            device = self._recording(rs, config)
+        else:
+            device = self._find(rs)
+            self._serial = device.get_info(rs.camera_info.serial_number)
+            config.enable_device(self._serial)
+        self._name = _name(rs, device)
+        self._sensor, profile = self._choose(rs, device)
+        size = profile.width(), profile.height()
+        config.enable_stream(rs.stream.color, profile.stream_index(), *size, rs.format.rgb8, profile.fps())
+        if self.settings["playback"]:
+            # Every frame is delivered, as late as it is asked for; set after the start, the first frames would be lost.
+            self._playback = config.resolve(rs.pipeline_wrapper(self._pipeline)).get_device().as_playback()
+            self._playback.set_real_time(False)
+        else:
+            self._configure(rs)
+        started = self._pipeline.start(config)
+        self.rate_hz = float(profile.fps())
+        self._framing = Framing(size, (self.width, self.height))
+        stream = started.get_stream(rs.stream.color, profile.stream_index()).as_video_stream_profile()
+        matrix, self._distortion, model = _lens(rs, stream.get_intrinsics())
+        self._intrinsics = self._framing.intrinsics(matrix)
+        video = f"{str(self._framing) or f'{self.width}x{self.height}'} at {profile.fps()} Hz"
+        self._description = "; ".join(part for part in (self._name, video, model, _link(rs, device)) if part)
+        self._number, self._pending, self._paced = None, None, None
+        self._heard = time.monotonic()
+        self._clock.begin()
 
     def _recording(self, rs, config):
         file = self.settings["playback"]
         if not Path(file).is_file():
             raise SourceError(f"realsense.playback is '{file}': there is no such file")
-        try:
-            config.enable_device_from_file(file, repeat_playback=False)
-            return config.resolve(rs.pipeline_wrapper(self._pipeline)).get_device()
-        except RuntimeError as error:
-            raise SourceError(f"realsense.playback is '{file}': librealsense cannot play it: {error}") from error
+        config.enable_device_from_file(file, repeat_playback=False)
+        return config.resolve(rs.pipeline_wrapper(self._pipeline)).get_device()
 
     def _find(self, rs):
         wanted, found = self.settings["serial"].removeprefix("_"), _connected(rs)
@@ -142,12 +153,12 @@ class Camera(Source):
             for profile in sensor.get_stream_profiles()
             if profile.stream_type() == rs.stream.color and profile.format() == rs.format.rgb8
         ]
-        fast = [(sensor, profile) for sensor, profile in offered if profile.fps() >= self.rate_hz]
+        fast = [(sensor, profile) for sensor, profile in offered if profile.fps() >= self._least_hz]
         size = choose(((profile.width(), profile.height()) for _, profile in fast), self.width, self.height)
         if size is None:
             modes = sorted({(profile.width(), profile.height(), profile.fps()) for _, profile in offered})
             raise SourceError(
-                f"{self._name} has no rgb8 colour stream that covers {self.width}x{self.height} at {self.rate_hz:g} Hz or more, only: "
+                f"{self._name} has no rgb8 colour stream that covers {self.width}x{self.height} at {self._least_hz:g} Hz or more, only: "
                 + (", ".join("{}x{} at {}".format(*mode) for mode in modes) or "none at all")
             )
         fitting = [item for item in fast if (item[1].width(), item[1].height()) == size]
@@ -186,10 +197,7 @@ class Camera(Source):
                 f"realsense.{name} is {self.settings[name]}, but {self._name} takes {limits.min:g} .. {limits.max:g} "
                 f"in steps of {limits.step:g} (default {limits.default:g})"
             )
-        try:
-            self._sensor.set_option(option, value)
-        except RuntimeError as error:
-            raise Unplugged(f"{self._name} refuses {option.name} = {value:g}: {error}") from error
+        self._sensor.set_option(option, value)
 
     def _reconfigure(self) -> None:
         """A setting has changed while frames come: a wrong one is a warning, and the camera goes on as it is."""
@@ -197,7 +205,8 @@ class Camera(Source):
             self._refused = "a recording has no settings to change"
             return
         try:
-            self._configure(_library())
+            with self._librealsense():
+                self._configure(_library())
             self._refused = ""
         except Unplugged:
             raise
@@ -208,10 +217,7 @@ class Camera(Source):
     # Frames
 
     def _next(self, timeout: float):
-        try:
-            arrived, frames = self._pipeline.try_wait_for_frames(max(int(1e3 * timeout), 1))
-        except RuntimeError as error:
-            raise Unplugged(f"{self._name} stopped: {error}") from error
+        arrived, frames = self._pipeline.try_wait_for_frames(max(int(1e3 * timeout), 1))
         frame = frames.get_color_frame() if arrived else None
         if frame:
             self._heard = time.monotonic()
