@@ -12,6 +12,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32, String
+from std_srvs.srv import Trigger
 
 from gr1_core import Rig
 from gr1_robot import messages, qos
@@ -68,6 +69,12 @@ class FakeRig:
         self.rig = Rig.load("kinova_gen2")
         self.streams = {"static", "wrist", "arm", "gripper"}
         self.closure_command = 0.0
+        self.position = [0.45, 0.0, 0.25]
+        self.speed = 0.0  # m/s along x
+        self.frozen = set()  # cameras that send their last picture with new stamps
+        self.skew = 0.0  # s by which the static camera's stamps lag behind
+        self.pictures = {}  # camera -> what it shows instead of a grey that changes with each frame
+        self.stops = []  # steady times of the calls of arm/stop
         self.heard = defaultdict(list)  # topic -> [(steady time, message)]
         self.last_sent = {}  # stream -> steady time
         self.size = {name: (camera.height, camera.width) for name, camera in self.rig.cameras.items()}
@@ -77,7 +84,8 @@ class FakeRig:
         self._pose = self.node.create_publisher(PoseStamped, "arm/pose", qos.SENSOR)
         self._gripper = self.node.create_publisher(JointState, "arm/gripper", qos.SENSOR)
         self._instruction = self.node.create_publisher(String, "instruction", qos.LATCHED)
-        self._count = 0
+        self.node.create_service(Trigger, "arm/stop", self._stop)
+        self._count, self._last = 0, {}
         self.hear(TwistStamped, "command/policy/twist", qos.COMMAND)
         self.hear(Float32, "command/policy/gripper", qos.COMMAND)
         self.hear(DiagnosticArray, "/diagnostics", 20)
@@ -105,11 +113,22 @@ class FakeRig:
     def close(self):
         self._spinning.close()
 
+    def _stop(self, _, response):
+        self.stops.append(time.monotonic())
+        response.success = True
+        return response
+
+    def _image(self, name):
+        if name not in self.frozen:
+            self._last[name] = self.pictures.get(name, np.full((*self.size[name], 3), self._count % 256, np.uint8))
+        return self._last[name]
+
     def _tick(self):
         self._count += 1
         stamp = self.node.get_clock().now().to_msg()
+        self.position[0] += 0.01 * self.speed
         if "arm" in self.streams:
-            pose = PoseStamped(pose=messages.to_pose((0.45, 0.0, 0.25), (1.0, 0.0, 0.0, 0.0)))
+            pose = PoseStamped(pose=messages.to_pose(self.position, (1.0, 0.0, 0.0, 0.0)))
             pose.header.stamp = stamp
             self._pose.publish(pose)
         if "gripper" in self.streams:
@@ -119,9 +138,10 @@ class FakeRig:
         if self._count % 3 == 0:
             for name, publisher in self._cameras.items():
                 if name in self.streams:
-                    image = np.full((*self.size[name], 3), self._count % 256, np.uint8)
+                    earlier = round(1e9 * self.skew) if name == "static" else 0
+                    taken = messages.to_stamp(messages.nanoseconds(stamp) - earlier)
                     self.last_sent[name] = time.monotonic()
-                    publisher.publish(messages.image_to_msg(image, stamp, f"camera_{name}_optical_frame"))
+                    publisher.publish(messages.image_to_msg(self._image(name), taken, f"camera_{name}_optical_frame"))
 
 
 class SpyPolicy:

@@ -7,8 +7,9 @@ picture ends the fault.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 MOVED, TURNED = 0.005, 0.05
 """m and rad that the arm moves before a picture must have changed: what a 640x360 camera cannot miss."""
@@ -36,9 +37,10 @@ class Repeats:
 
 def _motion(before: Pose, now: Pose) -> str:
     moved = float(np.linalg.norm(now[0] - before[0]))
-    turned = float((Rotation.from_quat(now[1]) * Rotation.from_quat(before[1]).inv()).magnitude())
+    cosine = abs(before[1] @ now[1]) / (np.linalg.norm(before[1]) * np.linalg.norm(now[1]))
+    turned = 2.0 * math.acos(min(cosine, 1.0))
     if moved > MOVED:
         return f"the picture has not changed while the arm moved {1e3 * moved:.0f} mm: the camera is frozen"
     if turned > TURNED:
-        return f"the picture has not changed while the hand turned by {np.degrees(turned):.0f} degrees: the camera is frozen"
+        return f"the picture has not changed while the hand turned by {math.degrees(turned):.0f} degrees: the camera is frozen"
     return ""

@@ -37,6 +37,9 @@ class Unexplained:
     local: float
 
 
+LEAST = Unexplained(1.0, 15.0)
+"""What noise and flicker of a real camera may do: recordings in which little happens must not make these the measure of things."""
+
 Usual = Mapping[str, Unexplained]
 """Camera -> the largest values of a checkpoint in recordings without a disturbance."""
 
@@ -49,7 +52,7 @@ class Surprise:
     """
 
     def __init__(self, future_steps: int, period: float, usual: Usual | None = None, limit: float = 0.0):
-        self._ahead, self._tolerance = future_steps * period, period / 2
+        self._ahead, self._tolerance = future_steps * period, 0.75 * period
         self._usual, self.limit = usual, limit
         self._lock = threading.Lock()
         self._cameras = {name: _Camera(2 * future_steps + 2, min(future_steps, LONGEST_HELD)) for name in CAMERAS}
@@ -118,7 +121,7 @@ class Surprise:
     def _scores(self) -> dict[str, float]:
         if not self._usual:
             return {}
-        return {name: _score(camera.held, self._usual[name]) for name, camera in self._cameras.items() if camera.held}
+        return {name: score(camera.held, self._usual[name]) for name, camera in self._cameras.items() if camera.held}
 
 
 class _Camera:
@@ -151,19 +154,16 @@ class _Camera:
         return True
 
 
+def score(found: Unexplained, usual: Unexplained) -> float:
+    """How many times more is unexplained than usual, by the larger of the two numbers."""
+    return max(found.whole / usual.whole, found.local / usual.local)
+
+
 def unexplained(now, then, before, expected, expected_before) -> np.ndarray:
     """Coarse frames f32[g, g, 3]: now, `future_steps` ago, twice that ago; what was predicted for now, and for `then` -> f32[g, g]."""
     left = np.minimum(_distance(now, then), _distance(now, expected))
     under_way = np.maximum(_distance(then, before), _distance(expected, expected_before))
     return np.maximum(left - _UNDER_WAY * cv2.dilate(under_way, _NEAR), 0.0)
-
-
-def _score(held: Unexplained, usual: Unexplained) -> float:
-    return max(held.whole / max(usual.whole, _LEAST.whole), held.local / max(usual.local, _LEAST.local))
-
-
-# A rollout in which nothing moves must not make noise the measure of things.
-_LEAST = Unexplained(1.0, 15.0)
 
 
 def _coarse(image: np.ndarray) -> np.ndarray:
