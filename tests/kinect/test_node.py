@@ -35,7 +35,7 @@ def played(ear: Ear, jpegs, tmp_path_factory):
     ear.hear(f"{TOPIC}/camera_info", CameraInfo, 100)
     parameters = ("role:=static", "source:=azure_kinect", "rate_hz:=15.0", "qos_reliability:=reliable")
     process = Process("gr1_robot.camera_node", *parameters, f"azure_kinect.playback:={path}")
-    status = ear.status("camera_static: stream", lambda status: status.level == ERROR and "is over" in status.message)
+    status = ear.status("camera_static: stream", lambda status: status.level == ERROR and "has ended" in status.message)
     yield ear, status
     process.end()
 

@@ -230,7 +230,7 @@ class Recording:
             try:
                 capture = self._playback.get_next_capture()
             except EOFError:
-                raise Ended(f"the recording '{self._path}' is over") from None
+                raise Ended(f"the recording '{self._path}' has ended") from None
             except self._k4a.K4AException as error:
                 raise SourceError(f"the recording '{self._path}' is damaged") from error
             if capture.color is not None:

@@ -191,7 +191,7 @@ class Camera(Source):
         if self.settings["playback"]:
             # The last frame may still be on its way when the status says that it was read.
             over, self._over = self._over, self._device.get_playback_status() == ob.OBPlaybackStatus.STOPPED
-            if over:
+            if over and self._number is not None:
                 raise Ended(f"the recording '{self.settings['playback']}' has ended")
             return
         silent = time.monotonic() - self._heard
