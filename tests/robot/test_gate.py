@@ -455,7 +455,7 @@ def test_a_hold_up_on_purpose_and_a_short_one_need_no_person():
 # Which reason is kept
 
 
-def test_the_graver_reason_of_a_stop_is_kept_and_only_the_emergency_stop_gives_way_to_a_refused_reset():
+def test_the_graver_reason_of_a_stop_is_kept_and_gives_way_to_a_refused_reset():
     plant = Plant(gate(armed=False))
     plant.tick(faults=["joint 3: too hot"])
     assert plant.gate.latched == "not_armed"
@@ -465,3 +465,5 @@ def test_the_graver_reason_of_a_stop_is_kept_and_only_the_emergency_stop_gives_w
     plant.tick(force=np.array([99.0, 0.0, 0.0]), faults=["joint 3: too hot"])
     assert plant.gate.latched == "emergency_stop"
     assert "too hot" in plant.gate.reset(plant.now) and plant.gate.latched == "not_armed"
+    plant.gate.stop("force", "99 N on the hand")
+    assert plant.gate.reset(plant.now) != "" and plant.tick().detail == "", "what the force was is no reason any more"

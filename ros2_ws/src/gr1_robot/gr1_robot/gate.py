@@ -153,7 +153,7 @@ class Gate:
         """A person releases the latch. Returns "" or what forbids it; then a grave latch is taken back, and the arm is not armed."""
         if self._faults:
             if self._latch in GRAVE:
-                self._latch = "not_armed"
+                self._latch, self._detail = "not_armed", ""
             return "; ".join(self._faults)
         self.forget(now)
         self._latch = self._detail = ""
@@ -232,12 +232,10 @@ class Gate:
 
     def _feel(self, force: np.ndarray | None) -> list[str]:
         """Latches if the hand presses too hard; a force that is not a number is a fault of the arm."""
-        if force is None:
-            return []
-        self._force = math.hypot(*force)
-        if not math.isfinite(self._force):
-            self._force = 0.0
+        force = (0.0, 0.0, 0.0) if force is None else force
+        if not np.isfinite(force).all():
             return [f"the arm reports a force that is not finite: {force}"]
+        self._force = math.hypot(*force)
         if self._force <= self.limits.force:
             self._bearable = self.limits.force
         elif self._force > self._bearable:
