@@ -29,7 +29,7 @@ from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
 from gr1_robot.mailbox import Mailbox
 from gr1_robot.parameters import ParameterError, declare
 
-_TOO_SLOW = 0.8
+_TOO_SLOW, _ASK_AGAIN = 0.8, 0.9
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -49,9 +49,8 @@ class PolicyNode(LifecycleNode):
         declare(self, "act", True, "false: run and predict, but send no commands")
         declare(self, "ignore_replay", False, "true: act even with a checkpoint that failed its open-loop replay (`gr1 replay`)")
         declare(self, "image_reliability", "best_effort", "QoS of the camera subscriptions", choices=qos.RELIABILITIES)
-        declare(
-            self, "max_skew_s", 0.075, "s that the two frames of a step may be apart; one period of the slower camera", low=0.0, high=10.0
-        )
+        text = "s that the two frames of a step may be apart: a little more than the slower camera's period"
+        declare(self, "max_skew_s", 0.075, text, low=0.0, high=10.0)
         text = "control periods between the frames of two steps; more clears the history"
         declare(self, "max_gap_periods", 2.5, text, low=1.0, high=100.0)
         text = "control periods: the age of its frames at which an action is not sent any more"
@@ -66,7 +65,7 @@ class PolicyNode(LifecycleNode):
         self.finished, self.exit_code = threading.Event(), 0
         self._controller: Controller | None = None
         self._surprise: Surprise | None = None
-        self._instruction, self._latched = "", False
+        self._instruction, self._latched, self._stop_called = "", False, float("-inf")
         self._entities: list[tuple] = []
         self._diagnostics = Diagnostics(self, self._refresh)
         self._diagnostics.status("step", WARN, "not configured", {})
@@ -114,7 +113,6 @@ class PolicyNode(LifecycleNode):
         return SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._latched = False
         self._controller.start()
         doing = f"'{self._controller.instruction}'" if self._controller.instruction else "waiting for an instruction"
         self.get_logger().info(f"active: {doing}")
@@ -233,7 +231,6 @@ class PolicyNode(LifecycleNode):
         if not self._instruction:
             return self.get_logger().warning("an empty instruction is ignored; deactivate the node to stop it")
         self.get_logger().info(f"instruction: '{self._instruction}'")
-        self._latched = False
         self._controller.instruct(self._instruction)
 
     # What the controller calls, in its own threads
@@ -254,6 +251,7 @@ class PolicyNode(LifecycleNode):
 
     def latch(self, reason: str) -> None:
         self.get_logger().error(f"the policy has halted and stops the arm: {reason}")
+        self._latched = False
         self._call_stop()
 
     def wants_future(self) -> bool:
@@ -269,6 +267,10 @@ class PolicyNode(LifecycleNode):
         self._refresh()
 
     def _call_stop(self) -> None:
+        """Calls arm/stop, at most once a second: an answer takes its time."""
+        if time.monotonic() - self._stop_called < _ASK_AGAIN:
+            return
+        self._stop_called = time.monotonic()
         if not self._stop.service_is_ready():
             return self.get_logger().error(
                 "the service arm/stop is not there: the arm is only commanded to rest", throttle_duration_sec=5.0
