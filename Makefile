@@ -6,22 +6,24 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 LEROBOT ?= .venv-lerobot
+KINECT ?= .venv-kinect
 PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 ARGS ?=
-# Debian's and Ubuntu's names: EGL and software rendering for the simulated cameras, and Python's venv module.
-SYSTEM := libegl1 libgl1-mesa-dri libopengl0 python3-venv
+# Debian's and Ubuntu's names: EGL and software rendering for the simulated cameras, USB for the real ones, and Python's venv module.
+SYSTEM := libegl1 libgl1-mesa-dri libopengl0 libusb-1.0-0 python3-venv
 ROS := "ros-jazzy-rclpy[fastrtps]" ros-jazzy-std-msgs ros-jazzy-sensor-msgs ros-jazzy-geometry-msgs ros-jazzy-std-srvs \
        ros-jazzy-diagnostic-msgs ros-jazzy-visualization-msgs ros-jazzy-lifecycle-msgs
-OURS := -e "gr1_core[sim,test]" -e ros2_ws/src/gr1_robot -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder -e launch
+OURS := -e "gr1_core[sim,test]" -e "ros2_ws/src/gr1_robot[realsense]" -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder -e launch
 MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/setup.py)
 
 # The demo and the tests talk to this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: help setup system demo test test-slow test-lerobot loop bench expert clean
+.PHONY: help setup system kinect demo test test-slow test-lerobot test-kinect loop bench expert faults clean
 help:
 	@sed -n '1,4s/^# //p' Makefile
-	@echo 'also: make setup, test-slow, test-lerobot (with the real lerobot), bench (policy speed), expert (110 episodes through ROS topics), clean'
+	@echo 'also: make setup, kinect (the Azure Kinect has an environment of its own), faults (breaks the running stack, measures how it stops),'
+	@echo '      test-slow, test-lerobot (with the real lerobot), test-kinect, bench (policy speed), expert (110 episodes over ROS topics), clean'
 
 setup: $(VENV)/.ready
 
@@ -37,6 +39,17 @@ $(VENV)/.ready: $(MANIFESTS) | system
 	@echo 'Installing into $(VENV): 6.5 GB, a few minutes.'
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt $(ROS) $(OURS)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt pyorbbecsdk2  # only its examples need more
+	@touch $@
+
+kinect: $(KINECT)/.ready
+
+# pyk4a needs numpy < 2: the Azure Kinect's camera node has an environment of its own, without torch. Its wheels end at Python 3.12.
+$(KINECT)/.ready: tests/kinect/requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else "Python %d.%d: pyk4a comes as wheels for 3.11 and 3.12; name one with make PYTHON=..." % v)'
+	@$(PYTHON) -m venv --clear $(KINECT)
+	@$(KINECT)/bin/pip install --quiet --disable-pip-version-check -r tests/kinect/requirements.txt
+	@$(KINECT)/bin/pip install --quiet --disable-pip-version-check --no-deps -e gr1_core -e ros2_ws/src/gr1_robot
 	@touch $@
 
 # Job control (set -m) hands Ctrl-C to the demo alone; make would otherwise call its clean end an error.
@@ -51,6 +64,9 @@ test-slow: setup
 
 test-lerobot: setup $(LEROBOT)/.ready
 	$(LEROBOT)/bin/python -m pytest -q -m lerobot tests/interop $(ARGS)
+
+test-kinect: kinect
+	$(KINECT)/bin/python -m pytest -q -m kinect tests/kinect $(ARGS)
 
 # lerobot wants older versions of some packages: they lie in .venv-lerobot, over those of the main environment.
 $(LEROBOT)/.ready: tests/interop/requirements.txt $(VENV)/.ready
@@ -68,5 +84,8 @@ bench: setup
 expert: setup
 	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert --episodes 110 $(ARGS); exit $$?
 
+faults: setup
+	@set -m; $(VENV)/bin/python -m gr1_bringup.faults $(ARGS); exit $$?
+
 clean:
-	rm -rf $(VENV) $(LEROBOT) out build install log ros2_ws/build ros2_ws/install ros2_ws/log
+	rm -rf $(VENV) $(LEROBOT) $(KINECT) out build install log ros2_ws/build ros2_ws/install ros2_ws/log

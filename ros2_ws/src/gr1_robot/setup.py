@@ -13,6 +13,7 @@ setup(
         (f"share/{name}", ["package.xml"]),
     ],
     install_requires=["setuptools", "gr1_core"],
+    extras_require={"realsense": ["pyrealsense2"]},
     zip_safe=True,
     entry_points={
         "console_scripts": [
