@@ -63,6 +63,8 @@ def test_no_arm(standin):
     standin.plug()
     standin.world.devices = 0
     assert "GetDevices: error 1015" in refusal(standin)
+    standin.unplug()
+    assert "error 10" in refusal(standin, connection="ethernet")  # whose start says 1 without an arm
 
 
 def test_the_start_is_not_believed_before_the_arm_answers_a_reading(standin):

@@ -39,7 +39,7 @@ enum { INIT, REFRESH, DEVICES_, SELECT, CLOSE, START, STOP, HOME, FINGERS, CARTE
        POSITION, COMMAND, FORCE, ANGLES, VELOCITY, VERSION };
 
 static World *world;
-static int epoch = -1, crashed;
+static int epoch = -1, started, crashed;
 static atomic_int inside;
 
 static World *look(void) {
@@ -98,8 +98,10 @@ static int initialise(const EthernetConfig *config) {
                          config->broadcast_port, config->robot_port, (uint32_t)config->timeout_ms};
         memcpy(world->config, c, sizeof c);
     }
+    if (started) return end(OK); /* whatever the first start said: only CloseAPI lets it look again */
+    started = 1;
     epoch = world->plugged ? world->epoch : -1;
-    return end(world->plugged ? OK : NO_DEVICE);
+    return end(world->plugged || config ? OK : NO_DEVICE); /* on a network it cannot know yet */
 }
 
 API(InitAPI)(void) { return initialise(NULL); }
@@ -126,7 +128,7 @@ API(SetActiveDevice)(KinovaDevice device) {
 }
 
 /* These five say 1 whatever happens. */
-API(CloseAPI)(void) { BEGIN(CLOSE); epoch = -1; return end(OK); }
+API(CloseAPI)(void) { BEGIN(CLOSE); epoch = -1, started = 0; return end(OK); }
 API(StartControlAPI)(void) { BEGIN(START); if (reached() == OK) world->control = 1; return end(OK); }
 API(StopControlAPI)(void) { BEGIN(STOP); if (reached() == OK) { world->control = 0; erase(world); } return end(OK); }
 API(EraseAllTrajectories)(void) { BEGIN(ERASE); if (reached() == OK) erase(world); return end(OK); }
@@ -205,7 +207,7 @@ API(GetAngularVelocity)(AngularPosition *p) {
 API(GetAPIVersion)(int *version) { BEGIN(VERSION); version[0] = 5, version[1] = 2, version[2] = 0; return end(OK); }
 
 /* For the tests only */
-API(standin_forget)(void) { world = NULL, epoch = -1, crashed = 0; return 0; }
+API(standin_forget)(void) { world = NULL, epoch = -1, started = crashed = 0; return 0; }
 API(standin_size)(void) { return sizeof(World); }
 API(standin_create)(World *w) { world_create(w); return 0; }
 API(standin_advance)(World *w) { hold(w); advance(w); release(w); return 0; }

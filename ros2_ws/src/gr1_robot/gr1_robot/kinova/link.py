@@ -79,6 +79,7 @@ class Link:
                 return self._connect()
             except SdkError as error:
                 if error.code == NOT_LOADED:  # any further call crashes the process
+                    self._open = False
                     raise BackendError(f"{error}: {self._library.search_path()}") from error
                 self.close()
                 raise BackendError(str(error)) from error
@@ -89,8 +90,8 @@ class Link:
     def _connect(self) -> Status:
         library = self._library
         with self._turn("InitAPI"):
+            self._open = True  # also when it fails: a second start without CloseAPI says 1 and finds no arm any more
             library.start(self._config)
-            self._open = True
             devices = library.devices()
         device = self._choose(devices)
         self._call("SetActiveDevice", device)
