@@ -16,6 +16,7 @@ from geometry_msgs.msg import TwistStamped
 from PIL import Image
 from rich.console import Console
 
+from gr1_bringup import processes
 from gr1_bringup.check import command, response
 from gr1_bringup.check import rig as rigs
 from gr1_bringup.check.mover import Astray, Mover
@@ -126,7 +127,7 @@ def test_every_step_passes_on_the_simulated_rig(check):
 def test_a_cold_gen2_is_homed_released_led_into_its_workspace_and_measured(tmp_path, monkeypatch):
     standin = StandIn(tmp_path)
     standin.world.retract, standin.world.fingers_known = 6, 0
-    for name, value in standin.environment.items():
+    for name, value in (processes.environment(tmp_path) | standin.environment).items():
         monkeypatch.setenv(name, value)
     (tmp_path / "lab.yaml").write_text(f"arm: {{kinova_gen2.sdk: {sdk()}}}")
     chosen = rigs.settings(
@@ -139,7 +140,7 @@ def test_a_cold_gen2_is_homed_released_led_into_its_workspace_and_measured(tmp_p
     walk = check._walk
     check._walk = lambda wanted: check.rig_nodes.until_up(check.ear) or walk(wanted)
     code = check.run(steps)
-    assert code == 0, console.export_text()
+    assert code == 0, (tmp_path / "transcript.txt").read_text()
     found = {(one.step, one.subject): one for one in check.report.results}
     assert "outside the workspace" in found["arming", "homing"].text and found["arming", "into workspace"].level == "OK"
     assert found["moves", "+z"].figures["measured"] == pytest.approx(10, abs=3)
@@ -256,7 +257,7 @@ def test_an_arm_that_goes_astray_is_stopped_at_once():
 
 def test_a_motion_that_cannot_be_watched_is_ended():
     ear = StrayingEar()
-    ear.late = 1.0
+    ear.late = 2.0
     with pytest.raises(Astray, match="too busy to watch"):
         Mover(ear, Rig.load("kinova_gen2")).move((0.02, 0, 0), np.zeros(3), 0.5)
     assert ear.calls == ["stop"]

@@ -53,6 +53,7 @@ STEPS = (
     Step("home", "moving", "the arm goes home"),
 )
 _BY_NAME = {step.name: step for step in STEPS}
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TAKEN = ("robot", "rig", "static", "wrist", "hardware")
 
 
@@ -75,14 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     except (stack.SettingError, OSError) as error:
         console.print(f"gr1 check rig: {error}", style="red", markup=False, soft_wrap=True)
         return 2
-    check = Check(chosen, folder, console, Person(console, options.yes))
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
-    try:
-        return check.run(wanted)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return Check(chosen, folder, console, Person(console, options.yes)).run(wanted)
 
 
 class Check:
@@ -128,7 +122,7 @@ class Check:
     # The whole
 
     def run(self, wanted: list[Step]) -> int:
-        whole = False
+        whole, before = False, {number: signal.signal(number, _interrupt) for number in _SIGNALS}
         try:
             self._start()
             whole = self._walk(wanted)
@@ -140,9 +134,11 @@ class Check:
             self.add("stack", FAIL, str(error), f"mend what it names; the nodes' logs are in {_short(self.folder)}")
         finally:
             # From here on nothing interrupts the way to rest.
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             self._end()
+            for number, handler in before.items():
+                signal.signal(number, handler)
         self.console.print(self.report.table())
         if not whole:
             self._say("the check was not completed", "yellow")

@@ -14,7 +14,7 @@ from gr1_core import Rig
 PERIOD = 0.05
 STRAY_M, STRAY_RAD = 0.03, 0.35
 """How much further than it was asked to, or elsewhere, the arm may go before it is stopped."""
-BLIND_S = 0.5
+BLIND_S = 1.0
 """How old the newest pose may be while the arm is asked to move."""
 _STILL_S, _STILL_M = 0.3, 1e-3
 _PATIENCE = 3.0
