@@ -85,10 +85,6 @@ def test_the_pose_is_that_of_the_fingertips(hand):
         assert abs(pose.quaternion @ quaternion) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_the_home_angles_of_the_vendor_are_where_its_end_effector_is_told_to_be(bench):
-    np.testing.assert_allclose(bench.arm.state().joints, np.radians(JOINTS), atol=1e-5)
-
-
 def test_measured_and_commanded_poses_are_told_apart(bench):
     start = bench.arm.state().measured.position
     bench.standin.world.held = 1
