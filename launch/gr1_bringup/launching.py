@@ -40,6 +40,7 @@ def _node(node: stack.Node, namespace: str) -> Node:
         parameters=[*files, typed] if typed else files,
         arguments=list(node.arguments),
         prefix=[node.python] if node.python else None,
+        additional_env=dict(node.environment),
         output="screen",
         on_exit=Shutdown(reason=f"{node.name} ended"),
     )

@@ -149,7 +149,7 @@ def program(node: stack.Node) -> list[str]:
 
 def _inherited(environment: Mapping[str, str], node: stack.Node) -> dict[str, str]:
     """Another interpreter finds the ROS libraries of its own environment: what says that this one has found its is taken out."""
-    return {name: value for name, value in environment.items() if not (node.python and name == _FOUND)}
+    return {name: value for name, value in environment.items() if not (node.python and name == _FOUND)} | dict(node.environment)
 
 
 def _before() -> None:

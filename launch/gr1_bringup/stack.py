@@ -41,6 +41,7 @@ class Node:
     """One process: an executable of a ROS package, its name in the graph, its parameter file and what is set on top of that.
 
     waits: better started when the rest is up; the node itself copes with either. python: the interpreter, where it is not the usual one.
+    environment: variables that this node wants beside those of all.
     """
 
     package: str
@@ -51,6 +52,7 @@ class Node:
     arguments: tuple[str, ...] = ()
     waits: bool = False
     python: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 ROBOTS = {"sim": "kinova_gen2", "kinova_gen2": "kinova_gen2", "kortex": "kinova_gen3"}
@@ -206,13 +208,21 @@ def _rig_nodes(chosen: Mapping[str, str]) -> list[Node]:
     mine = hardware.load(chosen["hardware"]) if chosen["hardware"] else {}
     episode = {"sim.seed": int(chosen["seed"])} | ({"sim.task": chosen["task"].split(",")[0]} if chosen["task"] else {})
     arm = {"robot": robot} | common | (episode if robot == "sim" else {}) | mine.get("arm", {})
-    found = [Node("gr1_robot", "arm_node", "arm", "arm.yaml", arm)]
+    found = [Node("gr1_robot", "arm_node", "arm", "arm.yaml", arm, environment=_libraries(arm))]
     for role in ("static", "wrist"):
         name, source = f"camera_{role}", chosen[role]
         parameters = {"role": role, "source": source} | common | mine.get(name, {})
         python = _kinect_python() if source == "azure_kinect" else ""
         found.append(Node("gr1_robot", "camera_node", name, f"{name}.yaml", parameters, python=python))
     return found
+
+
+def _libraries(arm: Mapping[str, object]) -> dict[str, str]:
+    """The Kinova SDK finds its own parts only where the loader looked when the process began."""
+    sdk = str(arm.get("kinova_gen2.sdk", ""))
+    if arm["robot"] != "kinova_gen2" or not sdk:
+        return {}
+    return {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, (sdk, os.environ.get("LD_LIBRARY_PATH"))))}
 
 
 def _kinect_python() -> str:

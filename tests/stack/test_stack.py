@@ -130,6 +130,14 @@ def test_the_hardware_file_sets_parameters_of_its_nodes(tmp_path):
     assert parameters("arm", hardware=str(file))["kinova_gen2.sdk"] == "/opt/kinova"
 
 
+def test_the_kinova_sdk_is_found_by_the_loader_of_the_arm_node(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/local/lib")
+    (tmp_path / "lab.yaml").write_text("arm: {kinova_gen2.sdk: /opt/kinova}")
+    given = {"robot": "kinova_gen2", "checkpoint": str(folder), "hardware": str(tmp_path / "lab.yaml")}
+    nodes = {node.name: node for node in stack.nodes(stack.settings(**given))}
+    assert nodes["arm"].environment == {"LD_LIBRARY_PATH": "/opt/kinova:/usr/local/lib"} and not nodes["policy"].environment
+
+
 def test_the_template_of_the_hardware_file_is_one():
     assert hardware.load(str(stack.share() / "config" / "hardware.yaml"))["arm"]["kinova_gen2.sdk"]
 
