@@ -219,6 +219,12 @@ def test_a_broken_command_is_refused_counted_and_brings_the_arm_to_rest(linear, 
     assert moves(plant.run(0.05, FORWARD)), "a good command later moves it again"
 
 
+def test_a_command_in_another_frame_is_refused():
+    plant = Plant(gate())
+    assert plant.gate.command("teleop", *FORWARD, plant.now, frame="tool0") == "frame" and not moves(plant.tick())
+    assert plant.gate.command("teleop", *FORWARD, plant.now, frame="") == "" and moves(plant.tick())
+
+
 def test_a_command_that_arrives_out_of_order_is_refused():
     plant = Plant(gate())
     plant.gate.command("policy", *FORWARD, plant.now)

@@ -12,7 +12,7 @@ import numpy as np
 
 from gr1_core.rig import Rig
 from gr1_robot.backend import ArmState, Backend, BackendError
-from gr1_robot.gate import GRAVE, STOPPED, Gate, Motion
+from gr1_robot.gate import FRAME, GRAVE, STOPPED, Gate, Motion
 from gr1_robot.homing import Homing
 
 PATIENCE_S = 1.0
@@ -79,10 +79,10 @@ class Arm:
 
     # Commands and stops: these wait for nothing
 
-    def command(self, source: str, linear, angular, sent: float, stamp: int | None = None) -> str:
-        """m/s, rad/s, s on the steady clock; stamp: the sender's. Returns "" or the gate's reason to refuse it."""
+    def command(self, source: str, linear, angular, sent: float, stamp: int | None = None, frame: str = FRAME) -> str:
+        """m/s, rad/s, s on the steady clock; stamp, frame: the message's. Returns "" or the gate's reason to refuse it."""
         with self._gate_lock:
-            return self.gate.command(source, linear, angular, sent, stamp)
+            return self.gate.command(source, linear, angular, sent, stamp, frame)
 
     def gripper(self, source: str, closure: float, sent: float) -> str:
         """0 open .. 1 closed, s on the steady clock. Returns "" or the gate's reason to refuse it."""

@@ -23,7 +23,7 @@ from gr1_core.rig import Rig, RigError
 from gr1_robot import backend as backends
 from gr1_robot.arm import HOMING, Arm, Snapshot
 from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
-from gr1_robot.gate import STOPPED, TICK
+from gr1_robot.gate import FRAME, STOPPED, TICK
 from gr1_robot.loop import Loop
 from gr1_robot.mailbox import Mailbox
 from gr1_robot.markers import Markers
@@ -33,11 +33,11 @@ from gr1_robot.process import run, take_precedence
 from gr1_robot.qos import COMMAND, SENSOR
 from gr1_robot.simulation import Simulation
 
-FRAME = "base_link"
 _SWITCH_S = 5e-4
 _GRIPPER = ("closure", "closure_command")
 _WORRYING = ("expired", "not_finite", "jump", "no_pose", "leash", "joint_limit")
 _TOLD = {
+    "frame": f"its header's frame_id is not {FRAME}",
     "not_finite": "it is not finite",
     "jump": "it is far beyond the speed limit",
     "old": "its stamp is not of this moment: a slow network, a replay, no stamp at all, or clocks that differ",
@@ -202,7 +202,7 @@ class ArmNode(Node):
     def _on_twist(self, source: str, msg: TwistStamped, info) -> None:
         stamp = msg.header.stamp
         at = made(stamp, info, self.get_clock().now().nanoseconds, self._arm.gate.expiry)
-        self._warn(source, "twist", self._arm.command(source, *from_twist(msg.twist), at, nanoseconds(stamp)))
+        self._warn(source, "twist", self._arm.command(source, *from_twist(msg.twist), at, nanoseconds(stamp), msg.header.frame_id))
 
     def _on_gripper(self, source: str, msg: Float32, info) -> None:
         self._warn(source, "gripper command", self._arm.gripper(source, msg.data, sent(info)))

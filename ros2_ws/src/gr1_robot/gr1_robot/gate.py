@@ -19,12 +19,13 @@ from gr1_robot.backend import ArmState, Pose
 from gr1_robot.room import Surroundings
 
 TICK = 0.01
+FRAME = "base_link"
 SOURCES = ("teleop", "home", "policy")
 """Who may command, the highest priority first. An emergency stop stands above all of them."""
 
 MOVING, HOLDING, STOPPED = "moving", "holding", "stopped"
 
-REFUSALS = ("not_finite", "jump", "old", "out_of_order", "stopped", "not_in_charge")
+REFUSALS = ("frame", "not_finite", "jump", "old", "out_of_order", "stopped", "not_in_charge")
 """Why a command was refused."""
 CUTS = ("speed", "workspace", "leash", "joint_limit")
 """Why the motors get less than was asked for."""
@@ -98,14 +99,17 @@ class Gate:
 
     # In: commands, stop, reset
 
-    def command(self, source: str, linear, angular, sent: float, stamp: int | None = None) -> str:
+    def command(self, source: str, linear, angular, sent: float, stamp: int | None = None, frame: str = FRAME) -> str:
         """One command, m/s and rad/s, and when it was sent. Returns "" or why it is refused; a broken one brings the arm to rest.
 
         stamp: what grows from each command of a source to its next, such as the sender's clock; None where there is none.
+        frame: what the twist is expressed in; there is only one that is right, and "" is taken for it.
         """
         known = self._commands.get(source) if source in SOURCES else _unknown(source)
         if self._latch:
             return self._refuse("stopped")
+        if frame not in (FRAME, ""):
+            return self._refuse("frame")
         if not self._now - sent <= self.expiry:
             return self._refuse("old")
         if not sent > max(self._forgotten, known.sent if known else -math.inf):
