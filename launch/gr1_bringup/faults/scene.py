@@ -108,10 +108,8 @@ class Network(Scene):
             raw["cameras"][role] |= {"width": width, "height": height}
         self.rig = Rig.from_dict(raw)
         self.rig.save(self.folder / "rig.yaml")
-        profile = self.folder / "udp.xml"
-        profile.write_text(shim.UDP_ONLY)
-        environments = {"": {"FASTRTPS_DEFAULT_PROFILES_FILE": str(profile)}, "policy": {}}
-        environments["policy"] = environments[""] | dict(self.switch.environment)
+        udp = shim.udp_only(self.folder)
+        environments = {"": udp, "policy": {**udp, **self.switch.environment}}
         chosen = {"checkpoint": self._checkpoint(), "rig": str(self.folder / "rig.yaml")}
         return Bench(self.folder, chosen, environments=environments)
 

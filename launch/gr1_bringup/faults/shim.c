@@ -138,7 +138,7 @@ ssize_t sendmsg(int socket, const struct msghdr *message, int flags) {
     return length;
 }
 
-/* What arrives while the network is cut is thrown away, and the caller goes on waiting. */
+/* What arrives while the network is cut is thrown away, and the caller goes on waiting; 0 says that the socket was shut down. */
 ssize_t recvfrom(int socket, void *restrict data, size_t length, int flags, struct sockaddr *restrict from, socklen_t *restrict size) {
     REAL(recvfrom);
     socklen_t room = size ? *size : 0;
@@ -147,7 +147,7 @@ ssize_t recvfrom(int socket, void *restrict data, size_t length, int flags, stru
         if (size)
             *size = room;
         got = call(socket, data, length, flags, from, size);
-    } while (got >= 0 && is_cut(socket));
+    } while (got > 0 && is_cut(socket));
     return got;
 }
 
@@ -158,6 +158,6 @@ ssize_t recvmsg(int socket, struct msghdr *message, int flags) {
     do {
         *message = asked;
         got = call(socket, message, flags);
-    } while (got >= 0 && is_cut(socket));
+    } while (got > 0 && is_cut(socket));
     return got;
 }
