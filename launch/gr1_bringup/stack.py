@@ -111,7 +111,8 @@ def settings(**given: str) -> dict[str, str]:
             raise SettingError(f"{name}: '{value}' is not one of {', '.join(choices)}")
     chosen = {argument.name: argument.default for argument in ARGUMENTS} | given
     _collect(chosen)
-    _hardware(chosen)
+    rig = rig_settings(chosen)
+    _only_simulated(chosen)
     for name in ("seed", "episodes"):
         if not re.fullmatch("[0-9]{1,9}", chosen[name]):
             raise SettingError(f"{name}: '{chosen[name]}' is not a whole number from 0 to 999999999")
@@ -120,7 +121,7 @@ def settings(**given: str) -> dict[str, str]:
     if chosen["drive"] != "expert" and int(chosen["episodes"]):
         raise SettingError(f"episodes: only the expert plays episodes; choose drive 'expert', or leave {chosen['episodes']} out")
     chosen["namespace"] = _namespace(chosen["namespace"])
-    _fits(chosen["checkpoint"], _rig(chosen["rig"]))
+    _fits(chosen["checkpoint"], rig)
     if chosen["drive"] == "policy" and chosen["ignore_replay"] == "false":
         _passed(chosen["checkpoint"])
     if chosen["robot"] == "sim":
@@ -155,25 +156,26 @@ def _collect(chosen: dict[str, str]) -> None:
     chosen["bags"] = str(Path(chosen["bags"]).absolute())
 
 
-def _hardware(chosen: dict[str, str]) -> None:
-    """Rig and camera sources that fit the robot; what only the simulation has is refused for another one."""
+def rig_settings(chosen: dict[str, str]) -> Rig:
+    """Fills in the rig and the cameras that fit the robot, where none were named, and returns the rig. Raises SettingError."""
     robot = chosen["robot"]
     chosen["rig"] = chosen["rig"] or ROBOTS[robot]
     for role, usual in (("static", "azure_kinect"), ("wrist", "realsense")):
         chosen[role] = chosen[role] or ("sim" if robot == "sim" else usual)
-    try:
-        hardware.load(chosen["hardware"]) if chosen["hardware"] else {}
-    except hardware.HardwareError as error:
-        raise SettingError(f"hardware: {error}") from error
+        if chosen[role] == "sim" and robot != "sim":
+            real = ", ".join(CAMERAS[1:])
+            raise SettingError(f"{role}: a simulated camera sees the simulated arm only; with robot '{robot}' choose {real}")
+    _mine(chosen)
+    return _rig(chosen["rig"])
+
+
+def _only_simulated(chosen: Mapping[str, str]) -> None:
+    """Refuses what only the simulation has for another robot."""
+    robot = chosen["robot"]
     if robot == "sim":
         return
     if chosen["drive"] == "expert":
         raise SettingError(f"drive: the scripted expert sees the simulated table only; with robot '{robot}' a policy drives")
-    for role in ("static", "wrist"):
-        if chosen[role] == "sim":
-            raise SettingError(
-                f"{role}: a simulated camera sees the simulated arm only; with robot '{robot}' choose {', '.join(CAMERAS[1:])}"
-            )
     for name in ("task", "seed"):
         if chosen[name] != _BY_NAME[name].default:
             raise SettingError(f"{name}: only the simulated table is laid by it; leave it out with robot '{robot}'")
@@ -181,10 +183,17 @@ def _hardware(chosen: dict[str, str]) -> None:
         raise SettingError(f"checkpoint: robot '{robot}' needs a trained one; an untrained model moves the simulated arm only")
 
 
+def _mine(chosen: Mapping[str, str]) -> dict[str, dict[str, object]]:
+    try:
+        return hardware.load(chosen["hardware"]) if chosen["hardware"] else {}
+    except hardware.HardwareError as error:
+        raise SettingError(f"hardware: {error}") from error
+
+
 def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     """The processes that these settings lead to, in the order in which they are started."""
     robot, rig, expert, collect = chosen["robot"], chosen["rig"], chosen["drive"] == "expert", chosen["collect"] == "true"
-    found = _rig_nodes(chosen)
+    found = rig_nodes(chosen)
     if with_policy(chosen):
         policy = {"checkpoint": chosen["checkpoint"], "instruction": chosen["instruction"], "act": not expert, "autostart": True}
         policy["ignore_replay"] = chosen["ignore_replay"] == "true"
@@ -202,10 +211,10 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     return tuple(found)
 
 
-def _rig_nodes(chosen: Mapping[str, str]) -> list[Node]:
+def rig_nodes(chosen: Mapping[str, str]) -> list[Node]:
     """The arm and its two cameras."""
     robot, common = chosen["robot"], {"rig": chosen["rig"]}
-    mine = hardware.load(chosen["hardware"]) if chosen["hardware"] else {}
+    mine = _mine(chosen)
     episode = {"sim.seed": int(chosen["seed"])} | ({"sim.task": chosen["task"].split(",")[0]} if chosen["task"] else {})
     arm = {"robot": robot} | common | (episode if robot == "sim" else {}) | mine.get("arm", {})
     found = [Node("gr1_robot", "arm_node", "arm", "arm.yaml", arm, environment=_libraries(arm))]

@@ -18,15 +18,13 @@ class Gone(RuntimeError):
 
 def settings(**given: str) -> dict[str, str]:
     """robot, static, wrist, hardware, rig as the stack understands them; raises stack.SettingError."""
-    # A check has no policy: the checkpoint that the stack wants for a real arm is none of its business.
-    chosen = {argument.name: argument.default for argument in stack.ARGUMENTS} | given | {"checkpoint": "-"}
-    stack._hardware(chosen)
-    stack._rig(chosen["rig"])
+    chosen = {argument.name: argument.default for argument in stack.ARGUMENTS} | given
+    stack.rig_settings(chosen)
     return chosen
 
 
 def nodes(chosen: Mapping[str, str]) -> list[stack.Node]:
-    found = stack._rig_nodes(chosen)
+    found = stack.rig_nodes(chosen)
     for node in found:
         processes.program(node)
     return found
