@@ -177,7 +177,9 @@ class RecorderNode(Node):
 
     def _report(self) -> None:
         level, message, values = self._session.report(time.monotonic(), self._labels())
-        self._diagnostics.status("episode", {"OK": OK, "WARN": WARN, "ERROR": ERROR}[level], message, values, state=values["bag"])
+        self._diagnostics.status(
+            "episode", {"OK": OK, "WARN": WARN, "ERROR": ERROR}[level], message, values, state=(values["bag"], self._session.alarm)
+        )
 
     def _publish_state(self) -> None:
         self._stated = time.monotonic()
