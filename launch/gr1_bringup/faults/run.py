@@ -22,7 +22,7 @@ _BACK_S = 60.0
 _SILENT_S = 0.3
 _COMMANDS = 5
 _FRESH_S = 0.15  # a frame that takes longer than the rig's max_age from exposure to arrival does not count as one
-_TAUT = 0.9  # of the leash: what a moving arm's own lag never is
+_TAUT = 0.98  # of the leash, which is approached and not passed
 _CREEP = 1e-3  # m/s: on the leash the commanded speed fades out, and below this it counts as zero
 
 VISIBLE = {
@@ -31,7 +31,7 @@ VISIBLE = {
     "frame": "the last frame that came in time",
     "repeat": "the first frame that shows the old picture",
     "command": "the policy's last command",
-    "lead": "the commanded position leads the measured one by nine tenths of the leash",
+    "lead": "the commanded position leads the measured one by the leash",
     "recorder": "the recorder's first word of it on /diagnostics",
 }
 """From when on somebody could notice a fault."""
