@@ -37,6 +37,8 @@ class Row:
         if self.failed:
             what, number = Counter(run.wrong for run in self.failed).most_common(1)[0]
             return f"FAILED {len(self.failed)} of {len(self.runs)}: {what}" + ("" if number == len(self.failed) else ", and others")
+        if not self.runs:
+            return "not measured"
         rearmed = "; nothing moved before arm/reset" if self.fault.rearm or any("arm/reset" in run.recovery for run in self.runs) else ""
         return f"stopped {len(self.runs)} of {len(self.runs)} within {1e3 * LIMIT_S:.0f} ms{rearmed}"
 
