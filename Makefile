@@ -84,6 +84,7 @@ bench: setup
 expert: setup
 	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert --episodes 110 $(ARGS); exit $$?
 
+# Breaks the running simulated stack in every way of docs/faults.md and measures how it stops:  make faults ARGS="--each 3 --only camera"
 faults: setup
 	@set -m; $(VENV)/bin/python -m gr1_bringup.faults $(ARGS); exit $$?
 

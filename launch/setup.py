@@ -10,6 +10,7 @@ setup(
     description="Starts the GR-1 stack: one description for ros2 launch and for gr1 up",
     license="Apache-2.0",
     packages=find_packages(include=[name, f"{name}.*"]),
+    package_data={f"{name}.faults": ["*.c"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml", *glob("*.launch.py")]),

@@ -38,10 +38,11 @@ class Sink:
 
     def __init__(self):
         self.sent, self.rests, self.latches, self.errors = [], [], [], []
+        self.shift = 0.0  # s by which the clock of the stamps was set
         self._came = threading.Condition()
 
     def now(self):
-        return time.monotonic()
+        return time.monotonic() + self.shift
 
     def _add(self, items, item):
         with self._came:
@@ -77,8 +78,8 @@ class Sink:
 class Feed:
     """Feeds all streams every 50 ms; `picture` makes a camera's frame."""
 
-    def __init__(self, inputs):
-        self.inputs, self.paused = inputs, False
+    def __init__(self, inputs, clock):
+        self.inputs, self.paused, self._clock = inputs, False, clock
         self.blank = {name: np.zeros((camera.height, camera.width, 3), np.uint8) for name, camera in RIG.cameras.items()}
         self.picture = lambda name: self.blank[name]
         self._ended = threading.Event()
@@ -87,12 +88,12 @@ class Feed:
 
     def _run(self):
         while not self._ended.wait(0.05):
-            now = time.monotonic()
-            self.inputs.put("arm", now, now, (np.array([0.4, 0.0, 0.2]), np.array([1.0, 0.0, 0.0, 0.0])))
-            self.inputs.put("gripper", now, now, 0.0)
+            stamp, now = self._clock(), time.monotonic()
+            self.inputs.put("arm", stamp, now, (np.array([0.4, 0.0, 0.2]), np.array([1.0, 0.0, 0.0, 0.0])))
+            self.inputs.put("gripper", stamp, now, 0.0)
             if not self.paused:
                 for name in CAMERAS:
-                    self.inputs.put(name, now, now, self.picture(name))
+                    self.inputs.put(name, stamp, now, self.picture(name))
 
     def close(self):
         self._ended.set()
@@ -110,7 +111,7 @@ def made():
         controller = Controller(
             policy, RIG, inputs, sink, max_gap=max_gap, max_action_age=max_action_age, surprise=surprise, act=act, instruction="go"
         )
-        feed = Feed(inputs)
+        feed = Feed(inputs, sink.now)
         running.append((controller, feed))
         controller.start()
         return controller, policy, sink, feed
@@ -138,6 +139,16 @@ def test_a_gap_between_the_frames_of_two_steps_clears_the_history_and_is_counted
     assert policy.resets[:2] == ["go", "go"]
     values = controller.statistics.values(time.monotonic())
     assert values["restarts"] >= 1 and "between the frames of two steps, 600 ms allowed" in values["last_restart"]
+
+
+def test_a_clock_that_is_set_back_costs_the_history_and_not_the_time_until_it_has_caught_up(made):
+    controller, policy, sink, _ = made()
+    sink.until(lambda: len(sink.sent) > 2)
+    sink.shift = -3600.0
+    sent = len(sink.sent)
+    sink.until(lambda: len(sink.sent) > sent + 3)
+    assert policy.resets == ["go", "go"]
+    assert controller.statistics.values(time.monotonic())["last_restart"] == "the clock was set back"
 
 
 def test_an_action_on_frames_that_have_grown_old_is_not_sent_and_the_reason_says_how_old(made):

@@ -139,6 +139,7 @@ class Controller:
         period, due = self._rig.period, time.monotonic()
         while not self._ended.wait(max(0.0, due - time.monotonic())):
             if self.instruction and not self.halted:
+                self._forget_the_future()
                 self._inputs.await_new_pair(self._used, PATIENCE * period)
                 self._period(due + period)
             due += period
@@ -146,6 +147,14 @@ class Controller:
             gone = max(0, round((time.monotonic() - due) / period))
             due += gone * period
             self.statistics.skip(gone)
+
+    def _forget_the_future(self) -> None:
+        """A clock that was set back would make every frame look older than the last one that was used, until it has caught up."""
+        now = self._output.now()
+        if any(stamp - now > self._rig.cameras[name].max_age for name, stamp in self._used.items()):
+            self._used = {}
+            with self._lock:
+                self._restart = self._restart or "the clock was set back"
 
     def _period(self, until: float) -> None:
         pair = self._inputs.pair()
