@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from gr1_core.bench.policy import run
 from gr1_core.cli import main
 
@@ -30,6 +32,7 @@ def test_the_core_never_imports_ros():
     assert python(EVERY_MODULE).splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_the_bench_ends_with_one_json_document(capsys):
     run("demo", None, "calvin", threads=2, rounds=1)
     document = json.loads(capsys.readouterr().out.splitlines()[-1])

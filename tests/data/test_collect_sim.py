@@ -138,6 +138,7 @@ def test_commands_follow_the_observation_that_they_answer(bags):
     assert [at for _, at in sent] == sorted(at for _, at in sent)
 
 
+@pytest.mark.slow
 def test_the_command_records_and_goes_on_where_it_was_with_the_same_bytes(tmp_path, capsys):
     rig = tmp_path / "tiny.yaml"
     RIG.save(rig)

@@ -43,6 +43,7 @@ def policy():
     return Policy.untrained(CONFIG, tiny_rig(), device="cpu", precision="fp32")
 
 
+@pytest.mark.slow
 def test_the_command_draws_every_episode_and_keeps_its_verdict_with_the_weights(bags, folder, tmp_path, capsys):
     code = main(["replay", str(bags), "--checkpoint", str(folder), "--out", str(tmp_path)])
     document = json.loads(capsys.readouterr().out.splitlines()[-1])

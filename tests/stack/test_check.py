@@ -146,6 +146,7 @@ def test_a_cold_gen2_is_homed_released_led_into_its_workspace_and_measured(tmp_p
     assert found["moves", "+z"].figures["measured"] == pytest.approx(10, abs=3)
 
 
+@pytest.mark.slow
 def test_without_a_camera_nothing_is_moved(check):
     run = check("--yes", "--wrist", "realsense", "--only", "devices,moves")
     code, found = run.wait(), run.results()

@@ -231,6 +231,7 @@ def test_the_table_counts_every_run_that_breaks_the_promise():
     assert report.markdown(rows).count("\n") == 4
 
 
+@pytest.mark.slow
 def test_the_real_stack_stops_for_each_fault_and_the_table_says_how(tmp_path):
     only = "camera drops out,policy stopped,contact force"
     words = [sys.executable, "-m", "gr1_bringup.faults", "--each", "1", "--only", only, "--out", str(tmp_path)]

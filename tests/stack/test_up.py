@@ -137,6 +137,7 @@ def test_a_policy_that_cannot_be_configured_ends_the_run_and_says_why_once(up, t
     assert "policy ended with exit code 1" in said and said.count("no_such_field") == 1
 
 
+@pytest.mark.slow
 def test_a_fault_is_rehearsed_at_its_time_and_the_table_shows_what_it_does(up):
     stack = up("--robot", "sim", "--no-video", "--fault", "camera_static:1s", "--seconds", "4")
     assert stack.wait() == 0, stack.said
