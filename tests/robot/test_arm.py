@@ -48,7 +48,10 @@ class Driver(Backend):
         self.calls.append("twist" if linear.any() or angular.any() else "hold")
 
     def gripper(self, closure):
-        pass
+        self.calls.append(f"grip {closure:g}")
+
+    def hold_gripper(self):
+        self.calls.append("hold_gripper")
 
     def stop(self):
         self.calls.append("stop")

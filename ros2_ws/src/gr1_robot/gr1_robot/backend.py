@@ -80,6 +80,10 @@ class Backend(ABC):
         """0 open .. 1 closed."""
 
     @abstractmethod
+    def hold_gripper(self) -> None:
+        """The fingers stay where they are now, whatever was asked before; what they hold they go on holding."""
+
+    @abstractmethod
     def stop(self) -> None:
         """Rest now, whatever was asked before: the last resort when the loop itself fails."""
 
@@ -94,6 +98,10 @@ class Backend(ABC):
     @abstractmethod
     def describe(self) -> str:
         """What is connected, for a person: model, serial number, firmware."""
+
+    def values(self) -> dict[str, object]:
+        """Figures of the driver for `arm: backend` on /diagnostics. Returns at once."""
+        return {}
 
     def set(self, option: str, value) -> None:
         """A live option has another value from now on."""

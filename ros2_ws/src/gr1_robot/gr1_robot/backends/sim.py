@@ -39,6 +39,8 @@ OPTIONS = (
     Option("delay_s", 0.5, "How old the state of an arm with the fault 'delay' is, s.", low=0.0, high=10.0, live=True),
 )  # fmt: skip
 _STILL = np.zeros(3)
+_SETTLED_TICKS, _SETTLED = 20, 0.002
+"""Fingers that have moved less than this share of their way in so many ticks have come to rest."""
 
 
 class Arm(Backend):
@@ -53,6 +55,7 @@ class Arm(Backend):
         self._since = time.monotonic()
         self._states: deque[ArmState] = deque()
         self._held: Pose | None = None
+        self._closures: deque[float] = deque(maxlen=_SETTLED_TICKS)
         self.twin = None
 
     def connect(self) -> None:
@@ -94,6 +97,7 @@ class Arm(Backend):
         return self._states[0]
 
     def twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
+        self._closures.append(self.twin.closure)
         if self._fault != "stuck":
             return self.twin.tick(linear, angular)
         # The joints' brakes hold; the arm's controller has been asked to be elsewhere.
@@ -102,7 +106,14 @@ class Arm(Backend):
         self._held = pose._replace(position=pose.position + np.asarray(linear) * TICK)
 
     def gripper(self, closure: float) -> None:
+        self._closures.clear()
         self.twin.grip(closure)
+
+    def hold_gripper(self) -> None:
+        """Fingers on their way stop where they are; those that have come to rest keep their aim, and with it what they squeeze."""
+        settled = len(self._closures) == _SETTLED_TICKS and max(self._closures) - min(self._closures) < _SETTLED
+        if not settled:
+            self.gripper(self.twin.closure)
 
     def stop(self) -> None:
         """Nothing to do: time in the simulation only passes in `twist`."""
