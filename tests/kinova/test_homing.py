@@ -1,5 +1,6 @@
 """An arm that was switched on takes no Cartesian commands before its own controller has moved it home, which only a person asks for."""
 
+import threading
 import time
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from gr1_robot.backend import BackendError
 from gr1_robot.kinova import driver
 
-from .bench import Bench, until
+from .bench import TIMEOUT, Bench, until
 from .standin import HOME_JOINTS, vendor_pose
 
 
@@ -84,6 +85,72 @@ def test_a_stop_ends_homing_at_once_even_while_movehome_has_not_come_back(cold, 
     assert list(cold.standin.advance().measured) == before
     cold.arm.start_homing()
     until(lambda: cold.arm.homing == "", "homed")
+
+
+class Doorkeeper:
+    """The link's lock, in which the homing thread is held up when it asks for its turn the `at`-th time."""
+
+    def __init__(self, lock, at: int):
+        self._lock, self._left, self._depth = lock, at, 0
+        self.came, self.go = threading.Event(), threading.Event()
+
+    def acquire(self, blocking=True, timeout=-1) -> bool:
+        homing = threading.current_thread().name == "kinova homing"
+        if homing and self._depth == 0:
+            self._left -= 1
+            if self._left == 0:
+                self.came.set()
+                self.go.wait(TIMEOUT)
+        taken = self._lock.acquire(blocking, timeout)
+        self._depth += homing
+        return taken
+
+    def release(self) -> None:
+        self._depth -= threading.current_thread().name == "kinova homing"
+        self._lock.release()
+
+    def __enter__(self):
+        return self.acquire()
+
+    def __exit__(self, *_):
+        self.release()
+
+
+@pytest.mark.parametrize("turn", [1, 2], ids=["to take control", "to move home"])
+def test_nothing_begins_after_a_stop_that_came_while_homing_waited_for_its_turn(cold, turn):
+    link = cold.arm.driver._link
+    door = link.lock = Doorkeeper(link.lock, turn)
+    before = list(cold.standin.advance().measured)
+    cold.arm.start_homing()
+    assert door.came.wait(TIMEOUT)
+    cold.arm.stop()
+    begun = [cold.standin.function(name).calls for name in ("StartControlAPI", "MoveHome", "InitFingers")]
+    door.go.set()
+    until(lambda: cold.arm.homing == "needed", "homing to end")
+    assert [cold.standin.function(name).calls for name in ("StartControlAPI", "MoveHome", "InitFingers")] == begun
+    assert list(cold.standin.advance().measured) == before and not cold.arm.faults()
+
+
+def test_one_stop_is_enough_even_when_movehome_begins_after_it(cold):
+    cold.standin.function("MoveHome").latency_us = 200_000
+    cold.standin.world.home_s = 30.0
+    cold.arm.start_homing()
+    until(lambda: "MoveHome" in cold.standin.calls(), "MoveHome on its way to the arm")
+    cold.arm.stop()
+    until(lambda: cold.arm.homing == "needed", "homing to end")
+    assert cold.standin.world.home_begun == 0 and "InitFingers" not in cold.standin.calls()
+
+
+def test_every_stop_breaks_in_again(cold):
+    cold.standin.function("MoveHome").latency_us = 1_000_000
+    cold.arm.start_homing()
+    until(lambda: "MoveHome" in cold.standin.calls(), "MoveHome")
+    stopped = cold.standin.function("StopControlAPI")
+    for _ in range(3):
+        before = stopped.calls
+        cold.arm.stop()
+        assert stopped.calls > before
+    until(lambda: cold.arm.homing == "needed", "homing to end")
 
 
 def test_a_step_of_homing_that_fails_is_a_fault_until_it_is_cleared_and_homing_can_be_tried_again(cold):

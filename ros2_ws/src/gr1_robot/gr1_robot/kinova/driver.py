@@ -109,21 +109,20 @@ class Driver:
         self._grip, self._grips = closure, True
 
     def stop(self) -> None:
-        """Rest now; control is taken again with the next twist."""
+        """Rest now; control is taken again with the next twist. While the arm homes, every call breaks in again."""
         homing = self.homing == "running"
-        if self._lost or (homing and self._aborted.is_set()):
-            return
         with self._handed:
             self._twists.clear()
             self._halted, self._grips = True, False
         self._aborted.set()
-        self._link.abort(0.0 if homing else _PATIENCE_S, barge=homing)
+        if not self._lost:
+            self._link.abort(0.0 if homing else _PATIENCE_S, barge=homing)
 
     def home(self) -> None:
         """Starts the arm's own homing in a thread: its MoveHome comes back when the arm is there, or never."""
         if self.homing == "needed" and not self._lost:
-            self.homing, self._homing_failed, self._homing_since = "running", "", time.monotonic()
-            self._aborted.clear()
+            self._aborted.clear()  # before it counts as running: a stop from now on is not forgotten
+            self._homing_failed, self._homing_since, self.homing = "", time.monotonic(), "running"
             threading.Thread(target=self._home, name="kinova homing", daemon=True).start()
 
     def forget(self) -> None:
@@ -174,8 +173,10 @@ class Driver:
         self._link.close()
 
     def _beat(self) -> None:
-        if not self._link.lock.acquire(timeout=_IDLE_S):
-            return  # homing has it
+        if not self._link.lock.acquire(timeout=_IDLE_S):  # homing has it
+            if self._aborted.is_set() and self.homing == "running":  # the stop came before what the arm began: once more
+                self._link.abort(0.0, barge=True)
+            return
         try:
             begun = time.monotonic()
             with self._handed:  # under the link's lock, so that nothing that was asked for before a stop is sent after it
@@ -300,10 +301,9 @@ class Driver:
 
     def _home(self) -> None:
         try:
-            for step in (self._retake, self._link.move_home, self._await_ready, self._link.init_fingers, self._link.cartesian):
-                if self._aborted.is_set():
-                    break
-                step()
+            self._unless_stopped(self._retake, self._link.move_home)
+            self._await_ready()
+            self._unless_stopped(self._link.init_fingers, self._link.cartesian)
         except (SdkError, BackendError) as error:
             self._homing_failed = "" if self._aborted.is_set() else f"homing failed ({error}): call arm/clear_faults, then arm/home"
             self._aborted.set()
@@ -311,6 +311,12 @@ class Driver:
             self._twists.clear()
         self._alive = time.monotonic()
         self.homing = "needed" if self._aborted.is_set() else ""
+
+    def _unless_stopped(self, *steps) -> None:
+        for step in steps:
+            with self._link.lock:  # a stop may have come while this waited for its turn
+                if not self._aborted.is_set():
+                    step()
 
     def _retake(self) -> None:
         self._link.take_control()
