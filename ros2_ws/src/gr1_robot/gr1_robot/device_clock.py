@@ -1,9 +1,11 @@
 """A camera's own time stamps -> the node's clock. No ROS import.
 
 A camera says when it exposed a frame, on a clock of its own that starts anywhere and runs a little too fast or too slow; the host
-knows only when the frame arrived, which is later by a varying delay. The smallest difference between arrival and device stamp over
-the last seconds belongs to the frame that was held up least: adding it to a device stamp gives the exposure on the host's clock
-(plus that frame's own transport, which no stamp shows), however long the frame itself was queued.
+knows only when the frame arrived, which is later by a varying delay. The smallest difference between arrival and device stamp
+belongs to the frame that was held up least: adding it to a device stamp gives the exposure on the host's clock (plus that frame's own
+transport, which no stamp shows), however long the frame itself was queued. The smallest difference is kept for good, but rises by as
+much as the camera's clock may drift: a delay that comes and stays is seen as an age for many minutes, one that was there from the
+first frame on never.
 
 All of it is worked out on the steady clock, as an age, so that a jump of the wall clock shifts no frame against the others of its
 moment: stamp = the node's clock at arrival - age.
@@ -17,8 +19,9 @@ from collections import deque
 from typing import NamedTuple
 
 _SECOND = 1_000_000_000
-_WINDOW = 10 * _SECOND  # at 100 ppm of drift the offset is wrong by a millisecond at most
-_JUMP = _SECOND // 10  # a smallest difference that falls by more than this: a clock was set, it has not drifted
+_DRIFT = 300e-6  # of a camera's clock at most: crystals are within 100 ppm
+_JUMP = _SECOND // 10  # stamps that step back, or a smallest difference that falls, by more than this: a clock was set
+_WINDOW = 10 * _SECOND  # of one minimum for the drift
 _BLOCKS = 12  # minima, one a window, that the drift is taken from
 _AHEAD, _BEHIND = -2_000_000, _SECOND  # ages between these are believed of a stamp that claims the host's wall clock
 _RECENT = 30  # frames
@@ -39,13 +42,13 @@ class DeviceClock:
 
     offset_ms: steady clock minus camera clock, nan before the first frame. drift_ppm: positive when the camera's clock is slow,
     nan until two windows of 10 s are over. delay_ms: median from stamp to arrival over the last 30 frames. source: where the
-    newest stamp comes from. restarts: how often a clock was set or reset.
+    newest stamp comes from. restarts: how often a clock was set or reset. repeated: frames refused because their stamp was not new.
     """
 
     def __init__(self, late_s: float = 0.1):
         self._late_ms = 1e3 * late_s
         self._last_stamp = -1
-        self.restarts = 0
+        self.restarts = self.repeated = 0
         self.source = "none yet"
         self._forget(host=False)
 
@@ -53,8 +56,10 @@ class DeviceClock:
         """The camera has been opened, perhaps again: nothing is known of its clock. Stamps go on rising."""
         self._device = None
 
-    def stamp(self, device: int, arrival: Arrival, host: bool = False) -> int:
+    def stamp(self, device: int, arrival: Arrival, host: bool = False) -> int | None:
         """Exposure in ns of the node's clock: never later than the arrival, always later than the one before.
+
+        None for a frame whose device stamp is that of the frame before or a little older: when it was taken is not known.
 
         device: the camera's stamp in ns. host: it claims to be of this computer's wall clock (the driver has converted it). If the
         node's clock itself was set back behind the last stamp, stamps start anew from there.
@@ -62,13 +67,16 @@ class DeviceClock:
         difference = arrival.steady - device
         if self._device is None or host != self._host:
             self._forget(host)
-        elif device <= self._device or difference < self._least[0][1] - _JUMP:
+        elif self._device - _JUMP <= device <= self._device:
+            self.repeated += 1
+            return None
+        elif device < self._device or difference < self._least - _JUMP:
             self.restarts += 1
             self._forget(host)
         self._device = device
         self._add(arrival.steady, difference)
 
-        age = difference - self._least[0][1]
+        age = difference - self._least
         self.source = "camera clock"
         if host:
             claimed = arrival.wall - device
@@ -92,6 +100,7 @@ class DeviceClock:
             "drift_ppm": self.drift_ppm,
             "delay_ms": self.delay_ms,
             "clock_restarts": self.restarts,
+            "repeated_stamps": self.repeated,
         }
 
     def warning(self) -> str:
@@ -105,7 +114,8 @@ class DeviceClock:
 
     def _forget(self, host: bool) -> None:
         self._host, self._device = host, None
-        self._least: deque[tuple[int, int]] = deque()  # (arrival, difference), both rising: the first holds the window's smallest
+        self._least: int | None = None
+        self._added = 0
         self._blocks: deque[tuple[int, int]] = deque(maxlen=_BLOCKS)
         self._block: tuple[int, int] | None = None
         self._block_end = 0
@@ -113,12 +123,10 @@ class DeviceClock:
         self.offset_ms = self.drift_ppm = self.delay_ms = math.nan
 
     def _add(self, steady: int, difference: int) -> None:
-        while self._least and self._least[-1][1] >= difference:
-            self._least.pop()
-        self._least.append((steady, difference))
-        while self._least[0][0] < steady - _WINDOW:
-            self._least.popleft()
-        self.offset_ms = self._least[0][1] * 1e-6
+        risen = difference if self._least is None else self._least + round(_DRIFT * (steady - self._added))
+        self._least = min(risen, difference)
+        self._added = steady
+        self.offset_ms = self._least * 1e-6
 
         if self._block is None:
             self._block, self._block_end = (steady, difference), steady + _WINDOW

@@ -72,6 +72,8 @@ class Camera(Source):
         if capture is None or capture.color is None:
             return None
         stamp = self._clock.stamp(1000 * capture.color_timestamp_usec, arrival)
+        if stamp is None:
+            return None
         try:
             image = self._framing.image(self._rgb(capture.color))
         except ImageError as error:

@@ -84,6 +84,8 @@ class Camera(Source):
             self._lost += number - before - 1
         self._number = number
         stamp = self._clock.stamp(1000 * frame.get_timestamp_us(), arrival)
+        if stamp is None:
+            return None
         try:
             image = images.decode(frame.get_data())
             if image.shape[1::-1] != self._framing.native:

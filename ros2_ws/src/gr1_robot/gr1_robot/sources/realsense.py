@@ -251,7 +251,7 @@ class Camera(Source):
         time.sleep(min(max(wait, 0.0), timeout))
         return wait <= timeout
 
-    def _finish(self, frame) -> Frame:
+    def _finish(self, frame) -> Frame | None:
         rs, arrival = _library(), self.arrival()
         number, before = frame.get_frame_number(), self._number
         if before is not None and number > before:
@@ -259,6 +259,8 @@ class Camera(Source):
         self._number = number
         host = frame.get_frame_timestamp_domain() != rs.timestamp_domain.hardware_clock and not self._playback
         stamp = self._clock.stamp(round(1e6 * frame.get_timestamp()), arrival, host)
+        if stamp is None:
+            return None
         self._figures = {
             name: frame.get_frame_metadata(kind)
             for name, kind in (("exposure_us", rs.frame_metadata_value.actual_exposure), ("gain", rs.frame_metadata_value.gain_level))
