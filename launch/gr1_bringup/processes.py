@@ -22,7 +22,8 @@ from gr1_bringup import stack
 TAIL = 15
 _PR_SET_PDEATHSIG = 1
 _FOUND = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
-_LADDER = ((signal.SIGINT, 4.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
+# An arm node whose driver hangs needs 7 s to let go of it (ArmNode.close).
+_LADDER = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
 
 class Process:

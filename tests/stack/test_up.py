@@ -13,7 +13,7 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
-from gr1_bringup import processes, video
+from gr1_bringup import processes, stack, video
 from gr1_bringup import up as up_module
 from gr1_bringup.monitor import Monitor
 from gr1_core import Rig
@@ -108,6 +108,20 @@ def test_the_expert_drives_it_can_be_measured_and_ends_cleanly_with_a_video(up, 
     with av.open(str(tmp_path / "run" / "video.mp4")) as film:
         assert film.streams.video[0].codec_context.name == "h264"
         assert sum(1 for _ in film.decode(video=0)) > 5
+
+
+SLOW = "import signal, time; print('ready', flush=True); signal.sigwait([signal.SIGINT]); time.sleep(7.0)"
+"""Ends as an arm node does whose driver hangs."""
+
+
+@pytest.mark.slow
+def test_a_node_that_needs_seven_seconds_to_let_go_of_its_arm_gets_them(tmp_path, monkeypatch):
+    masked = f"import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]); {SLOW}"
+    monkeypatch.setattr(processes, "program", lambda node: [sys.executable, "-c", masked])
+    running = processes.Processes(tmp_path, os.environ)
+    running.start([stack.Node("gr1_robot", "arm_node", "arm")])
+    eventually(lambda: "ready" in (tmp_path / "arm.log").read_text(), "the node")
+    assert running.stop() == [] and running.all[0].exit_code == 0
 
 
 def test_a_node_that_dies_ends_the_run_with_exit_code_1_and_its_name(up):
