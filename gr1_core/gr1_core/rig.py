@@ -77,7 +77,8 @@ class Action:
 class Limits:
     """How far and how fast the arm may go: m, m/s, rad/s, m/s2, rad/s2, s. The gate in front of the motors enforces them.
 
-    leash: m between commanded and measured position. joint_margin: rad that each joint keeps from the end of its range.
+    leash: m between commanded and measured position, leash_angle: rad between commanded and measured orientation.
+    joint_margin: rad that each joint keeps from the end of its range.
     force: N on the hand that stops an arm which reports forces.
     """
 
@@ -89,6 +90,7 @@ class Limits:
     workspace_min: tuple[float, float, float]
     workspace_max: tuple[float, float, float]
     leash: float
+    leash_angle: float
     joint_margin: float
     force: float
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from gr1_core.kinematics import GEN2
 from gr1_core.rig import Rig
@@ -26,21 +27,37 @@ def gate(armed=True, limits=LIMITS, joint_limits=NO_JOINTS):
 
 
 class Plant:
-    """An arm that does what it is told: it integrates twists, and its measured position is `lag` ticks behind the commanded one."""
+    """An arm that does what it is told: it integrates twists, and its measured pose is `lag` ticks behind the commanded one.
 
-    def __init__(self, gate, position=CENTRE, lag=0):
-        self.gate, self.now, self.lag = gate, 100.0, lag
-        self.commanded = np.array(position, float)
-        self.trail = [self.commanded.copy()] * (lag + 1)
+    late: how many ticks old the state is that it reports, as its time says.
+    """
+
+    def __init__(self, gate, position=CENTRE, lag=0, late=0):
+        self.gate, self.now, self.lag, self.late = gate, 100.0, lag, late
+        self.trail = [Pose(np.array(position, float), DOWN)] * (lag + late + 1)
         self.motions = []
 
+    @property
+    def commanded(self):
+        """The commanded position of this moment, f64[3] m."""
+        return self.trail[-1].position
+
+    @property
+    def turned(self):
+        """The angle between the commanded orientation of this moment and that of the start, rad."""
+        return (Rotation.from_quat(self.trail[-1].quaternion) * Rotation.from_quat(DOWN).inv()).magnitude()
+
     def tick(self, measured="follow", faults=(), age=0.0, force=None):
-        measured = self.trail[-1 - self.lag] if isinstance(measured, str) else measured
-        measured = None if measured is None else Pose(measured, DOWN)
-        state = ArmState(measured, Pose(self.commanded, DOWN), np.zeros(0), np.zeros(0), 0.0, self.now - age, force)
+        if isinstance(measured, str):
+            measured = self.trail[-1 - self.late - self.lag]
+        elif measured is not None:
+            measured = Pose(measured, DOWN)
+        at = self.now - self.late * TICK - age
+        state = ArmState(measured, self.trail[-1 - self.late], np.zeros(0), np.zeros(0), 0.0, at, force)
         motion = self.gate.tick(self.now, state, None, faults)
-        self.commanded = self.commanded + motion.linear * TICK
-        self.trail.append(self.commanded.copy())
+        pose = self.trail[-1]
+        turned = Rotation.from_rotvec(motion.angular * TICK) * Rotation.from_quat(pose.quaternion)
+        self.trail.append(Pose(pose.position + motion.linear * TICK, turned.as_quat()))
         self.motions.append(motion)
         self.now += TICK
         return motion

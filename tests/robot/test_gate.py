@@ -127,6 +127,20 @@ def test_an_arm_that_is_held_fast_is_not_led_further_than_the_leash(first, secon
     assert plant.gate.counts["leash"] > 0
 
 
+@settings(max_examples=40, deadline=None)
+@given(directions, directions)
+def test_a_hand_that_is_held_fast_is_not_turned_further_than_the_leash(first, second):
+    plant = Plant(gate())
+    for direction in (first, second):
+        angular = 1.0 * np.array(direction) / np.linalg.norm(direction)
+        for index in range(80):
+            if index % 10 == 0:
+                plant.gate.command("policy", np.zeros(3), angular, plant.now)
+            plant.tick(measured=CENTRE)
+            assert plant.turned <= LIMITS.leash_angle + 1e-3
+    assert plant.gate.counts["leash"] > 0
+
+
 @settings(max_examples=60, deadline=None)
 @given(directions, positions)
 def test_at_full_speed_into_a_wall_or_a_corner_the_workspace_holds_without_a_jerk(direction, start):

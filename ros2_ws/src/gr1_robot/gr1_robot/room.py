@@ -18,7 +18,8 @@ Cut = tuple[str, str] | None
 """Why a twist is less than it was: the gate's reason code and the reason in words, or None."""
 
 _AXES = slice(1, 4)
-_FIRST_JOINT = 4
+_TURN = 4
+_FIRST_JOINT = 5
 _DAMPING = 0.02**2 * np.eye(6)
 _STILL = np.zeros(6)
 _TOLERANCE = 1e-9
@@ -27,7 +28,8 @@ _TOLERANCE = 1e-9
 class Room(NamedTuple):
     """low <= rows @ twist <= high, twist f64[6] in m/s and rad/s; zero is always allowed.
 
-    Rows: the leash, the box's three axes, then joints, by their number from 1; left: degrees from each of them to its nearer end.
+    Rows: the leash, the box's three axes, the leash of rotation, then joints, by their number from 1; left: degrees from each of them to
+    its nearer end.
     """
 
     rows: np.ndarray
@@ -68,8 +70,10 @@ class Room(NamedTuple):
         return float(shares[first]), self._words(int(tight[first]))
 
     def _words(self, row: int) -> Cut:
+        if row in (0, _TURN):
+            return "leash", ""
         if row < _FIRST_JOINT:
-            return ("workspace", "") if row else ("leash", "")
+            return "workspace", ""
         joint = row - _FIRST_JOINT
         return "joint_limit", f"joint {self.joints[joint]} is {self.left[joint]:.1f} degrees from its end"
 
@@ -97,16 +101,19 @@ class Surroundings:
         """
         commanded, measured = state.commanded, state.measured
         lead = commanded.position - measured.position
-        length = math.sqrt(lead @ lead)
-        rows = [np.append(lead / max(length, 1e-12), np.zeros(3))[None], np.eye(3, 6)]
-        low = [[-np.inf], self._low - commanded.position]
-        high = [[self._limits.leash - length], self._high - commanded.position]
+        turn = _turn(measured.quaternion, commanded.quaternion)
+        length, angle = math.sqrt(lead @ lead), math.sqrt(turn @ turn)
+        away, about = np.zeros((2, 1, 6))
+        away[0, :3], about[0, 3:] = lead / max(length, 1e-12), turn / max(angle, 1e-12)
+        rows = [away, np.eye(3, 6), about]
+        low = [[-np.inf], self._low - commanded.position, [-np.inf]]
+        high = [[self._limits.leash - length], self._high - commanded.position, [self._limits.leash_angle - angle]]
         left = np.zeros(0)
         if self.need_joints:
             inverse = np.linalg.solve(jacobian @ jacobian.T + _DAMPING, jacobian).T[self._limited]
             # Where the joints are, and where they will be when the arm has caught up with what it was told: the nearer to the end counts.
             now = np.asarray(state.joints)[self._limited]
-            soon = now + inverse @ np.append(lead, _turn(measured.quaternion, commanded.quaternion))
+            soon = now + inverse @ np.append(lead, turn)
             rows.append(inverse)
             low.append(self._ends[:, 0] + self._limits.joint_margin - np.minimum(now, soon))
             high.append(self._ends[:, 1] - self._limits.joint_margin - np.maximum(now, soon))

@@ -7,6 +7,7 @@ import time
 from collections import deque
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from gr1_core.kinematics import GEN2
 from gr1_core.rig import Rig
@@ -103,7 +104,8 @@ class Arm(Backend):
         # The joints' brakes hold; the arm's controller has been asked to be elsewhere.
         self.twin.tick(_STILL, _STILL)
         pose = self._held or _pose(self.twin.commanded)
-        self._held = pose._replace(position=pose.position + np.asarray(linear) * TICK)
+        turned = Rotation.from_rotvec(np.asarray(angular) * TICK) * Rotation.from_quat(pose.quaternion)
+        self._held = Pose(pose.position + np.asarray(linear) * TICK, turned.as_quat())
 
     def gripper(self, closure: float) -> None:
         self._closures.clear()

@@ -1,0 +1,43 @@
+"""The simulated arm as the arm node sees it: its hand after a stop, and its rehearsed faults."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from gr1_core.rig import Rig
+from gr1_robot.backends.sim import Arm
+
+STILL = np.zeros(3)
+
+
+@pytest.fixture(scope="module")
+def sim():
+    backend = Arm(Rig.load("kinova_gen2"), "pick_eggplant", 0)
+    backend.connect()
+    return backend
+
+
+@pytest.fixture
+def arm(sim):
+    """At home in a fresh scene, without a fault, the hand open."""
+    sim.set("fault", "none")
+    sim.reset("pick_eggplant", 0)
+    return sim
+
+
+def rest(arm, ticks):
+    for _ in range(ticks):
+        arm.twist(STILL, STILL)
+    return arm.state().closure
+
+
+def test_an_arm_that_is_stuck_is_asked_to_turn_too(arm):
+    arm.set("fault", "stuck")
+    before = arm.state()
+    for _ in range(20):
+        arm.twist(np.array([0.0, 0.1, 0.0]), np.array([0.0, 0.0, 1.0]))
+    state = arm.state()
+    turn = Rotation.from_quat(state.commanded.quaternion) * Rotation.from_quat(before.commanded.quaternion).inv()
+    np.testing.assert_allclose(turn.as_rotvec(), [0.0, 0.0, 0.2], atol=1e-9)
+    np.testing.assert_allclose(state.commanded.position - before.commanded.position, [0.0, 0.02, 0.0], atol=1e-9)
+    assert np.linalg.norm(state.measured.position - before.measured.position) < 2e-3
