@@ -110,17 +110,23 @@ def test_the_expert_drives_it_can_be_measured_and_ends_cleanly_with_a_video(up, 
         assert sum(1 for _ in film.decode(video=0)) > 5
 
 
-SLOW = "import signal, time; print('ready', flush=True); signal.sigwait([signal.SIGINT]); time.sleep(7.0)"
+HANGS = """
+import signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+print("ready", flush=True)
+signal.sigwait([signal.SIGINT])
+time.sleep(7.0)
+"""
 """Ends as an arm node does whose driver hangs."""
 
 
 @pytest.mark.slow
 def test_a_node_that_needs_seven_seconds_to_let_go_of_its_arm_gets_them(tmp_path, monkeypatch):
-    masked = f"import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]); {SLOW}"
-    monkeypatch.setattr(processes, "program", lambda node: [sys.executable, "-c", masked])
+    monkeypatch.setattr(processes, "program", lambda node: [sys.executable, "-c", HANGS])
     running = processes.Processes(tmp_path, os.environ)
     running.start([stack.Node("gr1_robot", "arm_node", "arm")])
-    eventually(lambda: "ready" in (tmp_path / "arm.log").read_text(), "the node")
+    log = tmp_path / "arm.log"
+    eventually(lambda: log.exists() and "ready" in log.read_text(), "the node")
     assert running.stop() == [] and running.all[0].exit_code == 0
 
 
