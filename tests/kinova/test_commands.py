@@ -143,6 +143,20 @@ def test_an_object_stops_the_fingers_which_go_on_pressing(bench):
     assert min(bench.standin.points()[-1].point.fingers) > 0
 
 
+def test_held_fingers_stand_still_while_the_arm_moves_and_take_up_again_when_told(bench):
+    bench.arm.gripper(1.0)
+    bench.drive(50, 0.05 * Y)
+    held = list(bench.standin.world.fingers)
+    assert 1000 < held[0] < 5800, "half way"
+    bench.arm.hold_gripper()
+    bench.drive(50, 0.05 * Y)
+    assert list(bench.standin.world.fingers) == held
+    assert not any(any(entry.point.fingers) for entry in bench.standin.points()[-50:])
+    bench.arm.gripper(1.0)
+    bench.drive(200, 0.05 * Y)
+    assert min(bench.standin.world.fingers) > 6500
+
+
 def test_no_finger_moves_before_it_is_told(bench):
     bench.standin.world.fingers[:] = (1000, 1000, 1000)
     bench.drive(20)

@@ -95,6 +95,9 @@ class Arm(Backend):
     def gripper(self, closure: float) -> None:
         self.driver.grip(closure)
 
+    def hold_gripper(self) -> None:
+        self.driver.hold()
+
     def stop(self) -> None:
         self.driver.stop()
 

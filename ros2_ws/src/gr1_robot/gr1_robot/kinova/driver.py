@@ -108,6 +108,10 @@ class Driver:
         """0 open .. 1 closed; the fingers go there with the points that follow."""
         self._grip, self._grips = closure, True
 
+    def hold(self) -> None:
+        """The fingers stay where they are, until they are told again."""
+        self._grip = None
+
     def stop(self) -> None:
         """Rest now; control is taken again with the next twist. While the arm homes, every call breaks in again."""
         homing = self.homing == "running"
@@ -210,9 +214,10 @@ class Driver:
         self.counts["sent"] += 1
 
     def _finger_velocity(self) -> np.ndarray:
-        if self._grip is None or not self._grips:
+        grip = self._grip
+        if grip is None or not self._grips:
             return _STILL
-        error = self._grip * self._closed - self._reading.fingers
+        error = grip * self._closed - self._reading.fingers
         return np.where(np.abs(error) < _FINGER_NEAR, 0.0, np.clip(_FINGER_GAIN * error, -self._finger_speed, self._finger_speed))
 
     def _look(self) -> None:
