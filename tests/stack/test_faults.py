@@ -1,6 +1,8 @@
 """Faults on purpose: what each switch of the simulated rig shows, what may be asked for, and that the real stack stops and says why."""
 
+import dataclasses
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -14,8 +16,9 @@ from sensor_msgs.msg import JointState
 from gr1_bringup import rehearsal, stack
 from gr1_bringup.faults import __main__ as command
 from gr1_bringup.faults import catalogue, report
+from gr1_bringup.faults.observe import Speed
 from gr1_bringup.faults.report import Row
-from gr1_bringup.faults.run import Run
+from gr1_bringup.faults.run import Run, once
 from gr1_core import Rig
 from gr1_core.sim import Twin
 from gr1_robot import qos
@@ -203,6 +206,9 @@ def test_each_fault_of_a_camera_looks_like_it(camera):
     assert after.stamp > before.stamp and not np.array_equal(before.image, after.image)
     before, after = seen(camera, "freeze")
     assert after.stamp > before.stamp and np.array_equal(before.image, after.image)
+    before, after = seen(camera, "repeat")
+    assert after.stamp == before.stamp and np.array_equal(before.image, after.image)
+    assert seen(camera, "none")[-1].stamp > after.stamp
     before, after = seen(camera, "black")
     assert before.image.max() < 10 and not np.array_equal(before.image, after.image)
     knocked = seen(camera, "bump")[-1].image.astype(float)
@@ -229,6 +235,64 @@ def test_the_table_counts_every_run_that_breaks_the_promise():
     told = rows[0].to_dict()
     assert told["visible_to_zero_ms"] == {"p50": 190.0, "max": 260.0} and told["failed"] == 1
     assert report.markdown(rows).count("\n") == 4
+    assert report.counts(rows)["failed"] == 1 and report.counts(rows)["not_good"] == [rows[0].fault.name]
+
+
+class Stack:
+    """Scene, bench and observer of a stack whose arm says at these moments (s after the fault) how fast it moves (m/s)."""
+
+    def __init__(self, beats):
+        self.rig, self._beats, self._began = Rig.load("kinova_gen2"), beats, time.monotonic()
+        self.bench = self.observer = self
+
+    def inject(self):
+        self._began = time.monotonic()
+
+    def speeds(self):
+        heard = [Speed(self._began + at, speed, speed > 0.0) for at, speed in self._beats]
+        return [speed for speed in heard if speed.at <= time.monotonic()]
+
+    def wait(self, condition, timeout):
+        return condition()
+
+    def gate(self):
+        return "following", ""
+
+    def moving(self, *_):
+        return True
+
+    def home(self, *_):
+        pass
+
+    clear = home
+
+    def measured(self, *_):
+        return []
+
+    commands = frames = said = lead = measured
+
+
+STOPS = [(0.01 * tick, 0.2 if tick < 15 else 0.0) for tick in range(300)]
+
+
+def injected(beats, visible="injected"):
+    fault = dataclasses.replace(catalogue.FAULTS[0], inject=Stack.inject, clear=Stack.clear, visible=visible, restarts="", rearm=False)
+    return once(fault, Stack(beats), random.Random(0))
+
+
+def test_an_arm_that_is_not_heard_is_not_taken_for_one_that_rests():
+    assert not injected(STOPS).wrong and 140.0 < injected(STOPS).visible_to_zero_ms < 160.0
+    for stalled in (STOPS[:5], [*STOPS[:15], *STOPS[60:]]):
+        assert "nothing was heard of the arm for" in injected(stalled).wrong
+
+
+def test_only_an_arm_whose_own_process_ends_may_fall_silent_and_gets_no_times():
+    run = injected(STOPS[:5], visible="beat")
+    assert not run.wrong and run.visible_to_zero_ms is None and run.fault_to_zero_ms is None
+    row = Row(catalogue.FAULTS[0], [run])
+    assert row.cells()[2:4] == ("-", "-") and "within" not in row.verdict
+    assert "did not stop" in injected(STOPS, visible="beat").wrong
+    assert "rest 390 ms after" in injected([(0.01 * tick, 0.2) for tick in range(40)], visible="beat").wrong
 
 
 @pytest.mark.slow

@@ -50,12 +50,12 @@ def main(argv: list[str] | None = None) -> int:
         console.print("interrupted: what was measured by now is written")
     console.print(report.screen(rows))
     seconds = round(time.monotonic() - began, 1)
-    document = {"each": options.each, "seconds": seconds, "good": code == 0, "faults": [row.to_dict() for row in rows]}
+    head, table = {"each": options.each, "seconds": seconds, "good": code == 0}, options.out / "faults.md"
+    document = head | {"faults": [row.to_dict() for row in rows]}
     (options.out / "faults.json").write_text(json.dumps(document, indent=1) + "\n")
-    (options.out / "faults.md").write_text(report.markdown(rows))
-    console.print(
-        f"{sum(len(row.runs) for row in rows)} injections in {seconds:.0f} s; {options.out / 'faults.json'}, faults.md", soft_wrap=True
-    )
+    table.write_text(report.markdown(rows))
+    console.print(f"the table: {table}; every run: {options.out / 'faults.json'}", soft_wrap=True, markup=False)
+    console.print(json.dumps(head | report.counts(rows)), soft_wrap=True, markup=False)
     return code
 
 

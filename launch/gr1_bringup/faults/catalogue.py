@@ -107,6 +107,7 @@ FAULTS = (
     _switched("camera unplugged", "static camera's cable", "camera_static", "disconnect", "frame:static"),
     _switched("camera drops out", "no more frames", "camera_static", "drop_out", "frame:static"),
     _switched("camera frozen", "one picture again and again, stamps fresh", "camera_static", "freeze", "repeat:static"),
+    _switched("camera repeats a frame", "one frame again and again, its stamp too", "camera_static", "repeat", "frame:static"),
     _switched("frames late", "frames come 0.5 s after their exposure", "camera_static", "late", "frame:static"),
     _commanded("NaN commands", "teleoperation sends NaN", math.nan),
     _commanded("huge commands", "teleoperation sends 100 m/s", 100.0),

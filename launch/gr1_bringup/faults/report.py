@@ -40,7 +40,8 @@ class Row:
         if not self.runs:
             return "not measured"
         rearmed = "; nothing moved before arm/reset" if self.fault.rearm or any("arm/reset" in run.recovery for run in self.runs) else ""
-        return f"stopped {len(self.runs)} of {len(self.runs)} within {1e3 * LIMIT_S:.0f} ms{rearmed}"
+        within = f" within {1e3 * LIMIT_S:.0f} ms" if self._all("visible_to_zero_ms") else ""
+        return f"stopped {len(self.runs)} of {len(self.runs)}{within}{rearmed}"
 
     def cells(self) -> tuple[str, ...]:
         return (
@@ -65,6 +66,15 @@ class Row:
 def good(rows: Sequence[Row]) -> bool:
     """Whether all runs kept the promise; what was skipped is not counted against it."""
     return not any(row.failed or row.broken for row in rows)
+
+
+def counts(rows: Sequence[Row]) -> dict:
+    """The whole run in a few numbers, and the names of the faults that are not good."""
+    return {
+        "faults": len(rows), "injections": sum(len(row.runs) for row in rows), "failed": sum(len(row.failed) for row in rows),
+        "not_good": [row.fault.name for row in rows if row.failed or row.broken],
+        "skipped": [row.fault.name for row in rows if row.skipped],
+    }  # fmt: skip
 
 
 def screen(rows: Sequence[Row]) -> Table:

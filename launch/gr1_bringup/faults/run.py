@@ -27,7 +27,7 @@ _CREEP = 1e-3  # m/s: on the leash the commanded speed fades out, and below this
 
 VISIBLE = {
     "injected": "the moment of the injection",
-    "beat": "the arm's last beat",
+    "beat": "no times: the physics ends with the process that is broken",
     "frame": "the last frame that came in time",
     "repeat": "the first frame that shows the old picture",
     "command": "the policy's last command",
@@ -60,14 +60,17 @@ def once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
     observer, began = scene.bench.observer, time.monotonic()
     fault.inject(scene)
     creep = _CREEP if fault.visible == "lead" else 0.0
-    observer.wait(lambda: _at_rest(observer, began, creep), _GIVE_UP_S)
+    ends = fault.visible == "beat"  # the arm's node itself: only then may it fall silent
+    observer.wait(lambda: _at_rest(observer, began, creep, ends), _GIVE_UP_S)
     time.sleep(_HOLD_S)
     speeds, ended = observer.speeds(), time.monotonic()
-    zero = _zero(speeds, began, ended, fault.lasting, creep)
+    zero = _silent(speeds, began, ended) if ends else _zero(speeds, began, fault.lasting, creep)
     visible = _visible(fault.visible, observer, scene, began, zero)
     travel = _travel(observer, began, ended if fault.lasting else zero)
     reason = _reason(observer, began)
     wrong = []
+    if not ends and (gap := _gap(speeds, began, ended)) > _SILENT_S:
+        wrong.append(f"nothing was heard of the arm for {1e3 * gap:.0f} ms")
     if zero is None:
         wrong.append("it did not stop")
     elif visible is None:
@@ -75,8 +78,10 @@ def once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
     elif zero - visible > LIMIT_S:
         wrong.append(f"rest {1e3 * (zero - visible):.0f} ms after the fault was visible")
     recovery, seconds, more = _recover(fault, scene)
+    # A process that is gone is at rest by construction: a figure would claim what was not measured.
+    times = (None, None) if ends else (_ms(visible, zero), _ms(began, zero))
     return Run(
-        visible_to_zero_ms=_ms(visible, zero), fault_to_zero_ms=_ms(began, zero), travel_mm=round(1e3 * travel, 1), reason=reason,
+        *times, travel_mm=round(1e3 * travel, 1), reason=reason,
         recovery=recovery, recovery_s=seconds and round(seconds, 2), wrong="; ".join(filter(None, [*wrong, more])),
     )  # fmt: skip
 
@@ -94,39 +99,45 @@ def _to_full_speed(fault: Fault, scene: Scene) -> None:
     raise BenchError(f"the arm does not get moving: {bench.state()}")
 
 
-def _at_rest(observer: Observer, began: float, creep: float) -> bool:
-    """At rest since the fault, or nothing is heard of the arm any more."""
+def _at_rest(observer: Observer, began: float, creep: float, ends: bool) -> bool:
+    """At rest since the fault; where it ends the arm's node: nothing is heard of it any more."""
     speeds = observer.speeds()
     last = speeds[-1] if speeds else None
-    return not last or (last.at > began and not _moves(last, creep)) or time.monotonic() - last.at > _SILENT_S
+    if ends:
+        return not last or time.monotonic() - last.at > _SILENT_S
+    return bool(last) and last.at > began and not _moves(last, creep)
 
 
 def _moves(speed: Speed, creep: float) -> bool:
     return speed.moves and (speed.linear > creep or not creep)
 
 
-def _zero(speeds: list[Speed], began: float, ended: float, lasting: bool, creep: float) -> float | None:
+def _gap(speeds: list[Speed], began: float, ended: float) -> float:
+    """The longest time in which nothing was heard of the arm."""
+    times = [began, *(speed.at for speed in speeds if began < speed.at < ended), ended]
+    return max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+
+
+def _silent(speeds: list[Speed], began: float, ended: float) -> float | None:
+    """The last beat of an arm's node that is gone, and with it its physics; None if it is still heard."""
+    last = max((speed.at for speed in speeds if speed.at > began), default=began)
+    return last if ended - last > _SILENT_S else None
+
+
+def _zero(speeds: list[Speed], began: float, lasting: bool, creep: float) -> float | None:
     """When the commanded velocity became zero and stayed so (lasting) or was zero for the first time; None if never."""
     after = [speed for speed in speeds if speed.at > began]
-    if not after:
-        return began  # the arm's node is gone, and with it its physics
     if not lasting:
         return next((speed.at for speed in after if not _moves(speed, creep)), None)
     moving = [speed.at for speed in after if _moves(speed, creep)]
-    if not moving:
-        return after[0].at
-    rest = next((speed.at for speed in after if speed.at > moving[-1]), None)
-    # The last beat that was heard, long ago: nothing has moved the motors since.
-    return rest if rest is not None else moving[-1] if ended - moving[-1] > _SILENT_S else None
+    return next((speed.at for speed in after if not moving or speed.at > moving[-1]), None)
 
 
 def _visible(what: str, observer: Observer, scene: Scene, began: float, zero: float | None) -> float | None:
     kind, _, role = what.partition(":")
     until = math.inf if zero is None else zero
-    if kind == "injected":
+    if kind in ("injected", "beat"):
         return began
-    if kind == "beat":
-        return max((speed.at for speed in observer.speeds() if speed.at <= until), default=began)
     if kind == "frame":
         return max((frame.at for frame in observer.frames(role) if frame.came - frame.at <= _FRESH_S and frame.at <= until), default=None)
     if kind == "repeat":

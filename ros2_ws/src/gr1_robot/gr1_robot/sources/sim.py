@@ -19,6 +19,7 @@ FAULTS = {
     "none": "a healthy camera",
     "drop_out": "no frame comes any more",
     "freeze": "the same picture again and again, each time with a fresh stamp",
+    "repeat": "the same frame again and again, its stamp too",
     "late": "each frame comes `delay_s` after its exposure",
     "disconnect": "the cable is pulled",
     "black": "something covers the lens: a dark picture with a sensor's noise",
@@ -46,7 +47,7 @@ class Camera(Source):
         self._due = self._arrived = 0.0
         self._renderer = None
         self._noise = np.random.default_rng(0)
-        self._last: np.ndarray | None = None
+        self._last: Frame | None = None  # as the lens saw it
         self._held: deque[tuple[float, Frame]] = deque()
         self.node.create_subscription(JointState, "sim/state", self._on_state, SENSOR)
 
@@ -96,9 +97,11 @@ class Camera(Source):
         if fault == "drop_out":
             return None
         if fault == "freeze" and self._last is not None:
-            return Frame(stamp, self._last, self._renderer.intrinsics)
+            return Frame(stamp, self._last.image, self._last.intrinsics)
+        if fault == "repeat" and self._last is not None:
+            return self._last
         image = self._renderer.render(state)
-        self._last = image
+        self._last = Frame(stamp, image, self._renderer.intrinsics)
         if fault == "black":
             image = self._noise.integers(0, _DARK, image.shape, np.uint8)
         elif fault == "bump":
