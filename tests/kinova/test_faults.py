@@ -266,6 +266,18 @@ def test_points_of_another_program_are_erased_with_a_fault_that_passes(bench):
     assert bench.arm.driver.counts["overfull"] == 1
 
 
+def test_a_queue_that_was_overfull_for_a_moment_is_told_for_a_second_so_that_no_tick_misses_it(bench):
+    bench.standin.world.period = 1.0
+    bench.standin.advance()
+    bench.standin.world.waiting = 20
+    until(lambda: bench.arm.driver.counts["overfull"], "the queue erased")
+    assert bench.standin.world.waiting == 0
+    erased = time.monotonic()
+    bench.until(lambda state: state.at > erased + 0.5, "many readings of an empty queue")
+    assert "20 points waited" in bench.arm.faults()[0]
+    until(lambda: not bench.arm.faults(), "the fault to pass")
+
+
 # Rest
 
 

@@ -23,6 +23,7 @@ QUEUE_MAX = 5
 _QUEUE_GOOD = 2
 _FRESH_S = 0.1
 _SILENT_S = 0.25
+_TOLD_S = 1.0
 _LATE = 2
 _FAILURES = 3
 _IDLE_S = 0.02
@@ -71,7 +72,8 @@ class Driver:
         self._thread = self._make_thread()
         self._alive = 0.0
         self._failures = self._skip = 0
-        self._lost = self._overfull = self._homing_failed = ""
+        self._lost = self._homing_failed = ""
+        self._passing: dict[str, tuple[str, float]] = {}
         self._halted = False
         self._homing_since = 0.0
         self._rest = ("joints", "joint_velocities", "force", "waiting")
@@ -139,14 +141,15 @@ class Driver:
         return reading if time.monotonic() - reading.at < _FRESH_S else replace(reading, measured=None, commanded=None)
 
     def faults(self) -> list[str]:
-        found = [self._overfull, self._homing_failed]
+        now = time.monotonic()
+        found = [self._homing_failed, *(text for text, at in tuple(self._passing.values()) if now - at < _TOLD_S)]
         if self._lost:
             found.append(f"the arm is lost ({self._lost}): it is being looked for")
-        if self.homing == "running" and (taken := time.monotonic() - self._homing_since) > _HOMING_S:
+        if self.homing == "running" and (taken := now - self._homing_since) > _HOMING_S:
             found.append(
                 f"{self._link.calling or 'homing'} has not come back for {taken:.0f} s: look after the arm, then start this node again"
             )
-        silent = time.monotonic() - self._alive
+        silent = now - self._alive
         if silent > _SILENT_S and self.homing != "running" and not self._lost:
             found.append(f"the vendor's library has not come back from {self._link.calling or 'its thread'} for {silent:.1f} s")
         return [fault for fault in found if fault]
@@ -250,9 +253,13 @@ class Driver:
             self._link.erase()
             self._skip = 0
             self.counts["overfull"] += 1
-            self._overfull = f"{waiting} points waited in the arm and have been erased: another program commands it, or its clock is slow"
-        elif not self._skip:
-            self._overfull = ""
+            self._pass(
+                "queue", f"{waiting} points waited in the arm and have been erased: another program commands it, or its clock is slow"
+            )
+
+    def _pass(self, what: str, fault: str) -> None:
+        """A fault of this moment, told for long enough that no tick of the loop misses it."""
+        self._passing[what] = fault, time.monotonic()
 
     # A lost arm
 
@@ -293,7 +300,7 @@ class Driver:
             self._twists.clear()
             self._halted = False
         self._failures = self._skip = 0
-        self._lost = self._overfull = ""
+        self._lost = ""
         self._alive = time.monotonic()
 
     def _accept(self, status: Status) -> None:
