@@ -1,6 +1,7 @@
 """A disk that is slow, nearly full or full: nothing is lost without being counted and named, and what is written stays readable."""
 
 import json
+import queue
 import subprocess
 import threading
 
@@ -19,6 +20,7 @@ from gr1_recorder.episode import Limits
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB
 
+from ..robot.graph import TIMEOUT
 from .robot import INSTRUCTION, STATIC, WRIST
 from .test_recorder_node import recording
 
@@ -117,27 +119,62 @@ def test_a_disk_that_is_full_all_at_once_costs_no_more_than_the_last_moments(dis
     assert bag.outcome == "unfinished" and bag.duration_s > 0.5
 
 
+class Arm:
+    """An arm that keeps the stops asked of it and answers as `success` says; it has no arm/stop before `offer`."""
+
+    def __init__(self):
+        self.asked, self.success = queue.Queue(), True
+        self._node, self._executor = rclpy.create_node("arm"), SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+
+    def offer(self):
+        self._node.create_service(Trigger, "arm/stop", self._on_stop)
+        self._thread.start()
+
+    def close(self):
+        self._executor.shutdown()
+        self._thread.join()
+        self._node.destroy_node()
+
+    def _on_stop(self, _, response):
+        self.asked.put(1)
+        response.success = self.success
+        return response
+
+
 @pytest.fixture
-def stops():
-    """An arm that counts the stops that are asked of it."""
-    asked, node = [], rclpy.create_node("arm")
-    node.create_service(Trigger, "arm/stop", lambda _, response: asked.append(1) or response)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin, daemon=True)
-    thread.start()
-    yield asked
-    executor.shutdown()
-    thread.join()
-    node.destroy_node()
+def arm():
+    arm = Arm()
+    yield arm
+    arm.close()
+
+
+def cut_off(launch, recorder, *parameters):
+    """A recorder whose recording ends by itself, after a second."""
+    node = launch("max_episode_s:=1.0", *parameters)
+    recorder.start()
+    return node
 
 
 @pytest.mark.parametrize(("parameter", "expected"), [("true", "the arm is stopped"), ("false", "max_episode_s")])
-def test_a_recording_that_ends_by_itself_stops_the_arm_unless_it_is_told_not_to(launch, recorder, robot, stops, parameter, expected):
+def test_a_recording_that_ends_by_itself_stops_the_arm_unless_it_is_told_not_to(launch, recorder, robot, arm, parameter, expected):
     robot.whole()
-    node = launch("max_episode_s:=1.0", f"stop_arm:={parameter}")
-    recorder.start()
-    node.until(expected)
+    arm.offer()
+    cut_off(launch, recorder, f"stop_arm:={parameter}").until(expected)
     recorder.start()  # the recorder has dealt with the end of the first one
     recorder.discard()
-    assert len(stops) == (parameter == "true")
+    assert arm.asked.qsize() == (parameter == "true")
+
+
+def test_the_arm_is_asked_to_stop_until_it_has_answered_that_it_did(launch, recorder, robot, arm):
+    robot.whole()
+    node = cut_off(launch, recorder)
+    node.until("nobody offers arm/stop")
+    arm.success = False
+    arm.offer()
+    node.until("arm/stop has been called")
+    for _ in range(2):
+        arm.asked.get(timeout=TIMEOUT)
+    arm.success = True
+    node.until("the arm is stopped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 import sys
@@ -35,6 +36,7 @@ from gr1_robot.qos import LATCHED
 POLL_S = 0.02
 _TEND_S = 0.1
 _STATE_S = 0.5
+_ASK_AGAIN_S = 1.0
 _ENDS = {"success": "success", "failure": "failure", "discard": "discarded"}
 _CHANGEABLE = ("instruction", "operator", "note")
 
@@ -84,6 +86,7 @@ class RecorderNode(Node):
             self.create_service(Trigger, f"recorder/{name}", self._serve(lambda outcome=outcome: self._end(outcome)))
         self.create_service(Trigger, "recorder/relabel", self._serve(self._relabel))
         self._stop = self.create_client(Trigger, "arm/stop")
+        self._moving, self._asked = "", 0.0  # the end of a recording that the arm has not stopped after; when it was last asked to
         self.create_timer(_TEND_S, self._tend, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._loop.start()
         self.get_logger().info(f"ready: rig '{self._rig.name}', {images} images, bags go to {root}")
@@ -137,6 +140,7 @@ class RecorderNode(Node):
     def _start(self) -> str:
         rig = yaml.safe_dump(self._rig.to_dict(), sort_keys=False)
         name = self._session.start({**self._labels(), "rig": rig, "versions": _versions()}, self.get_parameter("patience_s").value)
+        self._moving = ""
         self.get_logger().info(f"recording {name}")
         return name
 
@@ -160,20 +164,34 @@ class RecorderNode(Node):
 
     def _tend(self) -> None:
         if done := self._session.tend():
-            self._session.alarm = "; ".join(filter(None, (done, self._stop_the_arm())))
-            self.get_logger().error(self._session.alarm)
-            self._report()
+            self._moving, self._asked = done if self._stops_arm else "", float("-inf")
+            if not self._moving:
+                self._alarm(done)
+        if self._moving and time.monotonic() - self._asked >= _ASK_AGAIN_S:
+            self._stop_the_arm()
         if time.monotonic() - self._stated > _STATE_S:
             self._publish_state()
 
-    def _stop_the_arm(self) -> str:
-        """Asks for an emergency stop; says what came of it."""
-        if not self._stops_arm:
-            return ""
-        if not self._stop.service_is_ready():
-            return "nobody offers arm/stop: the arm may go on moving, unrecorded"
-        self._stop.call_async(Trigger.Request())
-        return "the arm is stopped: call arm/reset when it may go on"
+    def _stop_the_arm(self) -> None:
+        """Asks for an emergency stop; called again until the arm has answered, since a request or its answer may be lost."""
+        self._asked = time.monotonic()
+        if self._stop.service_is_ready():
+            self._stop.call_async(Trigger.Request()).add_done_callback(functools.partial(self._on_stopped, self._moving))
+            text = f"{self._moving}; arm/stop has been called"
+        else:
+            text = f"{self._moving}; nobody offers arm/stop: the arm may go on moving, unrecorded"
+        if text != self._session.alarm:
+            self._alarm(text)
+
+    def _on_stopped(self, ended: str, answer) -> None:
+        if ended == self._moving and answer.result() is not None and answer.result().success:
+            self._moving = ""
+            self._alarm(f"{ended}; the arm is stopped: call arm/reset when it may go on")
+
+    def _alarm(self, text: str) -> None:
+        self._session.alarm = text
+        self.get_logger().error(text)
+        self._report()
 
     def _report(self) -> None:
         level, message, values = self._session.report(time.monotonic(), self._labels())
