@@ -33,7 +33,10 @@ class Entry(NamedTuple):
 
 
 class StandInArm:
-    """`sag`: m that the measured pose hangs below the commanded one. Switches: `hung`, `full`, `accepting`, `faulty`."""
+    """`sag`: m that the measured pose hangs below the commanded one.
+
+    Switches: `hung`; `full`; `refusing`, the names of methods; `nowhere`, its poses are NaN.
+    """
 
     def __init__(self, password: str = "admin", joints: int = 7, sag: float = 0.002):
         self.password, self.sag = password, sag
@@ -42,10 +45,11 @@ class StandInArm:
         self.position, self.rotation = position, Rotation.from_quat(quaternion)
         self.tool = (0.0, 0.0, TOOL, 0.0, 0.0, 0.0)
         self.wrench = (0.0,) * 6
-        self.closure, self.servoing = 0.0, 0
+        self.closure, self.closure_asked, self.finger_speed, self.servoing = 0.0, 0.0, 4.0, 0
         self.fault_bank, self.joint_fault_bank, self.fault_persists = 0, 0, False
         self.state = READY
-        self.full = self.hung = False
+        self.full = self.hung = self.nowhere = False
+        self.refusing: set[str] = set()
         self.log: list[Entry] = []
         self._twist, self._owner = (BASE, np.zeros(6)), 0
         self._now = time.monotonic()
@@ -114,6 +118,8 @@ class StandInArm:
 
     def _advance(self) -> None:
         now = time.monotonic()
+        way = self.finger_speed * (now - self._now)
+        self.closure += float(np.clip(self.closure_asked - self.closure, -way, way))
         frame, twist = self._twist
         if twist.any():
             span, linear, angular = now - self._now, twist[:3], np.radians(twist[3:])
@@ -193,6 +199,8 @@ class StandInArm:
         request = message(kind).FromString(payload) if kind else None
         if not peer["session"] and name != "CreateSession":
             raise Refusal("INVALID_USER_SESSION_ACCESS")
+        if name in self.refusing:
+            raise Refusal("METHOD_FAILED")
         self._advance()
         reply = message(answer)()
         if name not in ("RefreshFeedback", "GetArmState"):
@@ -234,7 +242,7 @@ class StandInArm:
     def _on_SendGripperCommand(self, request, reply, number, peer) -> None:
         if request.mode != 3:
             raise Refusal("UNSUPPORTED_ACTION")
-        self.closure = request.gripper.finger[0].value
+        self.closure_asked = request.gripper.finger[0].value
 
     def _on_GetActuatorCount(self, request, reply, number, peer) -> None:
         reply.count = len(self.joints)
@@ -255,7 +263,7 @@ class StandInArm:
     def _on_RefreshFeedback(self, request, reply, number, peer) -> None:
         base = reply.base
         base.active_state, base.fault_bank_a = self.state, self.fault_bank
-        angles = self.rotation.as_euler("xyz", degrees=True)
+        angles = np.full(3, np.nan) if self.nowhere else self.rotation.as_euler("xyz", degrees=True)
         for name, drop in (("tool_pose", self.sag), ("commanded_tool_pose", 0.0)):
             for axis, place, angle in zip("xyz", self.position - (0.0, 0.0, drop), angles):
                 setattr(base, f"{name}_{axis}", place)

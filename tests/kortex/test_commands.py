@@ -123,3 +123,18 @@ def test_the_gripper_goes_where_it_is_asked_to_and_says_where_it_is(arm, connect
             command = arm.until(lambda arm, c=closure: arm.closure == c and arm.calls("SendGripperCommand")[-1].detail)
             assert command.gripper.finger[0].finger_identifier == 1
             arm.until(lambda arm, c=closure: abs(connected.state().closure - c) < 1e-6)
+
+
+def test_fingers_that_are_told_to_hold_stay_where_they_are(arm, connected):
+    arm.finger_speed = 0.3
+    with Drive(connected):
+        connected.gripper(1.0)
+        arm.until(lambda arm: arm.closure > 0.2)
+        connected.hold_gripper()
+        held = arm.until(lambda arm: len(arm.calls("SendGripperCommand")) == 2 and arm.calls("SendGripperCommand")[-1])
+        assert 0.1 < held.detail.gripper.finger[0].value < 0.6
+        arm.until(lambda arm: arm._now > held.at + 0.5)
+        assert arm.closure == pytest.approx(held.detail.gripper.finger[0].value)
+        # The same command as before is a new one.
+        connected.gripper(1.0)
+        arm.until(lambda arm: len(arm.calls("SendGripperCommand")) == 3 and arm.closure == 1.0)

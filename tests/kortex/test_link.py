@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -11,8 +12,11 @@ import psutil
 import pytest
 
 from gr1_robot.backend import BackendError
+from gr1_robot.kortex import guardian as guardian_process
+from gr1_robot.kortex.guard import Guard
+from gr1_robot.kortex.session import Login, Session
 
-from .arm import StandInArm
+from .arm import BASE, StandInArm
 from .drive import Drive
 
 MOTION = (0.0, 0.05, 0.0)
@@ -53,6 +57,15 @@ def test_faults_are_told_in_words_and_forgotten_when_a_person_clears_them(arm, c
     connected.clear_faults()
     until(lambda: connected.faults() == [])
     assert not arm.moving
+
+
+def test_clearing_faults_waits_for_nothing_and_says_later_what_went_wrong(arm, connected):
+    arm.refusing = {"ClearFaults"}
+    connected.clear_faults()
+    until(lambda: any("refuses ClearFaults (METHOD_FAILED)" in text for text in connected.faults()))
+    arm.hung = True
+    connected.clear_faults()
+    until(lambda: any("lost the arm" in text for text in connected.faults()))
 
 
 def test_a_fault_whose_cause_persists_is_still_told_after_clearing(arm, connected):
@@ -119,7 +132,7 @@ def test_a_stop_in_an_emergency_is_a_stop_at_once(arm, connected):
         arm.until(lambda arm: arm.moving)
         drive.freeze()
         connected.stop()
-        assert not arm.moving and arm.calls("Stop")
+        assert not arm.moving and arm.rests(0.0).detail == "Stop"
 
 
 def test_a_loop_that_stands_still_ends_the_motion_and_is_named(arm, make):
@@ -132,6 +145,83 @@ def test_a_loop_that_stands_still_ends_the_motion_and_is_named(arm, make):
         assert arm.rests(began - 0.5).at - began < 0.5
     until(lambda: any("the arm node" in text and ("stood still" in text or "did not run" in text) for text in backend.faults()))
     until(lambda: backend.faults() == [])
+
+
+def test_an_arm_that_still_moves_is_stopped_by_the_log_in(arm, make):
+    from kortex_api.autogen.messages import Base_pb2
+
+    gone = Session(Login("127.0.0.1", arm.port, "admin", "admin", 2000))
+    gone.call(gone.base.SetServoingMode, Base_pb2.ServoingModeInformation(servoing_mode=Base_pb2.SINGLE_LEVEL_SERVOING))
+    gone.call(gone.base.SendTwistCommand, Base_pb2.TwistCommand(reference_frame=BASE, twist=Base_pb2.Twist(linear_y=0.05)))
+    assert arm.moving
+    make().connect()
+    assert arm.rests(0.0).detail == "Stop"
+    gone.close()
+
+
+def test_an_arm_that_refuses_to_stop_as_it_is_in_fault_can_be_connected_to(arm, make):
+    arm.fault(base=1 << 4)
+    arm.refusing = {"Stop"}
+    backend = make()
+    backend.connect()
+    assert "base: joint fault" in backend.faults()
+
+
+def test_a_twist_that_has_waited_in_a_frozen_process_is_not_sent(arm, make, monkeypatch):
+    beat = Guard.beat
+
+    def freeze(guard, moving):
+        beat(guard, moving)
+        if moving:
+            threading.Event().wait(0.3)
+
+    backend = make(guard_ms=200)
+    backend.connect()
+    monkeypatch.setattr(Guard, "beat", freeze)
+    with Drive(backend, MOTION):
+        until(lambda: any("a twist was not sent, for it was" in text for text in backend.faults()))
+    assert not any(entry.detail.twist.linear_y for entry in arm.calls("SendTwistCommand"))
+
+
+def test_without_a_finite_pose_the_arm_rests(arm, connected, moving):
+    began = time.monotonic()
+    arm.nowhere = True
+    until(lambda: any("commanded_tool_pose that is not finite" in text for text in connected.faults()))
+    assert connected.state().measured is None and connected.state().commanded is None
+    assert arm.rests(began).detail == "twist"
+    arm.nowhere = False
+    moving.twist = np.zeros(3), np.zeros(3)
+    until(lambda: connected.faults() == [])
+
+
+def test_a_twist_that_is_not_finite_is_rest(arm, connected, moving):
+    began = time.monotonic()
+    moving.twist = np.array((0.0, np.nan, 0.0)), np.zeros(3)
+    until(lambda: any("a twist was not sent, for it is not finite" in text for text in connected.faults()))
+    assert arm.rests(began).detail == "twist"
+    assert np.isfinite([entry.detail.twist.linear_y for entry in arm.calls("SendTwistCommand")]).all()
+
+
+def test_a_guardian_that_cannot_stop_the_arm_never_says_that_it_has(arm, monkeypatch):
+    said = []
+    monkeypatch.setattr(guardian_process, "_say", said.append)
+    monkeypatch.setattr(guardian_process, "_GIVE_UP", 0.1)
+    arm.refusing = {"Stop"}
+    ours, theirs = os.pipe()
+    guard = guardian_process.Guardian(Login("127.0.0.1", arm.port, "admin", "admin", 2000), 0.1, ours)
+    thread = threading.Thread(target=guard.run, daemon=True)
+    thread.start()
+    until(lambda: guardian_process.READY in said)
+    os.write(theirs, guardian_process.MOVING)
+    until(lambda: guardian_process.LOST in said)
+    assert guardian_process.STOPPED not in said
+    arm.refusing = set()
+    until(lambda: guardian_process.STOPPED in said)
+    assert arm.calls("Stop")
+    os.close(theirs)
+    thread.join(20)
+    assert not thread.is_alive()
+    os.close(ours)
 
 
 # Loss and return

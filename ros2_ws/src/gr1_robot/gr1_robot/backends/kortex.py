@@ -64,6 +64,9 @@ class Arm(Backend):
     def gripper(self, closure: float) -> None:
         self._link.gripper(closure)
 
+    def hold_gripper(self) -> None:
+        self._link.hold_gripper()
+
     def stop(self) -> None:
         self._link.rest()
 

@@ -22,7 +22,7 @@ from gr1_robot.kortex.session import KortexError, Login, Session
 MOVING, RESTING, FAREWELL = b"m", b"r", b"q"
 """To the guardian: a heartbeat while the arm moves; one while it rests, which also ends an intervention; I have stopped the arm, go."""
 READY, LOST, ECHO, STOPPED = b"g", b"x", b"e", b"t"
-"""From the guardian: connected to the arm; no longer; a moving heartbeat was heard; I have stopped the arm."""
+"""From the guardian: connected to the arm; no longer, or it cannot be stopped; a moving heartbeat was heard; I have stopped the arm."""
 
 _CHECK_EVERY = 0.5
 _CHECK_MS, _CHECK_MOVING_MS, _STOP_MS = 500, 50, 80
@@ -60,9 +60,7 @@ class Guardian:
         if beats:
             self._hear(beats)
         elif on_guard:
-            self._tripped = True
-            self._stop(f"no heartbeat from the arm node for {1e3 * self._limit:.0f} ms while the arm moved")
-            _say(STOPPED)
+            self._intervene(f"no heartbeat from the arm node for {1e3 * self._limit:.0f} ms while the arm moved")
         if time.monotonic() - self._checked > _CHECK_EVERY:
             self._check()
         return True
@@ -73,9 +71,18 @@ class Guardian:
             self._tripped = False
         elif self._tripped:
             # A node that was frozen goes on where it was: what it commands now is from before.
-            self._stop("the arm node, frozen until now, went on")
+            self._intervene("the arm node, frozen until now, went on")
         else:
             _say(ECHO)
+
+    def _intervene(self, why: str) -> None:
+        """Stops the arm and says so; where it cannot, it says that and goes on trying. Raises EOFError when the arm node ends meanwhile."""
+        self._tripped = True
+        while not self._stop(why):
+            _say(LOST)
+            if FAREWELL in self._read(0.0):
+                raise SystemExit(0)
+        _say(STOPPED)
 
     def _read(self, wait: float) -> bytes:
         """What comes within `wait` s, b"" if nothing does. Raises EOFError."""
@@ -109,19 +116,21 @@ class Guardian:
             self._needed, self._moving, self._checked = True, False, time.monotonic()
             return _say(READY)
 
-    def _stop(self, why: str) -> None:
-        """Stops the arm on this session or on another, trying for `_GIVE_UP` s."""
+    def _stop(self, why: str) -> bool:
+        """Stops the arm on this session or on another, trying for `_GIVE_UP` s; whether it did."""
         began = time.monotonic()
         for pause in _pauses():
             try:
                 self._session = self._session or Session(self._login)
                 self._session.call(self._session.base.Stop, timeout_ms=_STOP_MS)
-                return _report(f"stopped the arm within {1e3 * (time.monotonic() - began):.0f} ms: {why}")
+                _report(f"stopped the arm within {1e3 * (time.monotonic() - began):.0f} ms: {why}")
+                return True
             except KortexError as error:
                 _report(f"{why}; cannot stop the arm: {error}")
                 self._hang_up()
             if time.monotonic() - began > _GIVE_UP:
-                return _report(f"gives up after {_GIVE_UP:.0f} s: use the arm's own emergency stop")
+                _report(f"could not stop the arm for {_GIVE_UP:.0f} s: use the arm's own emergency stop")
+                return False
             time.sleep(pause)
 
     def _hang_up(self) -> None:

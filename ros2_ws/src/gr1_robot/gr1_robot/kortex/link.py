@@ -14,10 +14,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from gr1_robot.backend import ArmState
+from gr1_robot.backend import ArmState, Pose
 from gr1_robot.kortex import convert
 from gr1_robot.kortex.faults import faults
 from gr1_robot.kortex.guard import Guard
@@ -38,6 +39,18 @@ _REST = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 _BLANK = ArmState(None, None, np.zeros(JOINTS), np.zeros(JOINTS), 0.0, at=-np.inf)
 
 
+class _Asked(NamedTuple):
+    """m/s and rad/s of the fingertips, base frame; s on the steady clock. One object: no thread sees a twist with another's time."""
+
+    linear: np.ndarray
+    angular: np.ndarray
+    at: float
+
+    @property
+    def age_ms(self) -> float:
+        return 1e3 * (time.monotonic() - self.at)
+
+
 class Link:
     """grip: m from the flange to the fingertips; guard_ms: the guardian's patience; wrench: whether the arm's own estimate is reported."""
 
@@ -46,7 +59,7 @@ class Link:
         self._session: Session | None = None
         self._guard: Guard | None = None
         self._tool: convert.Tool | None = None
-        self._asked, self._asked_at = (np.zeros(3), np.zeros(3)), -np.inf
+        self._asked = _Asked(np.zeros(3), np.zeros(3), -np.inf)
         self._sent, self._sent_at = _REST, -np.inf
         self._closure: float | None = None
         self._closure_sent: float | None = None
@@ -59,7 +72,7 @@ class Link:
         self._wake, self._ending = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="kortex", daemon=True)
 
-    # Called by the arm node; nothing here waits for the arm but `open`, `close`, `rest` and `clear_faults`
+    # Called by the arm node; nothing here waits for the arm but `open`, `close` and `rest`
 
     def open(self) -> None:
         """Connects and starts. Raises KortexError."""
@@ -76,38 +89,42 @@ class Link:
 
     def twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
         """m/s and rad/s of the fingertips, base frame. What is not asked again within the guardian's patience ends."""
-        self._asked, self._asked_at = (linear, angular), time.monotonic()
+        self._asked = _Asked(linear, angular, time.monotonic())
         self._wake.set()
 
     def gripper(self, closure: float) -> None:
         self._closure = closure
 
+    def hold_gripper(self) -> None:
+        """The newest measured closure becomes the one that is commanded."""
+        self._closure = self._state.closure
+
     def rest(self) -> None:
         """Stops the arm now. If the link hangs, so do its heartbeats, and the guardian does it."""
         self.twist(np.zeros(3), np.zeros(3))
-        with contextlib.suppress(KortexError):
-            self._do(lambda: self._session.call(self._session.base.Stop), timeout=self._guard_ms / 1e3)
+        with contextlib.suppress(KortexError, TimeoutError):
+            self._queue(lambda: self._session.call(self._session.base.Stop)).result(self._guard_ms / 1e3)
 
     def clear_faults(self) -> None:
-        """Raises KortexError."""
+        """Has it done soon; what goes wrong with it is told by `faults`. Raises KortexError if the arm is lost."""
 
         def clear():
-            self._session.call(self._session.base.ClearFaults, timeout_ms=_SETUP_MS)
+            try:
+                self._session.call(self._session.base.ClearFaults, timeout_ms=_SETUP_MS)
+            except Refused as error:
+                self._happened(str(error))
             self._servo()
 
-        self._do(clear, timeout=2e-3 * _SETUP_MS)
+        self._queue(clear)
 
-    def _do(self, work: Callable[[], None], timeout: float) -> None:
-        """Has the link's thread do it; raises KortexError if that fails or takes longer than `timeout` s."""
+    def _queue(self, work: Callable[[], None]) -> Future:
+        """For the link's thread to do. Raises KortexError if the arm is lost."""
         if self._lost:
             raise KortexError(self._lost)
         future = Future()
         self._jobs.append((work, future))
         self._wake.set()
-        try:
-            future.result(timeout)
-        except TimeoutError:
-            raise KortexError(f"the arm did not answer within {timeout:.1f} s") from None
+        return future
 
     def state(self) -> ArmState:
         state = self._state
@@ -150,7 +167,8 @@ class Link:
         try:
             session = Session(self._login)
             call, base = partial(session.call, timeout_ms=_SETUP_MS), session.base
-            if self._lost:
+            # The arm may still carry out the twist of a program that is gone. One in fault may refuse: it rests.
+            with contextlib.suppress(Refused):
                 call(base.Stop)
             count = call(base.GetActuatorCount).count
             if count != JOINTS:
@@ -186,8 +204,8 @@ class Link:
             self._session.call(self._session.base.SetServoingMode, mode, timeout_ms=_SETUP_MS)
 
     def _step(self) -> None:
-        self._watch(time.monotonic())
-        self._send(time.monotonic())
+        self._watch()
+        self._send()
         self._grasp()
         for work, future in self._take_jobs():
             try:
@@ -198,7 +216,7 @@ class Link:
                     raise
         self._read()
 
-    def _watch(self, now: float) -> None:
+    def _watch(self) -> None:
         """What forbids motion although the arm itself is well."""
         trouble = self._guard.trouble()
         if trouble:
@@ -206,24 +224,24 @@ class Link:
         if self._guard.tripped:
             self._happened("the guardian has stopped the arm: the arm node did not run for a while")
             self._sent = ()
-        if any(self._sent) and now - self._asked_at > self._guard_ms / 1e3:
-            self._happened(f"the arm node's loop has stood still for {1e3 * (now - self._asked_at):.0f} ms")
+        if any(self._sent) and (age := self._asked.age_ms) > self._guard_ms:
+            self._happened(f"the arm node's loop has stood still for {age:.0f} ms")
 
-    def _send(self, now: float) -> None:
+    def _send(self) -> None:
         """Sends the twist if it has changed; a heartbeat first, so that the guardian is awake before the arm moves."""
-        told = any(now < until for until in list(self._events.values()))
-        fingertips = self._state.commanded
-        twist = _REST
-        if not told and now - self._asked_at < self._guard_ms / 1e3 and fingertips is not None:
-            linear, angular = self._asked
-            if linear.any() or angular.any():
-                twist = tuple(float(value) for part in self._tool.twist(linear, angular, fingertips) for value in part)
-        moving = any(twist)
+        asked = self._asked
+        twist = self._wanted(asked)
+        moving, now = any(twist), time.monotonic()
         due = twist != self._sent and not (moving and now - self._sent_at < _TWIST_PERIOD)
         self._guard.beat(moving or any(self._sent))
         if due:
+            command, rest = _twist_command(twist), _twist_command(_REST)
+            # Nothing between this clock and the call: a process that is frozen before it must not send what it meant to send then.
+            if moving and (age := asked.age_ms) > self._guard_ms:
+                self._happened(f"a twist was not sent, for it was {age:.0f} ms old: the arm node did not run for a while")
+                twist, command = _REST, rest
             try:
-                self._session.call(self._session.base.SendTwistCommand, _twist_command(twist))
+                self._session.call(self._session.base.SendTwistCommand, command)
             except Refused as error:
                 self._happened(str(error))
                 with contextlib.suppress(Refused):
@@ -232,6 +250,18 @@ class Link:
             self._sent, self._sent_at = twist, now
             if not any(twist):
                 self._guard.beat(False)
+
+    def _wanted(self, asked: _Asked) -> tuple[float, ...]:
+        """What the tool point shall do now: rest if a fault is told, no pose is known or what was asked is too old or not finite."""
+        told = any(time.monotonic() < until for until in list(self._events.values()))
+        fingertips = self._state.commanded
+        if told or asked.age_ms > self._guard_ms or fingertips is None or not (asked.linear.any() or asked.angular.any()):
+            return _REST
+        twist = tuple(float(value) for part in self._tool.twist(asked.linear, asked.angular, fingertips) for value in part)
+        if np.isfinite(twist).all():
+            return twist
+        self._happened(f"a twist was not sent, for it is not finite: {twist}")
+        return _REST
 
     def _grasp(self) -> None:
         closure = self._closure
@@ -250,8 +280,8 @@ class Link:
         motors = feedback.interconnect.gripper_feedback.motor
         self._faults = faults(feedback)
         self._state = ArmState(
-            measured=self._tool.fingertips(*_pose(base, "tool_pose")),
-            commanded=self._tool.fingertips(*_pose(base, "commanded_tool_pose")),
+            measured=self._fingertips(base, "tool_pose"),
+            commanded=self._fingertips(base, "commanded_tool_pose"),
             joints=convert.joint_angles([actuator.position for actuator in actuators]),
             joint_velocities=np.radians([actuator.velocity for actuator in actuators]),
             closure=motors[0].position / 100.0 if motors else 0.0,
@@ -259,6 +289,13 @@ class Link:
             force=_vector(base, "tool_external_wrench_force") if self._wrench else None,
             torque=_vector(base, "tool_external_wrench_torque") if self._wrench else None,
         )
+
+    def _fingertips(self, base, name: str) -> Pose | None:
+        pose = _vector(base, name), _vector(base, f"{name}_theta")
+        if np.isfinite(pose).all():
+            return self._tool.fingertips(*pose)
+        self._happened(f"the arm reports a {name} that is not finite: {pose}")
+        return None
 
     def _happened(self, text: str) -> None:
         if time.monotonic() >= self._events.get(text, -np.inf):
@@ -319,10 +356,6 @@ def _gripper_command(closure: float):
 
 def _vector(message, name: str) -> np.ndarray:
     return np.array([getattr(message, f"{name}_{axis}") for axis in "xyz"])
-
-
-def _pose(message, name: str) -> tuple[np.ndarray, np.ndarray]:
-    return _vector(message, name), _vector(message, f"{name}_theta")
 
 
 def _report(text: str) -> None:
