@@ -106,22 +106,25 @@ def play(plant, story):
 
 
 class JointArm:
-    """A Gen2 that divides each twist among its joints as `share` says; its measured joints are `lag` ticks behind the commanded ones."""
+    """A Gen2 that divides each twist among its joints as `share` says; its measured joints are `lag` ticks behind the commanded ones.
 
-    def __init__(self, gate, joints, lag=0, share=None):
-        self.gate, self.now, self.lag, self.share = gate, 100.0, lag, share or least_squares
-        self.trail = [np.array(joints, float)] * (lag + 1)
+    late: how many ticks old the state is that it reports, as its time says.
+    """
+
+    def __init__(self, gate, joints, lag=0, share=None, late=0):
+        self.gate, self.now, self.lag, self.share, self.late = gate, 100.0, lag, share or least_squares, late
+        self.trail = [np.array(joints, float)] * (lag + late + 1)
 
     @property
     def joints(self):
         """The measured ones, f64[7] rad."""
-        return self.trail[-1 - self.lag]
+        return self.trail[-1 - self.late - self.lag]
 
     def state(self, condition="fine"):
         """What the arm says; condition: how it is broken."""
-        at = self.now - 1.0 if condition == "stale" else self.now
+        at = self.now - (1.0 if condition == "stale" else self.late * TICK)
         joints = np.full(7, math.nan) if condition == "nan_joints" else self.joints
-        measured, commanded = Pose(*GEN2.forward(self.joints)), Pose(*GEN2.forward(self.trail[-1]))
+        measured, commanded = Pose(*GEN2.forward(self.joints)), Pose(*GEN2.forward(self.trail[-1 - self.late]))
         if condition == "jump":
             measured = measured._replace(position=measured.position + (0.0, 0.0, 0.3))
         if condition == "nan_pose":

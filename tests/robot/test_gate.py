@@ -33,9 +33,9 @@ from .plant import (
 
 
 @settings(max_examples=150, deadline=None)
-@given(stories, positions, st.integers(0, 5))
-def test_whatever_is_commanded_the_motors_get_finite_limited_speeds_inside_the_workspace(story, start, lag):
-    plant = Plant(gate(), start, lag)
+@given(stories, positions, st.integers(0, 5), st.integers(0, 12))
+def test_whatever_is_commanded_the_motors_get_finite_limited_speeds_inside_the_workspace(story, start, lag, late):
+    plant = Plant(gate(), start, lag, late)
     before = (np.zeros(3), np.zeros(3))
     for _, motion in play(plant, story):
         assert np.isfinite(motion.linear).all() and np.isfinite(motion.angular).all()
@@ -142,9 +142,9 @@ def test_a_hand_that_is_held_fast_is_not_turned_further_than_the_leash(first, se
 
 
 @settings(max_examples=60, deadline=None)
-@given(directions, positions)
-def test_at_full_speed_into_a_wall_or_a_corner_the_workspace_holds_without_a_jerk(direction, start):
-    plant, before = Plant(gate(), start), np.zeros(3)
+@given(directions, positions, st.integers(0, 10))
+def test_at_full_speed_into_a_wall_or_a_corner_the_workspace_holds_without_a_jerk(direction, start, late):
+    plant, before = Plant(gate(), start, late=late), np.zeros(3)
     linear = 0.2 * np.array(direction) / np.linalg.norm(direction)
     for index in range(300):
         if index % 10 == 0:
@@ -153,6 +153,17 @@ def test_at_full_speed_into_a_wall_or_a_corner_the_workspace_holds_without_a_jer
         assert (plant.commanded >= LOW - 1e-9).all() and (plant.commanded <= HIGH + 1e-9).all()
         assert np.linalg.norm(motion.linear - before) <= math.sqrt(2) * FALL_LINEAR
         before = motion.linear
+
+
+def test_a_state_that_stands_still_before_a_wall_does_not_hide_what_was_sent_meanwhile():
+    plant, down = Plant(gate(), [0.4, 0.0, LOW[2] + 0.1]), ([0.0, 0.0, -LIMITS.linear_speed], np.zeros(3))
+    while plant.commanded[2] > LOW[2] + 0.012:
+        plant.run(TICK, down)
+    assert plant.motions[-1].linear[2] == pytest.approx(-LIMITS.linear_speed)
+    for plant.late in range(1, 30):
+        plant.run(TICK, down)
+        assert plant.commanded[2] >= LOW[2] - 1e-9
+    assert plant.motions[-1].reason == "no_pose" and plant.commanded[2] < LOW[2] + 0.001
 
 
 def test_a_fast_command_keeps_its_direction():

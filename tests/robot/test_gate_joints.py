@@ -99,11 +99,11 @@ def into(joint, end, joints):
     return twist / max(np.linalg.norm(twist[:3]) / LIMITS.linear_speed, np.linalg.norm(twist[3:]) / LIMITS.angular_speed)
 
 
-@pytest.mark.parametrize("lag", [0, 3, 6])
+@pytest.mark.parametrize(("lag", "late"), [(0, 0), (3, 0), (6, 0), (0, 6), (2, 4)])
 @pytest.mark.parametrize("end", [0, 1])
 @pytest.mark.parametrize("joint", [0, 1, 2])
-def test_no_joint_passes_its_margin_at_full_speed_however_the_arm_lags_behind(joint, end, lag):
-    arm = JointArm(gate(limits=VAST, joint_limits=GEN2.limits), near_an_end(joint, end, 0.2), lag)
+def test_no_joint_passes_its_margin_at_full_speed_however_the_arm_and_its_state_lag_behind(joint, end, lag, late):
+    arm = JointArm(gate(limits=VAST, joint_limits=GEN2.limits), near_an_end(joint, end, 0.2), lag, late=late)
     for index in range(120):
         if index % 5 == 0:
             twist = into(joint, end, arm.trail[-1])

@@ -7,7 +7,7 @@ m/s and rad/s in the arm's base frame, joints in rad, times in s on the steady c
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -87,6 +87,7 @@ class Gate:
         self._seen: float | None = None
         self._forgotten = -math.inf
         self._twist = _ZERO
+        self._sent: deque[tuple[float, np.ndarray]] = deque(maxlen=math.ceil(self.expiry / TICK) + 2)
         self._last = ("", "")
         self._force, self._bearable = 0.0, limits.force
         self._tau = max(limits.stop_time, TICK)
@@ -211,11 +212,12 @@ class Gate:
         if missing:
             after = self._ramp(wish, elapsed)
         else:
-            room = self._surroundings.room(state, jacobian)
+            room = self._surroundings.room(state, jacobian, self._ahead(state.at))
             wish, contained = room.contain(wish)
             after, contained_too = room.approach(self._twist * (1.0 - elapsed / self._tau), self._ramp(wish, elapsed))
             cut = contained_too or contained or cut
         self._twist = after
+        self._sent.append((now, after))
 
         mode = STOPPED if self._latch else MOVING if not reason or after.any() else HOLDING
         if not reason:
@@ -255,6 +257,10 @@ class Gate:
         if self._surroundings.need_joints and (jacobian is None or not (np.isfinite(state.joints).all() and np.isfinite(jacobian).all())):
             return "the arm reports no usable joint angles"
         return ""
+
+    def _ahead(self, at: float) -> np.ndarray:
+        """f64[6] m and rad: what has been sent since `at`, and so is not yet in the commanded pose of that time."""
+        return sum((min(sent + TICK - at, TICK) * twist for sent, twist in self._sent if sent + TICK > at), _ZERO)
 
     def _ramp(self, target: np.ndarray, elapsed: float) -> np.ndarray:
         """One step towards `target`: first what slows down, at speed / stop_time, then what speeds up.

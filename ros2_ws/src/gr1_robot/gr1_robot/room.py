@@ -93,21 +93,22 @@ class Surroundings:
         """Whether `room` needs joint angles and the Jacobian."""
         return bool(self._limited.size)
 
-    def room(self, state: ArmState, jacobian: np.ndarray | None) -> Room:
-        """The limits at this moment. jacobian: f64[6, n] at the state's joints.
+    def room(self, state: ArmState, jacobian: np.ndarray | None, ahead: np.ndarray) -> Room:
+        """The limits at this moment. jacobian: f64[6, n] at the state's joints. ahead: f64[6] m and rad, how far the commanded pose of
+        this moment is ahead of the state's.
 
         Which joint velocities a twist takes is the least-squares answer, damped so that it stays finite in singular poses. The vendor's
         controller may divide a motion among the joints differently: `joint_margin` is there for that.
         """
-        commanded, measured = state.commanded, state.measured
-        lead = commanded.position - measured.position
-        turn = _turn(measured.quaternion, commanded.quaternion)
+        measured, position = state.measured, state.commanded.position + ahead[:3]
+        lead = position - measured.position
+        turn = _turn(measured.quaternion, state.commanded.quaternion) + ahead[3:]
         length, angle = math.sqrt(lead @ lead), math.sqrt(turn @ turn)
         away, about = np.zeros((2, 1, 6))
         away[0, :3], about[0, 3:] = lead / max(length, 1e-12), turn / max(angle, 1e-12)
         rows = [away, np.eye(3, 6), about]
-        low = [[-np.inf], self._low - commanded.position, [-np.inf]]
-        high = [[self._limits.leash - length], self._high - commanded.position, [self._limits.leash_angle - angle]]
+        low = [[-np.inf], self._low - position, [-np.inf]]
+        high = [[self._limits.leash - length], self._high - position, [self._limits.leash_angle - angle]]
         left = np.zeros(0)
         if self.need_joints:
             inverse = np.linalg.solve(jacobian @ jacobian.T + _DAMPING, jacobian).T[self._limited]
