@@ -168,6 +168,24 @@ def test_a_pose_that_is_not_finite_is_no_pose_and_only_rest_is_sent_on_it(bench)
     assert not any(bench.standin.points()[-1].point.v) and not bench.arm.faults()
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", ["finger", "twist"])
+def test_a_number_that_is_not_finite_never_gets_into_a_point_but_rest_does_with_a_fault(bench, where, number):
+    bench.arm.gripper(1.0)
+    bench.drive(3, (0.05, 0, 0))
+    if where == "finger":
+        bench.standin.world.finger_stop = bench.standin.world.fingers[1] = number
+        bench.settle()
+    sent = bench.standin.world.sent
+    for _ in range(5):
+        bench.tick((0.05, 0, 0) if where == "finger" else (0.05, 0, number))
+    for entry in bench.standin.points()[sent - bench.standin.world.sent :]:
+        assert not any(entry.point.v) and not any(entry.point.fingers)
+    assert str(number) in bench.fault("a number is not finite, rest was sent")
+    bench.standin.world.finger_stop, bench.standin.world.fingers[1] = 6800.0, 0.0
+    until(lambda: not bench.arm.faults(), "the fault to pass")
+
+
 def test_an_arm_without_torque_sensors_is_whole(bench):
     bench.standin.fail("GetCartesianForce", 2005)
     state = bench.until(lambda state: state.force is None, "no force")

@@ -209,11 +209,14 @@ class Driver:
             return
         if linear.any() or angular.any():
             self._grips = True
-        pose = self._reading.measured
-        if pose is None:  # without an orientation there is no frame to turn in
+        pose, fingers, at = self._reading.measured, self._finger_velocity(), self._reading.fingers
+        finite = np.isfinite([linear, angular, fingers, at]).all()  # a finger at infinity would have a finite velocity
+        if not finite:
+            self._pass("point", f"a number is not finite, rest was sent: {linear} m/s, {angular} rad/s, fingers {fingers}/s at {at}")
+        if pose is None or not finite:  # without an orientation there is no frame to turn in
             self._link.send(_STILL, _STILL, np.array((0.0, 0.0, 0.0, 1.0)), _STILL)
         else:
-            self._link.send(linear, angular, pose.quaternion, self._finger_velocity())
+            self._link.send(linear, angular, pose.quaternion, fingers)
         self.counts["sent"] += 1
 
     def _finger_velocity(self) -> np.ndarray:
