@@ -240,6 +240,23 @@ def test_a_call_that_hangs_never_holds_up_the_loop_and_is_named(bench):
     found(bench)
 
 
+def test_an_error_of_the_drivers_own_is_told_in_its_words_and_leaves_the_arm_at_rest(bench, monkeypatch):
+    bench.drive(5, (0.05, 0, 0))
+
+    def joints():
+        raise ValueError("eight joints")
+
+    monkeypatch.setattr(bench.arm._link, "joints", joints)
+    assert "the driver has ended (ValueError: eight joints)" in bench.fault("ended")
+    until(lambda: bench.standin.world.control == 0, "control given up")
+    until(lambda: time.monotonic() - bench.arm.driver._alive > 2 * driver._SILENT_S, "silence that is not the vendor's")
+    assert len(bench.arm.faults()) == 1 and bench.arm.state().measured is None
+    sent = bench.standin.world.sent
+    bench.arm.twist(np.array((0.05, 0, 0)), np.zeros(3))
+    bench.close()
+    assert bench.standin.world.sent == sent
+
+
 def test_close_does_not_wait_for_a_library_that_hangs(bench):
     bench.standin.function("GetCartesianPosition").latency_us = 4_000_000
     bench.fault("has not come back")

@@ -164,6 +164,16 @@ def test_a_step_of_homing_that_fails_is_a_fault_until_it_is_cleared_and_homing_c
     until(lambda: cold.arm.homing == "", "homed")
 
 
+def test_an_error_of_the_drivers_own_ends_homing_in_its_words(cold, monkeypatch):
+    def status():
+        raise ValueError("no such state")
+
+    monkeypatch.setattr(cold.arm._link, "status", status)
+    cold.arm.start_homing()
+    assert "homing failed (no such state)" in cold.fault("homing failed")
+    assert cold.arm.homing == "needed" and "InitFingers" not in cold.standin.calls()
+
+
 def test_an_arm_that_does_not_arrive_or_never_comes_back_is_named(cold, monkeypatch):
     monkeypatch.setattr(driver, "_HOMING_S", 0.3)
     cold.standin.world.blocking_home, cold.standin.world.home_s = 0, 600.0

@@ -72,7 +72,7 @@ class Driver:
         self._thread = self._make_thread()
         self._alive = 0.0
         self._failures = self._skip = 0
-        self._lost = self._homing_failed = ""
+        self._lost = self._broken = self._homing_failed = ""
         self._passing: dict[str, tuple[str, float]] = {}
         self._halted = False
         self._homing_since = 0.0
@@ -142,7 +142,7 @@ class Driver:
 
     def faults(self) -> list[str]:
         now = time.monotonic()
-        found = [self._homing_failed, *(text for text, at in tuple(self._passing.values()) if now - at < _TOLD_S)]
+        found = [self._broken, self._homing_failed, *(text for text, at in tuple(self._passing.values()) if now - at < _TOLD_S)]
         if self._lost:
             found.append(f"the arm is lost ({self._lost}): it is being looked for")
         if self.homing == "running" and (taken := now - self._homing_since) > _HOMING_S:
@@ -150,7 +150,7 @@ class Driver:
                 f"{self._link.calling or 'homing'} has not come back for {taken:.0f} s: look after the arm, then start this node again"
             )
         silent = now - self._alive
-        if silent > _SILENT_S and self.homing != "running" and not self._lost:
+        if silent > _SILENT_S and self.homing != "running" and not self._lost and not self._broken:
             found.append(f"the vendor's library has not come back from {self._link.calling or 'its thread'} for {silent:.1f} s")
         return [fault for fault in found if fault]
 
@@ -163,18 +163,21 @@ class Driver:
         if before:
             before.join()
         while not self._ending.is_set():
-            if threading.current_thread() is not self._thread:
+            if self._broken or threading.current_thread() is not self._thread:
                 return
-            if self._lost:
-                self._search()
-                continue
-            with self._handed:
-                self._handed.wait_for(lambda: self._twists or self._ending.is_set(), _IDLE_S)
             try:
+                if self._lost:
+                    self._search()
+                    continue
+                with self._handed:
+                    self._handed.wait_for(lambda: self._twists or self._ending.is_set(), _IDLE_S)
                 self._beat()
                 self._failures = 0
             except SdkError as error:
                 self._failed(error)
+            except Exception as error:
+                self._broken = f"the driver has ended ({type(error).__name__}: {error}): report this, and start this node again"
+                break
         if not self._lost:
             self._link.abort(_PATIENCE_S, barge=False)
         self._link.close()
@@ -319,7 +322,7 @@ class Driver:
             self._unless_stopped(self._retake, self._link.move_home)
             self._await_ready()
             self._unless_stopped(self._link.init_fingers, self._link.cartesian)
-        except (SdkError, BackendError) as error:
+        except Exception as error:
             self._homing_failed = "" if self._aborted.is_set() else f"homing failed ({error}): call arm/clear_faults, then arm/home"
             self._aborted.set()
         with self._handed:
