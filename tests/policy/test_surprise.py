@@ -100,7 +100,17 @@ def test_a_new_history_is_not_compared_with_the_old_one(surprise):
 def test_steps_without_a_prediction_are_not_compared_and_counted(surprise):
     for step in range(40):
         assert not surprise.see(step * PERIOD, {"static": BACKGROUND if step % 2 else 255 - BACKGROUND, "wrist": BACKGROUND})
-    assert surprise.values()["compared"] == 0 and "0 of 40 steps compared" in surprise.summary()
+    assert surprise.values()["compared"] == 0 and surprise.blind()
+    assert surprise.summary().startswith("does not guard: only 0 of the last 30 steps could be compared")
+
+
+def test_histories_that_are_too_short_to_compare_do_not_guard_either(surprise):
+    for _ in range(8):
+        run(surprise, scene, scene, 2 * AHEAD)
+        surprise.reset()
+    assert surprise.blind() and "does not guard" in surprise.summary()
+    run(surprise, scene, scene, 30)
+    assert not surprise.blind() and surprise.summary() == "stops the arm above 1.5"
 
 
 def test_the_calibration_belongs_to_the_weights(tmp_path):

@@ -273,6 +273,28 @@ def test_a_limit_needs_a_calibration(rig, policy_node):
     assert "never calibrated" in message and "gr1_policy.calibrate" in message
 
 
+def test_a_limit_needs_the_monitor(rig, policy_node):
+    node, _ = policy_node(prediction_limit=1.5, prediction_monitor=False)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    _, message, _ = eventually(lambda: (s := rig.status("policy: step")) and s[0] == 2 and s, "an ERROR on /diagnostics")
+    assert "prediction_limit is 1.5, but prediction_monitor is false" in message
+    assert node.set_parameters([Parameter("prediction_limit", value=0.0)])[0].successful
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    result = node.set_parameters([Parameter("prediction_limit", value=1.5)])[0]
+    assert not result.successful and "prediction_monitor is false" in result.reason
+
+
+def test_a_model_that_has_no_time_to_predict_is_a_warning_while_there_is_a_limit(rig, policy_node, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    calibration.save(tmp_path, {"static": LEAST, "wrist": LEAST}, 1.5, [])
+    node, _ = acting(rig, policy_node, checkpoint=str(tmp_path), prediction_limit=1000.0, max_action_age_periods=50.0)
+    assert node.set_parameters([Parameter("sim.delay_s", value=0.15)])[0].successful
+    _, message, _ = eventually(lambda: (s := rig.status("policy: prediction")) and s[0] == 1 and s, "a WARN on /diagnostics")
+    assert message.startswith("does not guard: ")
+    assert node.set_parameters([Parameter("prediction_limit", value=0.0)])[0].successful
+    eventually(lambda: rig.status("policy: prediction")[0] == 0, "that a monitor that only reports is no warning")
+
+
 def test_a_picture_that_nobody_could_expect_stops_the_arm_until_a_person_has_looked(rig, policy_node, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     calibration.save(tmp_path, {"static": LEAST, "wrist": LEAST}, 1.5, [])

@@ -42,6 +42,15 @@ def usual(checkpoint: str, limit: float) -> Usual | None:
     return found
 
 
+def require_monitor(monitor: bool, limit: float) -> None:
+    """Refuses a limit that nothing would look at. Raises LoadError."""
+    if limit and not monitor:
+        raise LoadError(
+            f"prediction_limit is {limit:g}, but prediction_monitor is false, so nothing would stop the arm: "
+            "set prediction_monitor to true, or prediction_limit to 0"
+        )
+
+
 def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads: int = 0):
     """A warmed-up policy for `rig`. checkpoint: a folder; empty: the seeded untrained demo model, for the simulated robot only.
 

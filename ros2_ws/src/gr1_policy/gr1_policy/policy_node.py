@@ -82,6 +82,7 @@ class PolicyNode(LifecycleNode):
             if value["act"]:
                 loading.require_replay(value["checkpoint"], value["ignore_replay"])
             loading.require_simulation(value["robot"], value["sim.delay_s"])
+            loading.require_monitor(value["prediction_monitor"], value["prediction_limit"])
             usual = loading.usual(value["checkpoint"], value["prediction_limit"])
             policy = self._load(value["checkpoint"], self._rig, value["robot"], value["precision"], value["threads"])
         except (ValueError, OSError) as error:
@@ -166,7 +167,8 @@ class PolicyNode(LifecycleNode):
             for change in changes:
                 if change.name == "sim.delay_s":
                     loading.require_simulation(self.get_parameter("robot").value, change.value)
-                elif change.name == "prediction_limit" and self._surprise:
+                elif change.name == "prediction_limit" and self._controller:
+                    loading.require_monitor(self._surprise is not None, change.value)
                     loading.usual(self.get_parameter("checkpoint").value, change.value)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
@@ -328,7 +330,10 @@ class PolicyNode(LifecycleNode):
     def _report_prediction(self) -> None:
         if self._surprise is None:
             return self._diagnostics.status("prediction", OK, "off", {})
-        level, message = (ERROR, self._controller.halted) if self._controller.halted else (OK, self._surprise.summary())
+        level = WARN if self._surprise.limit and self._surprise.blind() else OK
+        message = self._surprise.summary()
+        if self._controller.halted:
+            level, message = ERROR, self._controller.halted
         self._diagnostics.status("prediction", level, message, self._surprise.values())
 
 

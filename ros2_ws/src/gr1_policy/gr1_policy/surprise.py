@@ -24,7 +24,7 @@ from gr1_policy.inputs import CAMERAS
 GRID = 28
 LONGEST_HELD = 3
 LATELY = 30
-"""Steps over which `worst` looks back."""
+"""Steps over which `worst` and `blind` look back."""
 _NEAR = np.ones((5, 5), np.uint8)
 _UNDER_WAY = 3.0
 
@@ -57,6 +57,7 @@ class Surprise:
         self._lock = threading.Lock()
         self._cameras = {name: _Camera(2 * future_steps + 2, min(future_steps, LONGEST_HELD)) for name in CAMERAS}
         self._worst: deque[float] = deque(maxlen=LATELY)
+        self._lately: deque[bool] = deque(maxlen=LATELY)  # compared or not; a new history does not clear it, since many hide much
         self._steps = self._compared = 0
 
     def reset(self) -> None:
@@ -73,6 +74,7 @@ class Surprise:
             compared = [camera.see(stamp, views[name], self._ahead, self._tolerance) for name, camera in self._cameras.items()]
             self._steps += 1
             self._compared += all(compared)
+            self._lately.append(all(compared))
             scores = self._scores()
             self._worst.append(max(scores.values(), default=0.0))
             if not self.limit or not scores:
@@ -93,13 +95,20 @@ class Surprise:
         with self._lock:
             return {name: camera.held for name, camera in self._cameras.items() if camera.held}
 
+    def blind(self) -> bool:
+        """Whether fewer than half of the last steps could be compared, so that little would be noticed."""
+        with self._lock:
+            return self._is_blind()
+
     def summary(self) -> str:
         """What the monitor does, in words."""
         with self._lock:
             if not self._usual:
                 return "not calibrated: reports what is unexplained, has no score"
-            if self._steps > LATELY and self._compared < self._steps / 2:
-                return f"{self._compared} of {self._steps} steps compared: the model is too slow to predict in every control period"
+            if self._is_blind():
+                counted = f"only {sum(self._lately)} of the last {LATELY} steps could be compared"
+                why = "the model is too slow to predict in every control period, or its history starts anew again and again"
+                return f"{'does not guard: ' if self.limit else ''}{counted}: {why}"
             return f"stops the arm above {self.limit:g}" if self.limit else "reports only"
 
     def values(self) -> dict[str, object]:
@@ -117,6 +126,9 @@ class Surprise:
                 "steps": self._steps,
                 "compared": self._compared,
             }
+
+    def _is_blind(self) -> bool:
+        return len(self._lately) == LATELY and sum(self._lately) < LATELY / 2
 
     def _scores(self) -> dict[str, float]:
         if not self._usual:
