@@ -77,6 +77,17 @@ def test_it_asks_for_the_smallest_picture_and_the_lowest_rate_that_suffice(node,
     assert driver.rate_hz == wanted[1]
 
 
+def test_a_camera_that_comes_back_slower_is_taken_as_long_as_it_is_fast_enough(node, jpegs, tmp_path):
+    driver = camera(node, rate_hz=10.0)
+    for fps in (30, 15):
+        file = tmp_path / f"{fps}.mkv"
+        recording.write(file, jpegs[:2], [1_000_000, 1_000_000 + 10**6 // fps], fps=pyk4a.FPS[f"FPS_{fps}"])
+        driver.settings["playback"] = str(file)
+        driver.open()
+        driver.close()
+        assert driver.rate_hz == fps
+
+
 def test_what_is_not_fixed_is_set_back_to_automatic(node, plug):
     bench = plug("0001")
     camera(node).open()

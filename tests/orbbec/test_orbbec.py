@@ -215,6 +215,17 @@ def test_a_pulled_cable_is_named_and_the_camera_comes_back(node, bus, jpegs):
         bus.serials = ["CL8F000001"]
 
 
+def test_a_camera_that_comes_back_slower_is_taken_as_long_as_it_is_fast_enough(node, jpegs, tmp_path):
+    for fps in (30, 15):
+        recording.write(tmp_path / f"{fps}.bag", jpegs[:2], [START_US, START_US + 10**6 // fps], fps=fps)
+    driver = camera(node, rate_hz=10.0)
+    for fps in (30, 15):
+        driver.settings["playback"] = str(tmp_path / f"{fps}.bag")
+        driver.open()
+        driver.close()
+        assert driver.rate_hz == fps
+
+
 def test_what_is_not_fixed_is_set_back_to_automatic(node, bus):
     bus.serials, bus.told = ["CL8F000001"], []
     driver = camera(node, exposure=80)

@@ -34,6 +34,7 @@ class Camera(Source):
         super().__init__(*args, **kwargs)
         self._device: kinect.Device | kinect.Recording | None = None
         self._clock = DeviceClock()
+        self._least_hz = self.rate_hz
         self._damaged = 0
         self._description = self._refused = ""
         self._changed = False
@@ -50,9 +51,9 @@ class Camera(Source):
                 f"{device.describe()} has pictures of {native[0]}x{native[1]}, but the parameters 'width' and 'height' say "
                 f"{wanted[0]}x{wanted[1]}: pictures are not enlarged, lower them"
             )
-        if device.fps < self.rate_hz:
+        if device.fps < self._least_hz:
             raise SourceError(
-                f"{device.describe()} has {device.fps} frames a second, but the parameter 'rate_hz' is {self.rate_hz:g}: lower it"
+                f"{device.describe()} has {device.fps} frames a second, but the parameter 'rate_hz' is {self._least_hz:g}: lower it"
             )
         self.rate_hz = float(device.fps)
         self._framing = Framing(native, wanted)
@@ -115,10 +116,10 @@ class Camera(Source):
             if not native:
                 raise SourceError(f"no resolution of the Azure Kinect covers {self.width}x{self.height}: lower 'width' and 'height'")
             mode = next(name for name, size in kinect.MODES.items() if size == native)
-        fps = next((fps for fps in kinect.RATES if fps >= self.rate_hz), None)
+        fps = next((fps for fps in kinect.RATES if fps >= self._least_hz), None)
         if not fps:
             fastest = kinect.RATES[-1]
-            raise SourceError(f"parameter 'rate_hz' is {self.rate_hz:g}, but the Azure Kinect sends at most {fastest} Hz: lower it")
+            raise SourceError(f"parameter 'rate_hz' is {self._least_hz:g}, but the Azure Kinect sends at most {fastest} Hz: lower it")
         return kinect.Settings(self.settings["serial"], mode, fps, self.settings["exposure"], self.settings["white_balance"])
 
     def _reconfigure(self) -> None:

@@ -34,6 +34,7 @@ class Camera(Source):
         super().__init__(*args, **kwargs)
         self._pipeline = self._device = None
         self._clock = DeviceClock()
+        self._least_hz = self.rate_hz
         self._name, self._serial = "Orbbec camera", ""
         self._description = self._refused = ""
         self._changed = False
@@ -144,13 +145,13 @@ class Camera(Source):
         profiles = self._pipeline.get_stream_profile_list(ob.OBSensorType.COLOR_SENSOR)
         videos = [profiles.get_stream_profile_by_index(number).as_video_stream_profile() for number in range(profiles.get_count())]
         offered = {(p.get_width(), p.get_height(), p.get_fps()): p for p in videos if p.get_format() == ob.OBFormat.MJPG}
-        size = choose(((w, h) for w, h, fps in offered if fps >= self.rate_hz), self.width, self.height)
+        size = choose(((w, h) for w, h, fps in offered if fps >= self._least_hz), self.width, self.height)
         if size is None:
             raise SourceError(
-                f"{self._name} has no MJPG colour stream that covers {self.width}x{self.height} at {self.rate_hz:g} Hz or more, only: "
+                f"{self._name} has no MJPG colour stream that covers {self.width}x{self.height} at {self._least_hz:g} Hz or more, only: "
                 + (", ".join("{}x{} at {}".format(*mode) for mode in sorted(offered)) or "none at all")
             )
-        return offered[min(mode for mode in offered if mode[:2] == size and mode[2] >= self.rate_hz)]
+        return offered[min(mode for mode in offered if mode[:2] == size and mode[2] >= self._least_hz)]
 
     # Settings
 
