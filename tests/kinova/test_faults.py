@@ -266,6 +266,18 @@ def test_close_does_not_wait_for_a_library_that_hangs(bench):
     bench.standin.function("GetCartesianPosition").latency_us = 0
 
 
+def test_the_drivers_counts_are_there_for_diagnostics(standin):
+    bench = Bench(standin)
+    assert bench.arm.values() == {}
+    bench.connect()
+    bench.drive(5, (0.05, 0, 0))
+    bench.standin.fail("GetCartesianPosition", 1022, times=1)
+    until(lambda: bench.arm.values()["errors"] == 1, "an error counted")
+    values = bench.arm.values()
+    assert values["sent"] == 5 and set(values) == {"sent", "dropped", "skipped", "overfull", "deepest", "errors", "lost"}
+    bench.close()
+
+
 # The queue in the arm
 
 

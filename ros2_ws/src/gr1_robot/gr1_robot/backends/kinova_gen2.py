@@ -116,5 +116,9 @@ class Arm(Backend):
     def describe(self) -> str:
         return self._link.identity
 
+    def values(self) -> dict[str, object]:
+        """The driver's counts since connect."""
+        return dict(self.driver.counts) if self.driver else {}
+
     def faults(self) -> list[str]:
         return self.driver.faults()
