@@ -16,6 +16,7 @@ from sensor_msgs.msg import JointState
 from gr1_bringup import rehearsal, stack
 from gr1_bringup.faults import __main__ as command
 from gr1_bringup.faults import catalogue, report
+from gr1_bringup.faults.bench import BenchError
 from gr1_bringup.faults.observe import Speed
 from gr1_bringup.faults.report import Row
 from gr1_bringup.faults.run import Run, once
@@ -258,6 +259,9 @@ class Stack:
     def gate(self):
         return "following", ""
 
+    def state(self):
+        return "all is well"
+
     def moving(self, *_):
         return True
 
@@ -284,6 +288,11 @@ def test_an_arm_that_is_not_heard_is_not_taken_for_one_that_rests():
     assert not injected(STOPS).wrong and 140.0 < injected(STOPS).visible_to_zero_ms < 160.0
     for stalled in (STOPS[:5], [*STOPS[:15], *STOPS[60:]]):
         assert "nothing was heard of the arm for" in injected(stalled).wrong
+
+
+def test_a_fault_is_not_injected_before_the_camera_that_shows_it_is_heard():
+    with pytest.raises(BenchError, match="not heard"):
+        injected(STOPS, visible="frame:static")
 
 
 def test_only_an_arm_whose_own_process_ends_may_fall_silent_and_gets_no_times():

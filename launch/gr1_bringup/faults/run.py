@@ -94,9 +94,22 @@ def _to_full_speed(fault: Fault, scene: Scene) -> None:
             bench.reset()
         bench.home()
         bench.observer.clear()
-        if bench.moving(5.0, part * scene.rig.limits.linear_speed):
+        if bench.moving(5.0, part * scene.rig.limits.linear_speed) and bench.observer.wait(lambda: _heard(fault, bench.observer), 1.0):
             return
-    raise BenchError(f"the arm does not get moving: {bench.state()}")
+    raise BenchError(f"the arm does not get moving, or is not heard: {bench.state()}")
+
+
+def _heard(fault: Fault, observer: Observer) -> bool:
+    """Whether this program hears what the fault will be seen by: a node that was just started may be found by the policy first."""
+    kind, _, role = fault.visible.partition(":")
+    if kind in ("frame", "repeat"):
+        return bool(_fresh(observer, role))
+    return kind != "command" or bool(observer.commands())
+
+
+def _fresh(observer: Observer, role: str) -> list[float]:
+    """When the frames were exposed that came in time."""
+    return [frame.at for frame in observer.frames(role) if frame.came - frame.at <= _FRESH_S]
 
 
 def _at_rest(observer: Observer, began: float, creep: float, ends: bool) -> bool:
@@ -139,7 +152,7 @@ def _visible(what: str, observer: Observer, scene: Scene, began: float, zero: fl
     if kind in ("injected", "beat"):
         return began
     if kind == "frame":
-        return max((frame.at for frame in observer.frames(role) if frame.came - frame.at <= _FRESH_S and frame.at <= until), default=None)
+        return max((at for at in _fresh(observer, role) if at <= until), default=None)
     if kind == "repeat":
         return min((frame.at for frame in observer.frames(role) if frame.at > began), default=None)
     if kind == "command":
