@@ -233,6 +233,45 @@ def test_a_command_without_a_stamp_or_with_one_from_the_future_is_old(clock, mon
         assert arm.command("policy", *FORWARD, messages.made(stamp, info, now, 0.15), 1) == "old"
 
 
+# The hand
+
+
+def told(driver):
+    return [call for call in driver.calls if "grip" in call]
+
+
+def test_a_stop_holds_the_hand_once_and_the_same_command_moves_it_again_after_the_reset(clock):
+    arm, driver = ready(clock)
+    run(arm, clock, 0.1, FORWARD)
+    assert arm.gripper("policy", 1.0, clock.steady) == ""
+    run(arm, clock, 0.1, FORWARD)
+    arm.stop()
+    run(arm, clock, 0.3)
+    assert told(driver) == ["grip 1", "hold_gripper"]
+    assert arm.reset() == ""
+    clock.steady += TICK
+    run(arm, clock, 0.1, FORWARD)
+    assert told(driver) == ["grip 1", "hold_gripper"], "the command of before the stop is over"
+    assert arm.gripper("policy", 1.0, clock.steady) == ""
+    run(arm, clock, 0.1, FORWARD)
+    assert told(driver) == ["grip 1", "hold_gripper", "grip 1"]
+
+
+def test_a_gripper_command_that_a_stop_overtakes_never_reaches_the_hand(clock):
+    arm, driver = ready(clock)
+    run(arm, clock, 0.1, FORWARD)
+    arm.gripper("policy", 1.0, clock.steady)
+    arm.stop()
+    run(arm, clock, 0.1)
+    assert "grip 1" not in driver.calls
+
+
+def test_a_stop_of_an_arm_whose_hand_was_never_asked_to_move_leaves_the_hand_alone(clock):
+    arm, driver = ready(clock, armed=False)
+    run(arm, clock, 0.1)
+    assert told(driver) == []
+
+
 # Home
 
 
@@ -269,8 +308,10 @@ def test_the_emergency_stop_ends_the_homing_and_no_new_one_begins_before_it_is_r
     arm.step()
     arm.go_home()
     arm.stop()
-    run(arm, clock, 0.1)
+    run(arm, clock, 0.05)
     assert driver.calls.count("stop") == 1
+    run(arm, clock, 1.0)
+    assert 8 <= driver.calls.count("stop") <= 12, "one that is lost on its way is not the last"
     driver.homing = "needed"
     run(arm, clock, TICK)
     assert "emergency_stop" in arm.go_home() and driver.calls.count("start_homing") == 1

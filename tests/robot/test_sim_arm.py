@@ -5,6 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from gr1_core.rig import Rig
+from gr1_core.sim.state import View
 from gr1_robot.backends.sim import Arm
 
 STILL = np.zeros(3)
@@ -29,6 +30,31 @@ def rest(arm, ticks):
     for _ in range(ticks):
         arm.twist(STILL, STILL)
     return arm.state().closure
+
+
+def test_fingers_that_are_closing_stay_where_they_were_held(arm):
+    arm.gripper(1.0)
+    while rest(arm, 1) < 0.3:
+        pass
+    arm.hold_gripper()
+    held = arm.state().closure
+    assert 0.3 <= held < 0.7
+    assert rest(arm, 200) == pytest.approx(held, abs=0.1)
+
+
+def test_fingers_that_have_only_just_been_told_to_close_stay_open(arm):
+    rest(arm, 30)
+    arm.gripper(1.0)
+    arm.hold_gripper()
+    assert rest(arm, 200) < 0.05
+
+
+def test_a_hand_that_has_closed_keeps_its_squeeze(arm):
+    arm.gripper(1.0)
+    closed = rest(arm, 400)
+    arm.hold_gripper()
+    assert rest(arm, 100) == pytest.approx(closed, abs=0.01)
+    assert View(arm.twin.state()).closure_target == 1.0
 
 
 def test_an_arm_that_is_stuck_is_asked_to_turn_too(arm):

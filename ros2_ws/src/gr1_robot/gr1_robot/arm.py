@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from gr1_robot.gate import FRAME, GRAVE, STOPPED, Gate, Motion
 from gr1_robot.homing import Homing
 
 PATIENCE_S = 1.0
+ABORT_EVERY_S = 0.1
 HOMING = {
     "needed": "the arm does not take commands until it has been home: call arm/home",
     "running": "the arm moves home by itself",
@@ -46,7 +48,8 @@ class Arm:
         self._homing = Homing(rig.limits)
         self._clock = clock
         self._sent: float | None = None
-        self._aborted = False
+        self._hand_held = True  # nothing has been asked of the fingers that a stop would have to take back
+        self._aborted_at = -math.inf
 
     def step(self) -> Snapshot:
         """One 10 ms tick: state, gate, motors."""
@@ -63,19 +66,28 @@ class Arm:
                 motion, closure = self.gate.tick(now, state, jacobian, faults), self.gate.closure
             if motion.state == STOPPED or motion.source == "teleop":
                 self._homing.cancel()
-            abort = homing == "running" and motion.reason in GRAVE
-            if abort and not self._aborted:
+            if homing != "running" or motion.reason not in GRAVE:
+                self._aborted_at = -math.inf
+            elif now - self._aborted_at >= ABORT_EVERY_S:
+                # Again and again until it has ended: one call may be lost on its way.
+                self._aborted_at = now
                 backend.stop()
-            self._aborted = abort
             backend.twist(motion.linear, motion.angular)
-            if closure != self._sent:
-                self._sent = closure
-                backend.gripper(closure)
+            self._move_hand(motion, closure)
             if motion.state == STOPPED and not motion.linear.any() and not motion.angular.any():
                 self.at_rest.set()
             else:
                 self.at_rest.clear()
             return Snapshot(state, motion, closure, faults, homing)
+
+    def _move_hand(self, motion: Motion, closure: float | None) -> None:
+        if motion.state == STOPPED:
+            if not self._hand_held:
+                self._hand_held, self._sent = True, closure
+                self.backend.hold_gripper()
+        elif closure != self._sent:
+            self._sent = closure
+            self.backend.gripper(closure)
 
     # Commands and stops: these wait for nothing
 
@@ -87,7 +99,10 @@ class Arm:
     def gripper(self, source: str, closure: float, sent: float) -> str:
         """0 open .. 1 closed, s on the steady clock. Returns "" or the gate's reason to refuse it."""
         with self._gate_lock:
-            return self.gate.gripper(source, closure, sent)
+            if not (refusal := self.gate.gripper(source, closure, sent)) and self._hand_held:
+                # Also a command that is equal to the last one before the stop: the fingers did not reach it.
+                self._hand_held, self._sent = False, None
+            return refusal
 
     def stop(self, reason: str = "emergency_stop") -> None:
         """Latches a stop; the next step brings the arm to rest, also one that its own controller moves home."""
@@ -135,6 +150,7 @@ class Arm:
             self.gate.forget(self._clock())
             self.gate.excuse()
             self.gate.closure = self._sent = None
+            self._hand_held = True
 
     def halt(self) -> None:
         """The last resort when the loop itself has failed."""
