@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 ABSENT = (
     "kortex_api is not installed, and it is not on PyPI: take kortex_api-*.whl from the download page of Kinova's repository "
-    "Kinova-kortex2_Gen3_G3L, then 'pip install --no-deps kortex_api-*.whl deprecated protobuf==3.20.3'"
+    "Kinova-kortex2_Gen3_G3L, then 'pip install --no-deps kortex_api-*.whl deprecated wrapt protobuf==3.20.3'"
 )
 UNUSABLE = (
     "kortex_api cannot be imported with the protobuf that is installed: 'pip install protobuf==3.20.3', or set "
