@@ -52,6 +52,11 @@ def test_stamps_rise_at_the_rate_of_the_recording(played, recording, node):
     assert np.mean(np.diff(stamps)) * 1e-9 == pytest.approx(1 / 30, rel=0.02)
 
 
+def test_a_frame_whose_stamp_is_not_new_is_left_out_and_counted(node, tmp_path):
+    driver = camera(node, playback=record(tmp_path / "twice.db3", frames=4, numbers=[1, 2, 2, 3]).path)
+    assert len(frames_of(driver)) == 3 and driver.values()["repeated_stamps"] == 1
+
+
 def test_the_lens_is_the_recorded_one(played):
     _, frames = played
     assert np.array_equal(frames[0].intrinsics, [[FX, 0, CX], [0, FY, CY], [0, 0, 1]])

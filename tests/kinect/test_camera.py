@@ -49,6 +49,17 @@ def test_it_sends_its_pictures_with_every_bit(node, plug, jpegs):
     driver.close()
 
 
+def test_a_frame_whose_stamp_is_not_new_is_left_out_and_counted(node, plug):
+    camera_there = plug("0001").cameras[0]
+    driver = camera(node)
+    driver.open()
+    capture = camera_there.get_capture(0)
+    camera_there.get_capture = lambda timeout: capture
+    assert driver.read(0.05) is not None and driver.read(0.05) is None
+    assert driver.values()["repeated_stamps"] == 1
+    driver.close()
+
+
 def test_it_asks_for_colour_alone(node, plug):
     bench = plug("0001")
     camera(node).open()

@@ -80,6 +80,13 @@ def test_stamps_keep_the_distances_of_the_camera_s_clock(played, node):
     assert np.median(np.abs(np.diff(taken) - 1000 * STEP_US)) < 1_000_000
 
 
+def test_a_frame_whose_stamp_is_not_new_is_left_out_and_counted(node, jpegs, tmp_path):
+    stamps = [START_US, START_US + STEP_US, START_US + STEP_US, START_US + 2 * STEP_US]
+    recording.write(tmp_path / "twice.bag", jpegs[:4], stamps, fps=FPS)
+    driver = camera(node, playback=str(tmp_path / "twice.bag"))
+    assert len(frames_of(driver)) == 3 and driver.values()["repeated_stamps"] == 1
+
+
 def test_the_lens_is_the_recorded_one(played):
     frame = played[1][0]
     assert np.array_equal(frame.intrinsics, [[FX, 0, CX], [0, FY, CY], [0, 0, 1]])
