@@ -379,7 +379,7 @@ def test_it_lets_go_of_the_arm_on_every_way_out(how, code, words):
     [
         ("robot:=hal", ["robot", "hal", "sim"]),
         ("rig:=nowhere", ["nowhere", "kinova_gen2"]),
-        ("rig:=calvin", ["rig 'calvin'", "home position"]),
+        ("rig:=calvin", ["rig 'calvin'", "limits.linear_speed is 0.6", "at most 0.2"]),
         ("sim.task:=fly", ["sim.task", "fly", "open_drawer"]),
         ("markers_hz:=10", ["markers_hz", "10.0"]),
     ],

@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gr1_core.rig import Rig
+from gr1_core.rig import Rig, RigError
 from gr1_core.sim.state import View
+from gr1_robot import backend as backends
 from gr1_robot.backends.sim import Arm
 
+RIG = Rig.load("kinova_gen2")
 STILL = np.zeros(3)
 
 
 @pytest.fixture(scope="module")
 def sim():
-    backend = Arm(Rig.load("kinova_gen2"), "pick_eggplant", 0)
+    backend = Arm(RIG, "pick_eggplant", 0)
     backend.connect()
     return backend
 
@@ -24,6 +26,30 @@ def arm(sim):
     sim.set("fault", "none")
     sim.reset("pick_eggplant", 0)
     return sim
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("linear_speed", 5.0, "limits.linear_speed is 5, .* at most 0.2"),
+        ("angular_speed", 1.1, "limits.angular_speed is 1.1, .* at most 1.07"),
+        ("linear_acceleration", 100.0, "limits.linear_acceleration is 100, .* at most 0.64"),
+        ("angular_acceleration", 9.0, "limits.angular_acceleration is 9, .* at most 2.75"),
+        ("stop_time", 3.0, "rest after 3.15 s .* allowed are 0.25 s"),
+        ("control_hz", 0.5, "control_hz 0.5 .* rest after 3.05 s"),
+    ],
+)
+def test_a_rig_beyond_what_the_vendor_allows_or_that_stops_late_is_refused_by_name(field, value, words):
+    backends.require_allowed(RIG, Arm.ceilings)
+    raw = RIG.to_dict()
+    (raw if field in raw else raw["limits"])[field] = value
+    with pytest.raises(RigError, match=words):
+        backends.require_allowed(Rig.from_dict(raw), Arm.ceilings)
+
+
+def test_a_rig_whose_workspace_does_not_hold_the_home_position_is_refused():
+    with pytest.raises(backends.BackendError, match="rig 'calvin' .* home position"):
+        Arm(Rig.load("calvin"), "pick_eggplant", 0).connect()
 
 
 def rest(arm, ticks):

@@ -86,6 +86,7 @@ class ArmNode(Node):
         )
         self._simulation = Simulation(self) if robot == "sim" else None
         backend = backends.load(robot, rig, declare_options(self, robot, backends.options(robot), self._set))
+        backends.require_allowed(rig, backend.ceilings)
 
         self._open_topics()
         self._marker_every = max(round(1.0 / (markers_hz * TICK)), 1)

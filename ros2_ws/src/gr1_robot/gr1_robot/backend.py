@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,9 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gr1_core.rig import Rig
+from gr1_core.rig import Rig, RigError
 from gr1_robot import backends
 from gr1_robot.option import Option
+
+REST_S = 0.25
+"""s: the longest that an arm may move after its last command (docs/safety.md)."""
 
 
 class BackendError(RuntimeError):
@@ -45,6 +49,15 @@ class ArmState:
     torque: np.ndarray | None = None
 
 
+class Ceilings(NamedTuple):
+    """The fastest that an arm's vendor allows, m/s, rad/s, m/s2, rad/s2, under the names of the rig's limits; infinite: not stated."""
+
+    linear_speed: float = math.inf
+    angular_speed: float = math.inf
+    linear_acceleration: float = math.inf
+    angular_acceleration: float = math.inf
+
+
 class Backend(ABC):
     """One arm. The arm node calls these one at a time; `twist` is called once every 10 ms while connected.
 
@@ -56,6 +69,8 @@ class Backend(ABC):
     joint_names: Sequence[str]
     joint_limits: np.ndarray
     """f64[n, 2] rad: lowest and highest angle of each joint; infinite for a joint that turns without end."""
+    ceilings: Ceilings | None = None
+    """None: the vendor states none."""
     homing = ""
     """"needed": the arm refuses Cartesian commands until its own controller has moved it home; "running"; "" for all else."""
 
@@ -100,7 +115,7 @@ class Backend(ABC):
         """What is connected, for a person: model, serial number, firmware."""
 
     def values(self) -> dict[str, object]:
-        """Figures of the driver for `arm: backend` on /diagnostics. Returns at once."""
+        """Figures of the driver for `arm: backend` on /diagnostics. Returns at once; called beside all else, without the lock."""
         return {}
 
     def set(self, option: str, value) -> None:
@@ -130,6 +145,20 @@ def options(name: str) -> Sequence[Option]:
 def load(name: str, rig: Rig, settings: dict) -> Backend:
     """The backend `name`, not yet connected. settings: its options by name. Raises BackendError for an unknown name."""
     return _module(name).Arm(rig, **settings)
+
+
+def require_allowed(rig: Rig, ceilings: Ceilings | None) -> None:
+    """Raises RigError for limits beyond the vendor's and for a stop that would take longer than REST_S."""
+    for name, ceiling in (ceilings or Ceilings())._asdict().items():
+        value = getattr(rig.limits, name)
+        if value > ceiling:
+            raise RigError(f"rig '{rig.name}': limits.{name} is {value:g}, but this arm's vendor allows at most {ceiling:g}: lower it")
+    rest = 1.5 * rig.period + rig.limits.stop_time
+    if rest > REST_S + 1e-9:
+        raise RigError(
+            f"rig '{rig.name}': with control_hz {rig.control_hz:g} and limits.stop_time {rig.limits.stop_time:g} an arm without commands "
+            f"comes to rest after {rest:.2f} s (1.5 periods and stop_time), allowed are {REST_S:g} s: raise control_hz or lower stop_time"
+        )
 
 
 def _module(name: str):

@@ -6,7 +6,7 @@ import numpy as np
 
 from gr1_core.kinematics import GEN2, GEN2_GRIP, GEN2_HAND
 from gr1_core.rig import Rig
-from gr1_robot.backend import ArmState, Backend, BackendError, Pose
+from gr1_robot.backend import ArmState, Backend, BackendError, Ceilings, Pose
 from gr1_robot.kinova import sdk
 from gr1_robot.kinova.driver import Driver
 from gr1_robot.kinova.link import Ethernet, Link
@@ -43,6 +43,7 @@ class Arm(Backend):
 
     joint_names = tuple(f"joint_{number}" for number in range(1, 8))
     joint_limits = GEN2.limits
+    ceilings = Ceilings(0.2, 1.07, 0.64, 2.75)
 
     def __init__(self, rig: Rig, **settings):
         self._settings = settings

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from gr1_core.kinematics import GEN2
 from gr1_core.rig import Rig
 from gr1_core.sim import TASKS
-from gr1_robot.backend import ArmState, Backend, BackendError, Pose
+from gr1_robot.backend import ArmState, Backend, BackendError, Ceilings, Pose
 from gr1_robot.gate import TICK
 from gr1_robot.option import Option
 
@@ -49,6 +49,7 @@ class Arm(Backend):
 
     joint_names = tuple(f"joint_{number}" for number in range(1, 8))
     joint_limits = GEN2.limits
+    ceilings = Ceilings(0.2, 1.07, 0.64, 2.75)  # the Gen2's
 
     def __init__(self, rig: Rig, task: str, seed: int, fault: str = "none", delay_s: float = 0.5):
         self._rig, self._episode = rig, (task, seed)
