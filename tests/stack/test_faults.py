@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import random
 import subprocess
 import sys
@@ -240,10 +241,13 @@ def test_the_table_counts_every_run_that_breaks_the_promise():
 
 
 class Stack:
-    """Scene, bench and observer of a stack whose arm says at these moments (s after the fault) how fast it moves (m/s)."""
+    """Scene, bench and observer of a stack whose arm says at these moments (s after the fault) how fast it moves (m/s).
 
-    def __init__(self, beats):
-        self.rig, self._beats, self._began = Rig.load("kinova_gen2"), beats, time.monotonic()
+    taut: from when on (s after the fault) its command leads it by the whole leash.
+    """
+
+    def __init__(self, beats, taut):
+        self.rig, self._beats, self._taut, self._began = Rig.load("kinova_gen2"), beats, taut, time.monotonic()
         self.bench = self.observer = self
 
     def inject(self):
@@ -254,7 +258,14 @@ class Stack:
         return [speed for speed in heard if speed.at <= time.monotonic()]
 
     def wait(self, condition, timeout):
+        until = time.monotonic() + timeout
+        while not condition() and time.monotonic() < until:
+            time.sleep(0.005)
         return condition()
+
+    def lead(self):
+        due = self._began + self._taut
+        return [(due, self.rig.limits.leash)] if due <= time.monotonic() else []
 
     def gate(self):
         return "following", ""
@@ -273,21 +284,27 @@ class Stack:
     def measured(self, *_):
         return []
 
-    commands = frames = said = lead = measured
+    commands = frames = said = measured
 
 
-STOPS = [(0.01 * tick, 0.2 if tick < 15 else 0.0) for tick in range(300)]
+STOPS = [(0.01 * tick, 0.2 if tick < 15 else 0.0) for tick in range(600)]
 
 
-def injected(beats, visible="injected"):
+def injected(beats, visible="injected", taut=math.inf):
     fault = dataclasses.replace(catalogue.FAULTS[0], inject=Stack.inject, clear=Stack.clear, visible=visible, restarts="", rearm=False)
-    return once(fault, Stack(beats), random.Random(0))
+    return once(fault, Stack(beats, taut), random.Random(0))
 
 
 def test_an_arm_that_is_not_heard_is_not_taken_for_one_that_rests():
     assert not injected(STOPS).wrong and 140.0 < injected(STOPS).visible_to_zero_ms < 160.0
     for stalled in (STOPS[:5], [*STOPS[:15], *STOPS[60:]]):
         assert "nothing was heard of the arm for" in injected(stalled).wrong
+
+
+def test_a_rest_before_the_fault_could_be_seen_is_not_taken_for_the_answer_to_it():
+    beats = [(0.01 * tick, 0.2 if tick < 20 or 40 <= tick < 130 else 0.0) for tick in range(300)]
+    run = injected(beats, visible="lead", taut=1.2)
+    assert not run.wrong and 95.0 < run.visible_to_zero_ms < 105.0
 
 
 def test_a_fault_is_not_injected_before_the_camera_that_shows_it_is_heard():
