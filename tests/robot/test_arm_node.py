@@ -374,6 +374,27 @@ def test_it_lets_go_of_the_arm_on_every_way_out(how, code, words):
         process.end()
 
 
+FIGURES = """
+described, told, status = [], [], arm_node.Diagnostics.status
+def describe(self):
+    described.append(1)
+    return "an arm"
+def status_(self, name, level, message, values, state=None):
+    status(self, name, level, message, values, state)
+    if name == "backend":
+        told.append(values)
+    if len(told) == 3:
+        print("described", len(described), told[-1]["device"], "sent", told[-1]["sent"], flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+Arm.describe, Arm.values, arm_node.Diagnostics.status = describe, lambda self: {"sent": 7}, status_
+"""
+
+
+def test_the_drivers_figures_are_told_and_the_driver_is_not_asked_each_second_what_it_is():
+    code, output = Process("", code=OTHER.replace("BREAK", FIGURES)).wait()
+    assert code == 0 and "described 1 an arm sent 7" in output
+
+
 @pytest.mark.parametrize(
     ("parameter", "words"),
     [

@@ -21,7 +21,7 @@ from visualization_msgs.msg import MarkerArray
 
 from gr1_core.rig import Rig, RigError
 from gr1_robot import backend as backends
-from gr1_robot.arm import HOMING, Arm, Snapshot
+from gr1_robot.arm import HOMING, PATIENCE_S, Arm, Snapshot
 from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
 from gr1_robot.gate import FRAME, STOPPED, TICK
 from gr1_robot.loop import Loop
@@ -94,6 +94,7 @@ class ArmNode(Node):
         self._markers = Markers(rig.limits, FRAME)
         self._snapshot: Snapshot | None = None
         self._missed = 0
+        self._device, self._described_with = "", None
         self._measured_at = -math.inf
         self._reported = None
         self.finished = threading.Event()
@@ -149,7 +150,7 @@ class ArmNode(Node):
     def _step(self, now: float) -> None:
         snapshot = self._arm.step()
         view = self._simulation.look() if self._simulation else None
-        self._snapshot = snapshot
+        self._snapshot, self._stepped = snapshot, time.monotonic()
         # Publishing may block for a second when a subscriber is killed: the motors' loop must not wait for it.
         self._outbox.put((self.get_clock().now().nanoseconds, time.monotonic(), snapshot, view))
 
@@ -258,12 +259,17 @@ class ArmNode(Node):
 
     def _report_backend(self) -> None:
         faults, homing = "; ".join(self._snapshot.faults), self._snapshot.homing
-        try:
-            device = self._arm.describe()
-        except backends.BackendError as error:
-            device = faults = str(error)
-        level = WARN if homing else ERROR if faults else OK
-        values = {"device": device, "homing": HOMING.get(homing, ""), "faults": faults}
+        # Only when it may have changed: the question needs the driver's lock, which the loop needs a hundred times a second.
+        if faults != self._described_with:
+            try:
+                self._device, self._described_with = self._arm.describe(), faults
+            except backends.BackendError as error:
+                self._device = str(error)
+        silent = time.monotonic() - self._stepped > PATIENCE_S
+        if silent:
+            faults = f"the arm's driver has not answered for {PATIENCE_S:g} s"
+        level = ERROR if silent else WARN if homing else ERROR if faults else OK
+        values = {"device": self._device, "homing": HOMING.get(homing, ""), "faults": faults, **self._arm.backend.values()}
         self._diagnostics.status("backend", level, faults or "ready", values, state=faults)
 
     def _report_gate(self) -> None:
