@@ -1,5 +1,6 @@
 """Faults, loss and return of the arm, and what a user can mend."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
-from gr1_robot.backend import BackendError
+from gr1_core.rig import Rig, RigError
+from gr1_robot.backend import BackendError, require_allowed
 from gr1_robot.kortex import guardian as guardian_process
 from gr1_robot.kortex.guard import Guard
 from gr1_robot.kortex.session import Login, Session
@@ -313,6 +315,16 @@ def test_an_arm_with_six_joints_is_refused(make):
 def test_a_rig_of_another_arm_is_refused(make):
     with pytest.raises(BackendError, match="rig 'calvin' is not a Gen3's.*rig:=kinova_gen3"):
         make("calvin").connect()
+
+
+@pytest.mark.parametrize("limit, beyond, most", [("linear_speed", 0.6, "0.5"), ("angular_speed", 1.8, "1.74533")])
+def test_a_rig_faster_than_the_arm_is_refused(make, limit, beyond, most):
+    rig = Rig.load("kinova_gen3")
+    ceilings = make().ceilings
+    require_allowed(rig, ceilings)
+    fast = dataclasses.replace(rig, limits=dataclasses.replace(rig.limits, **{limit: beyond}))
+    with pytest.raises(RigError, match=f"limits.{limit} is {beyond}, but this arm's vendor allows at most {most}"):
+        require_allowed(fast, ceilings)
 
 
 def program(tmp_path, package: str) -> str:

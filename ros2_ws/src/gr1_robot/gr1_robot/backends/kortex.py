@@ -8,7 +8,7 @@ import numpy as np
 
 from gr1_core.kinematics import GEN3_GRIP, gen3
 from gr1_core.rig import Rig
-from gr1_robot.backend import ArmState, Backend, BackendError, Pose
+from gr1_robot.backend import ArmState, Backend, BackendError, Ceilings, Pose
 from gr1_robot.kortex.link import JOINTS, Link
 from gr1_robot.kortex.session import KortexError, Login
 from gr1_robot.option import Option
@@ -32,6 +32,8 @@ class Arm(Backend):
     """The arm node's view of a Gen3. Needs no homing by its own controller."""
 
     joint_names = tuple(f"joint_{number}" for number in range(1, JOINTS + 1))
+    # The hard limits of a twist since firmware 2.2: 50 cm/s and 100 degrees/s, says the vendor (Kinova-kortex2_Gen3_G3L #14).
+    ceilings = Ceilings(linear_speed=0.5, angular_speed=float(np.radians(100)))
 
     def __init__(self, rig: Rig, *, guard_ms: int, grip: float, wrench: bool, **login):
         self._rig, self._chain = rig, gen3(grip)
