@@ -265,7 +265,7 @@ class Stack:
 
     def lead(self):
         due = self._began + self._taut
-        return [(due, self.rig.limits.leash)] if due <= time.monotonic() else []
+        return [(due, 1.01 * self.rig.limits.leash)] if due <= time.monotonic() else []
 
     def gate(self):
         return "following", ""
@@ -303,8 +303,13 @@ def test_an_arm_that_is_not_heard_is_not_taken_for_one_that_rests():
 
 def test_a_rest_before_the_fault_could_be_seen_is_not_taken_for_the_answer_to_it():
     beats = [(0.01 * tick, 0.2 if tick < 20 or 40 <= tick < 130 else 0.0) for tick in range(300)]
-    run = injected(beats, visible="lead", taut=1.2)
+    run = injected(beats, visible="lead:held", taut=1.2)
     assert not run.wrong and 95.0 < run.visible_to_zero_ms < 105.0
+
+
+def test_an_arm_that_was_at_rest_already_took_no_time():
+    run = injected([(0.01 * tick, 0.2 if tick < 20 else 0.0) for tick in range(600)], visible="lead:sunk", taut=0.5)
+    assert not run.wrong and run.visible_to_zero_ms == 0.0
 
 
 def test_a_fault_is_not_injected_before_the_camera_that_shows_it_is_heard():

@@ -22,7 +22,7 @@ _BACK_S = 60.0
 _SILENT_S = 0.3
 _COMMANDS = 5
 _FRESH_S = 0.15  # a frame that takes longer than the rig's max_age from exposure to arrival does not count as one
-_TAUT = 0.98  # of the leash, which is approached and not passed
+_TAUT = {"held": 0.98, "sunk": 1.0}  # of the leash: an arm that is held approaches it, one that sinks passes it
 _CREEP = 1e-3  # m/s: on the leash the commanded speed fades out, and below this it counts as zero
 
 VISIBLE = {
@@ -31,7 +31,7 @@ VISIBLE = {
     "frame": "the last frame that came in time",
     "repeat": "the first frame that shows the old picture",
     "command": "the policy's last command",
-    "lead": "the commanded position leads the measured one by the leash",
+    "lead": "the commanded position leads the measured one by the leash (98 % of it, where the arm is held)",
     "recorder": "the recorder's first word of it on /diagnostics",
 }
 """From when on somebody could notice a fault."""
@@ -59,7 +59,7 @@ def once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
     time.sleep(rng.uniform(0.0, scene.rig.period))  # the fault comes at any moment of a control period
     observer, began = scene.bench.observer, time.monotonic()
     fault.inject(scene)
-    creep = _CREEP if fault.visible == "lead" else 0.0
+    creep = _CREEP if fault.visible.startswith("lead") else 0.0
     ends = fault.visible == "beat"  # the arm's node itself: only then may it fall silent
     # A busy computer brings it to rest for a moment by itself: that is not yet the answer to a fault that nobody could see.
     shown = lambda: _visible(fault.visible, observer, scene, began, None) is not None  # noqa: E731
@@ -81,7 +81,7 @@ def once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
         wrong.append(f"rest {1e3 * (zero - visible):.0f} ms after the fault was visible")
     recovery, seconds, more = _recover(fault, scene)
     # A process that is gone is at rest by construction: a figure would claim what was not measured.
-    times = (None, None) if ends else (_ms(visible, zero), _ms(began, zero))
+    times = (None, None) if ends else (_ms(visible, zero, least=0.0), _ms(began, zero))
     return Run(
         *times, travel_mm=round(1e3 * travel, 1), reason=reason,
         recovery=recovery, recovery_s=seconds and round(seconds, 2), wrong="; ".join(filter(None, [*wrong, more])),
@@ -160,7 +160,7 @@ def _visible(what: str, observer: Observer, scene: Scene, began: float, zero: fl
     if kind == "command":
         return max((at for at in observer.commands() if at <= until), default=None)
     if kind == "lead":
-        taut = _TAUT * scene.rig.limits.leash
+        taut = _TAUT[role] * scene.rig.limits.leash
         return next((at for at, lead in observer.lead() if at > began and lead > taut), None)
     return min((said.at for said in observer.said() if said.name == "recorder: episode" and said.level == "ERROR"), default=None)
 
@@ -216,5 +216,5 @@ def _recover(fault: Fault, scene: Scene) -> tuple[str, float | None, str]:
     return " and ".join(filter(None, (again, "arm/reset"))), time.monotonic() - cleared, wrong
 
 
-def _ms(begin: float | None, end: float | None) -> float | None:
-    return None if begin is None or end is None else round(1e3 * (end - begin), 1)
+def _ms(begin: float | None, end: float | None, least: float = -math.inf) -> float | None:
+    return None if begin is None or end is None else max(round(1e3 * (end - begin), 1), least)
