@@ -109,17 +109,18 @@ def test_a_wrong_address_or_home_is_refused_by_name(standin):
 
 def test_nothing_moves_at_connect_and_what_a_predecessor_left_is_erased(standin):
     world = standin.world
-    world.period, world.control, world.cartesian = 10.0, 1, 1
-    standin.advance()
+    world.control = world.cartesian = 1
+    world.next = time.monotonic() + 60.0  # until then the arm takes no point from its queue
     for number in range(30):
         world.fifo[number] = Point(v=(0.1, 0, 0, 0, 0, 0), type=7)
     world.waiting = 30
     before = list(world.measured)
     bench = Bench(standin)
     bench.connect()
-    assert world.waiting == 0 and world.erased == 30 and list(world.measured) == before
-    assert not {"MoveHome", "InitFingers", "SendAdvanceTrajectory"} & set(standin.calls())
+    made, waiting, erased = standin.calls(), world.waiting, world.erased
     bench.close()
+    assert waiting == 0 and erased == 30 and list(world.measured) == before
+    assert not {"MoveHome", "InitFingers", "SendAdvanceTrajectory"} & set(made)
 
 
 # While it runs
@@ -266,16 +267,13 @@ def test_close_does_not_wait_for_a_library_that_hangs(bench):
     bench.standin.function("GetCartesianPosition").latency_us = 0
 
 
-def test_the_drivers_counts_are_there_for_diagnostics(standin):
-    bench = Bench(standin)
-    assert bench.arm.values() == {}
-    bench.connect()
+def test_the_drivers_counts_are_there_for_diagnostics(bench):
+    assert Bench(bench.standin).arm.values() == {}, "nothing is counted before connect"
     bench.drive(5, (0.05, 0, 0))
     bench.standin.fail("GetCartesianPosition", 1022, times=1)
     until(lambda: bench.arm.values()["errors"] == 1, "an error counted")
     values = bench.arm.values()
     assert values["sent"] == 5 and set(values) == {"sent", "dropped", "skipped", "overfull", "deepest", "errors", "lost"}
-    bench.close()
 
 
 # The queue in the arm
@@ -314,8 +312,7 @@ def test_points_of_another_program_are_erased_with_a_fault_that_passes(bench):
 
 
 def test_a_queue_that_was_overfull_for_a_moment_is_told_for_a_second_so_that_no_tick_misses_it(bench):
-    bench.standin.world.period = 1.0
-    bench.standin.advance()
+    bench.standin.world.next = time.monotonic() + 60.0  # until then the arm takes no point from its queue
     bench.standin.world.waiting = 20
     until(lambda: bench.arm.driver.counts["overfull"], "the queue erased")
     assert bench.standin.world.waiting == 0
