@@ -57,7 +57,7 @@ demo: setup
 	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert $(ARGS); exit $$?
 
 test: setup
-	$(VENV)/bin/python -m pytest -q $(ARGS)
+	@scripts/test.sh $(VENV)/bin/python $(ARGS)
 
 test-slow: setup
 	$(VENV)/bin/python -m pytest -q -m slow $(ARGS)

@@ -13,6 +13,7 @@ from gr1_robot.qos import COMMAND, LATCHED
 from .graph import Process, stamp
 
 
+@pytest.mark.slow
 def test_it_solves_an_episode_and_its_last_line_is_json(ear, arm):
     ear.hear("instruction", String, LATCHED)
     process = Process("gr1_robot.expert_node", "tasks:=pick_eggplant", "episodes:=1", "first_seed:=1000")

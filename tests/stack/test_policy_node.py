@@ -284,6 +284,7 @@ def test_a_limit_needs_the_monitor(rig, policy_node):
     assert not result.successful and "prediction_monitor is false" in result.reason
 
 
+@pytest.mark.slow
 def test_a_model_that_has_no_time_to_predict_is_a_warning_while_there_is_a_limit(rig, policy_node, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     calibration.save(tmp_path, {"static": LEAST, "wrist": LEAST}, 1.5, [])

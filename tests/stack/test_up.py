@@ -85,6 +85,7 @@ def gone(pids) -> bool:
     return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+@pytest.mark.slow
 def test_the_expert_drives_it_can_be_measured_and_ends_cleanly_with_a_video(up, tmp_path):
     stack = up("--drive", "expert")
     stack.until("all nodes are up")
