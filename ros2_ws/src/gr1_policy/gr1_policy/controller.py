@@ -22,6 +22,7 @@ from gr1_policy.surprise import Surprise
 LOOK_EVERY = 0.01
 # How long past its time a step may wait for a frame: the command before it expires after 1.5 periods.
 PATIENCE = 0.25
+_CLOCK_REST = 2.5  # control periods; a command lives 1.5
 NEW_ROLLOUT = ""
 
 
@@ -139,7 +140,9 @@ class Controller:
         period, due = self._rig.period, time.monotonic()
         while not self._ended.wait(max(0.0, due - time.monotonic())):
             if self.instruction and not self.halted:
-                self._forget_the_future()
+                if self._clock_was_set_back():
+                    # Until the last command has expired in the arm's gate too, so that this is the same rest at every moment.
+                    self._ended.wait(_CLOCK_REST * period)
                 self._inputs.await_new_pair(self._used, PATIENCE * period)
                 self._period(due + period)
             due += period
@@ -148,13 +151,15 @@ class Controller:
             due += gone * period
             self.statistics.skip(gone)
 
-    def _forget_the_future(self) -> None:
-        """A clock that was set back would make every frame look older than the last one that was used, until it has caught up."""
+    def _clock_was_set_back(self) -> bool:
+        """Brings the arm to rest then, and forgets the frames used: new ones would look older than they until it has caught up."""
         now = self._output.now()
-        if any(stamp - now > self._rig.cameras[name].max_age for name, stamp in self._used.items()):
-            self._used = {}
-            with self._lock:
-                self._restart = self._restart or "the clock was set back"
+        if not any(stamp - now > self._rig.cameras[name].max_age for name, stamp in self._used.items()):
+            return False
+        self._used = {}
+        with self._lock:
+            self._halt("the clock was set back")
+        return True
 
     def _period(self, until: float) -> None:
         pair = self._inputs.pair()
