@@ -131,9 +131,12 @@ class Disk(Scene):
         """Leaves no byte."""
         ballast = os.open(self.disk / "ballast", os.O_CREAT | os.O_WRONLY)
         try:
+            # The recorder writes meanwhile, so the room may be less than it was a moment ago: then all of it is filled by hand.
             with contextlib.suppress(OSError):
                 room = os.fstatvfs(ballast)
                 os.posix_fallocate(ballast, 0, room.f_bavail * room.f_frsize)
+            os.lseek(ballast, 0, os.SEEK_END)
+            with contextlib.suppress(OSError):
                 while True:
                     os.write(ballast, bytes(1 << 12))
         finally:
