@@ -3,29 +3,14 @@
 import numpy as np
 import pytest
 
-from gr1_robot import source
-from gr1_robot.source import Ended, SourceError
+from gr1_robot.source import SourceError
 
+from .driven import frames_of, load
 from .realsense import COEFFICIENTS, CX, CY, FX, FY, SERIAL, record
 
 
 def camera(node, width=320, height=240, rate_hz=20.0, **settings):
-    defaults = {option.name: option.default for option in source.options("realsense")}
-    return source.load("realsense", node, "wrist", width, height, rate_hz, defaults | settings)
-
-
-def frames_of(driver):
-    """Every frame until the recording ends."""
-    frames = []
-    driver.open()
-    try:
-        while True:
-            if frame := driver.read(0.05):
-                frames.append(frame)
-    except Ended:
-        return frames
-    finally:
-        driver.close()
+    return load("realsense", node, "wrist", width, height, rate_hz, **settings)
 
 
 @pytest.fixture(scope="module")

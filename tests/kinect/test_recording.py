@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gr1_core import images
-from gr1_robot import source
-from gr1_robot.source import Ended, SourceError
+from gr1_robot.source import SourceError
 
+from ..cameras.driven import frames_of, load
 from . import recording
 from .recording import BGRA, COLOR, noise
 
@@ -21,22 +21,7 @@ START_US, STEP_US = 10_000_000, 33_333
 
 
 def camera(node, width=1280, height=720, rate_hz=20.0, **settings):
-    defaults = {option.name: option.default for option in source.options("azure_kinect")}
-    return source.load("azure_kinect", node, "static", width, height, rate_hz, defaults | settings)
-
-
-def frames_of(driver):
-    """Every frame until the recording ends."""
-    frames = []
-    driver.open()
-    try:
-        while True:
-            if frame := driver.read(0.05):
-                frames.append(frame)
-    except Ended:
-        return frames
-    finally:
-        driver.close()
+    return load("azure_kinect", node, "static", width, height, rate_hz, **settings)
 
 
 def stamps(count):

@@ -8,12 +8,12 @@ import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
 from gr1_core import images
-from gr1_robot import source
 from gr1_robot.diagnostics import ERROR
 from gr1_robot.messages import msg_to_image
-from gr1_robot.source import Ended, SourceError, Unplugged
+from gr1_robot.source import SourceError, Unplugged
 from gr1_robot.sources import orbbec
 
+from ..cameras.driven import frames_of, load
 from ..robot.graph import Ear, Process, stamp
 from . import recording
 from .recording import CX, CY, FX, FY, K, P, ob
@@ -30,22 +30,7 @@ def noise(seed: int) -> np.ndarray:
 
 
 def camera(node, width=1280, height=720, rate_hz=15.0, **settings):
-    defaults = {option.name: option.default for option in source.options("orbbec")}
-    return source.load("orbbec", node, "static", width, height, rate_hz, defaults | settings)
-
-
-def frames_of(driver):
-    """Every frame until the recording ends."""
-    frames = []
-    driver.open()
-    try:
-        while True:
-            if frame := driver.read(0.05):
-                frames.append(frame)
-    except Ended:
-        return frames
-    finally:
-        driver.close()
+    return load("orbbec", node, "static", width, height, rate_hz, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +174,7 @@ def bus(file, monkeypatch):
 
 
 def test_a_camera_that_is_not_there_is_looked_for_and_named(node, bus):
-    with pytest.raises(Unplugged, match="no Orbbec camera is connected"):
+    with pytest.raises(Unplugged, match="no Orbbec is connected"):
         camera(node).open()
     bus.serials = ["CL8F000001"]
     with pytest.raises(Unplugged, match="0007.*connected: CL8F000001"):

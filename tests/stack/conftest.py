@@ -52,3 +52,12 @@ def policy_node(demo_policy):
     yield make
     for node, spin in zip(nodes, spinning):
         spin.close(node.close)
+
+
+@pytest.fixture
+def running():
+    """running(program) -> program; what still runs at the end of the test is killed."""
+    programs = []
+    yield lambda program: programs.append(program) or program
+    for program in programs:
+        program.close()

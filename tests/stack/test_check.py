@@ -2,11 +2,7 @@
 
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -27,72 +23,26 @@ from gr1_core import Rig
 
 from ..kinova.standin import StandIn, sdk
 from .fake import eventually
+from .program import Program
 
 GR1 = "import sys; from gr1_core.cli import main; sys.exit(main())"
 
 
-class Run:
-    """`gr1 check rig` as a process, its output kept."""
+class Run(Program):
+    """`gr1 check rig`."""
 
     def __init__(self, folder: Path, *words: str):
+        super().__init__("-c", GR1, "check", "rig", "--out", folder, *words)
         self.folder = folder
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", GR1, "check", "rig", "--out", folder, *words],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
-        )  # fmt: skip
-        self.said = ""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self._process.stdout:
-            self.said += line
-
-    def until(self, text: str):
-        eventually(lambda: text in self.said or self._process.poll() is not None, f"'{text}' in the output", 90)
-        assert text in self.said, self.said
-
-    def nodes(self) -> list[int]:
-        """The process ids of its nodes."""
-        found = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            found += [int(stat.parent.name)] if parent == self._process.pid else []
-        return found
-
-    def signal(self, number):
-        self._process.send_signal(number)
-
-    def wait(self, seconds: float = 120) -> int:
-        code = self._process.wait(seconds)
-        self._reader.join()
-        return code
 
     def results(self) -> dict[tuple[str, str], dict]:
         document = json.loads((self.folder / "report.json").read_text())
         return {(one["step"], one["subject"]): one for one in document["results"]}
 
-    def close(self):
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-
 
 @pytest.fixture
-def check(tmp_path):
-    running = []
-
-    def start(*words):
-        running.append(Run(tmp_path / "check", *words))
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.close()
+def check(tmp_path, running):
+    return lambda *words: running(Run(tmp_path / "check", *words))
 
 
 def test_the_simulated_rig_passes_and_leaves_report_and_pictures(check):
@@ -178,7 +128,7 @@ def test_ctrl_c_stops_the_moving_arm_before_its_node_ends(check):
     finally:
         monitor.close()
     assert twists[-1] == 0.0 and "emergency_stop" in gates[before:]
-    assert len(nodes) == 3 and not any(Path(f"/proc/{pid}").exists() for pid in nodes)
+    assert len(nodes) == 3 and not any(Path(f"/proc/{pid}").exists() for pid in nodes.values())
     assert "interrupted by SIGINT" in run.said and "the arm is stopped" in run.said and "Traceback" not in run.said
     assert json.loads((run.folder / "report.json").read_text())["completed"] == "no"
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import av
@@ -19,66 +18,12 @@ from gr1_bringup.monitor import Monitor
 from gr1_core import Rig
 
 from .fake import Spinning, eventually
-
-
-class Up:
-    """`gr1 up` as a process, its output kept."""
-
-    def __init__(self, folder: Path, *words: str):
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "gr1_bringup.up", "--out", str(folder), *words],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        )  # fmt: skip
-        self.said = ""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self._process.stdout:
-            self.said += line
-
-    def until(self, text: str):
-        eventually(lambda: text in self.said or self._process.poll() is not None, f"'{text}' in the output", 90)
-        assert text in self.said, self.said
-
-    def children(self) -> dict[str, int]:
-        """Node name -> process id."""
-        found = {}
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parent = int(stat.read_text().rpartition(")")[2].split()[1])
-                words = (stat.parent / "cmdline").read_text().split("\0")
-            except OSError:
-                continue
-            if parent == self._process.pid:
-                found |= {word.removeprefix("__node:="): int(stat.parent.name) for word in words if word.startswith("__node:=")}
-        return found
-
-    def signal(self, number):
-        self._process.send_signal(number)
-
-    def wait(self) -> int:
-        code = self._process.wait(90)
-        self._reader.join()
-        return code
-
-    def close(self):
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+from .program import Program
 
 
 @pytest.fixture
-def up(tmp_path):
-    running = []
-
-    def start(*words):
-        running.append(Up(tmp_path / "run", *words))
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.close()
+def up(tmp_path, running):
+    return lambda *words: running(Program("-m", "gr1_bringup.up", "--out", tmp_path / "run", *words))
 
 
 def gone(pids) -> bool:
@@ -98,7 +43,7 @@ def test_the_expert_drives_it_can_be_measured_and_ends_cleanly_with_a_video(up, 
         document["arm_beats"]["period_max_ms"] >= document["arm_beats"]["period_p50_ms"] > 0 and document["arm_loop"]["period_max_ms"] > 0
     )
     assert all(document["cameras"][role]["count"] > 0 for role in ("static", "wrist"))
-    children = stack.children()
+    children = stack.nodes()
     assert sorted(children) == ["arm", "camera_static", "camera_wrist", "expert", "policy"]
     stack.signal(signal.SIGINT)
     assert stack.wait() == 0, stack.said
@@ -133,7 +78,7 @@ def test_a_node_that_needs_seven_seconds_to_let_go_of_its_arm_gets_them(tmp_path
 
 def test_a_node_that_dies_ends_the_run_with_exit_code_1_and_its_name(up):
     stack = up("--no-video")
-    children = eventually(lambda: len(found := stack.children()) == 4 and found, "four nodes")
+    children = eventually(lambda: len(found := stack.nodes()) == 4 and found, "four nodes")
     os.kill(children["camera_wrist"], signal.SIGKILL)
     assert stack.wait() == 1
     assert "camera_wrist was killed by SIGKILL" in stack.said
@@ -142,7 +87,7 @@ def test_a_node_that_dies_ends_the_run_with_exit_code_1_and_its_name(up):
 
 def test_the_nodes_do_not_outlive_a_killed_runner(up):
     stack = up("--no-video")
-    children = eventually(lambda: len(found := stack.children()) == 4 and found, "four nodes")
+    children = eventually(lambda: len(found := stack.nodes()) == 4 and found, "four nodes")
     stack.signal(signal.SIGKILL)
     eventually(lambda: gone(children.values()), "the end of all nodes")
 

@@ -7,10 +7,10 @@ import numpy as np
 from gr1_core import images
 from gr1_core.images import ImageError
 from gr1_robot import kinect
-from gr1_robot.device_clock import DeviceClock
 from gr1_robot.framing import Framing, choose
 from gr1_robot.option import Option
-from gr1_robot.source import Frame, Source, SourceError, Unplugged
+from gr1_robot.real_camera import RealCamera
+from gr1_robot.source import Frame, SourceError
 
 AUTO = "auto"
 OPTIONS = (
@@ -27,17 +27,13 @@ OPTIONS = (
 )
 
 
-class Camera(Source):
+class Camera(RealCamera):
     """MJPG as it comes over USB, decoded once; at the camera's own size bit for bit, else the centred part scaled down."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._device: kinect.Device | kinect.Recording | None = None
-        self._clock = DeviceClock()
-        self._least_hz = self.rate_hz
         self._damaged = 0
-        self._description = self._refused = ""
-        self._changed = False
 
     def open(self) -> None:
         if self.settings["playback"]:
@@ -66,9 +62,7 @@ class Camera(Source):
         self._clock.begin()
 
     def read(self, timeout: float) -> Frame | None:
-        if self._changed:
-            self._changed = False
-            self._reconfigure()
+        self._take_changes()
         capture, arrival = self._device.capture(timeout), self.arrival()
         if capture is None or capture.color is None:
             return None
@@ -90,18 +84,8 @@ class Camera(Source):
             self._device.close()
             self._device = None
 
-    def describe(self) -> str:
-        return self._description
-
     def values(self) -> dict[str, object]:
         return {"damaged": self._damaged, **self._clock.values()}
-
-    def warning(self) -> str:
-        return self._refused or self._clock.warning()
-
-    def set(self, option: str, value) -> None:
-        self.settings[option] = value
-        self._changed = True
 
     def waits_for(self) -> str:
         if self.settings["playback"]:
@@ -122,19 +106,8 @@ class Camera(Source):
             raise SourceError(f"parameter 'rate_hz' is {self._least_hz:g}, but the Azure Kinect sends at most {fastest} Hz: lower it")
         return kinect.Settings(self.settings["serial"], mode, fps, self.settings["exposure"], self.settings["white_balance"])
 
-    def _reconfigure(self) -> None:
-        """A setting has changed while frames come: a wrong one is a warning, and the camera goes on as it is."""
-        if self.settings["playback"]:
-            self._refused = "a recording has no settings to change"
-            return
-        try:
-            self._device.control(self._wanted())
-            self._refused = ""
-        except Unplugged:
-            raise
-        except SourceError as error:
-            self._refused = str(error)
-            self.node.get_logger().error(self._refused)
+    def _apply_settings(self) -> None:
+        self._device.control(self._wanted())
 
     def _rgb(self, color: np.ndarray) -> np.ndarray:
         """JPEG bytes u8[N] or u8[H, W, 4] BGRA -> u8[H, W, 3] RGB of the native size. Raises ImageError."""

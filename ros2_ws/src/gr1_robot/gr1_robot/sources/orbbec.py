@@ -11,10 +11,10 @@ import numpy as np
 
 from gr1_core import images
 from gr1_core.images import ImageError
-from gr1_robot.device_clock import DeviceClock
 from gr1_robot.framing import Framing, choose
 from gr1_robot.option import Option
-from gr1_robot.source import Ended, Frame, Source, SourceError, Unplugged
+from gr1_robot.real_camera import RealCamera, pick
+from gr1_robot.source import Ended, Frame, SourceError, Unplugged
 
 OPTIONS = (
     Option("serial", "", "Serial number, where several are plugged in; empty: the only one."),
@@ -27,17 +27,13 @@ _SILENT_S = 0.5  # without a frame for so long, the bus is asked whether the cam
 _STUCK_S = 4.0  # there, but silent for so long: it is opened again
 
 
-class Camera(Source):
+class Camera(RealCamera):
     """A live camera and a recording run through the same vendor's pipeline; only where its device comes from differs."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._pipeline = self._device = None
-        self._clock = DeviceClock()
-        self._least_hz = self.rate_hz
         self._name, self._serial = "Orbbec camera", ""
-        self._description = self._refused = ""
-        self._changed = False
         self._damaged = self._lost = 0
 
     def open(self) -> None:
@@ -69,9 +65,7 @@ class Camera(Source):
 
     def read(self, timeout: float) -> Frame | None:
         ob = _library()
-        if self._changed:
-            self._changed = False
-            self._reconfigure(ob)
+        self._take_changes()
         with _sdk(Unplugged, f"{self._name} stopped"):
             frames = self._pipeline.wait_for_frames(max(int(1e3 * timeout), 1))
         arrival = self.arrival()
@@ -103,18 +97,8 @@ class Camera(Source):
             with contextlib.suppress(SourceError), _sdk(SourceError, "it never started, or the device is gone"):
                 pipeline.stop()
 
-    def describe(self) -> str:
-        return self._description
-
     def values(self) -> dict[str, object]:
         return {"lost_by_camera": self._lost, "damaged": self._damaged, **self._clock.values()}
-
-    def warning(self) -> str:
-        return self._refused or self._clock.warning()
-
-    def set(self, option: str, value) -> None:
-        self.settings[option] = value
-        self._changed = True
 
     def waits_for(self) -> str:
         return f"{self._name} is open, but sends no frame" if self._pipeline else f"{self._name} is being opened"
@@ -129,16 +113,9 @@ class Camera(Source):
             return ob.PlaybackDevice(file)
 
     def _find(self, context):
-        wanted, devices = self.settings["serial"], context.query_devices()
-        serials = _serials(devices)
-        known = ", ".join(sorted(serials)) or "none"
-        if wanted and wanted not in serials:
-            raise Unplugged(f"no Orbbec camera with serial number {wanted} is connected (connected: {known})")
-        if not serials:
-            raise Unplugged("no Orbbec camera is connected: look at its cable, its power and its udev rules")
-        if not wanted and len(serials) > 1:
-            raise SourceError(f"{len(serials)} Orbbec cameras are connected ({known}): say which with orbbec.serial")
-        return devices.get_device_by_serial_number(wanted or serials[0])
+        devices = context.query_devices()
+        remedy = "look at its cable, its power and its udev rules"
+        return devices.get_device_by_serial_number(pick(_serials(devices), self.settings["serial"], "Orbbec", "orbbec.serial", remedy))
 
     def _choose(self, ob):
         """The colour profile that suffices: MJPG, which every size and rate comes in."""
@@ -175,19 +152,9 @@ class Camera(Source):
             if value:
                 self._device.set_int_property(fixed, value)
 
-    def _reconfigure(self, ob) -> None:
-        """A setting has changed while frames come: a wrong one is a warning, and the camera goes on as it is."""
-        try:
-            if self.settings["playback"]:
-                raise SourceError("a recording has no settings to change")
-            with _sdk(Unplugged, f"{self._name} does not take its settings"):
-                self._configure(ob)
-            self._refused = ""
-        except Unplugged:
-            raise
-        except SourceError as error:
-            self._refused = str(error)
-            self.node.get_logger().error(self._refused)
+    def _apply_settings(self) -> None:
+        with _sdk(Unplugged, f"{self._name} does not take its settings"):
+            self._configure(_library())
 
     def _why_silent(self, ob) -> None:
         """Raises Ended or Unplugged once it is clear that no frame will come."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gr1_robot.device_clock import DeviceClock
 from gr1_robot.framing import Framing, choose
 from gr1_robot.lens import plumb_bob
 from gr1_robot.option import Option
-from gr1_robot.source import Ended, Frame, Source, SourceError, Unplugged
+from gr1_robot.real_camera import RealCamera, pick
+from gr1_robot.source import Ended, Frame, SourceError, Unplugged
 
 _POWER_LINE = {"off": 0, "50": 1, "60": 2, "auto": 3}
 OPTIONS = (
@@ -28,18 +28,14 @@ _SILENT_S = 0.5  # without a frame for so long, the USB is asked whether the cam
 _STUCK_S = 3.0  # there, but silent for so long: it is opened again
 
 
-class Camera(Source):
+class Camera(RealCamera):
     """A live camera and a recording run through the same rs.pipeline; only where its config gets the device differs."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._clock = DeviceClock()
-        self._least_hz = self.rate_hz
         self._serial = ""
         self._pipeline = self._playback = self._sensor = self._pending = None
         self._name = "RealSense"
-        self._description = self._refused = ""
-        self._changed = False
         self._lost, self._figures = 0, {}
 
     def open(self) -> None:
@@ -47,9 +43,7 @@ class Camera(Source):
             self._open(_library())
 
     def read(self, timeout: float) -> Frame | None:
-        if self._changed:
-            self._changed = False
-            self._reconfigure()
+        self._take_changes()
         with self._librealsense():
             if self._pending is None:
                 self._pending = self._next(timeout)
@@ -67,18 +61,8 @@ class Camera(Source):
             except RuntimeError:
                 pass  # it never started, or the device is gone
 
-    def describe(self) -> str:
-        return self._description
-
     def values(self) -> dict[str, object]:
         return {"lost_by_camera": self._lost, **self._figures, **self._clock.values()}
-
-    def warning(self) -> str:
-        return self._refused or self._clock.warning()
-
-    def set(self, option: str, value) -> None:
-        self.settings[option] = value
-        self._changed = True
 
     def waits_for(self) -> str:
         return f"{self._name} is open, but sends no frame" if self._pipeline else f"{self._name} is being opened"
@@ -136,14 +120,7 @@ class Camera(Source):
 
     def _find(self, rs):
         wanted, found = self.settings["serial"].removeprefix("_"), _connected(rs)
-        known = ", ".join(sorted(found)) or "none"
-        if wanted and wanted not in found:
-            raise Unplugged(f"no RealSense with serial number {wanted} is connected (connected: {known})")
-        if not found:
-            raise Unplugged("no RealSense is connected: look at its cable, and at lsusb")
-        if not wanted and len(found) > 1:
-            raise SourceError(f"{len(found)} RealSense cameras are connected ({known}): say which with realsense.serial")
-        return found[wanted] if wanted else next(iter(found.values()))
+        return found[pick(found, wanted, "RealSense", "realsense.serial", "look at its cable, and at lsusb")]
 
     def _choose(self, rs, device):
         """The sensor that has the colour stream, and the profile to ask it for."""
@@ -199,20 +176,9 @@ class Camera(Source):
             )
         self._sensor.set_option(option, value)
 
-    def _reconfigure(self) -> None:
-        """A setting has changed while frames come: a wrong one is a warning, and the camera goes on as it is."""
-        if self.settings["playback"]:
-            self._refused = "a recording has no settings to change"
-            return
-        try:
-            with self._librealsense():
-                self._configure(_library())
-            self._refused = ""
-        except Unplugged:
-            raise
-        except SourceError as error:
-            self._refused = str(error)
-            self.node.get_logger().error(self._refused)
+    def _apply_settings(self) -> None:
+        with self._librealsense():
+            self._configure(_library())
 
     # Frames
 

@@ -1,0 +1,24 @@
+"""A camera's driver by itself, without its node."""
+
+from gr1_robot import source
+from gr1_robot.source import Ended
+
+
+def load(kind, node, role, width, height, rate_hz, **settings):
+    """The source `kind` with its default options, but for `settings`."""
+    defaults = {option.name: option.default for option in source.options(kind)}
+    return source.load(kind, node, role, width, height, rate_hz, defaults | settings)
+
+
+def frames_of(driver):
+    """Every frame until the recording ends."""
+    frames = []
+    driver.open()
+    try:
+        while True:
+            if frame := driver.read(0.05):
+                frames.append(frame)
+    except Ended:
+        return frames
+    finally:
+        driver.close()
