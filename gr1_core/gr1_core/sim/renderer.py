@@ -13,6 +13,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from . import cameras, scene
+from .look import STANDARD as STANDARD_LOOK
+from .look import Dresser, Look, Offset
 from .poses import Pose
 from .state import View
 
@@ -78,12 +80,27 @@ class Renderer:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._drawing)
         self._window = mujoco.MjrRect(0, 0, self.width, self.height)
         self._soft = SOFT_SHADOWS[quality]
+        self._dresser, self._look = Dresser(self.model), STANDARD_LOOK
         self._cabinet = self.model.body("cabinet").id
 
     @property
     def intrinsics(self) -> np.ndarray:
         """3x3 camera matrix in pixels for this size."""
-        return cameras.intrinsics(self.role, self.width, self.height)
+        matrix = cameras.intrinsics(self.role, self.width, self.height)
+        if self._offset.fov != 1.0:
+            half = 0.5 * cameras.VERTICAL_FOV[self.role]
+            matrix[[0, 1], [0, 1]] *= np.tan(half) / np.tan(half * self._offset.fov)
+        return matrix
+
+    def look(self, look: Look) -> None:
+        """Draws from now on with this look; look.STANDARD is the scene as it is."""
+        self._check()
+        if look == self._look:
+            return
+        self._look = look
+        self._dresser.apply(look)
+        self._gl.make_current()
+        self._mujoco.mjr_uploadTexture(self.model, self._drawing, self._dresser.sky)
 
     def pose(self, state) -> Pose:
         """Where the camera is for a state: its optical frame (z forwards, x right, y down) in the arm's base frame."""
@@ -94,16 +111,24 @@ class Renderer:
 
     def render(self, state) -> np.ndarray:
         """State vector (Twin.state()) -> u8[height, width, 3] RGB, a new array."""
-        if self._gl is None:
-            raise RuntimeError("this Renderer is closed: make a new one")
-        if threading.get_ident() != self._thread:
-            raise RuntimeError("a Renderer draws only in the thread that made it: make one there")
+        self._check()
         mujoco = self._mujoco
         self._place(state)
         self._gl.make_current()
         mujoco.mjv_updateScene(self.model, self._data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = self._look.shadows
         return self._draw()[::-1].copy()
+
+    def _check(self) -> None:
+        if self._gl is None:
+            raise RuntimeError("this Renderer is closed: make a new one")
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("a Renderer draws only in the thread that made it: make one there")
+
+    @property
+    def _offset(self) -> Offset:
+        return {"static": self._look.static, "wrist": self._look.wrist}.get(self.role, Offset())
 
     def _place(self, state) -> None:
         view = View(state)
