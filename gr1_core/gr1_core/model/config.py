@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
+
+# Parts that there are several kinds of; the first is the paper's.
+KINDS = {"vision": ("vit", "conv"), "resampler": ("perceiver", "grid"), "text": ("clip", "words")}
 
 
 class ConfigError(ValueError):
@@ -16,6 +20,10 @@ class ConfigError(ValueError):
 class GR1Config:
     """Sizes of one GR-1; the defaults are the paper's. Widths and heads are per tower: trunk, text, vision, resampler, decoder."""
 
+    # Which image encoder (the MAE ViT or convolutions), resampler (perceiver or place by place) and text encoder (CLIP or trained words).
+    vision: str = "vit"
+    resampler: str = "perceiver"
+    text: str = "clip"
     # The causal transformer ("trunk"): GPT-2 blocks with ReLU.
     width: int = 384
     layers: int = 12
@@ -25,18 +33,18 @@ class GR1Config:
     # The window of observations, in control steps, and how many steps ahead the predicted frames lie.
     window: int = 10
     future_steps: int = 3
-    # MAE ViT encoder, shared by both cameras.
+    # Image encoder, shared by both cameras. conv: patch_size is the stride in all, vision_layers that of each of its stages.
     image_size: int = 224
     patch_size: int = 16
     vision_width: int = 768
     vision_layers: int = 12
     vision_heads: int = 12
-    # CLIP text tower.
+    # Text encoder; words use text_dim alone.
     text_width: int = 512
     text_layers: int = 12
     text_heads: int = 8
     text_dim: int = 512
-    # Perceiver resampler.
+    # Resampler; the grid uses latents alone, a square number.
     resampler_layers: int = 3
     resampler_heads: int = 4
     resampler_head_dim: int = 128
@@ -48,7 +56,10 @@ class GR1Config:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name == "dropout":
+            if field.name in KINDS:
+                if value not in KINDS[field.name]:
+                    raise ConfigError(f"{field.name} is {value!r}, expected {' or '.join(KINDS[field.name])}")
+            elif field.name == "dropout":
                 if not 0 <= value < 1:
                     raise ConfigError(f"dropout is {value!r}, expected a number in [0, 1)")
             elif not isinstance(value, int) or value < 1:
@@ -63,6 +74,16 @@ class GR1Config:
                 raise ConfigError(f"{width} {getattr(self, width)} is not divisible by {heads} {getattr(self, heads)}")
         if self.image_size % self.patch_size:
             raise ConfigError(f"image_size {self.image_size} is not divisible by patch_size {self.patch_size}")
+        if self.vision == "conv" and (self.patch_size < 4 or self.patch_size & (self.patch_size - 1)):
+            raise ConfigError(f"patch_size {self.patch_size} is not a power of two from 4 on, which vision 'conv' halves images down to")
+        if self.vision == "conv" and self.vision_width % (self.patch_size // 4):
+            raise ConfigError(
+                f"vision_width {self.vision_width} is not divisible by {self.patch_size // 4}: vision 'conv' halves it each stage"
+            )
+        side = math.isqrt(self.latents)
+        if self.resampler == "grid" and (side**2 != self.latents or self.grid % side):
+            patches = f"{self.grid} x {self.grid} patches"
+            raise ConfigError(f"latents {self.latents} do not divide {patches} into equal squares, as resampler 'grid' does")
         if self.width % 4:
             raise ConfigError(f"width {self.width} is not divisible by 4, which the image decoder's sin-cos positions need")
 
@@ -95,13 +116,24 @@ class GR1Config:
             decoder_heads=6,
         )  # fmt: skip
 
+    @classmethod
+    def small(cls) -> GR1Config:
+        """The shipped policy: 96-pixel images, convolutions, a grid of latents and trained words; learns from scratch on a CPU."""
+        return cls(
+            vision="conv", resampler="grid", text="words", width=192, layers=4, heads=6, mlp_width=768, dropout=0.0, window=4,
+            image_size=96, vision_width=128, vision_layers=1, text_dim=64, decoder_heads=6,
+            # What the paper's parts alone would read.
+            vision_heads=1, text_width=1, text_layers=1, text_heads=1, resampler_layers=1, resampler_heads=1, resampler_head_dim=1,
+        )  # fmt: skip
+
     def to_dict(self) -> dict:
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, raw: dict, where: str = "config") -> GR1Config:
         known = {field.name for field in dataclasses.fields(cls)}
-        wrong, missing = sorted(set(raw) - known), sorted(known - set(raw))
+        # A checkpoint that says nothing of the kinds is of the paper's.
+        wrong, missing = sorted(set(raw) - known), sorted(known - set(raw) - set(KINDS))
         if wrong or missing:
             said = [f"unknown {', '.join(wrong)}"] * bool(wrong) + [f"missing {', '.join(missing)}"] * bool(missing)
             raise ConfigError(f"{where}: {'; '.join(said)}")

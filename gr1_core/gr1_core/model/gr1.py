@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from gr1_core.model import patches
 from gr1_core.model.config import GR1Config
+from gr1_core.model.convolution import ConvEncoder
 from gr1_core.model.decoder import ImageDecoder
-from gr1_core.model.language import TextEncoder
-from gr1_core.model.resampler import PerceiverResampler
+from gr1_core.model.language import TextEncoder, WordEncoder
+from gr1_core.model.resampler import GridResampler, PerceiverResampler
 from gr1_core.model.transformer import Transformer
 from gr1_core.model.vision import VisionEncoder
 
@@ -55,15 +56,15 @@ class ActionHead(nn.Module):
 
 
 class GR1(nn.Module):
-    """See the module's text. CLIP's text tower and the MAE are frozen and stay in evaluation mode."""
+    """See the module's text. CLIP's text tower and the image encoder are frozen and stay in evaluation mode; words are trained."""
 
     def __init__(self, config: GR1Config):
         super().__init__()
         self.config = config
         width, feature = config.width, config.vision_width
-        self.text = TextEncoder(config).requires_grad_(False)
-        self.vision = VisionEncoder(config).requires_grad_(False)
-        self.resampler = PerceiverResampler(config)
+        self.text = TextEncoder(config).requires_grad_(False) if config.text == "clip" else WordEncoder(config)
+        self.vision = (VisionEncoder if config.vision == "vit" else ConvEncoder)(config).requires_grad_(False)
+        self.resampler = (PerceiverResampler if config.resampler == "perceiver" else GridResampler)(config)
 
         self.embed_arm = nn.Linear(6, width)
         self.embed_gripper = nn.Linear(2, width)
@@ -86,7 +87,10 @@ class GR1(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        for part in (self.resampler, self.transformer, self.decoder):
+        parts = [self.transformer, self.decoder]
+        # What a grid reads are many numbers that it must keep: it begins as PyTorch begins it.
+        parts += [self.resampler] if self.config.resampler == "perceiver" else []
+        for part in parts:
             for module in part.modules():
                 if isinstance(module, nn.Linear):
                     nn.init.trunc_normal_(module.weight, std=0.02)
@@ -97,7 +101,7 @@ class GR1(nn.Module):
 
     def train(self, mode: bool = True) -> GR1:
         super().train(mode)
-        self.text.eval()
+        self.text.train(mode and self.config.text == "words")
         self.vision.eval()
         return self
 
@@ -108,7 +112,10 @@ class GR1(nn.Module):
         return self.language_token(self.text(tokens))
 
     def language_token(self, embedding: Tensor) -> Tensor:
-        """CLIP's text embedding [N, text_dim] -> [N, width]."""
+        """The text encoder's embedding [N, text_dim] -> [N, width]."""
+        if self.config.text == "words":
+            # Unknown words are near zero, and shall stay so.
+            return self.embed_language(embedding)
         return self.embed_language(embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6))
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,7 +178,7 @@ class GR1(nn.Module):
     ) -> Prediction:
         """`forward` from what the encoders give, which training computes once: see there for the rest.
 
-        embedding [N, text_dim] CLIP's; features: each camera's [CLS] [N, T, feature] and patch tokens [N, T, patches, feature].
+        embedding [N, text_dim] the text encoder's; features: each camera's [CLS] [N, T, feature] and patch tokens [N, T, patches, feature].
         """
         steps = features["static"][0].shape[1]
         if steps > self.config.window:

@@ -1,4 +1,4 @@
-"""The text encoder: CLIP's text tower (Radford et al. 2021), from transformers, and its tokenizer."""
+"""The text encoder: CLIP's text tower (Radford et al. 2021), from transformers, and its tokenizer; or trained words instead."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
@@ -43,6 +44,32 @@ class TextEncoder(nn.Module):
         # The tower is causal, so what follows the last end token cannot matter; leaving it out is exact and much faster.
         length = int((tokens == END).int().argmax(-1).max()) + 1
         return self.clip(input_ids=tokens[:, :length]).text_embeds
+
+
+class WordEncoder(nn.Module):
+    """The mean of trained vectors, one for each token; words that no training sentence had count as zero.
+
+    Tokens share a table by a hash of their ids. In training a tenth of the words is left out at random, so that none alone is relied on.
+    """
+
+    ROWS = 4096
+    _LEFT_OUT = 0.1
+
+    def __init__(self, config: GR1Config):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(self.ROWS, config.text_dim))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Token ids i64[N, 77] -> [N, text_dim]."""
+        ends = (tokens == END).int()
+        tokens = tokens[:, : int(ends.argmax(-1).max()) + 1]
+        words = (ends.cumsum(-1)[:, : tokens.shape[1]] == 0) & (tokens != START)
+        share = words / words.sum(-1, keepdim=True).clamp(min=1)
+        if self.training:
+            share = share * (torch.rand_like(share) >= self._LEFT_OUT)
+        # Knuth's multiplicative hash of 16-bit ids to 12 bits.
+        rows = (tokens * 40503 >> 4) % self.ROWS
+        return F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=share.to(self.table.dtype))
 
 
 def tokenize(text: str, folder: str | Path | None = None) -> list[int]:

@@ -1,6 +1,8 @@
-"""The perceiver resampler (Alayrac et al. 2022, as in flamingo-pytorch): many patch tokens -> a few latents."""
+"""Many patch tokens -> a few latents: the perceiver (Alayrac et al. 2022, as in flamingo-pytorch), or a grid that keeps their place."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -63,3 +65,19 @@ class PerceiverResampler(nn.Module):
             latents = latents + attention(media, latents)
             latents = latents + feed_forward(latents)
         return self.norm(latents)
+
+
+class GridResampler(nn.Module):
+    """Each latent is a square of neighbouring patches, side by side through one linear layer, plus a learned embedding of its place."""
+
+    def __init__(self, config: GR1Config):
+        super().__init__()
+        self.side = math.isqrt(config.latents)
+        self.cells = config.grid // self.side
+        self.project = nn.Linear(self.cells**2 * config.vision_width, config.vision_width)
+        self.place = nn.Parameter(torch.randn(config.latents, config.vision_width) * 0.02)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patch tokens [N, patches, width] of one image each, row by row -> [N, latents, width], row by row."""
+        squares = patches.reshape(len(patches), self.side, self.cells, self.side, self.cells, -1)
+        return self.project(squares.transpose(2, 3).flatten(3).flatten(1, 2)) + self.place

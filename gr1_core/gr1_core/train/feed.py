@@ -65,6 +65,7 @@ class Feed:
     def __init__(self, model: GR1, dataset: Dataset, wants: Wants, device: torch.device, bf16: bool):
         self.config, self.dataset, self.wants, self.device, self.bf16 = model.config, dataset, wants, device, bf16
         self._text, self._embeddings = model.text, {}
+        self._trains_words = model.config.text == "words"
         self._vision = _encoder(model.vision, bf16) if wants.frozen else None
         self._encoder_weights = model.vision
         self._sizes = files.sizes(model.config, wants.frozen, not wants.frozen or bool(wants.future), bf16)
@@ -78,7 +79,8 @@ class Feed:
     def inputs(self, batch: Batch, shifts: dict[str, np.ndarray] | None = None) -> Inputs:
         """shifts: each camera's i64[B, 2] (down, right) in pixels, None: no shift."""
         inputs = Inputs(
-            embedding=self._embed(batch.tokens),
+            embedding=None if self._trains_words else self._embed(batch.tokens),
+            tokens=self._tensor(batch.tokens) if self._trains_words else None,
             state=self._tensor(batch.state) if self.wants.robot else None,
             action=self._tensor(batch.action) if self.wants.robot else None,
             valid=None if batch.valid.all() else self._tensor(batch.valid),
@@ -189,10 +191,11 @@ class Feed:
             tokens = self._tensor(opened[files.TOKENS][frames[:, :window]]).float()
             inputs.features[role] = (tokens[:, :, 0], tokens[:, :, 1:])
         if files.PIXELS in opened:
-            images = self._tensor(opened[files.PIXELS][frames])
+            future = role in self.wants.future
+            images = self._tensor(opened[files.PIXELS][frames if future else frames[:, :window]]).float()
             if not self.wants.frozen:
                 inputs.seen[role] = images[:, :window]
-            if role in self.wants.future:
+            if future:
                 inputs.future_images[role] = images[:, -window:]
         self.waited_s += time.perf_counter() - began
 

@@ -50,15 +50,15 @@ def open_file(
     threads: int | None,
     compute: Callable[[np.ndarray], Tensor],
 ) -> np.ndarray:
-    """The memory-mapped file of one camera: f32[frames, 3, S, S] or f16/f32[frames, 1 + patches, feature], [CLS] first.
+    """The memory-mapped file of one camera: f16/f32[frames, 3, S, S] or [frames, 1 + patches, feature], [CLS] first.
 
     If it is not there it is made by compute(u8[N, h, w, 3]) -> [N, ...]; of several processes one does it and the others wait.
     key: of the encoder's weights.
     """
-    name = f"{kind}.{role}.{config.image_size}.{dataset.cameras[role].crop}"
+    name = f"{kind}.{role}.{config.image_size}.{dataset.cameras[role].crop}.{'bf16' if bf16 else 'fp32'}"
     shape = (3, config.image_size, config.image_size)
     if kind == TOKENS:
-        name += f".{'bf16' if bf16 else 'fp32'}.{key}"
+        name += f".{key}"
         shape = (config.patches + 1, config.vision_width)
     dtype = _type(kind, bf16)
 
@@ -78,5 +78,5 @@ def open_file(
 
 
 def _type(kind: str, bf16: bool) -> np.dtype:
-    # fp16 has more digits than bf16, and tokens that come out of a layer norm lie well within its range.
-    return np.dtype(np.float16 if kind == TOKENS and bf16 else np.float32)
+    # fp16 has more digits than bf16, and both pixels and tokens that come out of a layer norm lie well within its range.
+    return np.dtype(np.float16 if bf16 else np.float32)

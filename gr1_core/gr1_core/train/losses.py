@@ -23,16 +23,18 @@ NAMES = ("arm", "gripper", "static", "wrist")
 class Inputs:
     """B windows of W steps on the device. valid and future are None when all are true.
 
-    embedding f32[B, text_dim], state f32[B, W, 7], action f32[B, W, 7]; valid, future bool[B, W].
+    embedding f32[B, text_dim] of a frozen text encoder, or tokens i64[B, 77] for one that is trained.
+    state f32[B, W, 7], action f32[B, W, 7]; valid, future bool[B, W].
     features: each camera's ([CLS] [B, W, feature], patch tokens [B, W, patches, feature]), from the frozen encoder; or
     seen: each camera's preprocessed images [B, W, 3, S, S], if the encoder is trained. future_images: those n steps later.
     """
 
-    embedding: Tensor
+    embedding: Tensor | None
     state: Tensor | None
     action: Tensor | None
     valid: Tensor | None
     future: Tensor | None
+    tokens: Tensor | None = None
     features: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     seen: dict[str, Tensor] = field(default_factory=dict)
     future_images: dict[str, Tensor] = field(default_factory=dict)
@@ -74,15 +76,16 @@ class Objective(nn.Module):
         return sums(prediction, inputs, targets)
 
     def predict(self, inputs: Inputs) -> Prediction:
-        device = inputs.embedding.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.bf16):
+        text = inputs.embedding if inputs.tokens is None else inputs.tokens
+        with torch.autocast(text.device.type, torch.bfloat16, enabled=self.bf16):
+            embedding = text if inputs.tokens is None else self.model.text(text)
             features = dict(inputs.features)
             for role, images in inputs.seen.items():
                 encoded = self.model.vision(images.flatten(0, 1))
                 features[role] = tuple(part.unflatten(0, images.shape[:2]) for part in encoded)
             state = inputs.state
             arm, gripper = (None, None) if state is None else (state[..., :6], state[..., 6])
-            prediction = self.model.predict(inputs.embedding, features, arm, gripper, inputs.valid, self.targets)
+            prediction = self.model.predict(embedding, features, arm, gripper, inputs.valid, self.targets)
         return Prediction(**{item.name: _float(getattr(prediction, item.name)) for item in fields(prediction)})
 
 

@@ -247,9 +247,9 @@ def _put(raw: dict, key: str, value) -> None:
 
 
 def _check_model(model: Mapping, where: str) -> None:
-    sizes = ("paper", "demo")
+    sizes = ("paper", "demo", "small")
     if model.get("size") not in sizes:
-        raise RecipeError(f"{where}: model.size is {model.get('size')!r}, expected {' or '.join(sizes)}")
+        raise RecipeError(f"{where}: model.size is {model.get('size')!r}, expected {', '.join(sizes)}")
     known = ["size", *(field.name for field in dataclasses.fields(GR1Config))]
     for key in model:
         typed.known(key, known, f"{where}: model.")

@@ -25,7 +25,7 @@ _OF_TARGET = {
 _OF_STATE = ("embed_arm.", "embed_gripper.", "embed_state.")
 _OF_WRIST = ("embed_patches.wrist.", "embed_cls.wrist.")
 # Read by nothing, or fixed tables.
-_NEVER = ("transformer.wte", "text.", "decoder.pos_embed")
+_NEVER = ("transformer.wte", "text.clip.", "text.logit_scale", "decoder.pos_embed")
 # These may differ from those of the checkpoint that a run starts from: no tensor depends on them.
 _FREE_SIZES = ("dropout", "future_steps")
 

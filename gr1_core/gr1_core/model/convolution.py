@@ -1,0 +1,56 @@
+"""The convolutional image encoder: a small residual network instead of the ViT, for models that are trained from scratch.
+
+It gives what the ViT gives, one token for each patch and a [CLS] (their mean), and learns where things lie in far fewer frames.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gr1_core.model.config import GR1Config
+
+STEM_STRIDE = 4
+
+
+class ConvEncoder(nn.Module):
+    """A stem of stride 4, then stages of stride 2 until a cell is as large as a patch; each has `vision_layers` residual blocks.
+
+    The last stage has vision_width channels, each one before half as many.
+    """
+
+    def __init__(self, config: GR1Config):
+        super().__init__()
+        stages = (config.patch_size // STEM_STRIDE).bit_length()
+        widths = [config.vision_width >> (stages - 1 - i) for i in range(stages)]
+        layers: list[nn.Module] = []
+        for i, width in enumerate(widths):
+            layers.append(nn.Conv2d(3, width, 8, STEM_STRIDE, 2) if i == 0 else nn.Conv2d(widths[i - 1], width, 3, 2, 1))
+            layers += [Residual(width) for _ in range(config.vision_layers)]
+        self.layers = nn.Sequential(*layers)
+        self.norm = ChannelNorm(config.vision_width)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, 3, H, W] preprocessed -> the [CLS] token [N, width] and the patch tokens [N, patches, width], row by row."""
+        # Channels last: the convolutions' own layout on CPUs and GPUs, and the norm's rows then lie together.
+        cells = self.norm(self.layers(images.contiguous(memory_format=torch.channels_last)))
+        tokens = cells.flatten(2).transpose(1, 2)
+        return tokens.mean(1), tokens
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.conv = nn.Conv2d(width, width, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(F.relu(self.norm(x)))
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each cell of [N, C, H, W]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
