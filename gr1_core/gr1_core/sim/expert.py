@@ -14,12 +14,12 @@ import numpy as np
 
 from . import tasks
 from .poses import pointing_down, yaw_of
-from .scene import BAR_HEIGHT, BAR_OFFSET, PLATE_FLOOR, REST_HEIGHT
+from .scene import BAR_HEIGHT, BAR_OFFSET, PLATE_FLOOR
 from .state import View
+from .things import STANDARD, Props
 
 SPEED, TURN = 0.20, 0.80  # m/s, rad/s
 _GAIN, _TURN_GAIN = 2.5, 2.5  # 1/s: with the loop's delay of 0.15 s just without overshoot
-_GRASP_ABOVE = {"eggplant": 0.004, "broccoli": 0.016, "bell_pepper": 0.004}  # m: fingertips against the vegetable's origin
 _LOWEST = 0.030  # m: the fingertips swing 3 cm below the point between them while they close
 _LIFT, _CARRY, _RELEASE = 0.16, 0.10, 0.006  # m: after a pick, above the goal while carrying, above the rest when letting go
 _HOOK = 0.038  # m in front of the bar, so that the thumb comes down behind it
@@ -36,10 +36,11 @@ class Command:
 
 
 class Expert:
-    """Solves one task. `act` is called every control period with the latest state."""
+    """Solves one task with these props. `act` is called every control period with the latest state."""
 
-    def __init__(self, task: str, control_hz: float = 10.0):
+    def __init__(self, task: str, control_hz: float = 10.0, props: Props = STANDARD):
         self.task = tasks.find(task)
+        self._thing = props[self.task.vegetable] if self.task.vegetable else None
         self._period = 1.0 / control_hz
         self._solve = {"open": self._open, "close": self._close}.get(self.task.kind, self._vegetable)
         self._last_closure: float | None = None
@@ -57,8 +58,8 @@ class Expert:
 
     def _vegetable(self, view: View) -> Command:
         kind, name = self.task.kind, self.task.vegetable
-        hand, thing, rest = view.measured[:3], view.place(name), REST_HEIGHT[name]
-        grasp = thing + [0.0, 0.0, _GRASP_ABOVE[name]]
+        hand, thing, rest = view.measured[:3], view.place(name), self._thing.rest
+        grasp = thing + [0.0, 0.0, self._thing.grasp]
         grasp[2] = max(grasp[2], _LOWEST)
         if kind != "pick":
             goal = view.place("plate") + ([0.0, 0.0, PLATE_FLOOR + rest] if kind == "put" else [*tasks.ASIDE, rest])
@@ -67,7 +68,7 @@ class Expert:
                 return self._leave(view, grasp)
         closing = view.closure_target > 0.5
         in_hand = np.linalg.norm(hand - grasp) < (0.040 if closing else 0.013)
-        turn = self._yaw(view) if name == "eggplant" else 0.0
+        turn = self._yaw(view) if self._thing.long else 0.0
         aligned = closing or abs(_wrap(turn - yaw_of(view.measured[3:]))) < 0.12
         if not (in_hand and aligned):
             return self._move(view, grasp, turn, closure=0.0)
@@ -87,7 +88,7 @@ class Expert:
         return Command(command.linear * opened, command.angular, 0.0)
 
     def _yaw(self, view: View) -> float:
-        """The heading nearest to the hand's own that puts the fingers across the fruit's length."""
+        """The heading nearest to the hand's own that puts the fingers across the thing's length."""
         x, y, _ = view.axis(self.task.vegetable)
         along, now = math.atan2(-x, y), yaw_of(view.commanded[3:])
         return now + _wrap(2 * (along - now)) / 2

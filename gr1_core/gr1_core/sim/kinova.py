@@ -6,6 +6,7 @@ end effector: the point between the fingertips, z along the approach, x from the
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -40,6 +41,7 @@ def _geom(mesh: str, material: str, **where) -> str:
     return f'<geom class="visual" type="mesh" mesh="{mesh}" material="{material}"{extra}/>'
 
 
+@functools.cache
 def assets(detail: float = 1.0) -> str:
     """Meshes and materials of the arm's shell; `detail` scales the number of facets."""
     parts = {

@@ -17,6 +17,7 @@ from .look import STANDARD as STANDARD_LOOK
 from .look import Dresser, Look, Offset
 from .poses import Pose
 from .state import View
+from .things import STANDARD, Props
 
 QUALITY = {  # arguments of scene.mjcf
     "live": {"shadow_size": 512, "samples": 0, "detail": 0.65},
@@ -52,10 +53,10 @@ class Renderer:
     """Draws states. It belongs to the thread that made it; use it as a context manager or call close().
 
     role: "static" or "wrist" ("overview": a view of the whole rig, for documents). width, height in pixels. quality: "live", or with
-    soft shadows and smooth edges "film" and "fine".
+    soft shadows and smooth edges "film" and "fine". props: what lies on the table, as the Twin whose states are drawn has it.
     """
 
-    def __init__(self, role: str, width: int, height: int, quality: str = "live"):
+    def __init__(self, role: str, width: int, height: int, quality: str = "live", props: Props = STANDARD):
         import mujoco
 
         if role not in cameras.VERTICAL_FOV:
@@ -66,7 +67,7 @@ class Renderer:
         self._mujoco, self._thread = mujoco, threading.get_ident()
         self._gl = _context(self.width, self.height)
         self._gl.make_current()
-        self.model = scene.build(width=self.width, height=self.height, **QUALITY[quality])
+        self.model = scene.build(props, width=self.width, height=self.height, **QUALITY[quality])
         self._data = mujoco.MjData(self.model)
         self._scene = mujoco.MjvScene(self.model, maxgeom=400)
         self._option = mujoco.MjvOption()

@@ -1,4 +1,4 @@
-"""The tabletop as MJCF text: table, drawer, plate, vegetables, light and the static camera around the arm of kinova.py.
+"""The tabletop as MJCF text: table, drawer, plate, props, light and the static camera around the arm of kinova.py.
 
 The table's surface is z = 0 of the arm's base frame; the arm stands on it. Metres, kilograms, newtons.
 """
@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from . import cameras, kinova, shapes
+from . import bodies, cameras, kinova, shapes
+from .things import SLOTS, STANDARD, Props
 
-VEGETABLES = ("eggplant", "broccoli", "bell_pepper")
-REST_HEIGHT = {"eggplant": 0.0265, "broccoli": 0.040, "bell_pepper": 0.034}  # of a vegetable's origin above what it rests on
+VEGETABLES = SLOTS
 PLATE_FLOOR = 0.0055  # height of the plate's inside
 PLATE_RADIUS = 0.095
 
@@ -60,17 +60,11 @@ def files() -> dict[str, bytes]:
     return {"wood.png": _wood()}
 
 
-def _assets(detail: float) -> str:
-    meshes = []
-    for kind, make in (
-        ("eggplant", shapes.eggplant),
-        ("broccoli", shapes.broccoli),
-        ("bell_pepper", shapes.pepper),
-        ("plate", shapes.plate),
-    ):
-        meshes += [shapes.mesh(f"{kind}_{part}", surface) for part, surface in make(detail).items()]
+def _assets(props: Props, detail: float) -> str:
     return (
-        "\n".join(meshes)
+        bodies.assets(props, detail)
+        + _plate_mesh(detail)
+        + bodies.still_assets(props, detail)
         + """
 <texture name="sky" type="skybox" builtin="gradient" rgb1="0.97 0.97 0.96" rgb2="0.60 0.62 0.65" width="64" height="384"/>
 <texture name="wood" type="2d" file="wood.png"/>
@@ -81,59 +75,14 @@ def _assets(detail: float) -> str:
 <material name="inside" rgba="0.77 0.66 0.52 1" specular="0.1"/>
 <material name="steel" rgba="0.80 0.81 0.83 1" specular="0.9" shininess="0.8"/>
 <material name="china" rgba="0.93 0.93 0.91 1" specular="0.35" shininess="0.7"/>
-<material name="aubergine" rgba="0.29 0.085 0.35 1" specular="0.9" shininess="0.85"/>
-<material name="calyx" rgba="0.36 0.52 0.22 1" specular="0.2"/>
-<material name="stalk" rgba="0.66 0.78 0.42 1" specular="0.15"/>
-<material name="crown" rgba="0.19 0.48 0.16 1" specular="0.08" shininess="0.1"/>
-<material name="pepper" rgba="0.88 0.13 0.07 1" specular="0.8" shininess="0.8"/>
 """
         + kinova.assets(detail)
     )
 
 
-def _vegetable(name: str, collision: str, visual: str, mass: float) -> str:
-    inertia = 0.4 * mass * 0.035**2
-    return f"""
-<body name="{name}" pos="0 0 -1" gravcomp="0">
-  <freejoint name="{name}"/>
-  <inertial pos="0 0 0" mass="{mass}" diaginertia="{inertia:.3g} {inertia:.3g} {inertia:.3g}"/>
-  {collision}
-  {visual}
-</body>"""
-
-
-def _vegetables() -> str:
-    side = f"{-math.pi / 2:.6f} 0 0"  # the eggplant's length lies along the body's +y
-
-    def look(mesh: str, material: str, more: str = "") -> str:
-        return f'<geom class="visual" type="mesh" mesh="{mesh}" material="{material}" {more}/>'
-
-    return (
-        _vegetable(
-            "eggplant",
-            '<geom class="fruit" type="capsule" size="0.0265" fromto="0 -0.033 0 0 -0.006 0"/>'
-            '<geom class="fruit" type="capsule" size="0.0205" fromto="0 -0.006 -0.004 0 0.028 -0.006"/>',
-            look("eggplant_body", "aubergine", f'euler="{side}"')
-            + look("eggplant_calyx", "calyx", f'euler="{side}"')
-            + look("eggplant_stem", "calyx", f'euler="{side}"'),
-            0.09,
-        )
-        + _vegetable(
-            "broccoli",
-            '<geom class="fruit" type="cylinder" size="0.020 0.014" pos="0 0 -0.026"/>'
-            '<geom class="fruit" type="cylinder" size="0.017 0.022" pos="0 0 -0.016"/>'
-            '<geom class="fruit" type="ellipsoid" size="0.035 0.035 0.026" pos="0 0 0.018"/>',
-            look("broccoli_stalk", "stalk") + look("broccoli_crown", "crown"),
-            0.08,
-        )
-        + _vegetable(
-            "bell_pepper",
-            '<geom class="fruit" type="cylinder" size="0.022 0.020" pos="0 0 -0.014"/>'
-            '<geom class="fruit" type="ellipsoid" size="0.033 0.033 0.034"/>',
-            look("bell_pepper_body", "pepper") + look("bell_pepper_stem", "calyx"),
-            0.09,
-        )
-    )
+@functools.cache
+def _plate_mesh(detail: float) -> str:
+    return "".join(shapes.mesh(f"plate_{part}", surface) for part, surface in shapes.plate(detail).items())
 
 
 def _plate() -> str:
@@ -186,9 +135,11 @@ def _drawer() -> str:
 </body>"""
 
 
-def mjcf(shadow_size: int = 1024, samples: int = 0, detail: float = 0.65, width: int = 640, height: int = 480) -> str:
-    """The whole scene. The arguments are the price of a picture: side of the shadow map, samples per pixel, facets of round shapes
-    (1: smooth from near), size of the buffer in pixels.
+def mjcf(
+    props: Props = STANDARD, shadow_size: int = 1024, samples: int = 0, detail: float = 0.65, width: int = 640, height: int = 480
+) -> str:
+    """The whole scene with these props. The other arguments are the price of a picture: side of the shadow map, samples per pixel, facets
+    of round shapes (1: smooth from near), size of the buffer in pixels.
     """
     legs = "".join(
         f'<geom class="visual" type="box" size="0.03 0.03 0.33" pos="{0.40 + x} {y} -0.40" material="edge"/>'
@@ -211,7 +162,7 @@ def mjcf(shadow_size: int = 1024, samples: int = 0, detail: float = 0.65, width:
   <default class="fruit"><geom contype="1" conaffinity="3" condim="6" friction="1.0 0.01 0.004" group="3" mass="0"/></default>
   <default class="solid"><geom contype="1" conaffinity="3" condim="4" friction="0.8 0.01 0.002" group="3" mass="0"/></default>
 </default>
-<asset>{_assets(detail)}</asset>
+<asset>{_assets(props, detail)}</asset>
 <worldbody>
   <light name="key" directional="true" pos="0.1 -0.9 1.6" dir="0.28 0.52 -1" castshadow="true"
     diffuse="0.60 0.58 0.54" specular="0.35 0.35 0.33"/>
@@ -225,14 +176,15 @@ def mjcf(shadow_size: int = 1024, samples: int = 0, detail: float = 0.65, width:
   {kinova.body()}
   {_drawer()}
   {_plate()}
-  {_vegetables()}
+  {"".join(bodies.thing(slot, props[slot]) for slot in SLOTS)}
+  {"".join(bodies.still(number, still) for number, still in enumerate(props.distractors))}
 </worldbody>
 <actuator>{kinova.actuators()}</actuator>
 </mujoco>"""
 
 
-def build(**quality):
+def build(props: Props = STANDARD, **quality):
     """MJCF -> mujoco.MjModel; see `mjcf` for the arguments."""
     import mujoco
 
-    return mujoco.MjModel.from_xml_string(mjcf(**quality), files())
+    return mujoco.MjModel.from_xml_string(mjcf(props, **quality), files())

@@ -8,22 +8,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .scene import DRAWER_TRAVEL, PLATE_FLOOR, PLATE_RADIUS, REST_HEIGHT, VEGETABLES
+from .scene import DRAWER_TRAVEL, PLATE_FLOOR, PLATE_RADIUS
 from .state import View
+from .things import SLOTS, STANDARD, Props
 
 FIELD_MIN, FIELD_MAX = np.array([0.30, -0.32]), np.array([0.55, 0.09])  # where plate and vegetables may lie: x, y in metres
 CABINET_MIN, CABINET_MAX = np.array([0.575, 0.255]), np.array([0.605, 0.295])
 ASIDE = np.array([0.0, -0.165])  # from the plate's centre to where a taken vegetable is put down
 LARGEST_YAW = math.radians(60)  # of an eggplant against the hand's zero: far from +-90 degrees, where the nearest grasp would flip
 PICK_HEIGHT = 0.08  # m that a vegetable must rise to count as picked
-_RADIUS = {"eggplant": 0.062, "broccoli": 0.042, "bell_pepper": 0.040, "plate": PLATE_RADIUS, "aside": 0.055}
+_ASIDE_RADIUS = 0.055  # m kept free there
 _GAP = 0.030  # m between neighbours, for the fingers
 OPEN, CLOSED = 0.12, 0.01  # m: a drawer that counts as open, as closed
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task. kind: pick, put, take, open or close. instructions: what is said, the first canonical; held_out: never used in training."""
+    """One task. kind: pick, put, take, open or close. vegetable: the slot that it is about, None for the drawer.
+
+    instructions: what is said of the standard thing, the first canonical; held_out: never used in training.
+    """
 
     name: str
     kind: str
@@ -31,14 +35,22 @@ class Task:
     instructions: tuple[str, ...]
     held_out: tuple[str, ...]
 
-    def done(self, state) -> bool:
+    def noun(self, props: Props = STANDARD) -> str | None:
+        """What the thing that the task is about is called, "bell pepper"; None for the drawer."""
+        return None if self.vegetable is None else props.noun(self.vegetable)
+
+    def said(self, noun: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """As `instructions` and `held_out`, of a thing called `noun`."""
+        return said(self.kind, noun)
+
+    def done(self, state, props: Props = STANDARD) -> bool:
         """Whether a state vector reaches the goal. Pick: held in the air. Put, take: let go and at rest there. Drawer: far enough."""
         view = View(state)
         if self.kind == "open":
             return view.drawer > OPEN
         if self.kind == "close":
             return view.drawer < CLOSED
-        place, rest = view.place(self.vegetable), REST_HEIGHT[self.vegetable]
+        place, rest = view.place(self.vegetable), props[self.vegetable].rest
         in_hand = float(np.linalg.norm(place - view.measured[:3])) < 0.055
         if self.kind == "pick":
             return bool(place[2] > rest + PICK_HEIGHT and in_hand)
@@ -50,58 +62,49 @@ class Task:
         return bool(far > PLATE_RADIUS + 0.02 and place[2] < rest + 0.015 and let_go)
 
 
-def _said(name: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    return {
-        f"pick_{name.replace(' ', '_')}": (
-            (
-                f"pick up the {name}",
-                f"grasp the {name} and lift it",
-                f"lift the {name} off the table",
-                f"take hold of the {name} and raise it",
-            ),
-            (f"raise the {name} into the air", f"get the {name}"),
+_SENTENCES = {
+    "pick": (
+        ("pick up the {}", "grasp the {} and lift it", "lift the {} off the table", "take hold of the {} and raise it"),
+        ("raise the {} into the air", "get the {}"),
+    ),
+    "put": (
+        ("put the {} on the plate", "place the {} on the plate", "move the {} onto the plate", "set the {} down on the plate"),
+        ("the {} belongs on the plate", "bring the {} to the plate and leave it there"),
+    ),
+    "take": (
+        (
+            "take the {} from the plate",
+            "remove the {} from the plate",
+            "move the {} off the plate",
+            "take the {} off the plate and put it on the table",
         ),
-        f"put_{name.replace(' ', '_')}_on_plate": (
-            (
-                f"put the {name} on the plate",
-                f"place the {name} on the plate",
-                f"move the {name} onto the plate",
-                f"set the {name} down on the plate",
-            ),
-            (f"the {name} belongs on the plate", f"bring the {name} to the plate and leave it there"),
-        ),
-        f"take_{name.replace(' ', '_')}_from_plate": (
-            (
-                f"take the {name} from the plate",
-                f"remove the {name} from the plate",
-                f"move the {name} off the plate",
-                f"take the {name} off the plate and put it on the table",
-            ),
-            (f"clear the {name} from the plate", f"put the {name} from the plate onto the table"),
-        ),
-    }
+        ("clear the {} from the plate", "put the {} from the plate onto the table"),
+    ),
+    "open": (
+        ("open the drawer", "pull the drawer open", "pull the handle to open the drawer", "slide the drawer out"),
+        ("get the drawer open", "draw out the drawer by its handle"),
+    ),
+    "close": (
+        ("close the drawer", "push the drawer shut", "push the drawer in until it is closed", "slide the drawer back in"),
+        ("shut the drawer", "the drawer should be closed"),
+    ),
+}
+
+
+def said(kind: str, noun: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sentences for training, and held-out ones, for a kind of task and what its thing is called (None for the drawer)."""
+    training, held_out = (tuple(sentence.format(noun) for sentence in sentences) for sentences in _SENTENCES[kind])
+    return training, held_out
+
+
+_NAMES = {"pick": "pick_{}", "put": "put_{}_on_plate", "take": "take_{}_from_plate"}
 
 
 def _tasks() -> dict[str, Task]:
-    tasks = {}
-    for vegetable in VEGETABLES:
-        for name, (instructions, held_out) in _said(vegetable.replace("_", " ")).items():
-            tasks[name] = Task(name, name.split("_")[0], vegetable, instructions, held_out)
-    tasks["open_drawer"] = Task(
-        "open_drawer",
-        "open",
-        None,
-        ("open the drawer", "pull the drawer open", "pull the handle to open the drawer", "slide the drawer out"),
-        ("get the drawer open", "draw out the drawer by its handle"),
-    )
-    tasks["close_drawer"] = Task(
-        "close_drawer",
-        "close",
-        None,
-        ("close the drawer", "push the drawer shut", "push the drawer in until it is closed", "slide the drawer back in"),
-        ("shut the drawer", "the drawer should be closed"),
-    )
-    return tasks
+    """The order is the state vector's and the layouts' seeds'."""
+    named = [(name.format(slot), kind, slot) for slot in SLOTS for kind, name in _NAMES.items()]
+    named += [("open_drawer", "open", None), ("close_drawer", "close", None)]
+    return {name: Task(name, kind, slot, *said(kind, slot and STANDARD.noun(slot))) for name, kind, slot in named}
 
 
 TASKS: dict[str, Task] = _tasks()
@@ -129,38 +132,49 @@ class Layout:
     instruction: str
 
 
-def lay(task: Task, seed: int) -> Layout:
+def lay(task: Task, seed: int, props: Props = STANDARD) -> Layout:
     """The layout of a seed: the same on every machine. Draws again from the start when the things do not fit."""
     rng = np.random.default_rng([seed, list(TASKS).index(task.name)])
-    instruction = task.instructions[int(rng.integers(len(task.instructions)))]
+    instructions = task.said(task.noun(props))[0]
+    instruction = instructions[int(rng.integers(len(instructions)))]
     cabinet = rng.uniform(CABINET_MIN, CABINET_MAX)
     drawer = float(rng.uniform(0.11, DRAWER_TRAVEL - 0.01)) if task.kind == "close" else 0.0
     while True:
-        places = _scatter(task, rng)
+        places = _scatter(task, rng, props)
         if places is not None:
             return Layout(places, cabinet, drawer, task.vegetable if task.kind == "take" else None, instruction)
 
 
-def _scatter(task: Task, rng: np.random.Generator) -> dict[str, tuple[float, float, float]] | None:
-    """One try: plate first, then each vegetable within twenty draws; None when one finds no room."""
+def _scatter(task: Task, rng: np.random.Generator, props: Props) -> dict[str, tuple[float, float, float]] | None:
+    """One try: plate first, then each thing within twenty draws; None when one finds no room."""
     centre = rng.uniform(FIELD_MIN + 0.05, FIELD_MAX - 0.05)
     if task.kind == "take":
         centre[1] = rng.uniform(FIELD_MIN[1] - ASIDE[1] + 0.01, FIELD_MAX[1] - 0.03)
     places = {"plate": (*centre, 0.0)}
-    taken = [(centre, _RADIUS["plate"])]
+    fixed = [(centre, PLATE_RADIUS)]
     if task.kind == "take":
-        taken.append((centre + ASIDE, _RADIUS["aside"]))
-    for vegetable in VEGETABLES:
+        fixed.append((centre + ASIDE, _ASIDE_RADIUS))
+    stills = [(np.array([still.x, still.y]), still.radius) for still in props.distractors]
+    if any(not _clear(*still, fixed) for still in stills):
+        return None
+    taken = fixed + stills
+    for slot in SLOTS:
         yaw = float(rng.uniform(-LARGEST_YAW, LARGEST_YAW))
-        if task.kind == "take" and vegetable == task.vegetable:
-            places[vegetable] = (*(centre + rng.uniform(-0.015, 0.015, 2)), yaw)
+        if task.kind == "take" and slot == task.vegetable:
+            places[slot] = (*(centre + rng.uniform(-0.015, 0.015, 2)), yaw)
             continue
+        radius = props[slot].radius
         for _ in range(20):
             spot = rng.uniform(FIELD_MIN, FIELD_MAX)
-            if all(np.linalg.norm(spot - other) > radius + _RADIUS[vegetable] + _GAP for other, radius in taken):
+            if _clear(spot, radius, taken):
                 break
         else:
             return None
-        places[vegetable] = (*spot, yaw)
-        taken.append((spot, _RADIUS[vegetable]))
+        places[slot] = (*spot, yaw)
+        taken.append((spot, radius))
     return {name: tuple(float(value) for value in place) for name, place in places.items()}
+
+
+def _clear(spot: np.ndarray, radius: float, taken: list[tuple[np.ndarray, float]]) -> bool:
+    """Whether a circle at `spot` leaves room for the fingers to each of the others."""
+    return all(np.linalg.norm(spot - other) > far + radius + _GAP for other, far in taken)

@@ -11,6 +11,7 @@ from . import kinova, scene, tasks
 from . import state as states
 from .control import Controller
 from .poses import HOME, Pose
+from .things import STANDARD, Props
 
 TICK = 0.01  # s: one tick of the arm's 100 Hz loop
 SUBSTEPS = 5  # physics steps of 2 ms in a tick
@@ -19,13 +20,14 @@ _SETTLE = 60  # ticks after laying the table, so that everything rests
 
 
 class Twin:
-    """A Kinova Gen2 at its table. Call `reset`, then `tick` every 10 ms of simulated time."""
+    """A Kinova Gen2 at its table with these props. Call `reset`, then `tick` every 10 ms of simulated time."""
 
-    def __init__(self):
+    def __init__(self, props: Props = STANDARD):
         import mujoco
 
         self._mujoco = mujoco
-        self._model = scene.build()
+        self.props = props
+        self._model = scene.build(props)
         self._data = mujoco.MjData(self._model)
         self._controller = Controller(self._model)
         self._home_joints = self._controller.start(HOME)
@@ -37,30 +39,47 @@ class Twin:
         self.instruction = self.task.instructions[0]
         self.reset(self.task.name, 0)
 
-    def reset(self, task: str, seed: int) -> None:
-        """A new episode: the layout of (task, seed), the arm at home at rest, the hand open, time zero."""
+    def reset(self, task: str, seed: int, start: Pose | None = None) -> None:
+        """A new episode: the layout of (task, seed), the arm at `start` (home when None) at rest, the hand open, time zero.
+
+        `start` must be clear of what stands on the table. ValueError when the arm does not reach it.
+        """
         self.task = tasks.find(task)
-        layout = tasks.lay(self.task, seed)
+        layout = tasks.lay(self.task, seed, self.props)
+        joints, commanded = (self._home_joints, self._home) if start is None else self._posture(start)
         self.instruction = layout.instruction
         mujoco, model, data = self._mujoco, self._model, self._data
         model.body_pos[self._cabinet, :2] = layout.cabinet
         mujoco.mj_resetData(model, data)
-        data.qpos[:7] = self._home_joints
+        data.qpos[:7] = joints
         data.qpos[self._fingers] = kinova.FINGER_OPEN
         data.qpos[states.DRAWER] = layout.drawer
         for name, (x, y, yaw) in layout.places.items():
-            start = states.FREE[name]
-            height = 0.001 + scene.REST_HEIGHT.get(name, 0.0) + (scene.PLATE_FLOOR if name == layout.on_plate else 0.0)
-            data.qpos[start : start + 7] = x, y, height, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)
-        data.ctrl[:7] = self._home_joints
-        self._controller.joints = self._home_joints.copy()
-        self._commanded = self._home
+            first = states.FREE[name]
+            rest = 0.0 if name == "plate" else self.props[name].rest
+            height = 0.001 + rest + (scene.PLATE_FLOOR if name == layout.on_plate else 0.0)
+            data.qpos[first : first + 7] = x, y, height, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)
+        data.ctrl[:7] = joints
+        self._controller.joints = joints.copy()
+        self._commanded = commanded
         self.grip(0.0)
         for _ in range(_SETTLE * SUBSTEPS):
             mujoco.mj_step(model, data)
         data.qvel[:] = 0.0
         data.time = 0.0
         mujoco.mj_forward(model, data)
+
+    def _posture(self, start: Pose) -> tuple[np.ndarray, Pose]:
+        """Joints f64[7] rad for a start pose, and the pose that they really have."""
+        joints = self._controller.start(start)
+        reached = self._controller.forward(joints)
+        off, turned = np.linalg.norm(reached.position - start.position), (reached.rotation * start.rotation.inv()).magnitude()
+        if off > 0.005 or turned > 0.02:
+            raise ValueError(
+                f"the arm does not reach the start pose {np.round(start.position, 3).tolist()} m, {np.round(start.quaternion, 3).tolist()} "
+                f"xyzw: {off * 1000:.0f} mm and {math.degrees(turned):.0f} degrees are left; choose one inside the rig's workspace"
+            )
+        return joints, reached
 
     def tick(self, linear, angular) -> None:
         """10 ms with the commanded twist: linear f[3] m/s, angular f[3] rad/s (rotation vector's rate), both in the base frame."""
@@ -134,4 +153,4 @@ class Twin:
 
     def success(self) -> bool:
         """Whether the current task's goal holds now."""
-        return self.task.done(self.state())
+        return self.task.done(self.state(), self.props)
