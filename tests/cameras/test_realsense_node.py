@@ -19,7 +19,7 @@ TOPIC, INFO = "camera/wrist/image_raw", "camera/wrist/camera_info"
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
-    return record(tmp_path_factory.mktemp("realsense") / "wrist.db3", frames=90)
+    return record(tmp_path_factory.mktemp("realsense") / "wrist.db3", frames=150)
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,7 @@ def test_a_stream_that_stops_in_mid_episode_is_named_while_it_is_recorded_and_af
     assert values["state"] == "recording" and "nothing for" in status.message and STATIC not in status.message
     node.until(f"{WRIST}: nothing for")
     told = json.loads(Bag(tmp_path / "bags" / recorder.discard()).labels["topics"])
-    assert told[f"/{WRIST}"]["gaps"] == 1 and told[f"/{WRIST}"]["longest_gap_ms"] > 150
+    assert told[f"/{WRIST}"]["gaps"] >= 1 and told[f"/{WRIST}"]["longest_gap_ms"] > 150
 
 
 def test_the_end_of_the_recorder_ends_the_episode_as_unfinished(launch, recorder, robot, tmp_path):
