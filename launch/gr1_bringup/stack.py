@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import re
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gr1_bringup import hardware
-from gr1_core import Rig
+from gr1_core import Rig, shipped
 from gr1_core.eval import verdict
 from gr1_core.rig import RigError
 
@@ -65,7 +66,7 @@ ARGUMENTS = (
     Argument("static", "", "source of the static camera; empty: sim for robot:=sim, else azure_kinect", ("", *CAMERAS)),
     Argument("wrist", "", "source of the wrist camera; empty: sim for robot:=sim, else realsense", ("", *CAMERAS)),
     Argument("hardware", "", "YAML file with parameters of arm, camera_static, camera_wrist: serial numbers, addresses, folders"),
-    Argument("checkpoint", "", "folder with weights, config and rig; empty: a small UNTRAINED model (robot:=sim only)"),
+    Argument("checkpoint", "", "folder with weights, config and rig, or demo: the one that comes along; empty: a small UNTRAINED model (robot:=sim only)"),
     Argument("instruction", "", "what the policy is to do; empty: the task's own words; not with drive:=expert"),
     Argument(
         "drive",
@@ -92,7 +93,7 @@ ARGUMENTS = (
     ),
     Argument("seed", "1000", "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks"),
     Argument("episodes", "0", "drive:=expert: end after this many episodes; 0: go on until it is stopped"),
-    Argument("rig", "", "built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits; empty: the robot's own"),
+    Argument("rig", "", "built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits; empty: the robot's own, simulated with the checkpoint's cameras"),
     Argument("namespace", "", "ROS namespace that all topics and nodes go into"),
     Argument("rviz", "false", "start rviz2 with cameras, predicted frames and markers of the commanded motion", TRUE_FALSE),
 )
@@ -110,6 +111,8 @@ def settings(**given: str) -> dict[str, str]:
         if choices and value not in choices:
             raise SettingError(f"{name}: '{value}' is not one of {', '.join(choices)}")
     chosen = {argument.name: argument.default for argument in ARGUMENTS} | given
+    if chosen["checkpoint"]:
+        chosen["checkpoint"] = str(shipped.resolve(chosen["checkpoint"]))
     _collect(chosen)
     rig = rig_settings(chosen)
     _only_simulated(chosen)
@@ -159,7 +162,7 @@ def _collect(chosen: dict[str, str]) -> None:
 def rig_settings(chosen: dict[str, str]) -> Rig:
     """Fills in the rig and the cameras that fit the robot, where none were named, and returns the rig. Raises SettingError."""
     robot = chosen["robot"]
-    chosen["rig"] = chosen["rig"] or ROBOTS[robot]
+    chosen["rig"] = chosen["rig"] or (_simulated(chosen["checkpoint"]) if robot == "sim" else "") or ROBOTS[robot]
     for role, usual in (("static", "azure_kinect"), ("wrist", "realsense")):
         chosen[role] = chosen[role] or ("sim" if robot == "sim" else usual)
         if chosen[role] == "sim" and robot != "sim":
@@ -167,6 +170,15 @@ def rig_settings(chosen: dict[str, str]) -> Rig:
             raise SettingError(f"{role}: a simulated camera sees the simulated arm only; with robot '{robot}' choose {real}")
     _mine(chosen)
     return _rig(chosen["rig"])
+
+
+def _simulated(checkpoint: str) -> str:
+    """The checkpoint's rig where it is the simulated one but for its cameras: simulated ones take pictures of any size."""
+    file = Path(checkpoint) / "rig.yaml"
+    if not checkpoint or not file.is_file():
+        return ""
+    theirs, ours = _rig(str(file)), Rig.load(ROBOTS["sim"])
+    return str(file.absolute()) if dataclasses.replace(theirs, name=ours.name, cameras=ours.cameras) == ours else ""
 
 
 def _only_simulated(chosen: Mapping[str, str]) -> None:

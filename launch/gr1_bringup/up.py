@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from gr1_bringup import processes, rehearsal, stack, table
+from gr1_bringup import processes, rehearsal, sitting, stack, table
 from gr1_bringup.bags import Bags
 
 START_LIMIT = 120.0
@@ -41,6 +41,10 @@ HEARD = {
 BY_HAND = "episodes begin and end with: python -m gr1_recorder start | success | failure | discard"
 ANOTHER = "another stack runs in ROS_DOMAIN_ID {domain}: end it, or set that variable to another number (0 to 101)"
 UNTRAINED = "no --checkpoint: a small model with seeded random weights. It is UNTRAINED: what it does and predicts means nothing."
+EXAMINE = (
+    "robot:=sim: lay a table, say its sentence, judge what the policy does, and so on; WHAT: tasks (all in turn), a,b (these tasks in turn) "
+    "or a column of gr1 evaluate sim. Type another sentence at any time"
+)
 FAULT = "rehearse a fault of the simulated rig AT seconds after all nodes are up, FOR seconds; may be given again (docs/faults.md)"
 
 
@@ -55,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     chosen = {argument.name: getattr(options, argument.name) for argument in stack.ARGUMENTS}
     try:
         chosen = stack.settings(**chosen)
+        asked = sitting.parse(options.examine, options.trials, vars(options), chosen)
         for node in stack.nodes(chosen):
             processes.program(node)
         faults = rehearsal.parse(options.fault, rehearsal.kinds(stack.nodes(chosen))) if options.fault else []
@@ -67,15 +72,17 @@ def main(argv: list[str] | None = None) -> int:
         console.print(f"gr1 up: {error}", style="red", markup=False, soft_wrap=True)
         return 2
     with _signals() as ended:
-        return _Run(chosen, options, folder, console, ended, faults).run()
+        return _Run(chosen, options, folder, console, ended, faults, asked).run()
 
 
 class _Run:
-    def __init__(self, chosen, options, folder: Path, console: Console, ended, faults):
+    def __init__(self, chosen, options, folder: Path, console: Console, ended, faults, asked):
         self.chosen, self.options, self.folder, self.console, self.ended = chosen, options, folder, console, ended
         self.faults, self.rehearsal = faults, None
         self.untrained = stack.with_policy(chosen) and not chosen["checkpoint"]
         self.bags = Bags(Path(chosen["bags"])) if chosen["collect"] == "true" else None
+        film = None if options.no_video else Path(options.video or folder / "video.mp4").absolute()
+        self.film, self.sitting = film, sitting.Sitting(asked, chosen, film, self._say) if asked else None
         self.live: Live | None = None
         self.environment = processes.environment(folder)
         self.processes = processes.Processes(folder, self.environment, self._say)
@@ -99,14 +106,14 @@ class _Run:
                 self._until_up(monitor, [HEARD[node.name] for node in nodes if node.name in HEARD])
             if not self.ended:
                 self.processes.start(nodes=[node for node in nodes if node.waits], namespace=self.chosen["namespace"])
-                if video:
-                    video.start()
+                for one in filter(None, (video, self.sitting)):
+                    one.start()
             self._until_ended(monitor)
-        except (NotRunning, stack.SettingError) as error:
+        except (NotRunning, sitting.SittingError, stack.SettingError) as error:
             self._say(f"gr1 up: {error}", "red")
             code = 1
         finally:
-            for watcher in filter(None, (video, monitor)):
+            for watcher in filter(None, (self.sitting, video, monitor)):
                 watcher.close()
             for process in self.processes.stop():
                 self._say(f"{process.name} did not end on SIGINT: {process.how_it_ended()}", "yellow")
@@ -122,12 +129,13 @@ class _Run:
         self.began = time.monotonic()
         if self.faults:
             self.rehearsal = rehearsal.Rehearsal(self.faults, monitor.node, lambda text: self._say(text, "bold red"))
-        if not self.options.no_video:
+        if self.sitting:
+            self.sitting.attach(monitor)
+        elif self.film:
             from gr1_bringup.video import Video
 
-            file = Path(self.options.video or self.folder / "video.mp4").absolute()
             predicted = ("predicted (untrained)" if self.untrained else "predicted") if stack.with_policy(self.chosen) else ""
-            video = Video(file, monitor, predicted, self._warn)
+            video = Video(self.film, monitor, predicted, self._warn)
         monitor.start()
         return monitor, video
 
@@ -165,20 +173,23 @@ class _Run:
     def _until_ended(self, monitor) -> None:
         began, printed = time.monotonic(), -LINE_EVERY
         terminal = self.console.is_terminal and not self.options.no_table
-        with Live(console=self.console, auto_refresh=False, transient=True) if terminal else contextlib.nullcontext() as self.live:
+        live = Live(console=self.console, auto_refresh=False, transient=True) if terminal else contextlib.nullcontext()
+        keyboard = self.sitting.keyboard if self.sitting else contextlib.nullcontext()
+        with keyboard, live as self.live:
             while not self.ended:
                 seconds = time.monotonic() - began
                 if self.options.seconds is not None and seconds >= self.options.seconds:
                     break
-                if self._over():
+                if self._over() or (self.sitting and self.sitting.poll()):
                     break
                 if self.rehearsal:
                     self.rehearsal.play(seconds)
                 if self.live:
-                    self.live.update(table.table(monitor.seen(), self._title(seconds)), refresh=True)
+                    shown = table.table(monitor.seen(), self._title(seconds))
+                    self.live.update(self.sitting.shown(shown) if self.sitting else shown, refresh=True)
                 elif seconds - printed >= LINE_EVERY:
                     printed = seconds
-                    self._say(table.line(monitor.seen(), seconds))
+                    self._say(" | ".join([table.line(monitor.seen(), seconds), *([self.sitting.line()] if self.sitting else [])]))
                 time.sleep(min(0.2, self.rehearsal.patience(seconds)) if self.rehearsal else 0.2)
         self.live = None
 
@@ -209,6 +220,23 @@ class _Run:
             self._say(f"video: {_short(video.file)}")
         if self.bags:
             self._say(self.bags.summary(_short(self.bags.root)))
+        if self.sitting:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """The film, which is drawn only now so that it costs the run nothing, and what the examination has come to."""
+        before = len(self.ended)
+        with self.console.status("drawing the film") as status:
+
+            def go_on(share: float) -> bool:
+                status.update(f"drawing the film: {share:.0%}; Ctrl-C leaves it as it is by then")
+                return len(self.ended) == before
+
+            if drawn := self.sitting.draw(self.folder, go_on):
+                self._say(f"video: {_short(self.film)}, {drawn}")
+        self._say(self.sitting.examination.summary(), "bold")
+        if document := self.sitting.document():
+            self._say(document)
 
     def _warn(self, text: str) -> None:
         self._say(text, "yellow")
@@ -241,6 +269,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         flag = {"nargs": "?", "const": "true"} if argument.choices == stack.TRUE_FALSE else {}
         choices = argument.choices or None
         parser.add_argument(f"--{argument.name}", default=argument.default, choices=choices, help=argument.description, **flag)
+    parser.add_argument("--examine", default="", metavar="WHAT", help=EXAMINE)
+    parser.add_argument("--trials", type=_trials, metavar="N", help="examine: end after N trials; the last line is then one JSON document")
     parser.add_argument("--fault", action="append", default=[], metavar=rehearsal.FORM.partition(",")[0], help=FAULT)
     parser.add_argument("--seconds", type=_duration, help="end after this many seconds, counted from when all nodes are up")
     parser.add_argument("--out", help="folder for logs, parameters and video (default: out/run-<time>)")
@@ -258,6 +288,12 @@ def _duration(word: str) -> float:
     if not (math.isfinite(seconds) and seconds > 0):
         raise argparse.ArgumentTypeError(f"'{word}' is not a number of seconds above 0")
     return seconds
+
+
+def _trials(word: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,5}", word):
+        raise argparse.ArgumentTypeError(f"'{word}' is not a whole number from 1 to 999999")
+    return int(word)
 
 
 def _check_video(options: argparse.Namespace, folder: Path) -> None:

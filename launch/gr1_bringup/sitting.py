@@ -1,0 +1,106 @@
+"""All that `gr1 up --examine` adds to a run: the examiner, the keyboard, what is shown of them, and the film at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+
+from gr1_bringup import examination, scores, stack
+from gr1_bringup.keyboard import Keyboard
+from gr1_bringup.recording import Recording
+from gr1_core import Rig
+
+RECORDING = "recording.npz"
+USUALLY_AHEAD = 3
+"""Control steps from a frame to the one that GR-1 predicts, unless a checkpoint says otherwise."""
+
+
+class SittingError(RuntimeError):
+    """An examination that cannot go on."""
+
+
+class Sitting:
+    """chosen: the stack's settings. film: where it goes; None: none is made. say(text): a line for a person."""
+
+    def __init__(self, asked: examination.Examination, chosen: Mapping[str, str], film: Path | None, say: Callable[[str], None]):
+        self.examination, self.file, self._say = asked, film, say
+        self._rig = Rig.load(chosen["rig"])
+        self.keyboard = Keyboard()
+        note = "" if chosen["checkpoint"] else "untrained"
+        self._recording = Recording(self._rig.period, _ahead(chosen["checkpoint"]) * self._rig.period, note) if film else None
+        self._examiner = None
+
+    def attach(self, monitor) -> None:
+        """Listens and speaks through the monitor's node; before it is started."""
+        from gr1_bringup.examiner import Examiner
+
+        self._examiner = Examiner(monitor, self.examination, self._rig, self._say, self._recording)
+
+    def start(self) -> None:
+        self._examiner.start()
+
+    def close(self) -> None:
+        if self._examiner:
+            self._examiner.close()
+
+    def poll(self) -> bool:
+        """Hands on what was typed; True once all trials are over. Raises SittingError for a stack that cannot be examined."""
+        for line in self.keyboard.lines():
+            self._examiner.ask(line)
+        if self._examiner.failure:
+            raise SittingError(self._examiner.failure)
+        return self._examiner.over
+
+    def shown(self, table: RenderableType) -> RenderableType:
+        """The stack's table with the scores under it."""
+        return Group(table, scores.scores(self.examination, self._examiner.now(), self.keyboard.typed))
+
+    def line(self) -> str:
+        return scores.line(self.examination, self._examiner.now())
+
+    def document(self) -> str:
+        """One line of JSON for a run that has a number of trials, else nothing."""
+        return self.examination.document(self._examiner.latencies) if self.examination.number else ""
+
+    def draw(self, folder: Path, go_on: Callable[[float], bool]) -> str:
+        """Makes the film and leaves in `folder` what it can be drawn from again; returns what to tell. go_on: see film.write."""
+        from gr1_bringup import film
+
+        if not self._recording or not self._recording.states:
+            return ""
+        self._recording.save(folder / RECORDING)
+        try:
+            count = film.write(self.file, self._recording, self._rig, go_on=go_on)
+        except (OSError, ValueError, RuntimeError) as error:
+            return f"no film: {error}"
+        return f"{count} frames" if count else "no film: it was interrupted before its first frame"
+
+
+def _ahead(checkpoint: str) -> int:
+    """How many control steps ahead the model predicts. A configuration that cannot be read is the policy node's to refuse."""
+    try:
+        return int(json.loads((Path(checkpoint) / "config.json").read_text())["future_steps"]) if checkpoint else USUALLY_AHEAD
+    except (OSError, ValueError, KeyError, TypeError):
+        return USUALLY_AHEAD
+
+
+def parse(what: str, trials: int | None, given: Mapping[str, str], chosen: dict[str, str]) -> examination.Examination | None:
+    """The examination that was asked for on the command line; the policy then waits for its sentences. Raises SettingError.
+
+    given: the stack's arguments as they were written; chosen: what has become of them.
+    """
+    if not what:
+        if trials is not None:
+            raise stack.SettingError("trials: of what? Add --examine tasks, or a column such as seen")
+        return None
+    if chosen["robot"] != "sim" or chosen["drive"] != "policy":
+        raise stack.SettingError("examine: the simulated table is laid and the policy judged: robot must be 'sim' and drive 'policy'")
+    for name in ("task", "instruction"):
+        if given[name]:
+            raise stack.SettingError(f"{name}: with examine each trial brings its own; leave it out, or write it as --examine a,b")
+        chosen[name] = ""
+    usual = next(one.default for one in stack.ARGUMENTS if one.name == "seed")
+    return examination.parse(what, trials, None if given["seed"] == usual else int(given["seed"]))
