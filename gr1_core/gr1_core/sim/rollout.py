@@ -11,11 +11,13 @@ import numpy as np
 from ..rig import Limits, Rig
 from .expert import Command, Expert
 from .tasks import TASKS, find
+from .things import DRAWN
 from .twin import TICK, Twin
 
 HELD = 5  # control periods in a row for which the goal must hold
 SECONDS = 25.0  # an episode that lasts longer has failed
 Observer = Callable[[np.ndarray, np.ndarray], None]  # linear m/s, angular rad/s
+Disturber = Callable[[np.ndarray, Command], Command]  # state, the expert's command for it -> what is carried out instead
 
 
 class Ramp:
@@ -44,13 +46,19 @@ def _ramp(now: np.ndarray, wanted: np.ndarray, ceiling: float, gain: float) -> n
 
 
 def episode(
-    twin: Twin, expert: Expert, rig: Rig, seconds: float = SECONDS, observe: Observer | None = None
+    twin: Twin,
+    expert: Expert,
+    rig: Rig,
+    seconds: float = SECONDS,
+    observe: Observer | None = None,
+    disturb: Disturber | None = None,
 ) -> Iterator[tuple[np.ndarray, Command, bool]]:
     """Runs the expert on a twin that was just reset, in closed loop as on the rig.
 
     Yields (state, the expert's command for it, goal reached) once a control period, and ends once the goal has held for HELD periods
     or after `seconds`. The command takes effect one period after the state that it answers. `observe` is called before every tick with
-    the twist that the tick is given; the twin is then still as it was.
+    the twist that the tick is given; the twin is then still as it was. `disturb` is asked after a yield what to carry out instead of
+    the command that was yielded.
     """
     ramp = Ramp(rig.limits)
     low, high = np.array(rig.limits.workspace_min), np.array(rig.limits.workspace_max)
@@ -65,6 +73,7 @@ def episode(
         held = held + 1 if done else 0
         if held >= HELD:
             return
+        wanted = disturb(state, command) if disturb else command
         for _ in range(ticks):
             linear, angular = ramp.step(pending.linear, pending.angular, TICK)
             position = twin.commanded.position
@@ -74,13 +83,13 @@ def episode(
                 observe(linear, angular)
             twin.grip(pending.closure)
             twin.tick(linear, angular)
-        pending = command
+        pending = wanted
 
 
 def succeeds(twin: Twin, task: str, seed: int, rig: Rig) -> tuple[bool, float]:
     """One episode of the expert: whether it reached the goal, and after how many simulated seconds it ended."""
     twin.reset(task, seed)
-    run = [done for _, _, done in episode(twin, Expert(task, rig.control_hz), rig)]
+    run = [done for _, _, done in episode(twin, Expert(task, rig.control_hz, twin.props), rig)]
     return len(run) >= HELD and all(run[-HELD:]), len(run) * rig.period
 
 
@@ -88,21 +97,28 @@ def evaluate(argv: list[str] | None = None) -> dict:
     """The expert's success table; the last line is JSON. Returns that document."""
     parser = argparse.ArgumentParser(prog="python -m gr1_core.sim.expert", description="The scripted expert's success over seeded layouts.")
     parser.add_argument("--episodes", type=int, default=10, help="episodes of each task")
-    parser.add_argument("--seed", type=int, default=1000, help="first seed; each episode takes the next")
+    parser.add_argument("--seed", type=int, default=1000, help="first seed, of layout and things; each episode takes the next")
     parser.add_argument("--tasks", default="all", help="comma-separated names, or all")
+    parser.add_argument("--things", default="standard", choices=("standard", *DRAWN), help="what lies on the table")
     parser.add_argument("--rig", default="kinova_gen2", help="rig name or YAML file: control rate and limits")
     arguments = parser.parse_args(argv)
     rig, twin = Rig.load(arguments.rig), Twin()
     names = list(TASKS) if arguments.tasks == "all" else [find(name).name for name in arguments.tasks.split(",")]
-    table = {}
+    draw, table, things = DRAWN.get(arguments.things), {}, {}
     for name in names:
-        runs = {seed: succeeds(twin, name, seed, rig) for seed in range(arguments.seed, arguments.seed + arguments.episodes)}
-        won = [seconds for success, seconds in runs.values() if success]
-        lost = [str(seed) for seed, (success, _) in runs.items() if not success]
-        table[name] = {"episodes": len(runs), "successes": len(won)}
+        won, lost = [], []
+        for seed in range(arguments.seed, arguments.seed + arguments.episodes):
+            twin = Twin(draw(seed)) if draw else twin
+            success, seconds = succeeds(twin, name, seed, rig)
+            won += [seconds] * success
+            lost += [str(seed)] * (not success)
+            row = things.setdefault(twin.task.noun(twin.props) or "drawer", {"episodes": 0, "successes": 0})
+            row["episodes"], row["successes"] = row["episodes"] + 1, row["successes"] + success
+        table[name] = {"episodes": arguments.episodes, "successes": len(won)}
         pace = f"{np.mean(won):5.1f} s" if won else "      -"
-        print(f"{name:32s} {len(won):4d} / {len(runs):<4d} {pace}" + (f"   failed seeds: {', '.join(lost)}" if lost else ""), flush=True)
+        failed = f"   failed seeds: {', '.join(lost)}" if lost else ""
+        print(f"{name:32s} {len(won):4d} / {arguments.episodes:<4d} {pace}{failed}", flush=True)
     total = {key: sum(row[key] for row in table.values()) for key in ("episodes", "successes")}
-    document = total | {"tasks": table}
+    document = total | {"tasks": table, "things": things}
     print(json.dumps(document))
     return document

@@ -201,6 +201,9 @@ def categories(seed: int) -> Props:
     return Props(tuple(_near(rng, Thing(form), 0.05) for form in rng.permutation(_CATEGORIES)[:3].tolist()))
 
 
+DRAWN = {"training": training, "instances": instances, "categories": categories}
+
+
 def _near(rng: np.random.Generator, thing: Thing, size: float) -> Thing:
     """One like it: girth and length other by at most the fraction `size`, and slightly other colours."""
     usual = FORMS[thing.form]
