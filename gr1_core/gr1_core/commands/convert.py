@@ -74,16 +74,17 @@ def _run(arguments) -> int:
         print(f"shard {index + 1}/{number}: {done.made} parts made, {done.kept} were there already{skipped}; {seconds:.1f} s{speed}")
         print(f"next, when all {number} shards have ended: gr1 convert merge {shlex.quote(str(arguments.out))}")
         return 0
-    return _tell(done, f"{seconds:.1f} s{speed}")
+    return tell(done, f"{seconds:.1f} s{speed}")
 
 
 def _merge(arguments) -> int:
     from gr1_core.data.convert.merge import merge
 
-    return _tell(merge(arguments.out), "")
+    return tell(merge(arguments.out), "")
 
 
-def _tell(done, spent: str) -> int:
+def tell(done, spent: str) -> int:
+    """Prints what a finished conversion gave. spent: the time, as text."""
     minutes = done.frames / done.fps / 60
     episodes = f"{done.episodes} episode{'' if done.episodes == 1 else 's'}"
     print(f"{done.root}: {episodes}, {done.frames} frames, {minutes:.1f} min at {done.fps} Hz" + (f"; {spent}" if spent else ""))
