@@ -1,10 +1,14 @@
-"""`gr1 evaluate data`."""
+"""`gr1 evaluate`: how good a checkpoint is, in the simulated rig or on the episodes of a data set."""
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 from gr1_core.commands.arguments import count
+
+_FIRST_SEED = 1_000_000
 
 
 def add(commands, bench) -> None:
@@ -17,9 +21,40 @@ def add(commands, bench) -> None:
     data.add_argument("--untrained", action="store_true", help="beside it, a model of the same sizes with random weights")
     data.set_defaults(run=_data)
 
+    sim = kinds.add_parser("sim", help="the simulated rig: success in the columns of the paper's table, with intervals and failures")
+    who = sim.add_mutually_exclusive_group(required=True)
+    who.add_argument("--checkpoint", type=Path, metavar="DIR")
+    who.add_argument("--expert", action="store_true", help="the scripted expert instead: what can be reached")
+    sim.add_argument("--columns", default="all", metavar="A,B", help="seen, instances, categories, drawer, phrasing, swap (default: all)")
+    sim.add_argument("--episodes", type=count, default=100, metavar="N", help="of each column (default: 100)")
+    sim.add_argument("--seed", type=count, default=_FIRST_SEED, metavar="S", help=f"of the first layouts (default: {_FIRST_SEED})")
+    sim.add_argument("--seconds", type=count, default=20, metavar="T", help="a longer episode has failed (default: 20)")
+    sim.add_argument("--workers", type=count, default=2 * _cores(), metavar="W", help="simulated rigs at once (default: two a core)")
+    sim.add_argument("--out", type=Path, metavar="DIR", help="folder for results.json and pictures of rollouts and predicted frames")
+    sim.set_defaults(run=_sim)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
 
 def _data(arguments) -> int:
     from gr1_core.train.judge import run
 
     run(arguments.checkpoint, arguments.dataset, arguments.episodes, arguments.windows, arguments.untrained)
     return 0
+
+
+def _sim(arguments) -> int:
+    from gr1_core.eval.columns import run
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return run(
+        checkpoint=None if arguments.expert else arguments.checkpoint,
+        columns=arguments.columns,
+        episodes=arguments.episodes,
+        seed=arguments.seed,
+        seconds=arguments.seconds,
+        workers=arguments.workers,
+        out=arguments.out,
+    )

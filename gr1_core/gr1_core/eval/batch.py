@@ -1,0 +1,87 @@
+"""Several rollouts of one policy at once: those that wait for an action are served by one pass of the model."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from gr1_core.policy import Action, Observation, Policy, PolicyError
+from gr1_core.rig import ROLES
+
+
+@dataclass
+class _Rollout:
+    instruction: str | Sequence[int]
+    language: Tensor
+    window: deque[Tensor]
+
+
+class BatchPolicy(Policy):
+    """A Policy with any number of rollouts, each with an instruction and a history of its own.
+
+    The actions are those of `Policy.step` to rounding (processors sum a larger batch in another order). Use it from one thread.
+    """
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self._rollouts: dict[Hashable, _Rollout] = {}
+
+    def begin(self, rollout: Hashable, instruction: str | Sequence[int]) -> None:
+        """Starts a rollout, or starts it anew."""
+        self.reset(instruction)
+        self._rollouts[rollout] = _Rollout(instruction, self._language, deque(maxlen=self.config.window))
+
+    def end(self, rollout: Hashable) -> None:
+        """Forgets a rollout."""
+        del self._rollouts[rollout]
+
+    def act(self, observations: Mapping[Hashable, Observation]) -> dict[Hashable, Action]:
+        """One control period of each of these rollouts. Raises PolicyError for an action that is not finite, RigError for a wrong frame."""
+        rollouts = [self._rollouts[key] for key in observations]
+        with torch.inference_mode():
+            images = torch.cat([self._preprocess(observation) for observation in observations.values()])
+            for rollout, tokens in zip(rollouts, self._newest(rollouts, images, list(observations.values()))):
+                rollout.window.append(tokens)
+            context, mask, lengths = self._context([torch.stack(tuple(rollout.window)) for rollout in rollouts])
+            rows, memory = self.model.transformer(context, self._queries["action",].expand(len(rollouts), -1, -1), None, mask)
+            delta, logit = (part.double().cpu().numpy() for part in self.model.action_head(rows[:, 0]))
+        if not (np.isfinite(delta).all() and np.isfinite(logit).all()):
+            broken = next(index for index in range(len(rollouts)) if not (np.isfinite(delta[index]).all() and np.isfinite(logit[index])))
+            raise PolicyError(
+                f"the action is not finite (delta {delta[broken].tolist()}, gripper logit {logit[broken]}) "
+                f"for '{rollouts[broken].instruction}': an unusable checkpoint"
+            )
+
+        def future(index: int):
+            own = index, slice(None), slice(lengths[index])
+            return self._decode(images[2 * index : 2 * index + 2], [(keys[own][None], values[own][None]) for keys, values in memory])
+
+        return {key: Action(delta[i], float(logit[i]), lambda i=i: future(i)) for i, key in enumerate(observations)}
+
+    def _newest(self, rollouts: list[_Rollout], images: Tensor, observations: list[Observation]) -> Tensor:
+        """This step's context tokens, [N, tokens, width], without their time."""
+        cls, latents = self.model.encode_images(images)
+        state = torch.tensor([[*one.arm, one.gripper] for one in observations], dtype=self._outer, device=self.device)
+        cameras = [self.model.camera_tokens(role, cls[i::2], latents[i::2]).to(self._outer) for i, role in enumerate(ROLES)]
+        language = torch.stack([rollout.language for rollout in rollouts])
+        return torch.cat([language, self.model.state_token(state[:, :6], state[:, 6])[:, None], *cameras], 1)
+
+    def _context(self, windows: list[Tensor]) -> tuple[Tensor, Tensor | None, list[int]]:
+        """Windows of T_i steps -> context [N, C, width]; what each query may see, bool[N, 1, 1, C] or None; tokens of each window.
+
+        A short window is filled up at its end, where the causal mask keeps its own tokens from looking.
+        """
+        steps = torch.tensor([len(window) for window in windows], device=self.device)
+        per_step = windows[0].shape[1]
+        context = self.model.context(pad_sequence(windows, batch_first=True))
+        lengths = (steps * per_step).tolist()
+        if min(lengths) == max(lengths):
+            return context, None, lengths
+        valid = torch.arange(context.shape[1], device=self.device) < (steps * per_step)[:, None]
+        return context, valid[:, None, None], lengths

@@ -1,0 +1,118 @@
+"""`gr1 evaluate sim`: plays the columns of sim/columns.py, prints the tables and the JSON document, and saves all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gr1_core.eval import sheet, simulation, table
+from gr1_core.eval.batch import BatchPolicy
+from gr1_core.eval.environment import Outcome, Play, SimulationError, require_twins
+from gr1_core.eval.prediction import Predictions
+from gr1_core.model import checkpoint as checkpoints
+from gr1_core.rig import Rig
+from gr1_core.sim.columns import COLUMNS, Trial, require, trials
+
+_EXPERTS_RIG = "kinova_gen2_small"
+_PICTURES = 8
+_INTERRUPTED = 130
+
+
+def run(checkpoint: Path | None, columns: str, episodes: int, seed: int, seconds: float, workers: int, out: Path | None) -> int:
+    """Evaluates a checkpoint, or with None the scripted expert. columns: "all" or names separated by commas. Returns the exit code.
+
+    When it is interrupted, it prints and saves what it has by then. Raises CheckpointError, RigError, ColumnError, SimulationError or
+    PolicyError; they are all ValueErrors.
+    """
+    chosen = [trial for column in _names(columns) for trial in trials(column, episodes, seed)]
+    policy = None
+    if checkpoint:
+        # The simulated rigs take the processors; the model is small, and a second thread would take from them what it gains.
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 4))
+        policy = BatchPolicy.from_pretrained(checkpoint)
+    rig = policy.rig if policy else Rig.load(_EXPERTS_RIG)
+    require_twins(rig)
+    _make(out)
+    predictions = Predictions(policy) if policy and _predicts(checkpoint) else None
+    play = Play(rig, seconds, _PICTURES if out else 0, expert=policy is None)
+    outcomes, interrupted = _play(chosen, play, policy, workers, predictions)
+    if not outcomes:
+        return _INTERRUPTED
+    result = table.document(outcomes) | {"policy": str(checkpoint or "expert"), "hz": rig.control_hz, "seed": seed, "seconds": seconds}
+    if interrupted:
+        result["interrupted"] = f"{len(outcomes)} of {len(chosen)} episodes"
+    if predictions and (figures := predictions.figures()):
+        result["prediction"] = figures
+    if out:
+        _save(out, result, outcomes, predictions, rig)
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    who = f"checkpoint {checkpoint}" if policy else "the scripted expert, which sees the true poses"
+    table.show(console, result, f"{who}{', INTERRUPTED after ' + result['interrupted'] if interrupted else ''}")
+    print(json.dumps(result))
+    return _INTERRUPTED if interrupted else 0
+
+
+def _names(columns: str) -> list[str]:
+    names = list(COLUMNS) if columns == "all" else list(dict.fromkeys(name.strip() for name in columns.split(",")))
+    for name in names:
+        require(name)
+    return names
+
+
+def _make(out: Path | None) -> None:
+    try:
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SimulationError(f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to") from error
+
+
+def _predicts(folder: Path) -> bool:
+    """What a checkpoint was not trained to predict is not judged."""
+    weights = ((checkpoints.read_training(folder) or {}).get("recipe") or {}).get("loss") or {}
+    return all(weights.get(role, 1) for role in ("static", "wrist"))
+
+
+def _play(
+    chosen: list[Trial], play: Play, policy: BatchPolicy | None, workers: int, predictions: Predictions | None
+) -> tuple[list[Outcome], bool]:
+    outcomes: list[Outcome] = []
+    parts = (
+        TextColumn("playing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    running = simulation.run(chosen, play, policy, workers, predictions.watch if predictions else None)
+    with Progress(*parts, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=len(chosen))
+        try:
+            for outcome in running:
+                outcomes.append(outcome)
+                if predictions:
+                    predictions.end(outcome.trial)
+                bar.update(task, advance=1, description=f"{sum(one.success for one in outcomes)} successes")
+        except KeyboardInterrupt:
+            return outcomes, True
+        finally:
+            running.close()
+    return outcomes, False
+
+
+def _save(out: Path, result: dict, outcomes: list[Outcome], predictions: Predictions | None, rig: Rig) -> None:
+    path = out / "results.json"
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(result | {"episodes": table.episodes(outcomes)}, indent=1) + "\n")
+    os.replace(partial, path)
+    for column in result["columns"]:
+        sheet.rollouts([one for one in outcomes if one.trial.column == column], out / f"rollouts-{column}.png")
+    if predictions:
+        sheet.predictions(predictions.examples(), predictions.ahead * rig.period, out / "predicted.png")
