@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .phrases import said
 from .scene import DRAWER_TRAVEL, PLATE_FLOOR, PLATE_RADIUS
 from .state import View
 from .things import SLOTS, STANDARD, Props
@@ -60,41 +61,6 @@ class Task:
         if self.kind == "put":
             return bool(far < PLATE_RADIUS - 0.02 and offset[2] < rest + PLATE_FLOOR + 0.02 and let_go)
         return bool(far > PLATE_RADIUS + 0.02 and place[2] < rest + 0.015 and let_go)
-
-
-_SENTENCES = {
-    "pick": (
-        ("pick up the {}", "grasp the {} and lift it", "lift the {} off the table", "take hold of the {} and raise it"),
-        ("raise the {} into the air", "get the {}"),
-    ),
-    "put": (
-        ("put the {} on the plate", "place the {} on the plate", "move the {} onto the plate", "set the {} down on the plate"),
-        ("the {} belongs on the plate", "bring the {} to the plate and leave it there"),
-    ),
-    "take": (
-        (
-            "take the {} from the plate",
-            "remove the {} from the plate",
-            "move the {} off the plate",
-            "take the {} off the plate and put it on the table",
-        ),
-        ("clear the {} from the plate", "put the {} from the plate onto the table"),
-    ),
-    "open": (
-        ("open the drawer", "pull the drawer open", "pull the handle to open the drawer", "slide the drawer out"),
-        ("get the drawer open", "draw out the drawer by its handle"),
-    ),
-    "close": (
-        ("close the drawer", "push the drawer shut", "push the drawer in until it is closed", "slide the drawer back in"),
-        ("shut the drawer", "the drawer should be closed"),
-    ),
-}
-
-
-def said(kind: str, noun: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Sentences for training, and held-out ones, for a kind of task and what its thing is called (None for the drawer)."""
-    training, held_out = (tuple(sentence.format(noun) for sentence in sentences) for sentences in _SENTENCES[kind])
-    return training, held_out
 
 
 _NAMES = {"pick": "pick_{}", "put": "put_{}_on_plate", "take": "take_{}_from_plate"}
