@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gr1_core.sim.collect import Take
 
 VARIED_SECONDS = 15.0  # after which a varied episode is given up
-PLAIN = 0.2  # of the varied episodes look like the scene itself: the looks are drawn around it, and it is what the policy will see
+PLAIN = 0.4  # of the varied episodes look like the scene itself: the looks are drawn around it, and it is what the policy will see
 TAKES_PER_UNIT = len(TASKS)  # they share one scene, which takes half a second to compile
 _BYTES_PER_EPISODE = 1_000_000  # about what it takes, for the progress bar
 
