@@ -1,7 +1,7 @@
 """`python -m gr1_core.sim.gallery --out DIR`: the pictures of the twin that documents show.
 
-tasks.png: every task with the expert at work. expert.mp4 and expert.gif: a few tasks from start to end at twice the real speed, seen
-from outside, by the static camera and by the wrist camera.
+tasks.png: every task with the expert at work. things.png: what can lie on the table. expert.mp4 and expert.gif: a few tasks from start
+to end at twice the real speed, seen from outside, by the static camera and by the wrist camera.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from .expert import Expert
 from .renderer import Renderer
 from .rollout import episode
 from .tasks import TASKS, find
+from .things import DRAWN, SLOTS
 from .twin import Twin
 
 FILM = ("put_eggplant_on_plate", "open_drawer", "take_broccoli_from_plate", "pick_bell_pepper")
+THINGS = {"training": (1, 8, 16, 4), "instances": (1, 4, 20, 23), "categories": (0, 2, 7, 8)}  # seeds that together show all there is
 _INK, _PAPER = (38, 42, 48), (244, 244, 242)
 
 
@@ -49,6 +51,26 @@ def contact_sheet(twin: Twin, rig: Rig, seed: int) -> np.ndarray:
         for name, task in TASKS.items():
             run = states(twin, name, seed, rig)
             cells.append(caption(renderer.render(run[len(run) * 2 // 3]), task.instructions[0]))
+    return grid(cells, columns)
+
+
+def things_sheet() -> np.ndarray:
+    """A row each of tables for training, of other instances and of other categories, cut from the static camera's picture."""
+    cells = []
+    for which, seeds in THINGS.items():
+        for seed in seeds:
+            props = DRAWN[which](seed)
+            twin = Twin(props)
+            twin.reset("pick_eggplant", seed)
+            with Renderer("static", 960, 540, "fine", props) as renderer:
+                picture = renderer.render(twin.state())[190:480, 270:700]
+            nouns = ", ".join(map(props.noun, SLOTS)) if which == "categories" else f"seed {seed}"
+            cells.append(caption(picture, f"{which}: {nouns}", 30))
+    return grid(cells, len(seeds))
+
+
+def grid(cells: list[np.ndarray], columns: int) -> np.ndarray:
+    """Pictures of one size as rows of `columns`."""
     border = [np.pad(cell, ((4, 4), (4, 4), (0, 0)), constant_values=_PAPER[0]) for cell in cells]
     rows = [np.concatenate(border[start : start + columns], axis=1) for start in range(0, len(border), columns)]
     return np.concatenate(rows)
@@ -99,7 +121,7 @@ def main(argv: list[str] | None = None) -> None:
     from PIL import Image
 
     parser = argparse.ArgumentParser(prog="python -m gr1_core.sim.gallery", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder for tasks.png, expert.mp4, expert.gif")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=5, help="layout")
     parser.add_argument("--tasks", default=",".join(FILM), help="tasks in the film, comma-separated")
     parser.add_argument("--rig", default="kinova_gen2")
@@ -108,10 +130,11 @@ def main(argv: list[str] | None = None) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     rig, twin = Rig.load(arguments.rig), Twin()
     Image.fromarray(contact_sheet(twin, rig, arguments.seed)).save(arguments.out / "tasks.png", optimize=True)
+    Image.fromarray(things_sheet()).save(arguments.out / "things.png", optimize=True)
     frames = list(film(twin, rig, arguments.seed, names))
     write_mp4(arguments.out / "expert.mp4", frames, round(2 * rig.control_hz))
     write_gif(arguments.out / "expert.gif", frames[::2], round(rig.control_hz))
-    for name in ("tasks.png", "expert.mp4", "expert.gif"):
+    for name in ("tasks.png", "things.png", "expert.mp4", "expert.gif"):
         print(f"{arguments.out / name}  {(arguments.out / name).stat().st_size / 1e6:.1f} MB")
 
 

@@ -207,7 +207,7 @@ DRAWN = {"training": training, "instances": instances, "categories": categories}
 def _near(rng: np.random.Generator, thing: Thing, size: float) -> Thing:
     """One like it: girth and length other by at most the fraction `size`, and slightly other colours."""
     usual = FORMS[thing.form]
-    girth = min(thing.girth * (1.0 + size * rng.uniform(-1.0, 1.0)), WIDEST / usual.width)
+    girth = min(thing.girth * (1.0 + size * rng.uniform(-1.0, 1.0)), 0.999 * WIDEST / usual.width)
     length = thing.length * (1.0 + size * rng.uniform(-1.0, 1.0))
     colours = (_shade(rng, thing.colour or usual.colour), _shade(rng, thing.accent or usual.accent))
     return replace(thing, girth=float(girth), length=float(length), colour=colours[0], accent=colours[1])
