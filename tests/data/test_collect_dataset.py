@@ -1,0 +1,109 @@
+"""`gr1 collect sim --to dataset`: the same data set as by way of bags; with --vary other scenes, and labels that stay the expert's."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gr1_core import cli, images
+from gr1_core.data.convert import driver
+from gr1_core.data.convert.bags import BagSource
+from gr1_core.data.convert.simulation import SimulationSource
+from gr1_core.data.convert.source import Skipped
+from gr1_core.data.dataset import Dataset
+from gr1_core.rig import ROLES
+from gr1_core.sim.collect import collect, plan
+from gr1_core.sim.tasks import TASKS
+from tests.data.synthetic import tiny_rig
+
+RIG = tiny_rig()
+TAKES = plan("close_drawer,open_drawer", 2, 1000)
+
+
+def frames(dataset: Dataset) -> list[dict]:
+    """Of each episode: text, states, actions and encoded pictures."""
+    return [
+        {
+            "text": dataset.tasks[dataset.task_of[number]],
+            "state": dataset.state[row["start"] : row["end"]],
+            "action": dataset.action[row["start"] : row["end"]],
+        }
+        | {role: [bytes(dataset.encoded(role, index)) for index in range(row["start"], row["end"])] for role in ROLES}
+        for number, row in enumerate(dataset.episodes)
+    ]
+
+
+def test_without_vary_it_is_what_bags_and_their_conversion_give(tmp_path):
+    assert all(success for _, success, _ in collect(TAKES, tmp_path / "bags", RIG))
+    driver.convert(BagSource(tmp_path / "bags"), tmp_path / "converted", workers=1, progress=False)
+    driver.convert(SimulationSource(RIG, TAKES), tmp_path / "straight", workers=1, progress=False)
+    straight, converted = (Dataset(tmp_path / name, tmp_path / "cache") for name in ("straight", "converted"))
+    assert straight.rig == converted.rig == RIG and straight.fps == converted.fps == 10
+    for mine, theirs in zip(frames(straight), frames(converted), strict=True):
+        assert mine["text"] == theirs["text"]
+        np.testing.assert_array_equal(mine["state"], theirs["state"])
+        np.testing.assert_array_equal(mine["action"], theirs["action"])
+        assert all(mine[role] == theirs[role] for role in ROLES)
+
+
+@pytest.fixture(scope="module")
+def varied():
+    source = SimulationSource(RIG, plan("close_drawer", 6, 2000), vary=True)
+    (unit,) = source.units()
+    return source, unit, [item for item in source.read(unit) if not isinstance(item, Skipped)]
+
+
+def test_varied_episodes_differ_in_looks_and_starts(varied):
+    _, _, episodes = varied
+    assert len(episodes) >= 5
+    starts = np.array([episode.state[0, :3] for episode in episodes])
+    assert np.ptp(starts, axis=0).max() > 0.05, "all begin at the same place"
+    corners = np.array([images.decode(episode.images["static"][0])[:4, -8:].mean((0, 1)) for episode in episodes])
+    assert np.ptp(corners, axis=0).max() > 25, "the backgrounds are all alike"
+    assert all(episode.task in TASKS["close_drawer"].instructions for episode in episodes)
+
+
+def test_a_varied_episode_is_the_same_whenever_it_is_made(varied):
+    source, unit, episodes = varied
+    again = next(item for item in source.read(unit) if not isinstance(item, Skipped))
+    assert again.task == episodes[0].task and again.images == episodes[0].images
+    np.testing.assert_array_equal(again.state, episodes[0].state)
+    np.testing.assert_array_equal(again.action, episodes[0].action)
+
+
+def test_labels_are_the_experts_although_the_hand_does_something_else(varied):
+    """An undisturbed hand moves by its labels, one period late; in some of these episodes it does not."""
+    _, _, episodes = varied
+    unit = RIG.action.translation_scale
+    off = []
+    for episode in episodes:
+        moved = np.diff(episode.state[:, :3], axis=0)[1:] / unit
+        off.append(np.abs(moved - episode.action[:-2, :3]).max(1))
+    assert max(values.max() for values in off) > 0.5
+    assert all(np.linalg.norm(episode.action[:, :3], axis=1).max() <= 1.001 for episode in episodes), "faster than the expert ever is"
+
+
+def test_the_command_makes_a_data_set_and_says_what_to_do_with_it(tmp_path, capsys):
+    RIG.save(tmp_path / "tiny.yaml")
+    command = ["collect", "sim", "--to", "dataset", "--rig", str(tmp_path / "tiny.yaml"), "--tasks", "close_drawer", "--episodes", "2"]
+    assert cli.main([*command, "--vary", "--workers", "1", "--out", str(tmp_path / "set")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{tmp_path}/set: 2 episodes, ") and f"next: gr1 finetune RECIPE data={tmp_path}/set" in out
+    said = json.loads((tmp_path / "set" / "meta" / "gr1.json").read_text())
+    assert said["source"] == "simulation" and said["settings"] == {"vary": True}
+    assert cli.main([*command, "--workers", "1", "--out", str(tmp_path / "set")]) == 1
+    assert "is a complete data set already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--vary"], "--vary is for data sets"),
+        (["--to", "dataset", "--images", "raw"], "--images raw is for bags"),
+        (["--to", "dataset", "--seed", "-1"], "--seed -1: seeds are whole numbers from 0 up"),
+        (["--to", "dataset", "--tasks", "open_draw"], "did you mean 'open_drawer'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(tmp_path, capsys, words, says):
+    assert cli.main(["collect", "sim", "--episodes", "1", *words, "--out", str(tmp_path / "out")]) == 1
+    assert says in capsys.readouterr().err and not list(tmp_path.iterdir())
