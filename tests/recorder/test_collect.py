@@ -11,6 +11,7 @@ from gr1_core.data.bag import Bag, find
 from ..robot.graph import Process
 
 
+@pytest.mark.slow
 def test_one_command_gives_a_bag_of_the_experts_episode(tmp_path):
     words = ["--collect", "operator:=expert", "--episodes", "1", "--task", "open_drawer", "--no-video"]
     words += ["--bags", str(tmp_path / "bags"), "--out", str(tmp_path / "run")]

@@ -45,6 +45,7 @@ def check(tmp_path, running):
     return lambda *words: running(Run(tmp_path / "check", *words))
 
 
+@pytest.mark.slow
 def test_the_simulated_rig_passes_and_leaves_report_and_pictures(check):
     run = check("--yes", "--only", "pictures,expiry")
     code, found = run.wait(), run.results()

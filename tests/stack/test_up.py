@@ -92,6 +92,7 @@ def test_the_nodes_do_not_outlive_a_killed_runner(up):
     eventually(lambda: gone(children.values()), "the end of all nodes")
 
 
+@pytest.mark.slow
 def test_a_policy_that_cannot_be_configured_ends_the_run_and_says_why_once(up, tmp_path):
     Rig.load("kinova_gen2").save(tmp_path / "rig.yaml")
     (tmp_path / "model.safetensors").write_bytes(b"")
