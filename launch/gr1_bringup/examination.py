@@ -1,4 +1,4 @@
-"""What a policy is asked, in which order, and how it does: the trials of a demonstration, or of a column of `gr1 evaluate sim`. No ROS import."""
+"""What a policy is asked, in which order, and how it does: trials for a demonstration, or a column of `gr1 evaluate sim`. No ROS import."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from gr1_bringup.stack import SettingError
 
 SECONDS = 20.0
-"""A trial of a demonstration that lasts longer has failed."""
+"""A trial that lasts longer has failed, as in `gr1 evaluate sim`."""
 _SMALL_WORDS = {"a", "an", "the", "please"}
 
 
@@ -66,14 +66,13 @@ def parse(what: str, trials: int | None, seed: int | None) -> Examination:
 
 
 def _standing(column: str, listed: Iterable) -> Iterator[Trial]:
-    from gr1_core.sim.rollout import SECONDS
     from gr1_core.sim.things import STANDARD
 
     if any(one.props != STANDARD for one in listed):
         raise SettingError(
             f"examine: column '{column}' has other things on the table than the stack's simulated rig: use `gr1 evaluate sim` for it"
         )
-    return (Trial(one.scene, one.seed, one.task, one.instruction, SECONDS) for one in listed)
+    return (Trial(one.scene, one.seed, one.task, one.instruction) for one in listed)
 
 
 def recognise(sentence: str) -> str:
@@ -92,12 +91,12 @@ def _words(sentence: str) -> Counter[str]:
 class Examination:
     """The trials in turn, or those of a sentence that somebody types, and their results. Used from any thread.
 
-    number: of the listed trials; None: without end.
+    number: of the listed trials; None: without end. seed: the first, also of the tables for what somebody types.
     """
 
     def __init__(self, listed: Iterator[Trial], number: int | None, seed: int):
-        self.number = number
-        self._listed, self._seed = listed, count(seed)
+        self.number, self.seed = number, seed
+        self._listed, self._seeds = listed, count(seed)
         self._lock = threading.Lock()
         self._asked, self._cut, self._scene = "", False, ""
         self._results: list[Result] = []
@@ -108,13 +107,13 @@ class Examination:
             self._cut = False
             if self._asked:
                 task = recognise(self._asked)
-                return Trial(task or self._scene or "put_eggplant_on_plate", next(self._seed), task, self._asked)
+                return Trial(task or self._scene or "put_eggplant_on_plate", next(self._seeds), task, self._asked)
             trial = next(self._listed, None)
             self._scene = trial.scene if trial else ""
             return trial
 
     def ask(self, sentence: str) -> None:
-        """Ends the trial of this moment, which then does not count. A sentence is tried on table after table; an empty one: the list again."""
+        """Ends the trial of this moment, uncounted. A sentence is tried on table after table; an empty one goes on with the list."""
         with self._lock:
             self._asked, self._cut = " ".join(sentence.split()), True
 
@@ -154,29 +153,31 @@ class Examination:
         if not results:
             return "no trial was judged"
         won = [result.seconds for result in results if result.success]
-        low, high = wilson(len(won), len(results))
+        low, high = _wilson(len(won), len(results))
         pace = f", {np.mean(won):.1f} s on average" if won else ""
         return f"{len(won)} of {len(results)} trials succeeded (95 % interval {low:.2f} to {high:.2f}){pace}"
 
-    def document(self, latencies: Iterable[float]) -> str:
-        """One line of JSON. latencies: seconds from each step's older frame to its command."""
+    def document(self, latencies: Iterable[float], acted: float) -> str:
+        """One line of JSON. latencies: seconds from each step's older frame to its command. acted: seconds that the policy had the arm."""
         tally, ms = self.tally(), 1e3 * np.array(list(latencies))
         won, tried = (sum(column) for column in zip(*tally.values())) if tally else (0, 0)
         quantiles = {f"camera_to_command_p{q}_ms": round(float(np.percentile(ms, q)), 1) if len(ms) else None for q in (50, 99)}
         return json.dumps({
-            **_row(won, tried), **quantiles, "commands": len(ms), "tasks": {task: _row(*row) for task, row in tally.items()},
+            **_row(won, tried), "seed": self.seed, "commands": len(ms), "hz": round(len(ms) / acted, 2) if acted else None, **quantiles,
+            "tasks": {task: _row(*row) for task, row in tally.items()},
         })  # fmt: skip
 
 
-def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """The interval of the true rate, 95 % for z = 1.96 (Wilson, JASA 22, 1927)."""
+def _wilson(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of the true rate."""
+    from scipy.stats import binomtest  # takes a moment to import
+
     if not trials:
         return 0.0, 1.0
-    rate, spread = successes / trials, z * z / trials
-    middle, half = rate + spread / 2, z * (rate * (1 - rate) / trials + spread / (4 * trials)) ** 0.5
-    return max((middle - half) / (1 + spread), 0.0), min((middle + half) / (1 + spread), 1.0)
+    interval = binomtest(successes, trials).proportion_ci(0.95, "wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _row(won: int, tried: int) -> dict[str, float]:
-    low, high = wilson(won, tried)
+    low, high = _wilson(won, tried)
     return {"episodes": tried, "successes": won, "low": round(low, 4), "high": round(high, 4)}

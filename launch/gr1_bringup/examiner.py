@@ -6,21 +6,20 @@ said, and the node activated again once every frame that it may still use shows 
 
 from __future__ import annotations
 
-import bisect
 import json
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 
 import numpy as np
-from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import Image, JointState, TimeReference
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -56,19 +55,20 @@ class Examiner:
         self.examination, self._rig, self._say, self._recording = examination, rig, say, recording
         self.over, self.failure = False, ""
         self.latencies: list[float] = []
-        """Seconds from each step's older frame to its command, of the steps whose prediction was decoded in time."""
+        """Seconds from each step's older frame to its command."""
+        self.acted = 0.0
+        """Seconds in which the policy was let go."""
         self._now: tuple[Trial, str, float] | None = None
         self._changed, self._closed = threading.Condition(), False
         self._state, self._stamp = np.zeros(0), 0
-        self._sent: list[int] = []
         self._instruction = node.create_publisher(String, "instruction", LATCHED)
         self._change = node.create_client(ChangeState, "policy/change_state")
         self._parameters = node.create_client(SetParameters, "arm/set_parameters")
         self._reset = node.create_client(Trigger, "sim/reset")
         self._clock = node.get_clock()
         node.create_subscription(JointState, "sim/state", self._on_state, NEWEST)
-        node.create_subscription(TwistStamped, "command/policy/twist", self._on_twist, _EACH)
-        for role in ROLES:
+        node.create_subscription(TimeReference, "policy/step", self._on_step, _EACH)
+        for role in ROLES if recording else ():
             node.create_subscription(Image, f"policy/predicted/{role}", partial(self._on_predicted, role), _EACH)
         self._thread = threading.Thread(target=self._run, name="examiner", daemon=True)
 
@@ -105,6 +105,8 @@ class Examiner:
             pass
         except ExaminerError as error:
             self.failure = str(error)
+        except Exception as error:  # a thread's death would otherwise look like a very long trial
+            self.failure = f"the examiner has failed: {error!r}"
 
     def _try(self, trial: Trial) -> None:
         sentence = self._lay(trial)
@@ -115,6 +117,7 @@ class Examiner:
         self._now = trial, sentence, 0.0
         episode = self._judge(trial, sentence, began)
         self._now = None
+        self.acted += episode.seconds
         if self._recording:
             self._recording.end(episode.outcome)
         if episode.outcome is None:
@@ -143,14 +146,15 @@ class Examiner:
 
     def _judge(self, trial: Trial, sentence: str, began: float) -> Episode:
         """Looks at a state once a control period, until the outcome is clear. An outcome of None: somebody has cut the trial short."""
-        task, due = TASKS.get(trial.task), began
-        episode = Episode(trial.task, trial.seed, trial.seconds)
+        task, episode = TASKS.get(trial.task), Episode(trial.task, trial.seed, trial.seconds)
+        looks = count()
         while episode.outcome is None:
-            self._wait(lambda: self.examination.cut or self._time() >= due, "sim/state")
+            due = began + next(looks) * self._rig.period
+            self._wait(lambda due=due: self.examination.cut or self._time() >= due, "sim/state")
             if self.examination.cut:
                 break
-            state, due = self._state, due + self._rig.period
-            self._now = trial, sentence, self._time() - began
+            state = self._state
+            self._now = trial, sentence, float(state[0]) - began
             episode.step(float(state[0]) - began, task is not None and task.done(state))
         return episode
 
@@ -207,14 +211,8 @@ class Examiner:
         if self._recording:
             self._recording.state(1e-9 * self._stamp, self._state)
 
-    def _on_twist(self, message: TwistStamped) -> None:
-        if any((message.twist.linear.x, message.twist.linear.y, message.twist.linear.z)):
-            self._sent = [*self._sent[-20:], nanoseconds(message.header.stamp)]
+    def _on_step(self, message: TimeReference) -> None:
+        self.latencies.append(1e-9 * (nanoseconds(message.header.stamp) - nanoseconds(message.time_ref)))
 
-    def _on_predicted(self, role: str, message: Image, info) -> None:
-        """A step's prediction is published after its command and before the next one, so it tells which frames that command answers."""
-        stamp = nanoseconds(message.header.stamp)
-        if role == ROLES[0] and (before := bisect.bisect(self._sent, info["source_timestamp"])):
-            self.latencies.append(1e-9 * (self._sent[before - 1] - stamp))
-        if self._recording:
-            self._recording.predicted(role, 1e-9 * stamp, msg_to_image(message))
+    def _on_predicted(self, role: str, message: Image) -> None:
+        self._recording.predicted(role, 1e-9 * nanoseconds(message.header.stamp), msg_to_image(message))

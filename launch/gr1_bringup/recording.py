@@ -87,7 +87,8 @@ class Recording:
     def load(cls, file: Path) -> Recording:
         with np.load(file) as columns:
             about = json.loads(str(columns["about"]))
-            made = cls(about["period"], about["ahead"], about["note"], about["period"] * len(columns["stamps"]))
+            most = max(len(columns[name]) for name in ("stamps", *(f"{role}_stamps" for role in ROLES)))
+            made = cls(about["period"], about["ahead"], about["note"], about["period"] * most)
             made.takes = [Take(**take) for take in about["takes"]]
             made.states.extend(zip(columns["stamps"].tolist(), columns["numbers"].tolist(), columns["states"]))
             for role, frames in made._predicted.items():

@@ -63,7 +63,7 @@ class Sitting:
 
     def document(self) -> str:
         """One line of JSON for a run that has a number of trials, else nothing."""
-        return self.examination.document(self._examiner.latencies) if self.examination.number else ""
+        return self.examination.document(self._examiner.latencies, self._examiner.acted) if self.examination.number else ""
 
     def draw(self, folder: Path, go_on: Callable[[float], bool]) -> str:
         """Makes the film and leaves in `folder` what it can be drawn from again; returns what to tell. go_on: see film.write."""

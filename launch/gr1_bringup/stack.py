@@ -66,7 +66,11 @@ ARGUMENTS = (
     Argument("static", "", "source of the static camera; empty: sim for robot:=sim, else azure_kinect", ("", *CAMERAS)),
     Argument("wrist", "", "source of the wrist camera; empty: sim for robot:=sim, else realsense", ("", *CAMERAS)),
     Argument("hardware", "", "YAML file with parameters of arm, camera_static, camera_wrist: serial numbers, addresses, folders"),
-    Argument("checkpoint", "", "folder with weights, config and rig, or demo: the one that comes along; empty: a small UNTRAINED model (robot:=sim only)"),
+    Argument(
+        "checkpoint",
+        "",
+        "folder with weights, config and rig, or demo: the one that comes along; empty: a small UNTRAINED model (robot:=sim only)",
+    ),
     Argument("instruction", "", "what the policy is to do; empty: the task's own words; not with drive:=expert"),
     Argument(
         "drive",
@@ -93,7 +97,12 @@ ARGUMENTS = (
     ),
     Argument("seed", "1000", "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks"),
     Argument("episodes", "0", "drive:=expert: end after this many episodes; 0: go on until it is stopped"),
-    Argument("rig", "", "built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits; empty: the robot's own, simulated with the checkpoint's cameras"),
+    Argument(
+        "rig",
+        "",
+        "built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits; empty: the robot's own, with robot:=sim at the "
+        "checkpoint's picture sizes",
+    ),
     Argument("namespace", "", "ROS namespace that all topics and nodes go into"),
     Argument("rviz", "false", "start rviz2 with cameras, predicted frames and markers of the commanded motion", TRUE_FALSE),
 )

@@ -42,8 +42,8 @@ BY_HAND = "episodes begin and end with: python -m gr1_recorder start | success |
 ANOTHER = "another stack runs in ROS_DOMAIN_ID {domain}: end it, or set that variable to another number (0 to 101)"
 UNTRAINED = "no --checkpoint: a small model with seeded random weights. It is UNTRAINED: what it does and predicts means nothing."
 EXAMINE = (
-    "robot:=sim: lay a table, say its sentence, judge what the policy does, and so on; WHAT: tasks (all in turn), a,b (these tasks in turn) "
-    "or a column of gr1 evaluate sim. Type another sentence at any time"
+    "robot:=sim: lay a table, say its sentence, judge what the policy does, and so on; WHAT: tasks (all in turn), a,b (these in turn) or "
+    "a column of gr1 evaluate sim. Type another sentence at any time"
 )
 FAULT = "rehearse a fault of the simulated rig AT seconds after all nodes are up, FOR seconds; may be given again (docs/faults.md)"
 

@@ -28,10 +28,14 @@ NEW_ROLLOUT = ""
 
 @dataclass(frozen=True)
 class Step:
-    """One step as viewers need it. `index` counts from 0 since the history was cleared; views are what the model saw, u8[h, w, 3]."""
+    """One step as viewers need it. `index` counts from 0 since the history was cleared; views are what the model saw, u8[h, w, 3].
+
+    stamp: of the older frame; sent: when the command was ready; both in seconds of the stamps' clock.
+    """
 
     index: int
     stamp: float
+    sent: float
     views: dict[str, np.ndarray]
     future: object | None
 
@@ -202,8 +206,9 @@ class Controller:
             if self._act:
                 self._output.send(linear, angular, 0.0 if action.gripper > 0 else 1.0)
                 self._moving = True
-        self.statistics.step(done, done - began, self._output.now() - stamp)
-        self._show(action, stamp, views, until)
+        sent = self._output.now()
+        self.statistics.step(done, done - began, sent - stamp)
+        self._show(action, stamp, sent, views, until)
 
     def _begin(self, frames: Mapping[str, Sample]) -> None:
         """Clears the history where these frames do not continue it."""
@@ -238,7 +243,7 @@ class Controller:
                 self._output.latch(reason)
         self._output.fault_changed()
 
-    def _show(self, action, stamp: float, views: dict[str, np.ndarray], until: float) -> None:
+    def _show(self, action, stamp: float, sent: float, views: dict[str, np.ndarray], until: float) -> None:
         began, future = time.monotonic(), None
         if (self._surprise or self._output.wants_future()) and began + self._decoding < until:
             future = action.future()
@@ -248,7 +253,7 @@ class Controller:
         else:
             # One slow decoding (the first, say) must not end the predictions for good.
             self._decoding *= 0.9
-        self._output.show(Step(self._index, stamp, views, future))
+        self._output.show(Step(self._index, stamp, sent, views, future))
         self._index += 1
 
     # The watchdog thread

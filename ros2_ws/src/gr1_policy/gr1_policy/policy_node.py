@@ -13,7 +13,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import Image, JointState, TimeReference
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
@@ -194,6 +194,7 @@ class PolicyNode(LifecycleNode):
         self._closure = self._publisher(Float32, "command/policy/gripper", qos.COMMAND)
         self._predicted = {name: self._publisher(Image, f"policy/predicted/{name}", qos.SENSOR) for name in CAMERAS}
         self._panels = self._publisher(Image, "policy/panel", qos.SENSOR)
+        self._steps = self._publisher(TimeReference, "policy/step", qos.SENSOR)
         self._stop = self.create_client(Trigger, "arm/stop")
         self._entities.append((self._stop, self.destroy_client))
 
@@ -286,6 +287,9 @@ class PolicyNode(LifecycleNode):
 
     def _publish_step(self, step: Step) -> None:
         stamp = messages.to_stamp(round(step.stamp * 1e9))
+        reference = TimeReference(time_ref=stamp, source="cameras")
+        reference.header.stamp = messages.to_stamp(round(step.sent * 1e9))
+        self._steps.publish(reference)
         if step.future is not None:
             for name, publisher in self._predicted.items():
                 publisher.publish(messages.image_to_msg(getattr(step.future, name), stamp, f"camera_{name}_optical_frame"))

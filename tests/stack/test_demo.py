@@ -1,0 +1,395 @@
+"""`gr1 up --examine`, which `make demo` runs: table after table, a sentence each, judged; typed sentences; the film."""
+
+import json
+import os
+import pty
+import threading
+
+import av
+import numpy as np
+import pytest
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import SetParametersResult
+from rich.console import Console
+from sensor_msgs.msg import JointState, TimeReference
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from gr1_bringup import examination, film, scores, sitting, stack
+from gr1_bringup import up as up_module
+from gr1_bringup.examination import Examination, Result, Trial
+from gr1_bringup.examiner import Examiner
+from gr1_bringup.keyboard import Keyboard
+from gr1_bringup.monitor import Monitor
+from gr1_bringup.recording import Recording
+from gr1_core import Rig, shipped
+from gr1_core.sim import TASKS, Twin, columns
+from gr1_core.sim.state import DRAWER
+from gr1_robot import messages, qos
+
+from .fake import Spinning, eventually
+from .program import Program
+
+RIG = Rig.load("kinova_gen2_small")
+
+
+# What is asked
+
+
+def test_the_tasks_come_in_turn_each_round_with_the_next_seed():
+    asked = examination.parse("open_drawer,pick_broccoli", 4, 7_000_000)
+    trials = [asked.next() for _ in range(5)]
+    assert [(one.scene, one.seed, one.task) for one in trials[:4]] == [
+        ("open_drawer", 7_000_000, "open_drawer"), ("pick_broccoli", 7_000_000, "pick_broccoli"),
+        ("open_drawer", 7_000_001, "open_drawer"), ("pick_broccoli", 7_000_001, "pick_broccoli"),
+    ]  # fmt: skip
+    assert trials[4] is None
+
+
+def test_the_demo_shows_tables_that_no_demonstration_had():
+    asked = examination.parse("tasks", None, None)
+    trials = [asked.next() for _ in range(2 * len(TASKS))]
+    assert {one.scene for one in trials} == set(TASKS) and min(one.seed for one in trials) >= columns.TRAINING_SEEDS
+
+
+@pytest.mark.parametrize("column", ["seen", "drawer", "phrasing", "swap"])
+def test_a_column_has_the_trials_of_the_direct_evaluation(column):
+    asked = examination.parse(column, 20, None)
+    for theirs in columns.trials(column, 20):
+        ours = asked.next()
+        assert (ours.scene, ours.seed, ours.task, ours.sentence) == (theirs.scene, theirs.seed, theirs.task, theirs.instruction)
+    assert asked.next() is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--examine", "categories"), "other things on the table"),
+        (("--examine", "pick_banana"), "'pick_banana' is not one of tasks"),
+        (("--examine", "seen", "--seed", "5"), "belongs to the demonstrations"),
+        (("--examine", "tasks", "--task", "open_drawer"), "--examine a,b"),
+        (("--examine", "tasks", "--drive", "expert"), "drive 'policy'"),
+        (("--trials", "3"), "--examine"),
+    ],
+)
+def test_what_cannot_be_examined_is_refused_before_anything_starts(words, said, capsys, tmp_path):
+    assert up_module.main(["--out", str(tmp_path / "run"), *words]) == 2
+    assert said in " ".join(capsys.readouterr().out.split()) and not (tmp_path / "run").exists()
+
+
+def test_every_sentence_of_a_task_is_recognised_as_that_task():
+    for task in TASKS.values():
+        for sentence in (*task.instructions, *task.held_out):
+            assert examination.recognise(f"Please, {sentence.upper()}!") == task.name
+    assert examination.recognise("put the banana on the plate") == examination.recognise("") == ""
+
+
+def test_a_typed_sentence_is_tried_on_table_after_table_until_an_empty_line():
+    asked = examination.parse("open_drawer,pick_broccoli", None, None)
+    assert asked.next().scene == "open_drawer"
+    asked.ask("  Put the eggplant on  the plate ")
+    assert asked.cut
+    first, second = asked.next(), asked.next()
+    assert first.scene == first.task == second.task == "put_eggplant_on_plate" and first.sentence == "Put the eggplant on the plate"
+    assert first.seed != second.seed and not asked.cut
+    asked.ask("")
+    assert asked.next().scene == "pick_broccoli"
+
+
+def test_an_unknown_sentence_is_played_on_the_table_of_the_moment_and_nobody_judges():
+    asked = examination.parse("close_drawer", None, None)
+    asked.next()
+    asked.ask("make coffee")
+    trial = asked.next()
+    assert (trial.scene, trial.task, trial.sentence) == ("close_drawer", "", "make coffee")
+    asked.add(Result(trial, trial.sentence, False, 20.0))
+    assert asked.results == [] and "no trial was judged" in asked.summary()
+
+
+def test_the_score_and_its_interval():
+    asked = Examination(iter(()), 10, 0)
+    for number in range(10):
+        asked.add(Result(Trial("pick_broccoli", number, "pick_broccoli"), "pick up the broccoli", number != 3, 5.0))
+    document = json.loads(asked.document([0.02] * 99 + [0.06], acted=10.0))
+    assert (document["episodes"], document["successes"], document["hz"]) == (10, 9, 10.0)
+    # Wilson's interval for 9 of 10, as tables have it.
+    assert document["low"] == pytest.approx(0.596, abs=1e-3) and document["high"] == pytest.approx(0.982, abs=1e-3)
+    assert document["camera_to_command_p50_ms"] == 20.0 and 20.0 < document["camera_to_command_p99_ms"] <= 60.0
+    assert asked.tally() == {"pick_broccoli": (9, 10)} and "9 of 10 trials succeeded" in asked.summary()
+
+
+def test_the_screen_shows_sentence_scores_and_what_is_being_typed():
+    asked = examination.parse("open_drawer", None, None)
+    trial = asked.next()
+    asked.add(Result(trial, "open the drawer", True, 4.0))
+    console = Console(width=100, record=True, file=open(os.devnull, "w"))
+    console.print(scores.scores(asked, (trial, "pull it \x1b[31mopen", 3.2), "close the dr"))
+    said = console.export_text()
+    assert "3.2 of 20 s" in said and "1/1 open drawer" in said and "> close the dr" in said and "pull it \\x1b[31mopen" in said
+
+
+# The keyboard
+
+
+@pytest.mark.parametrize(
+    ("keys", "lines", "typed"),
+    [
+        (b"open it\n", ["open it"], ""),
+        (b"opne\x7f\x7fen\n\nclo", ["open", ""], "clo"),
+        (b"wrong\x15right\x1b[A\r", ["right"], ""),
+        ("größer\n".encode(), ["größer"], ""),
+    ],
+)
+def test_lines_are_edited_as_on_a_terminal(keys, lines, typed):
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as stream, Keyboard(stream) as keyboard:
+        assert keyboard.lines() == []
+        os.write(writer, keys)
+        assert keyboard.lines() == lines and keyboard.typed == typed
+        os.close(writer)
+        assert keyboard.lines() == []
+
+
+# The examiner, on a stack of this test's own
+
+
+class Stack:
+    """What an examiner needs of a stack: services, a clock that runs ten times too fast, a drawer that the policy opens.
+
+    slow: sentences at which the policy does nothing. painted: no table can be had. `events` tells the calls in their order.
+    """
+
+    def __init__(self, slow=(), painted=False):
+        self.events, self.slow = [], slow
+        self._spinning = Spinning()
+        node = self.node = rclpy.create_node("arm", context=self._spinning.context)
+        policy = self.policy = rclpy.create_node("policy", context=self._spinning.context)
+        node.declare_parameter("sim.task", "open_drawer")
+        node.declare_parameter("sim.seed", 0)
+        if painted:
+            node.add_on_set_parameters_callback(lambda _: SetParametersResult(successful=False, reason="the table is being painted"))
+        node.create_service(Trigger, "sim/reset", self._reset)
+        policy.create_service(ChangeState, "policy/change_state", self._change)
+        self._sim = node.create_publisher(JointState, "sim/state", qos.SENSOR)
+        self._steps = policy.create_publisher(TimeReference, "policy/step", qos.SENSOR)
+        policy.create_subscription(String, "instruction", lambda message: self.events.append(message.data), qos.LATCHED)
+        twin = Twin()
+        twin.reset("open_drawer", 0)
+        self._shut = twin.state()
+        self._time, self._active, self._let_go = 0.0, True, 0.0
+        node.create_timer(0.005, self._tick)
+        self._spinning.start(node, policy)
+
+    def close(self):
+        self._spinning.close()
+
+    def _reset(self, _, response):
+        task, seed = (self.node.get_parameter(f"sim.{name}").value for name in ("task", "seed"))
+        self.events.append((task, seed))
+        self._time = 0.0
+        response.success, response.message = True, json.dumps({"instruction": f"the words of {task}"})
+        return response
+
+    def _change(self, request, response):
+        self._active = request.transition.id == Transition.TRANSITION_ACTIVATE
+        self.events.append("go" if self._active else "hold")
+        self._let_go = self._time
+        response.success = True
+        return response
+
+    def _tick(self):
+        self._time += 0.05
+        state = self._shut.copy()
+        state[0] = self._time
+        said = next((event for event in reversed(self.events) if isinstance(event, str) and event not in ("go", "hold")), "")
+        if self._active and said not in self.slow and self._time - self._let_go > 1.0:
+            state[4 + DRAWER] = 0.15
+        message = JointState(position=state.tolist())
+        now = self.node.get_clock().now()
+        message.header.stamp = now.to_msg()
+        self._sim.publish(message)
+        if self._active:
+            step = TimeReference(time_ref=messages.to_stamp(now.nanoseconds - 40_000_000), source="cameras")
+            step.header.stamp = message.header.stamp
+            self._steps.publish(step)
+
+
+@pytest.fixture
+def examine():
+    """examine(what, trials, slow=...) -> (stack, examiner, said), running."""
+    opened = []
+
+    def make(what, trials, **stack):
+        table = Stack(**stack)
+        opened.append(table)
+        monitor, said = Monitor("gr1_up"), []
+        examiner = Examiner(monitor, examination.parse(what, trials, 2_000_000), RIG, said.append)
+        opened[:0] = [examiner, monitor]
+        monitor.start()
+        examiner.start()
+        return table, examiner, said
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+def test_each_trial_begins_with_the_policy_held_the_table_laid_and_the_sentence_said(examine):
+    table, examiner, said = examine("open_drawer", 2)
+    eventually(lambda: examiner.over, "the end of two trials")
+    once = ["hold", ("open_drawer", 2_000_000), "the words of open_drawer", "go"]
+    assert table.events == [*once, once[0], ("open_drawer", 2_000_001), *once[2:]]
+    assert examiner.examination.tally() == {"open_drawer": (2, 2)}
+    assert len(said) == 2 and "success after" in said[0] and "seed 2000001" in said[1]
+    assert examiner.failure == "" and np.allclose(examiner.latencies, 0.04, atol=1e-6)
+
+
+def test_a_policy_that_does_nothing_fails_after_twenty_seconds(examine):
+    _, examiner, said = examine("open_drawer", 1, slow={"the words of open_drawer"})
+    eventually(lambda: examiner.over, "the end of the trial")
+    (result,) = examiner.examination.results
+    assert not result.success and result.seconds == pytest.approx(examination.SECONDS, abs=0.3) and "FAILED" in said[0]
+
+
+def test_a_typed_sentence_takes_over_at_once_and_the_trial_before_does_not_count(examine):
+    table, examiner, _ = examine("close_drawer", None, slow={"the words of close_drawer", "make coffee"})
+    eventually(lambda: examiner.now(), "a trial")
+    examiner.ask("make coffee")
+    eventually(lambda: (now := examiner.now()) and now[1] == "make coffee", "the sentence")
+    assert examiner.now()[0].task == ""
+    examiner.ask("Open the drawer")
+    eventually(lambda: examiner.examination.results, "a result")
+    assert {result.trial.task for result in examiner.examination.results} == {"open_drawer"}
+    assert "make coffee" in table.events and "Open the drawer" in table.events
+
+
+def test_a_refused_table_ends_the_examination_and_says_why(examine):
+    _, examiner, _ = examine("open_drawer", 1, painted=True)
+    eventually(lambda: examiner.failure, "the refusal")
+    assert examiner.failure.startswith("the arm node refused open_drawer, seed 2000000") and "being painted" in examiner.failure
+    assert not examiner.over
+
+
+def test_the_end_of_a_run_does_not_wait_for_the_trial(examine):
+    _, examiner, _ = examine("open_drawer", 1, slow={"the words of open_drawer"})
+    eventually(lambda: examiner.now(), "a trial")
+    closing = threading.Thread(target=examiner.close)
+    closing.start()
+    closing.join(5.0)
+    assert not closing.is_alive() and examiner.examination.results == []
+
+
+# The film
+
+
+@pytest.fixture
+def recorded():
+    """Two trials of six states each, the first a success."""
+    made = Recording(0.1, 0.3)
+    twin = Twin()
+    for number, success in enumerate((True, False)):
+        twin.reset("open_drawer", number)
+        made.state(99.0, twin.state())  # between trials: not of any
+        made.begin("open the drawer", "open_drawer")
+        for step in range(12):
+            stamp = 100.0 + 10 * number + 0.05 * step
+            made.state(stamp, twin.state())
+            made.predicted("static", stamp, np.full((96, 96, 3), 10 * step, np.uint8))
+        made.end(success)
+    return made
+
+
+def test_the_recording_keeps_a_state_a_period_and_finds_what_was_expected_of_a_moment(recorded, tmp_path):
+    recorded.save(tmp_path / "recording.npz")
+    for made in (recorded, Recording.load(tmp_path / "recording.npz")):
+        assert [number for _, number, _ in made.states] == [0] * 6 + [1] * 6
+        assert np.diff([stamp for stamp, number, _ in made.states if number == 0]) == pytest.approx([0.1] * 5)
+        assert made.expected("static", 100.30).mean() == pytest.approx(0, abs=2)
+        assert made.expected("static", 100.50).mean() == pytest.approx(40, abs=2)
+        assert made.expected("static", 100.0) is None and made.expected("wrist", 100.5) is None
+        assert [take.success for take in made.takes] == [True, False]
+
+
+def test_the_film_shows_truth_beside_prediction_and_a_tick_or_a_cross(recorded, tmp_path):
+    drawn = [picture for _, picture in film.frames(recorded, RIG)]
+    held = round(film.HELD_S * 10)
+    assert len(drawn) == 12 + 2 * held and drawn[0].shape == (640, 1280, 3)
+    left, top = film.OUTSIDE[0] + film.SMALL, film.LABEL
+    predicted = [picture[top : top + film.SMALL, left : left + film.SMALL].mean() for picture in (drawn[0], drawn[5])]
+    assert predicted[0] > 240 and predicted[1] == pytest.approx(40, abs=3)
+    sign = [picture[film.OUTSIDE[1] :, :64].reshape(-1, 3).astype(int) for picture in (drawn[0], drawn[5], drawn[-1])]
+    reddish = [(one[:, 0] - one[:, 1]).max() for one in sign]
+    greenish = [(one[:, 1] - one[:, 0]).max() for one in sign]
+    assert greenish[1] > 60 > greenish[0] and reddish[2] > 60 > reddish[0] and greenish[2] < 60
+    assert film.write(tmp_path / "film.mp4", recorded, RIG) == len(drawn)
+    with av.open(str(tmp_path / "film.mp4")) as made:
+        assert sum(1 for _ in made.decode(video=0)) == len(drawn)
+
+
+def test_an_interrupted_film_is_whole_as_far_as_it_goes(recorded, tmp_path):
+    count = film.write(tmp_path / "film.mp4", recorded, RIG, go_on=lambda share: share < 0.5)
+    with av.open(str(tmp_path / "film.mp4")) as made:
+        assert sum(1 for _ in made.decode(video=0)) == count > 0
+
+
+# The shipped checkpoint
+
+
+def test_a_checkpoint_that_comes_along_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    (tmp_path / "pantry").mkdir()
+    assert shipped.resolve("pantry") == tmp_path / "pantry"
+    assert str(shipped.resolve("runs/pantry")) == "runs/pantry" and str(shipped.resolve("cellar")) == "cellar"
+    monkeypatch.chdir(tmp_path)
+    assert str(shipped.resolve("pantry")) == "pantry"
+
+
+def test_the_simulated_cameras_take_pictures_of_the_size_that_the_checkpoint_knows(tmp_path):
+    for name in stack.CHECKPOINT:
+        (tmp_path / name).write_text("")
+    RIG.save(tmp_path / "rig.yaml")
+    assert Rig.load(stack.settings(checkpoint=str(tmp_path))["rig"]) == RIG
+    with pytest.raises(stack.SettingError, match="cameras.static.width"):
+        stack.settings(checkpoint=str(tmp_path), robot="kinova_gen2")
+
+
+# The whole
+
+
+@pytest.mark.slow
+def test_a_trial_over_the_real_topics_leaves_a_score_and_a_film(tmp_path, running):
+    words = ("--examine", "open_drawer", "--trials", "1", "--seed", "3000000", "--out", tmp_path)
+    up = running(Program("-m", "gr1_bringup.up", *words))
+    assert up.wait() == 0, up.said
+    document = json.loads(up.said.splitlines()[-1])
+    assert document["tasks"]["open_drawer"]["episodes"] == 1 and document["seed"] == 3_000_000
+    assert "0 of 1 trials succeeded" in up.said and (tmp_path / sitting.RECORDING).is_file()
+    with av.open(str(tmp_path / "video.mp4")) as made:
+        assert sum(1 for _ in made.decode(video=0)) > 100
+
+
+@pytest.mark.slow
+def test_on_a_terminal_a_sentence_is_typed_and_ctrl_c_leaves_the_film_and_a_summary(tmp_path):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("python", ["python", "-m", "gr1_bringup.up", "--examine", "tasks", "--out", str(tmp_path)])
+    said, ended = bytearray(), threading.Event()
+
+    def read():
+        while not ended.is_set():
+            try:
+                said.extend(os.read(terminal, 65536))
+            except OSError:  # the terminal's other side has been closed
+                ended.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    eventually(lambda: b"of 20 s" in said, "a trial", 90)
+    os.write(terminal, b"shut the drawer\n")
+    eventually(lambda: b"shut the drawer" in said[said.rfind(b"laying the table") :], "the typed sentence", 60)
+    os.write(terminal, b"\x03")
+    eventually(ended.is_set, "the end", 120)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert b"no trial was judged" in said and b"Traceback" not in said
+    assert (tmp_path / "video.mp4").stat().st_size > 0
