@@ -1,6 +1,7 @@
 """A checkpoint is a folder: model.safetensors, config.json, rig.yaml, and a tokenizer's files if CLIP's folder had them.
 
-One that was trained here also has training.json: its stage, recipe, data and figures.
+One that was trained here also has training.json: its stage, recipe, data and figures. Functions that read one also take the name of a
+checkpoint that comes along, `demo`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.gr1 import GR1
 from gr1_core.rig import Rig, RigError
+from gr1_core.shipped import resolve
 
 WEIGHTS, CONFIG, RIG, TRAINING = "model.safetensors", "config.json", "rig.yaml", "training.json"
 _TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
@@ -50,7 +52,7 @@ def save(folder: str | Path, weights: dict[str, Tensor], config: GR1Config, rig:
 
 def load(folder: str | Path) -> tuple[GR1, Rig]:
     """A checkpoint folder -> the model in evaluation mode on the CPU, and its rig. Raises CheckpointError."""
-    folder = Path(folder)
+    folder = resolve(folder)
     _whole(folder, (CONFIG, WEIGHTS))
     if (read_training(folder) or {}).get("stage") == "pretrain":
         raise CheckpointError(
@@ -66,7 +68,7 @@ def load(folder: str | Path) -> tuple[GR1, Rig]:
 
 def load_model(folder: str | Path) -> GR1:
     """The model of any checkpoint folder, also one that was only pre-trained and has no rig. Raises CheckpointError."""
-    folder = Path(folder)
+    folder = resolve(folder)
     _whole(folder, (CONFIG, WEIGHTS))
     try:
         config = GR1Config.load(folder / CONFIG)
@@ -80,7 +82,7 @@ def load_model(folder: str | Path) -> GR1:
 
 def read_training(folder: str | Path) -> dict | None:
     """training.json, or None for a checkpoint that was not trained here."""
-    path = Path(folder) / TRAINING
+    path = resolve(folder) / TRAINING
     if not path.is_file():
         return None
     try:

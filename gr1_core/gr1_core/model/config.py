@@ -120,7 +120,7 @@ class GR1Config:
     def small(cls) -> GR1Config:
         """The shipped policy: 96-pixel images, convolutions, a grid of latents and trained words; learns from scratch on a CPU."""
         return cls(
-            vision="conv", resampler="grid", text="words", width=192, layers=4, heads=6, mlp_width=768, dropout=0.0, window=4,
+            vision="conv", resampler="grid", text="words", width=192, layers=4, heads=6, mlp_width=768, dropout=0.0, window=1,
             image_size=96, vision_width=128, vision_layers=1, text_dim=64, decoder_heads=6,
             # What the paper's parts alone would read.
             vision_heads=1, text_width=1, text_layers=1, text_heads=1, resampler_layers=1, resampler_heads=1, resampler_head_dim=1,

@@ -76,24 +76,28 @@ class Feed:
     def loader(self, windows: Windows, batches: Iterable[np.ndarray]) -> Loader:
         return Loader(windows, batches, self.wants.threads, images=not self.cached, roles=self.wants.roles)
 
-    def inputs(self, batch: Batch, shifts: dict[str, np.ndarray] | None = None) -> Inputs:
-        """shifts: each camera's i64[B, 2] (down, right) in pixels, None: no shift."""
+    def inputs(self, batch: Batch, shifts: dict[str, np.ndarray] | None = None, pictured: int | None = None) -> Inputs:
+        """shifts: each camera's i64[B, 2] (down, right) in pixels, None: no shift. pictured: how many windows get their future frames."""
+        pictured = len(batch.frames) if pictured is None else pictured
+        future = batch.future[:pictured]
         inputs = Inputs(
             embedding=None if self._trains_words else self._embed(batch.tokens),
             tokens=self._tensor(batch.tokens) if self._trains_words else None,
             state=self._tensor(batch.state) if self.wants.robot else None,
             action=self._tensor(batch.action) if self.wants.robot else None,
             valid=None if batch.valid.all() else self._tensor(batch.valid),
-            future=None if batch.future.all() else self._tensor(batch.future),
+            future=None if future.all() else self._tensor(future),
         )
         for role in self.wants.roles:
             if self.cached:
-                self._from_files(inputs, role, batch.frames)
+                self._from_files(inputs, role, batch.frames, pictured)
                 continue
             if shifts is None:
                 self._each_frame_once(inputs, role, batch)
             else:
                 self._each_window(inputs, role, batch, shifts[role])
+            if role in self.wants.future:
+                inputs.future_images[role] = inputs.future_images[role][:pictured]
         return inputs
 
     # Images
@@ -184,19 +188,18 @@ class Feed:
         cls, tokens = self._encode(self._preprocess(images))
         return torch.cat([cls.unsqueeze(1), tokens], 1)
 
-    def _from_files(self, inputs: Inputs, role: str, frames: np.ndarray) -> None:
+    def _from_files(self, inputs: Inputs, role: str, frames: np.ndarray, pictured: int) -> None:
         began = time.perf_counter()
         window, opened = self.config.window, self._files[role]
         if files.TOKENS in opened:
             tokens = self._tensor(opened[files.TOKENS][frames[:, :window]]).float()
             inputs.features[role] = (tokens[:, :, 0], tokens[:, :, 1:])
         if files.PIXELS in opened:
-            future = role in self.wants.future
-            images = self._tensor(opened[files.PIXELS][frames if future else frames[:, :window]]).float()
+            pixels = opened[files.PIXELS]
             if not self.wants.frozen:
-                inputs.seen[role] = images[:, :window]
-            if future:
-                inputs.future_images[role] = images[:, -window:]
+                inputs.seen[role] = self._tensor(pixels[frames[:, :window]]).float()
+            if role in self.wants.future:
+                inputs.future_images[role] = self._tensor(pixels[frames[:pictured, -window:]]).float()
         self.waited_s += time.perf_counter() - began
 
     def _tensor(self, array: np.ndarray) -> Tensor:

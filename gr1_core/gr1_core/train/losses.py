@@ -26,7 +26,8 @@ class Inputs:
     embedding f32[B, text_dim] of a frozen text encoder, or tokens i64[B, 77] for one that is trained.
     state f32[B, W, 7], action f32[B, W, 7]; valid, future bool[B, W].
     features: each camera's ([CLS] [B, W, feature], patch tokens [B, W, patches, feature]), from the frozen encoder; or
-    seen: each camera's preprocessed images [B, W, 3, S, S], if the encoder is trained. future_images: those n steps later.
+    seen: each camera's preprocessed images [B, W, 3, S, S], if the encoder is trained.
+    future_images: those n steps later [P, W, 3, S, S], of the first P windows; future bool[P, W].
     """
 
     embedding: Tensor | None
@@ -38,6 +39,20 @@ class Inputs:
     features: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     seen: dict[str, Tensor] = field(default_factory=dict)
     future_images: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def windows(self) -> int:
+        return len(self.embedding if self.tokens is None else self.tokens)
+
+    def part(self, windows: slice) -> Inputs:
+        """Some of the windows."""
+
+        def cut(value):
+            if isinstance(value, dict):
+                return {role: cut(each) for role, each in value.items()}
+            return tuple(cut(each) for each in value) if isinstance(value, tuple) else None if value is None else value[windows]
+
+        return Inputs(**{item.name: cut(getattr(self, item.name)) for item in fields(self)})
 
 
 def sums(prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -69,13 +84,21 @@ class Objective(nn.Module):
         self.model, self.targets, self.bf16 = model, targets, bf16
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
-        """-> sums of the losses of `targets`."""
-        prediction = self.predict(inputs)
-        with torch.no_grad():
-            targets = {role: self.model.frame_targets(images) for role, images in inputs.future_images.items() if role in self.targets}
-        return sums(prediction, inputs, targets)
+        """-> sums of the losses of `targets`; windows without future frames only have those of the action."""
+        pictured, windows = min((len(images) for images in inputs.future_images.values()), default=0), inputs.windows
+        if "action" not in self.targets or pictured in (0, windows):
+            return self._sums(inputs, self.targets)
+        with_frames, without = inputs.part(slice(pictured)), inputs.part(slice(pictured, None))
+        both = self._sums(with_frames, self.targets), self._sums(without, ("action",))
+        return {name: sum(each[name] for each in both if name in each) for name in both[0]}
 
-    def predict(self, inputs: Inputs) -> Prediction:
+    def _sums(self, inputs: Inputs, targets: tuple[str, ...]) -> dict[str, Tensor]:
+        prediction = self.predict(inputs, targets)
+        with torch.no_grad():
+            frames = {role: self.model.frame_targets(images) for role, images in inputs.future_images.items() if role in targets}
+        return sums(prediction, inputs, frames)
+
+    def predict(self, inputs: Inputs, targets: tuple[str, ...] | None = None) -> Prediction:
         text = inputs.embedding if inputs.tokens is None else inputs.tokens
         with torch.autocast(text.device.type, torch.bfloat16, enabled=self.bf16):
             embedding = text if inputs.tokens is None else self.model.text(text)
@@ -85,7 +108,7 @@ class Objective(nn.Module):
                 features[role] = tuple(part.unflatten(0, images.shape[:2]) for part in encoded)
             state = inputs.state
             arm, gripper = (None, None) if state is None else (state[..., :6], state[..., 6])
-            prediction = self.model.predict(embedding, features, arm, gripper, inputs.valid, self.targets)
+            prediction = self.model.predict(embedding, features, arm, gripper, inputs.valid, targets or self.targets)
         return Prediction(**{item.name: _float(getattr(prediction, item.name)) for item in fields(prediction)})
 
 

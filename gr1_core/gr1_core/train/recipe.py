@@ -91,6 +91,7 @@ class Recipe:
     steps: int | None
     optimizer: Optimizer
     loss: Loss
+    video_share: float
     precision: Literal["auto", "bf16", "fp32"]
     # What does not change the result.
     evaluation: Evaluation
@@ -119,6 +120,11 @@ class Recipe:
     def roles(self) -> tuple[str, ...]:
         """The cameras that are looked at: pre-training on videos knows only the static one."""
         return ("static",) if self.stage == "pretrain" else ("static", "wrist")
+
+    @property
+    def pictured(self) -> int:
+        """How many windows of a batch, the first ones, are supervised by the frames to come."""
+        return max(1, round(self.video_share * self.batch))
 
     def to_dict(self) -> dict:
         plain = dataclasses.asdict(self)
@@ -191,6 +197,9 @@ def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
         "optimizer.clip_norm must be above 0": recipe.optimizer.clip_norm <= 0,
         "optimizer.ema must be in [0, 1)": not 0 <= recipe.optimizer.ema < 1,
         "shift must not be negative": min(recipe.shift.static, recipe.shift.wrist) < 0,
+        "video_share must be in (0, 1]": not 0 < recipe.video_share <= 1,
+        "video_share below 1 goes neither with micro_batch nor with stage pretrain": recipe.video_share < 1
+        and (recipe.micro_batch is not None or recipe.stage == "pretrain"),
         "a weight in loss must not be negative": min(dataclasses.astuple(recipe.loss)) < 0,
         "loss: all weights are 0, nothing would be learned": not any(dataclasses.astuple(recipe.loss)),
         "stage pretrain learns from videos alone: loss.arm, loss.gripper and loss.wrist must be 0": recipe.stage == "pretrain"

@@ -64,6 +64,8 @@ class Trainer:
 
         self.data = open_data(recipe)
         self.order = Order(recipe, self.data.starts, self.rank, self.world)
+        # Of this process's share, which micro-batches do not cut then; None: all.
+        self.pictured = len(range(self.rank, recipe.pictured, self.world)) if recipe.video_share < 1 else None
         self.steps, self.warmup = recipe.schedule(self.order.per_epoch)
         if self.main:
             self.folder.hold()
@@ -155,7 +157,8 @@ class Trainer:
     def _update(self, loader: Loader, stop: Stop) -> bool:
         """One step of the optimizer on one global batch. -> whether any process was asked to stop."""
         recipe, numbers = self.recipe, self.order.batch(self.step)
-        counts = self.data.train.counts(numbers)
+        windows = self.data.train
+        counts = windows.counts(numbers)[0], windows.counts(numbers[: recipe.pictured])[1]
         summed = self._gradients(loader, counts)
         norm = torch.nn.utils.get_total_norm([value.grad for value in self.trained.values()])
         values = torch.cat([summed, torch.tensor([bool(stop.signal)], dtype=summed.dtype, device=self.device)])
@@ -187,7 +190,7 @@ class Trainer:
         torch.manual_seed(self.order.seed(self.step))
         shifts = self.order.shifts(self.step, self.feed.wants.shift)
         for number, shift in enumerate(shifts):
-            inputs = self.feed.inputs(next(loader), shift)
+            inputs = self.feed.inputs(next(loader), shift, self.pictured)
             # Gradients are exchanged once, with the last part.
             alone = self.world > 1 and number < len(shifts) - 1
             with processor.attention(self.device), self.accelerator.no_sync(self.parallel) if alone else nullcontext():
