@@ -77,7 +77,7 @@ class Environment:
 
     def run(self, trial: Trial) -> Outcome:
         self._set(trial)
-        play, twin, wanted, scene = self._play, self._twin, find(trial.task), find(trial.scene)
+        play, twin, wanted, scene = self._play, self.twin, find(trial.task), find(trial.scene)
         twin.reset(trial.scene, trial.seed)
         twin.task = wanted  # what is said decides when the episode is over
         acting = Expert(trial.task, play.rig.control_hz, trial.props) if play.expert else _Remote(self._connection, play.rig, self._cameras)
@@ -95,7 +95,7 @@ class Environment:
     def _set(self, trial: Trial) -> None:
         if trial.props != self._props:
             self.close()
-            self._twin = Twin(trial.props)
+            self.twin = Twin(trial.props)
             if self._play.pictures or not self._play.expert:
                 sizes = {role: (camera.width, camera.height) for role, camera in self._play.rig.cameras.items()}
                 self._cameras = {role: Renderer(role, *sizes[role], props=trial.props) for role in ROLES}
@@ -138,7 +138,7 @@ def serve(connection: Connection, play: Play) -> None:
     environment = Environment(play, connection)
     try:
         _answer(connection, environment.run)
-    except (EOFError, OSError):
+    except (EOFError, ConnectionError):
         pass  # the first process has gone, or does not want to know any more
     finally:
         environment.close()
@@ -148,6 +148,8 @@ def _answer(connection: Connection, run: Callable[[Trial], Outcome]) -> None:
     while (trial := connection.recv()) is not None:
         try:
             answer = run(trial)
-        except RuntimeError as error:
-            answer = f"{trial.scene} with seed {trial.seed}: {error}"
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:
+            answer = f"{trial.scene} with seed {trial.seed}: {str(error) or repr(error)}"
         connection.send(answer)

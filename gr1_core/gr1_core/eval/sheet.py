@@ -68,6 +68,6 @@ def _save(rows: list[tuple[list[tuple[str, tuple]], list[np.ndarray]]], path: Pa
         for number, (line, ink) in enumerate(lines):
             draw.text((_GAP * 2, y + _GAP + number * _LINE), line, font=font, fill=ink)
         for column, picture in enumerate(pictures):
-            small = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if len(picture) > _SIDE else cv2.INTER_CUBIC)
             sheet.paste(Image.fromarray(small), (_TEXT + column * (_SIDE + _GAP), y))
     sheet.save(path, optimize=True)

@@ -27,21 +27,30 @@ class _Worker:
 
     def give(self, trial: Trial) -> None:
         self.trial, self.step = trial, 0
-        self.connection.send(trial)
+        self.send(trial)
+
+    def send(self, message) -> None:
+        try:
+            self.connection.send(message)
+        except OSError as error:
+            raise self._gone() from error
 
     def take(self):
         """The next message: an observation's fields or an Outcome."""
         try:
             message = self.connection.recv()
-        except (EOFError, ConnectionError) as error:
-            self.process.join()
-            raise SimulationError(
-                f"the process that played {self.trial.scene} with seed {self.trial.seed} ended with code {self.process.exitcode}: "
-                "out of memory? Fewer --workers need less"
-            ) from error
+        except (EOFError, OSError) as error:
+            raise self._gone() from error
         if isinstance(message, str):
             raise SimulationError(f"no episode from the simulation: {message}")
         return message
+
+    def _gone(self) -> SimulationError:
+        self.process.join()
+        played = f"{self.trial.scene} with seed {self.trial.seed}"
+        return SimulationError(
+            f"the process that played {played} ended with code {self.process.exitcode}: out of memory? Fewer --workers need less"
+        )
 
     def end(self) -> None:
         self.connection.close()
@@ -101,7 +110,7 @@ def _answer(asking: dict[_Worker, Observation], policy: BatchPolicy, watch: Watc
     actions = policy.act(asking)
     for worker, action in actions.items():
         # As the policy node says it: a closure of 0 open or 1 closed.
-        worker.connection.send((action.delta, 0.0 if action.gripper > 0 else 1.0))
+        worker.send((action.delta, 0.0 if action.gripper > 0 else 1.0))
     for worker, action in actions.items():
         if watch:
             watch(worker.trial, worker.step, asking[worker], action)
