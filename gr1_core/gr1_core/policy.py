@@ -24,6 +24,7 @@ from gr1_core.model.gr1 import GR1
 from gr1_core.model.language import short, token_tensor, tokenize
 from gr1_core.pack import pack
 from gr1_core.rig import ROLES, Rig
+from gr1_core.shipped import resolve
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -101,9 +102,9 @@ class Policy:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str = "auto", precision: str = "auto") -> Policy:
-        """A checkpoint folder -> a policy. Raises CheckpointError, which names what is wrong."""
+        """A checkpoint folder, or `demo`, which comes along -> a policy. Raises CheckpointError, which names what is wrong."""
         model, rig = checkpoint.load(folder)
-        return cls(model, rig, device, precision, Path(folder))
+        return cls(model, rig, device, precision, resolve(folder))
 
     @classmethod
     def untrained(cls, config: GR1Config, rig: Rig, seed: int = 0, device: str = "auto", precision: str = "auto") -> Policy:

@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gr1_core.shipped import resolve
+
 FILE, WEIGHTS = "replay.json", "model.safetensors"
 
 
@@ -42,7 +44,7 @@ class Verdict:
 
 def load(folder: str | Path) -> Verdict | None:
     """The verdict on the weights that lie there now; None if they were never replayed, or have changed since."""
-    path = Path(folder) / FILE
+    path = resolve(folder) / FILE
     try:
         raw = json.loads(path.read_text())
         verdict = Verdict(raw["weights"], tuple(raw["bags"]), tuple(Check(**check) for check in raw["checks"]))
@@ -64,5 +66,5 @@ def refusal(folder: str | Path) -> str:
 
 def fingerprint(folder: str | Path) -> str:
     """SHA-256 of the checkpoint's weights."""
-    with (Path(folder) / WEIGHTS).open("rb") as file:
+    with (resolve(folder) / WEIGHTS).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gr1_core.eval.verdict import fingerprint
+from gr1_core.shipped import resolve
 from gr1_policy.inputs import CAMERAS
 from gr1_policy.surprise import Unexplained, Usual
 
@@ -17,7 +18,7 @@ FILE = "prediction.json"
 
 def load(folder: str | Path) -> Usual | None:
     """The calibration of the weights that lie there now; None if there is none. Raises ValueError for a damaged file."""
-    path = Path(folder) / FILE
+    path = resolve(folder) / FILE
     try:
         raw = json.loads(path.read_text())
         usual = {name: Unexplained(float(raw["usual"][name]["whole"]), float(raw["usual"][name]["local"])) for name in CAMERAS}

@@ -39,7 +39,9 @@ class PolicyNode(LifecycleNode):
     def __init__(self, load=loading.load, **options):
         super().__init__("policy", **options)
         self._load = load
-        declare(self, "checkpoint", "", "checkpoint folder; empty: a small seeded UNTRAINED model, for robot 'sim' only")
+        declare(
+            self, "checkpoint", "", "checkpoint folder, or demo, which comes along; empty: a small UNTRAINED model, for robot 'sim' only"
+        )
         declare(self, "rig", "kinova_gen2", "rig that the checkpoint must fit: name of a built-in one or a YAML file")
         declare(self, "robot", "sim", "robot that is driven", choices=("sim", "kinova_gen2", "kortex"))
         precisions = ("auto", "fp32", "bf16", "fp64")
