@@ -67,16 +67,18 @@ class Sitting:
 
     def draw(self, folder: Path, go_on: Callable[[float], bool]) -> str:
         """Makes the film and leaves in `folder` what it can be drawn from again; returns what to tell. go_on: see film.write."""
+        import av
+
         from gr1_bringup import film
 
         if not self._recording or not self._recording.states:
             return ""
-        self._recording.save(folder / RECORDING)
         try:
+            self._recording.save(folder / RECORDING)
             count = film.write(self.file, self._recording, self._rig, go_on=go_on)
-        except (OSError, ValueError, RuntimeError) as error:
-            return f"no film: {error}"
-        return f"{count} frames" if count else "no film: it was interrupted before its first frame"
+        except (OSError, ValueError, RuntimeError, av.FFmpegError) as error:
+            return f"not written: {error}"
+        return f"{count} frames" if count else "interrupted before its first frame"
 
 
 def _ahead(checkpoint: str) -> int:

@@ -281,6 +281,18 @@ def test_the_end_of_a_run_does_not_wait_for_the_trial(examine):
     assert not closing.is_alive() and examiner.examination.results == []
 
 
+def test_each_step_tells_when_its_frames_were_taken_and_when_its_command_was_ready(policy_node, rig):
+    steps = []
+    rig.node.create_subscription(TimeReference, "policy/step", steps.append, qos.SENSOR)
+    policy_node(instruction="open the drawer", autostart=True)
+    eventually(lambda: len(steps) >= 3, "three steps")
+    taken, sent = ([messages.seconds(stamp) for stamp in column] for column in zip(*((one.time_ref, one.header.stamp) for one in steps)))
+    assert np.all(np.diff(taken) > 0) and np.all(np.array(sent) > taken)
+    eventually(lambda: len(rig.twists) >= len(taken), "their commands")
+    commands = [messages.seconds(message.header.stamp) for _, message in rig.twists]
+    assert all(min(abs(command - one) for command in commands) < 0.05 for one in sent)
+
+
 # The film
 
 
