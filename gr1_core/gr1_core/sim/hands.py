@@ -129,7 +129,9 @@ def _make(order: Order, videos: Path) -> None:
 
     video, path = hands_scene.draw(order.seed, order.index, order.narrations), videos / f"{order.uid}.partial"
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": "16", "preset": "veryfast", "g": str(5 * FPS)})
+        stream = container.add_stream(
+            "libx264", rate=FPS, options={"crf": "16", "preset": "veryfast", "tune": "zerolatency", "g": str(5 * FPS)}
+        )
         stream.width = stream.height = SIDE
         stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
         for picture in hands_film.pictures(video):

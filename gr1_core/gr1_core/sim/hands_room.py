@@ -38,7 +38,7 @@ def mjcf(rng: np.random.Generator, someone: Looks, script: Script, props: Props,
 <visual>
   <global offwidth="{SIDE}" offheight="{SIDE}" fovy="{fov:.3f}"/>
   <quality shadowsize="512" offsamples="0" numslices="12" numstacks="7" numquads="1"/>
-  <headlight ambient="{_grey(rng, 0.28, 0.45)}" diffuse="{_grey(rng, 0.03, 0.15)}" specular="0 0 0"/>
+  <headlight ambient="{_grey(rng, 0.32, 0.48)}" diffuse="{_grey(rng, 0.03, 0.15)}" specular="0 0 0"/>
   <map znear="0.01" zfar="8" shadowclip="0.8"/>
 </visual>
 <default>
@@ -69,7 +69,7 @@ def _grey(rng: np.random.Generator, low: float, high: float) -> str:
 
 def _colour(rng: np.random.Generator, saturation: float = 0.9) -> np.ndarray:
     """Any colour, dark to bright, at most so saturated."""
-    return np.array(colorsys.hsv_to_rgb(rng.random(), saturation * rng.random(), rng.uniform(0.2, 0.98)))
+    return np.array(colorsys.hsv_to_rgb(rng.random(), saturation * rng.random(), rng.uniform(0.3, 0.98)))
 
 
 def _box(material: str, size, pos) -> str:
@@ -82,7 +82,7 @@ def _lights(rng: np.random.Generator) -> str:
     slope = rng.uniform(0.15, 0.9)
     return (
         f'<light directional="true" pos="0 0 1.5" dir="{_text([slope * math.cos(around[0]), slope * math.sin(around[0]), -1])}" '
-        f'castshadow="true" diffuse="{_grey(rng, 0.40, 0.70)}" specular="0.3 0.3 0.3"/>'
+        f'castshadow="true" diffuse="{_grey(rng, 0.48, 0.72)}" specular="0.3 0.3 0.3"/>'
         f'<light directional="true" pos="0 0 1.5" dir="{_text([math.cos(around[1]), math.sin(around[1]), -0.7])}" '
         f'castshadow="false" diffuse="{_grey(rng, 0.05, 0.22)}" specular="0.1 0.1 0.1"/>'
     )

@@ -84,7 +84,7 @@ def _thing(rng: np.random.Generator, name: str) -> Thing:
     hue, saturation, value = colorsys.rgb_to_hsv(*form.colour)
     turn, grey, dark = rng.uniform([-0.025, 0.75, 0.75], [0.025, 1.1, 1.2])
     colour = colorsys.hsv_to_rgb((hue + turn) % 1.0, min(1.0, saturation * grey), min(1.0, value * dark))
-    return Thing(name, float(rng.uniform(0.82, min(1.15, 0.0745 / form.width))), float(rng.uniform(0.85, 1.15)), colour)
+    return Thing(name, float(rng.uniform(0.82, min(1.15, 0.0745 / form.width))), float(rng.uniform(0.85, 1.15)), tuple(map(float, colour)))
 
 
 def _stills(rng: np.random.Generator, drawer_at: np.ndarray | None) -> tuple[Still, ...]:

@@ -178,11 +178,10 @@ class Writer:
         onto = str(rng.choice(free)) if free and rng.random() < 0.65 else None
         what, centre = self._script.holders[onto] if onto else (None, self._free_spot(name))
         floor = what.floor if what else 0.0
-        spot = np.array([*(centre + rng.uniform(-0.01, 0.01, 2)), floor + item.rest + 0.004])
+        spot = np.array([*(centre + rng.uniform(-0.01, 0.01, 2)), floor + item.rest])
         yaw = self._now.yaw + float(rng.uniform(-0.3, 0.3))
         grip = Hand(spot + (self._now.point - self._places[name][:3]), yaw, self._now.pitch, item.width)
         self._go(grip, rng.uniform(0.9, 1.3), lift=rng.uniform(0.02, 0.08), carries=name)
-        self._places[name][2] -= 0.004
         self._say(words.put(*((what.noun, what.word) if what else (None,))), item.noun)
         self._held, self._on[name] = None, onto
         self._go(replace(grip, opening=item.width + 0.04), 0.25)
