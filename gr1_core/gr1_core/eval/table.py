@@ -66,7 +66,8 @@ def episodes(outcomes: Sequence[Outcome]) -> list[dict]:
 
 def show(console: Console, result: dict, title: str) -> None:
     """The tables of a document: columns, their tasks, and predicted frames if there are any."""
-    table = Table(title=title, title_justify="left")
+    console.print(title, soft_wrap=True)
+    table = Table()
     for name, justify in (
         ("column", "left"),
         ("episodes", "right"),

@@ -79,7 +79,8 @@ def _trial(column: str, scene: str, seed: int, number: int) -> Trial:
     task = TASKS[scene]
     if column == "swap":
         others = sentences_of_others(task)
-        task = others[(number // len(_VEGETABLES) + number) % len(others)]
+        turn, place = divmod(number, len(_VEGETABLES))
+        task = others[(turn + place) % len(others)]
     props = _THINGS[column](seed) if column in _THINGS else things.STANDARD
     noun = props.noun(task.vegetable) if task.vegetable else None
     training, held_out = said(task.kind, noun)
