@@ -35,6 +35,10 @@ def open_data(recipe: Recipe) -> Data:
     if recipe.stage == "finetune" and recipe.hz not in (None, dataset.fps):
         raise RecipeError(f"hz={recipe.hz:g}: a policy acts at the data set's rate of {dataset.fps:g} Hz, leave hz out")
     training, held = split(dataset, 0.0 if recipe.validation else recipe.held_out, recipe.seed)
+    if recipe.share is not None:
+        # A smaller share of the same seed is part of a larger one, and the episodes held out stay the same.
+        drawn = np.random.default_rng([recipe.seed, 1]).permutation(training)
+        training = np.sort(drawn[: max(1, round(recipe.share * len(drawn)))])
     if recipe.validation:
         other = Dataset(recipe.validation)
         if recipe.stage == "finetune" and other.rig is not None:

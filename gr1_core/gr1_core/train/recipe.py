@@ -74,6 +74,7 @@ class Recipe:
     data: str
     validation: str | None
     held_out: float
+    share: float | None
     hz: float | None
     starts: Literal["every", "first"]
     shift: Shift
@@ -193,6 +194,7 @@ def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
         "warmup_epochs must not be negative": recipe.warmup_epochs < 0,
         "steps must be at least 1": recipe.steps is not None and recipe.steps < 1,
         "held_out must be in [0, 1)": not 0 <= recipe.held_out < 1,
+        "share must be in (0, 1], or null for all": recipe.share is not None and not 0 < recipe.share <= 1,
         "optimizer.lr must be above 0": recipe.optimizer.lr <= 0,
         "optimizer.clip_norm must be above 0": recipe.optimizer.clip_norm <= 0,
         "optimizer.ema must be in [0, 1)": not 0 <= recipe.optimizer.ema < 1,

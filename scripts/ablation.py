@@ -1,0 +1,227 @@
+"""The paper's ablation in the simulated rig: trains and judges each recipe with each seed, one after the other, and writes the table.
+
+    python scripts/ablation.py --data data/table --out runs/ablation
+    python scripts/ablation.py --data data/table --out runs/ablation --seeds 0 --evaluate data steps=300     # a first look
+
+It can be interrupted and goes on with the same command: what is trained is not trained again, what is judged is not judged again.
+OUT/RECIPE-seedS is a run's folder, OUT/RECIPE-seedS.json what came out, OUT/ablation.md the table, written anew after each job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+RECIPES = (
+    "ablation-no-video", "ablation-video", "ablation-pretrained", "ablation-no-video-10pct", "ablation-video-10pct",
+    "ablation-pretrained-10pct", "ablation-future-1", "ablation-future-5",
+)  # fmt: skip
+COLUMNS = "seen,instances,categories,drawer"
+FIGURES = ("action_mm", "action_deg", "gripper_accuracy", "static", "wrist")  # of `gr1 evaluate data`
+GR1 = (sys.executable, "-m", "gr1_core")
+
+
+class AblationError(ValueError):
+    """Jobs that cannot be done."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recipe with one seed: the two commands (without the program) and the file of what came out."""
+
+    recipe: str
+    seed: int
+    train: tuple[str, ...]
+    evaluate: tuple[str, ...]
+    result: Path
+
+    @property
+    def name(self) -> str:
+        return f"{Path(self.recipe).stem}-seed{self.seed}"
+
+    def done(self) -> dict | None:
+        """What came out, if it was asked for in the same way."""
+        if not self.result.is_file():
+            return None
+        found = json.loads(self.result.read_text())
+        return found if (found["train"], found["evaluate"]) == (list(self.train), list(self.evaluate)) else None
+
+
+def jobs(arguments) -> list[Job]:
+    """All recipes with the first seed, then with the next, so that a table is there early."""
+    return [_job(arguments, recipe, seed) for seed in arguments.seeds for recipe in arguments.recipes]
+
+
+def _job(arguments, recipe: str, seed: int) -> Job:
+    name = f"{Path(recipe).stem}-seed{seed}"
+    run = arguments.out / name
+    changes = [f"data={arguments.data}", f"seed={seed}", f"out={run}", *arguments.changes]
+    if arguments.init and _begins_with_videos(recipe):
+        changes.append(f"init={arguments.init}")
+    train = ("finetune", recipe, *changes)
+    if arguments.evaluate == "data":
+        evaluate = ("evaluate", "data", "--checkpoint", str(run), "--dataset", str(arguments.data))
+    else:
+        evaluate = ("evaluate", "sim", "--checkpoint", str(run), "--columns", arguments.columns, "--episodes", str(arguments.episodes))
+    return Job(recipe, seed, train, evaluate, arguments.out / f"{name}.json")
+
+
+def _begins_with_videos(recipe: str) -> bool:
+    from gr1_core.train import recipe as recipes
+
+    return recipes.load(recipe, ["data=''"]).init is not None
+
+
+def do(job: Job) -> dict:
+    """Trains and judges; writes and returns what came out. Raises AblationError when a command fails."""
+    began = time.monotonic()
+    _command(job.train)
+    trained = time.monotonic()
+    last = _command(job.evaluate).strip().splitlines()[-1:]
+    try:
+        figures = json.loads(last[0])
+    except (IndexError, ValueError):
+        raise AblationError(f"{_shown(job.evaluate)}: its last line is no JSON document: {last}") from None
+    if "interrupted" in figures:
+        raise AblationError(f"{_shown(job.evaluate)}: interrupted after {figures['interrupted']}")
+    seconds = {"train": round(trained - began, 1), "evaluate": round(time.monotonic() - trained, 1)}
+    found = {"recipe": job.recipe, "seed": job.seed, "train": list(job.train), "evaluate": list(job.evaluate), "seconds": seconds}
+    found["figures"] = figures
+    partial = job.result.with_suffix(".partial")
+    partial.write_text(json.dumps(found, indent=1) + "\n")
+    os.replace(partial, job.result)
+    return found
+
+
+def _command(words: tuple[str, ...]) -> str:
+    """Runs `gr1 ...`; its output is shown as it comes, and returned."""
+    print(f"$ {_shown(words)}", flush=True)
+    lines = []
+    with subprocess.Popen([*GR1, *words], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                lines.append(line)
+        except KeyboardInterrupt:
+            process.terminate()  # a training saves its state
+            process.wait()
+            raise
+    if process.returncode:
+        raise AblationError(f"`{_shown(words)}` ended with code {process.returncode}; the same command goes on from here")
+    return "".join(lines)
+
+
+def _shown(words: tuple[str, ...]) -> str:
+    return shlex.join(("gr1", *words))
+
+
+# The table
+
+
+def table(done: list[dict]) -> str:
+    """Markdown of what came out: one line a recipe, seeds pooled; each seed's own figures; the commands."""
+    recipes = list(dict.fromkeys(found["recipe"] for found in done))
+    groups = {recipe: sorted((found for found in done if found["recipe"] == recipe), key=lambda found: found["seed"]) for recipe in recipes}
+    sim = all("columns" in found["figures"] for found in done)
+    head, rows = _successes(groups) if sim else _errors(groups)
+    lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""]
+    if sim:
+        lines += ["In brackets Wilson's 95 % interval of the episodes of all seeds together; then the rate of each seed.", ""]
+    else:
+        lines += ["Held-out episodes: mean over the seeds, plus or minus their standard deviation.", ""]
+    minutes = {kind: sum(found["seconds"][kind] for found in done) / 60 for kind in ("train", "evaluate")}
+    lines += [f"{len(done)} runs: {minutes['train']:.0f} minutes of training, {minutes['evaluate']:.0f} of evaluation. Commands:", ""]
+    lines += [f"    {_shown(words)}" for found in done for words in (tuple(found["train"]), tuple(found["evaluate"]))]
+    return "\n".join(lines) + "\n"
+
+
+def _successes(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]]]:
+    columns = list(dict.fromkeys(column for found in sum(groups.values(), []) for column in found["figures"]["columns"]))
+    rows = []
+    for recipe, found in groups.items():
+        cells = []
+        for column in columns:
+            each = [one["figures"]["columns"][column] for one in found if column in one["figures"]["columns"]]
+            cells.append(_pooled([(one["successes"], one["episodes"]) for one in each]) if each else "")
+        rows.append([f"`{Path(recipe).stem}`", str(len(found)), *cells])
+    return ["recipe", "seeds", *columns], rows
+
+
+def _pooled(counts: list[tuple[int, int]]) -> str:
+    successes, episodes = (sum(values) for values in zip(*counts))
+    low, high = wilson(successes, episodes)
+    each = ", ".join(f"{hits / of:.2f}" for hits, of in counts)
+    return f"**{successes / episodes:.2f}** [{low:.2f}, {high:.2f}] ({each})"
+
+
+def wilson(successes: int, episodes: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % interval of Wilson's score (1927), as `gr1 evaluate sim` gives it."""
+    share, squared = successes / episodes, z * z / episodes
+    middle = (share + squared / 2) / (1 + squared)
+    half = z / (1 + squared) * math.sqrt(share * (1 - share) / episodes + squared / episodes / 4)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _errors(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for recipe, found in groups.items():
+        cells = []
+        for figure in FIGURES:
+            values = [one["figures"][figure] for one in found if one["figures"].get(figure) is not None]
+            spread = f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "")
+        rows.append([f"`{Path(recipe).stem}`", str(len(found)), *cells])
+    return ["recipe", "seeds", *FIGURES], rows
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python scripts/ablation.py", description=__doc__.split("\n")[0])
+    parser.add_argument("changes", nargs="*", metavar="key=value", help="what differs from all recipes, e.g. steps=1000")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="demonstrations")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), metavar="DIR", help="(default: runs/ablation)")
+    parser.add_argument("--init", type=Path, metavar="DIR", help="for recipes that begin with videos (default: runs/pretrain-demo)")
+    parser.add_argument("--recipes", type=lambda text: text.split(","), default=list(RECIPES), metavar="A,B", help="(default: all eight)")
+    parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[0, 1, 2], help="(default: 0,1,2)")
+    parser.add_argument("--evaluate", choices=("sim", "data"), default="sim", help="by success (default), or by held-out errors alone")
+    parser.add_argument("--columns", default=COLUMNS, help=f"of gr1 evaluate sim (default: {COLUMNS})")
+    parser.add_argument("--episodes", type=int, default=100, help="of each column (default: 100)")
+    arguments = parser.parse_intermixed_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    try:
+        return _run(jobs(arguments), arguments.out / "ablation.md")
+    except ValueError as error:
+        print(f"ablation: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ablation: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _run(wanted: list[Job], report: Path) -> int:
+    done = []
+    for number, job in enumerate(wanted, 1):
+        found = job.done()
+        print(f"[{number}/{len(wanted)}] {job.name}{': done before' if found else ''}", flush=True)
+        done.append(found or do(job))
+        report.write_text(table(done))
+    print(f"{report}: {len(done)} runs")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
