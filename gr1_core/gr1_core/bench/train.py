@@ -100,15 +100,25 @@ def flop_per_window(trainer: Trainer) -> float:
         future=None,
         future_images={role: pictures[role] for role in trainer.feed.wants.future},
     )
+    share = recipe.video_share if trainer.feed.wants.future and robot else 1.0
+    flop = share * _flop(trainer, inputs, pictures)
+    if share < 1:
+        inputs.future_images = {}
+        flop += (1 - share) * _flop(trainer, inputs, pictures)
+    return flop
+
+
+def _flop(trainer: Trainer, inputs: Inputs, pictures: dict[str, torch.Tensor]) -> int:
+    recipe, model, config = trainer.recipe, trainer.model, trainer.model.config
     counter = FlopCounterMode(display=False)
-    with counter, processor.attention(device):
+    with counter, processor.attention(trainer.device):
         for role, seen in pictures.items():
             if recipe.train_vision:
                 inputs.seen[role] = seen
             elif trainer.feed.cached:
                 inputs.features[role] = (
-                    noise(1, config.window, config.vision_width),
-                    noise(1, config.window, config.patches, config.vision_width),
+                    seen.new_zeros(1, config.window, config.vision_width),
+                    seen.new_zeros(1, config.window, config.patches, config.vision_width),
                 )
             else:
                 # The encoder's own copy has products that the counter does not know.

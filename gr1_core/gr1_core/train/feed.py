@@ -22,6 +22,7 @@ from gr1_core.model import patches
 from gr1_core.model.gr1 import GR1
 from gr1_core.pack import pack
 from gr1_core.train import files
+from gr1_core.train.augmentation import Change, recoloured, shifted
 from gr1_core.train.losses import Inputs
 from gr1_core.train.recipe import Recipe
 
@@ -32,7 +33,8 @@ _MOST_TEXTS = 100_000
 class Wants:
     """What a feed makes. roles: cameras; future: those whose frames are predicted; robot: states and actions too.
 
-    frozen: whether the image encoder is (a model that trains it gets images). shift: most pixels a camera. threads: that decode.
+    frozen: whether the image encoder is (a model that trains it gets images). shift: most pixels a camera; colour: see augmentation.py.
+    threads: that decode.
     cache, cache_gb: as in a recipe.
     """
 
@@ -41,6 +43,7 @@ class Wants:
     robot: bool
     frozen: bool = True
     shift: dict[str, int] = field(default_factory=dict)
+    colour: float = 0.0
     threads: int | None = None
     cache: str = "off"
     cache_gb: float = 0.0
@@ -53,6 +56,7 @@ class Wants:
             robot=recipe.stage == "finetune",
             frozen=not recipe.train_vision,
             shift={role: getattr(recipe.shift, role) for role in recipe.roles},
+            colour=recipe.colour,
             threads=recipe.loader_threads,
             cache=recipe.cache,
             cache_gb=recipe.cache_gb,
@@ -76,8 +80,8 @@ class Feed:
     def loader(self, windows: Windows, batches: Iterable[np.ndarray]) -> Loader:
         return Loader(windows, batches, self.wants.threads, images=not self.cached, roles=self.wants.roles)
 
-    def inputs(self, batch: Batch, shifts: dict[str, np.ndarray] | None = None, pictured: int | None = None) -> Inputs:
-        """shifts: each camera's i64[B, 2] (down, right) in pixels, None: no shift. pictured: how many windows get their future frames."""
+    def inputs(self, batch: Batch, changes: dict[str, Change] | None = None, pictured: int | None = None) -> Inputs:
+        """changes: each camera's, None: none. pictured: how many windows get their future frames."""
         pictured = len(batch.frames) if pictured is None else pictured
         future = batch.future[:pictured]
         inputs = Inputs(
@@ -89,13 +93,13 @@ class Feed:
             future=None if future.all() else self._tensor(future),
         )
         for role in self.wants.roles:
+            change = None if changes is None else changes[role]
             if self.cached:
-                self._from_files(inputs, role, batch.frames, pictured)
-                continue
-            if shifts is None:
+                self._from_files(inputs, role, batch.frames, pictured, change)
+            elif change is None:
                 self._each_frame_once(inputs, role, batch)
             else:
-                self._each_window(inputs, role, batch, shifts[role])
+                self._each_window(inputs, role, batch, change)
             if role in self.wants.future:
                 inputs.future_images[role] = inputs.future_images[role][:pictured]
         return inputs
@@ -123,11 +127,12 @@ class Feed:
         if future:
             inputs.future_images[role] = images[self._tensor(where[:, -window:])]
 
-    def _each_window(self, inputs: Inputs, role: str, batch: Batch, shift: np.ndarray) -> None:
+    def _each_window(self, inputs: Inputs, role: str, batch: Batch, change: Change) -> None:
         window, future = self.config.window, role in self.wants.future
         pixels = batch.images[role] if future else batch.images[role][:, :window]
-        moved = shifted(self._tensor(pixels), self._tensor(shift))
+        moved = shifted(self._tensor(pixels), self._tensor(change.shift))
         images = self._preprocess(moved.flatten(0, 1)).unflatten(0, moved.shape[:2])
+        images = recoloured(images, self._tensor(change.colour))
         if self.wants.frozen:
             encoded = self._encode(images[:, :window].flatten(0, 1))
             inputs.features[role] = tuple(part.unflatten(0, (-1, window)) for part in encoded)
@@ -165,9 +170,13 @@ class Feed:
 
     def _wants_cache(self) -> bool:
         wants = self.wants
-        possible = not any(wants.shift.values())
+        # Pixels can be moved and coloured after they are read, a frozen encoder's tokens cannot.
+        possible = not (wants.frozen and (any(wants.shift.values()) or wants.colour))
         if wants.cache == "on" and not possible:
-            raise ValueError("cache=on does not go with random shifts, which make every image another: set shift.static=0 shift.wrist=0")
+            raise ValueError(
+                "cache=on keeps the frozen encoder's tokens, which random shifts and colours make others each time: "
+                "set shift.static=0 shift.wrist=0 colour=0"
+            )
         size = sum(self._sizes.values()) * self.dataset.length * len(wants.roles)
         auto = possible and self.device.type == "cpu" and size <= wants.cache_gb * 1e9
         return wants.cache == "on" or (wants.cache == "auto" and auto)
@@ -188,7 +197,7 @@ class Feed:
         cls, tokens = self._encode(self._preprocess(images))
         return torch.cat([cls.unsqueeze(1), tokens], 1)
 
-    def _from_files(self, inputs: Inputs, role: str, frames: np.ndarray, pictured: int) -> None:
+    def _from_files(self, inputs: Inputs, role: str, frames: np.ndarray, pictured: int, change: Change | None) -> None:
         began = time.perf_counter()
         window, opened = self.config.window, self._files[role]
         if files.TOKENS in opened:
@@ -197,26 +206,28 @@ class Feed:
         if files.PIXELS in opened:
             pixels = opened[files.PIXELS]
             if not self.wants.frozen:
-                inputs.seen[role] = self._tensor(pixels[frames[:, :window]]).float()
+                inputs.seen[role] = self._changed(role, pixels[frames[:, :window]], change)
             if role in self.wants.future:
-                inputs.future_images[role] = self._tensor(pixels[frames[:pictured, -window:]]).float()
+                later = None if change is None else change.part(slice(pictured))
+                inputs.future_images[role] = self._changed(role, pixels[frames[:pictured, -window:]], later)
         self.waited_s += time.perf_counter() - began
+
+    def _changed(self, role: str, images: np.ndarray, change: Change | None) -> Tensor:
+        """Preprocessed f16/f32[B, T, 3, S, S] of a file -> f32. A shift is rounded to its pixels, which may be larger than the camera's."""
+        pixels = self._tensor(images)
+        if change is None:
+            return pixels.float()
+        camera = self.dataset.cameras[role]
+        seen = camera.view(np.empty((camera.height, camera.width, 3), np.uint8)).shape[:2]
+        shift = np.rint(change.shift * (self.config.image_size / np.array(seen))).astype(np.int64)
+        moved = shifted(pixels.movedim(2, -1), self._tensor(shift)).movedim(-1, 2)
+        return recoloured(moved.float(), self._tensor(change.colour))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         if self.device.type == "cpu":
             return tensor
         return tensor.pin_memory().to(self.device, non_blocking=True)
-
-
-def shifted(images: Tensor, shift: Tensor) -> Tensor:
-    """Moves u8[B, T, h, w, 3] by shift i64[B, 2] (down, right) pixels a window; the edge is repeated into what comes free."""
-    height, width = images.shape[2:4]
-    rows = (torch.arange(height, device=images.device) - shift[:, :1]).clamp(0, height - 1)
-    columns = (torch.arange(width, device=images.device) - shift[:, 1:]).clamp(0, width - 1)
-    of = torch.arange(len(images), device=images.device)[:, None, None]
-    # Indexed axes come first when a slice lies between them: [B, h, w, T, 3].
-    return images[of, :, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
 
 
 def _encoder(vision: nn.Module, bf16: bool) -> nn.Module:

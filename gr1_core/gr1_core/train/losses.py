@@ -84,13 +84,14 @@ class Objective(nn.Module):
         self.model, self.targets, self.bf16 = model, targets, bf16
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
-        """-> sums of the losses of `targets`; windows without future frames only have those of the action."""
-        pictured, windows = min((len(images) for images in inputs.future_images.values()), default=0), inputs.windows
-        if "action" not in self.targets or pictured in (0, windows):
-            return self._sums(inputs, self.targets)
-        with_frames, without = inputs.part(slice(pictured)), inputs.part(slice(pictured, None))
-        both = self._sums(with_frames, self.targets), self._sums(without, ("action",))
-        return {name: sum(each[name] for each in both if name in each) for name in both[0]}
+        """-> sums of the losses of `targets`; a window without future frames only has those of the action."""
+        pictured = min((len(images) for images in inputs.future_images.values()), default=0)
+        parts = []
+        if pictured:
+            parts.append(self._sums(inputs.part(slice(pictured)), self.targets))
+        if pictured < inputs.windows:
+            parts.append(self._sums(inputs.part(slice(pictured, None)), ("action",)))
+        return {name: sum(part[name] for part in parts if name in part) for name in parts[0]}
 
     def _sums(self, inputs: Inputs, targets: tuple[str, ...]) -> dict[str, Tensor]:
         prediction = self.predict(inputs, targets)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gr1_core.data.loader import Sampler
+from gr1_core.train.augmentation import Change
 from gr1_core.train.recipe import Recipe
 
 
@@ -44,14 +45,15 @@ class Order:
         share = values[self._rank :: self._world]
         return [share[start : start + self._most] for start in range(0, len(share), self._most)]
 
-    def shifts(self, step: int, most: dict[str, int]) -> list[dict[str, np.ndarray] | None]:
-        """Each micro-batch's random shifts, cameras -> i64[B, 2] within +-most; the same for any number of processes. None: all 0."""
+    def changes(self, step: int, shift: dict[str, int], colour: float) -> list[dict[str, Change] | None]:
+        """Each micro-batch's random changes by camera, at most so large; the same for any number of processes. None: no changes."""
         batch = self.batch(step)
-        if not any(most.values()):
+        if not any(shift.values()) and not colour:
             return [None] * len(self.cut(batch))
         random = np.random.default_rng([self._seed, step])
-        drawn = {role: self.cut(random.integers(-limit, limit + 1, (len(batch), 2))) for role, limit in most.items()}
-        return [dict(zip(drawn, parts)) for parts in zip(*drawn.values())]
+        drawn = {role: Change.draw(random, len(batch), limit, colour) for role, limit in shift.items()}
+        cut = {role: zip(self.cut(change.shift), self.cut(change.colour)) for role, change in drawn.items()}
+        return [{role: Change(*part) for role, part in zip(cut, parts)} for parts in zip(*cut.values())]
 
     def seed(self, step: int) -> int:
         """Of what else is random in a step (dropout): another one for each process."""

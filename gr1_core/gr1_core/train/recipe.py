@@ -78,6 +78,7 @@ class Recipe:
     hz: float | None
     starts: Literal["every", "first"]
     shift: Shift
+    colour: float
     # The model and where its weights come from.
     model: Mapping[str, typing.Any]
     init: str | None
@@ -198,7 +199,7 @@ def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
         "optimizer.lr must be above 0": recipe.optimizer.lr <= 0,
         "optimizer.clip_norm must be above 0": recipe.optimizer.clip_norm <= 0,
         "optimizer.ema must be in [0, 1)": not 0 <= recipe.optimizer.ema < 1,
-        "shift must not be negative": min(recipe.shift.static, recipe.shift.wrist) < 0,
+        "shift and colour must not be negative": min(recipe.shift.static, recipe.shift.wrist, recipe.colour) < 0,
         "video_share must be in (0, 1]": not 0 < recipe.video_share <= 1,
         "video_share below 1 goes neither with micro_batch nor with stage pretrain": recipe.video_share < 1
         and (recipe.micro_batch is not None or recipe.stage == "pretrain"),

@@ -188,11 +188,11 @@ class Trainer:
         """This process's part of the step's gradients -> sums of the losses in the order of losses.NAMES, f64."""
         summed = torch.zeros(len(losses.NAMES), dtype=torch.float64, device=self.device)
         torch.manual_seed(self.order.seed(self.step))
-        shifts = self.order.shifts(self.step, self.feed.wants.shift)
-        for number, shift in enumerate(shifts):
-            inputs = self.feed.inputs(next(loader), shift, self.pictured)
+        changes = self.order.changes(self.step, self.feed.wants.shift, self.feed.wants.colour)
+        for number, change in enumerate(changes):
+            inputs = self.feed.inputs(next(loader), change, self.pictured)
             # Gradients are exchanged once, with the last part.
-            alone = self.world > 1 and number < len(shifts) - 1
+            alone = self.world > 1 and number < len(changes) - 1
             with processor.attention(self.device), self.accelerator.no_sync(self.parallel) if alone else nullcontext():
                 each = self.parallel(inputs)
                 # Data-parallel training averages over processes, these losses are to be added.
