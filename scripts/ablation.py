@@ -58,15 +58,18 @@ class Job:
 
 
 def jobs(arguments) -> list[Job]:
-    """All recipes with the first seed, then with the next, so that a table is there early."""
-    return [_job(arguments, recipe, seed) for seed in arguments.seeds for recipe in arguments.recipes]
+    """All recipes with the first seed, then with the next, so that a table is there early. Raises RecipeError."""
+    from gr1_core.train import recipe as recipes
+
+    pretrained = {name: recipes.load(name, [f"data={arguments.data}", *arguments.changes]).init is not None for name in arguments.recipes}
+    return [_job(arguments, name, seed, pretrained[name]) for seed in arguments.seeds for name in arguments.recipes]
 
 
-def _job(arguments, recipe: str, seed: int) -> Job:
+def _job(arguments, recipe: str, seed: int, pretrained: bool) -> Job:
     name = f"{Path(recipe).stem}-seed{seed}"
     run = arguments.out / name
     changes = [f"data={arguments.data}", f"seed={seed}", f"out={run}", *arguments.changes]
-    if arguments.init and _begins_with_videos(recipe):
+    if arguments.init and pretrained:
         changes.append(f"init={arguments.init}")
     train = ("finetune", recipe, *changes)
     if arguments.evaluate == "data":
@@ -74,12 +77,6 @@ def _job(arguments, recipe: str, seed: int) -> Job:
     else:
         evaluate = ("evaluate", "sim", "--checkpoint", str(run), "--columns", arguments.columns, "--episodes", str(arguments.episodes))
     return Job(recipe, seed, train, evaluate, arguments.out / f"{name}.json")
-
-
-def _begins_with_videos(recipe: str) -> bool:
-    from gr1_core.train import recipe as recipes
-
-    return recipes.load(recipe, ["data=''"]).init is not None
 
 
 def do(job: Job) -> dict:
