@@ -12,6 +12,7 @@ from gr1_bringup import examination, scores, stack
 from gr1_bringup.keyboard import Keyboard
 from gr1_bringup.recording import Recording
 from gr1_core import Rig
+from gr1_core.rig import ROLES
 
 RECORDING = "recording.npz"
 USUALLY_AHEAD = 3
@@ -29,15 +30,15 @@ class Sitting:
         self.examination, self.file, self._say = asked, film, say
         self._rig = Rig.load(chosen["rig"])
         self.keyboard = Keyboard()
-        note = "" if chosen["checkpoint"] else "untrained"
-        self._recording = Recording(self._rig.period, _ahead(chosen["checkpoint"]) * self._rig.period, note) if film else None
+        folder = Path(chosen["checkpoint"]) if chosen["checkpoint"] else None
+        self.recording = Recording(self._rig.period, _ahead(folder) * self._rig.period, _note(folder)) if film else None
         self._examiner = None
 
     def attach(self, monitor) -> None:
         """Listens and speaks through the monitor's node; before it is started."""
         from gr1_bringup.examiner import Examiner
 
-        self._examiner = Examiner(monitor, self.examination, self._rig, self._say, self._recording)
+        self._examiner = Examiner(monitor, self.examination, self._rig, self._say, self.recording)
 
     def start(self) -> None:
         self._examiner.start()
@@ -55,8 +56,8 @@ class Sitting:
         return self._examiner.over
 
     def shown(self, table: RenderableType) -> RenderableType:
-        """The stack's table with the scores under it."""
-        return Group(table, scores.scores(self.examination, self._examiner.now(), self.keyboard.typed))
+        """The scores, then the stack's table: what a small terminal has no room for is cut off at its end."""
+        return Group(scores.scores(self.examination, self._examiner.now(), self.keyboard.typed), table)
 
     def line(self) -> str:
         return scores.line(self.examination, self._examiner.now())
@@ -71,22 +72,33 @@ class Sitting:
 
         from gr1_bringup import film
 
-        if not self._recording or not self._recording.states:
+        if not self.recording or not self.recording.states:
             return ""
         try:
-            self._recording.save(folder / RECORDING)
-            count = film.write(self.file, self._recording, self._rig, go_on=go_on)
+            self.recording.save(folder / RECORDING)
+            count = film.write(self.file, self.recording, self._rig, go_on=go_on)
         except (OSError, ValueError, RuntimeError, av.FFmpegError) as error:
             return f"not written: {error}"
         return f"{count} frames" if count else "interrupted before its first frame"
 
 
-def _ahead(checkpoint: str) -> int:
-    """How many control steps ahead the model predicts. A configuration that cannot be read is the policy node's to refuse."""
+def _ahead(checkpoint: Path | None) -> int:
+    """How many control steps ahead the model predicts."""
+    return _read(checkpoint, "config.json").get("future_steps", USUALLY_AHEAD)
+
+
+def _note(checkpoint: Path | None) -> str:
+    """What must be said of the predicted frames: a loss of weight 0 has taught nothing."""
+    loss = (_read(checkpoint, "training.json").get("recipe") or {}).get("loss") or {}
+    return "" if checkpoint and all(loss.get(role, 1) for role in ROLES) else "untrained"
+
+
+def _read(checkpoint: Path | None, name: str) -> dict:
+    """A file of the checkpoint. One that is damaged is the policy node's to refuse."""
     try:
-        return int(json.loads((Path(checkpoint) / "config.json").read_text())["future_steps"]) if checkpoint else USUALLY_AHEAD
-    except (OSError, ValueError, KeyError, TypeError):
-        return USUALLY_AHEAD
+        return dict(json.loads((checkpoint / name).read_text())) if checkpoint else {}
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def parse(what: str, trials: int | None, given: Mapping[str, str], chosen: dict[str, str]) -> examination.Examination | None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import sys
 import threading
 
 import av
@@ -346,6 +347,19 @@ def test_an_interrupted_film_is_whole_as_far_as_it_goes(recorded, tmp_path):
         assert sum(1 for _ in made.decode(video=0)) == count > 0
 
 
+@pytest.mark.parametrize(
+    ("training", "note"),
+    [(None, ""), ({"recipe": {"loss": {"static": 0.1, "wrist": 0.1}}}, ""), ({"recipe": {"loss": {"static": 0.0}}}, "untrained")],
+)
+def test_the_film_says_so_of_frames_that_the_model_was_not_trained_to_predict(training, note, tmp_path):
+    (tmp_path / "config.json").write_text('{"future_steps": 5}')
+    if training:
+        (tmp_path / "training.json").write_text(json.dumps(training))
+    chosen = {"checkpoint": str(tmp_path), "rig": "kinova_gen2_small"}
+    made = sitting.Sitting(examination.parse("tasks", None, None), chosen, tmp_path / "film.mp4", print).recording
+    assert (made.note, made.ahead) == (note, 0.5)
+
+
 # The shipped checkpoint
 
 
@@ -386,7 +400,7 @@ def test_a_trial_over_the_real_topics_leaves_a_score_and_a_film(tmp_path, runnin
 def test_on_a_terminal_a_sentence_is_typed_and_ctrl_c_leaves_the_film_and_a_summary(tmp_path):
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execvp("python", ["python", "-m", "gr1_bringup.up", "--examine", "tasks", "--out", str(tmp_path)])
+        os.execv(sys.executable, [sys.executable, "-m", "gr1_bringup.up", "--examine", "tasks", "--out", str(tmp_path)])
     said, ended = bytearray(), threading.Event()
 
     def read():
