@@ -1,22 +1,28 @@
 """`gr1 collect sim --to dataset`: the same data set as by way of bags; with --vary other scenes, and labels that stay the expert's."""
 
+import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from gr1_core import cli, images
+from gr1_core import GR1, GR1Config, cli, images
 from gr1_core.data.convert import driver
 from gr1_core.data.convert.bags import BagSource
-from gr1_core.data.convert.simulation import SimulationSource
+from gr1_core.data.convert.simulation import SimulationSource, Stage
 from gr1_core.data.convert.source import Skipped
 from gr1_core.data.dataset import Dataset
+from gr1_core.model import checkpoint
 from gr1_core.rig import ROLES
-from gr1_core.sim.collect import collect, plan
+from gr1_core.sim import things
+from gr1_core.sim.collect import Take, collect, plan
 from gr1_core.sim.tasks import TASKS
 from tests.data.synthetic import tiny_rig
 
 RIG = tiny_rig()
+CONFIG = dataclasses.replace(GR1Config.demo(), layers=1, vision_layers=1, image_size=32, text_layers=1)
 TAKES = plan("close_drawer,open_drawer", 2, 1000)
 
 
@@ -107,3 +113,60 @@ def test_the_command_makes_a_data_set_and_says_what_to_do_with_it(tmp_path, caps
 def test_what_cannot_be_done_is_refused(tmp_path, capsys, words, says):
     assert cli.main(["collect", "sim", "--episodes", "1", *words, "--out", str(tmp_path / "out")]) == 1
     assert says in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def checkpoint_folder(tmp_path_factory):
+    """An untrained policy: it drives anywhere."""
+    torch.manual_seed(0)
+    made = tmp_path_factory.mktemp("checkpoint")
+    checkpoint.save(made, GR1(CONFIG).state_dict(), CONFIG, RIG)
+    return made
+
+
+class Stubborn:
+    """A policy that always goes to the left and up, with the hand closed."""
+
+    def __init__(self):
+        self.rig, self.seen = RIG, []
+
+    def reset(self, instruction):
+        self.instruction = instruction
+
+    def step(self, observation):
+        self.seen.append(observation)
+        return SimpleNamespace(delta=np.array([-0.3, 0.2, 0.1, 0.0, 0.0, 0.0]), gripper=-1)
+
+
+def test_where_a_policy_drives_the_labels_are_still_the_experts():
+    policy = Stubborn()
+    with Stage(RIG, things.STANDARD) as stage:
+        episode = stage.play(Take("close_drawer", 3000), True, policy, 1.0)
+    assert episode.info["outcome"] == "success", "the expert brings it to its end"
+    assert policy.instruction == episode.task and len(policy.seen) == 100 < len(episode.state), "it drives for ten seconds"
+    assert images.encode_jpeg(policy.seen[50].static) == episode.images["static"][50], "it sees what the data set shows"
+    moved = np.diff(episode.state[:90, :3], axis=0)[1:].mean(0) / RIG.action.translation_scale
+    assert moved[0] < 0.0 < 0.2 < episode.action[:90, 0].mean(), "the hand goes back, the labels say forwards"
+
+
+def test_a_checkpoint_and_the_expert_take_turns(checkpoint_folder):
+    source = SimulationSource(RIG, plan("close_drawer", 1, 3000), vary=True, policy=checkpoint_folder, mix=0.5)
+    (episode,) = source.read(source.units()[0])
+    assert episode.info["outcome"] == "success" and source.settings["mix"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--policy", "CHECKPOINT"], "--policy drives only varied episodes: add --vary"),
+        (["--policy", "CHECKPOINT", "--vary", "--mix", "0"], "--mix 0: the share of the time"),
+        (["--policy", "CHECKPOINT", "--vary", "--rig", "kinova_gen2"], "does not fit rig 'kinova_gen2'"),
+        (["--policy", "nowhere", "--vary"], "nowhere"),
+    ],
+)
+def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_folder, words, says):
+    RIG.save(tmp_path / "tiny.yaml")
+    words = [str(checkpoint_folder) if word == "CHECKPOINT" else word for word in words]
+    command = ["collect", "sim", "--to", "dataset", "--episodes", "1", "--rig", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "out")]
+    assert cli.main([*command, *words]) == 1
+    assert says in capsys.readouterr().err and not (tmp_path / "out").exists()

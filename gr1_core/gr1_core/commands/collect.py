@@ -28,6 +28,10 @@ def add(commands, bench) -> None:
         action="store_true",
         help="data set only: other things, looks and starting places, and a disturbed hand whose labels stay the expert's",
     )
+    sim.add_argument(
+        "--policy", type=Path, metavar="CHECKPOINT", help="with --vary: this policy drives in turns with the expert (DAgger), without noise"
+    )
+    sim.add_argument("--mix", type=float, default=0.5, metavar="SHARE", help="of the time that the policy drives, 0..1 (default: 0.5)")
     sim.add_argument("--workers", type=count, default=len(os.sched_getaffinity(0)), metavar="W", help="processes (default: one a core)")
     sim.add_argument("--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)")
     sim.add_argument(
@@ -46,6 +50,8 @@ def _sim(arguments) -> int:
     into_dataset = arguments.to == "dataset"
     if into_dataset and arguments.images == "raw":
         raise CollectError("--images raw is for bags: a data set holds jpeg; leave it out")
+    if arguments.policy and not arguments.vary:
+        raise CollectError("--policy drives only varied episodes: add --vary")
     if arguments.vary and not into_dataset:
         raise CollectError("--vary is for data sets: bags show what the live stack would have sent; add --to dataset")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -63,7 +69,8 @@ def _dataset(arguments, takes, rig) -> int:
     plan.check_place(arguments.out)
     began = time.monotonic()
     try:
-        done = driver.convert(SimulationSource(rig, takes, arguments.vary), arguments.out, arguments.workers)
+        source = SimulationSource(rig, takes, arguments.vary, arguments.policy, arguments.mix)
+        done = driver.convert(source, arguments.out, arguments.workers)
     except KeyboardInterrupt:
         print("gr1: interrupted; the same command goes on from here", file=sys.stderr)
         raise

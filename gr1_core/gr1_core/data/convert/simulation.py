@@ -1,21 +1,23 @@
 """The simulator as a source: demonstrations of the scripted expert straight into a data set, without bags in between.
 
 The same steps as `gr1 collect sim` and `gr1 convert bags` give together, without drawing and storing what no step needs. With `vary`
-also what a policy should not depend on changes: things, looks, starting places, and a hand that is disturbed while the labels stay
-the expert's (disturbance.py).
+also what a policy should not depend on changes: things, looks, starting places, and a hand that is disturbed (disturbance.py) or driven
+by a policy (dagger.py) while the labels stay the expert's.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gr1_core import images
-from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit
+from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit, fingerprint
 from gr1_core.rig import ROLES, Rig, gripper_sign
 from gr1_core.sim import disturbance, look, things
 from gr1_core.sim.expert import Expert
@@ -24,9 +26,10 @@ from gr1_core.sim.state import View
 from gr1_core.sim.tasks import TASKS
 
 if TYPE_CHECKING:
+    from gr1_core.policy import Policy
     from gr1_core.sim.collect import Take
 
-VARIED_SECONDS = 15.0  # after which a varied episode is given up
+VARIED_SECONDS, DRIVEN_SECONDS = 15.0, 20.0  # after which a varied episode is given up, and one in which a policy drives
 PLAIN = 0.4  # of the varied episodes look like the scene itself: the looks are drawn around it, and it is what the policy will see
 TAKES_PER_UNIT = len(TASKS)  # they share one scene, which takes half a second to compile
 _BYTES_PER_EPISODE = 1_000_000  # about what it takes, for the progress bar
@@ -36,12 +39,15 @@ _BYTES_PER_EPISODE = 1_000_000  # about what it takes, for the progress bar
 class SimulationSource:
     """Episodes of the expert in the twin. takes: (task, seed) each, in the order of the data set.
 
-    vary: other things, looks and starting places, all sentences, and disturbances; what does not succeed is left out.
+    vary: other things, looks and starting places, and disturbances; what does not succeed is left out. policy: folder of a checkpoint
+    (or the name of one that comes along) that drives for the share `mix` of the time, instead of the disturbances; only with vary.
     """
 
     rig: Rig
     takes: Sequence[Take]
     vary: bool = False
+    policy: Path | None = None
+    mix: float = 0.5
     kind: str = field(default="demonstrations", init=False)
     origin: str = field(default="simulation", init=False)
 
@@ -51,9 +57,24 @@ class SimulationSource:
         self.fps = int(self.rig.control_hz)
         self.shapes = {role: (self.rig.cameras[role].height, self.rig.cameras[role].width) for role in ROLES}
         self.settings = {"vary": self.vary}
+        if self.policy is not None:
+            self._check_policy()
+            files = sorted(path for path in self.policy.iterdir() if path.is_file())
+            self.settings |= {"policy": fingerprint(files), "mix": self.mix}
+
+    def _check_policy(self) -> None:
+        if not self.vary:
+            raise SourceError("a policy drives only varied episodes: give --vary with --policy")
+        if not 0.0 < self.mix <= 1.0:
+            raise SourceError(f"--mix {self.mix:g}: the share of the time that the policy drives is above 0 and at most 1")
+        from gr1_core.model import checkpoint
+        from gr1_core.shipped import resolve
+
+        self.policy = resolve(self.policy)
+        Rig.load(self.policy / checkpoint.RIG).require_same(self.rig, f"the checkpoint {self.policy}")
 
     def units(self) -> list[Unit]:
-        """Takes that share a scene: with `vary` each unit has its own things on the table, those of its first seed and its number."""
+        """Takes that share a scene: with `vary` each unit has its own things on the table, drawn with its first seed."""
         units = []
         for number, start in enumerate(range(0, len(self.takes), TAKES_PER_UNIT)):
             takes = tuple(self.takes[start : start + TAKES_PER_UNIT])
@@ -65,8 +86,9 @@ class SimulationSource:
         takes = unit.payload
         try:
             with Stage(self.rig, things.training(takes[0].seed) if self.vary else things.STANDARD) as stage:
+                policy = _policy(self.policy) if self.policy is not None else None
                 for take in takes:
-                    yield stage.play(take, self.vary)
+                    yield stage.play(take, self.vary, policy, self.mix)
         except RuntimeError as error:  # without OpenGL no unit can be made
             raise SourceError(f"no episodes from the simulation: {error}") from error
 
@@ -81,26 +103,36 @@ class Stage:
         self.rig, self.props, self.twin = rig, props, Twin(props)
         self._cameras = {role: Renderer(role, rig.cameras[role].width, rig.cameras[role].height, props=props) for role in ROLES}
 
-    def play(self, take: Take, vary: bool) -> Episode | Skipped:
-        """One episode of the expert, drawn at the control rate."""
+    def play(self, take: Take, vary: bool, policy: Policy | None = None, mix: float = 0.0) -> Episode | Skipped:
+        """One episode, drawn at the control rate; the labels are the expert's whoever moves the hand."""
         rng = np.random.default_rng([take.seed, list(TASKS).index(take.task), 7])
         scene = look.random(rng) if vary and rng.random() >= PLAIN else look.STANDARD
         start = disturbance.start(rng) if vary else None
-        disturb = disturbance.Disturbance(rng, self.rig.period) if vary else None
         for camera in self._cameras.values():
             camera.look(scene)
         self.twin.reset(take.task, take.seed, start)
+        pilot, disturb, seconds = None, None, SECONDS
+        if policy:
+            from gr1_core.sim.dagger import Pilot
+
+            disturb = pilot = Pilot(policy, self.twin.instruction, rng, mix)
+            seconds = DRIVEN_SECONDS
+        elif vary:
+            disturb, seconds = disturbance.Disturbance(rng, self.rig.period), VARIED_SECONDS
         expert = Expert(take.task, self.rig.control_hz, self.props)
         pictures, states, actions, held = {role: [] for role in ROLES}, [], [], 0
-        for vector, command, done in episode(self.twin, expert, self.rig, VARIED_SECONDS if vary else SECONDS, disturb=disturb):
+        for vector, command, done in episode(self.twin, expert, self.rig, seconds, disturb=disturb):
             view = View(vector)
             pose = view.pose("measured")
             state = self.rig.state_vector(pose.position, pose.quaternion, view.closure_target)
             delta = self.rig.delta(command.linear, command.angular, state[:6].astype(np.float64))
             states.append(state)
             actions.append(np.append(delta, gripper_sign(command.closure)).astype(np.float32))
-            for role, camera in self._cameras.items():
-                pictures[role].append(images.encode_jpeg(camera.render(vector)))
+            frames = {role: camera.render(vector) for role, camera in self._cameras.items()}
+            for role, frame in frames.items():
+                pictures[role].append(images.encode_jpeg(frame))
+            if pilot:
+                pilot.see(frames)
             held = held + 1 if done else 0
         if held < HELD:
             return Skipped(take.name, f"the goal was not reached within {len(states) * self.rig.period:g} s", intended=True)
@@ -116,3 +148,14 @@ class Stage:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+@functools.cache
+def _policy(folder: Path) -> Policy:
+    """One a process, on one thread: as many processes as cores are at work."""
+    import torch
+
+    from gr1_core.policy import Policy
+
+    torch.set_num_threads(1)
+    return Policy.from_pretrained(folder, device="cpu")
