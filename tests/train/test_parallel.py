@@ -15,7 +15,7 @@ from gr1_core.train.trainer import train
 from .conftest import CHANGES
 
 # Three steps, each one logged; no dropout, whose random numbers are each process's own.
-THREE = ["init=null", "model.dropout=0", "steps=3", "evaluation.every=1", "batch=8", "shift.static=3", "optimizer.ema=0.9"]
+THREE = ["init=null", "model.dropout=0", "steps=3", "evaluation.every=1", "batch=8", "shift.static=3", "colour=0.1", "optimizer.ema=0.9"]
 
 
 def result(folder) -> tuple[list[dict], dict]:

@@ -20,6 +20,8 @@ def test_the_recipes_that_are_promised_are_there():
         "pretrain-ego4d", "finetune-calvin-abcd", "finetune-calvin-abc", "finetune-calvin-d", "finetune-calvin-abcd-10pct",
         "finetune-calvin-abcd-no-video", "finetune-calvin-abcd-no-pretraining", "finetune-calvin-abcd-future-1",
         "finetune-calvin-abcd-future-5", "finetune-kinova-transport", "finetune-kinova-drawer", "pretrain-small", "finetune-small",
+        "pretrain-demo", "finetune-demo", "ablation-video", "ablation-no-video", "ablation-pretrained", "ablation-video-10pct",
+        "ablation-no-video-10pct", "ablation-pretrained-10pct", "ablation-future-1", "ablation-future-5",
     }  # fmt: skip
     assert set(recipe.built_in()) == promised
 
@@ -72,6 +74,10 @@ def test_each_recipe_says_what_it_needs_costs_and_gives():
         (["optimizer.betas=0.9"], "expected two numbers"),
         (["optimizer=3"], "optimizer is 3, expected keys and values"),
         (["loss.arm=0"], "needs loss.arm and loss.gripper"),
+        (["video_share=0"], r"video_share must be in \(0, 1\]"),
+        (["video_share=0.5", "micro_batch=4"], "video_share below 1 goes neither with micro_batch"),
+        (["colour=-1"], "shift and colour must not be negative"),
+        (["model.vision=cnn"], "vision is 'cnn', expected vit or conv"),
         (["held_out=1"], r"held_out must be in \[0, 1\)"),
         (["data=null"], "data=DIR"),
     ],

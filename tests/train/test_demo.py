@@ -1,0 +1,125 @@
+"""The shipped policy's recipe in miniature: trained encoders, changed pictures, frames predicted for a share of the windows."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gr1_core import Policy
+from gr1_core.data.dataset import Dataset
+from gr1_core.data.windows import Windows
+from gr1_core.train import recipe, trainer, weights
+from gr1_core.train.feed import Feed, Wants
+from gr1_core.train.losses import Objective, total
+from gr1_core.train.order import Order
+from gr1_core.train.signals import Stop
+from gr1_core.train.trainer import train
+
+from .conftest import CHANGES
+
+CPU = torch.device("cpu")
+MODEL = {
+    "size": "small", "width": 32, "layers": 2, "heads": 2, "mlp_width": 64, "image_size": 32, "vision_width": 32, "latents": 4,
+    "decoder_heads": 2, "decoder_layers": 1, "text_dim": 16, "window": 2, "future_steps": 2,
+}  # fmt: skip
+
+
+@pytest.fixture
+def demo(demonstrations, tmp_path):
+    def made(**changes) -> recipe.Recipe:
+        given = {"model": MODEL, "data": demonstrations, "out": tmp_path / "run", "video_share": 0.5} | changes
+        return recipe.load("finetune-demo", [*CHANGES, *(f"{key.replace('__', '.')}={value}" for key, value in given.items())])
+
+    return made
+
+
+def parts(followed) -> tuple[Objective, Feed, Windows]:
+    model, _ = weights.begin(followed)
+    windows = Windows(Dataset(followed.data), None, 2, 2)
+    feed = Feed(model, windows.dataset, Wants.of(followed), CPU, False)
+    feed.prepare()
+    return Objective(model.eval(), followed.targets, False), feed, windows
+
+
+def batch_of(feed: Feed, windows: Windows, numbers):
+    with feed.loader(windows, [np.asarray(numbers)]) as loader:
+        return next(loader)
+
+
+def test_it_learns_to_act_from_scratch_with_its_encoders(demo, tmp_path):
+    assert train(demo(steps=120, batch=16, optimizer__lr=3e-3, evaluation__every=60, save_every=60)) == 0
+    *_, last = (json.loads(line)["held_out"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    assert last["action_mm"] < 0.6 * last["baselines"]["mean_action"]["action_mm"]
+    assert last["static"] < 1 and last["wrist"] < 1
+    policy = Policy.from_pretrained(tmp_path / "run", device="cpu", precision="fp32")
+    assert policy.config.text == "words" and policy.model.text.table.abs().max() > 0
+
+
+def test_text_and_image_encoder_are_among_what_the_losses_reach(demo):
+    followed = demo()
+    objective, feed, windows = parts(followed)
+    total(objective(feed.inputs(batch_of(feed, windows, range(4)))), followed.loss, (8, 8)).backward()
+    reached = {name for name, value in objective.model.named_parameters() if value.grad is not None}
+    assert reached == set(weights.set_trained(objective.model, followed))
+    assert {"text.table", "vision.norm.weight", "resampler.place"} <= reached
+
+
+class Stopped(Stop):
+    """SIGTERM has come already."""
+
+    def __enter__(self):
+        self.signal = signal.SIGTERM
+        return super().__enter__()
+
+
+def test_an_interrupted_run_ends_with_the_bits_of_one_that_was_not(demo, tmp_path, monkeypatch):
+    assert train(demo(out=tmp_path / "whole")) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "Stop", Stopped)
+        assert train(demo()) == 143, "after one step"
+    assert train(demo()) == 0
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "run"))
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_frames_count_for_the_first_windows_alone_and_actions_for_all(demo):
+    objective, feed, windows = parts(demo(shift__static=0, shift__wrist=0, colour=0))
+    numbers = [0, 5, 17, 30]
+    with torch.no_grad():
+        summed = objective(feed.inputs(batch_of(feed, windows, numbers), None, 3))
+        each = [objective(feed.inputs(batch_of(feed, windows, [number]))) for number in numbers]
+    for name in ("arm", "gripper"):
+        torch.testing.assert_close(summed[name], sum(one[name] for one in each), rtol=1e-4, atol=1e-5)
+    for name in ("static", "wrist"):
+        torch.testing.assert_close(summed[name], sum(one[name] for one in each[:3]), rtol=1e-4, atol=1e-5)
+
+
+def test_changes_of_kept_pixels_are_those_of_the_camera(demo):
+    """The wrist camera's pictures have the model's size here, so that not even a shift is rounded."""
+    results = {}
+    for cache in ("on", "off"):
+        followed = demo(cache=cache, shift__wrist=5)
+        _, feed, windows = parts(followed)
+        change = Order(followed, np.arange(len(windows)), 0, 1).changes(3, feed.wants.shift, feed.wants.colour)[0]
+        batch = batch_of(feed, windows, range(8))
+        assert feed.cached == (cache == "on") == (not batch.images)
+        results[cache] = feed.inputs(batch, change, 4)
+    for kind, windows in (("seen", 8), ("future_images", 4)):
+        kept, anew = (getattr(results[cache], kind)["wrist"] for cache in ("on", "off"))
+        assert len(kept) == windows
+        torch.testing.assert_close(kept, anew, rtol=1e-5, atol=1e-5)
+
+
+def test_changes_are_bounded_and_the_same_however_the_batch_is_cut(demo):
+    followed = demo()
+    whole = Order(followed, np.arange(64), 0, 1).changes(0, {"static": 4, "wrist": 3}, 0.2)[0]
+    assert abs(whole["static"].shift).max() <= 4 and abs(whole["wrist"].shift).max() <= 3
+    assert abs(whole["static"].colour - [[1], [0]]).max() <= 0.2 + 1e-6
+    for rank in (0, 1):
+        part = Order(followed, np.arange(64), rank, 2).changes(0, {"static": 4, "wrist": 3}, 0.2)[0]
+        for role in whole:
+            assert np.array_equal(part[role].shift, whole[role].shift[rank::2])
+            assert np.array_equal(part[role].colour, whole[role].colour[rank::2])
