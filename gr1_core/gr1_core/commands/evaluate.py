@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 from gr1_core.commands.arguments import count
+from gr1_core.shipped import resolve
 
 _FIRST_SEED = 1_000_000
 
@@ -14,7 +15,7 @@ _FIRST_SEED = 1_000_000
 def add(commands, bench) -> None:
     kinds = commands.add_parser("evaluate", help="how good a checkpoint is").add_subparsers(required=True, metavar="ON")
     data = kinds.add_parser("data", help="held-out episodes of a data set: losses, action errors in mm and degrees, gripper accuracy")
-    data.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
+    data.add_argument("--checkpoint", type=resolve, required=True, metavar="DIR")
     data.add_argument("--dataset", type=Path, required=True, metavar="DIR")
     data.add_argument("--episodes", choices=("held-out", "all"), help="(default: held-out where the checkpoint knows them, else all)")
     data.add_argument("--windows", type=count, default=4096, help="at most so many, evenly spaced (default: 4096)")
@@ -23,7 +24,7 @@ def add(commands, bench) -> None:
 
     sim = kinds.add_parser("sim", help="the simulated rig: success in the columns of the paper's table, with intervals and failures")
     who = sim.add_mutually_exclusive_group(required=True)
-    who.add_argument("--checkpoint", type=Path, metavar="DIR")
+    who.add_argument("--checkpoint", type=resolve, metavar="DIR")
     who.add_argument("--expert", action="store_true", help="the scripted expert instead: what can be reached")
     sim.add_argument("--columns", default="all", metavar="A,B", help="seen, instances, categories, drawer, phrasing, swap (default: all)")
     sim.add_argument("--episodes", type=count, default=100, metavar="N", help="of each column (default: 100)")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gr1_core.shipped import resolve
+
 
 def add(commands, bench) -> None:
     replay = commands.add_parser("replay", help="run a checkpoint open-loop over recorded episodes; its verdict goes into the checkpoint")
     replay.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags")
-    replay.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
+    replay.add_argument("--checkpoint", type=resolve, required=True, metavar="DIR")
     replay.add_argument("--out", type=Path, metavar="DIR", help="where the plots go (default: out/replay)")
     replay.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp64"), default="auto", help="(default: auto)")
     replay.set_defaults(run=_run)
