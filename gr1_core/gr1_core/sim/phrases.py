@@ -1,7 +1,8 @@
 """What is said for each kind of task: sentences to train on, and others that are kept for testing.
 
 A held-out sentence is never trained on as a sentence, but nearly all of its words are, in the same meaning: what is tested is whether
-the policy reads words in an order and company that it has not met, not whether it knows a word that nobody taught it.
+the policy understands words in a company that it has not met, not whether it knows a word that nobody taught it. The shipped small
+model reads a bag of words: their order is never read, so it is not tested either.
 """
 
 from __future__ import annotations
