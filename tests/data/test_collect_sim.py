@@ -190,6 +190,12 @@ def test_the_plan_takes_turns_and_unknown_tasks_are_refused():
         plan("open_draw", 1, 0)
 
 
+def test_seeds_that_are_kept_for_tests_are_not_planned():
+    assert plan("all", 11, 99_999)[-1].seed == 99_999
+    with pytest.raises(ValueError, match="12 episodes, 11 tasks in turn from seed 99999, reach seed 100000"):
+        plan("all", 12, 99_999)
+
+
 def test_a_rig_that_is_not_the_simulated_arms_is_refused(tmp_path):
     import dataclasses
 

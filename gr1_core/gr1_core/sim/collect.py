@@ -17,6 +17,7 @@ from gr1_core.data import metadata
 from gr1_core.data.bag import Bag, BagError
 from gr1_core.data.bag_writer import lock
 from gr1_core.rig import Rig
+from gr1_core.sim.columns import TRAINING_SEEDS
 from gr1_core.sim.recording import Studio, topics
 from gr1_core.sim.tasks import TASKS
 
@@ -38,8 +39,18 @@ class Take:
 
 
 def plan(tasks: str, episodes: int, seed: int) -> list[Take]:
-    """Every task with the first seed, then with the next, `episodes` in all. tasks: "all" or names separated by commas."""
+    """Every task with the first seed, then with the next, `episodes` in all. tasks: "all" or names separated by commas.
+
+    Raises CollectError for unknown tasks and for seeds that are kept for tests.
+    """
     names = list(TASKS) if tasks == "all" else list(dict.fromkeys(_task(name.strip(), tasks) for name in tasks.split(",")))
+    last = seed + (episodes - 1) // len(names)
+    if last >= TRAINING_SEEDS:
+        rounds = f"{len(names)} task{'s' if len(names) > 1 else ''} in turn from seed {seed}"
+        raise CollectError(
+            f"{episodes} episodes, {rounds}, reach seed {last}: from {TRAINING_SEEDS} on they are kept for tests; "
+            "choose a lower --seed, or fewer --episodes"
+        )
     return [Take(names[number % len(names)], seed + number // len(names)) for number in range(episodes)]
 
 

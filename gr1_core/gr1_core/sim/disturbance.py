@@ -10,11 +10,13 @@ import numpy as np
 
 from .expert import Command
 from .poses import Pose, pointing_down
+from .things import Props
 
 CLEAN = 0.2  # of the episodes: nothing disturbs them
 ELSEWHERE = 0.5  # of the episodes begin somewhere in the upper workspace instead of at home
 _START_MIN, _START_MAX = np.array([0.27, -0.34, 0.14]), np.array([0.56, 0.30, 0.36])  # m
 _START_YAW = 1.0  # rad to either side
+_BESIDE, _ABOVE = 0.06, 0.08  # m that a start keeps from a thing that stands around: to its side, or over it
 
 _DRIFT = np.array([0.030, 0.030, 0.030, 0.04, 0.04, 0.15])  # m/s, rad/s: standard deviation of the smooth noise at its strongest
 _MEMORY = 0.5  # s after which the smooth noise has forgotten
@@ -54,8 +56,18 @@ class Disturbance:
         return Command(command.linear + self._drift[:3] + push, command.angular + self._drift[3:], closure)
 
 
-def start(rng: np.random.Generator) -> Pose | None:
-    """Where an episode begins: the hand somewhere above the table, pointing down; None: at home."""
+def start(rng: np.random.Generator, props: Props) -> Pose | None:
+    """Where an episode begins: the hand somewhere above the table, clear of what stands around, pointing down; None: at home."""
     if rng.random() >= ELSEWHERE:
         return None
-    return Pose(rng.uniform(_START_MIN, _START_MAX), pointing_down(float(rng.uniform(-_START_YAW, _START_YAW))).as_quat())
+    place = rng.uniform(_START_MIN, _START_MAX)
+    while _touches(place, props):
+        place = rng.uniform(_START_MIN, _START_MAX)
+    return Pose(place, pointing_down(float(rng.uniform(-_START_YAW, _START_YAW))).as_quat())
+
+
+def _touches(place: np.ndarray, props: Props) -> bool:
+    return any(
+        np.hypot(place[0] - still.x, place[1] - still.y) < still.radius + _BESIDE and place[2] < still.height + _ABOVE
+        for still in props.distractors
+    )

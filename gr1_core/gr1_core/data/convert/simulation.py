@@ -107,10 +107,15 @@ class Stage:
         """One episode, drawn at the control rate; the labels are the expert's whoever moves the hand."""
         rng = np.random.default_rng([take.seed, list(TASKS).index(take.task), 7])
         scene = look.random(rng) if vary and rng.random() >= PLAIN else look.STANDARD
-        start = disturbance.start(rng) if vary else None
+        start = disturbance.start(rng, self.props) if vary else None
         for camera in self._cameras.values():
             camera.look(scene)
-        self.twin.reset(take.task, take.seed, start)
+        try:
+            self.twin.reset(take.task, take.seed, start)
+        except ValueError as error:
+            if start is None:
+                raise
+            return Skipped(take.name, str(error), intended=True)
         pilot, disturb, seconds = None, None, SECONDS
         if policy:
             from gr1_core.sim.dagger import Pilot
