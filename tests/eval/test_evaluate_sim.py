@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from gr1_core import GR1, GR1Config, Rig
 from gr1_core.cli import main
-from gr1_core.eval import columns, simulation
+from gr1_core.eval import simulation, table
 from gr1_core.eval.environment import Environment, Outcome, Play, SimulationError, require_twins
 from gr1_core.model import checkpoint
+from gr1_core.policy import PolicyError
 from gr1_core.rig import ROLES
 from gr1_core.sim import Expert, Renderer
 from gr1_core.sim.columns import trials
@@ -100,6 +102,7 @@ def test_pictures_of_an_episode_are_kept_from_its_beginning_to_its_end(asked):
     assert np.abs(first.astype(int) - last).mean() > 3 and alone.pictures == ()
 
 
+@pytest.mark.slow
 def test_the_command_prints_tables_and_one_json_document_and_draws_sheets(folder, tmp_path, capsys):
     arguments = ["--columns", "seen,drawer", "--episodes", "2", "--seconds", "2", "--workers", "2", "--out", str(tmp_path / "out")]
     assert main(["evaluate", "sim", "--checkpoint", str(folder), *arguments]) == 0
@@ -138,6 +141,7 @@ def test_a_swap_ends_with_what_was_named_and_counts_what_was_not():
     assert not outcome.success and outcome.unnamed and outcome.failure == "wrong object"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_ends_the_evaluation_with_its_trial_and_the_others_go():
     running = simulation.run(trials("drawer", 20), Play(RIG, 10.0, 0, expert=True), None, 2)
     assert next(running).success
@@ -161,17 +165,51 @@ def test_what_was_played_before_an_interruption_is_printed_and_saved(monkeypatch
     assert len(json.loads((tmp_path / "results.json").read_text())["episodes"]) == 3
 
 
+@pytest.mark.parametrize("error", [SimulationError("ended with code -9"), PolicyError("the action is not finite")])
+def test_what_was_played_before_an_error_is_printed_and_saved_and_the_error_told(error, monkeypatch, tmp_path, capsys):
+    def breaks(*_):
+        yield from made_up(count=3)
+        raise error
+
+    monkeypatch.setattr(simulation, "run", breaks)
+    assert main(["evaluate", "sim", "--expert", "--columns", "seen", "--episodes", "9", "--out", str(tmp_path)]) == 1
+    printed, told = capsys.readouterr()
+    document = json.loads(printed.splitlines()[-1])
+    assert document["columns"]["seen"]["successes"] == 3 and document["interrupted"] == "3 of 9 episodes"
+    assert len(json.loads((tmp_path / "results.json").read_text())["episodes"]) == 3
+    assert told == f"gr1: {error}\n"
+
+
+def test_an_error_before_the_first_episode_ended_is_told_alone(monkeypatch, tmp_path, capsys):
+    def breaks(*_):
+        raise SimulationError("no display")
+        yield
+
+    monkeypatch.setattr(simulation, "run", breaks)
+    assert main(["evaluate", "sim", "--expert", "--columns", "seen", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr() == ("", "gr1: no display\n") and not list(tmp_path.iterdir())
+
+
+def test_pick_put_and_take_are_summed_apart_and_chance_is_told(capsys):
+    outcomes = made_up("categories", 18, lambda number: number < 9)
+    table.show(Console(width=140), table.document(outcomes), "made up")
+    rows = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
+    for kind in ("pick", "put", "take"):
+        assert [f"{kind},", "all", "3", "/", "6"] in rows
+    assert any(row[:4] == ["categories:", "chance", "is", "a"] for row in rows)
+
+
 def test_intervals_are_wilsons():
-    row = columns.table.document(made_up(count=100, success=lambda number: number < 79))["columns"]["seen"]
+    row = table.document(made_up(count=100, success=lambda number: number < 79))["columns"]["seen"]
     assert (row["low"], row["high"]) == pytest.approx((0.7003, 0.8583), abs=1e-3)
     assert row["failures"] == {"missed grasp": 21}
-    none = columns.table.share([False] * 100)
+    none = table.share([False] * 100)
     assert none["low"] == 0.0 and none["high"] == pytest.approx(0.0370, abs=1e-3)
 
 
 def test_an_unnamed_task_has_an_interval_of_its_own():
     outcomes = [dataclasses.replace(one, unnamed=number == 0) for number, one in enumerate(made_up("swap", 10))]
-    row = columns.table.document(outcomes)["columns"]["swap"]
+    row = table.document(outcomes)["columns"]["swap"]
     assert (row["successes"], row["unnamed"]["successes"]) == (10, 1)
 
 

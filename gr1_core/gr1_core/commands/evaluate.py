@@ -9,8 +9,6 @@ from pathlib import Path
 from gr1_core.commands.arguments import count
 from gr1_core.shipped import resolve
 
-_FIRST_SEED = 1_000_000
-
 
 def add(commands, bench) -> None:
     kinds = commands.add_parser("evaluate", help="how good a checkpoint is").add_subparsers(required=True, metavar="ON")
@@ -28,7 +26,7 @@ def add(commands, bench) -> None:
     who.add_argument("--expert", action="store_true", help="the scripted expert instead: what can be reached")
     sim.add_argument("--columns", default="all", metavar="A,B", help="seen, instances, categories, drawer, phrasing, swap (default: all)")
     sim.add_argument("--episodes", type=count, default=100, metavar="N", help="of each column (default: 100)")
-    sim.add_argument("--seed", type=count, default=_FIRST_SEED, metavar="S", help=f"of the first layouts (default: {_FIRST_SEED})")
+    sim.add_argument("--seed", type=count, metavar="S", help="of the first layouts (default: that of the final table; to choose: 500000)")
     sim.add_argument("--seconds", type=count, default=20, metavar="T", help="a longer episode has failed (default: 20)")
     sim.add_argument("--workers", type=count, default=2 * _cores(), metavar="W", help="simulated rigs at once (default: two a core)")
     sim.add_argument("--out", type=Path, metavar="DIR", help="folder for results.json and pictures of rollouts and predicted frames")
@@ -47,14 +45,15 @@ def _data(arguments) -> int:
 
 
 def _sim(arguments) -> int:
-    from gr1_core.eval.columns import run
+    from gr1_core.eval.evaluation import run
+    from gr1_core.sim.columns import FIRST
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return run(
         checkpoint=None if arguments.expert else arguments.checkpoint,
         columns=arguments.columns,
         episodes=arguments.episodes,
-        seed=arguments.seed,
+        seed=arguments.seed or FIRST,
         seconds=arguments.seconds,
         workers=arguments.workers,
         out=arguments.out,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 import numpy as np
 from rich.console import Console
@@ -11,16 +12,18 @@ from rich.table import Table
 
 from gr1_core.eval.environment import Outcome
 from gr1_core.eval.failures import KINDS
+from gr1_core.eval.wilson import wilson
 from gr1_core.sim.columns import COLUMNS
+from gr1_core.sim.tasks import TASKS
+
+_CHANCE = "categories: chance is a third in pick and put, where three things lie there; in take the plate shows which one is meant"
 
 
 def share(hits: Iterable[bool]) -> dict:
     """{"episodes", "successes", "low", "high"}: low, high are the 95 % interval of Wilson's score."""
-    from scipy.stats import binomtest
-
     hits = list(hits)
-    interval = binomtest(sum(hits), len(hits)).proportion_ci(0.95, "wilson")
-    return {"episodes": len(hits), "successes": sum(hits), "low": round(float(interval.low), 4), "high": round(float(interval.high), 4)}
+    low, high = wilson(sum(hits), len(hits))
+    return {"episodes": len(hits), "successes": sum(hits), "low": round(low, 4), "high": round(high, 4)}
 
 
 def document(outcomes: Sequence[Outcome]) -> dict:
@@ -67,7 +70,7 @@ def episodes(outcomes: Sequence[Outcome]) -> list[dict]:
 def show(console: Console, result: dict, title: str) -> None:
     """The tables of a document: columns, their tasks, and predicted frames if there are any."""
     console.print(title, soft_wrap=True)
-    table = Table()
+    table = Table(caption=_CHANCE if "categories" in result["columns"] else None, caption_justify="left")
     for name, justify in (
         ("column", "left"),
         ("episodes", "right"),
@@ -89,13 +92,22 @@ def show(console: Console, result: dict, title: str) -> None:
     table.add_column("task", no_wrap=True)
     for column in result["tasks"]:
         table.add_column(column, justify="right", no_wrap=True)
-    for name in sorted({name for tasks in result["tasks"].values() for name in tasks}):
-        cells = (tasks.get(name) for tasks in result["tasks"].values())
-        table.add_row(name, *(f"{cell['successes']} / {cell['episodes']}" if cell else "" for cell in cells))
+    played = sorted({name for tasks in result["tasks"].values() for name in tasks})
+    for kind, group in groupby(played, lambda name: TASKS[name].kind):
+        names = list(group)
+        for name in names:
+            table.add_row(name, *(_sum(tasks, [name]) for tasks in result["tasks"].values()))
+        if len(names) > 1:
+            table.add_row(f"{kind}, all", *(_sum(tasks, names) for tasks in result["tasks"].values()), style="bold", end_section=True)
     console.print(table)
 
     if result.get("prediction"):
         console.print(_prediction(result["prediction"]))
+
+
+def _sum(tasks: dict, names: list[str]) -> str:
+    cells = [tasks[name] for name in names if name in tasks]
+    return f"{sum(cell['successes'] for cell in cells)} / {sum(cell['episodes'] for cell in cells)}" if cells else ""
 
 
 def _rate(row: dict) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from .things import Props
 TRAINING_SEEDS = 100_000
 """Seeds below this belong to demonstrations."""
 FIRST = 1_000_000
-"""The test sets' first seed."""
+"""The test sets' first seed, for the final table; who chooses among checkpoints takes others (docs/evaluation.md)."""
 
 COLUMNS = {
     "seen": "pick, put and take with the things of the demonstrations, in new layouts",

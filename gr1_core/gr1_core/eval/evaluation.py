@@ -27,8 +27,8 @@ _INTERRUPTED = 130
 def run(checkpoint: Path | None, columns: str, episodes: int, seed: int, seconds: float, workers: int, out: Path | None) -> int:
     """Evaluates a checkpoint, or with None the scripted expert. columns: "all" or names separated by commas. Returns the exit code.
 
-    When it is interrupted, it prints and saves what it has by then. Raises CheckpointError, RigError, ColumnError, SimulationError or
-    PolicyError; they are all ValueErrors.
+    When it is interrupted or an error ends it, it prints and saves what it has by then. Raises CheckpointError, RigError, ColumnError,
+    SimulationError or PolicyError; they are all ValueErrors.
     """
     chosen = [trial for column in _names(columns) for trial in trials(column, episodes, seed)]
     policy = None
@@ -41,11 +41,11 @@ def run(checkpoint: Path | None, columns: str, episodes: int, seed: int, seconds
     _make(out)
     predictions = Predictions(policy) if policy and _predicts(checkpoint) else None
     play = Play(rig, seconds, _PICTURES if out else 0, expert=policy is None)
-    outcomes, interrupted = _play(chosen, play, policy, workers, predictions)
-    if not outcomes:
-        return _INTERRUPTED
+    outcomes, ended = _play(chosen, play, policy, workers, predictions)
+    if ended and not outcomes:
+        return _end(ended)
     result = table.document(outcomes) | {"policy": str(checkpoint or "expert"), "hz": rig.control_hz, "seed": seed, "seconds": seconds}
-    if interrupted:
+    if ended:
         result["interrupted"] = f"{len(outcomes)} of {len(chosen)} episodes"
     if predictions and (figures := predictions.figures()):
         result["prediction"] = figures
@@ -53,9 +53,15 @@ def run(checkpoint: Path | None, columns: str, episodes: int, seed: int, seconds
         _save(out, result, outcomes, predictions, rig)
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     who = f"checkpoint {checkpoint}" if policy else "the scripted expert, which sees the true poses"
-    table.show(console, result, f"{who}{', INTERRUPTED after ' + result['interrupted'] if interrupted else ''}")
-    print(json.dumps(result))
-    return _INTERRUPTED if interrupted else 0
+    table.show(console, result, f"{who}{', INTERRUPTED after ' + result['interrupted'] if ended else ''}")
+    print(json.dumps(result), flush=True)
+    return _end(ended) if ended else 0
+
+
+def _end(ended: BaseException) -> int:
+    if isinstance(ended, KeyboardInterrupt):
+        return _INTERRUPTED
+    raise ended
 
 
 def _names(columns: str) -> list[str]:
@@ -81,7 +87,8 @@ def _predicts(folder: Path) -> bool:
 
 def _play(
     chosen: list[Trial], play: Play, policy: BatchPolicy | None, workers: int, predictions: Predictions | None
-) -> tuple[list[Outcome], bool]:
+) -> tuple[list[Outcome], BaseException | None]:
+    """The outcomes, and what ended the evaluation before its end: hours of episodes do not go with the one that broke."""
     outcomes: list[Outcome] = []
     parts = (
         TextColumn("playing"),
@@ -100,11 +107,11 @@ def _play(
                 if predictions:
                     predictions.end(outcome.trial)
                 bar.update(task, advance=1, description=f"{sum(one.success for one in outcomes)} successes")
-        except KeyboardInterrupt:
-            return outcomes, True
+        except (Exception, KeyboardInterrupt) as ended:
+            return outcomes, ended
         finally:
             running.close()
-    return outcomes, False
+    return outcomes, None
 
 
 def _save(out: Path, result: dict, outcomes: list[Outcome], predictions: Predictions | None, rig: Rig) -> None:
