@@ -16,7 +16,7 @@ from gr1_core.data.convert.source import Skipped
 from gr1_core.data.dataset import Dataset
 from gr1_core.model import checkpoint
 from gr1_core.rig import ROLES
-from gr1_core.sim import things
+from gr1_core.sim import Pose, disturbance, things
 from gr1_core.sim.collect import Take, collect, plan
 from gr1_core.sim.tasks import TASKS
 from tests.data.synthetic import tiny_rig
@@ -77,6 +77,24 @@ def test_a_varied_episode_is_the_same_whenever_it_is_made(varied):
     np.testing.assert_array_equal(again.action, episodes[0].action)
 
 
+def test_starts_keep_clear_of_what_stands_on_the_table():
+    crowded = [props for props in map(things.training, range(100)) if props.distractors]
+    starts = [(disturbance.start(np.random.default_rng(seed), props), props) for seed, props in enumerate(crowded * 10)]
+    assert sum(start is not None for start, _ in starts) > 200
+    for start, props in starts:
+        for still in props.distractors if start else ():
+            x, y, z = start.position
+            aside, over = np.hypot(x - still.x, y - still.y) - still.radius, z - still.height
+            assert aside >= 0.06 or over >= 0.08, f"{start.position} is {aside:.3f} m beside the {still.form} and {over:.3f} m over it"
+
+
+def test_a_start_that_the_arm_does_not_reach_is_left_out_with_its_reason(monkeypatch):
+    monkeypatch.setattr(disturbance, "start", lambda rng, props: Pose(np.array([1.4, 0.0, 0.2])))
+    with Stage(RIG, things.STANDARD) as stage:
+        left_out = stage.play(Take("close_drawer", 3000), True)
+    assert left_out.intended and "does not reach the start pose [1.4, 0.0, 0.2] m" in left_out.reason
+
+
 def test_labels_are_the_experts_although_the_hand_does_something_else(varied):
     """An undisturbed hand moves by its labels, one period late; in some of these episodes it does not."""
     _, _, episodes = varied
@@ -108,6 +126,7 @@ def test_the_command_makes_a_data_set_and_says_what_to_do_with_it(tmp_path, caps
         (["--to", "dataset", "--images", "raw"], "--images raw is for bags"),
         (["--to", "dataset", "--seed", "-1"], "--seed -1: seeds are whole numbers from 0 up"),
         (["--to", "dataset", "--tasks", "open_draw"], "did you mean 'open_drawer'"),
+        (["--to", "dataset", "--seed", "100000"], "reach seed 100000: from 100000 on they are kept for tests; choose a lower --seed"),
     ],
 )
 def test_what_cannot_be_done_is_refused(tmp_path, capsys, words, says):
@@ -138,6 +157,7 @@ class Stubborn:
         return SimpleNamespace(delta=np.array([-0.3, 0.2, 0.1, 0.0, 0.0, 0.0]), gripper=-1)
 
 
+@pytest.mark.slow
 def test_where_a_policy_drives_the_labels_are_still_the_experts():
     policy = Stubborn()
     with Stage(RIG, things.STANDARD) as stage:
@@ -149,6 +169,7 @@ def test_where_a_policy_drives_the_labels_are_still_the_experts():
     assert moved[0] < 0.0 < 0.2 < episode.action[:90, 0].mean(), "the hand goes back, the labels say forwards"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_and_the_expert_take_turns(checkpoint_folder):
     source = SimulationSource(RIG, plan("close_drawer", 1, 3000), vary=True, policy=checkpoint_folder, mix=0.5)
     (episode,) = source.read(source.units()[0])
