@@ -13,6 +13,7 @@ from itertools import count, islice
 import numpy as np
 
 from gr1_bringup.stack import SettingError
+from gr1_core.eval.wilson import wilson
 
 SECONDS = 20.0
 """A trial that lasts longer has failed, as in `gr1 evaluate sim`."""
@@ -153,7 +154,7 @@ class Examination:
         if not results:
             return "no trial was judged"
         won = [result.seconds for result in results if result.success]
-        low, high = _wilson(len(won), len(results))
+        low, high = wilson(len(won), len(results))
         pace = f", {np.mean(won):.1f} s on average" if won else ""
         return f"{len(won)} of {len(results)} trials succeeded (95 % interval {low:.2f} to {high:.2f}){pace}"
 
@@ -168,16 +169,6 @@ class Examination:
         })  # fmt: skip
 
 
-def _wilson(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of the true rate."""
-    from scipy.stats import binomtest  # takes a moment to import
-
-    if not trials:
-        return 0.0, 1.0
-    interval = binomtest(successes, trials).proportion_ci(0.95, "wilson")
-    return float(interval.low), float(interval.high)
-
-
 def _row(won: int, tried: int) -> dict[str, float]:
-    low, high = _wilson(won, tried)
+    low, high = wilson(won, tried)
     return {"episodes": tried, "successes": won, "low": round(low, 4), "high": round(high, 4)}
