@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shlex
 import signal
@@ -22,12 +21,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from gr1_core.eval.wilson import wilson
+
 RECIPES = (
     "ablation-no-video", "ablation-video", "ablation-pretrained", "ablation-no-video-10pct", "ablation-video-10pct",
     "ablation-pretrained-10pct", "ablation-future-1", "ablation-future-5",
 )  # fmt: skip
 COLUMNS = "seen,instances,categories,drawer"
+KEYS = {"recipe", "seed", "train", "evaluate", "seconds", "figures"}  # of a job's result
 FIGURES = ("action_mm", "action_deg", "gripper_accuracy", "static", "wrist")  # of `gr1 evaluate data`
+LAYOUTS = 500_000  # the recipes are compared here; the test sets' own layouts are for what was chosen
 GR1 = (sys.executable, "-m", "gr1_core")
 
 
@@ -50,11 +53,21 @@ class Job:
         return f"{Path(self.recipe).stem}-seed{self.seed}"
 
     def done(self) -> dict | None:
-        """What came out, if it was asked for in the same way."""
+        """What came out, if it was asked for in the same way. Raises AblationError for a file that is no result."""
         if not self.result.is_file():
             return None
-        found = json.loads(self.result.read_text())
+        try:
+            found = json.loads(self.result.read_text())
+        except ValueError as error:
+            raise self._foreign(str(error)) from error
+        if not isinstance(found, dict) or (lacks := sorted(KEYS - set(found))):
+            raise self._foreign("it is no JSON object" if not isinstance(found, dict) else f"it lacks {', '.join(lacks)}")
         return found if (found["train"], found["evaluate"]) == (list(self.train), list(self.evaluate)) else None
+
+    def _foreign(self, why: str) -> AblationError:
+        return AblationError(
+            f"{self.result} is no result of this program ({why}): delete it and the job is judged again, or choose another --out"
+        )
 
 
 def jobs(arguments) -> list[Job]:
@@ -75,7 +88,8 @@ def _job(arguments, recipe: str, seed: int, pretrained: bool) -> Job:
     if arguments.evaluate == "data":
         evaluate = ("evaluate", "data", "--checkpoint", str(run), "--dataset", str(arguments.data))
     else:
-        evaluate = ("evaluate", "sim", "--checkpoint", str(run), "--columns", arguments.columns, "--episodes", str(arguments.episodes))
+        counts = ("--episodes", str(arguments.episodes), "--seed", str(arguments.layouts))
+        evaluate = ("evaluate", "sim", "--checkpoint", str(run), "--columns", arguments.columns, *counts)
     return Job(recipe, seed, train, evaluate, arguments.out / f"{name}.json")
 
 
@@ -161,14 +175,6 @@ def _pooled(counts: list[tuple[int, int]]) -> str:
     return f"**{successes / episodes:.2f}** [{low:.2f}, {high:.2f}] ({each})"
 
 
-def wilson(successes: int, episodes: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of Wilson's score (1927), as `gr1 evaluate sim` gives it."""
-    share, squared = successes / episodes, z * z / episodes
-    middle = (share + squared / 2) / (1 + squared)
-    half = z / (1 + squared) * math.sqrt(share * (1 - share) / episodes + squared / episodes / 4)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def _errors(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for recipe, found in groups.items():
@@ -196,6 +202,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--evaluate", choices=("sim", "data"), default="sim", help="by success (default), or by held-out errors alone")
     parser.add_argument("--columns", default=COLUMNS, help=f"of gr1 evaluate sim (default: {COLUMNS})")
     parser.add_argument("--episodes", type=int, default=100, help="of each column (default: 100)")
+    parser.add_argument("--layouts", type=int, default=LAYOUTS, metavar="S", help=f"--seed of gr1 evaluate sim (default: {LAYOUTS})")
     arguments = parser.parse_intermixed_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -100,7 +100,7 @@ def test_every_recipe_is_trained_and_judged_with_every_seed(run):
     assert [line.split()[0] for line in asked()] == ["finetune", "evaluate"] * 4
     assert asked()[0] == "finetune ablation-video data=d seed=0 out=o/ablation-video-seed0 steps=7"
     assert asked()[2] == "finetune ablation-pretrained data=d seed=0 out=o/ablation-pretrained-seed0 steps=7 init=videos"
-    expected = "evaluate sim --checkpoint o/ablation-video-seed1 --columns seen,instances,categories,drawer --episodes 100"
+    expected = "evaluate sim --checkpoint o/ablation-video-seed1 --columns seen,instances,categories,drawer --episodes 100 --seed 500000"
     assert asked()[5] == expected
     written = Path("o/ablation.md").read_text()
     assert "| `ablation-video` | 2 | **0.85** [0.79, 0.89] (0.80, 0.90) |" in written and f"    gr1 {expected}" in written
@@ -127,12 +127,22 @@ def test_held_out_errors_have_a_mean_and_a_spread(run):
     assert json.loads(Path("o/ablation-video-seed0.json").read_text())["figures"]["action_mm"] == 2.0
 
 
-def test_the_interval_is_that_of_gr1_evaluate_sim(ablation):
-    from gr1_core.eval.table import share
-
-    for hits, of in ((0, 10), (7, 10), (85, 100), (100, 100)):
-        expected = share([True] * hits + [False] * (of - hits))
-        assert ablation.wilson(hits, of) == pytest.approx((expected["low"], expected["high"]), abs=1e-4)
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"recipe": "abl', "Unterminated string"),
+        ("[]", "it is no JSON object"),
+        ('{"train": [], "evaluate": []}', "it lacks figures, recipe, "),
+    ],
+)
+def test_a_result_that_is_none_is_named_with_the_remedy(run, capsys, text, why):
+    Path("o").mkdir()
+    Path("o/ablation-video-seed0.json").write_text(text)
+    assert run() == 1 and not asked()
+    told = capsys.readouterr().err
+    assert f"o/ablation-video-seed0.json is no result of this program ({why}" in told and "delete it" in told
+    Path("o/ablation-video-seed0.json").unlink()
+    assert run() == 0
 
 
 def test_an_unknown_recipe_is_named(run, capsys):
