@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "checkpoints"
+_CONFIG = "config.json"  # every checkpoint has one; a folder of data that happens to be called demo has none
 
 
 def resolve(checkpoint: str | Path) -> Path:
-    """The folder that a checkpoint's name or path means. A folder that lies here wins over a shipped one of its name."""
+    """The folder that a checkpoint's name or path means. A checkpoint that lies where you stand wins over a shipped one of its name."""
     path = Path(checkpoint)
     ours = FOLDER / path
-    return ours if not path.exists() and len(path.parts) == 1 and ours.is_dir() else path
+    shipped = len(path.parts) == 1 and (ours / _CONFIG).is_file()
+    return ours if shipped and not (path / _CONFIG).is_file() else path
