@@ -101,6 +101,7 @@ class Examination:
         self._lock = threading.Lock()
         self._asked, self._cut, self._scene = "", False, ""
         self._results: list[Result] = []
+        self._skipped = 0
 
     def next(self) -> Trial | None:
         """What to do next; None when the list has ended."""
@@ -135,6 +136,12 @@ class Examination:
             with self._lock:
                 self._results.append(result)
 
+    def skip(self, trial: Trial) -> None:
+        """Counts a trial that somebody has ended before it could be judged."""
+        if trial.task:
+            with self._lock:
+                self._skipped += 1
+
     @property
     def results(self) -> list[Result]:
         with self._lock:
@@ -164,7 +171,8 @@ class Examination:
         won, tried = (sum(column) for column in zip(*tally.values())) if tally else (0, 0)
         quantiles = {f"camera_to_command_p{q}_ms": round(float(np.percentile(ms, q)), 1) if len(ms) else None for q in (50, 99)}
         return json.dumps({
-            **_row(won, tried), "seed": self.seed, "commands": len(ms), "hz": round(len(ms) / acted, 2) if acted else None, **quantiles,
+            **_row(won, tried), "skipped": self._skipped, "seed": self.seed,
+            "commands": len(ms), "hz": round(len(ms) / acted, 2) if acted else None, **quantiles,
             "tasks": {task: _row(*row) for task, row in tally.items()},
         })  # fmt: skip
 

@@ -121,6 +121,7 @@ class Examiner:
         if self._recording:
             self._recording.end(episode.outcome)
         if episode.outcome is None:
+            self.examination.skip(trial)
             return
         self.examination.add(Result(trial, sentence, bool(episode.outcome), episode.seconds))
         self._say(self._told(trial, sentence, episode))

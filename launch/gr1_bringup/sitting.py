@@ -89,8 +89,13 @@ def _ahead(checkpoint: Path | None) -> int:
 
 def _note(checkpoint: Path | None) -> str:
     """What must be said of the predicted frames: a loss of weight 0 has taught nothing."""
-    loss = (_read(checkpoint, "training.json").get("recipe") or {}).get("loss") or {}
+    recipe = _mapping(_read(checkpoint, "training.json").get("recipe"))
+    loss = _mapping(recipe.get("loss"))
     return "" if checkpoint and all(loss.get(role, 1) for role in ROLES) else "untrained"
+
+
+def _mapping(found: object) -> dict:
+    return found if isinstance(found, dict) else {}
 
 
 def _read(checkpoint: Path | None, name: str) -> dict:
