@@ -42,7 +42,6 @@ def test_the_recording_keeps_a_state_a_period_and_finds_what_was_expected_of_a_m
         assert [take.success for take in made.takes] == [True, False]
 
 
-@pytest.mark.slow
 def test_the_film_shows_truth_beside_prediction_and_a_tick_or_a_cross(recorded, tmp_path):
     drawn = [picture for _, picture in film.frames(recorded, RIG)]
     held = round(film.HELD_S * 10)
