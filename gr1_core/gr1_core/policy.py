@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gr1_core.model import checkpoint, patches
+from gr1_core.model import checkpoint, factory, patches
 from gr1_core.model.config import GR1Config
 from gr1_core.model.gr1 import GR1
 from gr1_core.model.language import short, token_tensor, tokenize
@@ -27,6 +27,9 @@ from gr1_core.rig import ROLES, Rig
 from gr1_core.shipped import resolve
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+_PACKED = ("vision", "resampler", "transformer", "decoder", "embed_patches", "embed_cls")
 
 
 class PolicyError(ValueError):
@@ -73,7 +76,7 @@ class Action:
         return 1 if self.gripper_logit > 0 else -1
 
     def future(self) -> Future:
-        """Decodes the predicted frames; costs nothing unless called."""
+        """Decodes the predicted frames; costs nothing unless called. Raises PolicyError for a baseline, which predicts none."""
         return self._future()
 
 
@@ -91,12 +94,12 @@ class Policy:
         self._outer = torch.float64 if self.precision == "fp64" else torch.float32
         self.model = model.to(self.device, self._outer).eval().requires_grad_(False)
         self._tokenizer = tokenizer
-        with torch.inference_mode():
-            self._queries = {targets: model.queries(targets)[None] for targets in (("action",), ROLES)}
-            if self.dtype != torch.float64:
-                # The text tower runs once per instruction, the state's embedding and the action's head are tiny: they stay exact.
-                for name in ("vision", "resampler", "transformer", "decoder", "embed_patches", "embed_cls"):
-                    pack(getattr(model, name), self.dtype)
+        if self.dtype != torch.float64:
+            # The text tower runs once per instruction, the state's embedding and the action's head are tiny: they stay exact.
+            with torch.inference_mode():
+                for name, part in model.named_children():
+                    if name in _PACKED:
+                        pack(part, self.dtype)
         self._window: deque[Tensor] = deque(maxlen=self.config.window)
         self._language: Tensor | None = None
 
@@ -111,7 +114,7 @@ class Policy:
         """Random weights, the same for the same seed: for demonstrations and measurements, not for a robot."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = GR1(config)
+            model = factory.new(config)
         return cls(model, rig, device, precision)
 
     def reset(self, instruction: str | Sequence[int]) -> None:
@@ -135,10 +138,8 @@ class Policy:
             images = self._preprocess(observation)
             tokens = self._tokens(images, arm, observation.gripper)
             window = torch.stack([*self._window, tokens][-self.config.window :])
-            context = self.model.context(window[None])
-            rows, memory = self.model.transformer(context, self._queries["action",])
-            delta, logit = self.model.action_head(rows[0, 0])
-            delta, logit = delta.cpu().numpy().astype(np.float64), float(logit)
+            deltas, logits, memory = self.model.act(self.model.context(window[None]))
+            delta, logit = deltas[0].cpu().numpy().astype(np.float64), float(logits[0])
         if not (np.isfinite(delta).all() and np.isfinite(logit)):
             raise PolicyError(
                 f"the action is not finite (delta {delta.tolist()}, gripper logit {logit}) for the arm state {arm.tolist()}: "
@@ -154,7 +155,8 @@ class Policy:
         frames = {role: np.zeros((camera.height, camera.width, 3), np.uint8) for role, camera in self.rig.cameras.items()}
         for _ in range(self.config.window + 1):
             action = self.step(Observation(**frames, arm=np.zeros(6), gripper=1))
-        action.future()
+        if self.config.predicts_frames:
+            action.future()
         self._language = language
         self._window.clear()
         self._window.extend(history)
@@ -170,15 +172,14 @@ class Policy:
 
     def _tokens(self, images: Tensor, arm: np.ndarray, gripper: float) -> Tensor:
         """One step's context tokens, [tokens, width], without their time."""
-        cls, latents = self.model.encode_images(images)
         state = torch.as_tensor([*arm, gripper], dtype=self._outer, device=self.device)
-        cameras = [self.model.camera_tokens(role, cls[i], latents[i]).to(self._outer) for i, role in enumerate(ROLES)]
-        return torch.cat([self._language, self.model.state_token(state[:6], state[6])[None], *cameras])
+        return self.model.step_tokens(self._language, images, state[:6], state[6])
 
     def _decode(self, images: Tensor, memory) -> Future:
+        if not self.config.predicts_frames:
+            raise PolicyError(f"policy '{self.config.policy}' predicts no frames: only a GR-1 has a future()")
         with torch.inference_mode():
-            rows = self.model.transformer.read(self._queries[ROLES], memory)
-            predicted = self.model.decoder(rows.unflatten(1, (2, -1))[0]).to(self._outer)
+            predicted = self.model.foresee(memory)[0].to(self._outer)
             mean, scale = patches.patch_statistics(patches.patchify(images, self.config.patch_size))
             frames = patches.to_pixels(patches.unpatchify(predicted * scale + mean, self.config.patch_size)).cpu().numpy()
         return Future(frames[0], frames[1], *predicted.cpu().numpy())

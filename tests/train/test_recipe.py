@@ -22,6 +22,7 @@ def test_the_recipes_that_are_promised_are_there():
         "finetune-calvin-abcd-future-5", "finetune-kinova-transport", "finetune-kinova-drawer", "pretrain-small", "finetune-small",
         "pretrain-demo", "finetune-demo", "ablation-video", "ablation-no-video", "ablation-pretrained", "ablation-video-10pct",
         "ablation-no-video-10pct", "ablation-pretrained-10pct", "ablation-future-1", "ablation-future-5",
+        "baseline-rt1", "baseline-r3m",
     }  # fmt: skip
     assert set(recipe.built_in()) == promised
 

@@ -147,7 +147,7 @@ def _parts(policy: Policy, seen: Observation) -> dict:
         images = policy._preprocess(seen)
         patch_tokens = model.vision(images)[1]
         context = model.context(torch.stack(list(policy._window))[None])
-        query = policy._queries["action",]
+        query = model.queries(("action",))[None]
 
     def inference(function):
         def call():

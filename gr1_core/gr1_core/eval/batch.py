@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from gr1_core.policy import Action, Observation, Policy, PolicyError
-from gr1_core.rig import ROLES
 
 
 @dataclass
@@ -49,8 +48,8 @@ class BatchPolicy(Policy):
             for rollout, tokens in zip(rollouts, self._newest(rollouts, images, list(observations.values()))):
                 rollout.window.append(tokens)
             context, mask, lengths = self._context([torch.stack(tuple(rollout.window)) for rollout in rollouts])
-            rows, memory = self.model.transformer(context, self._queries["action",].expand(len(rollouts), -1, -1), None, mask)
-            delta, logit = (part.double().cpu().numpy() for part in self.model.action_head(rows[:, 0]))
+            *action, memory = self.model.act(context, mask)
+            delta, logit = (part.double().cpu().numpy() for part in action)
         if not (np.isfinite(delta).all() and np.isfinite(logit).all()):
             broken = next(index for index in range(len(rollouts)) if not (np.isfinite(delta[index]).all() and np.isfinite(logit[index])))
             raise PolicyError(
@@ -66,11 +65,9 @@ class BatchPolicy(Policy):
 
     def _newest(self, rollouts: list[_Rollout], images: Tensor, observations: list[Observation]) -> Tensor:
         """This step's context tokens, [N, tokens, width], without their time."""
-        cls, latents = self.model.encode_images(images)
         state = torch.tensor([[*one.arm, one.gripper] for one in observations], dtype=self._outer, device=self.device)
-        cameras = [self.model.camera_tokens(role, cls[i::2], latents[i::2]).to(self._outer) for i, role in enumerate(ROLES)]
         language = torch.stack([rollout.language for rollout in rollouts])
-        return torch.cat([language, self.model.state_token(state[:, :6], state[:, 6])[:, None], *cameras], 1)
+        return self.model.step_tokens(language, images.unflatten(0, (-1, 2)), state[:, :6], state[:, 6])
 
     def _context(self, windows: list[Tensor]) -> tuple[Tensor, Tensor | None, list[int]]:
         """Windows of T_i steps -> context [N, C, width]; what each query may see, bool[N, 1, 1, C] or None; tokens of each window.

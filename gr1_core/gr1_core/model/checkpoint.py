@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gr1_core.model import factory
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.gr1 import GR1
 from gr1_core.rig import Rig, RigError
@@ -114,7 +115,7 @@ def _whole(folder: Path, names: tuple[str, ...]) -> None:
 def build(config: GR1Config, weights: dict[str, Tensor], where: str) -> GR1:
     """The model with exactly these weights; wrong keys, shapes and non-finite values are refused by name."""
     with torch.device("meta"):
-        model = GR1(config)
+        model = factory.new(config)
     check(weights, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, where)
     frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)

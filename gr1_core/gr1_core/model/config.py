@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Parts that there are several kinds of; the first is the paper's.
-KINDS = {"vision": ("vit", "conv"), "resampler": ("perceiver", "grid"), "text": ("clip", "words")}
+KINDS = {
+    "policy": ("gr1", "rt1", "r3m"),
+    "vision": ("vit", "conv"),
+    "resampler": ("perceiver", "grid"),
+    "text": ("clip", "words"),
+}
 
 
 class ConfigError(ValueError):
@@ -20,6 +25,8 @@ class ConfigError(ValueError):
 class GR1Config:
     """Sizes of one GR-1; the defaults are the paper's. Widths and heads are per tower: trunk, text, vision, resampler, decoder."""
 
+    # GR-1, or a baseline in the style of RT-1 or R3M, which reads those of the sizes below that it has a use for.
+    policy: str = "gr1"
     # Which image encoder (the MAE ViT or convolutions), resampler (perceiver or place by place) and text encoder (CLIP or trained words).
     vision: str = "vit"
     resampler: str = "perceiver"
@@ -84,8 +91,22 @@ class GR1Config:
         if self.resampler == "grid" and (side**2 != self.latents or self.grid % side):
             patches = f"{self.grid} x {self.grid} patches"
             raise ConfigError(f"latents {self.latents} do not divide {patches} into equal squares, as resampler 'grid' does")
+        if self.policy == "rt1" and self.vision != "conv":
+            raise ConfigError(f"vision is {self.vision!r}; policy 'rt1' conditions convolutions by the sentence: vision 'conv'")
+        if self.policy == "r3m" and self.window != 1:
+            raise ConfigError(f"window is {self.window}; policy 'r3m' acts from the present alone: window 1")
         if self.width % 4:
             raise ConfigError(f"width {self.width} is not divisible by 4, which the image decoder's sin-cos positions need")
+
+    @property
+    def predicts_frames(self) -> bool:
+        """Whether the model can be asked for the frames to come."""
+        return self.policy == "gr1"
+
+    @property
+    def reads_before_seeing(self) -> bool:
+        """Whether the image encoder is conditioned by the sentence, so that images cannot be encoded once for all sentences."""
+        return self.policy == "rt1"
 
     @property
     def grid(self) -> int:

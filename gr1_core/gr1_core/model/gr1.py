@@ -23,8 +23,9 @@ from gr1_core.model.convolution import ConvEncoder
 from gr1_core.model.decoder import ImageDecoder
 from gr1_core.model.language import TextEncoder, WordEncoder
 from gr1_core.model.resampler import GridResampler, PerceiverResampler
-from gr1_core.model.transformer import Transformer
+from gr1_core.model.transformer import KeysValues, Transformer, initialise, window_masks
 from gr1_core.model.vision import VisionEncoder
+from gr1_core.rig import ROLES
 
 TARGETS = ("action", "static", "wrist")
 
@@ -35,6 +36,7 @@ class Prediction:
 
     arm: Tensor | None = None  # [N, T, 6]
     gripper_logit: Tensor | None = None  # [N, T]; open where above 0
+    arm_bins: Tensor | None = None  # [N, T, 6, bins], of a policy that chooses its arm from bins (baselines/bins.py): their logits
     static: Tensor | None = None  # [N, T, patches, patch_dim], normalised per patch
     wrist: Tensor | None = None
 
@@ -91,11 +93,7 @@ class GR1(nn.Module):
         # What a grid reads are many numbers that it must keep: it begins as PyTorch begins it.
         parts += [self.resampler] if self.config.resampler == "perceiver" else []
         for part in parts:
-            for module in part.modules():
-                if isinstance(module, nn.Linear):
-                    nn.init.trunc_normal_(module.weight, std=0.02)
-                    if module.bias is not None:
-                        nn.init.zeros_(module.bias)
+            initialise(part)
         for parameter in (self.embed_time, *self.query.values(), self.decoder.mask_token):
             nn.init.normal_(parameter, std=0.02)
 
@@ -133,6 +131,32 @@ class GR1(nn.Module):
         one_hot = torch.stack([1 - is_open, is_open], -1)
         return self.embed_state(torch.cat([self.embed_arm(arm), self.embed_gripper(one_hot)], -1))
 
+    # One control step at a time
+
+    def step_tokens(self, language: Tensor, images: Tensor, arm: Tensor, gripper: Tensor) -> Tensor:
+        """What a step adds to the window: its context tokens without their time, [..., tokens, width].
+
+        language [..., 1, width] of `encode_text`; images [..., 2, 3, S, S] preprocessed, static and wrist; arm [..., 6]; gripper [...].
+        """
+        encoded = self.encode_images(images.flatten(0, -4))
+        cls, latents = (part.unflatten(0, images.shape[:-3]) for part in encoded)
+        cameras = [self.camera_tokens(role, cls[..., i, :], latents[..., i, :, :]).to(language.dtype) for i, role in enumerate(ROLES)]
+        return torch.cat([language, self.state_token(arm, gripper).unsqueeze(-2), *cameras], -2)
+
+    def act(self, context: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, list[KeysValues]]:
+        """Of `context` the newest step's arm [N, 6] and gripper logit [N], and what `foresee` reads.
+
+        mask: bool[N, 1, 1, tokens], which tokens there are in windows that are not full; None: all.
+        """
+        rows, memory = self.transformer(context, self.queries(("action",)).expand(len(context), -1, -1), None, mask)
+        return *self.action_head(rows[:, 0]), memory
+
+    def foresee(self, memory: list[KeysValues]) -> Tensor:
+        """The frames to come, static and wrist, [N, 2, patches, patch_dim], normalised per patch."""
+        queries = self.queries(ROLES).expand(len(memory[0][0]), -1, -1)
+        rows = self.transformer.read(queries, memory).unflatten(1, (2, -1))
+        return self.decoder(rows.flatten(0, 1)).unflatten(0, (-1, 2))
+
     # The sequence
 
     def context(self, tokens: Tensor) -> Tensor:
@@ -160,12 +184,16 @@ class GR1(nn.Module):
         valid bool[N, T], false at steps past the end (the first step must be valid), None: all valid.
         Pre-training on videos: only language and static, targets {"static"}.
         """
-        features = {}
-        for role, images in (("static", static), ("wrist", wrist)):
-            if images is not None:
-                encoded = self.vision(images.flatten(0, 1))
-                features[role] = tuple(part.unflatten(0, images.shape[:2]) for part in encoded)
-        return self.predict(self.text(language), features, arm, gripper, valid, targets)
+        embedding = self.text(language)
+        features = {role: self.see(images, embedding) for role, images in (("static", static), ("wrist", wrist)) if images is not None}
+        return self.predict(embedding, features, arm, gripper, valid, targets)
+
+    def see(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """One camera's preprocessed images [N, T, 3, S, S] -> its [CLS] [N, T, feature] and patch tokens [N, T, patches, feature].
+
+        embedding [N, text_dim] the text encoder's, by which GR-1 does not see otherwise, but a policy may.
+        """
+        return tuple(part.unflatten(0, images.shape[:2]) for part in self.vision(images.flatten(0, 1)))
 
     def predict(
         self,
@@ -196,19 +224,9 @@ class GR1(nn.Module):
                 tokens.append(self.camera_tokens(role, cls, latents))
         tokens = torch.cat(tokens, 2)
         queries = self.queries(targets)
-        masks = self._masks(steps, tokens.shape[2], len(queries), valid, tokens.device)
+        masks = window_masks(steps, tokens.shape[2], len(queries), valid, tokens.device)
         rows, _ = self.transformer(self.context(tokens), queries.repeat(len(tokens), steps, 1), *masks)
         return self._read_out(rows.unflatten(1, (steps, -1)), targets)
-
-    def _masks(self, steps: int, per_step: int, queries: int, valid: Tensor | None, device) -> tuple[Tensor | None, Tensor]:
-        of_key = torch.arange(steps, device=device).repeat_interleave(per_step)
-        of_query = torch.arange(steps, device=device).repeat_interleave(queries)
-        query_mask = (of_query[:, None] >= of_key)[None, None]
-        if valid is None:
-            return None, query_mask
-        keys = valid.bool()[:, of_key][:, None, None]
-        causal = torch.ones(len(of_key), len(of_key), dtype=torch.bool, device=device).tril()
-        return causal & keys, query_mask & keys
 
     def _read_out(self, rows: Tensor, targets: Collection[str]) -> Prediction:
         """Outputs of the queries [N, T, queries, width] -> what they predict."""

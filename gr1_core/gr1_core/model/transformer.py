@@ -16,6 +16,30 @@ from gr1_core.model.config import GR1Config
 KeysValues = tuple[Tensor, Tensor]
 
 
+def initialise(part: nn.Module) -> None:
+    """Linear layers as GPT-2's: a truncated normal of 0.02, biases 0."""
+    for module in part.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def window_masks(steps: int, per_step: int, queries: int, valid: Tensor | None, device) -> tuple[Tensor | None, Tensor]:
+    """The two masks of `Transformer` for a window: a step's queries see its own context and what came before.
+
+    per_step, queries: context tokens and queries of one step. valid: bool[N, steps], what is not is seen by none; None: all are.
+    """
+    of_key = torch.arange(steps, device=device).repeat_interleave(per_step)
+    of_query = torch.arange(steps, device=device).repeat_interleave(queries)
+    query_mask = (of_query[:, None] >= of_key)[None, None]
+    if valid is None:
+        return None, query_mask
+    keys = valid.bool()[:, of_key][:, None, None]
+    causal = torch.ones(len(of_key), len(of_key), dtype=torch.bool, device=device).tril()
+    return causal & keys, query_mask & keys
+
+
 class Block(nn.Module):
     """A pre-norm GPT-2 block with ReLU."""
 

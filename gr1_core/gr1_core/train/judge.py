@@ -14,7 +14,7 @@ from rich.table import Table
 from gr1_core.data.cache import fingerprint
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.windows import Windows
-from gr1_core.model import checkpoint
+from gr1_core.model import checkpoint, factory
 from gr1_core.model.gr1 import GR1, TARGETS
 from gr1_core.policy import best_precision
 from gr1_core.rig import Rig
@@ -63,7 +63,7 @@ def _episodes(dataset: Dataset, training: dict, wanted: str | None, folder: Path
 def _untrained(model: GR1) -> GR1:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return GR1(model.config).eval()
+        return factory.new(model.config).eval()
 
 
 def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: int) -> dict:
@@ -76,7 +76,8 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
     roles = ("static",) if video else ("static", "wrist")
     future = tuple(role for role in roles if role in targets)
     model = model.to(device)
-    feed = Feed(model, windows.dataset, Wants(roles, future, robot=not video), device, bf16)
+    wants = Wants(roles, future, robot=not video, frozen=not model.config.reads_before_seeing)
+    feed = Feed(model, windows.dataset, wants, device, bf16)
     mean = None
     if not video:
         mean = (training.get("data") or {}).get("mean_action")

@@ -1,4 +1,5 @@
-"""The losses: smooth-L1 of the arm's action, binary cross-entropy of the gripper, squared error of the predicted frames' patches.
+"""The losses: smooth-L1 of the arm's action, binary cross-entropy of the gripper, squared error of the predicted frames' patches. Of a
+policy that chooses its arm's action from bins, their cross-entropy.
 
 Each is summed over what is supervised and divided by the count of the whole global batch, which is known beforehand. So it makes no
 difference into how many processes and micro-batches the batch is cut: gradients add up to the same.
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gr1_core.baselines import bins
 from gr1_core.model.gr1 import GR1, Prediction
 from gr1_core.train.recipe import Loss
 
@@ -59,7 +61,7 @@ def sums(prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor]) 
     """Losses summed over the supervised steps, as scalars. targets: each camera's patches [B, W, patches, patch_dim]."""
     result = {}
     if prediction.arm is not None:
-        arm = F.smooth_l1_loss(prediction.arm.float(), inputs.action[..., :6], reduction="none").mean(-1)
+        arm = _of_arm(prediction, inputs.action[..., :6])
         is_open = (inputs.action[..., 6] > 0).float()
         gripper = F.binary_cross_entropy_with_logits(prediction.gripper_logit.float(), is_open, reduction="none")
         result |= {"arm": _sum(arm, inputs.valid), "gripper": _sum(gripper, inputs.valid)}
@@ -103,14 +105,17 @@ class Objective(nn.Module):
         text = inputs.embedding if inputs.tokens is None else inputs.tokens
         with torch.autocast(text.device.type, torch.bfloat16, enabled=self.bf16):
             embedding = text if inputs.tokens is None else self.model.text(text)
-            features = dict(inputs.features)
-            for role, images in inputs.seen.items():
-                encoded = self.model.vision(images.flatten(0, 1))
-                features[role] = tuple(part.unflatten(0, images.shape[:2]) for part in encoded)
+            features = inputs.features | {role: self.model.see(images, embedding) for role, images in inputs.seen.items()}
             state = inputs.state
             arm, gripper = (None, None) if state is None else (state[..., :6], state[..., 6])
             prediction = self.model.predict(embedding, features, arm, gripper, inputs.valid, targets or self.targets)
         return Prediction(**{item.name: _float(getattr(prediction, item.name)) for item in fields(prediction)})
+
+
+def _of_arm(prediction: Prediction, arm: Tensor) -> Tensor:
+    if prediction.arm_bins is not None:
+        return bins.cross_entropy(prediction.arm_bins.float(), arm)
+    return F.smooth_l1_loss(prediction.arm.float(), arm, reduction="none").mean(-1)
 
 
 def _sum(errors: Tensor, mask: Tensor | None) -> Tensor:

@@ -209,6 +209,10 @@ def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
         and bool(set(recipe.targets) - {"static"}),
         "stage finetune needs loss.arm and loss.gripper above 0": recipe.stage == "finetune"
         and not min(recipe.loss.arm, recipe.loss.gripper),
+        "model.policy rt1 and r3m predict no frames: loss.static and loss.wrist must be 0": not recipe.config.predicts_frames
+        and bool({"static", "wrist"} & set(recipe.targets)),
+        "model.policy rt1 conditions its image encoder by words, which it must learn: train_vision=true": recipe.config.reads_before_seeing
+        and not recipe.train_vision,
         "save_every and evaluation.every must be at least 1": min(recipe.save_every, recipe.evaluation.every) < 1,
         "micro_batch must be at least 1": recipe.micro_batch is not None and recipe.micro_batch < 1,
     }  # fmt: skip

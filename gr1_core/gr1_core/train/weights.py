@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from gr1_core.model import checkpoint
+from gr1_core.model import checkpoint, factory
 from gr1_core.model.checkpoint import CheckpointError
 from gr1_core.model.config import GR1Config
 from gr1_core.model.gr1 import GR1
@@ -28,6 +28,8 @@ _OF_WRIST = ("embed_patches.wrist.", "embed_cls.wrist.")
 _NEVER = ("transformer.wte", "text.clip.", "text.logit_scale", "decoder.pos_embed")
 # These may differ from those of the checkpoint that a run starts from: no tensor depends on them.
 _FREE_SIZES = ("dropout", "future_steps")
+# How the sizes begin that a policy of another kind must share, of which only the encoders are taken.
+_OF_ENCODERS = ("vision", "text", "image_size", "patch_size")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def begin(recipe: Recipe) -> tuple[GR1, Report]:
     config = recipe.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = GR1(config)
+        model = factory.new(config)
     if recipe.init is not None:
         taken, source = _from_checkpoint(recipe, config), recipe.init
     elif recipe.encoders == "random":
@@ -93,7 +95,7 @@ def set_trained(model: GR1, recipe: Recipe) -> list[str]:
 
 
 def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tensor]:
-    """Of a pre-trained model what was trained, and the encoders; of any other model everything."""
+    """Of a pre-trained model what was trained, and the encoders; of another kind of policy the encoders; of any other model everything."""
     if recipe.mae or recipe.clip:
         raise RecipeError(f"init={recipe.init} brings its encoders along: leave out mae and clip, or set init=null")
     folder = Path(recipe.init)
@@ -104,9 +106,13 @@ def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tenso
         )
     model, training = checkpoint.load_model(folder), checkpoint.read_training(folder)
     theirs, ours = model.config.to_dict(), config.to_dict()
-    if wrong := [f"{key} is {theirs[key]} there, {ours[key]} here" for key in ours if theirs[key] != ours[key] and key not in _FREE_SIZES]:
+    foreign = model.config.policy != config.policy
+    compared = [key for key in ours if (key.startswith(_OF_ENCODERS) if foreign else key not in _FREE_SIZES)]
+    if wrong := [f"{key} is {theirs[key]} there, {ours[key]} here" for key in compared if theirs[key] != ours[key]]:
         raise RecipeError(f"init: {folder} is a model of another configuration: {'; '.join(wrong)}. Set model.* accordingly")
     weights = model.state_dict()
+    if foreign:
+        return {name: tensor for name, tensor in weights.items() if name.startswith(_ENCODERS)}
     if training is None or training["stage"] != "pretrain":
         return weights
     kept = set(training["trained"])

@@ -1,0 +1,91 @@
+"""What the baselines have in common: the same inputs as GR-1 (sentence, state, both cameras), the same outputs but for frames."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gr1_core.model.config import GR1Config
+from gr1_core.model.gr1 import Prediction
+from gr1_core.model.language import TextEncoder, WordEncoder
+from gr1_core.rig import ROLES
+
+
+class Baseline(nn.Module, ABC):
+    """Answers to what the trainer, `Policy` and `BatchPolicy` ask of a GR1. A subclass sets `vision`, the image encoder.
+
+    CLIP's text tower is frozen; words are trained.
+    """
+
+    vision: nn.Module
+
+    def __init__(self, config: GR1Config):
+        super().__init__()
+        self.config = config
+        self.text = TextEncoder(config).requires_grad_(False) if config.text == "clip" else WordEncoder(config)
+
+    def train(self, mode: bool = True) -> Baseline:
+        super().train(mode)
+        self.text.train(mode and self.config.text == "words")
+        return self
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """CLIP token ids i64[N, 77] -> the text encoder's embedding [N, text_dim]."""
+        return self.text(tokens)
+
+    def sentence(self, embedding: Tensor) -> Tensor:
+        """The text encoder's embedding [N, text_dim] as GR-1 reads it: CLIP's at unit length, words as they are."""
+        return embedding if self.config.text == "words" else embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6)
+
+    def see(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """Preprocessed images [N, T, 3, S, S] -> [CLS] [N, T, feature] and patch tokens [N, T, patches, feature]."""
+        return tuple(part.unflatten(0, images.shape[:2]) for part in self.vision(images.flatten(0, 1)))
+
+    def step_tokens(self, language: Tensor, images: Tensor, arm: Tensor, gripper: Tensor) -> Tensor:
+        """As GR1.step_tokens; language [..., 1, text_dim] of `encode_text`."""
+        embedding = language.reshape(-1, language.shape[-1])
+        cls, cells = self.see(images.reshape(-1, *images.shape[-4:]), embedding)
+        features = {role: (cls[:, i : i + 1], cells[:, i : i + 1]) for i, role in enumerate(ROLES)}
+        tokens = self.tokens(embedding, features, arm.reshape(-1, 1, 6), gripper.reshape(-1, 1))
+        return tokens.reshape(*images.shape[:-4], *tokens.shape[-2:]).to(language.dtype)
+
+    def predict(
+        self,
+        embedding: Tensor,
+        features: Mapping[str, tuple[Tensor, Tensor]],
+        arm: Tensor,
+        gripper: Tensor,
+        valid: Tensor | None = None,
+        targets: Collection[str] = ("action",),
+    ) -> Prediction:
+        """As GR1.predict, actions alone."""
+        steps = arm.shape[1]
+        if steps > self.config.window:
+            raise ValueError(f"{steps} steps do not fit the window of {self.config.window}")
+        if set(targets) != {"action"}:
+            raise ValueError(f"targets {sorted(targets)}: policy '{self.config.policy}' predicts no frames, only action")
+        return self.decide(self.tokens(embedding, features, arm, gripper), valid)
+
+    @abstractmethod
+    def tokens(self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor) -> Tensor:
+        """embedding [N, text_dim], features as in `predict`, arm [N, T, 6], gripper [N, T] -> each step's tokens [N, T, tokens, width]."""
+
+    @abstractmethod
+    def decide(self, tokens: Tensor, valid: Tensor | None) -> Prediction:
+        """Tokens of windows [N, T, tokens, width] -> the action at each of their steps; valid bool[N, T] or None."""
+
+    @abstractmethod
+    def context(self, tokens: Tensor) -> Tensor:
+        """Tokens of windows [N, T, tokens, width] -> [N, T * tokens, width]."""
+
+    @abstractmethod
+    def act(self, context: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, list]:
+        """As GR1.act: the newest step's arm [N, 6] and gripper logit [N]; nothing to predict frames from."""
+
+
+def state(arm: Tensor, gripper: Tensor) -> Tensor:
+    """arm [..., 6], gripper [...] -> [..., 7]."""
+    return torch.cat([arm, gripper.unsqueeze(-1)], -1)
