@@ -68,7 +68,8 @@ test: setup
 	@scripts/test.sh $(VENV)/bin/python $(ARGS)
 
 test-slow: setup
-	$(VENV)/bin/python -m pytest -q -m slow $(ARGS)
+	@$(VENV)/bin/python -m pytest -q -m slow $(ARGS) || \
+	{ echo 'once more, what failed:'; $(VENV)/bin/python -m pytest -q -m slow --last-failed --last-failed-no-failures none $(ARGS); }
 
 test-lerobot: setup $(LEROBOT)/.ready
 	$(LEROBOT)/bin/python -m pytest -q -m lerobot tests/interop $(ARGS)

@@ -245,7 +245,8 @@ class Controller:
 
     def _show(self, action, stamp: float, sent: float, views: dict[str, np.ndarray], until: float) -> None:
         began, future = time.monotonic(), None
-        if (self._surprise or self._output.wants_future()) and began + self._decoding < until:
+        wanted = self._policy.config.predicts_frames and (self._surprise or self._output.wants_future())
+        if wanted and began + self._decoding < until:
             future = action.future()
             self._decoding = time.monotonic() - began
             if self._surprise:
