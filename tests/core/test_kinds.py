@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from gr1_core import GR1, GR1Config, Policy, Rig
-from gr1_core.bench.policy import TOKENS, PlainLoop, lively, observation
+from gr1_core.bench.policy import lively, observation
 from gr1_core.model import checkpoint
 from gr1_core.model.config import ConfigError
 from gr1_core.model.convolution import ConvEncoder
 from gr1_core.model.language import WordEncoder, tokenize
 from gr1_core.model.resampler import GridResampler
 from gr1_core.pack import can_pack
+from gr1_core.shipped import resolve
+from tests.core import exactness
 
 RIG = Rig.load("kinova_gen2_small")
 CONFIG = dataclasses.replace(GR1Config.small(), window=4, layers=2)
@@ -33,25 +35,21 @@ def test_the_shipped_size_fits_into_the_repository(tmp_path):
     assert (tmp_path / "model.safetensors").stat().st_size < 20e6
 
 
+def test_the_shipped_checkpoint_is_whole_acts_and_foresees():
+    assert (resolve("demo") / "model.safetensors").stat().st_size < 20e6
+    policy = Policy.from_pretrained("demo", device="cpu")
+    policy.reset("put the eggplant on the plate")
+    action = policy.step(observation(policy.rig, 0))
+    assert np.isfinite(action.delta).all() and action.future().wrist.shape == (96, 96, 3)
+
+
 def test_each_step_equals_the_full_window(folder):
-    plain = PlainLoop(*checkpoint.load(folder))
-    policy = Policy.from_pretrained(folder, device="cpu", precision="fp32")
-    policy.reset(TOKENS)
-    for step in range(6):
-        delta, logit = plain.step(observation(RIG, step))
-        action = policy.step(observation(RIG, step))
-        assert np.abs(action.delta - delta).max() < 3e-5 and abs(action.gripper_logit - logit) < 1e-4
-    assert action.future().static.shape == (96, 96, 3)
+    exactness.require_full_window(folder, RIG, steps=6)
 
 
 @pytest.mark.skipif(not can_pack(torch.bfloat16), reason="this processor has no bf16 product")
 def test_bf16_stays_close(folder):
-    exact, fast = (Policy.from_pretrained(folder, device="cpu", precision=precision) for precision in ("fp32", "bf16"))
-    exact.reset(TOKENS)
-    fast.reset(TOKENS)
-    deltas = np.array([[policy.step(observation(RIG, step)).delta for policy in (exact, fast)] for step in range(8)])
-    error = np.sqrt(np.mean((deltas[:, 0] - deltas[:, 1]) ** 2))
-    assert 0 < error < 0.1 * deltas[:, 0].std()
+    exactness.require_close_in_bf16(folder, RIG, steps=8)
 
 
 def test_what_is_seen_elsewhere_changes_the_cells_there():

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from gr1_core import GR1Config, Policy, Rig
-from gr1_core.bench.policy import TOKENS, PlainLoop, lively, observation
+from gr1_core.bench.policy import TOKENS, lively, observation
 from gr1_core.model import checkpoint
 from gr1_core.pack import can_pack
 from gr1_core.policy import PolicyError
 from gr1_core.rig import RigError
+from tests.core import exactness
 
 RIG = Rig.load("kinova_gen2")
 
@@ -24,24 +25,12 @@ def model_folder(tmp_path_factory):
 
 
 def test_each_step_equals_the_full_window_while_it_grows_and_while_it_slides(model_folder):
-    plain = PlainLoop(*checkpoint.load(model_folder))
-    policy = Policy.from_pretrained(model_folder, device="cpu", precision="fp32")
-    policy.reset(TOKENS)
-    for step in range(23):
-        delta, logit = plain.step(observation(RIG, step))
-        action = policy.step(observation(RIG, step))
-        assert np.abs(action.delta - delta).max() < 3e-5
-        assert abs(action.gripper_logit - logit) < 1e-4
+    exactness.require_full_window(model_folder, RIG, steps=23)
 
 
 @pytest.mark.skipif(not can_pack(torch.bfloat16), reason="this processor has no bf16 product")
 def test_bf16_stays_close(model_folder):
-    exact, fast = (Policy.from_pretrained(model_folder, device="cpu", precision=precision) for precision in ("fp32", "bf16"))
-    exact.reset(TOKENS)
-    fast.reset(TOKENS)
-    deltas = np.array([[policy.step(observation(RIG, step)).delta for policy in (exact, fast)] for step in range(12)])
-    error = np.sqrt(np.mean((deltas[:, 0] - deltas[:, 1]) ** 2))
-    assert 0 < error < 0.1 * deltas[:, 0].std()
+    exactness.require_close_in_bf16(model_folder, RIG, steps=12)
 
 
 def test_the_future_does_not_depend_on_when_it_is_asked_for(demo_policy):

@@ -12,9 +12,10 @@ from gr1_core import Rig
 from gr1_core.sim import TASKS, TICK, Twin
 from gr1_core.sim.control import Controller
 from gr1_core.sim.kinova import SPEED_LIMIT
-from gr1_core.sim.scene import PLATE_RADIUS, VEGETABLES, build
+from gr1_core.sim.scene import PLATE_RADIUS, build
 from gr1_core.sim.state import SIZE, View
 from gr1_core.sim.tasks import lay
+from gr1_core.sim.things import SLOTS
 from gr1_core.sim.twin import LEASH
 
 PI = np.pi
@@ -140,7 +141,7 @@ def test_every_layout_leaves_room_and_lies_within_reach(task):
     for seed in range(200):
         layout = lay(TASKS[task], seed)
         spots = {name: np.array(place[:2]) for name, place in layout.places.items()}
-        assert set(spots) == {"plate", *VEGETABLES}
+        assert set(spots) == {"plate", *SLOTS}
         for name, spot in spots.items():
             assert (spot > limits.workspace_min[:2]).all() and (spot < limits.workspace_max[:2]).all()
             for other, place in spots.items():

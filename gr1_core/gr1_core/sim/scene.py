@@ -13,7 +13,6 @@ import numpy as np
 from . import bodies, cameras, kinova, shapes
 from .things import SLOTS, STANDARD, Props
 
-VEGETABLES = SLOTS
 PLATE_FLOOR = 0.0055  # height of the plate's inside
 PLATE_RADIUS = 0.095
 
