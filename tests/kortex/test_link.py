@@ -134,7 +134,7 @@ def test_a_stop_in_an_emergency_is_a_stop_at_once(arm, connected):
         arm.until(lambda arm: arm.moving)
         drive.freeze()
         connected.stop()
-        assert not arm.moving and arm.rests(0.0).detail == "Stop"
+        assert not arm.moving and arm.calls("Stop")
 
 
 def test_a_loop_that_stands_still_ends_the_motion_and_is_named(arm, make):

@@ -19,6 +19,8 @@ DEADLINE = 20.0
 class Policy:
     """Always moves ahead; remembers its resets and when it was asked."""
 
+    config = SimpleNamespace(predicts_frames=True)
+
     def __init__(self):
         self.resets, self.steps = [], 0
 
