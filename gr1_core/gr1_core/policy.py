@@ -52,14 +52,11 @@ class Observation:
 
 @dataclass(frozen=True)
 class Future:
-    """The frames that the model expects `config.future_steps` steps ahead, u8[S, S, 3] RGB, and the decoder's raw output.
-
-    A predicted patch has no mean and scale of its own (the model learns normalised patches), so it borrows those of the present frame.
-    """
+    """The frames that the model expects `config.future_steps` steps ahead, u8[S, S, 3] RGB, and the decoder's raw output (GR1.frames)."""
 
     static: np.ndarray
     wrist: np.ndarray
-    static_patches: np.ndarray  # f[patches, patch_dim], normalised per patch
+    static_patches: np.ndarray  # f[patches, patch_dim]
     wrist_patches: np.ndarray
 
 
@@ -179,9 +176,8 @@ class Policy:
         if not self.config.predicts_frames:
             raise PolicyError(f"policy '{self.config.policy}' predicts no frames: only a GR-1 has a future()")
         with torch.inference_mode():
-            predicted = self.model.foresee(memory)[0].to(self._outer)
-            mean, scale = patches.patch_statistics(patches.patchify(images, self.config.patch_size))
-            frames = patches.to_pixels(patches.unpatchify(predicted * scale + mean, self.config.patch_size)).cpu().numpy()
+            predicted = self.model.foresee(memory, images[None])[0].to(self._outer)
+            frames = patches.to_pixels(self.model.frames(predicted, images)).cpu().numpy()
         return Future(frames[0], frames[1], *predicted.cpu().numpy())
 
 

@@ -11,11 +11,13 @@ from gr1_core import GR1, GR1Config, Policy, Rig
 from gr1_core.bench.policy import lively, observation
 from gr1_core.model import checkpoint
 from gr1_core.model.config import ConfigError
-from gr1_core.model.convolution import ConvEncoder
-from gr1_core.model.language import WordEncoder, tokenize
+from gr1_core.model.convolution import ConvEncoder, FilmEncoder
+from gr1_core.model.language import END, START, WordEncoder, tokenize
 from gr1_core.model.resampler import GridResampler
 from gr1_core.pack import can_pack
 from gr1_core.shipped import resolve
+from gr1_core.sim import phrases
+from gr1_core.sim.things import FORMS
 from tests.core import exactness
 
 RIG = Rig.load("kinova_gen2_small")
@@ -64,6 +66,17 @@ def test_what_is_seen_elsewhere_changes_the_cells_there():
     assert difference.argmax() == 5 and difference[3:, :3].max() == 0
 
 
+def test_film_begins_as_the_identity_and_then_the_sentence_changes_what_is_seen():
+    film, plain = FilmEncoder(CONFIG).eval(), ConvEncoder(CONFIG).eval()
+    plain.load_state_dict(film.state_dict(), strict=False)
+    images, sentences = torch.randn(2, 3, 96, 96), torch.randn(2, CONFIG.text_dim)
+    with torch.no_grad():
+        assert torch.equal(film(images, sentences)[1], plain(images)[1])
+        film.films[0].weight.normal_()
+        one, other = film(images[:1], sentences[:1])[1], film(images[:1], sentences[1:])[1]
+    assert (one - other).abs().max() > 1e-3
+
+
 def test_each_latent_of_the_grid_reads_its_own_square():
     grid = GridResampler(CONFIG)
     patches = torch.randn(2, 36, CONFIG.vision_width)
@@ -109,6 +122,17 @@ def test_sentences_of_a_batch_do_not_depend_on_each_other(words):
         assert torch.allclose(words(torch.cat([long, short])), torch.cat([words(long), words(short)]))
 
 
+def test_no_two_words_of_the_twins_sentences_share_a_row(words):
+    nouns = [form.noun for form in FORMS.values()]
+    kinds = {kind: [None] if kind in ("open", "close") else nouns for kind in phrases.KINDS}
+    said = {text for kind, told in kinds.items() for noun in told for part in phrases.said(kind, noun) for text in part}
+    ids = torch.tensor(sorted({token for text in said for token in tokenize(text)} - {0, START, END}))
+    with torch.no_grad():
+        words.table.copy_(torch.arange(words.ROWS)[:, None].expand_as(words.table))
+        rows = [words.eval()(torch.tensor([[START, token, END]]))[0, 0].item() for token in ids.tolist()]
+    assert len(set(rows)) == len(ids) > 60
+
+
 def test_words_are_left_out_only_in_training(words):
     sentence = ids("close the drawer").repeat(100, 1)
     with torch.inference_mode():
@@ -121,7 +145,7 @@ def test_words_are_left_out_only_in_training(words):
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"vision": "cnn"}, "vision is 'cnn', expected vit or conv"),
+        ({"vision": "cnn"}, "vision is 'cnn', expected vit or conv or film"),
         ({"patch_size": 12}, "patch_size 12 is not a power of two"),
         ({"vision_width": 130}, "vision_width 130 is not divisible by 4"),
         ({"latents": 8}, "latents 8 do not divide 6 x 6 patches"),

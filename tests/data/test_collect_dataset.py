@@ -169,6 +169,53 @@ def test_where_a_policy_drives_the_labels_are_still_the_experts():
     assert moved[0] < 0.0 < 0.2 < episode.action[:90, 0].mean(), "the hand goes back, the labels say forwards"
 
 
+@pytest.fixture(scope="module")
+def glimpses():
+    source = SimulationSource(RIG, [], vary=True, glimpses=plan("pick_broccoli,take_eggplant_from_plate,open_drawer", 6, 4000))
+    (unit,) = source.units()
+    return source, unit, [item for item in source.read(unit) if not isinstance(item, Skipped)]
+
+
+def test_a_glimpse_is_one_picture_with_three_sentences_and_what_each_of_them_asks_for(glimpses):
+    _, _, episodes = glimpses
+    scenes = {}
+    for episode in episodes:
+        assert len(episode.state) == len(episode.action) == len(episode.images["static"]) == 1
+        assert episode.task in TASKS[episode.info["task"]].instructions
+        scenes.setdefault(episode.info["source"], []).append(episode)
+    assert len(scenes) >= 5
+    for name, told in scenes.items():
+        assert len(told) == 3 and all(episode.images == told[0].images for episode in told)
+        assert len({TASKS[episode.info["task"]].vegetable for episode in told}) == 3, "each of another thing"
+        assert told[0].info["task"] in name
+        actions = np.array([episode.action[0, :6] for episode in told])
+        assert np.linalg.norm(actions[:, None] - actions[None], axis=-1)[np.triu_indices(3, 1)].max() > 0.1
+
+
+def test_a_plate_that_is_taken_is_not_asked_for(glimpses):
+    _, _, episodes = glimpses
+    kinds = {TASKS[episode.info["task"]].kind for episode in episodes if "take" in episode.info["source"]}
+    assert kinds == {"take", "pick"}
+
+
+def test_a_glimpse_is_the_same_whenever_it_is_made(glimpses):
+    source, unit, episodes = glimpses
+    again = next(iter(source.read(unit)))
+    assert (again.name, again.task, again.images) == (episodes[0].name, episodes[0].task, episodes[0].images)
+    np.testing.assert_array_equal(again.action, episodes[0].action)
+
+
+def test_glimpses_and_episodes_come_into_one_data_set_by_one_command(tmp_path):
+    RIG.save(tmp_path / "tiny.yaml")
+    words = ["--episodes", "1", "--glimpses", "2", "--tasks", "close_drawer", "--seed", "5000", "--rig", str(tmp_path / "tiny.yaml")]
+    out = tmp_path / "out"
+    assert cli.main(["collect", "sim", "--to", "dataset", "--vary", *words, "--workers", "1", "--out", str(out)]) == 0
+    sources = [json.loads(line) for line in (out / "meta" / "sources.jsonl").read_text().splitlines()]
+    assert len(Dataset(out, tmp_path / "cache").episodes) == len(sources) > 3
+    assert {source["seed"] for source in sources} == {5000, 5001, 5002}, "the glimpses have scenes of their own"
+    assert cli.main(["collect", "sim", "--to", "dataset", *words, "--out", str(out)]) == 1
+
+
 @pytest.mark.slow
 def test_a_checkpoint_and_the_expert_take_turns(checkpoint_folder):
     source = SimulationSource(RIG, plan("close_drawer", 1, 3000), vary=True, policy=checkpoint_folder, mix=0.5)

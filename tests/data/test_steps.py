@@ -115,6 +115,31 @@ def test_the_observation_is_the_newest_that_had_been_sent(tmp_path):
     assert [(frame.stamp - START) / MS for frame in (first.static, first.wrist, second.static)] == [100, 100, 200]
 
 
+def test_arm_and_gripper_are_those_of_the_older_picture_not_of_the_command(tmp_path):
+    made = Recording()
+    for at in range(0, 400, 10):
+        made.arm(at, (0.001 * at, 0.0, 0.2), closure=float(at > 170))
+    for role, offset in (("static", 0), ("wrist", 23)):
+        for at in range(offset, 400, 50):
+            made.frame(at, role, picture(at, SHAPES[role]), "jpeg")
+    made.twist(199)
+    made.twist(299)
+    states = np.stack([step.state for step in steps(Bag(made.save(tmp_path / "bag")))])
+    np.testing.assert_allclose(states[:, 0], [0.150, 0.250], atol=1e-6)  # static 150, wrist 173; static 250, wrist 273
+    assert states[:, 6].tolist() == [1, -1]
+
+
+def test_where_no_pose_is_as_old_as_the_picture_the_first_one_stands_in(tmp_path):
+    made = Recording()
+    for role in SHAPES:
+        made.frame(0, role, picture(0, SHAPES[role]), "jpeg")
+    for at in (20, 30, 40):
+        made.arm(at, (0.01 * at, 0.0, 0.2))
+    made.twist(50)
+    (step,) = steps(Bag(made.save(tmp_path / "bag")))
+    assert step.state[0] == np.float32(0.2)
+
+
 def test_the_order_of_arrival_does_not_matter(tmp_path):
     made = demonstration(4)
     straight = list(steps(Bag(made.save(tmp_path / "straight"))))

@@ -49,8 +49,8 @@ def watched(expects) -> Predictions:
 
 def test_who_foresees_everything_makes_no_error_and_copying_does():
     for figures in watched(lambda step: step + CONFIG.future_steps).figures().values():
-        assert figures["moving"]["model"] == figures["all"]["model"] == {"grey_levels": 0.0, "loss": 0.0}
-        assert figures["moving"]["copy"]["grey_levels"] > 10 and figures["moving"]["copy"]["loss"] > 0.1
+        assert figures["moving"]["model"] == figures["all"]["model"] == {"grey_levels": 0.0}
+        assert figures["moving"]["copy"]["grey_levels"] > 10
         assert figures["all"]["copy"]["grey_levels"] == pytest.approx(figures["share"] * figures["moving"]["copy"]["grey_levels"], rel=0.2)
 
 

@@ -75,6 +75,28 @@ def test_cameras_whose_frames_never_belong_together_are_both_named(inputs):
     assert "static camera and wrist camera" in said and "100 ms apart" in said and "75 ms" in said
 
 
+def test_arm_and_gripper_of_a_step_are_those_of_the_older_picture_however_late_it_comes(inputs):
+    for number in range(20):
+        now = 0.01 * number
+        inputs.put("arm", now, now, pose(x=0.4 + now))
+        inputs.put("gripper", now, now, float(number > 8))
+    assert inputs.moment() == {}
+    inputs.put("static", 0.085, 0.19, picture())
+    inputs.put("wrist", 0.125, 0.19, picture())
+    seen = inputs.moment()
+    assert {name: sample.stamp for name, sample in seen.items()} == {"static": 0.085, "wrist": 0.125, "arm": 0.08, "gripper": 0.08}
+    assert seen["arm"].value[0][0] == pytest.approx(0.48) and seen["gripper"].value == 0.0
+
+
+def test_pictures_older_than_every_pose_go_with_the_oldest_one(inputs):
+    for name in CAMERAS:
+        inputs.put(name, 0.0, 0.02, picture())
+    for now in (0.01, 0.02):
+        inputs.put("arm", now, now, pose(x=now))
+        inputs.put("gripper", now, now, 0.0)
+    assert inputs.moment()["arm"].stamp == 0.01
+
+
 def test_a_step_waits_for_a_pair_that_is_newer_on_both_sides(inputs):
     feed(inputs, 1.0)
     used = {name: sample.stamp for name, sample in inputs.pair().items()}

@@ -55,22 +55,30 @@ def test_a_seed_draws_the_same_table_everywhere_and_another_one_differs(draw):
 
 
 def test_training_instances_and_categories_do_not_overlap():
-    def looks(thing):
-        hue, saturation, value = colorsys.rgb_to_hsv(*thing.colour)
-        around = saturation * value * np.array([math.cos(2 * math.pi * hue), math.sin(2 * math.pi * hue)])
-        return np.array([thing.girth / 0.5, thing.length / 0.5, *around, value / 2, 10.0 * bool(thing.stripes)])
+    def like(one, other):
+        return one[0] == other[0] and abs(one[1] - other[1]) < 0.05 * other[1]
 
     for slot in SLOTS:
-        seen = np.array([looks(training(seed)[slot]) for seed in range(300)])
-        spread = np.linalg.norm(seen[:, None] - seen[None], axis=-1) + 10.0 * np.eye(len(seen))
-        others = np.array([looks(instances(seed)[slot]) for seed in range(100)])
-        nearest = np.linalg.norm(others[:, None] - seen[None], axis=-1).min(axis=1)
-        assert nearest.min() > 2 * spread.min(axis=1).max(), f"an instance of {slot} could be one of training's"
+        seen, others = ([draw(seed)[slot] for seed in range(300)] for draw in (training, instances))
+        sizes, colours = (np.array([get(thing) for thing in seen]) for get in (lambda it: (it.girth, it.length), lambda it: it.colour))
+        for other in others:
+            resized = np.abs(sizes - (other.girth, other.length)).max(axis=1) > 0.05
+            recoloured = np.linalg.norm(colours - other.colour, axis=1) > 0.08
+            reshaped = np.array([bool(other.shape) and not like(other.shape[0], thing.shape[0]) for thing in seen])
+            assert (resized | recoloured | reshaped | bool(other.stripes)).all(), f"{other} could be one of training's"
     assert (
         {training(1).noun(slot) for slot in SLOTS} == {instances(1).noun(slot) for slot in SLOTS} == {STANDARD.noun(slot) for slot in SLOTS}
     )
     shown = [{categories(seed).noun(slot) for slot in SLOTS} for seed in range(60)]
     assert all(len(nouns) == 3 for nouns in shown) and set.union(*shown) == {FORMS[form].noun for form in NEW}
+
+
+def test_some_things_of_training_have_any_colour_so_that_shape_counts():
+    hues = {slot: np.array([colorsys.rgb_to_hsv(*training(seed)[slot].colour)[0] for seed in range(300)]) for slot in SLOTS}
+    for slot, values in hues.items():
+        usual = colorsys.rgb_to_hsv(*FORMS[slot].colour)[0]
+        off = np.abs((values - usual + 0.5) % 1.0 - 0.5) > 0.1
+        assert 0.15 < off.mean() < 0.40 and np.ptp(values[off]) > 0.6
 
 
 def test_a_thing_that_does_not_exist_or_does_not_fit_the_hand_is_refused():

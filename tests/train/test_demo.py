@@ -50,10 +50,10 @@ def batch_of(feed: Feed, windows: Windows, numbers):
 
 
 def test_it_learns_to_act_from_scratch_with_its_encoders(demo, tmp_path):
-    assert train(demo(steps=120, batch=16, optimizer__lr=3e-3, evaluation__every=60, save_every=60)) == 0
-    *_, last = (json.loads(line)["held_out"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    assert train(demo(steps=240, batch=16, optimizer__lr=3e-3, evaluation__every=120, save_every=120)) == 0
+    first, last = (json.loads(line)["held_out"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines())
     assert last["action_mm"] < 0.6 * last["baselines"]["mean_action"]["action_mm"]
-    assert last["static"] < 1 and last["wrist"] < 1
+    assert last["static"] < first["static"] and last["wrist"] < first["wrist"]
     policy = Policy.from_pretrained(tmp_path / "run", device="cpu", precision="fp32")
     assert policy.config.text == "words" and policy.model.text.table.abs().max() > 0
 

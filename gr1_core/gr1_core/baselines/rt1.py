@@ -2,7 +2,7 @@
 
     image -> convolutions, each block followed by FiLM of the sentence -> 8 tokens (TokenLearner) -> causal transformer -> 7 tokens -> bins
 
-As in RT-1: FiLM (Perez et al. 2018) that begins as the identity, TokenLearner (Ryoo et al. 2021) with 8 tokens, language that enters
+As in RT-1: FiLM that begins as the identity (model/convolution.py), TokenLearner (Ryoo et al. 2021) with 8 tokens, language that enters
 through FiLM alone, a token for each dimension of the action and one layer that gives all of them their 256 bins, cross-entropy, the
 likeliest bin at run time. docs/baselines.md says what differs.
 """
@@ -17,38 +17,10 @@ from torch import Tensor, nn
 from gr1_core.baselines import bins
 from gr1_core.baselines.base import Baseline, state
 from gr1_core.model.config import GR1Config
-from gr1_core.model.convolution import ConvEncoder, Residual
+from gr1_core.model.convolution import FilmEncoder
 from gr1_core.model.gr1 import Prediction
 from gr1_core.model.transformer import Transformer, initialise, window_masks
 from gr1_core.rig import ROLES
-
-
-class FilmEncoder(ConvEncoder):
-    """GR-1's convolutions; the sentence scales and shifts the channels after each residual block.
-
-    Words begin at zero and FiLM does too: without the layer between them, whose bias is not zero, neither would ever get a gradient.
-    """
-
-    def __init__(self, config: GR1Config):
-        super().__init__(config)
-        widths = [layer.conv.out_channels for layer in self.layers if isinstance(layer, Residual)]
-        self.sentence = nn.Sequential(nn.Linear(config.text_dim, config.text_dim), nn.GELU())
-        self.films = nn.ModuleList(nn.Linear(config.text_dim, 2 * width) for width in widths)
-        for film in self.films:
-            nn.init.zeros_(film.weight)
-            nn.init.zeros_(film.bias)
-
-    def forward(self, images: Tensor, sentence: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, 3, H, W] preprocessed, [N, text_dim] -> the cells' mean [N, width] and the cells [N, patches, width], row by row."""
-        cells, films = images.contiguous(memory_format=torch.channels_last), iter(self.films)
-        sentence = self.sentence(sentence)
-        for layer in self.layers:
-            cells = layer(cells)
-            if isinstance(layer, Residual):
-                scale, shift = next(films)(sentence)[..., None, None].chunk(2, 1)
-                cells = cells * (1 + scale) + shift
-        tokens = self.norm(cells).flatten(2).transpose(1, 2)
-        return tokens.mean(1), tokens
 
 
 class TokenLearner(nn.Module):

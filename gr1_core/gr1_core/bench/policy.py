@@ -145,7 +145,7 @@ def _parts(policy: Policy, seen: Observation) -> dict:
     model = policy.model
     with torch.inference_mode():
         images = policy._preprocess(seen)
-        patch_tokens = model.vision(images)[1]
+        patch_tokens = model.see(images[None], policy._language)[1][0]
         context = model.context(torch.stack(list(policy._window))[None])
         query = model.queries(("action",))[None]
 
@@ -158,7 +158,7 @@ def _parts(policy: Policy, seen: Observation) -> dict:
 
     return {
         "preprocessing": inference(lambda: policy._preprocess(seen)),
-        "vision, 2 frames": inference(lambda: model.vision(images)),
+        "vision, 2 frames": inference(lambda: model.see(images[None], policy._language)),
         "resampler, 2 frames": inference(lambda: model.resampler(patch_tokens)),
         "transformer": inference(lambda: model.transformer(context, query)),
     }

@@ -32,6 +32,13 @@ def add(commands, bench) -> None:
         "--policy", type=Path, metavar="CHECKPOINT", help="with --vary: this policy drives in turns with the expert (DAgger), without noise"
     )
     sim.add_argument("--mix", type=float, default=0.5, metavar="SHARE", help="of the time that the policy drives, 0..1 (default: 0.5)")
+    sim.add_argument(
+        "--glimpses",
+        type=count,
+        default=0,
+        metavar="N",
+        help="with --vary: so many scenes more, of each only the first picture, with the expert's action for each of three sentences",
+    )
     sim.add_argument("--workers", type=count, default=len(os.sched_getaffinity(0)), metavar="W", help="processes (default: one a core)")
     sim.add_argument("--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)")
     sim.add_argument(
@@ -52,14 +59,20 @@ def _sim(arguments) -> int:
         raise CollectError("--images raw is for bags: a data set holds jpeg; leave it out")
     if arguments.policy and not arguments.vary:
         raise CollectError("--policy drives only varied episodes: add --vary")
+    if arguments.glimpses and not arguments.vary:
+        raise CollectError("--glimpses are of varied scenes: add --vary")
     if arguments.vary and not into_dataset:
         raise CollectError("--vary is for data sets: bags show what the live stack would have sent; add --to dataset")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     takes, rig = plan(arguments.tasks, arguments.episodes, arguments.seed), Rig.load(arguments.rig)
-    return (_dataset if into_dataset else _bags)(arguments, takes, rig)
+    if not into_dataset:
+        return _bags(arguments, takes, rig)
+    # Scenes of their own: those of the episodes are seen in them.
+    glimpses = plan(arguments.tasks, arguments.glimpses, takes[-1].seed + 1) if arguments.glimpses else []
+    return _dataset(arguments, takes, glimpses, rig)
 
 
-def _dataset(arguments, takes, rig) -> int:
+def _dataset(arguments, takes, glimpses, rig) -> int:
     import time
 
     from gr1_core.commands.convert import tell
@@ -69,7 +82,7 @@ def _dataset(arguments, takes, rig) -> int:
     plan.check_place(arguments.out)
     began = time.monotonic()
     try:
-        source = SimulationSource(rig, takes, arguments.vary, arguments.policy, arguments.mix)
+        source = SimulationSource(rig, takes, arguments.vary, arguments.policy, arguments.mix, glimpses)
         done = driver.convert(source, arguments.out, arguments.workers)
     except KeyboardInterrupt:
         print("gr1: interrupted; the same command goes on from here", file=sys.stderr)

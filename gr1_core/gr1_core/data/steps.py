@@ -1,7 +1,8 @@
 """The control steps of a recorded episode: what the policy would have seen at each, and what was commanded.
 
-The grid has the rig's control rate and begins with the first command. At a grid time the observation is the newest message of each
-stream that had been sent by then. A step whose observation is older than the rig's max_age cuts the episode; the longest part is kept.
+The grid has the rig's control rate and begins with the first command. At a grid time the observation is the newest picture of each
+camera that had been sent by then, and how arm and gripper were when the older of the two was taken. A step for which a stream's newest
+message is older than the rig's max_age cuts the episode; the longest part is kept.
 The action is the mean twist of the following period (commanded.py) in the model's units, and the gripper's command.
 """
 
@@ -103,6 +104,9 @@ def select(bag: Bag, rig: Rig | None = None) -> Selection:
     for name, stream in streams.items():
         newest[name], age = stream.newest(starts)
         valid[name] = age <= ages[name] * 1e9
+    taken = np.minimum(*(streams[role].stamped(newest[role]) for role in ROLES))
+    for name in (_POSE, _GRIPPER):
+        newest[name] = streams[name].newest(starts, taken)[0]
     keep = _longest(np.logical_and.reduce(list(valid.values())))
     if keep.start == keep.stop:
         worst = min(valid, key=lambda name: valid[name].sum())
@@ -129,14 +133,26 @@ class _Stream:
     def __init__(self):
         self.sent, self.stamps, self.kept = [], [], []
 
-    def newest(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Number of the newest message that had been sent by each time, and its age in ns by the stricter of its two clocks."""
-        sent = np.array(self.sent, np.int64)
+    def newest(self, times: np.ndarray, taken: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Number of the newest message that had been sent by each time, and its age in ns by the stricter of its two clocks.
+
+        taken: i64[T] ns; of these messages the newest that is stamped no later, or the first.
+        """
+        sent, stamps = np.array(self.sent, np.int64), np.array(self.stamps, np.int64)
         order = np.argsort(sent, kind="stable")
         index = np.searchsorted(sent[order], times, "right") - 1
-        number = order[np.maximum(index, 0)]
-        measured = np.minimum(np.array(self.stamps, np.int64)[number], sent[number])
-        return number, np.where(index >= 0, times - measured, np.inf)
+        heard = index >= 0
+        index = np.maximum(index, 0)
+        if taken is not None:
+            while (early := (stamps[order[index]] > taken) & (index > 0)).any():
+                index -= early
+        number = order[index]
+        measured = np.minimum(stamps[number], sent[number])
+        return number, np.where(heard, times - measured, np.inf)
+
+    def stamped(self, numbers: np.ndarray) -> np.ndarray:
+        """i64[T] ns: the stamps of these messages."""
+        return np.array(self.stamps, np.int64)[numbers]
 
 
 def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, _Stream], dict[str, Commands]]:

@@ -61,7 +61,7 @@ class Predictions:
         self._waiting.pop(trial, None)
 
     def figures(self) -> dict:
-        """Per camera the mean error of model and copy: in grey levels (0..255) of pixels, and as the loss on normalised patches.
+        """Per camera the mean error of model and copy, in grey levels (0..255) of pixels.
 
         `moving`: where the real frame differs from the present one, or near to that; `all`: everywhere. share: of the moving pixels.
         """
@@ -81,27 +81,20 @@ class Predictions:
         return frames
 
     def _compare(self, trial: Trial, waiting: _Waiting, later: dict[str, Tensor]) -> None:
-        size, shown = self._config.patch_size, {}
+        shown = {}
         for role in ROLES:
             now, real = (patches.to_pixels(frames[role])[0].numpy() for frames in (waiting.now, later))
-            predicted, raw = getattr(waiting.future, role), getattr(waiting.future, f"{role}_patches")
+            predicted = getattr(waiting.future, role)
             changed = np.abs(real.astype(np.float32) - now).mean(-1) > MOVED
             moving = cv2.dilate(changed.astype(np.uint8), np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)).astype(bool)
-            then, target = (patches.targets(frames[role], size)[0].numpy() for frames in (waiting.now, later))
-            in_patch = moving.reshape(len(moving) // size, size, -1, size).any((1, 3)).ravel()
             sums = self._sums[role]
-            for name, pixels, normalised in (("model", predicted, raw), ("copy", now, then)):
+            for name, pixels in (("model", predicted), ("copy", now)):
                 off = np.abs(real.astype(np.float32) - pixels).mean(-1)
-                loss = np.square(target - normalised).mean(-1)
                 sums[f"{name}_all"] += float(off.sum())
                 sums[f"{name}_moving"] += float(off[moving].sum())
-                sums[f"{name}_all_loss"] += float(loss.sum())
-                sums[f"{name}_moving_loss"] += float(loss[in_patch].sum())
             sums["frames"] += 1
             sums["all"] += moving.size
             sums["moving"] += int(moving.sum())
-            sums["all_patches"] += in_patch.size
-            sums["moving_patches"] += int(in_patch.sum())
             shown[role] = (now, predicted, real)
         key, step = (trial.column, trial.task), waiting.due - self.ahead
         if step >= _SHOWN_FROM and key not in self._examples:
@@ -111,9 +104,5 @@ class Predictions:
 def _ratios(sums: dict[str, float]) -> dict:
     row = {"frames": int(sums["frames"]), "share": sums["moving"] / sums["all"]}
     for region in ("moving", "all"):
-        pixels, tiles = max(sums[region], 1), max(sums[f"{region}_patches"], 1)
-        row[region] = {
-            name: {"grey_levels": sums[f"{name}_{region}"] / pixels, "loss": sums[f"{name}_{region}_loss"] / tiles}
-            for name in ("model", "copy")
-        }
+        row[region] = {name: {"grey_levels": sums[f"{name}_{region}"] / max(sums[region], 1)} for name in ("model", "copy")}
     return row

@@ -116,11 +116,10 @@ def _rate(row: dict) -> tuple[str, str]:
 
 def _prediction(figures: dict) -> Table:
     table = Table(title="predicted frames: mean error, model | copy of the present frame", title_justify="left")
-    for name in ("camera", "frames", "region", "share of pixels", "grey levels", "loss on patches"):
+    for name in ("camera", "frames", "region", "share of pixels", "grey levels"):
         table.add_column(name, justify="left" if name in ("camera", "region") else "right", no_wrap=True)
     for role, row in figures.items():
         for region, portion in (("moving", row["share"]), ("all", 1.0)):
-            model, copy = row[region]["model"], row[region]["copy"]
-            pairs = (f"{model[key]:.{digits}f} | {copy[key]:.{digits}f}" for key, digits in (("grey_levels", 1), ("loss", 3)))
-            table.add_row(role, str(row["frames"]), region, f"{100 * portion:.1f} %", *pairs)
+            pair = " | ".join(f"{row[region][name]['grey_levels']:.1f}" for name in ("model", "copy"))
+            table.add_row(role, str(row["frames"]), region, f"{100 * portion:.1f} %", pair)
     return table

@@ -11,9 +11,10 @@ from pathlib import Path
 # Parts that there are several kinds of; the first is the paper's.
 KINDS = {
     "policy": ("gr1", "rt1", "r3m"),
-    "vision": ("vit", "conv"),
+    "vision": ("vit", "conv", "film"),
     "resampler": ("perceiver", "grid"),
     "text": ("clip", "words"),
+    "frames": ("normalised", "change"),
 }
 
 
@@ -27,10 +28,13 @@ class GR1Config:
 
     # GR-1, or a baseline in the style of RT-1 or R3M, which reads those of the sizes below that it has a use for.
     policy: str = "gr1"
-    # Which image encoder (the MAE ViT or convolutions), resampler (perceiver or place by place) and text encoder (CLIP or trained words).
+    # Which image encoder (the MAE ViT, convolutions, or convolutions that the sentence conditions), resampler (perceiver or place by
+    # place) and text encoder (CLIP or trained words).
     vision: str = "vit"
     resampler: str = "perceiver"
     text: str = "clip"
+    # What the image decoder predicts: the patches of the frame to come, each normalised, or how the pixels of the present one change.
+    frames: str = "normalised"
     # The causal transformer ("trunk"): GPT-2 blocks with ReLU.
     width: int = 384
     layers: int = 12
@@ -81,18 +85,21 @@ class GR1Config:
                 raise ConfigError(f"{width} {getattr(self, width)} is not divisible by {heads} {getattr(self, heads)}")
         if self.image_size % self.patch_size:
             raise ConfigError(f"image_size {self.image_size} is not divisible by patch_size {self.patch_size}")
-        if self.vision == "conv" and (self.patch_size < 4 or self.patch_size & (self.patch_size - 1)):
-            raise ConfigError(f"patch_size {self.patch_size} is not a power of two from 4 on, which vision 'conv' halves images down to")
-        if self.vision == "conv" and self.vision_width % (self.patch_size // 4):
+        convolves, stride = self.vision in ("conv", "film"), self.patch_size
+        if convolves and (stride < 4 or stride & (stride - 1)):
+            raise ConfigError(f"patch_size {stride} is not a power of two from 4 on, which vision '{self.vision}' halves images down to")
+        if convolves and self.vision_width % (stride // 4):
             raise ConfigError(
-                f"vision_width {self.vision_width} is not divisible by {self.patch_size // 4}: vision 'conv' halves it each stage"
+                f"vision_width {self.vision_width} is not divisible by {stride // 4}: vision '{self.vision}' halves it each stage"
             )
         side = math.isqrt(self.latents)
         if self.resampler == "grid" and (side**2 != self.latents or self.grid % side):
             patches = f"{self.grid} x {self.grid} patches"
             raise ConfigError(f"latents {self.latents} do not divide {patches} into equal squares, as resampler 'grid' does")
-        if self.policy == "rt1" and self.vision != "conv":
-            raise ConfigError(f"vision is {self.vision!r}; policy 'rt1' conditions convolutions by the sentence: vision 'conv'")
+        if self.policy == "rt1" and self.vision != "film":
+            raise ConfigError(f"vision is {self.vision!r}; policy 'rt1' conditions convolutions by the sentence: vision 'film'")
+        if self.policy == "r3m" and self.vision == "film":
+            raise ConfigError("vision is 'film'; policy 'r3m' reads features that know of no sentence: vision 'vit' or 'conv'")
         if self.policy == "r3m" and self.window != 1:
             raise ConfigError(f"window is {self.window}; policy 'r3m' acts from the present alone: window 1")
         if self.width % 4:
@@ -106,7 +113,7 @@ class GR1Config:
     @property
     def reads_before_seeing(self) -> bool:
         """Whether the image encoder is conditioned by the sentence, so that images cannot be encoded once for all sentences."""
-        return self.policy == "rt1"
+        return self.vision == "film"
 
     @property
     def grid(self) -> int:
@@ -139,10 +146,11 @@ class GR1Config:
 
     @classmethod
     def small(cls) -> GR1Config:
-        """The shipped policy: 96-pixel images, convolutions, a grid of latents and trained words; learns from scratch on a CPU."""
+        """The shipped policy: 96-pixel images, convolutions that the sentence conditions, a grid of latents and trained words; learns from
+        scratch on a CPU."""
         return cls(
-            vision="conv", resampler="grid", text="words", width=192, layers=4, heads=6, mlp_width=768, dropout=0.0, window=1,
-            image_size=96, vision_width=128, vision_layers=1, text_dim=64, decoder_heads=6,
+            vision="film", resampler="grid", text="words", frames="change", width=192, layers=4, heads=6, mlp_width=768, dropout=0.0,
+            window=1, image_size=96, vision_width=128, vision_layers=1, text_dim=64, decoder_heads=6,
             # What the paper's parts alone would read.
             vision_heads=1, text_width=1, text_layers=1, text_heads=1, resampler_layers=1, resampler_heads=1, resampler_head_dim=1,
         )  # fmt: skip

@@ -1,6 +1,7 @@
 """The convolutional image encoder: a small residual network instead of the ViT, for models that are trained from scratch.
 
-It gives what the ViT gives, one token for each patch and a [CLS] (their mean), and learns where things lie in far fewer frames.
+It gives what the ViT gives, one token for each patch and a [CLS] (their mean), and learns where things lie in far fewer frames. Where the
+sentence conditions it, it also learns in far fewer frames which of them is meant.
 """
 
 from __future__ import annotations
@@ -36,6 +37,34 @@ class ConvEncoder(nn.Module):
         # Channels last: the convolutions' own layout on CPUs and GPUs, and the norm's rows then lie together.
         cells = self.norm(self.layers(images.contiguous(memory_format=torch.channels_last)))
         tokens = cells.flatten(2).transpose(1, 2)
+        return tokens.mean(1), tokens
+
+
+class FilmEncoder(ConvEncoder):
+    """The sentence scales and shifts the channels after each residual block (Perez et al. 2018; so RT-1, Brohan et al. 2022).
+
+    Words begin at zero and FiLM does too: without the layer between them, whose bias is not zero, neither would ever get a gradient.
+    """
+
+    def __init__(self, config: GR1Config):
+        super().__init__(config)
+        widths = [layer.conv.out_channels for layer in self.layers if isinstance(layer, Residual)]
+        self.sentence = nn.Sequential(nn.Linear(config.text_dim, config.text_dim), nn.GELU())
+        self.films = nn.ModuleList(nn.Linear(config.text_dim, 2 * width) for width in widths)
+        for film in self.films:
+            nn.init.zeros_(film.weight)
+            nn.init.zeros_(film.bias)
+
+    def forward(self, images: Tensor, sentence: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, 3, H, W] preprocessed, [N, text_dim] -> the cells' mean [N, width] and the cells [N, patches, width], row by row."""
+        cells, films = images.contiguous(memory_format=torch.channels_last), iter(self.films)
+        sentence = self.sentence(sentence)
+        for layer in self.layers:
+            cells = layer(cells)
+            if isinstance(layer, Residual):
+                scale, shift = next(films)(sentence)[..., None, None].chunk(2, 1)
+                cells = cells * (1 + scale) + shift
+        tokens = self.norm(cells).flatten(2).transpose(1, 2)
         return tokens.mean(1), tokens
 
 

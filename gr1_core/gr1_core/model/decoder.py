@@ -1,4 +1,4 @@
-"""The image decoder: a small ViT that turns the outputs of ten [OBS] queries into a frame's patches."""
+"""The image decoder: a small ViT that turns the outputs of ten [OBS] queries into a frame's patches, or into their change."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from gr1_core.model.config import GR1Config
+from gr1_core.model.transformer import initialise
 
 
 class ImageDecoder(nn.Module):
+    """frames "normalised": the patches of the frame to come. frames "change": what is added to the present frame's; begins with nothing."""
+
     def __init__(self, config: GR1Config):
         super().__init__()
         self.embed = nn.Linear(config.width, config.width)
@@ -23,11 +26,23 @@ class ImageDecoder(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
         self.pred = nn.Linear(config.width, config.patch_dim)
+        self.present = nn.Linear(config.patch_dim, config.width) if config.frames == "change" else None
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Outputs of the queries of one frame, [N, latents + 1, width] -> patches [N, patches, patch_dim], normalised per patch."""
+    def initialise(self) -> None:
+        initialise(self)
+        nn.init.normal_(self.mask_token, std=0.02)
+        if self.present is not None:
+            nn.init.zeros_(self.pred.weight)
+
+    def forward(self, rows: Tensor, present: Tensor | None = None) -> Tensor:
+        """Outputs of the queries of one frame, [N, latents + 1, width] -> [N, patches, patch_dim], see the class.
+
+        present: the present frame's patches [N, patches, patch_dim], for a change.
+        """
         queries = self.embed(rows)
         masks = (self.mask_token + self.pos_embed).expand(len(rows), -1, -1)
+        if self.present is not None:
+            masks = masks + self.present(present)
         x = torch.cat([queries, masks.to(queries.dtype)], 1)
         for block in self.blocks:
             x = block(x)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gr1_core.model import patches
 from gr1_core.model.config import GR1Config
-from gr1_core.model.convolution import ConvEncoder
+from gr1_core.model.convolution import ConvEncoder, FilmEncoder
 from gr1_core.model.decoder import ImageDecoder
 from gr1_core.model.language import TextEncoder, WordEncoder
 from gr1_core.model.resampler import GridResampler, PerceiverResampler
@@ -28,6 +28,7 @@ from gr1_core.model.vision import VisionEncoder
 from gr1_core.rig import ROLES
 
 TARGETS = ("action", "static", "wrist")
+_ENCODERS = {"vit": VisionEncoder, "conv": ConvEncoder, "film": FilmEncoder}
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Prediction:
     arm: Tensor | None = None  # [N, T, 6]
     gripper_logit: Tensor | None = None  # [N, T]; open where above 0
     arm_bins: Tensor | None = None  # [N, T, 6, bins], of a policy that chooses its arm from bins (baselines/bins.py): their logits
-    static: Tensor | None = None  # [N, T, patches, patch_dim], normalised per patch
+    static: Tensor | None = None  # [N, T, patches, patch_dim], as `frame_targets`
     wrist: Tensor | None = None
 
 
@@ -65,7 +66,7 @@ class GR1(nn.Module):
         self.config = config
         width, feature = config.width, config.vision_width
         self.text = TextEncoder(config).requires_grad_(False) if config.text == "clip" else WordEncoder(config)
-        self.vision = (VisionEncoder if config.vision == "vit" else ConvEncoder)(config).requires_grad_(False)
+        self.vision = _ENCODERS[config.vision](config).requires_grad_(False)
         self.resampler = (PerceiverResampler if config.resampler == "perceiver" else GridResampler)(config)
 
         self.embed_arm = nn.Linear(6, width)
@@ -89,12 +90,13 @@ class GR1(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        parts = [self.transformer, self.decoder]
+        parts = [self.transformer]
         # What a grid reads are many numbers that it must keep: it begins as PyTorch begins it.
         parts += [self.resampler] if self.config.resampler == "perceiver" else []
         for part in parts:
             initialise(part)
-        for parameter in (self.embed_time, *self.query.values(), self.decoder.mask_token):
+        self.decoder.initialise()
+        for parameter in (self.embed_time, *self.query.values()):
             nn.init.normal_(parameter, std=0.02)
 
     def train(self, mode: bool = True) -> GR1:
@@ -106,20 +108,30 @@ class GR1(nn.Module):
     # Encoders: one call for each new instruction or frame
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """CLIP token ids i64[N, 77] -> language tokens [N, width]."""
-        return self.language_token(self.text(tokens))
+        """CLIP token ids i64[N, 77] -> the text encoder's embedding [N, text_dim]."""
+        return self.text(tokens)
+
+    def sentence(self, embedding: Tensor) -> Tensor:
+        """The text encoder's embedding [N, text_dim] as it is read: CLIP's at unit length, words as they are."""
+        # Unknown words are near zero, and shall stay so.
+        return embedding if self.config.text == "words" else embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6)
+
+    def see(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """Each sentence's images -> their [CLS] and patch tokens; the same encoder for both cameras.
+
+        images [N, T, 3, S, S] preprocessed; embedding [N, text_dim] the text encoder's, which only a conditioned encoder reads.
+        -> [N, T, feature], [N, T, patches, feature].
+        """
+        pixels = images.flatten(0, 1)
+        if self.config.reads_before_seeing:
+            features = self.vision(pixels, self.sentence(embedding).repeat_interleave(images.shape[1], 0))
+        else:
+            features = self.vision(pixels)
+        return tuple(part.unflatten(0, images.shape[:2]) for part in features)
 
     def language_token(self, embedding: Tensor) -> Tensor:
-        """The text encoder's embedding [N, text_dim] -> [N, width]."""
-        if self.config.text == "words":
-            # Unknown words are near zero, and shall stay so.
-            return self.embed_language(embedding)
-        return self.embed_language(embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6))
-
-    def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Preprocessed images [N, 3, S, S] -> [CLS] [N, feature] and latents [N, latents, feature]; the same for both cameras."""
-        cls, patch_tokens = self.vision(images)
-        return cls, self.resampler(patch_tokens)
+        """The text encoder's embedding [..., text_dim] -> [..., width]."""
+        return self.embed_language(self.sentence(embedding))
 
     def camera_tokens(self, role: str, cls: Tensor, latents: Tensor) -> Tensor:
         """[..., feature], [..., latents, feature] -> the camera's tokens [..., latents + 1, width]."""
@@ -133,15 +145,17 @@ class GR1(nn.Module):
 
     # One control step at a time
 
-    def step_tokens(self, language: Tensor, images: Tensor, arm: Tensor, gripper: Tensor) -> Tensor:
+    def step_tokens(self, embedding: Tensor, images: Tensor, arm: Tensor, gripper: Tensor) -> Tensor:
         """What a step adds to the window: its context tokens without their time, [..., tokens, width].
 
-        language [..., 1, width] of `encode_text`; images [..., 2, 3, S, S] preprocessed, static and wrist; arm [..., 6]; gripper [...].
+        embedding [..., 1, text_dim] of `encode_text`; images [..., 2, 3, S, S] preprocessed, static and wrist; arm [..., 6]; gripper [...].
         """
-        encoded = self.encode_images(images.flatten(0, -4))
-        cls, latents = (part.unflatten(0, images.shape[:-3]) for part in encoded)
-        cameras = [self.camera_tokens(role, cls[..., i, :], latents[..., i, :, :]).to(language.dtype) for i, role in enumerate(ROLES)]
-        return torch.cat([language, self.state_token(arm, gripper).unsqueeze(-2), *cameras], -2)
+        cls, patch_tokens = self.see(images.reshape(-1, *images.shape[-4:]), embedding.flatten(0, -2))
+        latents = self.resampler(patch_tokens.flatten(0, 1)).unflatten(0, cls.shape[:2])
+        cls, latents = (part.reshape(*images.shape[:-3], *part.shape[2:]) for part in (cls, latents))
+        cameras = [self.camera_tokens(role, cls[..., i, :], latents[..., i, :, :]) for i, role in enumerate(ROLES)]
+        tokens = [self.language_token(embedding), self.state_token(arm, gripper).unsqueeze(-2), *cameras]
+        return torch.cat([part.to(embedding.dtype) for part in tokens], -2)
 
     def act(self, context: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, list[KeysValues]]:
         """Of `context` the newest step's arm [N, 6] and gripper logit [N], and what `foresee` reads.
@@ -151,11 +165,11 @@ class GR1(nn.Module):
         rows, memory = self.transformer(context, self.queries(("action",)).expand(len(context), -1, -1), None, mask)
         return *self.action_head(rows[:, 0]), memory
 
-    def foresee(self, memory: list[KeysValues]) -> Tensor:
-        """The frames to come, static and wrist, [N, 2, patches, patch_dim], normalised per patch."""
+    def foresee(self, memory: list[KeysValues], images: Tensor) -> Tensor:
+        """The frames to come, static and wrist, [N, 2, patches, patch_dim]; images [N, 2, 3, S, S] are the present ones, preprocessed."""
         queries = self.queries(ROLES).expand(len(memory[0][0]), -1, -1)
         rows = self.transformer.read(queries, memory).unflatten(1, (2, -1))
-        return self.decoder(rows.flatten(0, 1)).unflatten(0, (-1, 2))
+        return self._decode(rows, images)
 
     # The sequence
 
@@ -185,15 +199,9 @@ class GR1(nn.Module):
         Pre-training on videos: only language and static, targets {"static"}.
         """
         embedding = self.text(language)
-        features = {role: self.see(images, embedding) for role, images in (("static", static), ("wrist", wrist)) if images is not None}
-        return self.predict(embedding, features, arm, gripper, valid, targets)
-
-    def see(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """One camera's preprocessed images [N, T, 3, S, S] -> its [CLS] [N, T, feature] and patch tokens [N, T, patches, feature].
-
-        embedding [N, text_dim] the text encoder's, by which GR-1 does not see otherwise, but a policy may.
-        """
-        return tuple(part.unflatten(0, images.shape[:2]) for part in self.vision(images.flatten(0, 1)))
+        present = {role: images for role, images in (("static", static), ("wrist", wrist)) if images is not None}
+        features = {role: self.see(images, embedding) for role, images in present.items()}
+        return self.predict(embedding, features, arm, gripper, valid, targets, present)
 
     def predict(
         self,
@@ -203,10 +211,12 @@ class GR1(nn.Module):
         gripper: Tensor | None = None,
         valid: Tensor | None = None,
         targets: Collection[str] = TARGETS,
+        present: Mapping[str, Tensor] | None = None,
     ) -> Prediction:
         """`forward` from what the encoders give, which training computes once: see there for the rest.
 
         embedding [N, text_dim] the text encoder's; features: each camera's [CLS] [N, T, feature] and patch tokens [N, T, patches, feature].
+        present: each camera's preprocessed images [N, T, 3, S, S], whose change is predicted; only a decoder of changes reads them.
         """
         steps = features["static"][0].shape[1]
         if steps > self.config.window:
@@ -226,9 +236,9 @@ class GR1(nn.Module):
         queries = self.queries(targets)
         masks = window_masks(steps, tokens.shape[2], len(queries), valid, tokens.device)
         rows, _ = self.transformer(self.context(tokens), queries.repeat(len(tokens), steps, 1), *masks)
-        return self._read_out(rows.unflatten(1, (steps, -1)), targets)
+        return self._read_out(rows.unflatten(1, (steps, -1)), targets, present or {})
 
-    def _read_out(self, rows: Tensor, targets: Collection[str]) -> Prediction:
+    def _read_out(self, rows: Tensor, targets: Collection[str], present: Mapping[str, Tensor]) -> Prediction:
         """Outputs of the queries [N, T, queries, width] -> what they predict."""
         sizes = [len(self.query[target]) for target in TARGETS if target in targets]
         parts = dict(zip((target for target in TARGETS if target in targets), rows.split(sizes, 2)))
@@ -237,13 +247,36 @@ class GR1(nn.Module):
             prediction.arm, prediction.gripper_logit = self.action_head(parts["action"].squeeze(2))
         for role in ("static", "wrist"):
             if role in parts:
-                frames = self.decoder(parts[role].flatten(0, 1))
-                setattr(prediction, role, frames.unflatten(0, rows.shape[:2]))
+                setattr(prediction, role, self._decode(parts[role], present.get(role)))
         return prediction
 
-    def frame_targets(self, images: Tensor) -> Tensor:
-        """What the decoder learns to predict of preprocessed images [N, T, 3, S, S]: [N, T, patches, patch_dim]."""
-        return patches.targets(images.flatten(0, 1), self.config.patch_size).unflatten(0, images.shape[:2])
+    def _decode(self, rows: Tensor, images: Tensor | None) -> Tensor:
+        """Queries' outputs [A, B, latents + 1, width] and the present frames [A, B, 3, S, S] -> [A, B, patches, patch_dim]."""
+        present = None
+        if self.config.frames == "change":
+            present = patches.patchify(images.flatten(0, 1), self.config.patch_size)
+        return self.decoder(rows.flatten(0, 1), present).unflatten(0, rows.shape[:2])
+
+    # What is predicted, and pixels
+
+    def frame_targets(self, images: Tensor, present: Tensor | None = None) -> Tensor:
+        """What the decoder learns to predict: of preprocessed images [N, T, 3, S, S], later ones than `present`, which only changes need,
+        [N, T, patches, patch_dim]."""
+        size, later = self.config.patch_size, images.flatten(0, 1)
+        if self.config.frames == "change":
+            return patches.change(later, present.flatten(0, 1), size).unflatten(0, images.shape[:2])
+        return patches.targets(later, size).unflatten(0, images.shape[:2])
+
+    def frames(self, predicted: Tensor, present: Tensor) -> Tensor:
+        """Predicted [N, patches, patch_dim] and the present preprocessed frames [N, 3, S, S] -> the frames to come [N, 3, S, S].
+
+        A normalised patch has no mean and scale of its own, so it borrows those of the present frame.
+        """
+        size = self.config.patch_size
+        if self.config.frames == "change":
+            return patches.changed(present, predicted, size)
+        mean, scale = patches.patch_statistics(patches.patchify(present, size))
+        return patches.unpatchify(predicted * scale + mean, size)
 
     def parameter_counts(self) -> tuple[int, int]:
         """(all, trainable), counted as the paper does: without CLIP's vision tower."""

@@ -67,8 +67,8 @@ class WordEncoder(nn.Module):
         share = words / words.sum(-1, keepdim=True).clamp(min=1)
         if self.training:
             share = share * (torch.rand_like(share) >= self._LEFT_OUT)
-        # Knuth's multiplicative hash of 16-bit ids to 12 bits.
-        rows = (tokens * 40503 >> 4) % self.ROWS
+        # A multiplicative hash of 16-bit ids to 12 bits; this factor keeps the words of the twin's sentences apart.
+        rows = (tokens * 44621 >> 4) % self.ROWS
         return F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=share.to(self.table.dtype))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 # ImageNet's mean and standard deviation, RGB in [0, 1].
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+_CHANGE = 4.0  # makes the loss of who predicts no change about as large as that of who predicts normalised patches by their mean
 
 
 def preprocess(images: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -49,6 +50,16 @@ def unpatchify(patches: Tensor, patch: int) -> Tensor:
 def patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and scale of each patch, [..., 1]: the scale is the unbiased standard deviation plus 1e-6 (added after the root)."""
     return patches.mean(-1, keepdim=True), patches.std(-1, keepdim=True) + 1e-6
+
+
+def change(images: Tensor, present: Tensor, patch: int) -> Tensor:
+    """How the present frames become the later ones, both [N, 3, H, W]: [N, patches, patch_dim]."""
+    return patchify(images - present, patch) * _CHANGE
+
+
+def changed(present: Tensor, change: Tensor, patch: int) -> Tensor:
+    """The frames that a change makes of the present ones: [N, 3, H, W], [N, patches, patch_dim] -> [N, 3, H, W]."""
+    return present + unpatchify(change / _CHANGE, patch)
 
 
 def targets(images: Tensor, patch: int) -> Tensor:

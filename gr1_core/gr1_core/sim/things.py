@@ -174,18 +174,23 @@ _INSTANCES = {
 _CATEGORIES = tuple(form for form in FORMS if form not in SLOTS)
 _SHAPES = {"eggplant": ("neck", 0.85, 1.15), "broccoli": ("florets", 38, 54), "bell_pepper": ("groove", 0.055, 0.085)}
 
+# Of the things in training so many have any colour, so that the policy also learns to tell them by their shapes
+_RECOLOURED = 0.35
+_UNLIKE = 0.25  # that such a colour keeps from all test instances of its slot, in RGB
+
 # Where distractors may stand: x from, to, y from, to; beside the field only what the hand can pass over
 _BESIDE = ((0.25, 0.30, -0.32, 0.04), (0.57, 0.62, -0.32, 0.04))
 _ROUND = ((0.68, 0.80, -0.30, 0.06), (0.25, 0.60, -0.45, -0.42), (0.12, 0.18, -0.38, -0.18), (0.06, 0.24, 0.22, 0.38))
 
 
 def training(seed: int) -> Props:
-    """The standard things, each a little other in colour, size and shape, and none to two distractors."""
+    """The standard things, each a little other in colour, size and shape, some in another colour; none to two distractors."""
     rng = np.random.default_rng([seed, 1])
     things = []
     for slot in SLOTS:
         name, low, high = _SHAPES[slot]
-        things.append(_near(rng, Thing(slot, shape=((name, float(rng.uniform(low, high))),)), 0.06))
+        colour = _other_colour(rng, slot) if rng.random() < _RECOLOURED else None
+        things.append(_near(rng, Thing(slot, colour=colour, shape=((name, float(rng.uniform(low, high))),)), 0.08))
     return Props(tuple(things), _distractors(rng))
 
 
@@ -202,6 +207,13 @@ def categories(seed: int) -> Props:
 
 
 DRAWN = {"training": training, "instances": instances, "categories": categories}
+
+
+def _other_colour(rng: np.random.Generator, slot: str) -> Colour:
+    while True:
+        colour = _rgb(rng.uniform(), rng.uniform(0.3, 0.95), rng.uniform(0.25, 0.95))
+        if all(math.dist(colour, other.colour) > _UNLIKE for other in _INSTANCES[slot]):
+            return colour
 
 
 def _near(rng: np.random.Generator, thing: Thing, size: float) -> Thing:

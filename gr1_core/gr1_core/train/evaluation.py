@@ -78,7 +78,7 @@ def _predictions(objective: Objective, feed: Feed, windows: Windows, indices: li
         for numbers, batch in zip(indices, loader):
             inputs = feed.inputs(batch)
             prediction = objective.predict(inputs)
-            targets = {role: objective.model.frame_targets(images) for role, images in inputs.future_images.items()}
+            targets = objective.frame_targets(inputs, objective.targets)
             summed = {name: float(value) for name, value in losses.sums(prediction, inputs, targets).items()}
             summed |= {"valid": int(batch.valid.sum()), "future": int(batch.future.sum()), "windows": len(numbers)}
             action = None

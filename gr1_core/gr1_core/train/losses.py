@@ -98,8 +98,13 @@ class Objective(nn.Module):
     def _sums(self, inputs: Inputs, targets: tuple[str, ...]) -> dict[str, Tensor]:
         prediction = self.predict(inputs, targets)
         with torch.no_grad():
-            frames = {role: self.model.frame_targets(images) for role, images in inputs.future_images.items() if role in targets}
+            frames = self.frame_targets(inputs, targets)
         return sums(prediction, inputs, frames)
+
+    def frame_targets(self, inputs: Inputs, targets: tuple[str, ...]) -> dict[str, Tensor]:
+        """The patches that are to be predicted of those cameras that are among the targets, [B, W, patches, patch_dim]."""
+        later = {role: images for role, images in inputs.future_images.items() if role in targets}
+        return {role: self.model.frame_targets(images, inputs.seen.get(role)) for role, images in later.items()}
 
     def predict(self, inputs: Inputs, targets: tuple[str, ...] | None = None) -> Prediction:
         text = inputs.embedding if inputs.tokens is None else inputs.tokens
@@ -108,7 +113,10 @@ class Objective(nn.Module):
             features = inputs.features | {role: self.model.see(images, embedding) for role, images in inputs.seen.items()}
             state = inputs.state
             arm, gripper = (None, None) if state is None else (state[..., :6], state[..., 6])
-            prediction = self.model.predict(embedding, features, arm, gripper, inputs.valid, targets or self.targets)
+            targets = targets or self.targets
+            # A baseline predicts no frames.
+            present = {"present": inputs.seen} if {"static", "wrist"} & set(targets) else {}
+            prediction = self.model.predict(embedding, features, arm, gripper, inputs.valid, targets, **present)
         return Prediction(**{item.name: _float(getattr(prediction, item.name)) for item in fields(prediction)})
 
 

@@ -15,16 +15,12 @@ _GAP = 4  # white pixels between the pictures
 
 @torch.no_grad()
 def grid(objective: Objective, feed: Feed, windows: Windows, numbers: np.ndarray) -> np.ndarray | None:
-    """Windows -> u8[H, W, 3]; None if no frames are predicted. Each row is the last step of its window that has a future frame.
-
-    A predicted patch borrows mean and scale from the present frame, as in the policy: the model learns normalised patches.
-    """
+    """Windows -> u8[H, W, 3]; None if no frames are predicted. Each row is the last step of its window that has a future frame."""
     if not feed.wants.future:
         return None
     was_training = objective.model.training
     objective.model.eval()
     rows = []
-    patch = objective.model.config.patch_size
     with feed.loader(windows, [numbers]) as loader:
         batch = next(loader)
         prediction = objective.predict(feed.inputs(batch))
@@ -33,8 +29,7 @@ def grid(objective: Objective, feed: Feed, windows: Windows, numbers: np.ndarray
         row = []
         for role in feed.wants.future:
             now, real = (feed.image(role, batch.frames[i, k]) for k in (step, step + windows.future_steps))
-            mean, scale = patches.patch_statistics(patches.patchify(now, patch))
-            predicted = patches.unpatchify(getattr(prediction, role)[i, step][None].cpu() * scale + mean, patch)
+            predicted = objective.model.frames(getattr(prediction, role)[i, step][None].cpu(), now)
             row += [patches.to_pixels(image)[0].numpy() for image in (now, predicted, real)]
         rows.append(_beside(row, 1))
     objective.model.train(was_training)

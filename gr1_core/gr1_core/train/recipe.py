@@ -211,8 +211,10 @@ def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
         and not min(recipe.loss.arm, recipe.loss.gripper),
         "model.policy rt1 and r3m predict no frames: loss.static and loss.wrist must be 0": not recipe.config.predicts_frames
         and bool({"static", "wrist"} & set(recipe.targets)),
-        "model.policy rt1 conditions its image encoder by words, which it must learn: train_vision=true": recipe.config.reads_before_seeing
+        "model.vision film conditions the image encoder by words, which it must learn: train_vision=true": recipe.config.reads_before_seeing
         and not recipe.train_vision,
+        "model.frames change is added to images, which a frozen encoder's tokens are not: train_vision=true": not recipe.train_vision
+        and recipe.config.frames == "change" and bool({"static", "wrist"} & set(recipe.targets)),
         "save_every and evaluation.every must be at least 1": min(recipe.save_every, recipe.evaluation.every) < 1,
         "micro_batch must be at least 1": recipe.micro_batch is not None and recipe.micro_batch < 1,
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 The same steps as `gr1 collect sim` and `gr1 convert bags` give together, without drawing and storing what no step needs. With `vary`
 also what a policy should not depend on changes: things, looks, starting places, and a hand that is disturbed (disturbance.py) or driven
-by a policy (dagger.py) while the labels stay the expert's.
+by a policy (dagger.py) while the labels stay the expert's; and there may be glimpses, scenes of which one picture is taken (glimpse.py).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from gr1_core import images
 from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit, fingerprint
 from gr1_core.rig import ROLES, Rig, gripper_sign
-from gr1_core.sim import disturbance, look, things
-from gr1_core.sim.expert import Expert
+from gr1_core.sim import disturbance, glimpse, look, things
+from gr1_core.sim.expert import Command, Expert
 from gr1_core.sim.rollout import HELD, SECONDS, episode
 from gr1_core.sim.state import View
 from gr1_core.sim.tasks import TASKS
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 VARIED_SECONDS, DRIVEN_SECONDS = 15.0, 20.0  # after which a varied episode is given up, and one in which a policy drives
 PLAIN = 0.4  # of the varied episodes look like the scene itself: the looks are drawn around it, and it is what the policy will see
 TAKES_PER_UNIT = len(TASKS)  # they share one scene, which takes half a second to compile
-_BYTES_PER_EPISODE = 1_000_000  # about what it takes, for the progress bar
+GLIMPSES_PER_UNIT = 6 * len(TASKS)
+_BYTES_PER_EPISODE, _BYTES_PER_GLIMPSE = 1_000_000, 40_000  # about what it takes, for the progress bar
 
 
 @dataclass
@@ -41,6 +42,7 @@ class SimulationSource:
 
     vary: other things, looks and starting places, and disturbances; what does not succeed is left out. policy: folder of a checkpoint
     (or the name of one that comes along) that drives for the share `mix` of the time, instead of the disturbances; only with vary.
+    glimpses: takes of which there is only the first state, with three sentences for it: as many episodes of one step; only with vary.
     """
 
     rig: Rig
@@ -48,6 +50,7 @@ class SimulationSource:
     vary: bool = False
     policy: Path | None = None
     mix: float = 0.5
+    glimpses: Sequence[Take] = ()
     kind: str = field(default="demonstrations", init=False)
     origin: str = field(default="simulation", init=False)
 
@@ -57,6 +60,8 @@ class SimulationSource:
         self.fps = int(self.rig.control_hz)
         self.shapes = {role: (self.rig.cameras[role].height, self.rig.cameras[role].width) for role in ROLES}
         self.settings = {"vary": self.vary}
+        if self.glimpses and not self.vary:
+            raise SourceError("glimpses are of varied scenes: give --vary with --glimpses")
         if self.policy is not None:
             self._check_policy()
             files = sorted(path for path in self.policy.iterdir() if path.is_file())
@@ -76,10 +81,12 @@ class SimulationSource:
     def units(self) -> list[Unit]:
         """Takes that share a scene: with `vary` each unit has its own things on the table, drawn with its first seed."""
         units = []
-        for number, start in enumerate(range(0, len(self.takes), TAKES_PER_UNIT)):
-            takes = tuple(self.takes[start : start + TAKES_PER_UNIT])
-            digest = hashlib.sha256(" ".join(take.name for take in takes).encode()).hexdigest()[:32]
-            units.append(Unit(f"scene_{number:05d}", len(takes) * _BYTES_PER_EPISODE, takes, digest))
+        for kind, takes, together in (("scene", self.takes, TAKES_PER_UNIT), ("glimpses", self.glimpses, GLIMPSES_PER_UNIT)):
+            for number, start in enumerate(range(0, len(takes), together)):
+                some = tuple(takes[start : start + together])
+                digest = hashlib.sha256(" ".join(take.name for take in some).encode()).hexdigest()[:32]
+                size = len(some) * (_BYTES_PER_EPISODE if kind == "scene" else _BYTES_PER_GLIMPSE)
+                units.append(Unit(f"{kind}_{number:05d}", size, some, digest))
         return units
 
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
@@ -88,6 +95,9 @@ class SimulationSource:
             with Stage(self.rig, things.training(takes[0].seed) if self.vary else things.STANDARD) as stage:
                 policy = _policy(self.policy) if self.policy is not None else None
                 for take in takes:
+                    if unit.key.startswith("glimpses"):
+                        yield from stage.glimpse(take)
+                        continue
                     yield stage.play(take, self.vary, policy, self.mix)
         except RuntimeError as error:  # without OpenGL no unit can be made
             raise SourceError(f"no episodes from the simulation: {error}") from error
@@ -106,16 +116,8 @@ class Stage:
     def play(self, take: Take, vary: bool, policy: Policy | None = None, mix: float = 0.0) -> Episode | Skipped:
         """One episode, drawn at the control rate; the labels are the expert's whoever moves the hand."""
         rng = np.random.default_rng([take.seed, list(TASKS).index(take.task), 7])
-        scene = look.random(rng) if vary and rng.random() >= PLAIN else look.STANDARD
-        start = disturbance.start(rng, self.props) if vary else None
-        for camera in self._cameras.values():
-            camera.look(scene)
-        try:
-            self.twin.reset(take.task, take.seed, start)
-        except ValueError as error:
-            if start is None:
-                raise
-            return Skipped(take.name, str(error), intended=True)
+        if skipped := self._lay(take, vary, rng):
+            return skipped
         pilot, disturb, seconds = None, None, SECONDS
         if policy:
             from gr1_core.sim.dagger import Pilot
@@ -127,12 +129,9 @@ class Stage:
         expert = Expert(take.task, self.rig.control_hz, self.props)
         pictures, states, actions, held = {role: [] for role in ROLES}, [], [], 0
         for vector, command, done in episode(self.twin, expert, self.rig, seconds, disturb=disturb):
-            view = View(vector)
-            pose = view.pose("measured")
-            state = self.rig.state_vector(pose.position, pose.quaternion, view.closure_target)
-            delta = self.rig.delta(command.linear, command.angular, state[:6].astype(np.float64))
+            state, action = self._example(vector, command)
             states.append(state)
-            actions.append(np.append(delta, gripper_sign(command.closure)).astype(np.float32))
+            actions.append(action)
             frames = {role: camera.render(vector) for role, camera in self._cameras.items()}
             for role, frame in frames.items():
                 pictures[role].append(images.encode_jpeg(frame))
@@ -143,6 +142,43 @@ class Stage:
             return Skipped(take.name, f"the goal was not reached within {len(states) * self.rig.period:g} s", intended=True)
         info = {"source": take.name, "outcome": "success", "operator": "expert", "task": take.task, "seed": take.seed}
         return Episode(take.name, self.twin.instruction, pictures, np.stack(states), np.stack(actions), info)
+
+    def glimpse(self, take: Take) -> Iterator[Episode | Skipped]:
+        """The first state of an episode, as one episode of one step for each of the sentences that it leaves open."""
+        rng = np.random.default_rng([take.seed, list(TASKS).index(take.task), 7])
+        if skipped := self._lay(take, True, rng):
+            yield skipped
+            return
+        vector = self.twin.state()
+        pictures = {role: [images.encode_jpeg(camera.render(vector))] for role, camera in self._cameras.items()}
+        for task in glimpse.open_to(TASKS[take.task], rng):
+            state, action = self._example(vector, Expert(task.name, self.rig.control_hz, self.props).act(vector))
+            sentences = task.said(task.noun(self.props))[0]
+            info = {"source": take.name, "outcome": "success", "operator": "expert", "task": task.name, "seed": take.seed}
+            sentence = sentences[int(rng.integers(len(sentences)))]
+            yield Episode(f"{take.name}_{task.name}", sentence, pictures, state[None], action[None], info)
+
+    def _lay(self, take: Take, vary: bool, rng: np.random.Generator) -> Skipped | None:
+        """The scene of a take, its look and where the hand begins."""
+        scene = look.random(rng) if vary and rng.random() >= PLAIN else look.STANDARD
+        start = disturbance.start(rng, self.props) if vary else None
+        for camera in self._cameras.values():
+            camera.look(scene)
+        try:
+            self.twin.reset(take.task, take.seed, start)
+        except ValueError as error:
+            if start is None:
+                raise
+            return Skipped(take.name, str(error), intended=True)
+        return None
+
+    def _example(self, vector: np.ndarray, command: Command) -> tuple[np.ndarray, np.ndarray]:
+        """A state of the twin and the expert's command for it -> the rig's state and action, f32[7] each."""
+        view = View(vector)
+        pose = view.pose("measured")
+        state = self.rig.state_vector(pose.position, pose.quaternion, view.closure_target)
+        delta = self.rig.delta(command.linear, command.angular, state[:6].astype(np.float64))
+        return state, np.append(delta, gripper_sign(command.closure)).astype(np.float32)
 
     def close(self) -> None:
         for camera in self._cameras.values():

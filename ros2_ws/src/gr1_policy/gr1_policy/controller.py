@@ -166,11 +166,11 @@ class Controller:
         return True
 
     def _period(self, until: float) -> None:
-        pair = self._inputs.pair()
-        if not is_newer(pair, self._used) or self._look():
+        # The look comes first: it knows whether every stream has been heard.
+        if self._look() or not is_newer(samples := self._inputs.moment(), self._used):
             return self.statistics.skip(1)
         try:
-            self._step(self._inputs.newest() | pair, until)
+            self._step(samples, until)
             self.error = ""
         except Exception as error:  # whatever the model or a frame brings: the arm must rest, and the user must read why
             self.error = str(error) or repr(error)

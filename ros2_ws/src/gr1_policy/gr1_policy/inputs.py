@@ -15,8 +15,8 @@ from gr1_policy.frozen import Repeats
 
 CAMERAS = ("static", "wrist")
 STREAMS = (*CAMERAS, "arm", "gripper")
-KEPT = {"static": 8, "wrist": 8, "arm": 50, "gripper": 1}
-"""Samples that are remembered: frames to pair up cameras that run freely, poses to know where the arm was at each frame."""
+KEPT = {"static": 8, "wrist": 8, "arm": 50, "gripper": 50}
+"""Samples that are remembered: frames to pair up cameras that run freely, the rest to know how the arm was at each frame."""
 _LABELS = {"static": "static camera", "wrist": "wrist camera", "arm": "arm/pose", "gripper": "arm/gripper"}
 _NEVER = float("-inf")
 
@@ -67,6 +67,17 @@ class Inputs:
         """The newest frames of both cameras that are at most `max_skew` apart; empty if there are none."""
         with self._came:
             return self._pair()
+
+    def moment(self) -> dict[str, Sample]:
+        """What a step sees: the pair, and how arm and gripper were when its older frame was taken; empty if there is no pair.
+
+        Pictures come later than poses. A hand that the newest pose puts ahead of its picture is something no data set shows.
+        """
+        with self._came:
+            if not (pair := self._pair()):
+                return {}
+            taken = min(sample.stamp for sample in pair.values())
+            return pair | {stream: self._at(stream, taken) for stream in ("arm", "gripper")}
 
     def ages(self, now: float, steady: float) -> dict[str, float]:
         """Seconds by the stricter of the two clocks, for the streams that have been heard."""
@@ -119,9 +130,12 @@ class Inputs:
 
     def _pose_at(self, stamp: float):
         with self._came:
-            poses = self._samples["arm"]
-            before = next((sample for sample in reversed(poses) if sample.stamp <= stamp), poses[0] if poses else None)
-        return before.value if before else None
+            return self._at("arm", stamp).value if self._samples["arm"] else None
+
+    def _at(self, stream: str, stamp: float) -> Sample:
+        """The newest that had been measured by then, or the oldest that is remembered."""
+        samples = self._samples[stream]
+        return next((sample for sample in reversed(samples) if sample.stamp <= stamp), samples[0])
 
 
 def is_newer(pair: Mapping[str, Sample], used: Mapping[str, float]) -> bool:
