@@ -1,7 +1,6 @@
 """What lies on the table can be exchanged: drawn from a seed, resting where it says, within the hand's reach and grasp."""
 
 import colorsys
-import math
 from itertools import product
 
 import mujoco
