@@ -1,0 +1,56 @@
+// Gamepads and SpaceMice (a browser shows both as gamepads) as a velocity in the arm's base frame: x forward, y left, z up.
+
+const STILL = 0.1;
+const PRESSED = 0.5;
+
+export class Pads {
+  /** onGripper(): a SpaceMouse's right button has been pressed; gamepads have a trigger for it. */
+  constructor(onGripper) {
+    this.onGripper = onGripper;
+    this.gripper_down = false;
+  }
+
+  /** {name, held, linear, angular, gripper} of the first device that speaks, or null. */
+  read() {
+    const pad = [...(navigator.getGamepads?.() ?? [])].find((one) => one?.connected && one.axes.length >= 4);
+    if (!pad) return null;
+    return pad.mapping === "standard" ? gamepad(pad) : this.#spaceMouse(pad);
+  }
+
+  /** Its axes are x right, y towards the user, z down, and turns about these; left button: hold, right button: gripper. */
+  #spaceMouse(pad) {
+    const [x, y, z, about_x, about_y, about_z] = [0, 1, 2, 3, 4, 5].map((axis) => dead(pad.axes[axis] ?? 0));
+    const down = value(pad, 1) > PRESSED;
+    if (down && !this.gripper_down) this.onGripper();
+    this.gripper_down = down;
+    return {
+      name: short(pad.id),
+      held: value(pad, 0) > PRESSED,
+      linear: [-y, -x, -z],
+      angular: [-about_y, -about_x, -about_z],
+      gripper: 0,
+    };
+  }
+}
+
+/** The standard gamepad: https://www.w3.org/TR/gamepad/#remapping */
+function gamepad(pad) {
+  const [left_x, left_y, right_x, right_y] = pad.axes.map(dead);
+  const [a, b, x, y] = [0, 1, 2, 3].map((button) => (value(pad, button) > PRESSED ? 1 : 0));
+  return {
+    name: short(pad.id),
+    held: value(pad, 4) > PRESSED || value(pad, 5) > PRESSED,
+    linear: [-left_y, -left_x, -right_y],
+    angular: [b - x, a - y, -right_x],
+    gripper: value(pad, 7),
+  };
+}
+
+const value = (pad, button) => pad.buttons[button]?.value ?? 0;
+const short = (id) => id.replace(/\s*\(.*/, "") || "Gamepad";
+
+/** Nothing near the middle, then evenly up to 1: a stick that does not quite return moves nothing. */
+function dead(axis) {
+  const beyond = Math.abs(axis) - STILL;
+  return beyond <= 0 ? 0 : Math.sign(axis) * Math.min(1, beyond / (1 - STILL));
+}

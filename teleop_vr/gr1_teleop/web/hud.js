@@ -1,0 +1,118 @@
+// The panel that floats in front of the operator, drawn on a canvas and drawn anew only when what it says has changed.
+
+import { clutchWords, confirmWords, gateWords, milliseconds, recordingWords } from "/web/words.js";
+
+export const WIDTH = 1024;
+export const HEIGHT = 440;
+
+const FONT = "system-ui, 'Segoe UI', Roboto, sans-serif";
+const COLOUR = { good: "#63d297", calm: "#aab6c5", warn: "#f0b952", bad: "#ff7b72", record: "#ff7b72" };
+const TEXT = "#eef2f7";
+const MUTED = "#aab6c5";
+const EDGE = 44;
+
+export class Hud {
+  constructor() {
+    this.canvas = document.createElement("canvas");
+    this.canvas.width = WIDTH;
+    this.canvas.height = HEIGHT;
+    this.drawing = this.canvas.getContext("2d");
+    this.shown = "";
+  }
+
+  /** status: the channel's; state: the server's last. True if the panel changed. */
+  show(status, state, kind) {
+    const content = this.#content(status, state, kind);
+    const key = JSON.stringify(content);
+    if (key === this.shown) return false;
+    this.shown = key;
+    this.#draw(content);
+    return true;
+  }
+
+  #content(status, state, kind) {
+    if (status.phase !== "open" || !state) {
+      const waiting = status.phase === "connecting" || (status.phase === "open" && !state);
+      const trying = status.phase === "lost" || status.phase === "busy" ? "Trying again. " : "";
+      return {
+        head: { tone: waiting ? "calm" : "bad", text: waiting ? "Connecting" : "No control", detail: status.why },
+        instruction: "",
+        confirm: "",
+        feet: [{ tone: "calm", text: `${trying}The arm does not follow.` }],
+        rtt: "",
+      };
+    }
+    const warnings = state.warnings ?? [];
+    return {
+      head: clutchWords(state, kind),
+      recording: recordingWords(state.recording),
+      instruction: state.recording?.instruction ?? "",
+      confirm: confirmWords(state.recording, { success: "Press A", discard: "Press B" }),
+      feet: warnings.length ? warnings.slice(0, 2).map((text) => ({ tone: "bad", text })) : [gateWords(state.gate)],
+      // Whole tens: a panel whose figures flicker draws the eye.
+      rtt: Number.isFinite(state.rtt_ms) ? milliseconds(Math.max(1, Math.round(state.rtt_ms / 5) * 5)) : "",
+    };
+  }
+
+  #draw({ head, recording, instruction, confirm, feet, rtt }) {
+    const d = this.drawing;
+    d.clearRect(0, 0, WIDTH, HEIGHT);
+    d.fillStyle = "rgba(15, 19, 25, 0.88)";
+    d.beginPath();
+    d.roundRect(4, 4, WIDTH - 8, HEIGHT - 8, 32);
+    d.fill();
+    d.lineWidth = 4;
+    d.strokeStyle = head.tone === "calm" ? "#323c49" : COLOUR[head.tone];
+    d.stroke();
+
+    d.textBaseline = "alphabetic";
+    this.#dot(EDGE + 14, 74, 14, COLOUR[head.tone]);
+    this.#line(head.text, EDGE + 50, 90, 46, TEXT, 600, WIDTH - 2 * EDGE - 50);
+    if (head.detail) this.#line(head.detail, EDGE + 50, 136, 30, MUTED, 400, WIDTH - 2 * EDGE - 50);
+
+    this.#rule(164);
+    if (confirm) {
+      d.fillStyle = "#f0b952";
+      d.beginPath();
+      d.roundRect(EDGE - 16, 184, WIDTH - 2 * EDGE + 32, 136, 20);
+      d.fill();
+      this.#line(confirm, EDGE + 12, 266, 44, "#17130a", 600, WIDTH - 2 * EDGE - 24);
+    } else if (recording) {
+      this.#dot(EDGE + 14, 214, 12, recording.tone === "record" ? COLOUR.record : "#5b6775");
+      this.#line(recording.text, EDGE + 50, 226, 36, recording.tone === "record" ? TEXT : MUTED, 600, 500);
+      this.#line(instruction ? `“${instruction}”` : "No instruction yet: type one at the workstation", EDGE + 50, 284, 36, instruction ? TEXT : MUTED, 400, WIDTH - 2 * EDGE - 50);
+    }
+    this.#rule(340);
+    feet.forEach((foot, index) => {
+      const top = feet.length > 1 ? 376 + index * 34 : 392;
+      this.#line(foot.text, EDGE, top, feet.length > 1 ? 26 : 30, COLOUR[foot.tone], 400, WIDTH - 2 * EDGE - 140);
+    });
+    if (rtt) {
+      d.textAlign = "right";
+      this.#line(rtt, WIDTH - EDGE, 392, 30, MUTED, 400, 130);
+      d.textAlign = "left";
+    }
+  }
+
+  #dot(x, y, radius, colour) {
+    this.drawing.fillStyle = colour;
+    this.drawing.beginPath();
+    this.drawing.arc(x, y, radius, 0, 2 * Math.PI);
+    this.drawing.fill();
+  }
+
+  #rule(y) {
+    this.drawing.fillStyle = "#2a333f";
+    this.drawing.fillRect(EDGE, y, WIDTH - 2 * EDGE, 2);
+  }
+
+  /** One line of text, cut with an ellipsis where it would not fit. */
+  #line(text, x, y, size, colour, weight, width) {
+    const d = this.drawing;
+    d.font = `${weight} ${size}px ${FONT}`;
+    d.fillStyle = colour;
+    let shown = text;
+    while (shown.length > 1 && d.measureText(shown).width > width) shown = `${shown.replace(/…$/, "").slice(0, -1)}…`;
+    d.fillText(shown, x, y);
+  }
+}

@@ -1,0 +1,194 @@
+// What the operator sees: the panel, a gnomon at each hand, and without passthrough a floor. Plain WebGL2, no library.
+
+import { HEIGHT, WIDTH } from "/web/hud.js";
+import { box, heading, multiply, placed, turn } from "/web/matrix.js";
+
+const PANEL_M = [0.62, (0.62 * HEIGHT) / WIDTH, 1];
+const PANEL_DISTANCE_M = 1.25;
+// A little above the line of sight: the robot's table stays free.
+const PANEL_RAISE_M = 0.1;
+// The panel stays where it is until the head has turned or gone this far from it, then it follows without haste.
+const FOLLOW_TURN = 0.6;
+const FOLLOW_M = 0.5;
+const FOLLOW_EACH_FRAME = 0.08;
+
+const GREY = [0.62, 0.68, 0.75];
+const TONES = { open: GREY, waiting: [0.94, 0.73, 0.32], engaged: [0.39, 0.82, 0.59] };
+// The axes as everywhere in robotics: x red, y green, z blue.
+const AXES = [
+  { end: [1, 0, 0], colour: [0.9, 0.36, 0.34] },
+  { end: [0, 1, 0], colour: [0.4, 0.78, 0.42] },
+  { end: [0, 0, 1], colour: [0.38, 0.56, 0.95] },
+];
+const AXIS_M = 0.09;
+const THICK_M = 0.006;
+
+const VERTEX = `#version 300 es
+uniform mat4 matrix;
+in vec3 corner;
+out vec2 place;
+out float shade;
+void main() {
+  place = vec2(corner.x + 0.5, 0.5 - corner.y);
+  shade = 0.8 + 0.4 * corner.y;
+  gl_Position = matrix * vec4(corner, 1.0);
+}`;
+const FRAGMENT = `#version 300 es
+precision mediump float;
+uniform vec4 colour;
+uniform sampler2D picture;
+uniform bool textured;
+in vec2 place;
+in float shade;
+out vec4 result;
+void main() {
+  result = textured ? texture(picture, place) : vec4(colour.rgb * shade * colour.a, colour.a);
+}`;
+
+export class Scene {
+  /** gl: a WebGL2 context made for XR; opaque: nothing of the room is seen, so a floor is drawn. */
+  constructor(gl, { opaque }) {
+    this.gl = gl;
+    this.opaque = opaque;
+    this.panel = null;
+    this.#build();
+  }
+
+  /** The panel's new picture. */
+  picture(canvas) {
+    const gl = this.gl;
+    gl.bindTexture(gl.TEXTURE_2D, this.texture);
+    gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, true);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, canvas);
+    gl.generateMipmap(gl.TEXTURE_2D);
+  }
+
+  /** Puts the panel in front of the operator with the next frame. */
+  recenter() {
+    this.panel = null;
+  }
+
+  /** viewer: XRViewerPose; hands: [{matrix, tone}], tone open | waiting | engaged; panel: whether it is shown. */
+  draw(layer, viewer, hands, panel = true) {
+    const gl = this.gl;
+    this.#follow(viewer.transform.matrix);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, layer.framebuffer);
+    gl.clearColor(...(this.opaque ? [0.055, 0.066, 0.085, 1] : [0, 0, 0, 0]));
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    gl.useProgram(this.program);
+    gl.bindVertexArray(this.vertices);
+    gl.enable(gl.DEPTH_TEST);
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    for (const view of viewer.views) {
+      const { x, y, width, height } = layer.getViewport(view);
+      gl.viewport(x, y, width, height);
+      const seen = multiply(view.projectionMatrix, view.transform.inverse.matrix);
+      if (this.opaque) this.#floor(seen);
+      for (const hand of hands) this.#gnomon(multiply(seen, hand.matrix), TONES[hand.tone] ?? GREY);
+      if (panel) this.#quad(multiply(seen, this.panel.matrix));
+    }
+  }
+
+  #follow(head) {
+    const yaw = heading(head);
+    const ahead = (angle) => [
+      head[12] - Math.sin(angle) * PANEL_DISTANCE_M,
+      head[13] + PANEL_RAISE_M,
+      head[14] - Math.cos(angle) * PANEL_DISTANCE_M,
+    ];
+    this.panel ??= { yaw, place: ahead(yaw), following: false };
+    const panel = this.panel;
+    const goal = ahead(yaw);
+    const away = Math.hypot(...goal.map((value, axis) => value - panel.place[axis]));
+    const off = Math.abs(turn(panel.yaw, yaw));
+    if (off > FOLLOW_TURN || (off < 0.1 && away > FOLLOW_M)) panel.following = true;
+    if (panel.following) {
+      panel.yaw += FOLLOW_EACH_FRAME * turn(panel.yaw, yaw);
+      panel.place = panel.place.map((value, axis) => value + FOLLOW_EACH_FRAME * (goal[axis] - value));
+      panel.following = off > 0.03 || away > 0.03;
+    }
+    panel.matrix = multiply(placed(panel.place, panel.yaw, 0.08), box([0, 0, 0], PANEL_M));
+  }
+
+  #gnomon(at, tone) {
+    this.#solid(multiply(at, box([0, 0, 0], [0.024, 0.024, 0.024])), tone);
+    for (const { end, colour } of AXES) {
+      const centre = end.map((value) => (value * AXIS_M) / 2);
+      this.#solid(multiply(at, box(centre, end.map((value) => (value ? AXIS_M : THICK_M)))), tone === GREY ? colour : tone);
+    }
+  }
+
+  #floor(seen) {
+    for (let line = -4; line <= 4; line += 1) {
+      const alpha = line === 0 ? 0.5 : 0.22;
+      this.#solid(multiply(seen, box([line / 2, 0, 0], [0.008, 0.001, 4])), [0.45, 0.52, 0.62], alpha);
+      this.#solid(multiply(seen, box([0, 0, line / 2], [4, 0.001, 0.008])), [0.45, 0.52, 0.62], alpha);
+    }
+  }
+
+  #solid(matrix, colour, alpha = 1) {
+    const gl = this.gl;
+    gl.uniformMatrix4fv(this.at.matrix, false, matrix);
+    gl.uniform1i(this.at.textured, 0);
+    gl.uniform4f(this.at.colour, ...colour, alpha);
+    gl.drawArrays(gl.TRIANGLES, 0, 36);
+  }
+
+  #quad(matrix) {
+    const gl = this.gl;
+    gl.uniformMatrix4fv(this.at.matrix, false, matrix);
+    gl.uniform1i(this.at.textured, 1);
+    gl.bindTexture(gl.TEXTURE_2D, this.texture);
+    gl.drawArrays(gl.TRIANGLES, 36, 6);
+  }
+
+  #build() {
+    const gl = this.gl;
+    this.program = link(gl);
+    this.at = Object.fromEntries(["matrix", "colour", "textured"].map((name) => [name, gl.getUniformLocation(this.program, name)]));
+    this.vertices = gl.createVertexArray();
+    gl.bindVertexArray(this.vertices);
+    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ARRAY_BUFFER, new Float32Array([...cube(), ...square(0)]), gl.STATIC_DRAW);
+    const corner = gl.getAttribLocation(this.program, "corner");
+    gl.enableVertexAttribArray(corner);
+    gl.vertexAttribPointer(corner, 3, gl.FLOAT, false, 0, 0);
+    this.texture = gl.createTexture();
+    gl.bindTexture(gl.TEXTURE_2D, this.texture);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+    const sharp = gl.getExtension("EXT_texture_filter_anisotropic");
+    if (sharp) gl.texParameterf(gl.TEXTURE_2D, sharp.TEXTURE_MAX_ANISOTROPY_EXT, 4);
+  }
+}
+
+function link(gl) {
+  const program = gl.createProgram();
+  for (const [type, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    const shader = gl.createShader(type);
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(`WebGL: ${gl.getProgramInfoLog(program)}`);
+  return program;
+}
+
+const square = (z) => [-0.5, -0.5, z, 0.5, -0.5, z, 0.5, 0.5, z, -0.5, -0.5, z, 0.5, 0.5, z, -0.5, 0.5, z];
+
+/** Six squares: the front and back of each axis. */
+function cube() {
+  const corners = [];
+  for (const z of [-0.5, 0.5]) {
+    const face = square(z);
+    for (const shift of [0, 1, 2]) {
+      for (let i = 0; i < face.length; i += 3) {
+        for (let axis = 0; axis < 3; axis += 1) corners.push(face[i + ((axis + shift) % 3)]);
+      }
+    }
+  }
+  return corners;
+}
