@@ -92,9 +92,16 @@ class Bag:
         wanted = None if topics is None else list(topics)
         if wanted is not None and (unknown := [name for name in wanted if name not in self.topics]):
             raise BagError(f"{self.folder}: no topic '{unknown[0]}', it has {', '.join(self.topics)}")
+        yield from self._read(wanted)
+
+    def last(self, topic: str) -> Message | None:
+        """The topic's newest message, read from the file's end and therefore quickly; None if there is none."""
+        return next(self._read([topic], backwards=True), None)
+
+    def _read(self, topics: list[str] | None, backwards: bool = False) -> Iterator[Message]:
         with open(self.path, "rb") as stream:
             try:
-                for schema, channel, message in make_reader(stream, validate_crcs=True).iter_messages(wanted):
+                for schema, channel, message in make_reader(stream, validate_crcs=True).iter_messages(topics, reverse=backwards):
                     yield Message(channel.topic, schema.name, message.log_time, message.publish_time, memoryview(message.data))
             except DAMAGED as error:
                 raise BagError(f"{self.path} is damaged ({type(error).__name__}: {error}): see `gr1 bags verify {self.folder}`") from error

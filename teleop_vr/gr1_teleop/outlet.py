@@ -1,0 +1,72 @@
+"""One websocket's way out for states: the newest goes, what a slow client has missed does not, except pulses for the hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+
+from aiohttp import web
+
+_LONGEST_REASON = 120  # bytes of a close frame's text; the protocol allows 123
+
+
+class Outlet:
+    """`put` never waits; `run` sends until the socket is closed."""
+
+    def __init__(self, socket: web.WebSocketResponse):
+        self._socket = socket
+        self._newest: dict | None = None
+        self._pulses: list[dict] = []
+        self._wake = asyncio.Event()
+
+    def put(self, state: dict) -> None:
+        self._pulses += state.get("haptics", ())
+        self._newest = state
+        self._wake.set()
+
+    async def send(self, message: Mapping) -> None:
+        await self._socket.send_str(encode(message))
+
+    async def run(self) -> None:
+        while not self._socket.closed:
+            await self._wake.wait()
+            self._wake.clear()
+            state, pulses = self._newest, self._pulses
+            self._pulses = []
+            try:
+                await self.send(state | {"haptics": pulses} if "haptics" in state else state)
+            except ConnectionError:  # closed meanwhile: whoever reads from the socket learns why
+                return
+
+    async def close(self, code: int, why: str) -> None:
+        """Says why, then closes."""
+        await close(self._socket, code, why)
+
+
+async def close(socket: web.WebSocketResponse, code: int, why: str) -> None:
+    """The message `refused`, then a close frame with the same reason."""
+    if socket.closed:
+        return
+    try:
+        await socket.send_str(encode({"type": "refused", "why": why}))
+    except ConnectionError:
+        return
+    await socket.close(code=code, message=why.encode()[:_LONGEST_REASON].decode(errors="ignore").encode())
+
+
+def encode(message: Mapping) -> str:
+    """JSON as browsers read it: a number that is none becomes null."""
+    try:
+        return json.dumps(message, allow_nan=False, default=float)
+    except ValueError:
+        return json.dumps(_finite(message), default=float)
+
+
+def _finite(value):
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
