@@ -42,7 +42,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class HandPose:
-    """One hand in one XR frame, in WebXR's `local-floor`: metres, x right, y up, z towards the operator; orientation xyzw of its grip space.
+    """One hand in one XR frame, in WebXR's `local-floor`: metres, x right, y up, z towards the operator; orientation xyzw, grip space.
 
     position and orientation are None unless `tracked`. squeeze, trigger: 0 open .. 1 pressed. visible: the page is in front.
     """
