@@ -1,0 +1,80 @@
+"""Who is let in, and what a guesser meets."""
+
+import re
+
+import pytest
+
+from gr1_teleop.pairing import MINUTE_S, TRIES, Pairing, TokenError, invitation
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_tokens_are_random_128_bits_and_survive_a_url():
+    tokens = {Pairing().token for _ in range(100)}
+    assert len(tokens) == 100
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{22}", token) for token in tokens)
+
+
+@pytest.mark.parametrize("given", ["", "x", "wrong-token-wrong-token", "ünïcödé", "\ud800", "a" * 100_000])
+def test_only_the_token_itself_is_allowed(given):
+    pairing = Pairing("right-token-right-token")
+    assert not pairing.allows(given, "10.0.0.2", "url")
+    assert pairing.allows("right-token-right-token", "10.0.0.2", "url")
+
+
+@pytest.mark.parametrize("token", ["short", "with space with space", "sl/ash-sl/ash-sl/ash", "ümlaut-ümlaut-ümlaut"])
+def test_a_given_token_must_be_hard_to_guess_and_fit_a_url(token):
+    with pytest.raises(TokenError, match="at least 16 of A-Z a-z 0-9"):
+        Pairing(token)
+
+
+def test_ten_wrong_tries_block_an_address_for_a_minute_and_no_other():
+    clock = Clock()
+    pairing = Pairing(clock=clock)
+    for number in range(TRIES):
+        assert not pairing.blocked("10.0.0.2", "url"), f"after {number} tries"
+        pairing.allows("guess", "10.0.0.2", "url")
+    assert pairing.blocked("10.0.0.2", "url")
+    assert not pairing.blocked("10.0.0.3", "url")
+    clock.now += MINUTE_S - 0.1
+    assert pairing.blocked("10.0.0.2", "url")
+    clock.now += 0.2
+    assert not pairing.blocked("10.0.0.2", "url")
+
+
+def test_nine_wrong_tries_a_minute_go_on_for_ever():
+    clock = Clock()
+    pairing = Pairing(clock=clock)
+    for _ in range(100):
+        assert not pairing.blocked("10.0.0.2", "url")
+        pairing.allows("guess", "10.0.0.2", "url")
+        clock.now += MINUTE_S / (TRIES - 1)
+
+
+def test_a_page_left_open_since_the_last_start_does_not_keep_its_user_from_pairing_anew():
+    pairing = Pairing()
+    for _ in range(2 * TRIES):
+        pairing.allows("the token of yesterday", "10.0.0.2", "cookie")
+    assert pairing.blocked("10.0.0.2", "cookie") and not pairing.blocked("10.0.0.2", "url")
+    assert pairing.allows(pairing.token, "10.0.0.2", "url")
+    assert not pairing.blocked("10.0.0.2", "cookie")
+
+
+def test_a_flood_of_addresses_does_not_fill_the_memory():
+    pairing = Pairing()
+    for number in range(3000):
+        pairing.allows("guess", f"10.0.{number // 256}.{number % 256}", "url")
+    assert len(pairing._wrong) <= 1000
+
+
+def test_the_terminal_shows_a_code_the_address_and_the_fingerprint():
+    url = f"https://192.168.1.20:8443/?token={Pairing().token}"
+    shown = invitation(url, "AB:CD")
+    assert url in shown and "AB:CD" in shown and url.replace("/?", "/desk?") in shown
+    rows = [line for line in shown.splitlines() if "█" in line]
+    assert len(rows) > 15 and max(map(len, rows)) <= 60, "a code that fits a terminal of 80 columns"
