@@ -64,7 +64,10 @@ function waitForSecond(waits) {
 }
 
 function take(message) {
-  if (message.type === "done") tell(`${DONE[message.action] ?? "Done"}${message.text ? `: ${message.text}` : ""}`);
+  if (message.type === "done") {
+    tell(`${DONE[message.action] ?? "Done"}${message.text ? `: ${message.text}` : ""}`);
+    episodes.ask();
+  }
   if (message.type === "failed") tell(message.text, true);
   if (message.type !== "state") return;
   const gate = gateWords(message.gate);

@@ -5,18 +5,18 @@ import { Drive } from "/web/drive.js";
 import { AXES } from "/web/keyboard.js";
 import { clutchWords, milliseconds } from "/web/words.js";
 
-const ROWS = [
-  ["KeyQ", "KeyW", "KeyE", "KeyU", "KeyI", "KeyO"],
-  ["KeyA", "KeyS", "KeyD", "KeyJ", "KeyK", "KeyL"],
+// As the fingers lie: left hand moves, right hand turns.
+const CLUSTERS = [
+  ["KeyQ", "KeyW", "KeyE", "KeyA", "KeyS", "KeyD"],
+  ["KeyU", "KeyI", "KeyO", "KeyJ", "KeyK", "KeyL"],
 ];
 
 export class DrivePanel {
   constructor() {
     this.caps = new Map();
     this.drive = new Drive(() => this.#show());
-    for (const row of ROWS) byId("keys").append(made("div", { className: "cap-row" }, ...row.map((key) => this.#cap(key, key.slice(3), AXES[key][3]))));
-    const held = this.#cap("Shift", "Shift", "hold to move");
-    byId("keys").append(made("div", { className: "cap-row wide" }, held, this.#cap("Space", "Space", "gripper")));
+    for (const keys of CLUSTERS) byId("keys").append(made("div", { className: "cluster" }, ...keys.map((key) => this.#cap(key, key.slice(3), AXES[key][3]))));
+    byId("keys").append(made("div", { className: "cluster wide" }, this.#cap("Shift", "Shift", "hold to move"), this.#cap("Space", "Space", "gripper")));
     byId("take").addEventListener("click", () => {
       if (this.drive.active) this.drive.stop();
       else this.drive.start();

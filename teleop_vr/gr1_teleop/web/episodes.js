@@ -14,7 +14,7 @@ export class EpisodeList {
     this.rows = new Map();
     this.key = "";
     this.timer = 0;
-    this.#ask();
+    this.ask();
   }
 
   /** Asks anew at once when the state says that something has changed. */
@@ -22,12 +22,12 @@ export class EpisodeList {
     const key = JSON.stringify([state.counts, state.recording?.state, state.recording?.bag]);
     if (key === this.key) return;
     this.key = key;
-    this.#ask();
+    this.ask();
   }
 
-  async #ask() {
+  async ask() {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#ask(), EVERY_MS);
+    this.timer = setTimeout(() => this.ask(), EVERY_MS);
     try {
       const answer = await fetch("/api/episodes", { cache: "no-store" });
       if (!answer.ok) throw new Error(`the server answers ${answer.status}`);

@@ -1,5 +1,6 @@
 // One immersive session: reads the hands at every XR frame, tells the server, and shows what the server answers.
 
+import { Feed } from "/web/feed.js";
 import { Hud } from "/web/hud.js";
 import { Hand, Phone } from "/web/inputs.js";
 import { Scene } from "/web/scene.js";
@@ -36,7 +37,11 @@ export class Headset {
     this.session.addEventListener("selectend", (event) => this.#select(event, false));
     const canvas = document.createElement("canvas");
     const gl = canvas.getContext("webgl2", { xrCompatible: true, alpha: true, antialias: true });
-    this.scene = new Scene(gl, { opaque: this.session.environmentBlendMode === "opaque" });
+    if (!gl) throw new Error("this browser draws no WebGL2: update it");
+    const opaque = this.session.environmentBlendMode === "opaque";
+    this.scene = new Scene(gl, { opaque });
+    // Who does not see the room sees the robot through its camera.
+    if (opaque) this.feed = new Feed("static", { onPicture: (image) => this.scene.picture("camera", image) });
     await this.session.updateRenderState({ baseLayer: new XRWebGLLayer(this.session, gl), depthNear: 0.05, depthFar: 30 });
     this.space = await this.session.requestReferenceSpace("local-floor").catch(() => this.session.requestReferenceSpace("local"));
     this.space.addEventListener("reset", () => this.#recenter());
@@ -70,7 +75,7 @@ export class Headset {
   #frame(frame) {
     this.session.requestAnimationFrame((_, next) => this.#frame(next));
     const sources = [...this.session.inputSources];
-    const samples = this.hands.map((hand) => hand.read(frame, this.space, sources.find((source) => source.handedness === hand.side) ?? null));
+    const samples = this.hands.map((hand) => hand.read(frame, this.space, sourceOf(hand.side, sources)));
     const sample = this.#operator(samples);
     this.#tell(sample);
     this.#buttons(samples);
@@ -104,15 +109,16 @@ export class Headset {
   }
 
   #draw(frame, viewer, sources) {
-    const drawn = this.kind === "phone" && this.session.domOverlayState;
-    if (!drawn && this.hud.show(this.channel.status, this.state, this.kind)) this.scene.picture(this.hud.canvas);
+    // A phone has its words on the glass.
+    const on_glass = this.kind === "phone" && this.session.domOverlayState;
+    if (!on_glass && this.hud.show(this.channel.status, this.state, this.kind)) this.scene.picture("panel", this.hud.canvas);
     const engaged = this.channel.status.phase === "open" ? (this.state?.clutch ?? "open") : "open";
     const hands = [];
     for (const source of this.kind === "phone" ? [] : sources) {
       const pose = source.gripSpace && frame.getPose(source.gripSpace, this.space);
       if (pose) hands.push({ matrix: pose.transform.matrix, tone: source.handedness === this.active.side ? engaged : "open" });
     }
-    this.scene.draw(this.session.renderState.baseLayer, viewer, hands, !drawn);
+    this.scene.draw(this.session.renderState.baseLayer, viewer, hands);
   }
 
   #pulse({ ms, strength }) {
@@ -141,7 +147,14 @@ export class Headset {
   }
 
   #ended() {
+    this.feed?.stop();
     this.channel.close();
     this.onEnd();
   }
+}
+
+/** A side's controller or hand; only if there is neither, the pinch that some headsets report as a passing input. */
+function sourceOf(side, sources) {
+  const own = sources.filter((source) => source.handedness === side);
+  return own.find((source) => source.gamepad || source.hand) ?? own[0] ?? null;
 }

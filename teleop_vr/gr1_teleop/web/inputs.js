@@ -23,6 +23,7 @@ export class Hand {
   constructor(side) {
     this.side = side;
     this.selecting = false;
+    this.passing = false;
     this.measured = false;
     this.last = { squeeze: 0, trigger: 0 };
   }
@@ -31,11 +32,13 @@ export class Hand {
   read(frame, space, source) {
     if (!source) {
       // The squeeze of a controller that went away is unknown. Its last value stands, so that nobody takes the loss
-      // for a hand that has let go.
+      // for a hand that has let go. A pinch that ends, however, takes its source with it: that is letting go.
+      if (this.passing && !this.selecting) this.last.squeeze = 0;
       return { hand: this.side, tracked: false, position: null, orientation: null, ...this.last, buttons: NO_BUTTONS };
     }
     const values = source.hand ? fingers(frame, source.hand) : buttons(source.gamepad, this.selecting);
     this.last = { squeeze: values.squeeze, trigger: values.trigger };
+    this.passing = !source.hand && !source.gamepad;
     return { hand: this.side, ...this.#place(gripPose(frame, space, source)), ...values };
   }
 

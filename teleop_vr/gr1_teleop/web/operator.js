@@ -13,7 +13,7 @@ const CONTROLS = {
     ["A or X", "start an episode; while it runs, twice: save as success"],
     ["B or Y", "twice: discard the episode"],
     ["Stick, pressed", "the way you point is forward"],
-    ["Bare hands", "fist of three fingers: grip; thumb and index finger: gripper"],
+    ["Bare hands", "bend the last three fingers: grip; pinch thumb and index finger: gripper"],
   ],
   phone: [
     ["Screen", "hold a finger on it to move the arm with the phone"],
@@ -48,9 +48,8 @@ async function offer() {
   mode = await immersiveMode();
   byId("enter").hidden = !mode;
   if (mode) {
-    text("headline", mode === "immersive-ar" ? "Ready: you will see your room" : "Ready: you will see a drawn room");
-    text("explain", "Put on the headset, enter, then hold the grip and move.");
-    if (kind === "phone") text("explain", "Hold the phone like a tool, enter, then hold a finger on the screen and move.");
+    text("headline", kind === "phone" ? "Move the arm with your phone" : "Move the arm with your hand");
+    text("explain", mode === "immersive-ar" ? "You go on seeing your room; a small panel tells how things stand." : "You will see a drawn room, the static camera's picture and a small panel.");
     text("enter", kind === "phone" ? "Enter AR" : "Enter VR");
     return;
   }

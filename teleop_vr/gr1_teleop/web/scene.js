@@ -1,13 +1,16 @@
-// What the operator sees: the panel, a gnomon at each hand, and without passthrough a floor. Plain WebGL2, no library.
+// What the operator sees: the panel, a gnomon at each hand, and without passthrough a floor and a camera's picture. Plain WebGL2.
 
 import { HEIGHT, WIDTH } from "/web/hud.js";
 import { box, heading, multiply, placed, turn } from "/web/matrix.js";
 
-const PANEL_M = [0.62, (0.62 * HEIGHT) / WIDTH, 1];
-const PANEL_DISTANCE_M = 1.25;
-// A little above the line of sight: the robot's table stays free.
-const PANEL_RAISE_M = 0.1;
-// The panel stays where it is until the head has turned or gone this far from it, then it follows without haste.
+const DISTANCE_M = 1.25;
+// Size, height of the centre above the eyes, both in metres, and lean towards the eyes in radians. The panel is a little above
+// the line of sight, so that the robot's table stays free; the camera's picture is above it.
+const BOARDS = {
+  panel: { size: [0.62, (0.62 * HEIGHT) / WIDTH, 1], raise: 0.1, lean: 0.08 },
+  camera: { size: [0.62, 0.62 * (9 / 16), 1], raise: 0.43, lean: 0.33 },
+};
+// The boards stay where they are until the head has turned or gone this far from them, then they follow without haste.
 const FOLLOW_TURN = 0.6;
 const FOLLOW_M = 0.5;
 const FOLLOW_EACH_FRAME = 0.08;
@@ -50,26 +53,28 @@ export class Scene {
   constructor(gl, { opaque }) {
     this.gl = gl;
     this.opaque = opaque;
-    this.panel = null;
+    this.place = null;
+    this.textures = {};
     this.#build();
   }
 
-  /** The panel's new picture. */
-  picture(canvas) {
+  /** A board's new picture: a canvas or an image. board: panel | camera; shown from its first picture on. */
+  picture(board, source) {
     const gl = this.gl;
-    gl.bindTexture(gl.TEXTURE_2D, this.texture);
+    this.textures[board] ??= texture(gl);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures[board]);
     gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, true);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, canvas);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, source);
     gl.generateMipmap(gl.TEXTURE_2D);
   }
 
-  /** Puts the panel in front of the operator with the next frame. */
+  /** Puts the boards in front of the operator with the next frame. */
   recenter() {
-    this.panel = null;
+    this.place = null;
   }
 
-  /** viewer: XRViewerPose; hands: [{matrix, tone}], tone open | waiting | engaged; panel: whether it is shown. */
-  draw(layer, viewer, hands, panel = true) {
+  /** viewer: XRViewerPose; hands: [{matrix, tone}], tone open | waiting | engaged. */
+  draw(layer, viewer, hands) {
     const gl = this.gl;
     this.#follow(viewer.transform.matrix);
     gl.bindFramebuffer(gl.FRAMEBUFFER, layer.framebuffer);
@@ -86,29 +91,22 @@ export class Scene {
       const seen = multiply(view.projectionMatrix, view.transform.inverse.matrix);
       if (this.opaque) this.#floor(seen);
       for (const hand of hands) this.#gnomon(multiply(seen, hand.matrix), TONES[hand.tone] ?? GREY);
-      if (panel) this.#quad(multiply(seen, this.panel.matrix));
+      for (const board of Object.keys(this.textures)) this.#board(seen, board);
     }
   }
 
   #follow(head) {
     const yaw = heading(head);
-    const ahead = (angle) => [
-      head[12] - Math.sin(angle) * PANEL_DISTANCE_M,
-      head[13] + PANEL_RAISE_M,
-      head[14] - Math.cos(angle) * PANEL_DISTANCE_M,
-    ];
-    this.panel ??= { yaw, place: ahead(yaw), following: false };
-    const panel = this.panel;
-    const goal = ahead(yaw);
-    const away = Math.hypot(...goal.map((value, axis) => value - panel.place[axis]));
-    const off = Math.abs(turn(panel.yaw, yaw));
-    if (off > FOLLOW_TURN || (off < 0.1 && away > FOLLOW_M)) panel.following = true;
-    if (panel.following) {
-      panel.yaw += FOLLOW_EACH_FRAME * turn(panel.yaw, yaw);
-      panel.place = panel.place.map((value, axis) => value + FOLLOW_EACH_FRAME * (goal[axis] - value));
-      panel.following = off > 0.03 || away > 0.03;
-    }
-    panel.matrix = multiply(placed(panel.place, panel.yaw, 0.08), box([0, 0, 0], PANEL_M));
+    const goal = [head[12] - Math.sin(yaw) * DISTANCE_M, head[13], head[14] - Math.cos(yaw) * DISTANCE_M];
+    this.place ??= { yaw, at: goal, following: false };
+    const place = this.place;
+    const away = Math.hypot(...goal.map((value, axis) => value - place.at[axis]));
+    const off = Math.abs(turn(place.yaw, yaw));
+    if (off > FOLLOW_TURN || (off < 0.1 && away > FOLLOW_M)) place.following = true;
+    if (!place.following) return;
+    place.yaw += FOLLOW_EACH_FRAME * turn(place.yaw, yaw);
+    place.at = place.at.map((value, axis) => value + FOLLOW_EACH_FRAME * (goal[axis] - value));
+    place.following = off > 0.03 || away > 0.03;
   }
 
   #gnomon(at, tone) {
@@ -135,11 +133,14 @@ export class Scene {
     gl.drawArrays(gl.TRIANGLES, 0, 36);
   }
 
-  #quad(matrix) {
+  #board(seen, name) {
+    const { size, raise, lean } = BOARDS[name];
+    const { at, yaw } = this.place;
     const gl = this.gl;
-    gl.uniformMatrix4fv(this.at.matrix, false, matrix);
+    const matrix = multiply(placed([at[0], at[1] + raise, at[2]], yaw, lean), box([0, 0, 0], size));
+    gl.uniformMatrix4fv(this.at.matrix, false, multiply(seen, matrix));
     gl.uniform1i(this.at.textured, 1);
-    gl.bindTexture(gl.TEXTURE_2D, this.texture);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures[name]);
     gl.drawArrays(gl.TRIANGLES, 36, 6);
   }
 
@@ -154,14 +155,18 @@ export class Scene {
     const corner = gl.getAttribLocation(this.program, "corner");
     gl.enableVertexAttribArray(corner);
     gl.vertexAttribPointer(corner, 3, gl.FLOAT, false, 0, 0);
-    this.texture = gl.createTexture();
-    gl.bindTexture(gl.TEXTURE_2D, this.texture);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
-    const sharp = gl.getExtension("EXT_texture_filter_anisotropic");
-    if (sharp) gl.texParameterf(gl.TEXTURE_2D, sharp.TEXTURE_MAX_ANISOTROPY_EXT, 4);
   }
+}
+
+function texture(gl) {
+  const made = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, made);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+  const sharp = gl.getExtension("EXT_texture_filter_anisotropic");
+  if (sharp) gl.texParameterf(gl.TEXTURE_2D, sharp.TEXTURE_MAX_ANISOTROPY_EXT, 4);
+  return made;
 }
 
 function link(gl) {

@@ -1,0 +1,57 @@
+// Headless Chromium, with or without an emulated Quest 3.
+
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const IWER = join(import.meta.dirname, "node_modules/iwer/build/iwer.min.js");
+const PATIENCE_MS = Number(process.env.GR1_BROWSER_PATIENCE_MS ?? 60000);
+
+export const launch = () =>
+  chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage"],
+    timeout: PATIENCE_MS,
+  });
+
+/**
+ * A page in a context (cookies) of its own. headset: an emulated Quest 3, `quest` in the page; mode: what it supports.
+ * `page.troubles` collects errors and what the security policy has blocked.
+ */
+export async function open(browser, url, { headset = false, mode = "immersive-ar", width = 1280, height = 720 } = {}) {
+  // The certificate is the installation's own, so no authority vouches for it.
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width, height } });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  page.troubles = [];
+  page.on("pageerror", (error) => page.troubles.push(`${error}`));
+  page.on("console", (message) => message.type() === "error" && !expected(message) && page.troubles.push(message.text()));
+  if (headset) {
+    await page.addInitScript({ path: IWER });
+    await page.addInitScript(wear, mode);
+  }
+  await page.goto(url);
+  return page;
+}
+
+/** Chromium reports every picture and socket that fails; those are what some tests are about. */
+const expected = (message) => /Failed to load resource|WebSocket connection|ERR_CONNECTION/.test(message.text());
+
+/** Runs in the page before anything else: puts the emulated headset on. */
+function wear(mode) {
+  const device = new IWER.XRDevice({ ...IWER.metaQuest3, supportedSessionModes: ["inline", mode] });
+  device.installRuntime({ forceInstall: true });
+  device.position.set(0, 1.6, 0);
+  const pulses = [];
+  for (const side of ["right", "left"]) {
+    const controller = device.controllers[side];
+    controller.position.set(side === "right" ? 0.2 : -0.2, 1.3, -0.35);
+    controller.inputSource.gamepad.hapticActuators[0].pulse = async (strength, ms) => pulses.push({ side, strength, ms });
+  }
+  window.quest = {
+    device,
+    pulses,
+    move: (side, x, y, z) => device.controllers[side].position.set(x, y, z),
+    press: (side, button, value = 1) => device.controllers[side].updateButtonValue(button, value),
+    lose: (side, lost = true) => (device.controllers[side].connected = !lost),
+  };
+}

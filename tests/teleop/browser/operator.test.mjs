@@ -1,0 +1,227 @@
+// The operator's page on an emulated Quest 3, against the real server: what the server hears is what the hands do.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+
+import { launch, open } from "./browser.mjs";
+import { Rig } from "./rig.mjs";
+
+const FEW = 20;
+const near = (a, b) => a.length === b.length && a.every((value, axis) => Math.abs(value - b[axis]) < 1e-4);
+const minus = (a, b) => a.map((value, axis) => value - b[axis]);
+
+let rig, browser, page;
+
+before(async () => {
+  [rig, browser] = await Promise.all([Rig.start(), launch()]);
+});
+after(async () => {
+  await browser?.close();
+  await rig?.stop();
+});
+afterEach(async () => {
+  assert.deepEqual(page.troubles, []);
+  const mark = rig.mark;
+  const entered = await page.evaluate(() => Boolean(window.quest?.device.activeSession));
+  await page.context().close();
+  if (entered) await rig.until("that the operator is gone", (line) => "gone" in line, mark);
+});
+
+/** Pairs, puts the headset on, presses the button; returns the place in what was said from which on it is this session. */
+async function enter(options = {}) {
+  const mark = rig.mark;
+  page = await open(browser, rig.url, { headset: true, ...options });
+  await page.click("#enter");
+  await pose("a first pose", () => true, mark);
+  return mark;
+}
+
+const pose = (what, holds, mark = rig.mark) => rig.message(what, (message) => message.type === "pose" && holds(message), mark);
+const quest = (call, ...given) => page.evaluate(([name, args]) => window.quest[name](...args), [call, given]);
+
+describe("entering", () => {
+  test("pairs with the token's address, which then is gone from the address bar, and says who it is first", async () => {
+    const mark = await enter();
+    assert.equal(new URL(page.url()).search, "");
+    const connected = await rig.until("a connection", (line) => line.connected, mark);
+    assert.deepEqual(connected, { connected: "headset", device: "Quest 3" });
+  });
+
+  test("goes into passthrough where there is any, and else into a drawn room", async () => {
+    await enter();
+    assert.equal(await page.evaluate(() => window.quest.device.activeSession.environmentBlendMode), "alpha-blend");
+    await page.evaluate(() => window.quest.device.activeSession.end());
+    await page.context().close();
+    await enter({ mode: "immersive-vr" });
+    assert.equal(await page.evaluate(() => window.quest.device.activeSession.environmentBlendMode), "opaque");
+  });
+
+  test("measures the round trip each second, by answering the host's pong with both of its times", async () => {
+    const mark = await enter();
+    const { t0, t1, host } = await rig.message("a round trip", (message) => message.type === "rtt", mark);
+    assert.ok(t1 >= t0 && host > 0);
+    assert.ok(rig.heard(mark).some((message) => message.type === "ping" && message.t === t0));
+  });
+
+  test("without a headset the page says so and leads to the desk", async () => {
+    page = await open(browser, rig.url);
+    await page.waitForFunction(() => document.querySelector("#headline").textContent === "No headset here");
+    assert.equal(await page.isVisible("#enter"), false);
+    assert.equal(await page.getAttribute("main a", "href"), "/desk");
+  });
+});
+
+describe("the hand", () => {
+  let mark;
+  beforeEach(async () => {
+    mark = await enter();
+  });
+
+  test("is told at every frame: numbers grow by one, times never go back, the pose is that of the grip", async () => {
+    const first = await pose("the right hand", (message) => message.hand === "right" && message.tracked);
+    await quest("move", "right", 0.3, 1.2, -0.45);
+    const moved = await pose("the hand elsewhere", (message) => !near(message.position, first.position));
+    assert.ok(near(minus(moved.position, first.position), [0.1, -0.1, -0.1]));
+    assert.ok(Math.abs(Math.hypot(...moved.orientation) - 1) < 1e-3);
+    await pose("some more frames", (message) => message.seq >= moved.seq + FEW);
+    const poses = rig.heard(mark).filter((message) => message.type === "pose");
+    for (const [index, message] of poses.slice(1).entries()) {
+      assert.equal(message.seq, poses[index].seq + 1);
+      assert.ok(message.t >= poses[index].t);
+    }
+    assert.deepEqual(Object.keys(moved).sort(), ["buttons", "hand", "orientation", "position", "seq", "squeeze", "t", "tracked", "trigger", "type", "visible"]);
+  });
+
+  test("squeeze, trigger and stick are told as far as they are pressed", async () => {
+    await quest("press", "right", "squeeze", 0.9);
+    await quest("press", "right", "trigger", 0.35);
+    await quest("press", "right", "thumbstick", 1);
+    const pressed = await pose("the pressed hand", (message) => message.squeeze > 0.8 && message.buttons.stick);
+    assert.ok(Math.abs(pressed.squeeze - 0.9) < 1e-6 && Math.abs(pressed.trigger - 0.35) < 1e-6);
+    assert.deepEqual(pressed.buttons, { a: false, b: false, stick: true });
+    assert.equal(pressed.visible, true);
+  });
+
+  test("that leads is the one squeezed last, and the other cannot take over while it holds", async () => {
+    await quest("press", "left", "squeeze");
+    await pose("the left hand", (message) => message.hand === "left" && message.squeeze === 1);
+    await quest("press", "right", "squeeze");
+    const later = rig.mark;
+    await quest("move", "left", -0.3, 1.3, -0.35);
+    const still = await pose("the left hand, moved", (message) => message.position[0] < -0.25, later);
+    assert.equal(still.hand, "left");
+    await quest("press", "left", "squeeze", 0);
+    await pose("the open left hand", (message) => message.hand === "left" && message.squeeze === 0);
+    await quest("press", "right", "squeeze", 0);
+    await quest("press", "left", "trigger", 1); // anything that shows that the frame has been read
+    await pose("that frame", (message) => message.trigger === 1);
+    await quest("press", "right", "squeeze");
+    await pose("the right hand", (message) => message.hand === "right" && message.squeeze === 1);
+  });
+
+  test("that is lost is told as untracked, still squeezed: a loss is no letting go", async () => {
+    await quest("press", "right", "squeeze");
+    await pose("the squeeze", (message) => message.squeeze === 1);
+    await quest("lose", "right");
+    const lost = await pose("the loss", (message) => !message.tracked);
+    assert.deepEqual([lost.hand, lost.position, lost.orientation, lost.squeeze], ["right", null, null, 1]);
+    await quest("lose", "right", false);
+    await pose("the hand again", (message) => message.tracked && message.hand === "right");
+  });
+
+  test("is not to be followed while a system menu hides the page", async () => {
+    await page.evaluate(() => window.quest.device.updateVisibilityState("visible-blurred"));
+    await pose("a hidden page", (message) => message.visible === false);
+    await page.evaluate(() => window.quest.device.updateVisibilityState("visible"));
+    await pose("the page again", (message) => message.visible === true);
+  });
+
+  test("a recenter is told with a number of its own, between the poses", async () => {
+    await page.evaluate(() => window.quest.device.recenter());
+    const recenter = await rig.message("the recenter", (message) => message.type === "recenter", mark);
+    await pose("the next pose", (message) => message.seq > recenter.seq);
+    const numbers = rig.heard(mark).flatMap((message) => (message.seq === undefined ? [] : [message.seq]));
+    assert.deepEqual(numbers, numbers.map((_, index) => numbers[0] + index));
+  });
+
+  test("bare: three bent fingers hold the clutch, and a stretched index finger keeps the gripper open", async () => {
+    await page.evaluate(() => (window.quest.device.primaryInputMode = "hand"));
+    await pose("an open hand", (message) => message.tracked && message.squeeze < 0.4);
+    await page.evaluate(() => (window.quest.device.hands.right.poseId = "point"));
+    const fist = await pose("a fist", (message) => message.squeeze > 0.7);
+    assert.ok(fist.trigger < 0.3);
+  });
+
+  test("feels what the server tells it to feel, on its own side", async () => {
+    rig.order({ pulse: { kind: "clutch", ms: 60, strength: 0.5 } });
+    await page.waitForFunction(() => window.quest.pulses.length > 0);
+    assert.deepEqual(await page.evaluate(() => window.quest.pulses), [{ side: "right", strength: 0.5, ms: 60 }]);
+  });
+});
+
+describe("episodes", () => {
+  test("A starts one, A twice saves it, B twice discards the next one", async () => {
+    await enter();
+    rig.order({ instruction: "open the drawer" });
+    const press = async (button) => {
+      await quest("press", "right", button, 1);
+      await pose("the button", (message) => message.buttons[button[0]]);
+      await quest("press", "right", button, 0);
+      await pose("the button again", (message) => !message.buttons[button[0]]);
+    };
+    const recorder = (what, holds) => page.waitForFunction(`(${holds})(window.told?.at(-1)?.recording ?? {})`).catch((error) => assert.fail(`never came: ${what}; ${error}`));
+    await listen();
+    await press("a-button");
+    await recorder("a recording", (recording) => recording.state === "recording");
+    await press("a-button");
+    await recorder("the question", (recording) => recording.confirm === "success");
+    await press("a-button");
+    await recorder("the end", (recording) => recording.state === "idle" && recording.outcome === "success");
+    await press("a-button");
+    await recorder("another recording", (recording) => recording.state === "recording");
+    await press("b-button");
+    await recorder("the question", (recording) => recording.confirm === "discard");
+    await press("b-button");
+    await recorder("the mark", (recording) => recording.state === "idle" && recording.outcome === "discarded");
+  });
+
+  /** What a page that watches is told, in `told` of this page. */
+  const listen = () =>
+    page.evaluate(() => {
+      window.told = [];
+      const socket = new WebSocket(`wss://${location.host}/ws/watch`);
+      socket.onmessage = (event) => window.told.push(JSON.parse(event.data));
+    });
+});
+
+describe("the connection", () => {
+  test("comes back after the server was away, and numbers go on growing", async () => {
+    await enter();
+    const before_it = await pose("a pose", () => true);
+    const mark = rig.mark;
+    rig.order({ restart: true });
+    await rig.until("a new connection", (line) => line.connected, mark);
+    const after_it = await pose("a pose", () => true, mark);
+    assert.ok(after_it.seq > before_it.seq);
+  });
+
+  test("a second operator is refused while there is one, and gets in when it has left", async () => {
+    await enter();
+    const first = page;
+    page = await open(browser, rig.url, { headset: true });
+    const mark = rig.mark;
+    await page.click("#enter");
+    await page.waitForFunction(() => window.quest.device.activeSession);
+    await first.context().close();
+    await rig.until("the second operator", (line) => line.connected, mark);
+  });
+
+  test("leaving the session says goodbye and offers to enter again", async () => {
+    const mark = await enter();
+    await page.evaluate(() => window.quest.device.activeSession.end());
+    await rig.message("goodbye", (message) => message.type === "bye", mark);
+    await rig.until("that the operator is gone", (line) => "gone" in line, mark);
+    await page.click("#enter");
+    await pose("a pose of the new session", () => true);
+  });
+});

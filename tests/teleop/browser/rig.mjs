@@ -1,0 +1,88 @@
+// The rig without a robot (rig.py) as a process of these tests.
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const HERE = import.meta.dirname;
+// A shared machine may take this long to import numpy.
+const PATIENCE_MS = Number(process.env.GR1_BROWSER_PATIENCE_MS ?? 60000);
+
+export class Rig {
+  /** past: episodes that have been recorded earlier. */
+  static async start({ past = 0 } = {}) {
+    const rig = new Rig(past);
+    rig.url = (await rig.until("its address", (line) => line.url)).url;
+    return rig;
+  }
+
+  constructor(past) {
+    this.lines = [];
+    this.waiting = new Set();
+    this.home = mkdtempSync(join(tmpdir(), "gr1-teleop-"));
+    const env = { ...process.env, XDG_DATA_HOME: this.home };
+    this.process = spawn(process.env.PYTHON ?? "python3", [join(HERE, "rig.py"), `${past}`], { env, stdio: ["pipe", "pipe", "inherit"] });
+    this.ended = new Promise((resolve) => this.process.on("close", resolve));
+    this.ended.then((code) => this.#fail(`the rig has ended with ${code}: its error is above`));
+    createInterface({ input: this.process.stdout }).on("line", (line) => this.#line(JSON.parse(line)));
+  }
+
+  /** What the operator's page has said since the mark, in order. */
+  heard(mark = 0) {
+    return this.lines.slice(mark).flatMap((line) => (line.heard ? [line.heard] : []));
+  }
+
+  /** A place in what was said, for `heard` and `until`. */
+  get mark() {
+    return this.lines.length;
+  }
+
+  order(what) {
+    this.process.stdin.write(`${JSON.stringify(what)}\n`);
+  }
+
+  /** The first line since the mark of which `holds` is true, now or as soon as it comes. */
+  until(what, holds, mark = 0) {
+    const found = this.lines.slice(mark).find(holds);
+    if (found) return Promise.resolve(found);
+    return new Promise((resolve, reject) => {
+      const waiter = { holds, resolve, reject };
+      waiter.timer = setTimeout(() => {
+        this.waiting.delete(waiter);
+        reject(new Error(`the rig never told ${what}; last: ${JSON.stringify(this.lines.slice(-3))}`));
+      }, PATIENCE_MS);
+      this.waiting.add(waiter);
+    });
+  }
+
+  /** The first message of the page since the mark of which `holds` is true. */
+  async message(what, holds, mark = 0) {
+    return (await this.until(what, (line) => line.heard && holds(line.heard), mark)).heard;
+  }
+
+  async stop() {
+    this.process.stdin.end();
+    await this.ended;
+    rmSync(this.home, { recursive: true, force: true });
+  }
+
+  #line(line) {
+    this.lines.push(line);
+    for (const waiter of this.waiting) {
+      if (!waiter.holds(line)) continue;
+      clearTimeout(waiter.timer);
+      this.waiting.delete(waiter);
+      waiter.resolve(line);
+    }
+  }
+
+  #fail(why) {
+    for (const waiter of this.waiting) {
+      clearTimeout(waiter.timer);
+      waiter.reject(new Error(why));
+    }
+    this.waiting.clear();
+  }
+}

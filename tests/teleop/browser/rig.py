@@ -1,0 +1,214 @@
+"""A rig without a robot for the pages' tests: the real server, a recorder that writes small bags, pictures that move, and a link that
+repeats on stdout what the operator's page says.
+
+stdout, one JSON document a line: {"url"} once; then {"connected": kind, device}, {"heard": message}, {"gone": why}, {"told": instruction}.
+stdin: {"status": {...}} changes what `Watch.status` tells; {"clutch", "why"} what the link says; {"pulse": {...}} is felt by the hand;
+{"pictures": false} takes the cameras away; {"restart": true} ends the server and starts it again on its port.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+from gr1_core import images
+from gr1_teleop.episodes import Episodes
+from gr1_teleop.link import Busy
+from gr1_teleop.protocol import HandPose, Ping, ProtocolError, parse
+from gr1_teleop.server import Server
+from tests.data.bag_fixture import Recording
+
+TOKEN = "a-token-for-the-browser-tests"
+FILM = Path(__file__).parents[3] / "docs/images/demo.gif"
+VIEWS = {"static": (0, 0, 432, 323), "wrist": (432, 180, 576, 324)}
+PRESSED = 0.7
+
+_writing = threading.Lock()
+
+
+def say(**told) -> None:
+    with _writing:
+        print(json.dumps(told), flush=True)
+
+
+class Scribe:
+    """Stands where the link stands: repeats every message, and engages whenever a tracked hand squeezes."""
+
+    def __init__(self):
+        self._key, self._last, self._said, self._pulses = None, None, {}, []
+
+    def connect(self, kind: str, device: str) -> object:
+        if self._key is not None:
+            raise Busy("another operator is in control")
+        self._key = object()
+        say(connected=kind, device=device)
+        return self._key
+
+    def welcome(self) -> dict:
+        return {"type": "welcome", "operator": True, "scale": 0.8, "rate": 10.0}
+
+    def receive(self, key, text: str, now: float) -> list[dict]:
+        say(heard=json.loads(text))
+        message = parse(text)
+        if isinstance(message, Ping):
+            return [{"type": "pong", "t": message.t, "host": now}]
+        if isinstance(message, HandPose):
+            self._last = message
+        return []
+
+    def disconnect(self, key, why: str) -> None:
+        if key is self._key:
+            self._key = self._last = None
+        say(gone=why)
+
+    def change(self, said: dict) -> None:
+        self._said = {name: said[name] for name in ("clutch", "why") if name in said}
+
+    def pulse(self, pulse: dict) -> None:
+        self._pulses.append(pulse)
+
+    def state(self) -> dict:
+        last = self._last
+        engaged = last is not None and last.tracked and last.visible and last.squeeze >= PRESSED
+        pulses, self._pulses = self._pulses, []
+        clutch = {"clutch": "engaged" if engaged else "open", "why": "" if engaged or last is None else "let go"}
+        return clutch | {"rtt_ms": 4.2 if self._key else None, "haptics": pulses} | self._said
+
+
+class FakeRecorder:
+    """Takes and labels episodes like the recorder; a bag holds a second of pictures."""
+
+    def __init__(self, folder: Path, film: dict[str, list[np.ndarray]]):
+        self.folder, self.film, self.instruction, self.state, self.began = folder, film, "", {"state": "idle", "bag": "", "outcome": ""}, 0.0
+        self._number = 0
+
+    def start(self) -> str:
+        if self.state["state"] == "recording":
+            raise ValueError("an episode is being recorded already: end it first")
+        if not self.instruction:
+            raise ValueError("no instruction: publish one on the topic `instruction`, or type one at the workstation")
+        self._number += 1
+        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{self._number}-{self.instruction.replace(' ', '_')[:40]}"
+        self.state, self.began = {"state": "recording", "bag": name, "outcome": ""}, time.monotonic()
+        return name
+
+    def success(self) -> str:
+        return self._end("success")
+
+    def failure(self) -> str:
+        return self._end("failure")
+
+    def discard(self) -> str:
+        return self._end("discarded")
+
+    def relabel(self, instruction: str) -> str:
+        from gr1_core.data.metadata import relabel
+
+        if not self.state["bag"] or self.state["state"] == "recording":
+            raise ValueError("there is no finished episode to relabel")
+        relabel(self.folder / self.state["bag"], {"instruction": instruction})
+        say(relabelled=instruction)
+        return self.state["bag"]
+
+    def instruct(self, instruction: str) -> None:
+        self.instruction = instruction
+        say(told=instruction)
+
+    def recorder_state(self) -> dict:
+        seconds = time.monotonic() - self.began if self.state["state"] == "recording" else 0.0
+        return self.state | {"seconds": seconds}
+
+    def _end(self, outcome: str) -> str:
+        if self.state["state"] != "recording":
+            raise ValueError("no episode is being recorded")
+        self.write(self.state["bag"], self.instruction, outcome, self._number * 37)
+        self.state = {"state": "idle", "bag": self.state["bag"], "outcome": outcome}
+        return self.state["bag"]
+
+    def write(self, name: str, instruction: str, outcome: str, frame: int, seconds: int = 12, started: str = "") -> None:
+        recording, frames = Recording(), self.film["static"]
+        for at_ms in (0, 1000 * seconds):
+            recording.frame(at_ms, "static", frames[frame % len(frames)], "jpeg")
+        labels = {"started": started or datetime.now(UTC).isoformat(timespec="seconds")}
+        recording.save(self.folder / name, instruction=instruction, outcome=outcome, **labels)
+
+
+class Rig:
+    """What the server's `watch` wants."""
+
+    def __init__(self, recorder: FakeRecorder, film: dict[str, list[np.ndarray]]):
+        self._recorder, self.changes, self.cameras = recorder, {}, True
+        self._film = {role: [images.encode_jpeg(frame, 85) for frame in frames[::3]] for role, frames in film.items()}
+
+    def pictures(self) -> dict[str, bytes]:
+        if not self.cameras:
+            return {}
+        number = int(time.monotonic() * 10)
+        return {role: frames[number % len(frames)] for role, frames in self._film.items()}
+
+    def status(self) -> dict:
+        rates = {"camera/static/image_raw/compressed": 30, "camera/wrist/image_raw/compressed": 30, "arm/pose": 100, "arm/gripper": 100}
+        topics = [{"topic": topic, "hz": hz - 0.3, "expected_hz": hz, "age_s": 0.02, "trouble": ""} for topic, hz in rates.items()]
+        known = {"gate": {"state": "holding", "reason": "no_command", "source": ""}, "recorder": self._recorder.recorder_state(), "topics": topics}
+        return known | {"instruction": self._recorder.instruction, "warnings": []} | self.changes
+
+
+def film() -> dict[str, list[np.ndarray]]:
+    """Both cameras' views from the film of the demo: [H, W, 3] RGB."""
+    with Image.open(FILM) as source:
+        frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(source)][::3]
+    return {role: [np.asarray(frame.crop(box)) for frame in frames] for role, box in VIEWS.items()}
+
+
+def main(past: int) -> None:
+    """past: bags that are there from earlier."""
+    views, link = film(), Scribe()
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = FakeRecorder(Path(folder), views)
+        told = [("put the eggplant on the plate", "success"), ("open the drawer", "success"), ("open the drawer", "discarded")]
+        told += [("put the eggplant on the plate", "failure"), ("stack the red block on the blue block and push both to the left", "success")]
+        for number in range(past):
+            instruction, outcome = told[number % len(told)]
+            started = f"2026-05-04T09:{10 + 3 * number:02d}:00+00:00"
+            recorder.write(f"20260504-09{10 + 3 * number:02d}00-{number}", instruction, outcome, 11 * number, 9 + 2 * number, started)
+        rig, port, server = Rig(recorder, views), 0, None
+
+        def serve() -> Server:
+            new = Server(link, Episodes(recorder, folder), rig, host="127.0.0.1", port=port, token=TOKEN)
+            new.start()
+            return new
+
+        server = serve()
+        port = int(server.url.split(":")[2].split("/")[0])
+        say(url=server.url)
+        for line in sys.stdin:
+            order = json.loads(line)
+            rig.changes = order.get("status", rig.changes)
+            rig.cameras = order.get("pictures", rig.cameras)
+            if "clutch" in order or "forget" in order:
+                link.change(order)
+            if "pulse" in order:
+                link.pulse(order["pulse"])
+            if "instruction" in order:
+                recorder.instruction = order["instruction"]
+            if "restart" in order:
+                server.close()
+                server = serve()
+                say(restarted=True)
+        server.close()
+
+
+if __name__ == "__main__":
+    try:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    except ProtocolError as error:
+        say(error=str(error))
+        raise
