@@ -3,7 +3,7 @@
 import { Camera } from "/web/cameras.js";
 import { Channel } from "/web/channel.js";
 import { DrivePanel } from "/web/drive_panel.js";
-import { byId, made, show, text } from "/web/dom.js";
+import { byId, made, text } from "/web/dom.js";
 import { EpisodeList } from "/web/episodes.js";
 import { gateWords, milliseconds, recordingWords } from "/web/words.js";
 

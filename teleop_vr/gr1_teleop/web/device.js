@@ -8,6 +8,7 @@ export function device() {
     const found = agent.match(pattern);
     if (found) return { name: found[0].slice(0, 40), kind: "headset" };
   }
+  if (/ VR /.test(agent)) return { name: "Headset", kind: "headset" };
   if (/iPhone|Android.*Mobile/.test(agent)) return { name: /iPhone/.test(agent) ? "iPhone" : "Android phone", kind: "phone" };
   const system = agent.match(/Windows|Macintosh|Linux|CrOS/)?.[0] ?? "Browser";
   return { name: system === "Macintosh" ? "Mac" : system, kind: "desk" };

@@ -61,12 +61,15 @@ export class Phone extends Hand {
   constructor() {
     super("right");
     this.gripper = 0;
+    this.forward = false;
   }
 
   read(frame, space) {
     const pose = frame.getViewerPose(space);
     const sample = super.read({ getPose: () => pose }, space, { gripSpace: {}, gamepad: null });
-    return { ...sample, trigger: this.gripper };
+    const stick = this.forward;
+    this.forward = false; // a press of one frame
+    return { ...sample, trigger: this.gripper, buttons: { ...NO_BUTTONS, stick } };
   }
 }
 

@@ -25,7 +25,7 @@ export class Keyboard {
     this.onGripper = onGripper;
     this.listeners = [
       [window, "keydown", (event) => this.#press(event)],
-      [window, "keyup", (event) => this.down.delete(event.code)],
+      [window, "keyup", (event) => this.#release(event)],
       // Keys released while another window has the focus would be held for ever.
       [window, "blur", () => this.down.clear()],
       [document, "visibilitychange", () => this.down.clear()],
@@ -60,6 +60,12 @@ export class Keyboard {
     }
     this.down.add(event.code);
     event.preventDefault();
+  }
+
+  #release(event) {
+    this.down.delete(event.code);
+    // Or it would press the button that was clicked last.
+    if (event.code === GRIPPER && !typing()) event.preventDefault();
   }
 }
 

@@ -18,6 +18,7 @@ const CONTROLS = {
   phone: [
     ["Screen", "hold a finger on it to move the arm with the phone"],
     ["Gripper", "opens and closes the fingers"],
+    ["This is forward", "the way the phone points is forward"],
     ["Start", "begins an episode; while it runs, twice: save as success"],
     ["Discard", "twice: discards the episode"],
   ],
@@ -116,6 +117,9 @@ function phoneButtons() {
   byId("phone-a").addEventListener("click", () => headset?.pressA());
   byId("phone-b").addEventListener("click", () => headset?.pressB());
   byId("phone-leave").addEventListener("click", () => headset?.leave());
+  byId("phone-forward").addEventListener("click", () => {
+    if (headset) headset.hands[0].forward = true;
+  });
   byId("phone-gripper").addEventListener("click", () => {
     const phone = headset?.hands[0];
     if (!phone) return;

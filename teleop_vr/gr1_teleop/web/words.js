@@ -1,9 +1,21 @@
 // The server's states in words that an operator reads at a glance. tone: good, calm, warn or bad.
 
 const CLUTCH_WORDS = {
-  headset: { open: "Hold the grip to move", waiting: "Open the grip, then hold it again" },
-  phone: { open: "Hold a finger on the screen to move", waiting: "Lift your finger, then hold again" },
-  desk: { open: "Hold Shift to move", waiting: "Release Shift, then hold it again" },
+  headset: {
+    open: "Hold the grip to move",
+    waiting: "Open the grip, then hold it again",
+    gripper: "The fingers stay: pull the trigger until it meets them",
+  },
+  phone: {
+    open: "Hold a finger on the screen to move",
+    waiting: "Lift your finger, then hold again",
+    gripper: "The fingers stay until you press the gripper's button",
+  },
+  desk: {
+    open: "Hold Shift or the device's button to move",
+    waiting: "Release everything, then hold again",
+    gripper: "The fingers stay until you press Space",
+  },
 };
 
 const GATE_REASONS = {
@@ -30,8 +42,9 @@ const SOURCES = { teleop: "teleoperation", policy: "the policy", home: "the way 
 
 export function clutchWords(state, kind) {
   const words = CLUTCH_WORDS[kind] ?? CLUTCH_WORDS.headset;
-  const why = state.why ?? "";
-  if (state.clutch === "engaged") return { tone: "good", text: "The arm follows you", detail: why };
+  // Letting go is what the operator has just done: no news.
+  const why = state.why === "let go" ? "" : (state.why ?? "");
+  if (state.clutch === "engaged") return { tone: "good", text: "The arm follows you", detail: state.gripper_waits ? words.gripper : "" };
   if (state.clutch === "waiting") return { tone: "warn", text: words.waiting, detail: why };
   return { tone: "calm", text: words.open, detail: why };
 }
@@ -50,13 +63,14 @@ export function gateWords(gate) {
 
 export function recordingWords(recording) {
   if (recording?.state === "recording") return { tone: "record", text: `Recording ${clock(recording.seconds)}` };
+  if (!recording?.state) return { tone: "warn", text: "No word from the recorder" };
   return { tone: "calm", text: "Not recording" };
 }
 
 /** What the second press would do; "" when nothing waits for one. how: {success, discard}, the names of what to press. */
 export function confirmWords(recording, how) {
   if (recording?.confirm === "success") return `${how.success} again: save as success`;
-  if (recording?.confirm === "discard") return `${how.discard} again: discard this episode`;
+  if (recording?.confirm === "discard") return `${how.discard} again: discard the episode`;
   return "";
 }
 

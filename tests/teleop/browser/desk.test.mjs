@@ -99,9 +99,10 @@ describe("episodes", () => {
   });
 
   test("a refusal is shown in the recorder's words", async () => {
+    rig.order({ instruction: "" });
+    await page.fill("#instruction", "");
     await page.click("#relabel");
     await shown("#told", "Type the instruction");
-    rig.order({ instruction: "" });
     await page.click("#start");
     await shown("#told", "no instruction");
   });

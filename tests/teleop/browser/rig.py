@@ -2,7 +2,7 @@
 repeats on stdout what the operator's page says.
 
 stdout, one JSON document a line: {"url"} once; then {"connected": kind, device}, {"heard": message}, {"gone": why}, {"told": instruction}.
-stdin: {"status": {...}} changes what `Watch.status` tells; {"clutch", "why"} what the link says; {"pulse": {...}} is felt by the hand;
+stdin: {"status": {...}} changes what `Watch.status` tells; {"clutch", "why", ...} what the link says; {"pulse": {...}} is felt by the hand;
 {"pictures": false} takes the cameras away; {"restart": true} ends the server and starts it again on its port.
 """
 
@@ -20,9 +20,10 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from gr1_core import images
+from gr1_core.data import metadata
 from gr1_teleop.episodes import Episodes
 from gr1_teleop.link import Busy
-from gr1_teleop.protocol import HandPose, Ping, ProtocolError, parse
+from gr1_teleop.protocol import HandPose, Ping, parse
 from gr1_teleop.server import Server
 from tests.data.bag_fixture import Recording
 
@@ -70,7 +71,7 @@ class Scribe:
         say(gone=why)
 
     def change(self, said: dict) -> None:
-        self._said = {name: said[name] for name in ("clutch", "why") if name in said}
+        self._said = said
 
     def pulse(self, pulse: dict) -> None:
         self._pulses.append(pulse)
@@ -87,8 +88,8 @@ class FakeRecorder:
     """Takes and labels episodes like the recorder; a bag holds a second of pictures."""
 
     def __init__(self, folder: Path, film: dict[str, list[np.ndarray]]):
-        self.folder, self.film, self.instruction, self.state, self.began = folder, film, "", {"state": "idle", "bag": "", "outcome": ""}, 0.0
-        self._number = 0
+        self.folder, self.film, self.instruction = Path(folder), film, ""
+        self.state, self.began, self._number = {"state": "idle", "bag": "", "outcome": ""}, 0.0, 0
 
     def start(self) -> str:
         if self.state["state"] == "recording":
@@ -110,11 +111,9 @@ class FakeRecorder:
         return self._end("discarded")
 
     def relabel(self, instruction: str) -> str:
-        from gr1_core.data.metadata import relabel
-
         if not self.state["bag"] or self.state["state"] == "recording":
             raise ValueError("there is no finished episode to relabel")
-        relabel(self.folder / self.state["bag"], {"instruction": instruction})
+        metadata.relabel(self.folder / self.state["bag"], {"instruction": instruction})
         say(relabelled=instruction)
         return self.state["bag"]
 
@@ -157,7 +156,11 @@ class Rig:
     def status(self) -> dict:
         rates = {"camera/static/image_raw/compressed": 30, "camera/wrist/image_raw/compressed": 30, "arm/pose": 100, "arm/gripper": 100}
         topics = [{"topic": topic, "hz": hz - 0.3, "expected_hz": hz, "age_s": 0.02, "trouble": ""} for topic, hz in rates.items()]
-        known = {"gate": {"state": "holding", "reason": "no_command", "source": ""}, "recorder": self._recorder.recorder_state(), "topics": topics}
+        known = {
+            "gate": {"state": "holding", "reason": "no_command", "source": ""},
+            "recorder": self._recorder.recorder_state(),
+            "topics": topics,
+        }
         return known | {"instruction": self._recorder.instruction, "warnings": []} | self.changes
 
 
@@ -174,12 +177,15 @@ def main(past: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         recorder = FakeRecorder(Path(folder), views)
         told = [("put the eggplant on the plate", "success"), ("open the drawer", "success"), ("open the drawer", "discarded")]
-        told += [("put the eggplant on the plate", "failure"), ("stack the red block on the blue block and push both to the left", "success")]
+        told += [
+            ("put the eggplant on the plate", "failure"),
+            ("stack the red block on the blue block and push both to the left", "success"),
+        ]
         for number in range(past):
             instruction, outcome = told[number % len(told)]
             started = f"2026-05-04T09:{10 + 3 * number:02d}:00+00:00"
             recorder.write(f"20260504-09{10 + 3 * number:02d}00-{number}", instruction, outcome, 11 * number, 9 + 2 * number, started)
-        rig, port, server = Rig(recorder, views), 0, None
+        rig, port = Rig(recorder, views), 0
 
         def serve() -> Server:
             new = Server(link, Episodes(recorder, folder), rig, host="127.0.0.1", port=port, token=TOKEN)
@@ -193,7 +199,7 @@ def main(past: int) -> None:
             order = json.loads(line)
             rig.changes = order.get("status", rig.changes)
             rig.cameras = order.get("pictures", rig.cameras)
-            if "clutch" in order or "forget" in order:
+            if "clutch" in order:
                 link.change(order)
             if "pulse" in order:
                 link.pulse(order["pulse"])
@@ -207,8 +213,4 @@ def main(past: int) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
-    except ProtocolError as error:
-        say(error=str(error))
-        raise
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
