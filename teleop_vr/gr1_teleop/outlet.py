@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 _LONGEST_REASON = 120  # bytes of a close frame's text; the protocol allows 123
+_PATIENCE_S = 2.0
 
 
 class Outlet:
@@ -46,14 +48,14 @@ class Outlet:
 
 
 async def close(socket: web.WebSocketResponse, code: int, why: str) -> None:
-    """The message `refused`, then a close frame with the same reason."""
+    """The message `refused`, then a close frame with the same reason; a client that takes neither is not waited for."""
     if socket.closed:
         return
-    try:
-        await socket.send_str(encode({"type": "refused", "why": why}))
-    except ConnectionError:
-        return
-    await socket.close(code=code, message=why.encode()[:_LONGEST_REASON].decode(errors="ignore").encode())
+    reason = why.encode()[:_LONGEST_REASON].decode(errors="ignore").encode()
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(_PATIENCE_S):
+            await socket.send_str(encode({"type": "refused", "why": why}))
+            await socket.close(code=code, message=reason)
 
 
 def encode(message: Mapping) -> str:

@@ -13,13 +13,13 @@ sessions.py. The server hands the operator's messages to the link and moves noth
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import logging
 import socket
-import ssl
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from aiohttp import web
 
@@ -75,10 +75,10 @@ class Server:
         """Returns when connections are taken. Raises ServerError, naming the port and the remedy."""
         self._listener = _listen(self._host, self._port)
         self._port = self._listener.getsockname()[1]
-        ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="teleop server", daemon=True)
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="teleop server", daemon=True)
         self._thread.start()
-        ready.wait()
+        ready.result()
 
     def close(self) -> None:
         """Says goodbye to everybody, which releases the clutch, and returns when the port is free."""
@@ -105,7 +105,15 @@ class Server:
             host = next(iter(addresses()), "127.0.0.1")
         return f"[{host}]" if ":" in host else host
 
-    async def _serve(self, ready: threading.Event) -> None:
+    def _run(self, ready: Future) -> None:
+        try:
+            asyncio.run(self._serve(ready))
+        except Exception as error:
+            if not ready.done():
+                ready.set_exception(error)
+            _log.critical("the server of teleoperation has ended, nobody can drive any more: start it again", exc_info=True)
+
+    async def _serve(self, ready: Future) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         door = Door(self._pairing, self._port, self._sessions.refuse)
         app = web.Application(middlewares=[door.middleware()])
@@ -114,15 +122,19 @@ class Server:
         # No access log: it would hold the token.
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSING_S)
         await runner.setup()
-        listening = asyncio.create_task(self._accept(runner.server))
-        telling = asyncio.create_task(self._sessions.tell())
-        ready.set()
+        tasks = {asyncio.create_task(work) for work in (self._accept(runner.server), self._sessions.tell(), self._stop.wait())}
+        ready.set_result(None)
         try:
-            await self._stop.wait()
+            # Only the last of them ends by itself; an error in another ends the server, and with it every session.
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         finally:
-            self._listener.close()
-            for task in (listening, telling, *self._arriving):
+            running = tasks | self._arriving
+            for task in running:
                 task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            self._listener.close()
             await self._sessions.close()
             await runner.cleanup()
 
@@ -155,21 +167,22 @@ class Server:
         return len(peers) + len(self._arriving) >= _CONNECTIONS or same >= _FROM_ONE_ADDRESS
 
     async def _greet(self, client: socket.socket, protocols: web.Server) -> None:
+        speaks_tls = False
         try:
             async with asyncio.timeout(GREETING_S):
-                first = await plain.peek(client)
-                if first != plain.TLS:
+                speaks_tls = await plain.peek(client) == plain.TLS
+                if not speaks_tls:
                     await plain.answer(client, self._port)
-                    client.close()
-                    return
-            await self._loop.connect_accepted_socket(protocols, client, ssl=self._tls, ssl_handshake_timeout=GREETING_S)
-        except (OSError, TimeoutError, ssl.SSLError) as error:
-            # A browser that has not accepted the certificate yet ends the handshake: nothing to tell.
-            _log.debug("a connection ended before it began: %s", error)
-            client.close()
-        except asyncio.CancelledError:
-            client.close()
-            raise
+        except (OSError, TimeoutError):
+            speaks_tls = False
+        finally:
+            if not speaks_tls:
+                client.close()
+        if speaks_tls:
+            # A browser that has not accepted the certificate yet ends the handshake: nothing to tell. asyncio closes the socket then.
+            with contextlib.suppress(OSError, TimeoutError):
+                waits = {"ssl_handshake_timeout": GREETING_S, "ssl_shutdown_timeout": _CLOSING_S}
+                await self._loop.connect_accepted_socket(protocols, client, ssl=self._tls, **waits)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -186,9 +199,7 @@ def _listen(host: str, port: int) -> socket.socket:
         elif error.errno == errno.EACCES:
             text = f"{where} is not allowed to this user: choose one from 1024 on, {PORT} is the usual one"
         else:
-            text = (
-                f"{where} cannot be listened on ({error.strerror}): choose one of this computer's ({_own()}) or 0.0.0.0 for all"
-            )
+            text = f"{where} cannot be listened on ({error.strerror}): choose one of this computer's ({_own()}) or 0.0.0.0 for all"
         raise ServerError(text) from error
     listener.setblocking(False)
     return listener

@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Executor
 
 from aiohttp import WSMessage, WSMsgType, web
@@ -91,37 +91,38 @@ class Sessions:
         except Busy as error:
             await close(socket, BUSY, str(error))
             return socket
-        why, former = "the server failed", self._operator
+        why, former, wrong = "the server failed", self._operator, ""
         async with self._outlet(socket) as outlet:
             self._operator = outlet, {"device": hello.device, "kind": hello.kind}
             try:
                 if former:  # silent for so long that the link has given its place away
-                    await former[0].close(BUSY, "another operator has taken over, since nothing more came from here")
+                    self._beside(former[0].close(BUSY, "another operator has taken over, since nothing more came from here"))
                 await outlet.send(self._link.welcome())
-                why = await self._listen(socket, key, two_steps=hello.kind != "desk")
+                await self._listen(socket, key, two_steps=hello.kind != "desk")
+                why = "the connection was closed"
+            except ProtocolError as error:
+                why = wrong = str(error)
+            except ConnectionError:
+                why = "the connection was lost"
             finally:
                 self._link.disconnect(key, why)
                 if self._operator and self._operator[0] is outlet:
                     self._operator = None
+        if wrong:  # told after the clutch has been released
+            await close(socket, MALFORMED, wrong)
         return socket
 
-    async def _listen(self, socket: web.WebSocketResponse, key, two_steps: bool) -> str:
-        """Until the socket closes; returns why it did."""
-        try:
-            async for message in socket:
-                text = _text(message)
-                # Poses come ninety times a second: only what may be an episode's action is parsed here too.
-                if '"episode"' in text and isinstance(asked := parse(text), EpisodeAction):
-                    with contextlib.suppress(EpisodeError):  # the hand feels it, and the state says why
-                        if call := self._episodes.press(asked.action, asked.instruction or "", two_steps):
-                            self._carry_out(call)
-                    continue
-                for reply in self._link.receive(key, text, time.monotonic()):
-                    await socket.send_str(encode(reply))
-        except ProtocolError as error:
-            await close(socket, MALFORMED, str(error))
-            return f"a message could not be understood: {error}"
-        return "the connection was closed"
+    async def _listen(self, socket: web.WebSocketResponse, key, two_steps: bool) -> None:
+        """Until the socket closes. Raises ProtocolError for what cannot be understood."""
+        async for message in socket:
+            text = _text(message)
+            for reply in self._link.receive(key, text, time.monotonic()):
+                await socket.send_str(encode(reply))
+            # Poses come ninety times a second: only what may be an episode's action is parsed here too.
+            if '"episode"' in text and isinstance(asked := parse(text), EpisodeAction):
+                with contextlib.suppress(EpisodeError):  # the hand feels it, and the state says why
+                    if call := self._episodes.press(asked.action, asked.instruction or "", two_steps):
+                        self._carry_out(call)
 
     async def _look_on(self, request: web.Request) -> web.StreamResponse:
         socket = await _socket(request)
@@ -162,7 +163,11 @@ class Sessions:
                 with contextlib.suppress(ConnectionError):
                     await outlet.send({"type": kind, "action": action, "text": text})
 
-        task = asyncio.create_task(run())
+        self._beside(run())
+
+    def _beside(self, work: Coroutine) -> None:
+        """Does it without being waited for."""
+        task = asyncio.create_task(work)
         self._doing.add(task)
         task.add_done_callback(self._doing.discard)
 

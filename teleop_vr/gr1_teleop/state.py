@@ -24,7 +24,7 @@ class States:
 
         operator: {"device", "kind"} of whoever drives, None for nobody.
         """
-        status, link, episodes = self._status(), dict(self._link.state()), self._episodes.state()
+        (status, cameras), link, episodes = self._robot(), dict(self._link.state()), self._episodes.state()
         pulses = [*link.pop("haptics", ()), *self._episodes.haptics()]
         recorder = status.get("recorder") or {}
         gate = status.get("gate") or {}
@@ -49,20 +49,19 @@ class States:
             "counts": recorder.get("episodes", {}),
             "warnings": warnings,
         }
-        happened = {name: state.get(name) for name in ("clutch", "why", "gate", "counts", "warnings")}
+        happened = {name: state.get(name) for name in ("clutch", "why", "gripper_waits", "gate", "counts", "warnings")}
         mark = encode([happened, recording | {"seconds": 0}, operator, pulses])
-        cameras = sorted(self._watch.pictures())
         return state | {"haptics": pulses}, state | {"topics": topics, "cameras": cameras, "operator": operator}, mark
 
-    def _status(self) -> dict:
-        """What the node says; that it cannot is told once to the log, and to the pages as long as it lasts."""
+    def _robot(self) -> tuple[dict, list[str]]:
+        """(status, cameras' roles) as the node says; that it cannot is told once to the log, and to the pages as long as it lasts."""
         try:
-            status = self._watch.status()
+            status, cameras = self._watch.status(), sorted(self._watch.pictures())
         except Exception as error:
             failure = f"the robot's state cannot be told ({type(error).__name__}: {error}): see the terminal"
             if failure != self._failure:
                 _log.exception("the robot's state cannot be told")
             self._failure = failure
-            return {"warnings": [failure]}
+            return {"warnings": [failure]}, []
         self._failure = ""
-        return status
+        return status, cameras

@@ -1,0 +1,176 @@
+"""Server and link together, over real TLS: whatever ends a session in mid-motion, the clutch is open afterwards."""
+
+import asyncio
+import json
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gr1_teleop import link as links
+from gr1_teleop.clock import Clock
+from gr1_teleop.clutch import Clutch
+from gr1_teleop.episodes import Episodes
+from gr1_teleop.link import Link
+from gr1_teleop.server import Server
+from gr1_teleop.settings import Settings
+from tests.teleop.browserless import HELLO, Client, Socket
+from tests.teleop.operator import DOWN, LIMITS, PERIOD
+from tests.teleop.standin import Recorder, Watch
+from tests.teleop.test_sessions import POSE, is_state, on
+
+ARM = links.Pose(np.array([0.4, 0.0, 0.2]), DOWN)
+
+
+@pytest.fixture
+def rig(tmp_path, loopback_certificate):
+    """As conftest's, with the real link; patient, since tests on a busy computer pause where a hand does not."""
+    link = Link(Clutch(Settings(silence_s=10.0, stale_s=10.0), LIMITS, PERIOD), Clock())
+    recorder, watch = Recorder(), Watch()
+    server = Server(link, Episodes(recorder, tmp_path), watch, "127.0.0.1", 0, certificate=loopback_certificate)
+    server.start()
+    yield SimpleNamespace(server=server, client=Client(server), link=link, recorder=recorder, watch=watch)
+    server.close()
+
+
+class Hand:
+    def __init__(self, socket: Socket):
+        self.socket, self.seq = socket, 0
+
+    async def pose(self, **other) -> None:
+        self.seq += 1
+        await self.socket.say(POSE | {"seq": self.seq, "t": 1e3 * time.monotonic()} | other)
+
+    async def heard(self) -> None:
+        """All that was said has arrived."""
+        await self.socket.say({"type": "ping", "t": 1.0})
+        await self.socket.until(lambda message: message["type"] == "pong")
+
+    async def grip(self, link: Link) -> None:
+        await self.pose(squeeze=0.0)
+        await self.pose()
+        await self.heard()
+        assert link.command(ARM, time.monotonic()).engaged
+        assert link.state()["clutch"] == "engaged"
+
+
+async def released(link: Link) -> None:
+    """The one zero twist comes, and nothing after it."""
+    async with asyncio.timeout(5):
+        while link.operator is not None:
+            await asyncio.sleep(0.01)
+    halt = link.command(ARM, time.monotonic())
+    assert not halt.engaged and not halt.linear.any() and not halt.angular.any()
+    assert link.command(ARM, time.monotonic()) is None
+    assert link.state()["clutch"] != "engaged"
+
+
+@on
+async def test_the_hand_leads_the_arm_through_the_whole_way(rig):
+    async with rig.client.socket(hello=HELLO) as socket:
+        hand = Hand(socket)
+        await hand.grip(rig.link)
+        for number in range(1, 11):
+            await hand.pose(position=[0.1 + 0.004 * number, 1.2, -0.3])
+        await hand.heard()
+        command = rig.link.command(ARM, time.monotonic())
+        assert command.engaged and command.linear[1] < -0.01 and abs(command.linear[2]) < 1e-6, "the hand's right is the base's -y"
+        state = await socket.until(lambda message: message.get("clutch") == "engaged")
+        assert state["why"] == ""
+
+
+async def hang_up(hand: Hand) -> None:
+    await hand.socket.ws.close()
+
+
+async def vanish(hand: Hand) -> None:
+    hand.socket.ws._response.connection.transport.abort()
+
+
+async def say_goodbye(hand: Hand) -> None:
+    await hand.socket.say({"type": "bye"})
+
+
+async def babble(hand: Hand) -> None:
+    await hand.socket.say("{")
+
+
+async def send_16_kb(hand: Hand) -> None:
+    await hand.pose(padding="x" * 16_384)
+
+
+async def send_10_mb(hand: Hand) -> None:
+    try:
+        await hand.socket.say("x" * 10_000_000)
+    except ConnectionError:
+        pass
+
+
+async def send_nan(hand: Hand) -> None:
+    await hand.socket.say(json.dumps(POSE | {"seq": 99, "position": [0.1, float("nan"), 0.3]}))
+
+
+@pytest.mark.parametrize("end", [hang_up, vanish, say_goodbye, babble, send_16_kb, send_10_mb, send_nan])
+def test_whatever_ends_a_session_in_mid_motion_opens_the_clutch(rig, end):
+    async def drive() -> None:
+        async with rig.client.socket(hello=HELLO) as socket:
+            hand = Hand(socket)
+            await hand.grip(rig.link)
+            await end(hand)
+            await released(rig.link)
+
+    asyncio.run(drive())
+
+
+@on
+async def test_closing_the_server_opens_the_clutch(rig):
+    async with rig.client.socket(hello=HELLO) as socket:
+        await Hand(socket).grip(rig.link)
+        await asyncio.to_thread(rig.server.close)
+        await released(rig.link)
+
+
+@on
+async def test_a_second_operator_cannot_take_the_arm_from_the_first(rig):
+    async with rig.client.socket(hello=HELLO) as socket:
+        hand = Hand(socket)
+        await hand.grip(rig.link)
+        async with rig.client.socket() as thief:
+            await thief.say(HELLO | {"device": "Pico 4"})
+            code, why = await thief.end()
+            assert code == 4409 and "an operator already (Quest 3)" in why
+        assert rig.link.command(ARM, time.monotonic()).engaged
+
+
+@on
+async def test_replayed_messages_are_counted_and_a_flood_of_them_opens_the_clutch(rig):
+    async with rig.client.socket(hello=HELLO) as socket:
+        hand = Hand(socket)
+        await hand.grip(rig.link)
+        for _ in range(3):
+            await hand.pose(seq=1)
+        await hand.heard()
+        assert rig.link.state()["old"] == 3 and rig.link.command(ARM, time.monotonic()).engaged
+        for _ in range(20):
+            await hand.pose(seq=1)
+        await hand.heard()
+        assert not rig.link.command(ARM, time.monotonic()).engaged
+        state = await socket.until(lambda message: is_state(message) and message["clutch"] != "engaged")
+        assert "old or repeated" in state["why"]
+
+
+@on
+async def test_an_operator_that_vanished_without_a_word_can_be_followed_by_another(rig):
+    links_gone = links.GONE_S
+    links.GONE_S = 0.05
+    try:
+        async with rig.client.socket(hello=HELLO) as first:
+            await Hand(first).grip(rig.link)
+            await asyncio.sleep(0.1)
+            async with rig.client.socket(hello=HELLO | {"device": "Pico 4"}) as second:
+                assert (await first.end())[0] == 4409
+                assert rig.link.operator == ("headset", "Pico 4")
+                await Hand(second).grip(rig.link)
+    finally:
+        links.GONE_S = links_gone
