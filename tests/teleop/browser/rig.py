@@ -2,7 +2,7 @@
 repeats on stdout what the operator's page says.
 
 stdout, one JSON document a line: {"url"} once; then {"connected": kind, device}, {"heard": message}, {"gone": why}, {"told": instruction}.
-stdin: {"status": {...}} changes what `Watch.status` tells; {"clutch", "why", ...} what the link says; {"pulse": {...}} is felt by the hand;
+stdin: {"status": {...}} changes what `Watch.status` tells; {"link": {...}} what the link says; {"pulse": {...}} is felt by the hand;
 {"pictures": false} takes the cameras away; {"restart": true} ends the server and starts it again on its port.
 """
 
@@ -44,7 +44,7 @@ class Scribe:
     """Stands where the link stands: repeats every message, and engages whenever a tracked hand squeezes."""
 
     def __init__(self):
-        self._key, self._last, self._said, self._pulses = None, None, {}, []
+        self._key, self._last, self._pulses, self.said = None, None, [], {}
 
     def connect(self, kind: str, device: str) -> object:
         if self._key is not None:
@@ -70,9 +70,6 @@ class Scribe:
             self._key = self._last = None
         say(gone=why)
 
-    def change(self, said: dict) -> None:
-        self._said = said
-
     def pulse(self, pulse: dict) -> None:
         self._pulses.append(pulse)
 
@@ -81,7 +78,7 @@ class Scribe:
         engaged = last is not None and last.tracked and last.visible and last.squeeze >= PRESSED
         pulses, self._pulses = self._pulses, []
         clutch = {"clutch": "engaged" if engaged else "open", "why": "" if engaged or last is None else "let go"}
-        return clutch | {"rtt_ms": 4.2 if self._key else None, "haptics": pulses} | self._said
+        return clutch | {"rtt_ms": 4.2 if self._key else None, "haptics": pulses} | self.said
 
 
 class FakeRecorder:
@@ -176,11 +173,9 @@ def main(past: int) -> None:
     views, link = film(), Scribe()
     with tempfile.TemporaryDirectory() as folder:
         recorder = FakeRecorder(Path(folder), views)
-        told = [("put the eggplant on the plate", "success"), ("open the drawer", "success"), ("open the drawer", "discarded")]
-        told += [
-            ("put the eggplant on the plate", "failure"),
-            ("stack the red block on the blue block and push both to the left", "success"),
-        ]
+        eggplant, drawer = "put the eggplant on the plate", "open the drawer"
+        blocks = "stack the red block on the blue block and push both to the left"
+        told = [(eggplant, "success"), (drawer, "success"), (drawer, "discarded"), (eggplant, "failure"), (blocks, "success")]
         for number in range(past):
             instruction, outcome = told[number % len(told)]
             started = f"2026-05-04T09:{10 + 3 * number:02d}:00+00:00"
@@ -199,8 +194,7 @@ def main(past: int) -> None:
             order = json.loads(line)
             rig.changes = order.get("status", rig.changes)
             rig.cameras = order.get("pictures", rig.cameras)
-            if "clutch" in order:
-                link.change(order)
+            link.said = order.get("link", link.said)
             if "pulse" in order:
                 link.pulse(order["pulse"])
             if "instruction" in order:
