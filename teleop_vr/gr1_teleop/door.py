@@ -49,8 +49,9 @@ class Door:
     async def _let_in(self, request: web.Request, handler) -> web.StreamResponse:
         socket = request.path.startswith("/ws/")
         # A page of another site may open a websocket to us, and the browser would add our cookie; it cannot hide where it is from.
-        if socket and request.headers.get("Origin") != f"https://{request.host}":
-            raise web.HTTPForbidden(text=f"a websocket of another origin: open the page at https://{request.host}/ itself\n")
+        own = f"https://{request.headers.get('Host', '')}"
+        if socket and request.headers.get("Origin") != own:
+            raise web.HTTPForbidden(text=f"a websocket for a page of another origin: open {own}/ itself\n")
         if request.method not in ("GET", "HEAD"):
             raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"), text="this server is only read from\n")
         address = request.remote or ""

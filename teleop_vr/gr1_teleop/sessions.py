@@ -134,6 +134,8 @@ class Sessions:
                     await self._ask(outlet, asked)
             except ProtocolError as error:
                 await close(socket, MALFORMED, str(error))
+            except ConnectionError:
+                pass  # gone before its answer
             finally:
                 self._watchers.discard(outlet)
         return socket

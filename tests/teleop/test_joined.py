@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gr1_robot.backend import Pose
 from gr1_teleop import link as links
 from gr1_teleop.clock import Clock
 from gr1_teleop.clutch import Clutch
@@ -20,7 +21,7 @@ from tests.teleop.operator import DOWN, LIMITS, PERIOD
 from tests.teleop.standin import Recorder, Watch
 from tests.teleop.test_sessions import POSE, is_state, on
 
-ARM = links.Pose(np.array([0.4, 0.0, 0.2]), DOWN)
+ARM = Pose(np.array([0.4, 0.0, 0.2]), DOWN)
 
 
 @pytest.fixture

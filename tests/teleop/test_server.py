@@ -16,7 +16,7 @@ from gr1_teleop.pairing import TokenError
 from gr1_teleop.server import Server, ServerError
 from tests.teleop.browserless import HELLO, Client
 from tests.teleop.standin import Link, Recorder, Watch
-from tests.teleop.test_episodes import record
+from tests.teleop.test_library import record
 
 PATHS = ("/", "/desk", "/web/operator.js", "/web/", "/stream/static.jpg", "/api/episodes", "/api/episodes/x/thumbnail.jpg", "/no/such")
 
