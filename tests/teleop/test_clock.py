@@ -1,0 +1,85 @@
+"""The clock: how late messages are, whatever the two clocks show and do."""
+
+import math
+import random
+
+import pytest
+
+from gr1_teleop.clock import Clock
+from gr1_teleop.protocol import RoundTrip
+
+OFFSET_S = 5000.0
+"""The host's clock minus the page's."""
+
+
+def page(host):
+    """ms of the page's clock at this moment of the host's."""
+    return 1e3 * (host - OFFSET_S)
+
+
+def trip(clock, sent, there, back, to_page=page):
+    """A round trip that leaves the page at `sent` (s, the host's clock) and takes `there` and `back` s."""
+    clock.trip(RoundTrip(to_page(sent), to_page(sent + there + back), sent + there), sent + there + back)
+
+
+def test_a_round_trip_tells_the_offset_to_half_its_difference_of_ways():
+    clock = Clock()
+    trip(clock, 6000.0, there=0.004, back=0.010)
+    assert clock.offset_ms == pytest.approx(1e3 * OFFSET_S - 3.0)
+    assert clock.age(page(6001.0), 6001.05) == pytest.approx(0.053, abs=1e-9)
+
+
+def test_the_shortest_trip_is_believed_however_many_slow_ones_follow():
+    clock, chance = Clock(), random.Random(3)
+    trip(clock, 6000.0, 0.001, 0.001)
+    for second in range(1, 30):
+        trip(clock, 6000.0 + second, chance.uniform(0.05, 0.4), 0.002)
+    assert clock.offset_ms == pytest.approx(1e3 * OFFSET_S, abs=1.0)
+    assert clock.age(page(6030.0), 6030.3) == pytest.approx(0.3, abs=0.01)
+
+
+def test_round_trips_are_told_by_median_and_worst_of_a_hundred():
+    clock = Clock()
+    assert math.isnan(clock.round_trip_ms(0.5)) and math.isnan(clock.offset_ms)
+    for second in range(100):
+        trip(clock, 6000.0 + second, 0.1 if second == 50 else 0.002, 0.003)
+    assert clock.round_trip_ms(0.5) == pytest.approx(5.0)
+    assert clock.round_trip_ms(0.99) == pytest.approx(5.0) and clock.round_trip_ms(1.0) == pytest.approx(103.0)
+
+
+def test_before_the_first_round_trip_ages_count_from_the_fastest_message():
+    clock = Clock()
+    assert clock.age(page(6000.0), 6000.010) == 0.0
+    assert clock.age(page(6000.1), 6000.130) == pytest.approx(0.020, abs=1e-3)
+    assert clock.age(page(6000.2), 6000.205) == 0.0
+    assert clock.age(page(6000.3), 6000.505) == pytest.approx(0.200, abs=1e-3)
+
+
+def test_a_clock_that_stood_still_while_the_device_slept_is_noticed_with_the_next_trip():
+    clock = Clock()
+    trip(clock, 6000.0, 0.001, 0.001)
+
+    def slept(host):
+        return page(host) - 60_000
+
+    assert clock.age(slept(6100.0), 6100.002) == pytest.approx(60.0, abs=0.1), "until then what it says counts as old"
+    trip(clock, 6101.0, 0.001, 0.001, slept)
+    assert clock.age(slept(6102.0), 6102.002) == pytest.approx(0.002, abs=1e-3)
+
+
+def test_clocks_may_drift():
+    clock = Clock()
+
+    def slow(host):
+        return 1e3 * (host - OFFSET_S) * (1 - 100e-6)
+
+    for second in range(0, 1200, 10):
+        trip(clock, 6000.0 + second, 0.002, 0.002, slow)
+    assert clock.age(slow(7201.0), 7201.002) == pytest.approx(0.002, abs=0.002)
+
+
+@pytest.mark.parametrize("lie", [RoundTrip(0.0, 1.0, 7000.0), RoundTrip(0.0, 1.0, 5000.0), RoundTrip(0.0, 60_000.0, 6000.0)])
+def test_a_trip_that_cannot_be_true_is_not_taken(lie):
+    clock = Clock()
+    clock.trip(lie, 6000.0)
+    assert math.isnan(clock.offset_ms)
