@@ -34,7 +34,8 @@ _TO_BASE = np.array([0.5, -0.5, -0.5, 0.5])
 """Turns local-floor's axes into the base's: -z forward to +x, -x to +y, +y to +z."""
 _POINTING = {"headset": (0.0, -1.0, -1.0), "phone": (0.0, 1.0, -1.0)}
 """Where a hand points, in its own axes. A grip's -z goes along the thumb, its -y away from the arm, and a controller's ray runs between
-them (Meta's: 7 degrees beside the middle, less than a hand is out); a phone that is upright looks along -z, one that lies flat points with its top, +y."""
+them (Meta's: 7 degrees beside the middle, less than a hand is out). A phone that is upright looks along -z, one that lies flat points
+with its top, +y."""
 _LEVEL = 0.5
 _TAKE_OVER = 0.15
 _ZERO = np.zeros(3)
