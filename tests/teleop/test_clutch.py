@@ -36,18 +36,10 @@ def settle(operator, steps=20):
 # Whatever the operator does
 
 shares = st.floats(-1.0, 1.0)
-stories = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["move", "move", "move", "grip", "grip", "let go", "half", "lost", "found", "hidden", "recenter", "jump", "silence", "stick"]
-            + ["other hand", "old", "policy", "blocked", "gone", "no pose"]
-        ),
-        shares,
-        shares,
-    ),
-    min_size=5,
-    max_size=30,
-)
+troubles = ["let go", "half", "lost", "hidden", "recenter", "jump", "silence", "stick"]
+troubles += ["other hand", "old", "policy", "blocked", "gone", "no pose"]
+happenings = st.sampled_from(["move"] * 10 + ["grip"] * 4 + troubles)
+stories = st.lists(st.tuples(happenings, shares, shares), min_size=10, max_size=60)
 
 
 def live(operator, what, a, b):
