@@ -15,6 +15,10 @@ DOWN = np.array([1.0, 0.0, 0.0, 0.0])
 NOWHERE = np.zeros(3)
 
 
+def still(command):
+    return not command.linear.any() and not command.angular.any()
+
+
 class Operator:
     """Its hand is in WebXR's local-floor (x right, y up, z towards the operator); `step` is one control period."""
 
@@ -76,3 +80,12 @@ class Operator:
         self.step()
         self.squeeze = 1.0
         return self.step()
+
+
+def moved(operator, since):
+    return operator.arm.position - since.position
+
+
+def settle(operator, steps=20):
+    for _ in range(steps):
+        operator.step()

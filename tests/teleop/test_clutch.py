@@ -1,109 +1,19 @@
-"""The clutch's promises: who moves the arm, where to, how fast, and when it stops."""
+"""The clutch's promises: where the arm goes, how fast, and what its fingers do."""
 
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from gr1_robot.backend import ArmState, Pose
-from gr1_robot.gate import TICK, Gate
 from gr1_teleop import quaternion
-from gr1_teleop.clutch import ENGAGED, OPEN, WAITING
+from gr1_teleop.clutch import ENGAGED
 from gr1_teleop.settings import Settings
 
-from .operator import DOWN, LIMITS, PERIOD, Operator
-
-
-def moved(operator, since):
-    return operator.arm.position - since.position
+from .operator import LIMITS, Operator, moved, settle, still
 
 
 def turned(operator, since):
     return quaternion.between(since.quaternion, operator.arm.quaternion)
-
-
-def still(command):
-    return not command.linear.any() and not command.angular.any()
-
-
-def settle(operator, steps=20):
-    for _ in range(steps):
-        operator.step()
-
-
-# Whatever the operator does
-
-shares = st.floats(-1.0, 1.0)
-troubles = ["let go", "half", "lost", "hidden", "recenter", "jump", "silence", "stick"]
-troubles += ["other hand", "old", "policy", "blocked", "gone", "no pose"]
-happenings = st.sampled_from(["move"] * 10 + ["grip"] * 4 + troubles)
-stories = st.lists(st.tuples(happenings, shares, shares), min_size=10, max_size=60)
-
-
-def live(operator, what, a, b):
-    """One thing that happens to an operator, in one control period; returns what is commanded."""
-    asked = {}
-    operator.tracked = operator.visible = True
-    operator.stick, operator.age = what == "stick", 0.3 if what == "old" else 0.0
-    if what == "grip":
-        operator.squeeze = 0.0
-        operator.step(frames=2)
-        operator.squeeze = 1.0
-    elif what in ("let go", "half"):
-        operator.squeeze = 0.0 if what == "let go" else 0.5 + 0.4 * a
-    elif what in ("lost", "hidden"):
-        operator.tracked, operator.visible = what != "lost", what != "hidden"
-    elif what == "recenter":
-        operator.clutch.recenter()
-    elif what == "jump":
-        operator.position = operator.position + (a, 0, b)
-    elif what == "silence":
-        operator.wait(0.2 + abs(a))
-    elif what == "other hand":
-        operator.hand = "left" if operator.hand == "right" else "right"
-    elif what == "policy":
-        operator.arm = Pose(operator.arm.position + 0.2 * a, quaternion.times(quaternion.from_vector((0, b, 0)), operator.arm.quaternion))
-    elif what == "blocked":
-        asked = {"blocked": "emergency stop"}
-    elif what == "gone":
-        operator.clutch.begin("headset")
-    elif what == "no pose":
-        operator.arm, kept = Pose(np.full(3, math.nan), DOWN), operator.arm
-        command = operator.step(frames=2)
-        operator.arm = kept
-        return command
-    return operator.step((0.08 * a, 0.03 * b, 0.06 * b), (0, 0.8 * a, 0.5 * b), frames=2, **asked)
-
-
-@settings(max_examples=150, deadline=None)
-@given(stories)
-def test_whatever_the_operator_does_commands_are_finite_and_limited_and_each_engagement_begins_where_the_arm_is(story):
-    operator, before, engaged = Operator(), 0, False
-    for what, a, b in story:
-        command = live(operator, what, a, b)
-        if command is None:
-            assert operator.clutch.state != ENGAGED
-        else:
-            assert np.isfinite(command.linear).all() and np.isfinite(command.angular).all() and 0.0 <= command.closure <= 1.0
-            assert math.hypot(*command.linear) <= LIMITS.linear_speed and math.hypot(*command.angular) <= LIMITS.angular_speed
-            assert command.engaged == (operator.clutch.state == ENGAGED)
-            if not command.engaged:
-                assert still(command)
-                assert operator.clutch.halt(operator.now) is None and operator.ask() is None
-            elif "engaged" in [event.kind for event in command.events]:
-                assert still(command)
-                again = operator.ask()
-                assert np.abs([again.linear, again.angular]).max() < 1e-9
-            if command.engaged:
-                assert operator.squeeze > 0.4 and operator.tracked and operator.visible and what not in ("blocked", "no pose", "old")
-        kinds = [event.kind for event in operator.events[before:] if event.kind in ("engaged", "released")]
-        before = len(operator.events)
-        for kind in kinds:
-            assert (kind == "engaged") != engaged  # they alternate
-            engaged = kind == "engaged"
-        assert engaged == (operator.clutch.state == ENGAGED)
 
 
 # Where the arm goes
@@ -223,154 +133,6 @@ def test_speeds_can_be_set_lower_than_the_rigs_but_not_higher():
         operator.grip()
         operator.step((0.15, 0, 0))
         assert math.hypot(*operator.step((0.15, 0, 0)).linear) == pytest.approx(most)
-
-
-@pytest.mark.parametrize("late", [0, 3])
-def test_behind_the_gates_ramp_the_arm_comes_to_its_goal_and_not_past_it(late):
-    operator, limits = Operator(scale=1.0), LIMITS
-    gate, trail, now = Gate(limits, PERIOD, True, np.zeros((0, 2))), [operator.arm] * 4, 0.0
-    operator.grip()
-    positions = []
-    for period in range(20):
-        operator.arm = trail[-1 - late]
-        command = operator.step((0, 0, -0.1) if period == 0 else (0, 0, 0))
-        gate.command("teleop", command.linear, command.angular, now)
-        for _ in range(round(PERIOD / TICK)):
-            pose = trail[-1]
-            motion = gate.tick(now, ArmState(pose, pose, np.zeros(0), np.zeros(0), 0.0, now))
-            trail.append(Pose(pose.position + motion.linear * TICK, DOWN))
-            positions.append(trail[-1].position[0])
-            now += TICK
-    assert max(positions) < 0.5 + 1e-3 and positions[-1] == pytest.approx(0.5, abs=1e-3)
-
-
-# When it stops
-
-
-@pytest.mark.parametrize("cause", ["lost", "hidden", "recenter", "jump", "twist", "silence", "old", "blocked", "no pose"])
-def test_each_cause_stops_the_arm_with_its_reason_and_the_squeeze_must_be_opened_before_it_moves_again(cause):
-    operator, asked = Operator(), {}
-    operator.grip()
-    operator.step((0.03, 0, 0))
-    if cause == "recenter":
-        operator.clutch.recenter()
-    operator.tracked, operator.visible = cause != "lost", cause != "hidden"
-    operator.position = operator.position + (0.06 if cause == "jump" else 0.0)
-    if cause == "twist":
-        operator.orientation = quaternion.times(quaternion.from_vector((0, math.radians(40), 0)), operator.orientation)
-    if cause == "silence":
-        operator.wait(0.16)
-    operator.age = 0.3 if cause == "old" else 0.0
-    if cause == "blocked":
-        asked = {"blocked": "the arm is stopped: emergency_stop"}
-    if cause == "no pose":
-        operator.arm = None
-        command = operator.clutch.command(operator.arm, operator.now)
-        operator.arm = Pose(np.zeros(3), DOWN)
-    else:
-        command = operator.ask() if cause == "silence" else operator.step(frames=1, **asked)
-    assert still(command) and not command.engaged
-    words = {
-        "lost": "sight",
-        "recenter": "recentred",
-        "blocked": "emergency_stop",
-        "twist": "40 degrees",
-        "jump": "jumped",
-        "silence": "150 ms",
-        "old": "300 ms",
-        "no pose": "no usable pose",
-    }
-    (event,) = command.events
-    assert event.kind == "released" and words.get(cause, cause) in event.why and operator.clutch.why == event.why
-
-    operator.tracked = operator.visible = True
-    operator.age = 0.0
-    for _ in range(3):
-        assert operator.step((0.02, 0, 0)) is None
-    assert operator.clutch.state == WAITING
-    assert operator.grip().engaged
-
-
-def test_letting_go_stops_the_arm_once_and_the_next_squeeze_moves_it_again():
-    operator = Operator()
-    operator.grip()
-    operator.step((0.04, 0, 0))
-    operator.squeeze = 0.0
-    operator.say()
-    assert still(operator.clutch.halt(operator.now)), "at once, not with the next period"
-    assert operator.clutch.halt(operator.now) is None and operator.step((0.04, 0, 0)) is None
-    assert (operator.clutch.state, operator.clutch.why) == (OPEN, "let go")
-    operator.squeeze = 1.0
-    assert operator.step().engaged
-
-
-def test_a_squeeze_between_the_two_thresholds_keeps_what_it_was():
-    operator = Operator()
-    operator.step()
-    for squeeze, state in [(0.6, OPEN), (0.71, ENGAGED), (0.45, ENGAGED), (0.6, ENGAGED), (0.39, OPEN), (0.65, OPEN), (0.7, ENGAGED)]:
-        operator.squeeze = squeeze
-        operator.step()
-        operator.step()
-        assert operator.clutch.state == state
-
-
-def test_silence_is_noticed_without_any_message():
-    operator = Operator()
-    operator.grip()
-    operator.wait(0.149)
-    assert operator.clutch.halt(operator.now) is None
-    operator.wait(0.002)
-    assert still(operator.clutch.halt(operator.now)) and operator.clutch.state == WAITING
-
-
-def test_a_hand_that_comes_squeezed_does_not_move_the_arm():
-    operator = Operator()
-    operator.squeeze = 1.0
-    assert operator.step((0.02, 0, 0)) is None and operator.clutch.state == WAITING
-    operator.clutch.begin("headset")
-    assert operator.step((0.02, 0, 0)) is None
-    assert operator.grip().engaged
-
-
-def test_a_squeeze_out_of_sight_is_refused_and_felt():
-    operator = Operator()
-    operator.step()
-    operator.tracked, operator.squeeze = False, 1.0
-    assert operator.step() is None
-    assert operator.events[-1].kind == "refused" and "sight" in operator.clutch.why
-    operator.tracked = True
-    assert operator.step() is None, "it was pressed blindly: once more, please"
-
-
-def test_a_squeeze_that_is_let_go_before_the_first_command_sends_nothing():
-    operator = Operator()
-    operator.step()
-    operator.say(squeeze=1.0)
-    operator.say(squeeze=0.0)
-    assert operator.ask() is None and operator.events == []
-
-
-def test_the_page_may_pass_from_one_hand_to_the_other_with_the_press_itself():
-    operator = Operator()
-    operator.step()
-    operator.hand, operator.squeeze, operator.position = "left", 1.0, operator.position - 0.4
-    assert operator.step().engaged
-    start = operator.arm
-    operator.step((0, 0.02, 0))
-    settle(operator)
-    assert moved(operator, start)[2] == pytest.approx(0.016, abs=3e-4)
-
-
-def test_while_one_hand_moves_the_arm_the_other_has_no_say():
-    operator = Operator()
-    operator.grip()
-    operator.say(hand="left", squeeze=0.0, position=(1.0, 1.0, 1.0))
-    operator.say(hand="left", squeeze=1.0, position=(1.0, 1.0, 1.0))
-    assert operator.events[-1].kind == "refused" and operator.step().engaged
-    operator.squeeze = 0.0
-    operator.say()
-    operator.say(hand="left", squeeze=1.0, position=(1.0, 1.0, 1.0))
-    assert not operator.ask().engaged and operator.clutch.state == WAITING, "it must be opened first"
 
 
 # The fingers
