@@ -162,7 +162,9 @@ class Server:
         except OSError:  # gone already
             return True
         # A TLS transport that is closed knows no peer any more, and says so with an AttributeError.
-        transports = [protocol.transport for protocol in protocols.connections if protocol.transport and not protocol.transport.is_closing()]
+        transports = [
+            protocol.transport for protocol in protocols.connections if protocol.transport and not protocol.transport.is_closing()
+        ]
         peers = [transport.get_extra_info("peername") for transport in transports]
         same = sum(1 for peer in peers if peer and peer[0] == address)
         return len(peers) + len(self._arriving) >= _CONNECTIONS or same >= _FROM_ONE_ADDRESS
