@@ -3,7 +3,7 @@
 import { Camera } from "/web/cameras.js";
 import { Channel } from "/web/channel.js";
 import { DrivePanel } from "/web/drive_panel.js";
-import { byId, made, text } from "/web/dom.js";
+import { byId, made, show, text } from "/web/dom.js";
 import { EpisodeList } from "/web/episodes.js";
 import { gateWords, milliseconds, recordingWords } from "/web/words.js";
 
@@ -11,7 +11,6 @@ const TOLD_MS = 6000;
 // How long the discard button waits for the second press that means it.
 const SURE_MS = 3000;
 const DONE = { start: "Started", success: "Saved as success", failure: "Saved as failure", discard: "Discarded", relabel: "Relabelled", instruction: "Instruction set" };
-const DEVICES = { headset: "Headset", phone: "Phone", desk: "Desk" };
 
 const cameras = ["static", "wrist"].map((role) => new Camera(role));
 const episodes = new EpisodeList();
@@ -65,7 +64,7 @@ function waitForSecond(waits) {
 
 function take(message) {
   if (message.type === "done") {
-    tell(`${DONE[message.action] ?? "Done"}${message.text ? `: ${message.text}` : ""}`);
+    tell(DONE[message.action] ?? "Done");
     episodes.ask();
   }
   if (message.type === "failed") tell(message.text, true);
@@ -86,7 +85,7 @@ function showOperator(state) {
   if (!who) return text("operator", "No operator", "calm");
   const doing = { engaged: "is moving the arm", waiting: "must open the clutch first", open: "is connected" }[state.clutch] ?? "is connected";
   const round = Number.isFinite(state.rtt_ms) ? `, ${milliseconds(state.rtt_ms)}` : "";
-  text("operator", `${who.device || DEVICES[who.kind] || "Operator"} ${doing}${round}`, state.clutch === "engaged" ? "good" : "calm");
+  text("operator", `${who.kind === "desk" ? `Desk control (${who.device})` : who.device} ${doing}${round}`, state.clutch === "engaged" ? "good" : "calm");
 }
 
 function showRecording(recording) {
@@ -123,10 +122,10 @@ function showTopics(topics, recording) {
   while (list.children.length < topics.length) list.append(made("li", {}, made("span"), made("span")));
   topics.forEach(({ topic, hz, expected_hz: expected, trouble }, index) => {
     const row = list.children[index];
-    text(row.children[0], topic);
+    text(row.children[0], topic.replace(/\/image_raw(\/compressed)?$/, ""));
     text(row.children[1], `${figures(hz)}${expected ? ` of ${figures(expected)}` : ""} Hz`);
     row.className = trouble ? (recording ? "bad" : "warned") : "";
-    row.title = trouble ?? "";
+    row.title = trouble ? `${topic}: ${trouble}` : topic;
   });
 }
 
@@ -134,10 +133,12 @@ const figures = (value) => (Number.isFinite(value) ? value.toFixed(value < 10 &&
 
 /** Words that matter now and not later. */
 function tell(words, trouble = false) {
-  text("told", words);
-  byId("told").className = trouble ? "small bad" : "small muted";
+  show("told", words);
+  byId("told").className = trouble ? "small bad" : "small";
+  byId("told").title = words;
+  byId("bag").hidden = Boolean(words);
   clearTimeout(told_timer);
-  told_timer = setTimeout(() => text("told", ""), TOLD_MS);
+  if (words) told_timer = setTimeout(() => tell(""), TOLD_MS);
 }
 
 function showServer(status) {

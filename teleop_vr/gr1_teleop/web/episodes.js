@@ -56,7 +56,7 @@ export class EpisodeList {
   #disk(disk) {
     if (!disk?.total) return;
     const scarce = disk.free < SCARCE_BYTES;
-    text("disk", `${(disk.free / 1e9).toFixed(0)} GB left`, scarce ? "bad" : "");
+    text("disk", `${(disk.free / 1e9).toFixed(0)} GB left on the disk`, scarce ? "bad" : "");
   }
 
   /** The row of an episode; kept while nothing in it changes, so that its picture is not loaded anew. */
@@ -80,7 +80,7 @@ function thumbnail(episode) {
 }
 
 function description(episode) {
-  const when = episode.time ? new Date(episode.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : "";
+  const when = episode.time ? new Date(episode.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false }) : "";
   const facts = [when, episode.seconds ? clock(episode.seconds) : ""].filter(Boolean).join(" · ");
   const outcome = made("span", { className: "outcome" });
   text(outcome, episode.outcome, TONE[episode.outcome] ?? "calm");

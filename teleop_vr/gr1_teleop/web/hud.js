@@ -2,8 +2,8 @@
 
 import { clutchWords, confirmWords, gateWords, milliseconds, recordingWords } from "/web/words.js";
 
-export const WIDTH = 1024;
-export const HEIGHT = 440;
+const WIDTH = 1024;
+const HEIGHT = 440;
 
 const FONT = "system-ui, 'Segoe UI', Roboto, sans-serif";
 const COLOUR = { good: "#63d297", calm: "#aab6c5", warn: "#f0b952", bad: "#ff7b72", record: "#ff7b72" };

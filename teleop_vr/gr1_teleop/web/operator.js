@@ -70,6 +70,7 @@ async function enter() {
   try {
     await headset.enter();
     watch.close();
+    document.body.classList.add("inside");
     if (hands === "phone") byId("overlay").hidden = false;
   } catch (error) {
     headset.leave();
@@ -81,6 +82,7 @@ async function enter() {
 
 function left() {
   headset = null;
+  document.body.classList.remove("inside");
   byId("overlay").hidden = true;
   byId("enter").disabled = false;
   watch.open();
@@ -140,7 +142,7 @@ function showServer(status) {
 function showRig(state) {
   if (state.type !== "state") return;
   const gate = gateWords(state.gate);
-  text("gate", gate.text, gate.tone);
+  text("gate", gate.text.replace(/^Arm (.)/, (_, first) => first.toUpperCase()), gate.tone);
   const recording = recordingWords(state.recording);
   text("recording", recording.text, recording.tone);
   text("instruction", state.recording?.instruction ? `“${state.recording.instruction}”` : "none yet: type one at the workstation");

@@ -1,14 +1,13 @@
 // What the operator sees: the panel, a gnomon at each hand, and without passthrough a floor and a camera's picture. Plain WebGL2.
 
-import { HEIGHT, WIDTH } from "/web/hud.js";
 import { box, heading, multiply, placed, turn } from "/web/matrix.js";
 
 const DISTANCE_M = 1.25;
-// Size, height of the centre above the eyes, both in metres, and lean towards the eyes in radians. The panel is a little above
-// the line of sight, so that the robot's table stays free; the camera's picture is above it.
+// Width, height of the centre above the eyes, both in metres, and lean towards the eyes in radians. Where the room is seen the
+// panel is a little above the line of sight, so that the robot's table stays free; else the camera's picture is there.
 const BOARDS = {
-  panel: { size: [0.62, (0.62 * HEIGHT) / WIDTH, 1], raise: 0.1, lean: 0.08 },
-  camera: { size: [0.62, 0.62 * (9 / 16), 1], raise: 0.43, lean: 0.33 },
+  seeing: { panel: { width: 0.62, raise: 0.1, lean: 0.08 } },
+  opaque: { panel: { width: 0.62, raise: -0.36, lean: -0.28 }, camera: { width: 0.95, raise: 0.08, lean: 0.06 } },
 };
 // The boards stay where they are until the head has turned or gone this far from them, then they follow without haste.
 const FOLLOW_TURN = 0.6;
@@ -54,15 +53,16 @@ export class Scene {
     this.gl = gl;
     this.opaque = opaque;
     this.place = null;
-    this.textures = {};
+    this.boards = {};
     this.#build();
   }
 
   /** A board's new picture: a canvas or an image. board: panel | camera; shown from its first picture on. */
   picture(board, source) {
     const gl = this.gl;
-    this.textures[board] ??= texture(gl);
-    gl.bindTexture(gl.TEXTURE_2D, this.textures[board]);
+    this.boards[board] ??= { ...BOARDS[this.opaque ? "opaque" : "seeing"][board], texture: texture(gl) };
+    this.boards[board].height = (this.boards[board].width * source.height) / source.width;
+    gl.bindTexture(gl.TEXTURE_2D, this.boards[board].texture);
     gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, true);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, source);
     gl.generateMipmap(gl.TEXTURE_2D);
@@ -91,7 +91,7 @@ export class Scene {
       const seen = multiply(view.projectionMatrix, view.transform.inverse.matrix);
       if (this.opaque) this.#floor(seen);
       for (const hand of hands) this.#gnomon(multiply(seen, hand.matrix), TONES[hand.tone] ?? GREY);
-      for (const board of Object.keys(this.textures)) this.#board(seen, board);
+      for (const board of Object.values(this.boards)) this.#board(seen, board);
     }
   }
 
@@ -133,14 +133,13 @@ export class Scene {
     gl.drawArrays(gl.TRIANGLES, 0, 36);
   }
 
-  #board(seen, name) {
-    const { size, raise, lean } = BOARDS[name];
+  #board(seen, { width, height, raise, lean, texture }) {
     const { at, yaw } = this.place;
     const gl = this.gl;
-    const matrix = multiply(placed([at[0], at[1] + raise, at[2]], yaw, lean), box([0, 0, 0], size));
+    const matrix = multiply(placed([at[0], at[1] + raise, at[2]], yaw, lean), box([0, 0, 0], [width, height, 1]));
     gl.uniformMatrix4fv(this.at.matrix, false, multiply(seen, matrix));
     gl.uniform1i(this.at.textured, 1);
-    gl.bindTexture(gl.TEXTURE_2D, this.textures[name]);
+    gl.bindTexture(gl.TEXTURE_2D, texture);
     gl.drawArrays(gl.TRIANGLES, 36, 6);
   }
 

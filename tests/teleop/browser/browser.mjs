@@ -9,7 +9,7 @@ const PATIENCE_MS = Number(process.env.GR1_BROWSER_PATIENCE_MS ?? 60000);
 export const launch = () =>
   chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage"],
+    args: ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage", "--ignore-certificate-errors"],
     timeout: PATIENCE_MS,
   });
 
