@@ -81,6 +81,8 @@ class Socket:
         why = ""
         while True:
             message = await self.ws.receive(5)
+            if message.type is WSMsgType.CLOSE:
+                return message.data, why
             if message.type is not WSMsgType.TEXT:
                 return self.ws.close_code, why
             if (said := json.loads(message.data))["type"] == "refused":

@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import threading
+import warnings
 
 import pytest
 
@@ -195,6 +196,7 @@ def test_who_says_nothing_is_hung_up_on(rig, monkeypatch):
                 assert connection.recv(1) == b""
             except ConnectionError:
                 pass
+    monkeypatch.undo()
     assert rig.client.get("/")[0] == 200
 
 
@@ -202,7 +204,8 @@ def test_tls_older_than_1_2_is_refused(rig):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_connection(("localhost", rig.client.port), timeout=5) as connection, pytest.raises(OSError):
         context.wrap_socket(connection)
 
