@@ -2,6 +2,8 @@
 
 import re
 
+import cv2
+import numpy as np
 import pytest
 
 from gr1_teleop.pairing import MINUTE_S, TRIES, Pairing, TokenError, invitation
@@ -78,3 +80,12 @@ def test_the_terminal_shows_a_code_the_address_and_the_fingerprint():
     assert url in shown and "AB:CD" in shown and url.replace("/?", "/desk?") in shown
     rows = [line for line in shown.splitlines() if "█" in line]
     assert len(rows) > 15 and max(map(len, rows)) <= 60, "a code that fits a terminal of 80 columns"
+
+
+def test_the_code_on_the_screen_is_read_as_the_address():
+    url = f"https://192.168.1.20:8443/?token={Pairing().token}"
+    rows = [line for line in invitation(url, "AB").splitlines() if "█" in line or line.startswith("▀")]
+    halves = {"█": (255, 255), "▀": (255, 0), "▄": (0, 255), " ": (0, 0)}
+    picture = np.array([[halves[letter][half] for letter in row] for row in rows for half in (0, 1)], np.uint8)
+    read, _, _ = cv2.QRCodeDetector().detectAndDecode(cv2.resize(picture, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST))
+    assert read == url
