@@ -1,7 +1,6 @@
 // What has been recorded: a row for each episode, numbers for each task, the disk.
 
 import { byId, made, text } from "/web/dom.js";
-import { clock } from "/web/words.js";
 
 const TONE = { success: "good", failure: "warn", recording: "record", unfinished: "warn" };
 const OUTCOMES = ["success", "failure", "discarded", "unfinished"];
@@ -81,7 +80,7 @@ function thumbnail(episode) {
 
 function description(episode) {
   const when = episode.time ? new Date(episode.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false }) : "";
-  const facts = [when, episode.seconds ? clock(episode.seconds) : ""].filter(Boolean).join(" · ");
+  const facts = [when, episode.seconds ? `${Math.round(episode.seconds)} s` : ""].filter(Boolean).join(" · ");
   const outcome = made("span", { className: "outcome" });
   text(outcome, episode.outcome, TONE[episode.outcome] ?? "calm");
   const words = made("div", {}, made("p", { className: "instruction" }, episode.instruction || "no instruction"));

@@ -3,11 +3,11 @@
 import { box, heading, multiply, placed, turn } from "/web/matrix.js";
 
 const DISTANCE_M = 1.25;
-// Width, height of the centre above the eyes, both in metres, and lean towards the eyes in radians. Where the room is seen the
+// Width, height of the lower edge above the eyes, both in metres, and lean towards the eyes in radians. Where the room is seen the
 // panel is a little above the line of sight, so that the robot's table stays free; else the camera's picture is there.
 const BOARDS = {
-  seeing: { panel: { width: 0.62, raise: 0.1, lean: 0.08 } },
-  opaque: { panel: { width: 0.62, raise: -0.36, lean: -0.28 }, camera: { width: 0.95, raise: 0.08, lean: 0.06 } },
+  seeing: { panel: { width: 0.62, foot: -0.03, lean: 0.08 } },
+  opaque: { panel: { width: 0.62, foot: -0.52, lean: -0.28 }, camera: { width: 0.95, foot: -0.22, lean: 0.04 } },
 };
 // The boards stay where they are until the head has turned or gone this far from them, then they follow without haste.
 const FOLLOW_TURN = 0.6;
@@ -133,10 +133,10 @@ export class Scene {
     gl.drawArrays(gl.TRIANGLES, 0, 36);
   }
 
-  #board(seen, { width, height, raise, lean, texture }) {
+  #board(seen, { width, height, foot, lean, texture }) {
     const { at, yaw } = this.place;
     const gl = this.gl;
-    const matrix = multiply(placed([at[0], at[1] + raise, at[2]], yaw, lean), box([0, 0, 0], [width, height, 1]));
+    const matrix = multiply(placed([at[0], at[1] + foot + height / 2, at[2]], yaw, lean), box([0, 0, 0], [width, height, 1]));
     gl.uniformMatrix4fv(this.at.matrix, false, multiply(seen, matrix));
     gl.uniform1i(this.at.textured, 1);
     gl.bindTexture(gl.TEXTURE_2D, texture);

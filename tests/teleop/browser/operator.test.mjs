@@ -7,6 +7,8 @@ import { launch, open } from "./browser.mjs";
 import { Rig } from "./rig.mjs";
 
 const FEW = 20;
+// The scene is drawn by the processor here.
+const SMALL = { width: 640, height: 400 };
 const near = (a, b) => a.length === b.length && a.every((value, axis) => Math.abs(value - b[axis]) < 1e-4);
 const minus = (a, b) => a.map((value, axis) => value - b[axis]);
 
@@ -20,17 +22,17 @@ after(async () => {
   await rig?.stop();
 });
 afterEach(async () => {
-  assert.deepEqual(page.troubles, []);
   const mark = rig.mark;
   const entered = await page.evaluate(() => Boolean(window.quest?.device.activeSession));
   await page.context().close();
   if (entered) await rig.until("that the operator is gone", (line) => "gone" in line, mark);
+  assert.deepEqual(page.troubles, []);
 });
 
 /** Pairs, puts the headset on, presses the button; returns the place in what was said from which on it is this session. */
 async function enter(options = {}) {
   const mark = rig.mark;
-  page = await open(browser, rig.url, { headset: true, ...options });
+  page = await open(browser, rig.url, { headset: true, ...SMALL, ...options });
   await page.click("#enter");
   await pose("a first pose", () => true, mark);
   return mark;
@@ -169,21 +171,27 @@ describe("episodes", () => {
       await quest("press", "right", button, 0);
       await pose("the button again", (message) => !message.buttons[button[0]]);
     };
-    const recorder = (what, holds) => page.waitForFunction(`(${holds})(window.told?.at(-1)?.recording ?? {})`).catch((error) => assert.fail(`never came: ${what}; ${error}`));
     await listen();
     await press("a-button");
-    await recorder("a recording", (recording) => recording.state === "recording");
+    await recorder({ state: "recording" });
     await press("a-button");
-    await recorder("the question", (recording) => recording.confirm === "success");
+    await recorder({ confirm: "success" });
     await press("a-button");
-    await recorder("the end", (recording) => recording.state === "idle" && recording.outcome === "success");
+    await recorder({ state: "idle", outcome: "success" });
     await press("a-button");
-    await recorder("another recording", (recording) => recording.state === "recording");
+    await recorder({ state: "recording" });
     await press("b-button");
-    await recorder("the question", (recording) => recording.confirm === "discard");
+    await recorder({ confirm: "discard" });
     await press("b-button");
-    await recorder("the mark", (recording) => recording.state === "idle" && recording.outcome === "discarded");
+    await recorder({ state: "idle", outcome: "discarded" });
   });
+
+  /** Until the recording is told to be like this. */
+  const recorder = (wanted) =>
+    page.waitForFunction((fields) => {
+      const recording = window.told?.at(-1)?.recording ?? {};
+      return Object.entries(fields).every(([name, value]) => recording[name] === value);
+    }, wanted);
 
   /** What a page that watches is told, in `told` of this page. */
   const listen = () =>
@@ -208,7 +216,7 @@ describe("the connection", () => {
   test("a second operator is refused while there is one, and gets in when it has left", async () => {
     await enter();
     const first = page;
-    page = await open(browser, rig.url, { headset: true });
+    page = await open(browser, rig.url, { headset: true, ...SMALL });
     const mark = rig.mark;
     await page.click("#enter");
     await page.waitForFunction(() => window.quest.device.activeSession);
