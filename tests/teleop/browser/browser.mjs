@@ -14,10 +14,11 @@ export const launch = () =>
   });
 
 /**
- * A page in a context (cookies) of its own. headset: an emulated Quest 3, `quest` in the page; mode: what it supports.
+ * A page in a context (cookies) of its own. headset: an emulated Quest 3, `quest` in the page; mode: what it supports; agent: what
+ * the browser calls itself, if not a Quest's.
  * `page.troubles` collects errors and what the security policy has blocked.
  */
-export async function open(browser, url, { headset = false, mode = "immersive-ar", width = 1280, height = 720 } = {}) {
+export async function open(browser, url, { headset = false, mode = "immersive-ar", agent = "", width = 1280, height = 720 } = {}) {
   // The certificate is the installation's own, so no authority vouches for it.
   const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width, height } });
   const page = await context.newPage();
@@ -27,7 +28,7 @@ export async function open(browser, url, { headset = false, mode = "immersive-ar
   page.on("console", (message) => message.type() === "error" && !expected(message) && page.troubles.push(message.text()));
   if (headset) {
     await page.addInitScript({ path: IWER });
-    await page.addInitScript(wear, mode);
+    await page.addInitScript(wear, { mode, agent });
   }
   await page.goto(url);
   return page;
@@ -37,8 +38,9 @@ export async function open(browser, url, { headset = false, mode = "immersive-ar
 const expected = (message) => /Failed to load resource|WebSocket connection|ERR_CONNECTION/.test(message.text());
 
 /** Runs in the page before anything else: puts the emulated headset on. */
-function wear(mode) {
-  const device = new IWER.XRDevice({ ...IWER.metaQuest3, supportedSessionModes: ["inline", mode] });
+function wear({ mode, agent }) {
+  const quest3 = IWER.metaQuest3;
+  const device = new IWER.XRDevice({ ...quest3, supportedSessionModes: ["inline", mode], userAgent: agent || quest3.userAgent });
   device.installRuntime({ forceInstall: true });
   device.position.set(0, 1.6, 0);
   const pulses = [];
@@ -47,11 +49,22 @@ function wear(mode) {
     controller.position.set(side === "right" ? 0.2 : -0.2, 1.3, -0.35);
     controller.inputSource.gamepad.hapticActuators[0].pulse = async (strength, ms) => pulses.push({ side, strength, ms });
   }
+  const press = (side, button, value = 1) => device.controllers[side].updateButtonValue(button, value);
+  const frames = async (count) => {
+    for (let frame = 0; frame < count; frame += 1) await new Promise((next) => device.activeSession.requestAnimationFrame(next));
+  };
   window.quest = {
     device,
     pulses,
+    press,
+    frames,
     move: (side, x, y, z) => device.controllers[side].position.set(x, y, z),
-    press: (side, button, value = 1) => device.controllers[side].updateButtonValue(button, value),
+    tap: async (side, button) => {
+      press(side, button);
+      await frames(3);
+      press(side, button, 0);
+      await frames(3);
+    },
     lose: (side, lost = true) => (device.controllers[side].connected = !lost),
   };
 }
