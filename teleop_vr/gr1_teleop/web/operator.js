@@ -97,7 +97,9 @@ function takeState(message) {
   const instruction = message.recording?.instruction;
   text("phone-recording", recordingWords(message.recording).text + (instruction ? `: “${instruction}”` : ""));
   text("phone-a", message.recording?.state === "recording" ? "Save" : "Start");
-  show("phone-confirm", confirmWords(message.recording, { success: "Save", discard: "Discard" }));
+  const gate = gateWords(message.gate);
+  show("phone-trouble", message.warnings?.[0] ?? (["bad", "warn"].includes(gate.tone) ? gate.text : ""));
+  show("phone-confirm", confirmWords(message.recording, { success: "Press Save", discard: "Press Discard" }));
 }
 
 function showLink(status) {
