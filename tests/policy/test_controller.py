@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gr1_core import Rig
-from gr1_policy.controller import Controller
+from gr1_policy.controller import Controller, early
 from gr1_policy.inputs import CAMERAS, STREAMS, Inputs
 from gr1_policy.surprise import LEAST, Surprise
 
@@ -39,7 +39,7 @@ class Sink:
     """The output: remembers what came, and lets a test wait for it."""
 
     def __init__(self):
-        self.sent, self.rests, self.latches, self.errors = [], [], [], []
+        self.sent, self.rests, self.latches, self.errors, self.steps = [], [], [], [], []
         self.shift = 0.0  # s by which the clock of the stamps was set
         self._came = threading.Condition()
 
@@ -67,7 +67,7 @@ class Sink:
         return False
 
     def show(self, step):
-        pass
+        self._add(self.steps, step)
 
     def fault_changed(self):
         pass
@@ -153,6 +153,38 @@ def test_a_clock_that_is_set_back_costs_the_history_and_not_the_time_until_it_ha
     # The watch may look before the first frames with new stamps have come: then the old ones lie in the future.
     why = controller.statistics.values(time.monotonic())["last_restart"]
     assert why == "the clock was set back" or why.endswith("different clocks")
+
+
+def test_a_command_leaves_when_its_frames_are_one_control_period_old_however_fast_the_policy_is(made):
+    _, _, sink, _ = made()
+    sink.until(lambda: len(sink.steps) > 10)
+    assert min(step.sent - step.stamp for step in sink.steps) > RIG.period - 0.001
+
+
+@pytest.mark.parametrize("now, wait", [(5.0, 0.1), (5.06, 0.04), (5.1, 0.0), (5.3, 0.0), (2.0, 0.1)])
+def test_an_action_waits_for_no_longer_than_that(now, wait):
+    """The last: the clock was set back after the frames were taken."""
+    assert early(5.0, now, 0.1) == pytest.approx(wait)
+
+
+def test_an_action_whose_sentence_has_changed_before_it_could_leave_is_never_sent(made):
+    controller, policy, sink, _ = made()
+    answer, send, asked, closures = policy.step, sink.send, [], []
+
+    def step(observation):
+        action = answer(observation)
+        if not asked:
+            asked.append(controller.instruct("again"))
+            action.gripper = -1  # the only one that would close the hand
+        return action
+
+    def heard(linear, angular, closure):
+        closures.append(closure)
+        send(linear, angular, closure)
+
+    sink.send, policy.step = heard, step
+    sink.until(lambda: "again" in policy.resets and len(closures) > 3)
+    assert set(closures) == {0.0}
 
 
 def test_an_action_on_frames_that_have_grown_old_is_not_sent_and_the_reason_says_how_old(made):

@@ -17,8 +17,9 @@ from gr1_core.data.convert.bags import BagSource
 from gr1_core.data.convert.driver import convert
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.loader import Loader
-from gr1_core.data.steps import steps
+from gr1_core.data.steps import Step, steps
 from gr1_core.data.windows import Windows
+from gr1_policy.inputs import STREAMS, Inputs
 from gr1_recorder import Recorder
 from gr1_robot import messages, qos
 from tests.robot.graph import Process
@@ -48,8 +49,8 @@ class Live:
     def __init__(self, rig: Rig, codec: str):
         self.rig, self.codec, self.count = rig, codec, 0
         self.images: dict[str, dict[int, np.ndarray]] = {"static": {}, "wrist": {}}
-        self.poses: list[tuple[int, object]] = []
-        self.grippers: list[tuple[int, float]] = []
+        self.told: list[tuple[int, str, float, object]] = []
+        """Sent at, stream, stamp in s, value as the policy node keeps it: of arm and gripper."""
         self.commands = 0
         self._rng, self._lock = np.random.default_rng(7), threading.Lock()
         self._talk, self._hear = Spinning(), Spinning()
@@ -61,7 +62,7 @@ class Live:
             ear.create_subscription(kind, f"camera/{role}/{name}", lambda message, role=role: self._image(role, message), DEEP)
         self._pose = mouth.create_publisher(PoseStamped, "arm/pose", qos.SENSOR)
         self._gripper = mouth.create_publisher(JointState, "arm/gripper", qos.SENSOR)
-        ear.create_subscription(PoseStamped, "arm/pose", lambda message, info: self.poses.append((info["source_timestamp"], message)), DEEP)
+        ear.create_subscription(PoseStamped, "arm/pose", self._posed, DEEP)
         ear.create_subscription(JointState, "arm/gripper", self._closure, DEEP)
         self._twist = mouth.create_publisher(TwistStamped, "command/policy/twist", qos.COMMAND)
         self._grip = mouth.create_publisher(Float32, "command/policy/gripper", qos.COMMAND)
@@ -104,14 +105,22 @@ class Live:
     def _image(self, role: str, message) -> None:
         self.images[role][messages.nanoseconds(message.header.stamp)] = messages.msg_to_image(message).copy()
 
-    def _closure(self, message: JointState, info) -> None:
-        self.grippers.append((info["source_timestamp"], message.position[1]))
+    def _posed(self, message: PoseStamped, info) -> None:
+        self.told.append((info["source_timestamp"], "arm", messages.seconds(message.header.stamp), messages.from_pose(message.pose)))
 
-    def state_at(self, time_ns: int) -> np.ndarray:
-        """What the policy node makes of the newest messages that had been sent by then."""
-        pose = max((item for item in self.poses if item[0] <= time_ns), key=lambda item: item[0])[1]
-        closure = max((item for item in self.grippers if item[0] <= time_ns), key=lambda item: item[0])[1]
-        return self.rig.state_vector(*messages.from_pose(pose.pose), closure)
+    def _closure(self, message: JointState, info) -> None:
+        self.told.append((info["source_timestamp"], "gripper", messages.seconds(message.header.stamp), message.position[1]))
+
+    def state_of(self, step: Step) -> np.ndarray:
+        """What the policy node makes of the messages that had been sent by a step, with the pictures of that step."""
+        inputs = Inputs(dict.fromkeys(STREAMS, 1.0), 0.075)
+        for sent, stream, stamp, value in sorted(self.told, key=lambda item: item[0]):
+            if sent <= step.time_ns:
+                inputs.put(stream, stamp, 0.0, value)
+        for role in ("static", "wrist"):
+            inputs.put(role, 1e-9 * getattr(step, role).stamp, 0.0, self.images[role][getattr(step, role).stamp])
+        seen = inputs.moment()
+        return self.rig.state_vector(*seen["arm"].value, seen["gripper"].value)
 
 
 @pytest.mark.parametrize("codec", KINDS)
@@ -147,7 +156,7 @@ def test_a_frame_is_the_same_on_the_topic_in_the_bag_in_the_data_set_and_before_
             np.testing.assert_array_equal(getattr(step, role).image(), from_topic)
             np.testing.assert_array_equal(data.image(role, index), from_topic)
             np.testing.assert_array_equal(batch.images[role][index, 0], rig.cameras[role].view(from_topic))
-        state = live.state_at(step.time_ns)
+        state = live.state_of(step)
         for other in (step.state, data.state[index], batch.state[index, 0]):
             assert other.dtype == np.float32 and other.tobytes() == state.tobytes()
         actions = [

@@ -55,7 +55,7 @@ def test_a_pretrained_model_is_refused_as_a_policy(pretrained):
 
 
 def test_finetuning_takes_over_what_was_pretrained_and_learns_to_act(pretrained, small_recipe, tmp_path, demonstrations, capsys):
-    recipe = small_recipe(init=pretrained, steps=100, batch=16, **{"evaluation.every": 50, "optimizer.lr": 3e-3})
+    recipe = small_recipe(init=pretrained, steps=160, batch=16, **{"evaluation.every": 80, "optimizer.lr": 3e-3})
     assert train(recipe) == 0
     last = log(tmp_path / "run")[-1]
     baselines = last["held_out"]["baselines"]

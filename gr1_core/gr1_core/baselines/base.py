@@ -6,43 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gr1_core.model.config import GR1Config
+from gr1_core.model.encoders import Encoders
 from gr1_core.model.gr1 import Prediction
-from gr1_core.model.language import TextEncoder, WordEncoder
 from gr1_core.rig import ROLES
 
 
-class Baseline(nn.Module, ABC):
-    """Answers to what the trainer, `Policy` and `BatchPolicy` ask of a GR1. A subclass sets `vision`, the image encoder.
-
-    CLIP's text tower is frozen; words are trained.
-    """
-
-    vision: nn.Module
-
-    def __init__(self, config: GR1Config):
-        super().__init__()
-        self.config = config
-        self.text = TextEncoder(config).requires_grad_(False) if config.text == "clip" else WordEncoder(config)
-
-    def train(self, mode: bool = True) -> Baseline:
-        super().train(mode)
-        self.text.train(mode and self.config.text == "words")
-        return self
-
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        """CLIP token ids i64[N, 77] -> the text encoder's embedding [N, text_dim]."""
-        return self.text(tokens)
-
-    def sentence(self, embedding: Tensor) -> Tensor:
-        """The text encoder's embedding [N, text_dim] as GR-1 reads it: CLIP's at unit length, words as they are."""
-        return embedding if self.config.text == "words" else embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6)
-
-    def see(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """Preprocessed images [N, T, 3, S, S] -> [CLS] [N, T, feature] and patch tokens [N, T, patches, feature]."""
-        return tuple(part.unflatten(0, images.shape[:2]) for part in self.vision(images.flatten(0, 1)))
+class Baseline(Encoders, ABC):
+    """Answers to what the trainer, `Policy` and `BatchPolicy` ask of a GR1."""
 
     def step_tokens(self, language: Tensor, images: Tensor, arm: Tensor, gripper: Tensor) -> Tensor:
         """As GR1.step_tokens; language [..., 1, text_dim] of `encode_text`."""

@@ -15,10 +15,8 @@ from torch import Tensor, nn
 
 from gr1_core.baselines.base import Baseline, state
 from gr1_core.model.config import GR1Config
-from gr1_core.model.convolution import ConvEncoder
 from gr1_core.model.gr1 import Prediction
 from gr1_core.model.resampler import GridResampler, PerceiverResampler
-from gr1_core.model.vision import VisionEncoder
 from gr1_core.rig import ROLES
 
 
@@ -28,7 +26,6 @@ class R3M(Baseline):
     def __init__(self, config: GR1Config):
         super().__init__(config)
         width, hidden, seen = config.width, config.mlp_width, (config.latents + 1) * config.vision_width
-        self.vision = (VisionEncoder if config.vision == "vit" else ConvEncoder)(config).requires_grad_(False)
         self.resampler = (PerceiverResampler if config.resampler == "perceiver" else GridResampler)(config)
         self.embed_language = nn.Linear(config.text_dim, width)
         self.embed_state = nn.Linear(7, width)
@@ -38,11 +35,6 @@ class R3M(Baseline):
         )
         self.arm = nn.Linear(hidden, 6)
         self.gripper = nn.Linear(hidden, 1)
-
-    def train(self, mode: bool = True) -> R3M:
-        super().train(mode)
-        self.vision.eval()
-        return self
 
     def tokens(self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor) -> Tensor:
         language = self.embed_language(self.sentence(embedding))

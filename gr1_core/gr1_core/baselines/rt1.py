@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from gr1_core.baselines import bins
 from gr1_core.baselines.base import Baseline, state
 from gr1_core.model.config import GR1Config
-from gr1_core.model.convolution import FilmEncoder
 from gr1_core.model.gr1 import Prediction
 from gr1_core.model.transformer import Transformer, initialise, window_masks
 from gr1_core.rig import ROLES
@@ -51,7 +50,6 @@ class RT1(Baseline):
     def __init__(self, config: GR1Config):
         super().__init__(config)
         width, feature = config.width, config.vision_width
-        self.vision = FilmEncoder(config)
         self.resampler = TokenLearner(config)
         self.embed_state = nn.Linear(7, width)
         self.embed_patches = nn.ModuleDict({role: nn.Linear(feature, width) for role in ROLES})
@@ -64,10 +62,6 @@ class RT1(Baseline):
         initialise(self.transformer)
         for parameter in (self.embed_time, self.query):
             nn.init.normal_(parameter, std=0.02)
-
-    def see(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        sentence = self.sentence(embedding).repeat_interleave(images.shape[1], 0)
-        return tuple(part.unflatten(0, images.shape[:2]) for part in self.vision(images.flatten(0, 1), sentence))
 
     def tokens(self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor) -> Tensor:
         rows = [self.embed_state(state(arm, gripper)).unsqueeze(2)]

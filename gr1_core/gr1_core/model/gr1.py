@@ -19,16 +19,13 @@ from torch import Tensor, nn
 
 from gr1_core.model import patches
 from gr1_core.model.config import GR1Config
-from gr1_core.model.convolution import ConvEncoder, FilmEncoder
 from gr1_core.model.decoder import ImageDecoder
-from gr1_core.model.language import TextEncoder, WordEncoder
+from gr1_core.model.encoders import Encoders
 from gr1_core.model.resampler import GridResampler, PerceiverResampler
 from gr1_core.model.transformer import KeysValues, Transformer, initialise, window_masks
-from gr1_core.model.vision import VisionEncoder
 from gr1_core.rig import ROLES
 
 TARGETS = ("action", "static", "wrist")
-_ENCODERS = {"vit": VisionEncoder, "conv": ConvEncoder, "film": FilmEncoder}
 
 
 @dataclass
@@ -58,15 +55,12 @@ class ActionHead(nn.Module):
         return self.arm(hidden), self.gripper(hidden).squeeze(-1)
 
 
-class GR1(nn.Module):
+class GR1(Encoders):
     """See the module's text. CLIP's text tower and the image encoder are frozen and stay in evaluation mode; words are trained."""
 
     def __init__(self, config: GR1Config):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         width, feature = config.width, config.vision_width
-        self.text = TextEncoder(config).requires_grad_(False) if config.text == "clip" else WordEncoder(config)
-        self.vision = _ENCODERS[config.vision](config).requires_grad_(False)
         self.resampler = (PerceiverResampler if config.resampler == "perceiver" else GridResampler)(config)
 
         self.embed_arm = nn.Linear(6, width)
@@ -99,35 +93,7 @@ class GR1(nn.Module):
         for parameter in (self.embed_time, *self.query.values()):
             nn.init.normal_(parameter, std=0.02)
 
-    def train(self, mode: bool = True) -> GR1:
-        super().train(mode)
-        self.text.train(mode and self.config.text == "words")
-        self.vision.eval()
-        return self
-
-    # Encoders: one call for each new instruction or frame
-
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        """CLIP token ids i64[N, 77] -> the text encoder's embedding [N, text_dim]."""
-        return self.text(tokens)
-
-    def sentence(self, embedding: Tensor) -> Tensor:
-        """The text encoder's embedding [N, text_dim] as it is read: CLIP's at unit length, words as they are."""
-        # Unknown words are near zero, and shall stay so.
-        return embedding if self.config.text == "words" else embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6)
-
-    def see(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """Each sentence's images -> their [CLS] and patch tokens; the same encoder for both cameras.
-
-        images [N, T, 3, S, S] preprocessed; embedding [N, text_dim] the text encoder's, which only a conditioned encoder reads.
-        -> [N, T, feature], [N, T, patches, feature].
-        """
-        pixels = images.flatten(0, 1)
-        if self.config.reads_before_seeing:
-            features = self.vision(pixels, self.sentence(embedding).repeat_interleave(images.shape[1], 0))
-        else:
-            features = self.vision(pixels)
-        return tuple(part.unflatten(0, images.shape[:2]) for part in features)
+    # Tokens of what is read and seen
 
     def language_token(self, embedding: Tensor) -> Tensor:
         """The text encoder's embedding [..., text_dim] -> [..., width]."""

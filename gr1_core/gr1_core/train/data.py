@@ -22,8 +22,9 @@ class Data:
     mean_action: np.ndarray | None
 
     def to_dict(self) -> dict:
-        """For training.json."""
-        described = {"train": _describe(self.train), "held_out": None if self.held is None else _describe(self.held)}
+        """For training.json: which episodes were held out, and how many were not."""
+        described = {"train": _describe(self.train) | {"episodes": len(self.train.episodes)}}
+        described["held_out"] = None if self.held is None else _describe(self.held) | {"episodes": self.held.episodes.tolist()}
         return described | {"mean_action": None if self.mean_action is None else self.mean_action.tolist()}
 
 
@@ -67,6 +68,5 @@ def _describe(windows: Windows) -> dict:
     return {
         "root": str(windows.dataset.root),
         "fingerprint": fingerprint(windows.dataset.root),
-        "episodes": windows.episodes.tolist(),
         "windows": len(windows),
     }

@@ -30,7 +30,7 @@ NEW_ROLLOUT = ""
 class Step:
     """One step as viewers need it. `index` counts from 0 since the history was cleared; views are what the model saw, u8[h, w, 3].
 
-    stamp: of the older frame; sent: when the command was ready; both in seconds of the stamps' clock.
+    stamp: of the older frame; sent: when the command was sent; both in seconds of the stamps' clock.
     """
 
     index: int
@@ -70,6 +70,11 @@ class Output(Protocol):
 
 class TooSlow(RuntimeError):
     """An action that was too old when it was ready."""
+
+
+def early(stamp: float, now: float, period: float) -> float:
+    """s until frames of `stamp` are a control period old, when their action is sent; at most a period, whatever the clock does."""
+    return min(max(stamp + period - now, 0.0), period)
 
 
 class Controller:
@@ -198,17 +203,29 @@ class Controller:
         if not np.all(np.isfinite(action.delta)):
             raise ArithmeticError(f"the policy's action is not finite: {np.asarray(action.delta).tolist()}")
         linear, angular = self._rig.twist(action.delta, arm)
+        spent = time.monotonic() - began
+        # The delay that the policy was trained with, on every computer: it brakes for what is still on its way.
+        due = time.monotonic() + early(stamp, self._output.now(), self._rig.period)
+        future = self._foresee(action, due)
+        self._ended.wait(max(due - time.monotonic(), 0.0))
         with self._lock:
             if self._ended.is_set() or self._restart is not None:
                 return  # a new rollout has begun or the arm was brought to rest meanwhile: this action belongs to none
             done = time.monotonic()
-            self._require_young(frames, done, done - began)
+            self._require_young(frames, done, spent)
             if self._act:
                 self._output.send(linear, angular, 0.0 if action.gripper > 0 else 1.0)
                 self._moving = True
         sent = self._output.now()
-        self.statistics.step(done, done - began, sent - stamp)
-        self._show(action, stamp, sent, views, until)
+        self.statistics.step(done, spent, sent - stamp)
+        future = future or self._foresee(action, until)
+        if future is None:
+            # One slow decoding (the first, say) must not end the predictions for good.
+            self._decoding *= 0.9
+        elif self._surprise:
+            self._surprise.expect(stamp, {name: getattr(future, name) for name in CAMERAS})
+        self._output.show(Step(self._index, stamp, sent, views, future))
+        self._index += 1
 
     def _begin(self, frames: Mapping[str, Sample]) -> None:
         """Clears the history where these frames do not continue it."""
@@ -243,19 +260,15 @@ class Controller:
                 self._output.latch(reason)
         self._output.fault_changed()
 
-    def _show(self, action, stamp: float, sent: float, views: dict[str, np.ndarray], until: float) -> None:
-        began, future = time.monotonic(), None
+    def _foresee(self, action, until: float):
+        """The predicted frames, if anybody wants them and they are likely to be ready by then; else None."""
+        began = time.monotonic()
         wanted = self._policy.config.predicts_frames and (self._surprise or self._output.wants_future())
-        if wanted and began + self._decoding < until:
-            future = action.future()
-            self._decoding = time.monotonic() - began
-            if self._surprise:
-                self._surprise.expect(stamp, {name: getattr(future, name) for name in CAMERAS})
-        else:
-            # One slow decoding (the first, say) must not end the predictions for good.
-            self._decoding *= 0.9
-        self._output.show(Step(self._index, stamp, sent, views, future))
-        self._index += 1
+        if not wanted or began + self._decoding >= until:
+            return None
+        future = action.future()
+        self._decoding = time.monotonic() - began
+        return future
 
     # The watchdog thread
 
