@@ -94,8 +94,10 @@ class Gated(Operator):
         self.gate, self.ticks, self.motions = Gate(LIMITS, PERIOD, True, np.zeros((0, 2))), 0, []
 
     def ask(self, **asked):
-        command = self.clutch.command(self.arm, self.now, **asked)
-        if command:
+        if self.gate.latched and self.squeeze < 0.5:  # a person who has let go resets it
+            self.gate.reset((self.ticks - 0.5) * TICK)
+        command = self.clutch.command(self.arm, self.now, **{"blocked": self.gate.latched} | asked)
+        if command and (command.engaged or not self.gate.latched):
             assert self.gate.command("teleop", command.linear, command.angular, self.ticks * TICK) == ""
         for _ in range(round(PERIOD / TICK)):
             now = self.ticks * TICK
