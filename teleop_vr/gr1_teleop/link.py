@@ -97,10 +97,15 @@ class Link:
                 self._key = None
 
     def state(self) -> dict:
-        """For the pages. The pulses for the hand (`haptics`) are given once."""
+        """For the pages: `figures`, and the pulses for the hand (`haptics`), which are given once."""
         with self._lock:
             pulses = list(self._pulses)
             self._pulses.clear()
+            return self.figures() | {"haptics": pulses}
+
+    def figures(self) -> dict:
+        """How the clutch stands, how messages come: times in ms, NaN where not known."""
+        with self._lock:
             return {
                 "clutch": self._clutch.state,
                 "why": self._clutch.why,
@@ -112,7 +117,6 @@ class Link:
                 "age_ms": 1e3 * self._age,
                 "lost": self._lost,
                 "old": self._old,
-                "haptics": pulses,
             }
 
     # The node's side
@@ -127,6 +131,11 @@ class Link:
         """What to send for the coming control period, None for nothing; see `Clutch.command`."""
         with self._lock:
             return self._clutch.command(commanded, now, closure, blocked)
+
+    def sample_age(self, now: float) -> float:
+        """s since the newest sample was taken on its device, NaN while there is none."""
+        with self._lock:
+            return self._age + now - self._sampled
 
     def halt(self, now: float) -> Command | None:
         """The zero twist that is due when an engagement has just ended, else None: ask often, it makes the stop come sooner."""
@@ -147,7 +156,7 @@ class Link:
                 if desk != isinstance(message, DeskVelocity):
                     raise ProtocolError(f"a {self._kind} sends {'velocity' if desk else 'pose'}: say hello as what you are")
                 if self._fresh(message, now):
-                    self._age = self._clock.age(message.t, now)
+                    self._age, self._sampled = self._clock.age(message.t, now), now
                     self._clutch.feed(message, now, self._age)
             case Recenter():
                 # Counted, but obeyed in any order: to let go is never wrong.
@@ -176,7 +185,7 @@ class Link:
         return False
 
     def _forget(self) -> None:
-        self._seq, self._t, self._age = -1, -math.inf, math.nan
+        self._seq, self._t, self._age, self._sampled = -1, -math.inf, math.nan, math.nan
         self._lost = self._old = 0
         self._olds: deque[float] = deque(maxlen=_FLOOD)
 

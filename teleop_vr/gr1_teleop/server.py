@@ -89,6 +89,15 @@ class Server:
             pool.shutdown(wait=False, cancel_futures=True)
 
     @property
+    def alive(self) -> bool:
+        """False once it has ended, on purpose or not."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
     def url(self) -> str:
         """Where a headset pairs; the token is in it."""
         return f"https://{self._address}:{self._port}/?token={self._pairing.token}"

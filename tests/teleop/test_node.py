@@ -1,0 +1,206 @@
+"""The teleoperation node as a process, over real rclpy and real TLS: a headset's hand moves the simulated arm through the gate."""
+
+import os
+import re
+import signal
+import socket
+import time
+
+# Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+
+import pytest
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from std_msgs.msg import Float32, String
+from std_srvs.srv import Trigger
+
+from gr1_robot.messages import from_pose, from_twist, nanoseconds
+from gr1_robot.qos import COMMAND, LATCHED, SENSOR
+from gr1_teleop import certificate
+from tests.robot import graph
+from tests.teleop.wearer import Wearer, client
+
+TWIST, GRIPPER, POSE = "command/teleop/twist", "command/teleop/gripper", "arm/commanded_pose"
+# A busy computer must not open the clutch of a test that is about something else.
+PATIENT = ("silence_s:=0.5", "port:=0", "host:=127.0.0.1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory):
+    """Where the certificate lies."""
+    before, folder = os.environ.get("XDG_DATA_HOME"), tmp_path_factory.mktemp("home")
+    os.environ["XDG_DATA_HOME"] = str(folder)
+    yield folder
+    os.environ.pop("XDG_DATA_HOME")
+    if before is not None:
+        os.environ["XDG_DATA_HOME"] = before
+
+
+@pytest.fixture(scope="module")
+def ear():
+    graph.start()
+    ear = graph.Ear("teleop_ear")
+    for topic, kind, qos in ((TWIST, TwistStamped, COMMAND), (GRIPPER, Float32, COMMAND), (POSE, PoseStamped, SENSOR)):
+        ear.hear(topic, kind, qos)
+    yield ear
+    ear.close()
+
+
+@pytest.fixture(scope="module")
+def arm(ear):
+    process = graph.Process("gr1_robot.arm_node", "robot:=sim")
+    ear.status("arm: gate")
+    yield process
+    process.end()
+
+
+@pytest.fixture(scope="module")
+def node(ear, arm):
+    process = graph.Process("gr1_teleop.teleop_node", *PATIENT)
+    process.until("ready")
+    yield process
+    process.end()
+
+
+@pytest.fixture(scope="module")
+def door(node, home):
+    """How a headset gets in."""
+    url = re.search(r"https://\S+/\?token=\S+", "".join(node._lines))[0]
+    return client(url, certificate.folder() / certificate.FILE)
+
+
+@pytest.fixture
+def hand(door, ear, node):
+    ear.call(Trigger, "arm/reset", Trigger.Request())
+    wearer = Wearer(door)
+    wearer.state("where the gate stands", lambda state: state["gate"]["state"] == "holding")
+    yield wearer
+    wearer.close()
+    ear.status("teleop: operator", lambda status: _value(status, "operator") == "", after=len(ear.heard("/diagnostics")))
+
+
+def _value(status, key: str) -> str:
+    return next((pair.value for pair in status.values if pair.key == key), "")
+
+
+def _where(ear):
+    return from_pose(ear.heard(POSE)[-1].pose)[0]
+
+
+def test_it_shows_address_and_code_and_ends_cleanly(ear):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = graph.Process("gr1_teleop.teleop_node", "port:=0", "host:=127.0.0.1")
+        process.until("ready")
+        process.send(number)
+        code, said = process.wait()
+        assert code == 0 and "Traceback" not in said
+        assert "https://127.0.0.1:" in said and "/?token=" in said and "▄" in said
+
+
+def test_what_cannot_be_is_refused_in_one_line(ear):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wrong = {
+            f"port:={taken.getsockname()[1]}": "in use",
+            "token:=short": "at least 16",
+            "scale:=2.0": "scale",
+            "rig:=ur5": "built-in rigs are",
+        }
+        for parameter, reason in wrong.items():
+            given = ["host:=127.0.0.1", *([] if "port" in parameter else ["port:=0"]), parameter]
+            code, said = graph.Process("gr1_teleop.teleop_node", *given).wait()
+            assert code == 1 and reason in said and "Traceback" not in said, said
+
+
+def test_the_arm_follows_the_hand_while_it_squeezes_and_not_otherwise(hand, ear):
+    begun, gripped = len(ear.heard(TWIST)), len(ear.heard(GRIPPER))
+    hand.position[1] += 0.05
+    hand.state("some frames later", lambda state: state["clutch"] == "open")
+    assert len(ear.heard(TWIST)) == begun and len(ear.heard(GRIPPER)) == gripped
+    hand.engage()
+    start = _where(ear)
+    hand.trigger = 0.5
+    for _ in range(20):
+        hand.position[1] += 0.004
+        time.sleep(0.02)
+    ear.until(POSE, lambda pose: pose.pose.position.z > start[2] + 0.75 * 0.8 * 0.08, after=len(ear.heard(POSE)))
+    ear.until(GRIPPER, lambda closure: closure.data == 0.5, after=gripped)
+    hand.squeeze = 0.0
+    hand.state("the open clutch", lambda state: state["clutch"] == "open" and state["why"] == "let go")
+    twists = ear.heard(TWIST)[begun:]
+    first, last = (from_twist(twist.twist) for twist in (twists[0], twists[-1]))
+    assert not any(part.any() for part in (*first, *last)), "it begins and ends with a twist of zero"
+    assert all(twist.header.frame_id == "base_link" for twist in twists)
+    assert len(ear.heard(GRIPPER)) - gripped == len(twists) - 1, "the last one is for the arm only"
+    stamps = [nanoseconds(twist.header.stamp) for twist in twists[:-1]]
+    assert min(after - before for before, after in zip(stamps, stamps[1:])) > 0.08e9, "never faster than the control rate"
+    hand.position[1] -= 0.2
+    hand.state("some frames later", lambda state: state["clutch"] == "open")
+    assert len(ear.heard(TWIST)) - begun == len(twists)
+
+
+def test_the_gate_lets_teleoperation_go_before_the_policy_and_gives_the_arm_back(hand, ear):
+    policy = ear.say("command/policy/twist", TwistStamped)
+
+    def onwards():
+        message = TwistStamped()
+        message.header.stamp, message.header.frame_id = ear.node.get_clock().now().to_msg(), "base_link"
+        message.twist.linear.y = 0.01
+        return message
+
+    def gate(source: str):
+        ear.status("arm: gate", lambda status: _value(status, "source") == source, after=len(ear.heard("/diagnostics")))
+
+    with graph.Stream(policy, onwards, 0.05):
+        gate("policy")
+        hand.engage()
+        gate("teleop")
+        hand.squeeze = 0.0
+        gate("policy")
+
+
+def test_a_stop_opens_the_clutch_says_why_and_what_is_held_on_to_moves_nothing_after_the_reset(hand, ear):
+    hand.engage()
+    ear.call(Trigger, "arm/stop", Trigger.Request())
+    hand.state("the stop", lambda state: "emergency stop" in state["why"] and state["clutch"] == "waiting")
+    sent = len(ear.heard(TWIST))
+    ear.call(Trigger, "arm/reset", Trigger.Request())
+    hand.state("the reset", lambda state: state["gate"]["state"] == "holding")
+    assert len(ear.heard(TWIST)) == sent, "it must be let go first"
+    hand.engage()
+    assert len(ear.heard(TWIST)) > sent
+
+
+def test_a_headset_that_vanishes_in_motion_leaves_the_arm_at_rest(hand, ear):
+    hand.engage()
+    gone, sent = hand.vanish(), len(ear.heard(TWIST))
+    ear.until(TWIST, lambda twist: not any(part.any() for part in from_twist(twist.twist)), after=sent)
+    assert time.monotonic() - gone < 2.0, "half a second of silence here, and what a busy computer needs"
+    _, values = ear.status("teleop: operator", lambda status: _value(status, "clutch") != "engaged", after=len(ear.heard("/diagnostics")))
+    assert "nothing new from the hand" in values["why"]
+
+
+def test_a_second_headset_is_told_who_drives(hand, door):
+    second = Wearer(door)
+    assert "there is an operator already" in second.until("why not", lambda message: message["type"] == "refused")["why"]
+    second.close()
+
+
+def test_without_a_recorder_a_start_is_refused_at_once_with_the_remedy(hand):
+    hand.press("start")
+    hand.state("the refusal", lambda state: any("no recorder is running" in warning for warning in state["warnings"]))
+
+
+def test_an_instruction_reaches_the_whole_stack(hand, ear):
+    ear.hear("instruction", String, LATCHED)
+    hand.press("start", instruction="open the drawer")
+    ear.until("instruction", lambda message: message.data == "open the drawer")
+    hand.state("the instruction", lambda state: state["recording"]["instruction"] == "open the drawer")
+
+
+def test_an_arm_that_falls_silent_is_named(hand, arm, ear):
+    arm.send(signal.SIGSTOP)
+    try:
+        ear.status("teleop: operator", lambda status: "arm/commanded_pose: nothing for" in status.message)
+    finally:
+        arm.send(signal.SIGCONT)

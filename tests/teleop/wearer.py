@@ -1,0 +1,149 @@
+"""A headset without a browser: says at 72 Hz where its hand is, over the real websocket, and hears what it is told. Its own thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import aiohttp
+
+from tests.teleop.browserless import HELLO, Client
+
+HZ = 72.0
+_PING_S = 0.5
+_AGAIN_S = 0.2
+"""What TCP waits at least before it sends a lost packet again (Linux)."""
+
+
+def client(url: str, certificate: Path) -> Client:
+    """Of a server that runs in another process. certificate: its PEM file."""
+    return Client(SimpleNamespace(url=url, _certificate=SimpleNamespace(path=certificate)))
+
+
+class Wearer:
+    """position: m in local-floor; change the attributes and the next frame says so.
+
+    delay_s: that each message takes, both ways; loss: share of the frames that are lost on the way, and on this reliable connection sent
+    again later, while all behind them wait.
+    """
+
+    def __init__(self, client: Client, kind: str = "headset", delay_s: float = 0.0, loss: float = 0.0):
+        self.position, self.squeeze, self.trigger, self.visible, self.tracked = [0.2, 1.1, -0.3], 0.0, 0.0, True, True
+        self.told: list[dict] = []
+        self._client, self._kind, self._delay, self._loss = client, kind, delay_s, loss
+        self._changed, self._random = threading.Condition(), random.Random(1)
+        self._frozen, self._failure = threading.Event(), None
+        self._ready, self._queue = threading.Event(), asyncio.Queue()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="wearer", daemon=True)
+        self._thread.start()
+        assert self._ready.wait(20) and not self._failure, f"no connection: {self._failure!r}"
+
+    def say(self, message: dict) -> None:
+        self._loop.call_soon_threadsafe(self._post, message)
+
+    def press(self, action: str, **more: str) -> None:
+        self.say({"type": "episode", "action": action} | more)
+
+    def until(self, what: str, holds, after: int = 0, timeout: float = 20.0) -> dict:
+        """The first message told since number `after` of which `holds` is true."""
+        found = []
+
+        def look() -> bool:
+            found.extend(message for message in self.told[after:] if holds(message))
+            return bool(found)
+
+        with self._changed:
+            seen = self._changed.wait_for(look, timeout)
+            assert seen, f"never told {what}; the last: {self.told[-1:]}"
+        return found[0]
+
+    def state(self, what: str, holds, after: int | None = None, timeout: float = 20.0) -> dict:
+        """The first state from now on (or number `after`) of which `holds` is true."""
+        start = len(self.told) if after is None else after
+        return self.until(what, lambda message: message["type"] == "state" and holds(message), start, timeout)
+
+    def engage(self) -> None:
+        """Opens the hand, squeezes, and returns when the arm follows."""
+        self.squeeze = 0.0
+        self.state("an open clutch", lambda state: state["clutch"] == "open")
+        self.squeeze = 1.0
+        self.state("that the arm follows", lambda state: state["clutch"] == "engaged")
+
+    def vanish(self) -> float:
+        """Nothing is sent any more, and nobody is told; returns when, s on the steady clock."""
+        self._frozen.set()
+        return time.monotonic()
+
+    def close(self) -> None:
+        self.vanish()
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(5)
+
+    async def _run(self) -> None:
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            async with aiohttp.ClientSession() as session:
+                headers = {"Origin": self._client.origin, **self._client.cookie}
+                address = f"{self._client.origin}/ws/operator"
+                async with session.ws_connect(address, headers=headers, ssl=self._client.tls) as socket:
+                    await socket.send_str(json.dumps(HELLO | {"kind": self._kind}))
+                    works = [self._frames(), self._pings(), self._deliver(socket), self._listen(socket), self._ended.wait()]
+                    tasks = [asyncio.create_task(work) for work in works]
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    for task in tasks:
+                        task.cancel()
+        except Exception as error:
+            self._failure = error
+            self._ready.set()
+
+    async def _frames(self) -> None:
+        due, number = time.monotonic(), 0
+        while True:
+            number += 1
+            pose = {"position": list(self.position), "orientation": [0.0, 0.0, 0.0, 1.0]} if self.tracked else {}
+            buttons = {"a": False, "b": False, "stick": False}
+            hand = {"hand": "right", "tracked": self.tracked, "squeeze": self.squeeze, "trigger": self.trigger, "buttons": buttons}
+            now = 1e3 * time.monotonic()
+            self._post({"type": "pose", "seq": number, "t": now, "visible": self.visible} | hand | pose)
+            due = max(due + 1.0 / HZ, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    async def _pings(self) -> None:
+        while True:
+            self._post({"type": "ping", "t": 1e3 * time.monotonic()})
+            await asyncio.sleep(_PING_S)
+
+    def _post(self, message: dict) -> None:
+        lost = _AGAIN_S if message["type"] == "pose" and self._random.random() < self._loss else 0.0
+        self._queue.put_nowait((time.monotonic() + self._delay + lost, message))
+
+    async def _deliver(self, socket) -> None:
+        """Each message when it has been on its way for so long, in order: a lost one holds up those behind it."""
+        free = 0.0
+        while True:
+            at, message = await self._queue.get()
+            free = max(free, at)
+            if (wait := free - time.monotonic()) > 0.0:
+                await asyncio.sleep(wait)
+            if not self._frozen.is_set():
+                await socket.send_str(json.dumps(message))
+
+    async def _listen(self, socket) -> None:
+        async for message in socket:
+            if self._frozen.is_set():
+                continue
+            # What is told is as slow as what is said.
+            asyncio.get_running_loop().call_later(self._delay, self._hear, json.loads(message.data))
+
+    def _hear(self, told: dict) -> None:
+        if told["type"] == "pong":
+            self._post({"type": "rtt", "t0": told["t"], "t1": 1e3 * time.monotonic(), "host": told["host"]})
+        with self._changed:
+            self.told.append(told)
+            self._changed.notify_all()
+        self._ready.set()
