@@ -6,6 +6,7 @@ import collections
 import contextlib
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import yaml
 from gr1_bringup import stack
 
 TAIL = 15
+_LOGGED = re.compile(r"\[(DEBUG|INFO|WARN)\]")
 _PR_SET_PDEATHSIG = 1
 _FOUND = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 # An arm node whose driver hangs needs 7 s to let go of it (ArmNode.close).
@@ -27,12 +29,13 @@ _LADDER = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
 
 class Process:
-    """One node as a process group of its own, its output in `log`. Lines that say ERROR or FATAL are also handed to `echo`."""
+    """One node as a process group of its own, its output in `log`. Lines that say ERROR or FATAL are also handed to `echo`, and of a node
+    that speaks aloud all that are not of its log."""
 
     def __init__(self, node: stack.Node, command: list[str], log: Path, environment: Mapping[str, str], echo: Callable[[str], None]):
         self.name, self.log = node.name, log
         self._tail: collections.deque[str] = collections.deque(maxlen=TAIL)
-        self._echo = echo
+        self._echo, self._aloud = echo, node.aloud
         self._popen = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -77,6 +80,8 @@ class Process:
                 log.write(line)
                 if "[ERROR]" in line or "[FATAL]" in line:
                     self._echo(f"{self.name}: {line.rstrip()}")
+                elif self._aloud and not _LOGGED.search(line):
+                    self._echo(line.rstrip("\n"))
                 else:
                     self._tail.append(line.rstrip("\n"))
 

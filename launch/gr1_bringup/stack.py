@@ -42,7 +42,7 @@ class Node:
     """One process: an executable of a ROS package, its name in the graph, its parameter file and what is set on top of that.
 
     waits: better started when the rest is up; the node itself copes with either. python: the interpreter, where it is not the usual one.
-    environment: variables that this node wants beside those of all.
+    environment: variables that this node wants beside those of all. aloud: what it prints, its log apart, is for the user's eyes.
     """
 
     package: str
@@ -54,6 +54,7 @@ class Node:
     waits: bool = False
     python: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    aloud: bool = False
 
 
 ROBOTS = {"sim": "kinova_gen2", "kinova_gen2": "kinova_gen2", "kortex": "kinova_gen3"}
@@ -71,19 +72,22 @@ ARGUMENTS = (
         "",
         "folder with weights, config and rig, or demo: the one that comes along; empty: a small UNTRAINED model (robot:=sim only)",
     ),
-    Argument("instruction", "", "what the policy is to do; empty: the task's own words; not with drive:=expert"),
+    Argument("instruction", "", "what is to be done; empty: the task's own words, on a robot what the desk says; not with drive:=expert"),
     Argument(
         "drive",
         "policy",
-        "who moves the arm; expert: the policy runs beside it, sends no command (collect:=true: only with a checkpoint)",
-        ("policy", "expert"),
+        "who moves the arm; expert: the policy runs beside it, sends no command (collect:=true: only with a checkpoint); vr: a person, "
+        "with headset, phone or desk",
+        ("policy", "expert", "vr"),
     ),
+    Argument("teleop", "false", "teleoperation beside whoever drives: a person takes over by squeezing (drive:=vr has it)", TRUE_FALSE),
+    Argument("port", "8443", "teleoperation: port of its pages (HTTPS); 0: any free one"),
     Argument("ignore_replay", "false", "act even with a checkpoint that failed its open-loop replay (gr1 replay)", TRUE_FALSE),
     Argument("collect", "false", "record demonstrations: one bag per episode", TRUE_FALSE),
     Argument(
         "operator",
         "",
-        "collect:=true: who demonstrates, and so who moves the arm; empty: as drive says; vr: not part of this version yet",
+        "collect:=true: who demonstrates, and so who moves the arm; empty: as drive says, vr without a checkpoint",
         ("", "expert", "policy", "vr"),
     ),
     Argument("bags", "bags", "collect:=true: folder that the bags go into"),
@@ -125,6 +129,8 @@ def settings(**given: str) -> dict[str, str]:
     _collect(chosen)
     rig = rig_settings(chosen)
     _only_simulated(chosen)
+    if not re.fullmatch("[0-9]{1,5}", chosen["port"]) or int(chosen["port"]) > 65535:
+        raise SettingError(f"port: '{chosen['port']}' is not a whole number from 0 to 65535")
     for name in ("seed", "episodes"):
         if not re.fullmatch("[0-9]{1,9}", chosen[name]):
             raise SettingError(f"{name}: '{chosen[name]}' is not a whole number from 0 to 999999999")
@@ -145,7 +151,7 @@ def settings(**given: str) -> dict[str, str]:
             raise SettingError(f"task: '{unknown[0]}' is not one of {', '.join(TASKS)}")
         if len(tasks) > 1 and chosen["drive"] != "expert":
             raise SettingError(f"task: only the expert plays several in turn; choose one of {chosen['task']}")
-        if chosen["drive"] == "policy":
+        if chosen["drive"] != "expert":
             chosen["task"] = chosen["task"] or next(iter(TASKS))
             chosen["instruction"] = chosen["instruction"] or TASKS[chosen["task"]].instructions[0]
     return chosen
@@ -159,11 +165,11 @@ def _collect(chosen: dict[str, str]) -> None:
             if chosen[name] != _BY_NAME[name].default:
                 raise SettingError(f"{name}: '{chosen[name]}' is for recording; add collect:=true, or leave it out")
         return
-    if operator == "vr":
-        raise SettingError("operator: 'vr', demonstrations by hand, is not part of this version yet; there are expert and policy")
     if operator and chosen["drive"] not in (operator, _BY_NAME["drive"].default):
         raise SettingError(f"operator: '{operator}' demonstrates, but drive is '{chosen['drive']}': leave drive out")
-    chosen["drive"] = operator or chosen["drive"]
+    # What an untrained model does demonstrates nothing, unless it is asked for by name.
+    person = not operator and chosen["drive"] == _BY_NAME["drive"].default and not chosen["checkpoint"]
+    chosen["drive"] = "vr" if person else operator or chosen["drive"]
     chosen["operator"] = chosen["drive"]
     chosen["bags"] = str(Path(chosen["bags"]).absolute())
 
@@ -196,11 +202,11 @@ def _only_simulated(chosen: Mapping[str, str]) -> None:
     if robot == "sim":
         return
     if chosen["drive"] == "expert":
-        raise SettingError(f"drive: the scripted expert sees the simulated table only; with robot '{robot}' a policy drives")
+        raise SettingError(f"drive: the scripted expert sees the simulated table only; with robot '{robot}' there are policy and vr")
     for name in ("task", "seed"):
         if chosen[name] != _BY_NAME[name].default:
             raise SettingError(f"{name}: only the simulated table is laid by it; leave it out with robot '{robot}'")
-    if not chosen["checkpoint"]:
+    if not chosen["checkpoint"] and with_policy(chosen):
         raise SettingError(f"checkpoint: robot '{robot}' needs a trained one; an untrained model moves the simulated arm only")
 
 
@@ -216,7 +222,8 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     robot, rig, expert, collect = chosen["robot"], chosen["rig"], chosen["drive"] == "expert", chosen["collect"] == "true"
     found = rig_nodes(chosen)
     if with_policy(chosen):
-        policy = {"checkpoint": chosen["checkpoint"], "instruction": chosen["instruction"], "act": not expert, "autostart": True}
+        acts = chosen["drive"] == "policy"
+        policy = {"checkpoint": chosen["checkpoint"], "instruction": chosen["instruction"], "act": acts, "autostart": True}
         policy["ignore_replay"] = chosen["ignore_replay"] == "true"
         found.append(Node("gr1_policy", "policy_node", "policy", "policy.yaml", {"robot": robot, "rig": rig} | policy))
     if collect:
@@ -227,6 +234,11 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
         if collect:
             plan["seeds"] = 1_000_000  # a demonstration of a layout that was recorded before teaches nothing
         found.append(Node("gr1_robot", "expert_node", "expert", "expert.yaml", {"rig": rig} | plan, waits=True))
+    if with_teleop(chosen):
+        # Where a policy acts, its instruction is known to it: saying it again would begin its rollout anew.
+        said = chosen["instruction"] if chosen["drive"] == "vr" else ""
+        pages = {"port": int(chosen["port"]), "bags": chosen["bags"], "instruction": said}
+        found.append(Node("gr1_teleop", "teleop_node", "teleop", "teleop.yaml", {"rig": rig} | pages, aloud=True))
     if chosen["rviz"] == "true":
         found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))
     return tuple(found)
@@ -262,8 +274,13 @@ def _kinect_python() -> str:
 
 
 def with_policy(chosen: Mapping[str, str]) -> bool:
-    """Where the expert demonstrates, an untrained model beside it would only cost time."""
-    return chosen["drive"] == "policy" or chosen["collect"] == "false" or bool(chosen["checkpoint"])
+    """Where somebody else demonstrates, an untrained model beside it would only cost time."""
+    watches = chosen["drive"] == "expert" and chosen["collect"] == "false"
+    return chosen["drive"] == "policy" or watches or bool(chosen["checkpoint"])
+
+
+def with_teleop(chosen: Mapping[str, str]) -> bool:
+    return chosen["drive"] == "vr" or chosen["teleop"] == "true"
 
 
 def _namespace(given: str) -> str:

@@ -22,9 +22,10 @@ _ROWS = (
     ("policy: inputs", "policy inputs"),
     ("policy: step", "policy step"),
     ("expert: episodes", "expert"),
+    ("teleop: operator", "teleop"),
     ("recorder: episode", "recorder"),
 )
-_OPTIONAL = ("policy", "expert", "recorder")
+_OPTIONAL = ("policy", "expert", "teleop", "recorder")
 
 
 def table(seen: Seen, title: str, now: float | None = None) -> Table:
@@ -62,6 +63,8 @@ def line(seen: Seen, seconds: float, now: float | None = None) -> str:
     ]
     if expert := seen.statuses.get("expert: episodes"):
         parts.append(figures("expert: episodes", expert))
+    if teleop := seen.statuses.get("teleop: operator"):
+        parts.append(_operator(teleop))
     if recorder := seen.statuses.get("recorder: episode"):
         parts.append(_recorded(recorder))
     return " | ".join(parts)
@@ -101,6 +104,9 @@ def figures(name: str, status: Status | None, expert: bool = False) -> str:
     if name == "expert: episodes":
         solved = f"{_number(status, 'successes', '.0f')} of {_number(status, 'episodes', '.0f')} episodes solved"
         return f"{why}{solved}   now {shown(status.values.get('task', '')) or 'none'}, seed {_number(status, 'seed', '.0f')}"
+    if name == "teleop: operator":
+        hand = f"hand to command p50/p99 {_pair(status, 'pose_to_command')} ms   round trip {_number(status, 'rtt_ms', '.0f')} ms"
+        return f"{why}{_operator(status)}   {hand}   commands {_number(status, 'commands', '.0f')}"
     if name == "recorder: episode":
         return why + _recorded(status)
     return shown(status.message)
@@ -115,6 +121,13 @@ def _recorded(status: Status) -> str:
     missing = f"lost {_number(status, 'lost', '.0f')}, gaps {_number(status, 'gaps', '.0f')}"
     now = "recording" if status.values.get("state") == "recording" else "last"
     return f"{now} {bag}: {size}, {missing}   {done}".rstrip() if bag else "idle"
+
+
+def _operator(status: Status) -> str:
+    """Who is at the controls and whether the arm follows, or why not."""
+    clutch, why = (shown(status.values.get(key, "")) for key in ("clutch", "why"))
+    here = shown(status.values.get("operator", ""))
+    return f"{here}: clutch {clutch}{f', {why}' if why else ''}" if here else "no operator"
 
 
 def _gate(status: Status) -> str:

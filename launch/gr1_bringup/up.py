@@ -29,16 +29,18 @@ LINE_EVERY = 5.0
 DISCOVERY = 1.5
 # A process that was killed stays in the ROS graph for the 20 s of its lease.
 GHOST_LIMIT = 25.0
-NODES = ("arm", "camera_static", "camera_wrist", "policy", "expert", "recorder")
+NODES = ("arm", "camera_static", "camera_wrist", "policy", "expert", "recorder", "teleop")
 HEARD = {
     "arm": "arm: gate",
     "camera_static": "camera_static: stream",
     "camera_wrist": "camera_wrist: stream",
     "policy": "policy: step",
     "recorder": "recorder: episode",
+    "teleop": "teleop: operator",
 }
 """What a node that is up says on /diagnostics."""
-BY_HAND = "episodes begin and end with: python -m gr1_recorder start | success | failure | discard"
+BY_HAND = "python -m gr1_recorder start | success | failure | discard"
+BY_PAGE = "the headset (A: start, twice: success; B twice: discard) and the workstation's page"
 ANOTHER = "another stack runs in ROS_DOMAIN_ID {domain}: end it, or set that variable to another number (0 to 101)"
 UNTRAINED = "no --checkpoint: a small model with seeded random weights. It is UNTRAINED: what it does and predicts means nothing."
 EXAMINE = (
@@ -79,6 +81,7 @@ class _Run:
     def __init__(self, chosen, options, folder: Path, console: Console, ended, faults, asked):
         self.chosen, self.options, self.folder, self.console, self.ended = chosen, options, folder, console, ended
         self.faults, self.rehearsal = faults, None
+        self.teleop = stack.with_teleop(chosen)
         self.untrained = stack.with_policy(chosen) and not chosen["checkpoint"]
         self.bags = Bags(Path(chosen["bags"])) if chosen["collect"] == "true" else None
         film = None if options.no_video else Path(options.video or folder / "video.mp4").absolute()
@@ -91,11 +94,12 @@ class _Run:
         if self.untrained:
             self._say(UNTRAINED, "bold yellow")
         watching = ", the policy watches" if stack.with_policy(self.chosen) else ""
-        driver = f"the scripted expert drives{watching}" if self.chosen["drive"] == "expert" else "the policy drives"
+        driver = {"expert": f"the scripted expert drives{watching}", "vr": f"a person drives{watching}", "policy": "the policy drives"}
+        takes_over = ", a person may take over" if self.teleop and self.chosen["drive"] != "vr" else ""
         recording = f"; bags go to {_short(self.bags.root)}" if self.bags else ""
-        self._say(f"{driver}{recording}; logs in {_short(self.folder)}; Ctrl-C ends it")
+        self._say(f"{driver[self.chosen['drive']]}{takes_over}{recording}; logs in {_short(self.folder)}; Ctrl-C ends it")
         if self.bags and self.chosen["drive"] != "expert":
-            self._say(BY_HAND)
+            self._say(f"episodes begin and end with: {f'{BY_PAGE}, or ' if self.teleop else ''}{BY_HAND}")
         code, monitor, video = 0, None, None
         try:
             nodes = stack.nodes(self.chosen)

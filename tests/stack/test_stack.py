@@ -54,7 +54,37 @@ def test_the_expert_plays_the_named_tasks_in_turn_and_no_recorded_layout_comes_t
 
 def test_collecting_from_the_policy_records_what_it_does():
     assert sorted(names(collect="true", operator="policy")) == ["arm", "camera_static", "camera_wrist", "policy", "recorder"]
-    assert parameters("policy", collect="true")["act"] is True
+    assert parameters("policy", collect="true", operator="policy")["act"] is True
+
+
+def test_collecting_is_a_persons_work_unless_somebody_else_is_named(folder):
+    assert sorted(names(collect="true")) == ["arm", "camera_static", "camera_wrist", "recorder", "teleop"]
+    assert stack.settings(collect="true")["operator"] == "vr"
+    assert stack.settings(collect="true", checkpoint=str(folder))["operator"] == "policy"
+    assert parameters("policy", collect="true", operator="vr", checkpoint=str(folder))["act"] is False, "it watches"
+    real = {"robot": "kortex", "collect": "true"}
+    assert sorted(names(**real)) == ["arm", "camera_static", "camera_wrist", "recorder", "teleop"]
+    assert parameters("teleop", **real)["instruction"] == "", "said at the desk"
+
+
+def test_a_person_drives_or_may_take_over_with_the_same_node(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    driving = parameters("teleop", drive="vr", collect="true", bags="demos", task="open_drawer", port="0")
+    assert driving == {"rig": "kinova_gen2", "port": 0, "bags": str(tmp_path / "demos"), "instruction": "open the drawer"}
+    beside = {"teleop": "true", "task": "open_drawer"}
+    assert sorted(names(**beside)) == ["arm", "camera_static", "camera_wrist", "policy", "teleop"]
+    assert parameters("teleop", **beside)["instruction"] == "", "saying it again would begin the policy's rollout anew"
+    assert sorted(names(drive="vr")) == ["arm", "camera_static", "camera_wrist", "teleop"]
+
+
+def test_what_a_node_prints_aloud_reaches_the_terminal_and_its_log_does_not(tmp_path):
+    said = []
+    prints = "print('scan this'); print('[INFO] [1.2] [teleop]: ready'); print('[ERROR] [1.2] [teleop]: wrong')"
+    node = stack.Node("any", "any", "teleop", aloud=True)
+    process = processes.Process(node, [sys.executable, "-c", prints], tmp_path / "log", os.environ, said.append)
+    eventually(lambda: process.exit_code is not None and len(said) == 2, "the end of the process")
+    assert said == ["scan this", "teleop: [ERROR] [1.2] [teleop]: wrong"]
+    assert process.last_lines() == ["[INFO] [1.2] [teleop]: ready"]
 
 
 def test_who_demonstrates_and_where_the_bags_go_reaches_recorder_and_expert(tmp_path, monkeypatch):
@@ -92,7 +122,8 @@ def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
         ({"sed": "1"}, "did you mean 'seed'"),
         ({"episodes": "5"}, "only the expert plays episodes"),
         ({"drive": "expert", "instruction": "pull"}, "brings its own words"),
-        ({"collect": "true", "operator": "vr"}, "not part of this version yet"),
+        ({"collect": "true", "operator": "vr", "drive": "expert"}, "leave drive out"),
+        ({"port": "99999"}, "from 0 to 65535"),
         ({"operator": "expert"}, "add collect:=true"),
         ({"bags": "demos"}, "add collect:=true"),
         ({"collect": "true", "operator": "policy", "drive": "expert"}, "leave drive out"),

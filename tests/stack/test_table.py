@@ -64,3 +64,13 @@ def test_the_recorders_line_says_what_is_recorded_and_never_leaves_out_what_is_l
 
 def test_a_stack_without_a_policy_shows_none():
     assert "policy" not in screen(recorder()) and "policy" not in table.line(recorder(), 1.0, NOW)
+
+
+def test_the_operators_line_says_who_is_there_and_whether_the_arm_follows():
+    figures = {"operator": "Quest 3", "clutch": "engaged", "why": "", "pose_to_command_p50_ms": "9.6", "pose_to_command_p99_ms": "21.2"}
+    driving = Seen({"teleop: operator": Status("OK", "Quest 3 drives", figures | {"rtt_ms": "4.1", "commands": "7"}, NOW)})
+    assert "Quest 3: clutch engaged   hand to command p50/p99 10/21 ms   round trip 4 ms   commands 7" in screen(driving)
+    assert "Quest 3: clutch engaged" in table.line(driving, 1.0, NOW).split(" | ")
+    let_go = Seen({"teleop: operator": Status("OK", "", figures | {"clutch": "open", "why": "let go"}, NOW)})
+    assert "Quest 3: clutch open, let go" in screen(let_go)
+    assert "no operator" in screen(Seen({"teleop: operator": Status("OK", "", {"operator": ""}, NOW)}))
