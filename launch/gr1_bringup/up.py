@@ -247,7 +247,7 @@ class _Run:
 
     def _say(self, text: str, style: str | None = None) -> None:
         console = self.live.console if self.live else self.console
-        console.print(text, style=style, markup=False, soft_wrap=True)
+        console.print(text, style=style, markup=False, emoji=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
