@@ -184,6 +184,17 @@ def test_what_was_cut_stands_beside_the_episode_and_in_the_report(tmp_path):
     assert "with problems in the recording" in (tmp_path / "set/report/index.html").read_text()
 
 
+def test_the_frames_that_a_person_commanded_stand_beside_the_episode(tmp_path):
+    demonstration(0, 20).save(tmp_path / "bags/alone")
+    taken_over = demonstration(1, 20)
+    for at in range(505, 1000, 100):
+        taken_over.twist(at, (0.1, 0, 0), source="teleop")
+    taken_over.save(tmp_path / "bags/taken_over")
+    converted(tmp_path / "bags", tmp_path / "set")
+    alone, taken = (json.loads(line) for line in (tmp_path / "set/meta/sources.jsonl").read_text().splitlines())
+    assert "by_hand" not in alone and taken["by_hand"] == [[5, 10]]
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [

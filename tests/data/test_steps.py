@@ -7,6 +7,7 @@ import pytest
 
 from gr1_core import images
 from gr1_core.data.bag import Bag
+from gr1_core.data.commanded import spans
 from gr1_core.data.steps import StepsError, select, steps
 from tests.data.bag_fixture import MS, START, Recording, demonstration
 from tests.data.synthetic import SHAPES, picture, tiny_rig
@@ -64,6 +65,17 @@ def test_teleoperation_wins_while_it_is_fresh(tmp_path):
     found = actions(made, tmp_path / "bag")
     # fresh from 300 to 450 ms: one whole period and half of the next
     np.testing.assert_allclose(found[:, 0], np.array([0.1, 0.1, -0.2, -0.05, 0.1, 0.1, 0.1, 0.1]) * UNITS, atol=1e-6)
+
+
+def test_the_steps_that_a_person_commanded_are_marked_and_those_of_the_policy_are_not(tmp_path):
+    made = recording(1500)
+    for at in range(100, 1200, 100):
+        made.twist(at, (0.1, 0, 0))
+    for at in (310, 410, 510, 905):
+        made.twist(at, source="teleop")
+    # the last of the first three lives until 660 ms, the other until 1055 ms
+    assert spans(select(Bag(made.save(tmp_path / "bag"))).by_hand) == [[2, 6], [8, 10]]
+    assert not select(Bag(demonstration().save(tmp_path / "policy"))).by_hand.any()
 
 
 def test_the_gripper_keeps_its_last_command_and_the_policy_does_not_interrupt_teleoperation(tmp_path):

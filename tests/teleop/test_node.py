@@ -1,5 +1,6 @@
 """The teleoperation node as a process, over real rclpy and real TLS: a headset's hand moves the simulated arm through the gate."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -15,9 +16,13 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
+from gr1_core.data.bag import Bag, find
+from gr1_core.data.commanded import spans
+from gr1_core.data.steps import select
 from gr1_robot.messages import from_pose, from_twist, nanoseconds
 from gr1_robot.qos import COMMAND, LATCHED, SENSOR
 from gr1_teleop import certificate
+from tests.recorder.robot import STATIC, WRIST, Robot
 from tests.robot import graph
 from tests.teleop.wearer import Wearer, client
 
@@ -139,24 +144,100 @@ def test_the_arm_follows_the_hand_while_it_squeezes_and_not_otherwise(hand, ear)
     assert len(ear.heard(TWIST)) - begun == len(twists)
 
 
-def test_the_gate_lets_teleoperation_go_before_the_policy_and_gives_the_arm_back(hand, ear):
+def test_without_a_recorder_a_start_is_refused_at_once_with_the_remedy(hand):
+    hand.press("start")
+    hand.state("the refusal", lambda state: any("no recorder is running" in warning for warning in state["warnings"]))
+
+
+@pytest.fixture(scope="module")
+def cameras(ear):
+    """Two cameras as topics, with the test's own hand on them."""
+    robot = Robot()
+    robot.streams = {STATIC, WRIST}
+    yield robot
+    robot.close()
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory, cameras, arm):
+    """The folder of a running recorder."""
+    folder = tmp_path_factory.mktemp("bags")
+    process = graph.Process("gr1_recorder.recorder_node", f"root:={folder}", "hz.camera_static:=20.0", "hz.camera_wrist:=20.0")
+    process.until("ready")
+    yield folder
+    process.send(signal.SIGTERM)
+    process.wait()
+
+
+def _recording(hand, state: str, outcome: str = ""):
+    def holds(told) -> bool:
+        recording = told["recording"]
+        return (recording["state"], recording["outcome"], recording["busy"]) == (state, outcome, "")
+
+    return hand.state(f"{state} {outcome}", holds)
+
+
+def test_episodes_begin_and_end_by_the_hands_buttons_and_the_bags_say_how(hand, bags, ear):
+    for outcome, action in (("success", "success"), ("discarded", "discard"), ("failure", "failure")):
+        hand.press("start", instruction="lift the cup")
+        _recording(hand, "recording")
+        hand.engage()
+        hand.squeeze = 0.0
+        hand.press(action)
+        if action != "failure":
+            hand.state("the question", lambda state, action=action: state["recording"]["confirm"] == action)
+            hand.press(action)
+        _recording(hand, "idle", outcome)
+    hand.press("relabel", instruction="lift the mug")
+    hand.state("the relabelling's end", lambda state: any(pulse["kind"] == "record" for pulse in state["haptics"]))
+    first, second, third = (Bag(folder) for folder in sorted(find(bags)))
+    assert [bag.outcome for bag in (first, second, third)] == ["success", "discarded", "failure"]
+    assert [bag.instruction for bag in (first, second, third)] == ["lift the cup", "lift the cup", "lift the mug"]
+    assert all(bag.counts["/command/teleop/twist"] > 1 and bag.counts["/camera/wrist/image_raw/compressed"] for bag in (first, second))
+
+
+def test_a_camera_that_falls_silent_in_mid_episode_is_named_on_the_headset(hand, bags, cameras):
+    hand.press("start")
+    _recording(hand, "recording")
+    cameras.streams = {STATIC}
+    hand.state("the silence", lambda state: any(f"{WRIST}: nothing for" in warning for warning in state["warnings"]))
+    cameras.streams = {STATIC, WRIST}
+    hand.press("failure")
+    _recording(hand, "idle", "failure")
+
+
+def test_a_person_takes_over_a_policy_gives_it_back_and_the_bag_says_when(hand, ear, bags):
     policy = ear.say("command/policy/twist", TwistStamped)
 
-    def onwards():
+    def slowly():
         message = TwistStamped()
         message.header.stamp, message.header.frame_id = ear.node.get_clock().now().to_msg(), "base_link"
-        message.twist.linear.y = 0.01
+        message.twist.linear.y = 0.005
         return message
 
-    def gate(source: str):
+    def gate(source: str) -> None:
         ear.status("arm: gate", lambda status: _value(status, "source") == source, after=len(ear.heard("/diagnostics")))
 
-    with graph.Stream(policy, onwards, 0.05):
+    with graph.Stream(policy, slowly):
+        gate("policy")
+        hand.press("start")
+        _recording(hand, "recording")
         gate("policy")
         hand.engage()
         gate("teleop")
         hand.squeeze = 0.0
         gate("policy")
+        gate("policy")
+        hand.press("failure")
+        _recording(hand, "idle", "failure")
+    bag = Bag(max(find(bags)))
+    # Pictures that a busy computer has delayed would cut the episode.
+    patient = {role: dataclasses.replace(camera, max_age=5.0) for role, camera in bag.rig.cameras.items()}
+    state = dataclasses.replace(bag.rig.state, max_age=5.0)
+    chosen = select(bag, dataclasses.replace(bag.rig, cameras=patient, state=state))
+    ((first, end),) = spans(chosen.by_hand)
+    assert 0 < first < end < len(chosen.times), "the policy drove before and after"
+    assert end - first >= bag.counts["/command/teleop/twist"] - 2
 
 
 def test_a_stop_opens_the_clutch_says_why_and_what_is_held_on_to_moves_nothing_after_the_reset(hand, ear):
@@ -184,11 +265,6 @@ def test_a_second_headset_is_told_who_drives(hand, door):
     second = Wearer(door)
     assert "there is an operator already" in second.until("why not", lambda message: message["type"] == "refused")["why"]
     second.close()
-
-
-def test_without_a_recorder_a_start_is_refused_at_once_with_the_remedy(hand):
-    hand.press("start")
-    hand.state("the refusal", lambda state: any("no recorder is running" in warning for warning in state["warnings"]))
 
 
 def test_an_instruction_reaches_the_whole_stack(hand, ear):

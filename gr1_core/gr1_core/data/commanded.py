@@ -77,3 +77,16 @@ def closure(commands: Mapping[str, Commands], starts: np.ndarray, period: int) -
     order = np.argsort(times, kind="stable")
     index = np.searchsorted(times[order], starts + period // 2, "right") - 1
     return np.append(values[order], np.nan)[np.where(index >= 0, index, -1)]
+
+
+def by_hand(commands: Mapping[str, Commands], starts: np.ndarray, period: int) -> np.ndarray:
+    """bool[T]: whether a person's command was in charge in the middle of each period, the one for rest after letting go included."""
+    if "teleop" not in commands:
+        return np.zeros(len(starts), bool)
+    return commands["teleop"].at(starts + period // 2, round(EXPIRY * period)) >= 0
+
+
+def spans(mask: np.ndarray) -> list[list[int]]:
+    """bool[T] -> [first, end) of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(mask, np.int8), [0]])))
+    return edges.reshape(-1, 2).tolist()

@@ -56,7 +56,8 @@ class Selection:
     """Which messages make the T steps of a bag.
 
     times i64[T] ns; topics: role -> image topic; frames: role -> i64[T], the how-many-th message of that topic; state, action f32[T, 7];
-    recorded: how many steps the grid had before it was cut; problems: what was cut, as texts.
+    by_hand: bool[T], a person's commands were in charge; recorded: how many steps the grid had before it was cut; problems: what was cut,
+    as texts.
     """
 
     times: np.ndarray
@@ -64,6 +65,7 @@ class Selection:
     frames: Mapping[str, np.ndarray]
     state: np.ndarray
     action: np.ndarray
+    by_hand: np.ndarray
     recorded: int
     problems: tuple[str, ...]
 
@@ -122,6 +124,7 @@ def select(bag: Bag, rig: Rig | None = None) -> Selection:
         frames={role: newest[role][keep] for role in ROLES},
         state=state,
         action=_action(rig, commands, starts[keep], period, state),
+        by_hand=commanded.by_hand(commands, starts[keep], period),
         recorded=len(starts),
         problems=tuple(_cuts(valid, topics, ages, keep, rig.control_hz)),
     )
@@ -188,10 +191,7 @@ def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray
 
 
 def _longest(valid: np.ndarray) -> slice:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(np.int8), [0]])))
-    begins, ends = edges[::2], edges[1::2]
-    best = np.argmax(ends - begins) if len(begins) else None
-    return slice(0, 0) if best is None else slice(int(begins[best]), int(ends[best]))
+    return slice(*max(commanded.spans(valid), key=lambda span: span[1] - span[0], default=(0, 0)))
 
 
 def _cuts(valid: Mapping[str, np.ndarray], topics: Mapping[str, str], ages: Mapping[str, float], keep: slice, hz: float) -> Iterator[str]:

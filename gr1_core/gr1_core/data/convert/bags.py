@@ -12,6 +12,7 @@ import numpy as np
 from gr1_core import images
 from gr1_core.data import listing
 from gr1_core.data.bag import Bag, BagError, candidates
+from gr1_core.data.commanded import spans
 from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit, fingerprint, safe_key
 from gr1_core.data.metadata import OUTCOMES
 from gr1_core.data.schemas import SchemaError
@@ -85,6 +86,7 @@ class BagSource:
             "seconds": round(bag.duration_s, 3),
             "recorded_steps": chosen.recorded,
             "repeated_frames": {role: int((np.diff(chosen.frames[role]) == 0).sum()) for role in ROLES},
+            **({"by_hand": spans(chosen.by_hand)} if chosen.by_hand.any() else {}),
             "problems": list(chosen.problems),
             "streams": {row.pop("topic"): row for row in listing.topics(bag)},
         }
