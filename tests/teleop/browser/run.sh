@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The browser tests:  tests/teleop/browser/run.sh [PYTHON] [options of node --test]
+# The browser tests:  tests/teleop/browser/run.sh [PYTHON] [files, options of node --test]
 # They need Node 20 or newer and Chromium (CHROMIUM names another one than /usr/bin/chromium); what comes from npm is installed here, pinned.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -8,4 +8,5 @@ shift || true
 cd "$root/tests/teleop/browser"
 [ -e node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ] || npm ci --no-fund --no-audit --loglevel=error
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-exec node --test --test-concurrency=1 "$@" .
+[ $# -gt 0 ] || set -- *.test.mjs
+exec node --test --test-concurrency=1 "$@"
