@@ -26,14 +26,15 @@ def client(url: str, certificate: Path) -> Client:
 
 
 class Wearer:
-    """position: m in local-floor; change the attributes and the next frame says so.
+    """position, orientation: m and xyzw in local-floor; change the attributes and the next frame says so.
 
     delay_s: that each message takes, both ways; loss: share of the frames that are lost on the way, and on this reliable connection sent
     again later, while all behind them wait.
     """
 
     def __init__(self, client: Client, kind: str = "headset", delay_s: float = 0.0, loss: float = 0.0):
-        self.position, self.squeeze, self.trigger, self.visible, self.tracked = [0.2, 1.1, -0.3], 0.0, 0.0, True, True
+        self.position, self.orientation = [0.2, 1.1, -0.3], [0.0, 0.0, 0.0, 1.0]
+        self.squeeze, self.trigger, self.visible, self.tracked = 0.0, 0.0, True, True
         self.told: list[dict] = []
         self._client, self._kind, self._delay, self._loss = client, kind, delay_s, loss
         self._changed, self._random = threading.Condition(), random.Random(1)
@@ -105,7 +106,7 @@ class Wearer:
         due, number = time.monotonic(), 0
         while True:
             number += 1
-            pose = {"position": list(self.position), "orientation": [0.0, 0.0, 0.0, 1.0]} if self.tracked else {}
+            pose = {"position": list(self.position), "orientation": list(self.orientation)} if self.tracked else {}
             buttons = {"a": False, "b": False, "stick": False}
             hand = {"hand": "right", "tracked": self.tracked, "squeeze": self.squeeze, "trigger": self.trigger, "buttons": buttons}
             now = 1e3 * time.monotonic()

@@ -1,0 +1,220 @@
+"""The scripted operator demonstrates a task through the whole path, hand to bag:
+
+    python -m tests.teleop.demonstrate [--hand browser|socket] [--task put_eggplant_on_plate] [--episodes 10] [--seed 7000] --bags BAGS
+
+It starts `gr1 up --collect` with the simulated rig. browser: the hand is an emulated Quest 3 in headless Chromium, on the real page;
+socket: it speaks over the page's websocket itself. The last line is one JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+TIMEOUT_S, START_S, PRESSES = 60.0, 180.0, 6
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.teleop.demonstrate", description=__doc__.split("\n")[0])
+    parser.add_argument("--hand", choices=("browser", "socket"), default="browser")
+    parser.add_argument("--task", default="put_eggplant_on_plate")
+    parser.add_argument("--episodes", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=7000)
+    parser.add_argument("--rig", default="kinova_gen2_small", help="cameras that a computer without a graphics card draws in time")
+    parser.add_argument("--bags", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="folder for the stack's logs (default: a temporary one)")
+    options = parser.parse_args()
+    # Both before the first import of rclpy.
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    from tests.teleop.stand import Stand
+
+    with tempfile.TemporaryDirectory() as folder, Stack(options.bags, options.out or Path(folder), options.task, options.rig) as stack:
+        stand = Stand()
+        hand = (BrowserHand if options.hand == "browser" else SocketHand)(stack.url, stack.certificate, stand)
+        try:
+            won = [demonstrate(stand, hand, options.task, options.seed + number) for number in range(options.episodes)]
+        finally:
+            hand.close()
+            stand.close()
+    document = {"hand": options.hand, "task": options.task, "seed": options.seed, "episodes": len(won), "successes": sum(won)}
+    print(json.dumps(document | {"seeds_failed": [options.seed + number for number, one in enumerate(won) if not one]}))
+    return 0
+
+
+def demonstrate(stand, hand, task: str, seed: int) -> bool:
+    """One episode, recorded: a new table, A, grip, the task, let go, A twice (B twice where it did not work out)."""
+    from gr1_core.rig import Rig
+    from tests.teleop.pilot import Pilot
+
+    instruction = stand.lay(task, seed)
+    bag = begin(stand, hand)
+    grip = hand.grip()
+    hand.hold(grip, 0.0, 0.0)
+    stand.clutch("open")
+    hand.hold(grip, 1.0, 0.0)
+    stand.clutch("engaged")
+    began, held, pilot, lost = time.monotonic(), 0, Pilot(task, Rig.load("kinova_gen2"), grip, stand.pose()), 0
+    place, closure = grip, 0.0
+    while held < 25 and time.monotonic() - began < TIMEOUT_S:
+        time.sleep(0.02)
+        now = time.monotonic()
+        if stand.operator("clutch") != "engaged":
+            # As a person does: opens the hand and grips again where it is.
+            lost += 1
+            hand.hold(place, 0.0, closure)
+            stand.clutch("open")
+            hand.hold(place, 1.0, closure)
+            stand.clutch("engaged")
+            pilot = Pilot(task, Rig.load("kinova_gen2"), place, stand.pose())
+            continue
+        pilot.look(stand.state(), now)
+        place, closure = pilot.hand(stand.pose(), now)
+        hand.hold(place, 1.0, closure)
+        held = held + 1 if stand.success() else 0
+    success = held >= 25
+    hand.hold(place, 0.0, closure)
+    stand.clutch("open")
+    for _ in range(2):
+        hand.tap("a-button" if success else "b-button")
+    stand.recording("idle", "success" if success else "discarded")
+    word, seconds = "success" if success else "not done", time.monotonic() - began
+    print(f"{bag}: {instruction}, seed {seed}: {word} after {seconds:.1f} s, gripped {1 + lost} times", flush=True)
+    return success
+
+
+def begin(stand, hand) -> str:
+    """Presses A until the recorder has begun: it refuses while a busy computer's pictures come late. Returns the bag's name."""
+    from tests.teleop.stand import NotSeen
+
+    for _ in range(PRESSES):
+        hand.tap("a-button")
+        with contextlib.suppress(NotSeen):
+            return stand.recording("recording", within=10.0)["bag"]
+    raise NotSeen(f"the recorder has refused {PRESSES} times to begin")
+
+
+class Stack:
+    """`gr1 up --collect` with the simulated rig."""
+
+    def __init__(self, bags: Path, out: Path, task: str, rig: str):
+        self._home = tempfile.TemporaryDirectory()
+        self.certificate = Path(self._home.name) / "gr1/teleop/server.pem"
+        environment = os.environ | {"XDG_DATA_HOME": self._home.name, "PYTHONUNBUFFERED": "1"}
+        words = ("--collect", "--port", "0", "--no-video", "--bags", str(bags), "--out", str(out), "--task", task, "--rig", rig)
+        command = [sys.executable, "-m", "gr1_bringup.up", *words]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        self.said, self._spoke = "", threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Stack:
+        with self._spoke:
+            self._spoke.wait_for(lambda: "all nodes are up" in self.said or self._process.poll() is not None, START_S)
+        if "all nodes are up" not in self.said:
+            self.__exit__()
+            raise RuntimeError(f"the stack did not come up:\n{self.said}")
+        self.url = re.search(r"https://\S+/\?token=\S+", self.said)[0]
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._process.send_signal(signal.SIGINT)
+        self.code = self._process.wait(60)
+        self._reader.join()
+        self._home.cleanup()
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            with self._spoke:
+                self.said += line
+                self._spoke.notify_all()
+
+
+class SocketHand:
+    """The page's websocket, without a page. What the buttons mean is told by the page; here too."""
+
+    def __init__(self, url: str, certificate: Path, stand):
+        from tests.teleop.wearer import Wearer, client
+
+        self._wearer, self._stand = Wearer(client(url, certificate)), stand
+
+    def grip(self):
+        from gr1_robot.backend import Pose
+
+        return Pose(np.array(self._wearer.position), np.array(self._wearer.orientation))
+
+    def hold(self, grip, squeeze: float, trigger: float) -> None:
+        wearer = self._wearer
+        wearer.position, wearer.orientation = grip.position.tolist(), grip.quaternion.tolist()
+        wearer.squeeze, wearer.trigger = squeeze, trigger
+
+    def tap(self, button: str) -> None:
+        running = self._stand.recorder()["state"] == "recording"
+        self._wearer.press({"a-button": "success" if running else "start", "b-button": "discard"}[button])
+
+    def close(self) -> None:
+        self._wearer.close()
+
+
+class BrowserHand:
+    """hand.mjs: the real page in Chromium, with an emulated Quest 3."""
+
+    def __init__(self, url: str, certificate: Path, stand):
+        here = Path(__file__).with_name("browser")
+        # The page of a headset on this computer: its address is one that the certificate names.
+        self._process = subprocess.Popen(["node", "hand.mjs", url], cwd=here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._place = json.loads(self._hear("grip"))["grip"]
+
+    def grip(self):
+        from gr1_robot.backend import Pose
+
+        return Pose(np.array(self._place["position"]), np.array(self._place["orientation"]))
+
+    def hold(self, grip, squeeze: float, trigger: float) -> None:
+        self._place = {"position": grip.position.tolist(), "orientation": grip.quaternion.tolist()}
+        self._say(self._place | {"squeeze": squeeze, "trigger": trigger})
+
+    def tap(self, button: str) -> None:
+        self._order({"tap": button})
+
+    def relabel(self, instruction: str) -> None:
+        """At the workstation's page."""
+        self._order({"relabel": instruction})
+
+    def screenshot(self, path: Path) -> None:
+        self._order({"screenshot": str(path)})
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        rest = self._process.stdout.read()
+        self._process.wait(60)
+        assert "troubles" not in rest, rest
+
+    def _order(self, order: dict) -> None:
+        self._say(order)
+        self._hear("done")
+
+    def _say(self, order: dict) -> None:
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+
+    def _hear(self, what: str) -> str:
+        line = self._process.stdout.readline()
+        assert what in line, f"the browser's hand has ended: {line or 'its error is above'}"
+        return line
+
+
+if __name__ == "__main__":
+    sys.exit(main())
