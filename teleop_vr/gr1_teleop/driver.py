@@ -40,6 +40,11 @@ class Driver:
         if halt := self._link.halt(now):
             self._put(halt, now)
 
+    def forget(self) -> None:
+        """Another operator: latencies are counted anew."""
+        with self._lock:
+            self._latencies.clear()
+
     def figures(self, now: float) -> dict[str, float]:
         """commands, rate_hz; pose_to_command: ms from a hand's sample on its device to the command that follows it (NaN: none yet)."""
         with self._lock:

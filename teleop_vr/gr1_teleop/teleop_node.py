@@ -15,6 +15,8 @@ from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, TwistStamped
+from rclpy.clock import Clock as SteadyClock
+from rclpy.clock import ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32, Header, String
@@ -42,6 +44,7 @@ from gr1_teleop.settings import Command, Settings
 from gr1_teleop.topics import Topic
 
 _GATE, _EPISODE = "arm: gate", "recorder: episode"
+_LOOK_S = 0.1
 _POSE, _GRIPPER, _PICTURES = "arm/commanded_pose", "arm/gripper", "camera/{}/image_raw/compressed"
 
 
@@ -70,7 +73,8 @@ class TeleopNode(Node):
         self._driver = Driver(self._link, self._robot, rig.period, self._send)
         self.finished = threading.Event()
         self._open_topics()
-        self._diagnostics = Diagnostics(self, self._report)
+        self._diagnostics, self._told = Diagnostics(self, self._report), (None, "")
+        self.create_timer(_LOOK_S, self._look, clock=SteadyClock(clock_type=ClockType.STEADY_TIME))
         self._loop = Loop(self._driver.step, BEAT_S, self._on_failure, "teleop")
         with ExitStack() as undo:
             recording = Recording(self.get_namespace(), lambda: self._robot.recorder_there, self._instruct)
@@ -164,6 +168,15 @@ class TeleopNode(Node):
     def _on_instruction(self, message: String) -> None:
         if message.data.strip():
             self._robot.instruction = message.data.strip()
+
+    def _look(self) -> None:
+        """A clutch that catches or opens is told at once."""
+        now = self._link.operator, self._link.figures()["clutch"]
+        if now[0] != self._told[0]:
+            self._driver.forget()
+        if now != self._told:
+            self._told = now
+            self._report()
 
     def _report(self) -> None:
         if not self._server.alive:

@@ -62,10 +62,7 @@ def demonstrate(stand, hand, task: str, seed: int) -> bool:
     instruction = stand.lay(task, seed)
     bag = begin(stand, hand)
     grip = hand.grip()
-    hand.hold(grip, 0.0, 0.0)
-    stand.clutch("open")
-    hand.hold(grip, 1.0, 0.0)
-    stand.clutch("engaged")
+    engage(stand, hand, grip, 0.0)
     began, held, pilot, lost = time.monotonic(), 0, Pilot(task, Rig.load("kinova_gen2"), grip, stand.pose()), 0
     place, closure = grip, 0.0
     while held < 25 and time.monotonic() - began < TIMEOUT_S:
@@ -74,10 +71,7 @@ def demonstrate(stand, hand, task: str, seed: int) -> bool:
         if stand.operator("clutch") != "engaged":
             # As a person does: opens the hand and grips again where it is.
             lost += 1
-            hand.hold(place, 0.0, closure)
-            stand.clutch("open")
-            hand.hold(place, 1.0, closure)
-            stand.clutch("engaged")
+            engage(stand, hand, place, closure)
             pilot = Pilot(task, Rig.load("kinova_gen2"), place, stand.pose())
             continue
         pilot.look(stand.state(), now)
@@ -93,6 +87,19 @@ def demonstrate(stand, hand, task: str, seed: int) -> bool:
     word, seconds = "success" if success else "not done", time.monotonic() - began
     print(f"{bag}: {instruction}, seed {seed}: {word} after {seconds:.1f} s, gripped {1 + lost} times", flush=True)
     return success
+
+
+def engage(stand, hand, place, closure: float) -> None:
+    """Opens the hand and squeezes until the arm follows: on a busy computer a frame may be late, and the clutch opens again."""
+    from tests.teleop.stand import NotSeen
+
+    for _ in range(PRESSES):
+        hand.hold(place, 0.0, closure)
+        stand.clutch("open")
+        hand.hold(place, 1.0, closure)
+        with contextlib.suppress(NotSeen):
+            return stand.clutch("engaged", within=5.0)
+    raise NotSeen(f"the clutch has not caught in {PRESSES} tries")
 
 
 def begin(stand, hand) -> str:

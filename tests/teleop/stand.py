@@ -58,9 +58,9 @@ class Stand:
     def operator(self, key: str) -> str:
         return self._get("operator")[key]
 
-    def clutch(self, wanted: str) -> None:
+    def clutch(self, wanted: str, within: float = PATIENCE_S) -> None:
         """Waits until the clutch is "open" or "engaged"."""
-        self._until(f"a clutch that is {wanted}", lambda: self._seen.get("operator", {}).get("clutch") == wanted)
+        self._until(f"a clutch that is {wanted}", lambda: self._seen.get("operator", {}).get("clutch") == wanted, within)
 
     def recorder(self) -> dict:
         """What the recorder says."""

@@ -15,9 +15,9 @@ import aiohttp
 from tests.teleop.browserless import HELLO, Client
 
 HZ = 72.0
-_PING_S = 0.5
+_PING_S, _LEAST_TRIP_S = 0.5, 0.004
 _AGAIN_S = 0.2
-"""What TCP waits at least before it sends a lost packet again (Linux)."""
+"""What TCP waits at least before it sends a packet again that nothing tells it was lost (Linux)."""
 
 
 def client(url: str, certificate: Path) -> Client:
@@ -120,8 +120,13 @@ class Wearer:
             await asyncio.sleep(_PING_S)
 
     def _post(self, message: dict) -> None:
-        lost = _AGAIN_S if message["type"] == "pose" and self._random.random() < self._loss else 0.0
-        self._queue.put_nowait((time.monotonic() + self._delay + lost, message))
+        late = self._sent_again() if message["type"] == "pose" and self._random.random() < self._loss else 0.0
+        self._queue.put_nowait((time.monotonic() + self._delay + late, message))
+
+    def _sent_again(self) -> float:
+        """s by which a lost frame comes later: TCP hears of it from the answer to the next frame, and waits longer if it is lost again."""
+        again = 1.0 / HZ + 1.25 * max(2.0 * self._delay, _LEAST_TRIP_S)
+        return again + _AGAIN_S if self._random.random() < self._loss else again
 
     async def _deliver(self, socket) -> None:
         """Each message when it has been on its way for so long, in order: a lost one holds up those behind it."""

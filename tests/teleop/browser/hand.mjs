@@ -13,7 +13,7 @@ import { launch, open } from "./browser.mjs";
 const say = (told) => console.log(JSON.stringify(told));
 
 const browser = await launch();
-const page = await open(browser, process.argv[2], { headset: true, width: 640, height: 400 });
+const page = await open(browser, process.argv[2], { headset: true, width: 320, height: 200 });
 await page.click("#enter");
 await page.waitForFunction(() => window.quest.device.activeSession);
 say({ grip: await page.evaluate(measure) });
