@@ -31,7 +31,8 @@ class Stand:
     """A ROS node in a thread of its own; what is waited for raises NotSeen after a minute."""
 
     def __init__(self):
-        rclpy.init()
+        if not rclpy.ok():
+            rclpy.init()
         self.node = node = rclpy.create_node("operator_stand")
         self._changed, self._seen = threading.Condition(), {}
         node.create_subscription(JointState, "sim/state", lambda m: self._see(state=np.frombuffer(m.position, np.float64)), SENSOR)
@@ -51,6 +52,10 @@ class Stand:
 
     def pose(self) -> Pose:
         return self._get("pose")
+
+    def reached(self, holds) -> None:
+        """Waits until the arm is asked to be where `holds` says."""
+        self._until("the arm where it is wanted", lambda: "pose" in self._seen and holds(self._seen["pose"]))
 
     def success(self) -> bool:
         return self._get("success")

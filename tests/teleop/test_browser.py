@@ -16,7 +16,7 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 _OLDEST_NODE = 20
 
 
-def _missing() -> str:
+def missing() -> str:
     """Why there can be no browser here, "" if there can."""
     node = shutil.which("node")
     if not (node and shutil.which("npm")):
@@ -30,7 +30,7 @@ def _missing() -> str:
 @pytest.mark.vr
 @pytest.mark.parametrize("file", sorted(path.name for path in HERE.glob("*.test.mjs")))
 def test_in_the_browser(file):
-    if missing := _missing():
-        pytest.skip(missing)
+    if why := missing():
+        pytest.skip(why)
     ended = subprocess.run([HERE / "run.sh", sys.executable, file], capture_output=True, text=True, timeout=1800)
     assert ended.returncode == 0, ended.stdout[-20000:] + ended.stderr[-5000:]

@@ -13,6 +13,7 @@ os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 
 import pytest
 from geometry_msgs.msg import PoseStamped, TwistStamped
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
@@ -20,7 +21,7 @@ from gr1_core.data.bag import Bag, find
 from gr1_core.data.commanded import spans
 from gr1_core.data.steps import select
 from gr1_robot.messages import from_pose, from_twist, nanoseconds
-from gr1_robot.qos import COMMAND, LATCHED, SENSOR
+from gr1_robot.qos import LATCHED, SENSOR
 from gr1_teleop import certificate
 from tests.recorder.robot import STATIC, WRIST, Robot
 from tests.robot import graph
@@ -46,7 +47,8 @@ def home(tmp_path_factory):
 def ear():
     graph.start()
     ear = graph.Ear("teleop_ear")
-    for topic, kind, qos in ((TWIST, TwistStamped, COMMAND), (GRIPPER, Float32, COMMAND), (POSE, PoseStamped, SENSOR)):
+    every = QoSProfile(depth=500)  # all of them, also where this ear is slow
+    for topic, kind, qos in ((TWIST, TwistStamped, every), (GRIPPER, Float32, every), (POSE, PoseStamped, SENSOR)):
         ear.hear(topic, kind, qos)
     yield ear
     ear.close()
@@ -87,6 +89,10 @@ def hand(door, ear, node):
 
 def _value(status, key: str) -> str:
     return next((pair.value for pair in status.values if pair.key == key), "")
+
+
+def _zero(twist: TwistStamped) -> bool:
+    return not any(part.any() for part in from_twist(twist.twist))
 
 
 def _where(ear):
@@ -132,9 +138,9 @@ def test_the_arm_follows_the_hand_while_it_squeezes_and_not_otherwise(hand, ear)
     ear.until(GRIPPER, lambda closure: closure.data == 0.5, after=gripped)
     hand.squeeze = 0.0
     hand.state("the open clutch", lambda state: state["clutch"] == "open" and state["why"] == "let go")
+    ear.until(TWIST, _zero, after=begun + 1)
     twists = ear.heard(TWIST)[begun:]
-    first, last = (from_twist(twist.twist) for twist in (twists[0], twists[-1]))
-    assert not any(part.any() for part in (*first, *last)), "it begins and ends with a twist of zero"
+    assert _zero(twists[0]) and _zero(twists[-1]), "it begins and ends with a twist of zero"
     assert all(twist.header.frame_id == "base_link" for twist in twists)
     assert len(ear.heard(GRIPPER)) - gripped == len(twists) - 1, "the last one is for the arm only"
     stamps = [nanoseconds(twist.header.stamp) for twist in twists[:-1]]
@@ -241,21 +247,27 @@ def test_a_person_takes_over_a_policy_gives_it_back_and_the_bag_says_when(hand, 
 
 
 def test_a_stop_opens_the_clutch_says_why_and_what_is_held_on_to_moves_nothing_after_the_reset(hand, ear):
+    begun = len(ear.heard(TWIST))
     hand.engage()
     ear.call(Trigger, "arm/stop", Trigger.Request())
     hand.state("the stop", lambda state: "emergency stop" in state["why"] and state["clutch"] == "waiting")
+    ear.until(TWIST, _zero, after=begun + 1)
     sent = len(ear.heard(TWIST))
     ear.call(Trigger, "arm/reset", Trigger.Request())
     hand.state("the reset", lambda state: state["gate"]["state"] == "holding")
     assert len(ear.heard(TWIST)) == sent, "it must be let go first"
     hand.engage()
-    assert len(ear.heard(TWIST)) > sent
+    ear.until(TWIST, after=sent)
 
 
 def test_a_headset_that_vanishes_in_motion_leaves_the_arm_at_rest(hand, ear):
     hand.engage()
+    begun = len(ear.heard(TWIST))
+    hand.position[1] += 0.03
+    ear.until(TWIST, lambda twist: not _zero(twist), after=begun)
     gone, sent = hand.vanish(), len(ear.heard(TWIST))
-    ear.until(TWIST, lambda twist: not any(part.any() for part in from_twist(twist.twist)), after=sent)
+    hand.position[1] -= 0.03
+    ear.until(TWIST, _zero, after=sent)
     assert time.monotonic() - gone < 2.0, "half a second of silence here, and what a busy computer needs"
     _, values = ear.status("teleop: operator", lambda status: _value(status, "clutch") != "engaged", after=len(ear.heard("/diagnostics")))
     assert "nothing new from the hand" in values["why"]

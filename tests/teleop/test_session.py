@@ -1,0 +1,82 @@
+"""A whole session in headless Chromium with an emulated Quest 3, against the real stack (`gr1 up --collect`, the simulated rig).
+
+Pair, enter VR, grip, move, close the fingers, three episodes: what the bags hold proves it. `make test-vr`.
+"""
+
+import os
+import time
+
+# Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+
+import numpy as np
+import pytest
+
+from gr1_core.data import schemas
+from gr1_core.data.bag import Bag, find
+from gr1_core.data.steps import select
+from gr1_robot.backend import Pose
+
+from .demonstrate import BrowserHand, Stack, begin, engage
+from .stand import Stand
+from .test_browser import missing
+
+TASK = "pick_eggplant"
+UP, SECONDS = 0.06, 1.5  # m of the hand, s
+
+
+@pytest.fixture
+def session(tmp_path):
+    """stand, hand, the bags' folder, the stack."""
+    if why := missing():
+        pytest.skip(why)
+    with Stack(tmp_path / "bags", tmp_path / "run", TASK, "kinova_gen2_small") as stack:
+        stand = Stand()
+        hand = BrowserHand(stack.url, stack.certificate, stand)
+        yield stand, hand, tmp_path / "bags", stack
+        hand.close()
+        stand.close()
+    assert stack.code == 0, stack.said
+
+
+def gesture(stand, hand) -> None:
+    """The hand goes up evenly and closes; returns once the arm has followed."""
+    start, below, began = hand.grip(), stand.pose().position[2], time.monotonic()
+    engage(stand, hand, start, 0.0)
+    while (share := (time.monotonic() - began) / SECONDS) < 1.0:
+        hand.hold(Pose(start.position + [0.0, UP * share, 0.0], start.quaternion), 1.0, share)
+        time.sleep(0.02)
+    stand.reached(lambda pose: pose.position[2] > below + 0.5 * 0.8 * UP)
+    hand.hold(hand.grip(), 0.0, 1.0)
+    stand.clutch("open")
+
+
+@pytest.mark.vr
+def test_three_episodes_one_success_one_discarded_one_relabelled_and_the_bags_prove_it(session):
+    stand, hand, folder, stack = session
+    instruction = stand.lay(TASK, 7100)
+    for button, outcome in (("a-button", "success"), ("b-button", "discarded"), ("a-button", "success")):
+        begin(stand, hand)
+        gesture(stand, hand)
+        for _ in range(2):
+            hand.tap(button)
+        stand.recording("idle", outcome)
+    hand.relabel("lift the hand")
+    bags = [Bag(one) for one in sorted(find(folder))]
+    assert [bag.outcome for bag in bags] == ["success", "discarded", "success"]
+    assert [bag.instruction for bag in bags] == [instruction, instruction, "lift the hand"]
+    for bag in bags:
+        assert bag.labels["operator"] == "vr"
+        limits, heights, closures, speeds = bag.rig.limits, [], [], []
+        for message in bag.messages(["/arm/pose", "/command/teleop/gripper", "/arm/commanded_twist"]):
+            said = schemas.deserialize(message.type, message.data)
+            if message.topic == "/arm/pose":
+                heights.append(said.pose.position.z)
+            elif message.topic == "/command/teleop/gripper":
+                closures.append(said.data)
+            else:
+                speeds.append([getattr(said.twist.linear, axis) for axis in "xyz"])
+        assert heights[-1] - heights[0] > 0.02 and max(closures) > 0.9
+        assert np.linalg.norm(speeds, axis=1).max() <= limits.linear_speed
+    assert select(bags[0]).by_hand.any()
