@@ -16,8 +16,9 @@ from gr1_core.data.convert.source import Skipped
 from gr1_core.data.dataset import Dataset
 from gr1_core.model import checkpoint
 from gr1_core.rig import ROLES
-from gr1_core.sim import Pose, disturbance, things
+from gr1_core.sim import Pose, Twin, disturbance, things
 from gr1_core.sim.collect import Take, collect, plan
+from gr1_core.sim.state import View
 from gr1_core.sim.tasks import TASKS
 from tests.data.synthetic import tiny_rig
 
@@ -238,3 +239,18 @@ def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_fold
     command = ["collect", "sim", "--to", "dataset", "--episodes", "1", "--rig", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "out")]
     assert cli.main([*command, *words]) == 1
     assert says in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_an_unknown_noun_means_the_nearest_thing_without_a_name():
+    seed = next(seed for seed in range(100) if all(things.training(seed).noun(slot) == things.UNKNOWN for slot in things.SLOTS))
+    (unit,) = SimulationSource(RIG, [], vary=True, glimpses=plan("pick_broccoli", 2, seed)).units()
+    twin, told = Twin(things.training(seed)), 0
+    for episode in SimulationSource(RIG, [], vary=True).read(unit):
+        if isinstance(episode, Skipped):
+            continue
+        twin.reset("pick_broccoli", episode.info["seed"])
+        hand, view = episode.state[0, :3], View(twin.state())
+        nearest = min(things.SLOTS, key=lambda slot: np.hypot(*(view.place(slot) - hand)[:2]))
+        assert "?" in episode.task and TASKS[episode.info["task"]].vegetable == nearest
+        told += 1
+    assert told >= 2
