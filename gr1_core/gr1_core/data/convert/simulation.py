@@ -91,9 +91,10 @@ class SimulationSource:
 
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
         takes = unit.payload
+        # Before OpenGL: Mesa's own LLVM crashed where torch was loaded after it.
+        policy = _policy(self.policy) if self.policy is not None else None
         try:
             with Stage(self.rig, things.training(takes[0].seed) if self.vary else things.STANDARD) as stage:
-                policy = _policy(self.policy) if self.policy is not None else None
                 for take in takes:
                     if unit.key.startswith("glimpses"):
                         yield from stage.glimpse(take)
