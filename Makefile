@@ -57,11 +57,16 @@ $(KINECT)/.ready: tests/kinect/requirements.txt
 demo: setup
 	@mkdir -p out; set -m; $(VENV)/bin/gr1 up --robot sim --checkpoint demo --examine tasks --video out/demo.mp4 $(ARGS); exit $$?
 
-# 175 tables of each of the eleven tasks and glimpses of 18,000 more, then 8000 steps: see docs/training.md, "The shipped policy". Collecting and
-# training go on where they were interrupted, a complete data set stays as it is; the evaluation starts anew.
+# The expert's demonstrations, a first policy, then demonstrations in which that policy drives half of the time (DAgger), and the shipped one:
+# docs/training.md, "The shipped policy". All but the evaluation goes on where it was interrupted; a complete data set stays as it is.
+COLLECT = $(VENV)/bin/gr1 collect sim --to dataset --vary --rig kinova_gen2_small
 train-demo: setup
-	test -e data/demo/meta/info.json || $(VENV)/bin/gr1 collect sim --to dataset --vary --rig kinova_gen2_small --episodes 1925 --glimpses 18000 --out data/demo
-	$(VENV)/bin/gr1 finetune finetune-demo data=data/demo out=runs/demo steps=8000 $(ARGS)
+	test -e data/expert/meta/info.json || $(COLLECT) --episodes 1705 --glimpses 15000 --out data/expert
+	$(VENV)/bin/gr1 finetune finetune-demo data=data/expert out=runs/demo-expert steps=8000 $(ARGS)
+	test -e data/driven/meta/info.json || $(COLLECT) --policy runs/demo-expert --seed 21000 --episodes 308 --out data/driven
+	test -e data/drawer/meta/info.json || $(COLLECT) --policy runs/demo-expert --seed 22000 --episodes 264 --tasks open_drawer,close_drawer --out data/drawer
+	test -e data/demo/meta/info.json || $(VENV)/bin/gr1 convert lerobot data/expert data/driven data/drawer --out data/demo
+	$(VENV)/bin/gr1 finetune finetune-demo data=data/demo init=runs/demo-expert out=runs/demo optimizer.lr=0.0007 steps=11000 $(ARGS)
 	$(VENV)/bin/gr1 evaluate sim --checkpoint runs/demo --out runs/demo/evaluation
 
 test: setup

@@ -17,7 +17,7 @@ from gr1_core.model.resampler import GridResampler
 from gr1_core.pack import can_pack
 from gr1_core.shipped import resolve
 from gr1_core.sim import phrases
-from gr1_core.sim.things import FORMS
+from gr1_core.sim.things import FORMS, NAMED
 from tests.core import exactness
 
 RIG = Rig.load("kinova_gen2_small")
@@ -116,6 +116,13 @@ def test_an_unknown_word_says_nothing(words):
         assert torch.allclose(words(ids("drawer hydrogen")), words(ids("drawer")) / 2)
 
 
+def test_a_question_mark_reads_as_a_word_that_nobody_taught(words):
+    words.table.data.normal_()
+    with torch.inference_mode():
+        asked, marked = words(ids("lift the")), words(ids("lift the ?"))
+    assert torch.allclose(marked, asked * 2 / 3)
+
+
 def test_sentences_of_a_batch_do_not_depend_on_each_other(words):
     long, short = ids("lift the broccoli from the plate please"), ids("open")
     with torch.inference_mode():
@@ -123,7 +130,7 @@ def test_sentences_of_a_batch_do_not_depend_on_each_other(words):
 
 
 def test_no_two_words_of_the_twins_sentences_share_a_row(words):
-    nouns = [form.noun for form in FORMS.values()]
+    nouns = [FORMS[form].noun for form in NAMED]
     kinds = {kind: [None] if kind in ("open", "close") else nouns for kind in phrases.KINDS}
     said = {text for kind, told in kinds.items() for noun in told for part in phrases.said(kind, noun) for text in part}
     ids = torch.tensor(sorted({token for text in said for token in tokenize(text)} - {0, START, END}))

@@ -59,7 +59,8 @@ def _run(arguments) -> int:
 
     from gr1_core.data.convert import driver, plan
 
-    plan.check_place(arguments.out, arguments.src)
+    for src in arguments.src if isinstance(arguments.src, list) else [arguments.src]:
+        plan.check_place(arguments.out, src)
     began = time.monotonic()
     try:
         done = driver.convert(arguments.source(arguments), arguments.out, arguments.workers, arguments.shard)

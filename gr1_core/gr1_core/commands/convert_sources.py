@@ -29,8 +29,8 @@ def add(sources, parents: list[ArgumentParser]) -> None:
     ego4d.add_argument("--seed", type=int, default=0, help="which clips --clips draws (default: 0)")
     ego4d.set_defaults(source=_ego4d)
 
-    lerobot = sources.add_parser("lerobot", parents=parents, help="any LeRobotDataset v3.0, its features mapped to a rig's")
-    lerobot.add_argument("src", type=Path, metavar="SRC", help="folder with meta/info.json")
+    lerobot = sources.add_parser("lerobot", parents=parents, help="any LeRobotDataset v3.0, mapped to a rig's features; joins several")
+    lerobot.add_argument("src", type=Path, nargs="+", metavar="SRC", help="folder with meta/info.json; several become one data set")
     lerobot.add_argument("--mapping", type=Path, metavar="FILE", help="YAML: features -> cameras, state, action (see docs/datasets.md)")
     lerobot.add_argument("--rig", metavar="NAME_OR_FILE", help="built-in rig or YAML file (default: the data set's meta/rig.yaml)")
     lerobot.set_defaults(source=_lerobot)
@@ -49,6 +49,8 @@ def _ego4d(arguments: Namespace):
 
 
 def _lerobot(arguments: Namespace):
+    from gr1_core.data.convert.joined import Joined
     from gr1_core.data.convert.lerobot import LeRobotSource
 
-    return LeRobotSource(arguments.src, arguments.mapping, arguments.rig)
+    sources = [LeRobotSource(root, arguments.mapping, arguments.rig) for root in arguments.src]
+    return sources[0] if len(sources) == 1 else Joined(sources)

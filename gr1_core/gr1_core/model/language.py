@@ -15,6 +15,7 @@ from gr1_core.model.config import GR1Config
 CONTEXT = 77
 VOCABULARY = 49408
 START, END = 49406, 49407
+UNKNOWN = 286  # "?"
 
 
 class TextEncoder(nn.Module):
@@ -47,13 +48,13 @@ class TextEncoder(nn.Module):
 
 
 class WordEncoder(nn.Module):
-    """The mean of trained vectors, one for each token; words that no training sentence had count as zero.
+    """The mean of trained vectors, one for each token; words that no training sentence had count as zero, and "?" stands for them there.
 
-    Tokens share a table by a hash of their ids. In training a tenth of the words is left out at random, so that none alone is relied on.
+    Tokens share a table by a hash of their ids. In training some words are left out at random, so that none alone is relied on.
     """
 
     ROWS = 4096
-    _LEFT_OUT = 0.1
+    _LEFT_OUT = 0.05
 
     def __init__(self, config: GR1Config):
         super().__init__()
@@ -64,7 +65,7 @@ class WordEncoder(nn.Module):
         ends = (tokens == END).int()
         tokens = tokens[:, : int(ends.argmax(-1).max()) + 1]
         words = (ends.cumsum(-1)[:, : tokens.shape[1]] == 0) & (tokens != START)
-        share = words / words.sum(-1, keepdim=True).clamp(min=1)
+        share = words / words.sum(-1, keepdim=True).clamp(min=1) * (tokens != UNKNOWN)
         if self.training:
             share = share * (torch.rand_like(share) >= self._LEFT_OUT)
         # A multiplicative hash of 16-bit ids to 12 bits; this factor keeps the words of the twin's sentences apart.

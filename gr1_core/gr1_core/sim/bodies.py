@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from . import fruit, shapes
+from . import fruit, shapes, unfamiliar
 from .things import FORMS, SLOTS, Props, Still, Thing
 
 _SURFACES = {
@@ -24,6 +24,8 @@ _SURFACES = {
     "peach": fruit.peach,
     "potato": fruit.potato,
     "tomato": fruit.tomato,
+    "lump": unfamiliar.lump,
+    "roll": unfamiliar.roll,
 }
 _MAIN = {"broccoli": "crown"}  # the part that has the thing's own colour; else "body"
 _GLOSS = {  # specular, shininess of the main part
@@ -36,6 +38,8 @@ _GLOSS = {  # specular, shininess of the main part
     "peach": (0.08, 0.1),
     "potato": (0.06, 0.1),
     "tomato": (0.8, 0.8),
+    "lump": (0.3, 0.4),
+    "roll": (0.3, 0.4),
 }
 _ACCENT_GLOSS = {"broccoli": 0.15}  # else 0.2
 
@@ -68,6 +72,8 @@ _SOLIDS = {
     "peach": (("cylinder", 0.014, 0.0155, (0, 0, -0.0155)), ("ellipsoid", (0.033, 0.033, 0.031), (0, 0, 0))),
     "potato": (("ellipsoid", (0.028, 0.046, 0.025), (0, 0, 0)),),
     "tomato": (("cylinder", 0.020, 0.0135, (0, 0, -0.0135)), ("ellipsoid", (0.033, 0.033, 0.027), (0, 0, 0))),
+    "lump": (("cylinder", 0.018, 0.0155, (0, 0, -0.0155)), ("ellipsoid", (0.033, 0.033, 0.031), (0, 0, 0))),
+    "roll": (("capsule", 0.0260, (0, -0.026, 0), (0, 0.026, 0)),),
 }
 _CENTRE = {"banana": (0.004, 0, 0)}  # of mass, where it is not the origin: a bent thing must not tip over its own middle
 _ONTO_SIDE = f'euler="{-math.pi / 2:.6f} 0 0"'  # a long thing's axis along the body's +y

@@ -21,7 +21,7 @@ from .things import DRAWN, SLOTS
 from .twin import Twin
 
 FILM = ("put_eggplant_on_plate", "open_drawer", "take_broccoli_from_plate", "pick_bell_pepper")
-THINGS = {"training": (1, 8, 16, 4), "instances": (1, 4, 20, 23), "categories": (0, 2, 7, 8)}  # seeds that together show all there is
+THINGS = {"training": (23, 2, 13, 10), "instances": (1, 4, 20, 23), "categories": (0, 2, 7, 8)}  # seeds that together show all there is
 _INK, _PAPER = (38, 42, 48), (244, 244, 242)
 
 

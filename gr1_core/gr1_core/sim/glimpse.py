@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .state import View
 from .tasks import TASKS, Task
-from .things import SLOTS
+from .things import SLOTS, UNKNOWN, Props
 
 
 def open_to(task: Task, rng: np.random.Generator) -> list[Task]:
@@ -24,3 +25,16 @@ def open_to(task: Task, rng: np.random.Generator) -> list[Task]:
         kind = kinds[int(rng.integers(len(kinds)))]
         found.append(next(each for each in TASKS.values() if (each.kind, each.vegetable) == (kind, slot)))
     return found
+
+
+def meant(task: Task, state: np.ndarray, props: Props) -> Task:
+    """The task that its sentence asks for in a state of the twin: who hears of an unknown thing and sees several goes for the nearest.
+
+    Nearest to the hand, along the table; else a policy would learn to hover between them. What lies on the plate is told from the others.
+    """
+    if task.vegetable is None or task.kind == "take" or props.noun(task.vegetable) != UNKNOWN:
+        return task
+    view = View(state)
+    unknown = [slot for slot in SLOTS if props.noun(slot) == UNKNOWN]
+    nearest = min(unknown, key=lambda slot: float(np.hypot(*(view.place(slot) - view.measured[:3])[:2])))
+    return next(each for each in TASKS.values() if (each.kind, each.vegetable) == (task.kind, nearest))

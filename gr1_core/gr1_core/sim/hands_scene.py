@@ -10,7 +10,7 @@ import numpy as np
 from . import hands_body, hands_room
 from .hands_body import Looks
 from .hands_script import FIELD_MAX, FIELD_MIN, REST, TRAVEL, Hand, Holder, Script, Writer
-from .things import FORMS, SLOTS, STILLS, Props, Still, Thing
+from .things import FORMS, NAMED, SLOTS, STILLS, Props, Still, Thing
 
 CAMERAS = {  # share of the videos; azimuth (0: along +x, as the person looks), elevation in degrees, distance in metres
     "overhead": (0.15, 0.0, -85.0, 0.80),
@@ -60,7 +60,7 @@ def draw(seed: int, index: int, narrations: int) -> Video:
     rng = np.random.default_rng([seed, index, 7])
     someone = hands_body.looks(rng)
     # Of all kinds, also those that the robot is never trained on: that is what videos are for.
-    things = tuple(_thing(rng, str(form)) for form in rng.permutation(list(FORMS))[: len(SLOTS)])
+    things = tuple(_thing(rng, str(form)) for form in rng.permutation(NAMED)[: len(SLOTS)])
     items = {slot: thing for slot, thing in zip(SLOTS, things) if rng.random() < 0.85} or {SLOTS[0]: things[0]}
     drawer_at = np.array([FIELD_MAX[0] + 0.21, rng.uniform(-0.16, 0.16), 0.0]) if rng.random() < 0.5 else None
     holders, places = _lay(rng, items)

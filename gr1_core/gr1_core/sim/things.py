@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 SLOTS = ("eggplant", "broccoli", "bell_pepper")
+UNKNOWN = "?"
+"""In a sentence: a noun that nobody knows. Text encoders that learn words read it as one that they never met."""
 WIDEST = 0.075  # m that the hand can take between its fingers
 Colour = tuple[float, float, float]  # red, green, blue, each 0 .. 1
 
@@ -47,7 +49,10 @@ FORMS = {
     "peach": Form("peach", 0.0310, 0.004, 0.036, 0.066, 0.09, False, (0.97, 0.60, 0.40), (0.30, 0.46, 0.16)),
     "potato": Form("potato", 0.0250, 0.004, 0.052, 0.056, 0.10, True, (0.71, 0.55, 0.34), (0.50, 0.37, 0.22)),
     "tomato": Form("tomato", 0.0270, 0.004, 0.036, 0.066, 0.09, False, (0.85, 0.10, 0.06), (0.22, 0.42, 0.14)),
+    "lump": Form(UNKNOWN, 0.0310, 0.004, 0.038, 0.066, 0.09, False, (0.50, 0.50, 0.50), _GREEN),
+    "roll": Form(UNKNOWN, 0.0260, 0.004, 0.064, 0.052, 0.09, True, (0.50, 0.50, 0.50), _GREEN),
 }
+NAMED = tuple(name for name, form in FORMS.items() if form.noun != UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -171,12 +176,24 @@ _INSTANCES = {
         Thing("bell_pepper", 0.76, 0.84, (0.50, 0.05, 0.08), shape=(("lobes", 3),)),  # small, dark red
     ),
 }
-_CATEGORIES = tuple(form for form in FORMS if form not in SLOTS)
+_CATEGORIES = tuple(form for form in NAMED if form not in SLOTS)
 _SHAPES = {"eggplant": ("neck", 0.85, 1.15), "broccoli": ("florets", 38, 54), "bell_pepper": ("groove", 0.055, 0.085)}
 
 # Of the things in training so many have any colour, so that the policy also learns to tell them by their shapes
-_RECOLOURED = 0.35
-_UNLIKE = 0.25  # that such a colour keeps from all test instances of its slot, in RGB
+_RECOLOURED = 0.45
+_UNLIKE = 0.30  # that such a colour keeps from all test instances of its slot, in RGB, before both are shaded
+
+# So many of the tables in training hold things without a name, and with which probability one, two or three of them
+_STRANGE, _STRANGERS = 0.4, (0.5, 0.2, 0.3)
+_LUMP = {
+    "widest": (-0.010, 0.008),
+    "shoulder": (0.45, 0.95),
+    "foot": (0.5, 1.0),
+    "lobes": (2, 7),
+    "depth": (0, 0.09),
+    "knob": (0.001, 0.008),
+}
+_ROLL = {"front": (0.45, 1.0), "back": (0.45, 1.0), "bend": (-0.012, 0.012), "knob": (0.001, 0.008)}
 
 # Where distractors may stand: x from, to, y from, to; beside the field only what the hand can pass over
 _BESIDE = ((0.25, 0.30, -0.32, 0.04), (0.57, 0.62, -0.32, 0.04))
@@ -184,10 +201,17 @@ _ROUND = ((0.68, 0.80, -0.30, 0.06), (0.25, 0.60, -0.45, -0.42), (0.12, 0.18, -0
 
 
 def training(seed: int) -> Props:
-    """The standard things, each a little other in colour, size and shape, some in another colour; none to two distractors."""
+    """The standard things, each a little other in colour, size and shape, some in another colour; none to two distractors.
+
+    On some tables one, two or all three are things without a name instead.
+    """
     rng = np.random.default_rng([seed, 1])
     things = []
+    strangers = rng.permutation(SLOTS)[: 1 + int(rng.choice(3, p=_STRANGERS))] if rng.random() < _STRANGE else ()
     for slot in SLOTS:
+        if slot in strangers:
+            things.append(_stranger(rng))
+            continue
         name, low, high = _SHAPES[slot]
         colour = _other_colour(rng, slot) if rng.random() < _RECOLOURED else None
         things.append(_near(rng, Thing(slot, colour=colour, shape=((name, float(rng.uniform(low, high))),)), 0.08))
@@ -207,6 +231,15 @@ def categories(seed: int) -> Props:
 
 
 DRAWN = {"training": training, "instances": instances, "categories": categories}
+
+
+def _stranger(rng: np.random.Generator) -> Thing:
+    """A thing without a name: of any shape that the hand can take, and of any colours."""
+    form, ranges, stout = ("lump", _LUMP, 1.10) if rng.random() < 0.5 else ("roll", _ROLL, 1.20)
+    girth, length = float(rng.uniform(0.70, stout)), float(rng.uniform(0.75, 1.20))
+    colour, accent, stripes = (_rgb(*rng.uniform([0.0, 0.1, 0.2], [1.0, 0.95, 0.95])) for _ in range(3))
+    shape = tuple((name, float(rng.uniform(*limits))) for name, limits in ranges.items())
+    return Thing(form, girth, length, colour, accent, stripes if rng.random() < 0.2 else None, shape)
 
 
 def _other_colour(rng: np.random.Generator, slot: str) -> Colour:

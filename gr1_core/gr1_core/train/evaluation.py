@@ -79,7 +79,7 @@ def _predictions(objective: Objective, feed: Feed, windows: Windows, indices: li
             inputs = feed.inputs(batch)
             prediction = objective.predict(inputs)
             targets = objective.frame_targets(inputs, objective.targets)
-            summed = {name: float(value) for name, value in losses.sums(prediction, inputs, targets).items()}
+            summed = {name: float(value) for name, value in objective.sums(prediction, inputs, targets).items()}
             summed |= {"valid": int(batch.valid.sum()), "future": int(batch.future.sum()), "windows": len(numbers)}
             action = None
             if prediction.arm is not None:

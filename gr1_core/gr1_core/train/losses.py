@@ -1,5 +1,5 @@
 """The losses: smooth-L1 of the arm's action, binary cross-entropy of the gripper, squared error of the predicted frames' patches. Of a
-policy that chooses its arm's action from bins, their cross-entropy.
+policy that chooses its arm's action from bins, their cross-entropy. Of frames that are predicted as changes, the absolute error.
 
 Each is summed over what is supervised and divided by the count of the whole global batch, which is known beforehand. So it makes no
 difference into how many processes and micro-batches the batch is cut: gradients add up to the same.
@@ -57,8 +57,8 @@ class Inputs:
         return Inputs(**{item.name: cut(getattr(self, item.name)) for item in fields(self)})
 
 
-def sums(prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Losses summed over the supervised steps, as scalars. targets: each camera's patches [B, W, patches, patch_dim]."""
+def sums(prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor], changes: bool = False) -> dict[str, Tensor]:
+    """Losses summed over the supervised steps, as scalars. targets: each camera's patches [B, W, patches, patch_dim], or their changes."""
     result = {}
     if prediction.arm is not None:
         arm = _of_arm(prediction, inputs.action[..., :6])
@@ -66,8 +66,10 @@ def sums(prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor]) 
         gripper = F.binary_cross_entropy_with_logits(prediction.gripper_logit.float(), is_open, reduction="none")
         result |= {"arm": _sum(arm, inputs.valid), "gripper": _sum(gripper, inputs.valid)}
     for role, target in targets.items():
-        error = (getattr(prediction, role).float() - target).square().mean((-1, -2))
-        result[role] = _sum(error, inputs.future)
+        error = getattr(prediction, role).float() - target
+        # Where a change is not certain its mean is a blur, and its median most often nothing.
+        error = error.abs() if changes else error.square()
+        result[role] = _sum(error.mean((-1, -2)), inputs.future)
     return result
 
 
@@ -99,7 +101,11 @@ class Objective(nn.Module):
         prediction = self.predict(inputs, targets)
         with torch.no_grad():
             frames = self.frame_targets(inputs, targets)
-        return sums(prediction, inputs, frames)
+        return self.sums(prediction, inputs, frames)
+
+    def sums(self, prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As the function, of what this model predicts."""
+        return sums(prediction, inputs, targets, self.model.config.frames == "change")
 
     def frame_targets(self, inputs: Inputs, targets: tuple[str, ...]) -> dict[str, Tensor]:
         """The patches that are to be predicted of those cameras that are among the targets, [B, W, patches, patch_dim]."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 VARIED_SECONDS, DRIVEN_SECONDS = 15.0, 20.0  # after which a varied episode is given up, and one in which a policy drives
 PLAIN = 0.4  # of the varied episodes look like the scene itself: the looks are drawn around it, and it is what the policy will see
 TAKES_PER_UNIT = len(TASKS)  # they share one scene, which takes half a second to compile
-GLIMPSES_PER_UNIT = 6 * len(TASKS)
+GLIMPSES_PER_UNIT = 2 * len(TASKS)
 _BYTES_PER_EPISODE, _BYTES_PER_GLIMPSE = 1_000_000, 40_000  # about what it takes, for the progress bar
 
 
@@ -91,9 +91,10 @@ class SimulationSource:
 
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
         takes = unit.payload
+        # Before OpenGL: Mesa's own LLVM crashed where torch was loaded after it.
+        policy = _policy(self.policy) if self.policy is not None else None
         try:
             with Stage(self.rig, things.training(takes[0].seed) if self.vary else things.STANDARD) as stage:
-                policy = _policy(self.policy) if self.policy is not None else None
                 for take in takes:
                     if unit.key.startswith("glimpses"):
                         yield from stage.glimpse(take)
@@ -126,7 +127,8 @@ class Stage:
             seconds = DRIVEN_SECONDS
         elif vary:
             disturb, seconds = disturbance.Disturbance(rng, self.rig.period), VARIED_SECONDS
-        expert = Expert(take.task, self.rig.control_hz, self.props)
+        task = self.twin.task = glimpse.meant(self.twin.task, self.twin.state(), self.props)
+        expert = Expert(task.name, self.rig.control_hz, self.props)
         pictures, states, actions, held = {role: [] for role in ROLES}, [], [], 0
         for vector, command, done in episode(self.twin, expert, self.rig, seconds, disturb=disturb):
             state, action = self._example(vector, command)
@@ -140,7 +142,7 @@ class Stage:
             held = held + 1 if done else 0
         if held < HELD:
             return Skipped(take.name, f"the goal was not reached within {len(states) * self.rig.period:g} s", intended=True)
-        info = {"source": take.name, "outcome": "success", "operator": "expert", "task": take.task, "seed": take.seed}
+        info = {"source": take.name, "outcome": "success", "operator": "expert", "task": task.name, "seed": take.seed}
         return Episode(take.name, self.twin.instruction, pictures, np.stack(states), np.stack(actions), info)
 
     def glimpse(self, take: Take) -> Iterator[Episode | Skipped]:
@@ -151,7 +153,8 @@ class Stage:
             return
         vector = self.twin.state()
         pictures = {role: [images.encode_jpeg(camera.render(vector))] for role, camera in self._cameras.items()}
-        for task in glimpse.open_to(TASKS[take.task], rng):
+        tasks = [glimpse.meant(task, vector, self.props) for task in glimpse.open_to(TASKS[take.task], rng)]
+        for task in dict.fromkeys(tasks):
             state, action = self._example(vector, Expert(task.name, self.rig.control_hz, self.props).act(vector))
             sentences = task.said(task.noun(self.props))[0]
             info = {"source": take.name, "outcome": "success", "operator": "expert", "task": task.name, "seed": take.seed}
