@@ -238,6 +238,7 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
         # Where a policy acts, its instruction is known to it: saying it again would begin its rollout anew.
         said = chosen["instruction"] if chosen["drive"] == "vr" else ""
         pages = {"port": int(chosen["port"]), "bags": chosen["bags"], "instruction": said}
+        pages["new_tables"] = robot == "sim" and chosen["drive"] == "vr"
         found.append(Node("gr1_teleop", "teleop_node", "teleop", "teleop.yaml", {"rig": rig} | pages, aloud=True))
     if chosen["rviz"] == "true":
         found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))

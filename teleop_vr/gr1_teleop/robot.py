@@ -89,7 +89,7 @@ class Robot:
     def status(self) -> dict:
         now = self._clock()
         rows = [topic.row(now) for topic in self._topics.values()]
-        recorder, warnings = self._heard_recorder(now), []
+        recorder, warnings = self.recorder_state(), []
         if self._recorder and not recorder:
             warnings.append("the recorder has fallen silent: nothing can be begun or ended")
         if recorder.get("state") == "recording" and self._recording and self._recording.value:
@@ -102,12 +102,9 @@ class Robot:
             "warnings": warnings,
         }
 
-    @property
-    def recorder_there(self) -> bool:
-        return bool(self._heard_recorder(self._clock()))
-
-    def _heard_recorder(self, now: float) -> dict:
-        return self._recorder.value if self._recorder and now - self._recorder.at <= RECORDER_S else {}
+    def recorder_state(self) -> dict:
+        """The topic recorder/state, {} while no recorder is heard."""
+        return self._recorder.value if self._recorder and self._clock() - self._recorder.at <= RECORDER_S else {}
 
     def _of_now(self, dated: Dated | None, now: float):
         return dated.value if dated and now - dated.at <= self._max_age else None

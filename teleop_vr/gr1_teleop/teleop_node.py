@@ -41,6 +41,7 @@ from gr1_teleop.recording import Recording
 from gr1_teleop.robot import Robot
 from gr1_teleop.server import PORT, Server, ServerError
 from gr1_teleop.settings import Command, Settings
+from gr1_teleop.tables import TableError, Tables
 from gr1_teleop.topics import Topic
 
 _GATE, _EPISODE = "arm: gate", "recorder: episode"
@@ -61,6 +62,8 @@ class TeleopNode(Node):
         token = declare(self, "token", "", "Pairing token, part of the address; empty: a random one for each start.", read_only=True)
         bags = declare(self, "bags", "bags", "Folder that the recorder puts its bags into, for the list of episodes.", read_only=True)
         instruction = declare(self, "instruction", "", "What is to be demonstrated, said at the start; empty: nothing.", read_only=True)
+        text = "Simulated rig only: lay a new table after each episode that a page has ended."
+        new_tables = declare(self, "new_tables", False, text, read_only=True)
         hz = {role: declare(self, f"hz.camera_{role}", 20.0, "Nominal rate of this camera.", low=0.1, read_only=True) for role in ROLES}
         hz["arm"] = declare(self, "hz.arm", 100.0, "Nominal rate of arm/commanded_pose and arm/gripper.", low=0.1, read_only=True)
         settings = self._settings()
@@ -77,7 +80,8 @@ class TeleopNode(Node):
         self.create_timer(_LOOK_S, self._look, clock=SteadyClock(clock_type=ClockType.STEADY_TIME))
         self._loop = Loop(self._driver.step, BEAT_S, self._on_failure, "teleop")
         with ExitStack() as undo:
-            recording = Recording(self.get_namespace(), lambda: self._robot.recorder_there, self._instruct)
+            self._tables = Tables(self, self._instruct) if new_tables else None
+            recording = Recording(self.get_namespace(), self._robot.recorder_state, self._instruct, self._on_ended)
             undo.callback(recording.close)
             self._server = Server(self._link, Episodes(recording, bags), self._robot, host, port, token)
             self._server.start()
@@ -199,6 +203,15 @@ class TeleopNode(Node):
         self._diagnostics.status("operator", level, told or usual, values, state=(device, figures["clutch"]))
 
     # The server's threads
+
+    def _on_ended(self) -> None:
+        if not self._tables:
+            return
+        self._link.release("a new table is laid")
+        try:
+            self._tables.next()
+        except TableError as error:
+            self.get_logger().error(str(error))
 
     def _instruct(self, text: str) -> None:
         self._instruction.publish(String(data=text))

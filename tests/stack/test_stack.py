@@ -70,7 +70,8 @@ def test_collecting_is_a_persons_work_unless_somebody_else_is_named(folder):
 def test_a_person_drives_or_may_take_over_with_the_same_node(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     driving = parameters("teleop", drive="vr", collect="true", bags="demos", task="open_drawer", port="0")
-    assert driving == {"rig": "kinova_gen2", "port": 0, "bags": str(tmp_path / "demos"), "instruction": "open the drawer"}
+    told = {"rig": "kinova_gen2", "port": 0, "bags": str(tmp_path / "demos"), "instruction": "open the drawer", "new_tables": True}
+    assert driving == told and not parameters("teleop", robot="kortex", drive="vr")["new_tables"]
     beside = {"teleop": "true", "task": "open_drawer"}
     assert sorted(names(**beside)) == ["arm", "camera_static", "camera_wrist", "policy", "teleop"]
     assert parameters("teleop", **beside)["instruction"] == "", "saying it again would begin the policy's rollout anew"

@@ -41,7 +41,10 @@ def main() -> int:
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     from tests.teleop.stand import Stand
 
-    with tempfile.TemporaryDirectory() as folder, Stack(options.bags, options.out or Path(folder), options.task, options.rig) as stack:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Stack(options.bags, options.out or Path(folder), options.task, options.seed, options.rig) as stack,
+    ):
         stand = Stand()
         hand = (BrowserHand if options.hand == "browser" else SocketHand)(stack.url, stack.certificate, stand)
         try:
@@ -55,11 +58,11 @@ def main() -> int:
 
 
 def demonstrate(stand, hand, task: str, seed: int) -> bool:
-    """One episode, recorded: a new table, A, grip, the task, let go, A twice (B twice where it did not work out)."""
+    """One episode, recorded: A, grip, the task, let go, A twice (B twice where it did not work out)."""
     from gr1_core.rig import Rig
     from tests.teleop.pilot import Pilot
 
-    instruction = stand.lay(task, seed)
+    instruction = stand.table(seed)["instruction"]
     bag = begin(stand, hand)
     grip = hand.grip()
     engage(stand, hand, grip, 0.0)
@@ -116,11 +119,26 @@ def begin(stand, hand) -> str:
 class Stack:
     """`gr1 up --collect` with the simulated rig."""
 
-    def __init__(self, bags: Path, out: Path, task: str, rig: str):
+    def __init__(self, bags: Path, out: Path, task: str, seed: int, rig: str):
         self._home = tempfile.TemporaryDirectory()
         self.certificate = Path(self._home.name) / "gr1/teleop/server.pem"
         environment = os.environ | {"XDG_DATA_HOME": self._home.name, "PYTHONUNBUFFERED": "1"}
-        words = ("--collect", "--port", "0", "--no-video", "--bags", str(bags), "--out", str(out), "--task", task, "--rig", rig)
+        words = (
+            "--collect",
+            "--port",
+            "0",
+            "--no-video",
+            "--bags",
+            str(bags),
+            "--out",
+            str(out),
+            "--task",
+            task,
+            "--seed",
+            str(seed),
+            "--rig",
+            rig,
+        )
         command = [sys.executable, "-m", "gr1_bringup.up", *words]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         self.said, self._spoke = "", threading.Condition()

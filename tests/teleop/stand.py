@@ -1,4 +1,4 @@
-"""Where the scripted operator stands: what it sees of the running simulated stack (as a person sees table and screens), and a new table."""
+"""Where the scripted operator stands: what it sees of the running simulated stack (as a person sees table and screens)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
-from std_srvs.srv import Trigger
 
 from gr1_robot.backend import Pose
 from gr1_robot.messages import from_pose
@@ -38,10 +35,9 @@ class Stand:
         node.create_subscription(JointState, "sim/state", lambda m: self._see(state=np.frombuffer(m.position, np.float64)), SENSOR)
         node.create_subscription(PoseStamped, "arm/commanded_pose", lambda m: self._see(pose=Pose(*from_pose(m.pose))), SENSOR)
         node.create_subscription(Bool, "sim/success", lambda m: self._see(success=m.data), COMMAND)
+        node.create_subscription(String, "sim/task", lambda m: self._see(task=json.loads(m.data)), LATCHED)
         node.create_subscription(String, "recorder/state", lambda m: self._see(recorder=json.loads(m.data)), LATCHED)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostics, 50)
-        self._set = node.create_client(SetParameters, "arm/set_parameters")
-        self._reset = node.create_client(Trigger, "sim/reset")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
@@ -81,26 +77,18 @@ class Stand:
         self._until(f"a recorder that is {state} {outcome}", holds, within)
         return self._get("recorder")
 
-    def lay(self, task: str, seed: int) -> str:
-        """A new table; returns its instruction."""
-        wanted = [Parameter("sim.task", value=task), Parameter("sim.seed", value=seed)]
-        self._call(self._set, SetParameters.Request(parameters=[one.to_parameter_msg() for one in wanted]))
+    def table(self, seed: int) -> dict:
+        """The simulator's word on the table of that seed, once it is laid: {"task", "seed", "instruction", "episode"}."""
+        self._until(f"the table of seed {seed}", lambda: self._seen.get("task", {}).get("seed") == seed)
         with self._changed:
-            self._seen["success"] = False
-        return json.loads(self._call(self._reset, Trigger.Request()).message)["instruction"]
+            self._seen["success"] = False  # what was said of the table before may still stand
+        return self._get("task")
 
     def close(self) -> None:
         self._executor.shutdown()
         self._thread.join()
         self.node.destroy_node()
         rclpy.try_shutdown()
-
-    def _call(self, client, request):
-        assert client.wait_for_service(PATIENCE_S), f"no service {client.srv_name}"
-        done, future = threading.Event(), client.call_async(request)
-        future.add_done_callback(lambda _: done.set())
-        assert done.wait(PATIENCE_S), f"no answer from {client.srv_name}"
-        return future.result()
 
     def _get(self, what: str):
         self._until(what, lambda: what in self._seen)

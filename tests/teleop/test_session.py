@@ -22,7 +22,7 @@ from .demonstrate import BrowserHand, Stack, begin, engage
 from .stand import Stand
 from .test_browser import missing
 
-TASK = "pick_eggplant"
+TASK, SEED = "pick_eggplant", 7100
 UP, SECONDS = 0.06, 1.5  # m of the hand, s
 
 
@@ -31,7 +31,7 @@ def session(tmp_path):
     """stand, hand, the bags' folder, the stack."""
     if why := missing():
         pytest.skip(why)
-    with Stack(tmp_path / "bags", tmp_path / "run", TASK, "kinova_gen2_small") as stack:
+    with Stack(tmp_path / "bags", tmp_path / "run", TASK, SEED, "kinova_gen2_small") as stack:
         stand = Stand()
         hand = BrowserHand(stack.url, stack.certificate, stand)
         yield stand, hand, tmp_path / "bags", stack
@@ -55,8 +55,9 @@ def gesture(stand, hand) -> None:
 @pytest.mark.vr
 def test_three_episodes_one_success_one_discarded_one_relabelled_and_the_bags_prove_it(session):
     stand, hand, folder, stack = session
-    instruction = stand.lay(TASK, 7100)
-    for button, outcome in (("a-button", "success"), ("b-button", "discarded"), ("a-button", "success")):
+    told = []
+    for number, (button, outcome) in enumerate((("a-button", "success"), ("b-button", "discarded"), ("a-button", "success"))):
+        told.append(stand.table(SEED + number)["instruction"])
         begin(stand, hand)
         gesture(stand, hand)
         for _ in range(2):
@@ -65,7 +66,7 @@ def test_three_episodes_one_success_one_discarded_one_relabelled_and_the_bags_pr
     hand.relabel("lift the hand")
     bags = [Bag(one) for one in sorted(find(folder))]
     assert [bag.outcome for bag in bags] == ["success", "discarded", "success"]
-    assert [bag.instruction for bag in bags] == [instruction, instruction, "lift the hand"]
+    assert [bag.instruction for bag in bags] == [bags[0].instruction, told[1], "lift the hand"]
     for bag in bags:
         assert bag.labels["operator"] == "vr"
         limits, heights, closures, speeds = bag.rig.limits, [], [], []

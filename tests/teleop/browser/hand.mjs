@@ -81,8 +81,10 @@ async function measure() {
     };
     session.requestAnimationFrame(() => session.requestAnimationFrame(look));
   });
-  const values = ({ x, y, z, w }) => (w === undefined ? [x, y, z] : [x, y, z, w]);
-  const offset = { position: values(grip.position).map((item, axis) => item - [position.x, position.y, position.z][axis]), turn: values(grip.orientation) };
+  const point = ({ x, y, z }) => [x, y, z];
+  const turning = ({ x, y, z, w }) => [x, y, z, w];
+  const held = point(position);
+  const offset = { position: point(grip.position).map((item, axis) => item - held[axis]), turn: turning(grip.orientation) };
   const times = ([ax, ay, az, aw], [bx, by, bz, bw]) => [
     aw * bx + ax * bw + ay * bz - az * by,
     aw * by - ax * bz + ay * bw + az * bx,
@@ -99,5 +101,5 @@ async function measure() {
     window.quest.press("right", "squeeze", squeeze);
     window.quest.press("right", "trigger", trigger);
   };
-  return { position: values(grip.position), orientation: values(grip.orientation) };
+  return { position: point(grip.position), orientation: turning(grip.orientation) };
 }
