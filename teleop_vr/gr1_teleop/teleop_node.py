@@ -90,8 +90,9 @@ class TeleopNode(Node):
             self._undo = undo.pop_all()
         if instruction:
             self._instruct(instruction)
-        self._report()
+        # Before the first word on /diagnostics: whoever waits for that has the address then.
         print(self._server.invitation, flush=True)
+        self._report()
         self.get_logger().info(f"ready: rig '{rig.name}', pages on port {self._server.port}")
 
     def _settings(self) -> Settings:

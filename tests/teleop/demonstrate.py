@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-TIMEOUT_S, START_S, PRESSES = 60.0, 180.0, 6
+TIMEOUT_S, START_S, PRESSES, GRIPS = 60.0, 180.0, 6, 20
 
 
 def main() -> int:
@@ -96,13 +96,13 @@ def engage(stand, hand, place, closure: float) -> None:
     """Opens the hand and squeezes until the arm follows: on a busy computer a frame may be late, and the clutch opens again."""
     from tests.teleop.stand import NotSeen
 
-    for _ in range(PRESSES):
+    for _ in range(GRIPS):
         hand.hold(place, 0.0, closure)
         stand.clutch("open")
         hand.hold(place, 1.0, closure)
         with contextlib.suppress(NotSeen):
-            return stand.clutch("engaged", within=5.0)
-    raise NotSeen(f"the clutch has not caught in {PRESSES} tries")
+            return stand.clutch("engaged", within=2.0)
+    raise NotSeen(f"the clutch has not caught in {GRIPS} tries")
 
 
 def begin(stand, hand) -> str:
@@ -146,9 +146,12 @@ class Stack:
         self._reader.start()
 
     def __enter__(self) -> Stack:
+        def up() -> bool:
+            return "all nodes are up" in self.said and "token=" in self.said
+
         with self._spoke:
-            self._spoke.wait_for(lambda: "all nodes are up" in self.said or self._process.poll() is not None, START_S)
-        if "all nodes are up" not in self.said:
+            self._spoke.wait_for(lambda: up() or self._process.poll() is not None, START_S)
+        if not up():
             self.__exit__()
             raise RuntimeError(f"the stack did not come up:\n{self.said}")
         self.url = re.search(r"https://\S+/\?token=\S+", self.said)[0]

@@ -49,10 +49,6 @@ class Stand:
     def pose(self) -> Pose:
         return self._get("pose")
 
-    def reached(self, holds) -> None:
-        """Waits until the arm is asked to be where `holds` says."""
-        self._until("the arm where it is wanted", lambda: "pose" in self._seen and holds(self._seen["pose"]))
-
     def success(self) -> bool:
         return self._get("success")
 
