@@ -134,8 +134,9 @@ class Bench:
         wearer.close()
         self._stand._until("that the operator is gone", lambda: self._stand._seen["operator"]["operator"] == "")
 
-    def _number(self, name: str) -> float:
-        return round(float(self._stand.operator(name)), 1)
+    def _number(self, name: str) -> float | None:
+        value = float(self._stand.operator(name))
+        return round(value, 1) if math.isfinite(value) else None
 
     def _rests(self, what: str, since: float) -> float:
         def rests() -> bool:
