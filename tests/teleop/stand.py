@@ -36,6 +36,7 @@ class Stand:
         node.create_subscription(PoseStamped, "arm/commanded_pose", lambda m: self._see(pose=Pose(*from_pose(m.pose))), SENSOR)
         node.create_subscription(Bool, "sim/success", lambda m: self._see(success=m.data), COMMAND)
         node.create_subscription(String, "sim/task", lambda m: self._see(task=json.loads(m.data)), LATCHED)
+        node.create_subscription(String, "instruction", lambda m: self._see(instruction=m.data), LATCHED)
         node.create_subscription(String, "recorder/state", lambda m: self._see(recorder=json.loads(m.data)), LATCHED)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostics, 50)
         self._executor = SingleThreadedExecutor()
@@ -74,8 +75,13 @@ class Stand:
         return self._get("recorder")
 
     def table(self, seed: int) -> dict:
-        """The simulator's word on the table of that seed, once it is laid: {"task", "seed", "instruction", "episode"}."""
-        self._until(f"the table of seed {seed}", lambda: self._seen.get("task", {}).get("seed") == seed)
+        """Of the table of that seed, once it is laid and its words are said: {"task", "seed", "instruction", "episode"}."""
+
+        def laid() -> bool:
+            task = self._seen.get("task", {})
+            return task.get("seed") == seed and (task["episode"] == 0 or self._seen.get("instruction") == task["instruction"])
+
+        self._until(f"the table of seed {seed}", laid)
         with self._changed:
             self._seen["success"] = False  # what was said of the table before may still stand
         return self._get("task")
