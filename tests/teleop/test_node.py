@@ -136,9 +136,9 @@ def test_the_arm_follows_the_hand_while_it_squeezes_and_not_otherwise(hand, ear)
         time.sleep(0.02)
     ear.until(POSE, lambda pose: pose.pose.position.z > start[2] + 0.75 * 0.8 * 0.08, after=len(ear.heard(POSE)))
     ear.until(GRIPPER, lambda closure: closure.data == 0.5, after=gripped)
-    hand.squeeze = 0.0
+    holding, hand.squeeze = len(ear.heard(TWIST)), 0.0
     hand.state("the open clutch", lambda state: state["clutch"] == "open" and state["why"] == "let go")
-    ear.until(TWIST, _zero, after=begun + 1)
+    ear.until(TWIST, _zero, after=holding)
     twists = ear.heard(TWIST)[begun:]
     assert _zero(twists[0]) and _zero(twists[-1]), "it begins and ends with a twist of zero"
     assert all(twist.header.frame_id == "base_link" for twist in twists)
@@ -175,18 +175,28 @@ def bags(tmp_path_factory, cameras, arm):
     process.wait()
 
 
-def _recording(hand, state: str, outcome: str = ""):
+def _start(hand, **more) -> None:
+    """Presses again where the recorder refuses, since a busy computer's pictures come late."""
+    for tries in range(3):
+        hand.press("start", **more)
+        try:
+            return _recording(hand, "recording", timeout=8.0)
+        except AssertionError:
+            if tries == 2:
+                raise
+
+
+def _recording(hand, state: str, outcome: str = "", timeout: float = 20.0):
     def holds(told) -> bool:
         recording = told["recording"]
         return (recording["state"], recording["outcome"], recording["busy"]) == (state, outcome, "")
 
-    return hand.state(f"{state} {outcome}", holds)
+    return hand.state(f"{state} {outcome}", holds, timeout=timeout)
 
 
 def test_episodes_begin_and_end_by_the_hands_buttons_and_the_bags_say_how(hand, bags, ear):
     for outcome, action in (("success", "success"), ("discarded", "discard"), ("failure", "failure")):
-        hand.press("start", instruction="lift the cup")
-        _recording(hand, "recording")
+        _start(hand, instruction="lift the cup")
         hand.engage()
         hand.squeeze = 0.0
         hand.press(action)
@@ -203,8 +213,7 @@ def test_episodes_begin_and_end_by_the_hands_buttons_and_the_bags_say_how(hand, 
 
 
 def test_a_camera_that_falls_silent_in_mid_episode_is_named_on_the_headset(hand, bags, cameras):
-    hand.press("start")
-    _recording(hand, "recording")
+    _start(hand)
     cameras.streams = {STATIC}
     hand.state("the silence", lambda state: any(f"{WRIST}: nothing for" in warning for warning in state["warnings"]))
     cameras.streams = {STATIC, WRIST}
@@ -226,8 +235,7 @@ def test_a_person_takes_over_a_policy_gives_it_back_and_the_bag_says_when(hand, 
 
     with graph.Stream(policy, slowly):
         gate("policy")
-        hand.press("start")
-        _recording(hand, "recording")
+        _start(hand)
         gate("policy")
         hand.engage()
         gate("teleop")
