@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import threading
@@ -82,7 +83,8 @@ class Wearer:
 
     def close(self) -> None:
         self.vanish()
-        self._loop.call_soon_threadsafe(self._ended.set)
+        with contextlib.suppress(RuntimeError):  # the server has ended the connection, and this thread with it
+            self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join(5)
 
     async def _run(self) -> None:
