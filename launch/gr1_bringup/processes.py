@@ -75,7 +75,9 @@ class Process:
             os.killpg(self.pid, number)
 
     def _copy(self) -> None:
-        with self.log.open("w", buffering=1) as log:
+        # What a node says aloud may be meant for this user alone: teleoperation's pairing token.
+        opener = (lambda path, flags: os.open(path, flags, 0o600)) if self._aloud else None
+        with open(self.log, "w", buffering=1, opener=opener) as log:
             for line in self._popen.stdout:
                 log.write(line)
                 if "[ERROR]" in line or "[FATAL]" in line:

@@ -89,6 +89,11 @@ class Link:
             self._take(message, now)
             return []
 
+    def drives(self, key: object) -> bool:
+        """Whether this is still the operator."""
+        with self._lock:
+            return key is self._key
+
     def disconnect(self, key: object, why: str) -> None:
         """The operator has gone; nothing happens if it was not the operator any more."""
         with self._lock:
@@ -166,6 +171,8 @@ class Link:
                 self._clock.trip(message, now)
             case Bye():
                 self.disconnect(self._key, "the operator has left")
+                # Who comes next stands anywhere, even with the same device.
+                self._kind = self._device = ""
             case Hello():
                 raise ProtocolError("hello: said already; it is the first message only")
             case EpisodeAction():

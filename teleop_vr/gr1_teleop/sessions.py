@@ -119,7 +119,7 @@ class Sessions:
             for reply in self._link.receive(key, text, time.monotonic()):
                 await socket.send_str(encode(reply))
             # Poses come ninety times a second: only what may be an episode's action is parsed here too.
-            if '"episode"' in text and isinstance(asked := parse(text), EpisodeAction):
+            if '"episode"' in text and self._link.drives(key) and isinstance(asked := parse(text), EpisodeAction):
                 with contextlib.suppress(EpisodeError):  # the hand feels it, and the state says why
                     if call := self._episodes.press(asked.action, asked.instruction or "", two_steps):
                         self._carry_out(call)

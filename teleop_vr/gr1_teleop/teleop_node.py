@@ -124,10 +124,11 @@ class TeleopNode(Node):
         self.create_subscription(String, "instruction", self._on_instruction, LATCHED)
 
     def close(self) -> None:
-        """Says goodbye to the operator, which opens the clutch, and sends the last zero twist."""
+        """Opens the clutch, sends the last zero twist, and then says goodbye to the operator, which may take seconds."""
         self._loop.end()
-        self._undo.close()
+        self._link.release("teleoperation has ended")
         self._driver.rest(time.monotonic())
+        self._undo.close()
 
     # The loop's thread
 
@@ -153,8 +154,10 @@ class TeleopNode(Node):
 
     def _on_gripper(self, message: JointState, info) -> None:
         self._robot.heard(_GRIPPER)
-        closure = dict(zip(message.name, message.position)).get("closure_command", math.nan)
-        self._robot.told(closure, self._made(message, info))
+        fingers = dict(zip(message.name, message.position))
+        told = fingers.get("closure_command", math.nan)
+        # An arm node that has just begun was told nothing yet, and may hold something all the same.
+        self._robot.told(told if math.isfinite(told) else fingers.get("closure", math.nan), self._made(message, info))
 
     def _made(self, message, info) -> float:
         return made(message.header.stamp, info, self.get_clock().now().nanoseconds, self._expiry)

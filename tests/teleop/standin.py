@@ -43,6 +43,9 @@ class Link:
                 self.changed.notify_all()
         return [{"type": "pong", "t": message.t, "host": now}] if isinstance(message, Ping) else []
 
+    def drives(self, key) -> bool:
+        return key is self.key
+
     def disconnect(self, key, why: str) -> None:
         with self.changed:
             self.ended.append(why)

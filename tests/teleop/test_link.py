@@ -203,6 +203,19 @@ def test_who_leaves_lets_go_of_the_arm(how):
     assert page.link.command(page.operator.arm, page.now) is None
 
 
+def test_after_a_goodbye_nobody_is_heard_and_who_comes_next_has_the_usual_forward():
+    page = Page()
+    page.operator.orientation = quaternion.from_vector((0, 1, 0))
+    page.step()
+    page.operator.now += PERIOD / 4
+    page.pose(stick=True)
+    assert page.link.drives(page.key) and page.link.state()["forward_deg"] != 0.0
+    page.tell({"type": "bye"})
+    assert not page.link.drives(page.key) and page.link.operator is None
+    page.link.connect("headset", "Quest 3")
+    assert page.link.state()["forward_deg"] == 0.0
+
+
 def test_after_a_reconnection_forward_is_kept_for_the_same_device_and_the_hand_must_open_first():
     page = Page()
     page.operator.orientation = quaternion.from_vector((0, 1, 0))

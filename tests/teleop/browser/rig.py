@@ -65,6 +65,9 @@ class Scribe:
             self._last = message
         return []
 
+    def drives(self, key) -> bool:
+        return key is self._key
+
     def disconnect(self, key, why: str) -> None:
         if key is self._key:
             self._key = self._last = None
