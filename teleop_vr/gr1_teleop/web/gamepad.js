@@ -2,6 +2,8 @@
 
 const STILL = 0.1;
 const PRESSED = 0.5;
+// Browsers have no mapping for a SpaceMouse: its name or its numbers tell it. Chromium writes these behind the name, Firefox before it.
+const SPACE_MOUSE = /space ?(mouse|navigator|pilot|explorer)|3dconnexion|(^|vendor: )(256f\b|046d(-| product: )c62[0-9a-f])/i;
 
 export class Pads {
   /** onGripper(): a SpaceMouse's right button has been pressed; gamepads have a trigger for it. */
@@ -10,11 +12,12 @@ export class Pads {
     this.gripper_down = false;
   }
 
-  /** {name, held, linear, angular, gripper} of the first device that speaks, or null. */
+  /** {name, held, linear, angular, gripper} of the first device that can be used; of one that cannot, nothing but its name; or null. */
   read() {
-    const pad = [...(navigator.getGamepads?.() ?? [])].find((one) => one?.connected && one.axes.length >= 4);
-    if (!pad) return null;
-    return pad.mapping === "standard" ? gamepad(pad) : this.#spaceMouse(pad);
+    const pads = [...(navigator.getGamepads?.() ?? [])].filter((one) => one?.connected);
+    const pad = pads.find((one) => isGamepad(one) || isSpaceMouse(one));
+    if (pad) return isGamepad(pad) ? gamepad(pad) : this.#spaceMouse(pad);
+    return pads.length > 0 ? unused(pads[0]) : null;
   }
 
   /** Its axes are x right, y towards the user, z down, and turns about these; left button: hold, right button: gripper. */
@@ -46,6 +49,14 @@ function gamepad(pad) {
   };
 }
 
+/** Nobody knows what its axes and buttons mean: a trigger at rest may read as full speed. */
+function unused(pad) {
+  const name = `${short(pad.id)} is not used: neither a standard gamepad nor a SpaceMouse`;
+  return { name, held: false, linear: [0, 0, 0], angular: [0, 0, 0], gripper: 0 };
+}
+
+const isGamepad = (pad) => pad.mapping === "standard" && pad.axes.length >= 4;
+const isSpaceMouse = (pad) => pad.mapping !== "standard" && pad.axes.length >= 6 && SPACE_MOUSE.test(pad.id);
 const value = (pad, button) => pad.buttons[button]?.value ?? 0;
 const short = (id) => id.replace(/\s*\(.*/, "") || "Gamepad";
 

@@ -5,7 +5,7 @@ import { Hud } from "/web/hud.js";
 import { Hand, Phone } from "/web/inputs.js";
 import { Scene } from "/web/scene.js";
 
-// The clutch's own thresholds are the server's; these only say which hand is the operator's.
+// The clutch's own thresholds are the server's; these, the same as its defaults, only say which hand is the operator's.
 const PRESSED = 0.7;
 const OPEN = 0.4;
 
@@ -88,8 +88,11 @@ export class Headset {
     const leads = samples[this.hands.indexOf(this.active)];
     samples.forEach((sample, index) => {
       const hand = this.hands[index];
-      const rising = sample.squeeze >= PRESSED && !this.squeezed.get(hand);
-      this.squeezed.set(hand, sample.squeeze >= PRESSED);
+      const before = this.squeezed.get(hand) ?? false;
+      // A grip that slackens a little and tightens again is still the same grip.
+      const squeezed = sample.squeeze >= (before ? OPEN : PRESSED);
+      const rising = squeezed && !before;
+      this.squeezed.set(hand, squeezed);
       if (hand !== this.active && rising && sample.tracked && (leads.squeeze < OPEN || !leads.tracked)) this.active = hand;
     });
     return samples[this.hands.indexOf(this.active)];

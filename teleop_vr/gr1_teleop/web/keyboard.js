@@ -29,6 +29,8 @@ export class Keyboard {
       // Keys released while another window has the focus would be held for ever.
       [window, "blur", () => this.down.clear()],
       [document, "visibilitychange", () => this.down.clear()],
+      // The menu keeps what is released while it is open to itself.
+      [window, "contextmenu", () => this.down.clear()],
       [document, "focusin", () => typing() && this.down.clear()],
     ];
   }
@@ -52,7 +54,11 @@ export class Keyboard {
   }
 
   #press(event) {
-    if (typing() || event.ctrlKey || event.metaKey || event.altKey) return;
+    this.#checkHold(event);
+    // Some systems never tell of a key that is released during a shortcut.
+    const shortcut = event.ctrlKey || event.metaKey || event.altKey;
+    if (shortcut) this.down.clear();
+    if (shortcut || typing()) return;
     if (event.code === GRIPPER) {
       if (!event.repeat) this.onGripper();
     } else if (!(event.code in AXES) && !HOLD.includes(event.code)) {
@@ -63,9 +69,15 @@ export class Keyboard {
   }
 
   #release(event) {
+    this.#checkHold(event);
     this.down.delete(event.code);
     // Or it would press the button that was clicked last.
     if (event.code === GRIPPER && !typing()) event.preventDefault();
+  }
+
+  /** The dead man's switch: every key says whether a Shift is down, even where that Shift's own release got lost. */
+  #checkHold(event) {
+    if (!event.shiftKey) for (const key of HOLD) this.down.delete(key);
   }
 }
 

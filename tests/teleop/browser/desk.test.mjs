@@ -168,12 +168,69 @@ describe("control from the desk", () => {
     await page.keyboard.up("Shift");
   });
 
+  test("a context menu lets all keys go, for their release may go to the menu", async () => {
+    await page.keyboard.down("Shift");
+    await velocity("held", (message) => message.held);
+    await page.evaluate(() => document.body.dispatchEvent(new MouseEvent("contextmenu", { bubbles: true })));
+    await velocity("released", (message) => !message.held);
+    await page.keyboard.up("Shift");
+  });
+
+  for (const shortcut of ["Control", "Meta", "Alt"]) {
+    test(`${shortcut} lets all keys go: a release during a shortcut may never be told`, async () => {
+      await page.keyboard.down("Shift");
+      await page.keyboard.down("w");
+      await velocity("held", (message) => message.held && message.linear[0] > 0);
+      await page.keyboard.down(shortcut);
+      await velocity("released", (message) => !message.held && message.linear[0] === 0);
+      for (const key of [shortcut, "w", "Shift"]) await page.keyboard.up(key);
+    });
+  }
+
+  for (const kind of ["keydown", "keyup"]) {
+    test(`a ${kind} without Shift ends the hold, though the release of Shift itself got lost`, async () => {
+      await page.keyboard.down("Shift");
+      await velocity("held", (message) => message.held);
+      await page.evaluate((name) => window.dispatchEvent(new KeyboardEvent(name, { code: "KeyX", shiftKey: false })), kind);
+      await velocity("released", (message) => !message.held);
+      await page.keyboard.up("Shift");
+    });
+  }
+
   test("a SpaceMouse moves the arm as its cap is moved, while its left button is held", async () => {
-    await plug({ mapping: "", axes: [0, -1, -0.55, 0, 0, 0.05], buttons: [1, 0] });
+    await plug({ id: "3Dconnexion SpaceMouse Compact (Vendor: 256f Product: c635)", mapping: "", axes: [0, -1, -0.55, 0, 0, 0.05], buttons: [1, 0] });
     const { linear, angular } = await velocity("the cap", (message) => message.held);
     const [forward, left, up] = linear.map((value) => Math.round(value * 100) / 100);
     assert.deepEqual([forward, left, up], [0.4, 0, 0.2]);
     assert.ok(angular.every((value) => value === 0));
+  });
+
+  test("a SpaceMouse is known by its maker's numbers too, as either browser tells them", async () => {
+    for (const id of ["Wireless (Vendor: 256f Product: c62e)", "Receiver (Vendor: 046d Product: c62b)", "256f-c62e-Wireless", "046d-c626-Receiver"]) {
+      const mark = rig.mark;
+      await plug({ id, mapping: "", axes: [0, -1, 0, 0, 0, 0], buttons: [1, 0] });
+      await velocity(`the cap of ${id}`, (message) => message.held && message.linear[0] > 0, mark);
+      const unplugged = rig.mark;
+      await page.evaluate(() => (navigator.getGamepads = () => []));
+      await velocity("rest", (message) => !message.held, unplugged);
+    }
+  });
+
+  test("any other device without the standard mapping moves nothing, and is named as not used", async () => {
+    const axes = [1, 1, 1, 1, 1, 1];
+    const others = [
+      { id: "Flight Stick (Vendor: 044f Product: 256f)", axes },
+      { id: "Racing Wheel (Vendor: 046d Product: c29b)", axes },
+      { id: "SpaceMouse of four axes (Vendor: 256f Product: c62e)", axes: axes.slice(2) },
+    ];
+    for (const other of others) {
+      await plug({ ...other, mapping: "", buttons: [1, 1] });
+      await shown("#pad", `${other.id.replace(/ \(.*/, "")} is not used`);
+      const mark = rig.mark;
+      await velocity("some more", () => rig.heard(mark).length > 5, mark);
+      const told = rig.heard(mark).filter((message) => message.type === "velocity");
+      assert.ok(told.every(({ held, linear, angular, gripper }) => !held && [...linear, ...angular, gripper].every((value) => value === 0)));
+    }
   });
 
   test("a gamepad drives with its sticks and closes the gripper as far as its trigger is pulled", async () => {
@@ -197,8 +254,8 @@ describe("control from the desk", () => {
   });
 
   const plug = (pad) =>
-    page.evaluate(({ mapping, axes, buttons }) => {
-      const plugged = { id: "Test device (Vendor: 1)", connected: true, mapping, axes, buttons: buttons.map((value) => ({ value, pressed: value > 0.5 })) };
+    page.evaluate(({ id = "Test device (Vendor: 1)", mapping, axes, buttons }) => {
+      const plugged = { id, connected: true, mapping, axes, buttons: buttons.map((value) => ({ value, pressed: value > 0.5 })) };
       navigator.getGamepads = () => [plugged];
     }, pad);
 });

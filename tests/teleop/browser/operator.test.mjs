@@ -121,6 +121,24 @@ describe("the hand", () => {
     await pose("the right hand", (message) => message.hand === "right" && message.squeeze === 1);
   });
 
+  test("that slackens and tightens again has not gripped anew: it leads only after it has been open", async () => {
+    await quest("press", "right", "squeeze");
+    await pose("the right hand", (message) => message.hand === "right" && message.squeeze === 1);
+    const left = async (...squeezes) => {
+      for (const squeeze of squeezes) {
+        await quest("press", "left", "squeeze", squeeze);
+        await quest("frames", 3);
+      }
+    };
+    await left(1);
+    await quest("press", "right", "squeeze", 0);
+    await left(0.5, 1);
+    for (const side of ["left", "right"]) await quest("press", side, "trigger", 1); // shows that the frames have been read, whoever leads
+    assert.equal((await pose("those frames", (message) => message.trigger === 1)).hand, "right");
+    await left(0.3, 1);
+    await pose("the left hand", (message) => message.hand === "left" && message.squeeze === 1);
+  });
+
   test("that is lost is told as untracked, still squeezed: a loss is no letting go", async () => {
     await quest("press", "right", "squeeze");
     await pose("the squeeze", (message) => message.squeeze === 1);
