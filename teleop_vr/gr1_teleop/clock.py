@@ -2,7 +2,7 @@
 
 Each round trip (sent at t0, answered at `host`, received at t1) says that host - page lies within half the trip around
 host - (t0 + t1) / 2. The shortest trip says it best, and an old one loses by as much as the two clocks may have drifted apart since.
-Before the first trip the smallest difference between arrival and stamp stands in: ages then lack the delay that every message has had.
+Before the first trip nobody knows how old a message is, so it counts as too old for any purpose; the page pings as soon as it is open.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ class Clock:
     def reset(self) -> None:
         """Another page speaks: its clock starts anew."""
         self._trips: deque[tuple[float, float, float]] = deque(maxlen=_TRIPS)  # (answered at, round trip, host - page), s
-        self._least: float | None = None
-        self._least_at = 0.0
 
     def trip(self, trip: RoundTrip, now: float) -> None:
         """A ping's way, told at `now`. One that cannot be true is not taken: an answer from the future or from long ago."""
@@ -44,12 +42,8 @@ class Clock:
         self._trips.append((trip.host, duration, offset))
 
     def age(self, t: float, now: float) -> float:
-        """How old, in s, a message is that was stamped t and arrived at `now`: never negative."""
-        difference = now - 1e-3 * t
-        risen = math.inf if self._least is None else self._least + DRIFT * max(now - self._least_at, 0.0)
-        self._least, self._least_at = min(difference, risen), now
-        offset = self._best(now)[2] if self._trips else self._least
-        return max(difference - offset, 0.0)
+        """How old, in s, a message is that was stamped t and arrived at `now`: never negative; infinite before the first round trip."""
+        return max(now - 1e-3 * t - self._best(now)[2], 0.0) if self._trips else math.inf
 
     @property
     def offset_ms(self) -> float:

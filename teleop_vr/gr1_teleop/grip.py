@@ -12,6 +12,7 @@ from gr1_teleop.protocol import DeskVelocity, HandPose
 from gr1_teleop.settings import Settings
 
 HIDDEN, UNTRACKED = "the page is hidden", "the hand is out of sight"
+UNTIMED = "how long messages take is not known yet"
 
 
 class Grip:
@@ -52,6 +53,8 @@ class Grip:
             trouble = self._place(sample)
         if not sample.visible:
             return HIDDEN
+        if age == math.inf:
+            return UNTIMED
         if age > self._settings.stale_s:
             return f"what the hand says is {1e3 * age:.0f} ms old: the network is too slow"
         return trouble

@@ -6,6 +6,7 @@ Written by the node's executor, read by the server's threads and the control loo
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -18,6 +19,13 @@ PICTURE_S = 1.0
 """An older picture is not shown: a camera that has stopped must look like it."""
 RECORDER_S = 3.0
 """A recorder that has said nothing for so long (it does twice a second) is gone."""
+
+
+def closure_of(fingers: Mapping[str, float]) -> float:
+    """The closure that the fingers were last told, or that they have where nobody has told them anything: an arm node that has just begun
+    may hold something all the same. fingers: the topic arm/gripper; 0 open .. 1 closed, NaN for not known."""
+    command = fingers.get("closure_command", math.nan)
+    return command if math.isfinite(command) else fingers.get("closure", math.nan)
 
 
 class Dated(NamedTuple):

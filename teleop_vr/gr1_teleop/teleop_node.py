@@ -38,7 +38,7 @@ from gr1_teleop.episodes import Episodes
 from gr1_teleop.link import Link
 from gr1_teleop.pairing import TokenError
 from gr1_teleop.recording import Recording
-from gr1_teleop.robot import Robot
+from gr1_teleop.robot import Robot, closure_of
 from gr1_teleop.server import PORT, Server, ServerError
 from gr1_teleop.settings import Command, Settings
 from gr1_teleop.tables import TableError, Tables
@@ -154,10 +154,7 @@ class TeleopNode(Node):
 
     def _on_gripper(self, message: JointState, info) -> None:
         self._robot.heard(_GRIPPER)
-        fingers = dict(zip(message.name, message.position))
-        told = fingers.get("closure_command", math.nan)
-        # An arm node that has just begun was told nothing yet, and may hold something all the same.
-        self._robot.told(told if math.isfinite(told) else fingers.get("closure", math.nan), self._made(message, info))
+        self._robot.told(closure_of(dict(zip(message.name, message.position))), self._made(message, info))
 
     def _made(self, message, info) -> float:
         return made(message.header.stamp, info, self.get_clock().now().nanoseconds, self._expiry)

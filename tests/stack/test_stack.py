@@ -86,6 +86,7 @@ def test_what_a_node_prints_aloud_reaches_the_terminal_and_its_log_does_not(tmp_
     eventually(lambda: process.exit_code is not None and len(said) == 2, "the end of the process")
     assert said == ["scan this", "teleop: [ERROR] [1.2] [teleop]: wrong"]
     assert process.last_lines() == ["[INFO] [1.2] [teleop]: ready"]
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600, "a pairing token is nobody else's"
 
 
 def test_who_demonstrates_and_where_the_bags_go_reaches_recorder_and_expert(tmp_path, monkeypatch):

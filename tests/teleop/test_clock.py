@@ -47,12 +47,13 @@ def test_round_trips_are_told_by_median_and_worst_of_a_hundred():
     assert clock.round_trip_ms(0.99) == pytest.approx(5.0) and clock.round_trip_ms(1.0) == pytest.approx(103.0)
 
 
-def test_before_the_first_round_trip_ages_count_from_the_fastest_message():
+def test_before_the_first_round_trip_nothing_counts_as_fresh():
     clock = Clock()
-    assert clock.age(page(6000.0), 6000.010) == 0.0
-    assert clock.age(page(6000.1), 6000.130) == pytest.approx(0.020, abs=1e-3)
-    assert clock.age(page(6000.2), 6000.205) == 0.0
-    assert clock.age(page(6000.3), 6000.505) == pytest.approx(0.200, abs=1e-3)
+    assert clock.age(page(6000.0), 6000.010) == math.inf
+    trip(clock, 6000.1, 0.001, 0.001)
+    assert clock.age(page(6000.2), 6000.210) == pytest.approx(0.010, abs=1e-3)
+    clock.reset()
+    assert clock.age(page(6000.3), 6000.310) == math.inf, "another page, another clock"
 
 
 def test_a_clock_that_stood_still_while_the_device_slept_is_noticed_with_the_next_trip():

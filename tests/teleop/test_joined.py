@@ -48,7 +48,14 @@ class Hand:
         await self.socket.say({"type": "ping", "t": 1.0})
         await self.socket.until(lambda message: message["type"] == "pong")
 
+    async def trip(self) -> None:
+        """A round trip, as a page makes it when it opens."""
+        await self.socket.say({"type": "ping", "t": 1e3 * time.monotonic()})
+        pong = await self.socket.until(lambda message: message["type"] == "pong")
+        await self.socket.say({"type": "rtt", "t0": pong["t"], "t1": 1e3 * time.monotonic(), "host": pong["host"]})
+
     async def grip(self, link: Link) -> None:
+        await self.trip()
         await self.pose(squeeze=0.0)
         await self.pose()
         await self.heard()
@@ -176,3 +183,17 @@ async def test_an_operator_that_vanished_without_a_word_can_be_followed_by_anoth
                 await Hand(second).grip(rig.link)
     finally:
         links.GONE_S = links_gone
+
+
+@on
+async def test_a_former_operator_begins_no_episode(rig):
+    async with rig.client.socket(hello=HELLO) as former, rig.client.socket() as next_one:
+        await former.say({"type": "bye"})
+        async with asyncio.timeout(5):
+            while rig.link.operator is not None:
+                await asyncio.sleep(0.01)
+        await former.say({"type": "episode", "action": "start"})
+        await next_one.say(HELLO)
+        await next_one.say({"type": "episode", "action": "relabel", "instruction": "open the drawer"})
+        await next_one.until(lambda message: message.get("haptics"))
+    assert rig.recorder.calls == ["relabel: open the drawer"]

@@ -19,11 +19,25 @@ from .operator import LIMITS, PERIOD, Operator
 class Page:
     """A headset's page on a network that takes `delay` s."""
 
-    def __init__(self, link=None, delay=0.0, kind="headset", device="Quest 3"):
+    def __init__(self, link=None, delay=0.0, kind="headset", device="Quest 3", pings=True):
         self.operator = Operator()
         self.link = link or Link(Clutch(Settings(), LIMITS, PERIOD), Clock(), lambda: self.operator.now)
         self.delay, self.kind = delay, kind
+        self.join(kind, device, pings)
+
+    def join(self, kind="headset", device="Quest 3", pings=True):
+        """Connects; a page pings as soon as it is open."""
         self.key = self.link.connect(kind, device)
+        if pings:
+            self.ping()
+
+    def point_aside(self):
+        """Says that forward is one radian to the side; returns what forward is then, degrees."""
+        self.operator.orientation = quaternion.from_vector((0, 1, 0))
+        self.step()
+        self.operator.now += PERIOD / 4
+        self.pose(stick=True)
+        return self.link.state()["forward_deg"]
 
     @property
     def now(self):
@@ -93,7 +107,13 @@ def test_a_network_of_three_hundred_milliseconds_moves_nothing_and_says_why():
     assert page.link.state()["clutch"] == "waiting" and "300 ms old" in page.link.state()["why"]
 
 
-def test_a_network_that_becomes_slow_releases_the_clutch_before_the_first_ping_too():
+def test_before_the_first_round_trip_nothing_moves_whatever_the_delay():
+    page = Page(delay=1.0, pings=False)
+    assert page.grip() is None
+    assert page.link.state()["clutch"] == "waiting" and "not known yet" in page.link.state()["why"]
+
+
+def test_a_network_that_becomes_slow_releases_the_clutch():
     page = Page()
     page.grip()
     for late in range(30, 300, 30):
@@ -205,32 +225,24 @@ def test_who_leaves_lets_go_of_the_arm(how):
 
 def test_after_a_goodbye_nobody_is_heard_and_who_comes_next_has_the_usual_forward():
     page = Page()
-    page.operator.orientation = quaternion.from_vector((0, 1, 0))
-    page.step()
-    page.operator.now += PERIOD / 4
-    page.pose(stick=True)
-    assert page.link.drives(page.key) and page.link.state()["forward_deg"] != 0.0
+    assert page.link.drives(page.key) and page.point_aside() != 0.0
     page.tell({"type": "bye"})
     assert not page.link.drives(page.key) and page.link.operator is None
-    page.link.connect("headset", "Quest 3")
+    page.join()
     assert page.link.state()["forward_deg"] == 0.0
 
 
 def test_after_a_reconnection_forward_is_kept_for_the_same_device_and_the_hand_must_open_first():
     page = Page()
-    page.operator.orientation = quaternion.from_vector((0, 1, 0))
-    page.step()
-    page.operator.now += PERIOD / 4
-    page.pose(stick=True)
-    forward = page.link.state()["forward_deg"]
+    forward = page.point_aside()
     assert forward == pytest.approx(-math.degrees(1))
     page.link.disconnect(page.key, "the connection was closed")
-    page.key = page.link.connect("headset", "Quest 3")
+    page.join()
     assert page.link.state()["forward_deg"] == forward
     page.operator.squeeze, page.operator.seq = 1.0, 0
     assert page.step() is None and page.link.state()["clutch"] == "waiting"
     page.link.disconnect(page.key, "the connection was closed")
-    page.link.connect("headset", "Pico 4")
+    page.join(device="Pico 4")
     assert page.link.state()["forward_deg"] == 0.0
 
 
@@ -273,4 +285,3 @@ def test_server_and_node_may_ask_at_the_same_time():
     stop.set()
     thread.join(10.0)
     assert not failures and not thread.is_alive()
-    assert math.isnan(page.link.state()["rtt_ms"])

@@ -72,7 +72,7 @@ class Wearer:
     def engage(self) -> None:
         """Opens the hand, squeezes, and returns when the arm follows."""
         self.squeeze = 0.0
-        self.state("an open clutch", lambda state: state["clutch"] == "open")
+        self.state("an open clutch and a round trip", lambda state: state["clutch"] == "open" and state["rtt_ms"] is not None)
         self.squeeze = 1.0
         self.state("that the arm follows", lambda state: state["clutch"] == "engaged")
 

@@ -97,6 +97,18 @@ def test_frames_count_for_the_first_windows_alone_and_actions_for_all(demo):
         torch.testing.assert_close(summed[name], sum(one[name] for one in each[:3]), rtol=1e-4, atol=1e-5)
 
 
+def test_predicted_changes_are_judged_by_their_absolute_error(demo):
+    """A model that has learned nothing predicts no change, so its error is the change itself."""
+    objective, feed, windows = parts(demo(shift__static=0, shift__wrist=0, colour=0))
+    inputs = feed.inputs(batch_of(feed, windows, range(4)))
+    with torch.no_grad():
+        summed, targets = objective(inputs), objective.frame_targets(inputs, ("static", "wrist"))
+    for role, target in targets.items():
+        expected = target.abs().mean((-1, -2)).sum()
+        assert expected > 0
+        torch.testing.assert_close(summed[role], expected, rtol=1e-4, atol=1e-6)
+
+
 def test_changes_of_kept_pixels_are_those_of_the_camera(demo):
     """The wrist camera's pictures have the model's size here, so that not even a shift is rounded."""
     results = {}
