@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 from gr1_core import Policy
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.windows import Windows
+from gr1_core.model.patches import preprocess, to_pixels
 from gr1_core.train import recipe, trainer, weights
+from gr1_core.train.augmentation import Limits, recoloured
 from gr1_core.train.feed import Feed, Wants
 from gr1_core.train.losses import Objective, total
 from gr1_core.train.order import Order
@@ -21,6 +23,7 @@ from gr1_core.train.trainer import train
 from .conftest import CHANGES
 
 CPU = torch.device("cpu")
+LIMITS = Limits({"static": 4, "wrist": 3}, 0.2)
 MODEL = {
     "size": "small", "width": 32, "layers": 2, "heads": 2, "mlp_width": 64, "image_size": 32, "vision_width": 32, "latents": 4,
     "decoder_heads": 2, "decoder_layers": 1, "text_dim": 16, "window": 2, "future_steps": 2,
@@ -115,7 +118,7 @@ def test_changes_of_kept_pixels_are_those_of_the_camera(demo):
     for cache in ("on", "off"):
         followed = demo(cache=cache, shift__wrist=5)
         _, feed, windows = parts(followed)
-        change = Order(followed, np.arange(len(windows)), 0, 1).changes(3, feed.wants.shift, feed.wants.colour)[0]
+        change = Order(followed, np.arange(len(windows)), 0, 1).changes(3, feed.wants.change)[0]
         batch = batch_of(feed, windows, range(8))
         assert feed.cached == (cache == "on") == (not batch.images)
         results[cache] = feed.inputs(batch, change, 4)
@@ -127,11 +130,30 @@ def test_changes_of_kept_pixels_are_those_of_the_camera(demo):
 
 def test_changes_are_bounded_and_the_same_however_the_batch_is_cut(demo):
     followed = demo()
-    whole = Order(followed, np.arange(64), 0, 1).changes(0, {"static": 4, "wrist": 3}, 0.2)[0]
+    whole = Order(followed, np.arange(64), 0, 1).changes(0, LIMITS)[0]
     assert abs(whole["static"].shift).max() <= 4 and abs(whole["wrist"].shift).max() <= 3
-    assert abs(whole["static"].colour - [[1], [0]]).max() <= 0.2 + 1e-6
+    assert abs(whole["static"].colour - np.eye(4)).max() <= 0.2 + 1e-6
     for rank in (0, 1):
-        part = Order(followed, np.arange(64), rank, 2).changes(0, {"static": 4, "wrist": 3}, 0.2)[0]
+        part = Order(followed, np.arange(64), rank, 2).changes(0, LIMITS)[0]
         for role in whole:
             assert np.array_equal(part[role].shift, whole[role].shift[rank::2])
             assert np.array_equal(part[role].colour, whole[role].colour[rank::2])
+
+
+def test_hues_are_turned_for_a_share_of_the_windows_in_both_cameras_alike():
+    drawn = Limits({"static": 0, "wrist": 0}, hue=0.4).draw(np.random.default_rng(0), 2000)
+    assert np.array_equal(drawn["static"].colour, drawn["wrist"].colour)
+    untouched = (drawn["static"].colour == np.eye(4)).all((1, 2))
+    assert 0.55 < untouched.mean() < 0.65
+
+    def seen(*pixel: int) -> np.ndarray:
+        """Of an RGB pixel, under the colours of all windows."""
+        image = preprocess(torch.tensor(pixel, dtype=torch.uint8).view(1, 1, 1, 3), 1).view(1, 1, 3, 1, 1).expand(2000, -1, -1, -1, -1)
+        return to_pixels(recoloured(image, torch.from_numpy(drawn["static"].colour))[:, 0])[:, 0, 0].numpy().astype(int)
+
+    assert abs(seen(128, 128, 128) - 128).max() <= 1, "grey stays grey"
+    green = seen(90, 150, 90)
+    assert abs(green.sum(1) - 330).max() <= 3, "as bright as before"
+    red, blue = green[:, 0] > green[:, 1:].max(1), green[:, 2] > green[:, :2].max(1)
+    assert red.mean() > 0.1 and blue.mean() > 0.1, "any hue"
+    assert (green[untouched] == [90, 150, 90]).all()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from gr1_core.model import patches
 from gr1_core.model.gr1 import GR1
 from gr1_core.pack import pack
 from gr1_core.train import files
-from gr1_core.train.augmentation import Change, recoloured, shifted
+from gr1_core.train.augmentation import Change, Limits, recoloured, shifted
 from gr1_core.train.losses import Inputs
 from gr1_core.train.recipe import Recipe
 
@@ -33,7 +33,7 @@ _MOST_TEXTS = 100_000
 class Wants:
     """What a feed makes. roles: cameras; future: those whose frames are predicted; robot: states and actions too.
 
-    frozen: whether the image encoder is (a model that trains it gets images). shift: most pixels a camera; colour: see augmentation.py.
+    frozen: whether the image encoder is (a model that trains it gets images). change: how much pictures do, at random.
     threads: that decode.
     cache, cache_gb: as in a recipe.
     """
@@ -42,8 +42,7 @@ class Wants:
     future: tuple[str, ...]
     robot: bool
     frozen: bool = True
-    shift: dict[str, int] = field(default_factory=dict)
-    colour: float = 0.0
+    change: Limits = Limits()
     threads: int | None = None
     cache: str = "off"
     cache_gb: float = 0.0
@@ -55,8 +54,7 @@ class Wants:
             future=tuple(role for role in recipe.roles if role in recipe.targets),
             robot=recipe.stage == "finetune",
             frozen=not recipe.train_vision,
-            shift={role: getattr(recipe.shift, role) for role in recipe.roles},
-            colour=recipe.colour,
+            change=Limits({role: getattr(recipe.shift, role) for role in recipe.roles}, recipe.colour, recipe.hue),
             threads=recipe.loader_threads,
             cache=recipe.cache,
             cache_gb=recipe.cache_gb,
@@ -171,11 +169,11 @@ class Feed:
     def _wants_cache(self) -> bool:
         wants = self.wants
         # Pixels can be moved and coloured after they are read, a frozen encoder's tokens cannot.
-        possible = not (wants.frozen and (any(wants.shift.values()) or wants.colour))
+        possible = not (wants.frozen and wants.change)
         if wants.cache == "on" and not possible:
             raise ValueError(
                 "cache=on keeps the frozen encoder's tokens, which random shifts and colours make others each time: "
-                "set shift.static=0 shift.wrist=0 colour=0"
+                "set shift.static=0 shift.wrist=0 colour=0 hue=0"
             )
         size = sum(self._sizes.values()) * self.dataset.length * len(wants.roles)
         auto = possible and self.device.type == "cpu" and size <= wants.cache_gb * 1e9

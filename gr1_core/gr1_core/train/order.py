@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gr1_core.data.loader import Sampler
-from gr1_core.train.augmentation import Change
+from gr1_core.train.augmentation import Change, Limits
 from gr1_core.train.recipe import Recipe
 
 
@@ -45,13 +45,12 @@ class Order:
         share = values[self._rank :: self._world]
         return [share[start : start + self._most] for start in range(0, len(share), self._most)]
 
-    def changes(self, step: int, shift: dict[str, int], colour: float) -> list[dict[str, Change] | None]:
-        """Each micro-batch's random changes by camera, at most so large; the same for any number of processes. None: no changes."""
+    def changes(self, step: int, limits: Limits) -> list[dict[str, Change] | None]:
+        """Each micro-batch's random changes by camera; the same for any number of processes. None: no changes."""
         batch = self.batch(step)
-        if not any(shift.values()) and not colour:
+        if not limits:
             return [None] * len(self.cut(batch))
-        random = np.random.default_rng([self._seed, step])
-        drawn = {role: Change.draw(random, len(batch), limit, colour) for role, limit in shift.items()}
+        drawn = limits.draw(np.random.default_rng([self._seed, step]), len(batch))
         cut = {role: zip(self.cut(change.shift), self.cut(change.colour)) for role, change in drawn.items()}
         return [{role: Change(*part) for role, part in zip(cut, parts)} for parts in zip(*cut.values())]
 

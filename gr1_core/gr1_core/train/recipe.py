@@ -79,6 +79,7 @@ class Recipe:
     starts: Literal["every", "first"]
     shift: Shift
     colour: float
+    hue: float
     # The model and where its weights come from.
     model: Mapping[str, typing.Any]
     init: str | None
@@ -200,6 +201,7 @@ def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
         "optimizer.clip_norm must be above 0": recipe.optimizer.clip_norm <= 0,
         "optimizer.ema must be in [0, 1)": not 0 <= recipe.optimizer.ema < 1,
         "shift and colour must not be negative": min(recipe.shift.static, recipe.shift.wrist, recipe.colour) < 0,
+        "hue must be in [0, 1]": not 0 <= recipe.hue <= 1,
         "video_share must be in (0, 1]": not 0 < recipe.video_share <= 1,
         "video_share below 1 goes neither with micro_batch nor with stage pretrain": recipe.video_share < 1
         and (recipe.micro_batch is not None or recipe.stage == "pretrain"),

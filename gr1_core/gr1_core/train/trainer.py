@@ -188,7 +188,7 @@ class Trainer:
         """This process's part of the step's gradients -> sums of the losses in the order of losses.NAMES, f64."""
         summed = torch.zeros(len(losses.NAMES), dtype=torch.float64, device=self.device)
         torch.manual_seed(self.order.seed(self.step))
-        changes = self.order.changes(self.step, self.feed.wants.shift, self.feed.wants.colour)
+        changes = self.order.changes(self.step, self.feed.wants.change)
         for number, change in enumerate(changes):
             inputs = self.feed.inputs(next(loader), change, self.pictured)
             # Gradients are exchanged once, with the last part.
