@@ -28,8 +28,9 @@ RECIPES = (
     "ablation-pretrained-10pct", "ablation-future-1", "ablation-future-5",
 )  # fmt: skip
 COLUMNS = "seen,instances,categories,drawer"
-KEYS = {"recipe", "seed", "train", "evaluate", "seconds", "figures"}  # of a job's result
+KEYS = {"recipe", "seed", "train", "evaluate", "seconds", "held_out", "figures"}  # of a job's result
 FIGURES = ("action_mm", "action_deg", "gripper_accuracy", "static", "wrist")  # of `gr1 evaluate data`
+_MOST_TASKS = 5  # have a column each in the table
 LAYOUTS = 500_000  # the recipes are compared here; the test sets' own layouts are for what was chosen
 GR1 = (sys.executable, "-m", "gr1_core")
 
@@ -89,7 +90,8 @@ def _job(arguments, recipe: str, seed: int, pretrained: bool) -> Job:
         evaluate = ("evaluate", "data", "--checkpoint", str(run), "--dataset", str(arguments.data))
     else:
         counts = ("--episodes", str(arguments.episodes), "--seed", str(arguments.layouts))
-        evaluate = ("evaluate", "sim", "--checkpoint", str(run), "--columns", arguments.columns, *counts)
+        tasks = ("--tasks", arguments.tasks) if arguments.tasks else ()
+        evaluate = ("evaluate", "sim", "--checkpoint", str(run), "--columns", arguments.columns, *tasks, *counts)
     return Job(recipe, seed, train, evaluate, arguments.out / f"{name}.json")
 
 
@@ -105,13 +107,23 @@ def do(job: Job) -> dict:
         raise AblationError(f"{_shown(job.evaluate)}: its last line is no JSON document: {last}") from None
     if "interrupted" in figures:
         raise AblationError(f"{_shown(job.evaluate)}: interrupted after {figures['interrupted']}")
+    held_out = _held_out(Path(next(word.removeprefix("out=") for word in job.train if word.startswith("out="))))
     seconds = {"train": round(trained - began, 1), "evaluate": round(time.monotonic() - trained, 1)}
     found = {"recipe": job.recipe, "seed": job.seed, "train": list(job.train), "evaluate": list(job.evaluate), "seconds": seconds}
-    found["figures"] = figures
+    found |= {"held_out": held_out, "figures": figures}
     partial = job.result.with_suffix(".partial")
     partial.write_text(json.dumps(found, indent=1) + "\n")
     os.replace(partial, job.result)
     return found
+
+
+def _held_out(run: Path) -> dict:
+    """The trainer's last figures of the episodes that it held out."""
+    log = run / "log.jsonl"
+    try:
+        return json.loads(log.read_text().splitlines()[-1])["held_out"]
+    except (OSError, ValueError, IndexError, KeyError) as error:
+        raise AblationError(f"{log} has no held-out figures ({error}): hold something out (held_out, validation)") from None
 
 
 def _command(words: tuple[str, ...]) -> str:
@@ -157,15 +169,26 @@ def table(done: list[dict]) -> str:
 
 
 def _successes(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]]]:
-    columns = list(dict.fromkeys(column for found in sum(groups.values(), []) for column in found["figures"]["columns"]))
+    """By task where there are at most five, else by column; and how far off the arm is in held-out episodes, a step."""
+    tasks = {name for found in sum(groups.values(), []) for name in _by_task(found)}
+    counted = _by_task if len(tasks) <= _MOST_TASKS else _by_column
+    names = list(dict.fromkeys(name for found in sum(groups.values(), []) for name in counted(found)))
     rows = []
     for recipe, found in groups.items():
-        cells = []
-        for column in columns:
-            each = [one["figures"]["columns"][column] for one in found if column in one["figures"]["columns"]]
-            cells.append(_pooled([(one["successes"], one["episodes"]) for one in each]) if each else "")
-        rows.append([f"`{Path(recipe).stem}`", str(len(found)), *cells])
-    return ["recipe", "seeds", *columns], rows
+        each = [counted(one) for one in found]
+        every = [(sum(values) for values in zip(*one.values())) for one in each]
+        success = [_pooled([tuple(one) for one in every]), *(_pooled([one[name] for one in each if name in one]) for name in names)]
+        rows.append([f"`{Path(recipe).stem}`", str(len(found)), *success, _spread(found, "held_out", "action_mm")])
+    return ["recipe", "seeds", "all", *names, "held out, mm"], rows
+
+
+def _by_column(found: dict) -> dict[str, tuple[int, int]]:
+    return {name: (one["successes"], one["episodes"]) for name, one in found["figures"]["columns"].items()}
+
+
+def _by_task(found: dict) -> dict[str, tuple[int, int]]:
+    tasks = {name: one for column in found["figures"]["tasks"].values() for name, one in column.items()}
+    return {name: (one["successes"], one["episodes"]) for name, one in tasks.items()}
 
 
 def _pooled(counts: list[tuple[int, int]]) -> str:
@@ -178,13 +201,16 @@ def _pooled(counts: list[tuple[int, int]]) -> str:
 def _errors(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for recipe, found in groups.items():
-        cells = []
-        for figure in FIGURES:
-            values = [one["figures"][figure] for one in found if one["figures"].get(figure) is not None]
-            spread = f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "")
-        rows.append([f"`{Path(recipe).stem}`", str(len(found)), *cells])
+        rows.append([f"`{Path(recipe).stem}`", str(len(found)), *(_spread(found, "figures", figure) for figure in FIGURES)])
     return ["recipe", "seeds", *FIGURES], rows
+
+
+def _spread(found: list[dict], kind: str, figure: str) -> str:
+    """Mean over the seeds, plus or minus their standard deviation."""
+    values = [one[kind][figure] for one in found if one[kind].get(figure) is not None]
+    if not values:
+        return ""
+    return f"{statistics.mean(values):.3f}" + (f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else "")
 
 
 def _row(cells: list[str]) -> str:
@@ -201,6 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[0, 1, 2], help="(default: 0,1,2)")
     parser.add_argument("--evaluate", choices=("sim", "data"), default="sim", help="by success (default), or by held-out errors alone")
     parser.add_argument("--columns", default=COLUMNS, help=f"of gr1 evaluate sim (default: {COLUMNS})")
+    parser.add_argument("--tasks", metavar="A,B", help="of each column only these, as gr1 evaluate sim takes them (default: all)")
     parser.add_argument("--episodes", type=int, default=100, help="of each column (default: 100)")
     parser.add_argument("--layouts", type=int, default=LAYOUTS, metavar="S", help=f"--seed of gr1 evaluate sim (default: {LAYOUTS})")
     arguments = parser.parse_intermixed_args(argv)

@@ -78,3 +78,18 @@ def test_a_swap_asks_for_something_else_that_does_not_include_what_the_scene_was
 def test_an_unknown_column_is_refused_with_the_nearest_name():
     with pytest.raises(ColumnError, match="unknown column 'catgories', did you mean 'categories'"):
         trials("catgories")
+
+
+def test_of_a_column_only_the_wanted_tasks_in_the_very_same_layouts():
+    wanted = ["take_broccoli_from_plate", "take_eggplant_from_plate"]
+    made = trials("seen", 6, tasks=wanted)
+    assert [trial.task for trial in made[:2]] == [name for name in TASKS if name in wanted]
+    assert {trial.seed for trial in made} == {trial.seed for trial in trials("seen", 27)}
+    assert set(made) <= set(trials("seen", 27))
+
+
+def test_tasks_that_a_column_lacks_are_refused():
+    with pytest.raises(ColumnError, match="column 'drawer' has none of the tasks pick_eggplant: leave it out"):
+        trials("drawer", 1, tasks=["pick_eggplant"])
+    with pytest.raises(ValueError, match="unknown task 'pick_egplant', did you mean 'pick_eggplant'"):
+        trials("seen", 1, tasks=["pick_egplant"])

@@ -22,12 +22,16 @@ with open("asked.txt", "a") as file:
 if words[0] == "finetune":
     out = pathlib.Path(next(word[4:] for word in words if word.startswith("out=")))
     out.mkdir(parents=True, exist_ok=True)
+    (out / "log.jsonl").write_text(json.dumps({"step": 7, "held_out": {"action_mm": 3.0 if "seed=0" in words else 5.0}}) + chr(10))
     sys.exit(143 if pathlib.Path("cut").exists() and "seed=1" in words else 0)
 if words[1] == "data":
     print(json.dumps({"action_mm": 2.0 if "seed0" in words[3] else 4.0, "action_deg": 1.0, "gripper_accuracy": 0.9}))
 else:
     print("a table for people")
-    print(json.dumps({"columns": {"seen": {"episodes": 100, "successes": 80 if "seed0" in words[3] else 90}}}))
+    done = 80 if "seed0" in words[3] else 90
+    tasks = {"open_drawer": {"episodes": 50, "successes": 50}, "close_drawer": {"episodes": 50, "successes": done - 50}}
+    many = {f"{number}": {"episodes": 10, "successes": done // 10} for number in range(10)}
+    print(json.dumps({"columns": {"seen": {"episodes": 100, "successes": done}}, "tasks": {"seen": tasks if "--tasks" in words else many}}))
 """
 
 
@@ -103,7 +107,17 @@ def test_every_recipe_is_trained_and_judged_with_every_seed(run):
     expected = "evaluate sim --checkpoint o/ablation-video-seed1 --columns seen,instances,categories,drawer --episodes 100 --seed 500000"
     assert asked()[5] == expected
     written = Path("o/ablation.md").read_text()
-    assert "| `ablation-video` | 2 | **0.85** [0.79, 0.89] (0.80, 0.90) |" in written and f"    gr1 {expected}" in written
+    success = "**0.85** [0.79, 0.89] (0.80, 0.90)"
+    assert f"| `ablation-video` | 2 | {success} | {success} | 4.000 +- 1.414 |" in written and f"    gr1 {expected}" in written
+
+
+def test_few_tasks_have_a_column_each(run):
+    assert run("--tasks", "open_drawer,close_drawer", "--seeds", "0") == 0
+    assert "--tasks open_drawer,close_drawer --episodes 100" in asked()[1]
+    written = Path("o/ablation.md").read_text()
+    assert "| recipe | seeds | all | open_drawer | close_drawer | held out, mm |" in written
+    cells = "**0.80** [0.71, 0.87] (0.80) | **1.00** [0.93, 1.00] (1.00) | **0.60** [0.46, 0.72] (0.60) | 3.000 |"
+    assert f"| `ablation-video` | 1 | {cells}" in written
 
 
 def test_what_is_done_is_not_done_again_unless_it_was_asked_otherwise(run):
@@ -132,7 +146,7 @@ def test_held_out_errors_have_a_mean_and_a_spread(run):
     [
         ('{"recipe": "abl', "Unterminated string"),
         ("[]", "it is no JSON object"),
-        ('{"train": [], "evaluate": []}', "it lacks figures, recipe, "),
+        ('{"train": [], "evaluate": []}', "it lacks figures, held_out, recipe, "),
     ],
 )
 def test_a_result_that_is_none_is_named_with_the_remedy(run, capsys, text, why):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,13 +25,15 @@ _PICTURES = 8
 _INTERRUPTED = 130
 
 
-def run(checkpoint: Path | None, columns: str, episodes: int, seed: int, seconds: float, workers: int, out: Path | None) -> int:
-    """Evaluates a checkpoint, or with None the scripted expert. columns: "all" or names separated by commas. Returns the exit code.
+def run(
+    checkpoint: Path | None, columns: str, tasks: Sequence[str], episodes: int, seed: int, seconds: float, workers: int, out: Path | None
+) -> int:
+    """Evaluates a checkpoint, or with None the scripted expert. columns: "all" or names separated by commas; tasks: none for all.
 
-    When it is interrupted or an error ends it, it prints and saves what it has by then. Raises CheckpointError, RigError, ColumnError,
-    SimulationError or PolicyError; they are all ValueErrors.
+    Returns the exit code. When it is interrupted or an error ends it, it prints and saves what it has by then. Raises CheckpointError,
+    RigError, ColumnError, SimulationError or PolicyError; they are all ValueErrors.
     """
-    chosen = [trial for column in _names(columns) for trial in trials(column, episodes, seed)]
+    chosen = [trial for column in _names(columns) for trial in trials(column, episodes, seed, tasks)]
     policy = None
     if checkpoint:
         # The simulated rigs take the processors; the model is small, and a second thread would take from them what it gains.

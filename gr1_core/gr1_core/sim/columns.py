@@ -7,6 +7,7 @@ layouts of `seen`, so that the sentence is all that differs.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,15 +57,18 @@ class Trial:
         return self.scene != self.task
 
 
-def trials(column: str, episodes: int = 100, seed: int = FIRST) -> list[Trial]:
+def trials(column: str, episodes: int = 100, seed: int = FIRST, tasks: Sequence[str] = ()) -> list[Trial]:
     """The first `episodes` of a column: its tasks in turn, each round with the next seed. The same on every machine.
 
-    Raises ColumnError for an unknown column and for seeds of demonstrations.
+    tasks: of its tasks only these; of a swap only their layouts. Raises ColumnError for an unknown column, for a column that has none
+    of these tasks, and for seeds of demonstrations; ValueError for an unknown task.
     """
     require(column)
     if seed < TRAINING_SEEDS:
         raise ColumnError(f"seed {seed} belongs to the demonstrations, a test needs one from {TRAINING_SEEDS} up (usual: {FIRST})")
-    names = _DRAWER if column == "drawer" else _VEGETABLES
+    names = [name for name in (_DRAWER if column == "drawer" else _VEGETABLES) if not tasks or name in [find(task).name for task in tasks]]
+    if not names:
+        raise ColumnError(f"column '{column}' has none of the tasks {', '.join(tasks)}: leave it out, or name tasks that it has")
     return [_trial(column, names[number % len(names)], seed + number // len(names), number) for number in range(episodes)]
 
 
