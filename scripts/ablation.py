@@ -90,6 +90,7 @@ def _job(arguments, recipe: str, seed: int, pretrained: bool) -> Job:
         evaluate = ("evaluate", "data", "--checkpoint", str(run), "--dataset", str(arguments.data))
     else:
         counts = ("--episodes", str(arguments.episodes), "--seed", str(arguments.layouts))
+        counts += ("--seconds", str(arguments.seconds)) if arguments.seconds else ()
         tasks = ("--tasks", arguments.tasks) if arguments.tasks else ()
         evaluate = ("evaluate", "sim", "--checkpoint", str(run), "--columns", arguments.columns, *tasks, *counts)
     return Job(recipe, seed, train, evaluate, arguments.out / f"{name}.json")
@@ -230,6 +231,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tasks", metavar="A,B", help="of each column only these, as gr1 evaluate sim takes them (default: all)")
     parser.add_argument("--episodes", type=int, default=100, help="of each column (default: 100)")
     parser.add_argument("--layouts", type=int, default=LAYOUTS, metavar="S", help=f"--seed of gr1 evaluate sim (default: {LAYOUTS})")
+    parser.add_argument("--seconds", type=int, metavar="T", help="a longer episode has failed, as in gr1 evaluate sim")
     arguments = parser.parse_intermixed_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments.out.mkdir(parents=True, exist_ok=True)
