@@ -66,7 +66,7 @@ train-demo: setup
 	test -e data/driven/meta/info.json || $(COLLECT) --policy runs/demo-expert --seed 21000 --episodes 308 --out data/driven
 	test -e data/drawer/meta/info.json || $(COLLECT) --policy runs/demo-expert --seed 22000 --episodes 264 --tasks open_drawer,close_drawer --out data/drawer
 	test -e data/demo/meta/info.json || $(VENV)/bin/gr1 convert lerobot data/expert data/driven data/drawer --out data/demo
-	$(VENV)/bin/gr1 finetune finetune-demo data=data/demo init=runs/demo-expert out=runs/demo optimizer.lr=0.0007 steps=11000 $(ARGS)
+	$(VENV)/bin/gr1 finetune finetune-demo data=data/demo init=runs/demo-expert out=runs/demo optimizer.lr=0.0007 steps=15000 $(ARGS)
 	$(VENV)/bin/gr1 evaluate sim --checkpoint runs/demo --out runs/demo/evaluation
 
 test: setup
