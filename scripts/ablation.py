@@ -18,10 +18,13 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gr1_core.eval.wilson import wilson
+from gr1_core.sim.columns import trials
+from gr1_core.sim.tasks import named
 
 RECIPES = (
     "ablation-no-video", "ablation-video", "ablation-pretrained", "ablation-no-video-10pct", "ablation-video-10pct",
@@ -30,6 +33,10 @@ RECIPES = (
 COLUMNS = "seen,instances,categories,drawer"
 KEYS = {"recipe", "seed", "train", "evaluate", "seconds", "held_out", "figures"}  # of a job's result
 FIGURES = ("action_mm", "action_deg", "gripper_accuracy", "static", "wrist")  # of `gr1 evaluate data`
+_LEGEND = (
+    "In brackets Wilson's 95 % interval of the episodes of all seeds together; then the rate of each seed. All: the episodes of all\n"
+    "columns but `swap`. Held out: the arm's error a step, mean over the seeds, plus or minus their standard deviation."
+)
 _MOST_TASKS = 5  # have a column each in the table
 LAYOUTS = 500_000  # the recipes are compared here; the test sets' own layouts are for what was chosen
 GR1 = (sys.executable, "-m", "gr1_core")
@@ -72,9 +79,15 @@ class Job:
 
 
 def jobs(arguments) -> list[Job]:
-    """All recipes with the first seed, then with the next, so that a table is there early. Raises RecipeError."""
+    """All recipes with the first seed, then with the next, so that a table is there early.
+
+    Raises RecipeError for recipes, ValueError for columns and tasks that gr1 evaluate sim would refuse once the first one is trained.
+    """
     from gr1_core.train import recipe as recipes
 
+    if arguments.evaluate == "sim":
+        for column in arguments.columns.split(","):
+            trials(column, 1, arguments.layouts, named(arguments.tasks))
     pretrained = {name: recipes.load(name, [f"data={arguments.data}", *arguments.changes]).init is not None for name in arguments.recipes}
     return [_job(arguments, name, seed, pretrained[name]) for seed in arguments.seeds for name in arguments.recipes]
 
@@ -90,8 +103,8 @@ def _job(arguments, recipe: str, seed: int, pretrained: bool) -> Job:
         evaluate = ("evaluate", "data", "--checkpoint", str(run), "--dataset", str(arguments.data))
     else:
         counts = ("--episodes", str(arguments.episodes), "--seed", str(arguments.layouts))
-        counts += ("--seconds", str(arguments.seconds)) if arguments.seconds else ()
-        tasks = ("--tasks", arguments.tasks) if arguments.tasks else ()
+        counts += ("--seconds", str(arguments.seconds)) if arguments.seconds is not None else ()
+        tasks = ("--tasks", arguments.tasks) if arguments.tasks != "all" else ()
         evaluate = ("evaluate", "sim", "--checkpoint", str(run), "--columns", arguments.columns, *tasks, *counts)
     return Job(recipe, seed, train, evaluate, arguments.out / f"{name}.json")
 
@@ -101,6 +114,7 @@ def do(job: Job) -> dict:
     began = time.monotonic()
     _command(job.train)
     trained = time.monotonic()
+    held_out = _held_out(job) if job.evaluate[1] == "sim" else {}
     last = _command(job.evaluate).strip().splitlines()[-1:]
     try:
         figures = json.loads(last[0])
@@ -108,7 +122,6 @@ def do(job: Job) -> dict:
         raise AblationError(f"{_shown(job.evaluate)}: its last line is no JSON document: {last}") from None
     if "interrupted" in figures:
         raise AblationError(f"{_shown(job.evaluate)}: interrupted after {figures['interrupted']}")
-    held_out = _held_out(Path(next(word.removeprefix("out=") for word in job.train if word.startswith("out="))))
     seconds = {"train": round(trained - began, 1), "evaluate": round(time.monotonic() - trained, 1)}
     found = {"recipe": job.recipe, "seed": job.seed, "train": list(job.train), "evaluate": list(job.evaluate), "seconds": seconds}
     found |= {"held_out": held_out, "figures": figures}
@@ -118,13 +131,13 @@ def do(job: Job) -> dict:
     return found
 
 
-def _held_out(run: Path) -> dict:
+def _held_out(job: Job) -> dict:
     """The trainer's last figures of the episodes that it held out."""
-    log = run / "log.jsonl"
+    log = job.result.parent / job.name / "log.jsonl"
     try:
         return json.loads(log.read_text().splitlines()[-1])["held_out"]
     except (OSError, ValueError, IndexError, KeyError) as error:
-        raise AblationError(f"{log} has no held-out figures ({error}): hold something out (held_out, validation)") from None
+        raise AblationError(f"{log} has no held-out figures ({error}): give held_out=0.03 or validation=DIR, and another --out") from None
 
 
 def _command(words: tuple[str, ...]) -> str:
@@ -160,7 +173,7 @@ def table(done: list[dict]) -> str:
     head, rows = _successes(groups) if sim else _errors(groups)
     lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""]
     if sim:
-        lines += ["In brackets Wilson's 95 % interval of the episodes of all seeds together; then the rate of each seed.", ""]
+        lines += [_LEGEND, ""]
     else:
         lines += ["Held-out episodes: mean over the seeds, plus or minus their standard deviation.", ""]
     minutes = {kind: sum(found["seconds"][kind] for found in done) / 60 for kind in ("train", "evaluate")}
@@ -176,9 +189,8 @@ def _successes(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]
     names = list(dict.fromkeys(name for found in sum(groups.values(), []) for name in counted(found)))
     rows = []
     for recipe, found in groups.items():
-        each = [counted(one) for one in found]
-        every = [(sum(values) for values in zip(*one.values())) for one in each]
-        success = [_pooled([tuple(one) for one in every]), *(_pooled([one[name] for one in each if name in one]) for name in names)]
+        each, every = [counted(one) for one in found], [_every(one) for one in found]
+        success = [_pooled(every), *(_pooled([one[name] for one in each if name in one]) for name in names)]
         rows.append([f"`{Path(recipe).stem}`", str(len(found)), *success, _spread(found, "held_out", "action_mm")])
     return ["recipe", "seeds", "all", *names, "held out, mm"], rows
 
@@ -187,9 +199,21 @@ def _by_column(found: dict) -> dict[str, tuple[int, int]]:
     return {name: (one["successes"], one["episodes"]) for name, one in found["figures"]["columns"].items()}
 
 
+def _every(found: dict) -> tuple[int, int]:
+    """Of all columns but the language swap, which asks another question."""
+    return _sum(counts for name, counts in _by_column(found).items() if name != "swap")
+
+
 def _by_task(found: dict) -> dict[str, tuple[int, int]]:
-    tasks = {name: one for column in found["figures"]["tasks"].values() for name, one in column.items()}
-    return {name: (one["successes"], one["episodes"]) for name, one in tasks.items()}
+    """Of all columns together."""
+    columns = found["figures"]["tasks"].values()
+    names = dict.fromkeys(name for column in columns for name in column)
+    return {name: _sum((column[name]["successes"], column[name]["episodes"]) for column in columns if name in column) for name in names}
+
+
+def _sum(counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    successes, episodes = zip(*counts)
+    return sum(successes), sum(episodes)
 
 
 def _pooled(counts: list[tuple[int, int]]) -> str:
@@ -228,7 +252,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[0, 1, 2], help="(default: 0,1,2)")
     parser.add_argument("--evaluate", choices=("sim", "data"), default="sim", help="by success (default), or by held-out errors alone")
     parser.add_argument("--columns", default=COLUMNS, help=f"of gr1 evaluate sim (default: {COLUMNS})")
-    parser.add_argument("--tasks", metavar="A,B", help="of each column only these, as gr1 evaluate sim takes them (default: all)")
+    parser.add_argument("--tasks", default="all", metavar="A,B", help="of gr1 evaluate sim (default: all)")
     parser.add_argument("--episodes", type=int, default=100, help="of each column (default: 100)")
     parser.add_argument("--layouts", type=int, default=LAYOUTS, metavar="S", help=f"--seed of gr1 evaluate sim (default: {LAYOUTS})")
     parser.add_argument("--seconds", type=int, metavar="T", help="a longer episode has failed, as in gr1 evaluate sim")

@@ -14,3 +14,8 @@ def resolve(checkpoint: str | Path) -> Path:
     ours = FOLDER / path
     shipped = len(path.parts) == 1 and (ours / _CONFIG).is_file()
     return ours if shipped and not (path / _CONFIG).is_file() else path
+
+
+def name(folder: Path) -> str:
+    """What a checkpoint is called in what is printed and kept: a shipped one by its name, another by its path as it was given."""
+    return folder.name if folder.parent == FOLDER else str(folder)

@@ -218,6 +218,9 @@ def test_an_unnamed_task_has_an_interval_of_its_own():
     [
         (["--checkpoint", "/nowhere"], "no checkpoint at /nowhere"),
         (["--expert", "--columns", "seen,drawers"], "unknown column 'drawers', did you mean 'drawer'"),
+        (["--expert", "--tasks", "open_drawr"], "unknown task 'open_drawr', did you mean 'open_drawer'"),
+        (["--expert", "--tasks", ""], "--tasks '': a name is empty"),
+        (["--expert", "--columns", "seen", "--tasks", "open_drawer"], "column 'seen' has none of the tasks open_drawer: leave"),
         (["--expert", "--seed", "7"], "seed 7 belongs to the demonstrations"),
         (["--expert", "--out", "/proc/nothing"], "--out /proc/nothing cannot be made"),
     ],

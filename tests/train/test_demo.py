@@ -151,6 +151,10 @@ def test_hues_are_turned_for_a_share_of_the_windows_in_both_cameras_alike():
         image = preprocess(torch.tensor(pixel, dtype=torch.uint8).view(1, 1, 1, 3), 1).view(1, 1, 3, 1, 1).expand(2000, -1, -1, -1, -1)
         return to_pixels(recoloured(image, torch.from_numpy(drawn["static"].colour))[:, 0])[:, 0, 0].numpy().astype(int)
 
+    without, with_hues = (Limits(LIMITS.shift, LIMITS.colour, hue).draw(np.random.default_rng(0), 2000)["wrist"] for hue in (0, 0.4))
+    assert np.array_equal(without.shift, with_hues.shift), "the rest is drawn as before"
+    same = (without.colour == with_hues.colour).all((1, 2))
+    assert 0.55 < same.mean() < 0.65
     assert abs(seen(128, 128, 128) - 128).max() <= 1, "grey stays grey"
     green = seen(90, 150, 90)
     assert abs(green.sum(1) - 330).max() <= 3, "as bright as before"

@@ -78,6 +78,7 @@ def test_each_recipe_says_what_it_needs_costs_and_gives():
         (["video_share=0"], r"video_share must be in \(0, 1\]"),
         (["video_share=0.5", "micro_batch=4"], "video_share below 1 goes neither with micro_batch"),
         (["colour=-1"], "shift and colour must not be negative"),
+        (["hue=1.5"], "hue must be in"),
         (["model.vision=cnn"], "vision is 'cnn', expected vit or conv or film"),
         (["held_out=1"], r"held_out must be in \[0, 1\)"),
         (["data=null"], "data=DIR"),

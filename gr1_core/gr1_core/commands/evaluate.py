@@ -25,7 +25,7 @@ def add(commands, bench) -> None:
     who.add_argument("--checkpoint", type=resolve, metavar="DIR")
     who.add_argument("--expert", action="store_true", help="the scripted expert instead: what can be reached")
     sim.add_argument("--columns", default="all", metavar="A,B", help="seen, instances, categories, drawer, phrasing, swap (default: all)")
-    sim.add_argument("--tasks", metavar="A,B", help="of each column only these, names separated by commas (default: all it has)")
+    sim.add_argument("--tasks", default="all", metavar="A,B", help="of the columns only these, names separated by commas (default: all)")
     sim.add_argument("--episodes", type=count, default=100, metavar="N", help="of each column (default: 100)")
     sim.add_argument("--seed", type=count, metavar="S", help="of the first layouts (default: that of the final table; to choose: 500000)")
     sim.add_argument("--seconds", type=count, default=20, metavar="T", help="a longer episode has failed (default: 20)")
@@ -48,12 +48,13 @@ def _data(arguments) -> int:
 def _sim(arguments) -> int:
     from gr1_core.eval.evaluation import run
     from gr1_core.sim.columns import FIRST
+    from gr1_core.sim.tasks import named
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return run(
         checkpoint=None if arguments.expert else arguments.checkpoint,
         columns=arguments.columns,
-        tasks=[name.strip() for name in arguments.tasks.split(",")] if arguments.tasks else [],
+        tasks=named(arguments.tasks),
         episodes=arguments.episodes,
         seed=arguments.seed or FIRST,
         seconds=arguments.seconds,

@@ -12,13 +12,14 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from gr1_core import shipped
 from gr1_core.eval import sheet, simulation, table
 from gr1_core.eval.batch import BatchPolicy
 from gr1_core.eval.environment import Outcome, Play, SimulationError, require_twins
 from gr1_core.eval.prediction import Predictions
 from gr1_core.model import checkpoint as checkpoints
 from gr1_core.rig import Rig
-from gr1_core.sim.columns import COLUMNS, Trial, require, trials
+from gr1_core.sim.columns import COLUMNS, Trial, of, require, trials
 
 _EXPERTS_RIG = "kinova_gen2_small"
 _PICTURES = 8
@@ -28,12 +29,12 @@ _INTERRUPTED = 130
 def run(
     checkpoint: Path | None, columns: str, tasks: Sequence[str], episodes: int, seed: int, seconds: float, workers: int, out: Path | None
 ) -> int:
-    """Evaluates a checkpoint, or with None the scripted expert. columns: "all" or names separated by commas; tasks: none for all.
+    """Evaluates a checkpoint, or with None the scripted expert. columns: "all" (that have one of the tasks) or names separated by commas.
 
     Returns the exit code. When it is interrupted or an error ends it, it prints and saves what it has by then. Raises CheckpointError,
     RigError, ColumnError, SimulationError or PolicyError; they are all ValueErrors.
     """
-    chosen = [trial for column in _names(columns) for trial in trials(column, episodes, seed, tasks)]
+    chosen = [trial for column in _names(columns, tasks) for trial in trials(column, episodes, seed, tasks)]
     policy = None
     if checkpoint:
         # The simulated rigs take the processors; the model is small, and a second thread would take from them what it gains.
@@ -47,7 +48,8 @@ def run(
     outcomes, ended = _play(chosen, play, policy, workers, predictions)
     if ended and not outcomes:
         return _end(ended)
-    result = table.document(outcomes) | {"policy": str(checkpoint or "expert"), "hz": rig.control_hz, "seed": seed, "seconds": seconds}
+    called = shipped.name(checkpoint) if checkpoint else "expert"
+    result = table.document(outcomes) | {"policy": called, "hz": rig.control_hz, "seed": seed, "seconds": seconds}
     if ended:
         result["interrupted"] = f"{len(outcomes)} of {len(chosen)} episodes"
     if predictions and (figures := predictions.figures()):
@@ -67,8 +69,9 @@ def _end(ended: BaseException) -> int:
     raise ended
 
 
-def _names(columns: str) -> list[str]:
-    names = list(COLUMNS) if columns == "all" else list(dict.fromkeys(name.strip() for name in columns.split(",")))
+def _names(columns: str, tasks: Sequence[str]) -> list[str]:
+    with_tasks = [column for column in COLUMNS if set(of(column)) & set(tasks)]
+    names = with_tasks if columns == "all" else list(dict.fromkeys(name.strip() for name in columns.split(",")))
     for name in names:
         require(name)
     return names

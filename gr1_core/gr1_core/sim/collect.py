@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import signal
 import threading
@@ -19,7 +18,7 @@ from gr1_core.data.bag_writer import lock
 from gr1_core.rig import Rig
 from gr1_core.sim.columns import TRAINING_SEEDS
 from gr1_core.sim.recording import Studio, topics
-from gr1_core.sim.tasks import TASKS
+from gr1_core.sim.tasks import named
 
 
 class CollectError(ValueError):
@@ -41,9 +40,9 @@ class Take:
 def plan(tasks: str, episodes: int, seed: int) -> list[Take]:
     """Every task with the first seed, then with the next, `episodes` in all. tasks: "all" or names separated by commas.
 
-    Raises CollectError for unknown tasks and for seeds that are kept for tests.
+    Raises ValueError for unknown tasks, CollectError for seeds that are kept for tests.
     """
-    names = list(TASKS) if tasks == "all" else list(dict.fromkeys(_task(name.strip(), tasks) for name in tasks.split(",")))
+    names = named(tasks)
     last = seed + (episodes - 1) // len(names)
     if last >= TRAINING_SEEDS:
         rounds = f"{len(names)} task{'s' if len(names) > 1 else ''} in turn from seed {seed}"
@@ -52,15 +51,6 @@ def plan(tasks: str, episodes: int, seed: int) -> list[Take]:
             "choose a lower --seed, or fewer --episodes"
         )
     return [Take(names[number % len(names)], seed + number // len(names)) for number in range(episodes)]
-
-
-def _task(name: str, tasks: str) -> str:
-    if name in TASKS:
-        return name
-    if not name:
-        raise CollectError(f"--tasks '{tasks}': a name is empty: give names separated by commas, or all. Tasks: {', '.join(TASKS)}")
-    near = difflib.get_close_matches(name, TASKS, 1)
-    raise CollectError(f"unknown task '{name}'{f', did you mean {near[0]!r}?' if near else '.'} Tasks: {', '.join(TASKS)}")
 
 
 def collect(takes: Sequence[Take], out: Path, rig: Rig, kind: str = "jpeg", workers: int = 1) -> Iterator[tuple[Take, bool, bool]]:

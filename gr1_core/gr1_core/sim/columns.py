@@ -60,16 +60,23 @@ class Trial:
 def trials(column: str, episodes: int = 100, seed: int = FIRST, tasks: Sequence[str] = ()) -> list[Trial]:
     """The first `episodes` of a column: its tasks in turn, each round with the next seed. The same on every machine.
 
-    tasks: of its tasks only these; of a swap only their layouts. Raises ColumnError for an unknown column, for a column that has none
-    of these tasks, and for seeds of demonstrations; ValueError for an unknown task.
+    tasks: of its tasks only these (names); of a swap only their layouts. Raises ColumnError for an unknown column, for a column that has
+    none of these tasks, and for seeds of demonstrations.
     """
     require(column)
     if seed < TRAINING_SEEDS:
         raise ColumnError(f"seed {seed} belongs to the demonstrations, a test needs one from {TRAINING_SEEDS} up (usual: {FIRST})")
-    names = [name for name in (_DRAWER if column == "drawer" else _VEGETABLES) if not tasks or name in [find(task).name for task in tasks]]
+    names = [name for name in of(column) if not tasks or name in tasks]
     if not names:
-        raise ColumnError(f"column '{column}' has none of the tasks {', '.join(tasks)}: leave it out, or name tasks that it has")
-    return [_trial(column, names[number % len(names)], seed + number // len(names), number) for number in range(episodes)]
+        has = ", ".join(of(column))
+        raise ColumnError(f"column '{column}' has none of the tasks {', '.join(tasks)}: leave the column out, or name some of {has}")
+    return [_trial(column, names[number % len(names)], seed + number // len(names), number // len(names)) for number in range(episodes)]
+
+
+def of(column: str) -> tuple[str, ...]:
+    """The tasks of a column."""
+    require(column)
+    return _DRAWER if column == "drawer" else _VEGETABLES
 
 
 def require(column: str) -> None:
@@ -79,12 +86,11 @@ def require(column: str) -> None:
         raise ColumnError(f"unknown column '{column}', did you mean '{near[0]}'? Columns: {', '.join(COLUMNS)}")
 
 
-def _trial(column: str, scene: str, seed: int, number: int) -> Trial:
+def _trial(column: str, scene: str, seed: int, turn: int) -> Trial:
     task = TASKS[scene]
     if column == "swap":
         others = sentences_of_others(task)
-        turn, place = divmod(number, len(_VEGETABLES))
-        task = others[(turn + place) % len(others)]
+        task = others[(turn + _VEGETABLES.index(scene)) % len(others)]
     props = _THINGS[column](seed) if column in _THINGS else things.STANDARD
     noun = props.noun(task.vegetable) if task.vegetable else None
     training, held_out = said(task.kind, noun)

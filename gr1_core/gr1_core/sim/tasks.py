@@ -77,11 +77,19 @@ TASKS: dict[str, Task] = _tasks()
 
 
 def find(name: str) -> Task:
-    """The task of that name; an unknown one is refused with the closest that exists."""
+    """The task of that name; an unknown one is refused with the one that was probably meant, if there is one."""
     if name in TASKS:
         return TASKS[name]
-    near = difflib.get_close_matches(str(name), TASKS, 1, 0.0)
-    raise ValueError(f"unknown task '{name}', did you mean '{near[0]}'? Tasks: {', '.join(TASKS)}")
+    near = difflib.get_close_matches(str(name), TASKS, 1)
+    raise ValueError(f"unknown task '{name}'{f', did you mean {near[0]!r}?' if near else '.'} Tasks: {', '.join(TASKS)}")
+
+
+def named(text: str) -> list[str]:
+    """The tasks of an option --tasks, "all" or names separated by commas, each once. Refuses unknown and empty names with a ValueError."""
+    names = list(TASKS) if text.strip() == "all" else [name.strip() for name in text.split(",")]
+    if "" in names:
+        raise ValueError(f"--tasks '{text}': a name is empty: give names separated by commas, or all. Tasks: {', '.join(TASKS)}")
+    return list(dict.fromkeys(find(name).name for name in names))
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def _gain(random: np.random.Generator, count: int, limit: float) -> np.ndarray:
 def turned_hues(random: np.random.Generator, count: int, share: float) -> np.ndarray:
     """f64[count, 4, 4]: for so many of the windows a turn about the axis of greys, and a scale off it. Nothing is drawn for share 0.
 
-    What a thing is must then be told by its shape: training has few colours, the world has many.
+    What a thing is must then be told by its shape: training has few colours, the world has many. A vivid colour may leave what a camera
+    can give; it is not clipped.
     """
     maps = np.tile(np.eye(4), (count, 1, 1))
     if share == 0:
@@ -93,5 +94,6 @@ def shifted(images: Tensor, shift: Tensor) -> Tensor:
 
 def recoloured(images: Tensor, colour: Tensor) -> Tensor:
     """Preprocessed [B, T, 3, S, S], colour f32[B, 4, 4]."""
-    flat = images.movedim(2, 1).flatten(2)
-    return torch.baddbmm(colour[:, :3, 3:], colour[:, :3, :3], flat).unflatten(2, (images.shape[1], *images.shape[3:])).movedim(1, 2)
+    # No matrix product: on a GPU that might be in TF32, for pictures that nobody recolours, too.
+    colour = colour[:, None, :3, :, None, None]
+    return sum((images[:, :, [channel]] * colour[:, :, :, channel] for channel in range(3)), colour[:, :, :, 3])
