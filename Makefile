@@ -13,7 +13,8 @@ ARGS ?=
 SYSTEM := libegl1 libgl1-mesa-dri libopengl0 libusb-1.0-0 python3-venv
 ROS := "ros-jazzy-rclpy[fastrtps]" ros-jazzy-std-msgs ros-jazzy-sensor-msgs ros-jazzy-geometry-msgs ros-jazzy-std-srvs \
        ros-jazzy-diagnostic-msgs ros-jazzy-visualization-msgs ros-jazzy-lifecycle-msgs
-OURS := -e "gr1_core[sim,test]" -e "ros2_ws/src/gr1_robot[realsense]" -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder -e teleop_vr -e launch
+OURS := -e "gr1_core[sim,test]" -e ros2_ws/src/gr1_common -e "ros2_ws/src/gr1_robot[realsense]" -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder \
+        -e ros2_ws/src/gr1_check -e ros2_ws/src/gr1_fault_injection -e ros2_ws/src/gr1_evaluation -e teleop_vr -e launch
 MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/setup.py)
 
 # The demo and the tests talk to this machine only.
@@ -50,7 +51,7 @@ $(KINECT)/.ready: tests/kinect/requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else "Python %d.%d: pyk4a comes as wheels for 3.11 and 3.12; name one with make PYTHON=..." % v)'
 	@$(PYTHON) -m venv --clear $(KINECT)
 	@$(KINECT)/bin/pip install --quiet --disable-pip-version-check -r tests/kinect/requirements.txt
-	@$(KINECT)/bin/pip install --quiet --disable-pip-version-check --no-deps -e gr1_core -e ros2_ws/src/gr1_robot
+	@$(KINECT)/bin/pip install --quiet --disable-pip-version-check --no-deps -e gr1_core -e ros2_ws/src/gr1_common -e ros2_ws/src/gr1_robot
 	@touch $@
 
 # Job control (set -m) hands Ctrl-C to the demo alone; make would otherwise call its clean end an error.
@@ -104,7 +105,7 @@ expert: setup
 
 # Breaks the running simulated stack in every way of docs/faults.md and measures how it stops:  make faults ARGS="--each 3 --only camera"
 faults: setup
-	@set -m; $(VENV)/bin/python -m gr1_bringup.faults $(ARGS); exit $$?
+	@set -m; $(VENV)/bin/python -m gr1_fault_injection $(ARGS); exit $$?
 
 clean:
 	rm -rf $(VENV) $(LEROBOT) $(KINECT) out build install log ros2_ws/build ros2_ws/install ros2_ws/log

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gr1_core.eval.wilson import wilson
-from gr1_core.sim.columns import trials
+from gr1_core.sim.suites import trials
 from gr1_core.sim.tasks import named
 
 RECIPES = (

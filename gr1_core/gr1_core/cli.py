@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv[:1] == ["up"]:
         return _bringup("gr1 up", "gr1_bringup.up", argv[1:])
     if argv[:2] == ["check", "rig"]:
-        return _bringup("gr1 check rig", "gr1_bringup.check.command", argv[2:])
+        return _bringup("gr1 check rig", "gr1_check.rig_check", argv[2:])
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments)

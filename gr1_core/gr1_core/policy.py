@@ -22,9 +22,9 @@ from gr1_core.model import checkpoint, factory, patches
 from gr1_core.model.config import GR1Config
 from gr1_core.model.gr1 import GR1
 from gr1_core.model.language import short, token_tensor, tokenize
-from gr1_core.pack import pack
+from gr1_core.model.packed_linear import pack
+from gr1_core.pretrained import resolve
 from gr1_core.rig import ROLES, Rig
-from gr1_core.shipped import resolve
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
 

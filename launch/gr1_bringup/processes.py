@@ -148,7 +148,7 @@ def program(node: stack.Node) -> list[str]:
     if node.package.startswith("gr1_"):
         if node.python and not shutil.which(node.python):
             raise stack.SettingError(f"{node.name}: no interpreter '{node.python}' ({stack.KINECT_PYTHON})")
-        return [node.python or sys.executable, "-m", f"{node.package}.{node.executable}"]
+        return [node.python or sys.executable, "-m", node.module]
     found = shutil.which(node.executable)
     if not found:
         raise stack.SettingError(f"{node.name}: no program '{node.executable}' on PATH; install {node.package} (apt) or leave it out")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gr1_bringup import hardware
-from gr1_core import Rig, shipped
+from gr1_core import Rig, pretrained
 from gr1_core.eval import verdict
 from gr1_core.rig import RigError
 
@@ -56,8 +56,16 @@ class Node:
     environment: Mapping[str, str] = field(default_factory=dict)
     aloud: bool = False
 
+    @property
+    def module(self) -> str:
+        """The Python module behind the executable of one of our packages, for `python -m`."""
+        return _MODULES.get(self.executable, f"{self.package}.{self.executable}")
 
-ROBOTS = {"sim": "kinova_gen2", "kinova_gen2": "kinova_gen2", "kortex": "kinova_gen3"}
+
+_MODULES = {"arm_node": "gr1_robot.arm.node", "camera_node": "gr1_robot.cameras.node"}
+
+
+ROBOTS = {"sim": "kinova_gen2", "kinova_gen2": "kinova_gen2", "kinova_gen3": "kinova_gen3"}
 """Each robot, and the built-in rig that is meant for it."""
 CAMERAS = ("sim", "realsense", "azure_kinect", "orbbec")
 KINECT_PYTHON = "GR1_KINECT_PYTHON"
@@ -125,7 +133,7 @@ def settings(**given: str) -> dict[str, str]:
             raise SettingError(f"{name}: '{value}' is not one of {', '.join(choices)}")
     chosen = {argument.name: argument.default for argument in ARGUMENTS} | given
     if chosen["checkpoint"]:
-        chosen["checkpoint"] = str(shipped.resolve(chosen["checkpoint"]))
+        chosen["checkpoint"] = str(pretrained.resolve(chosen["checkpoint"]))
     _collect(chosen)
     rig = rig_settings(chosen)
     _only_simulated(chosen)
@@ -233,7 +241,7 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
         plan = {"tasks": chosen["task"] or "all", "first_seed": int(chosen["seed"]), "episodes": int(chosen["episodes"]), "record": collect}
         if collect:
             plan["seeds"] = 1_000_000  # a demonstration of a layout that was recorded before teaches nothing
-        found.append(Node("gr1_robot", "expert_node", "expert", "expert.yaml", {"rig": rig} | plan, waits=True))
+        found.append(Node("gr1_policy", "expert_node", "expert", "expert.yaml", {"rig": rig} | plan, waits=True))
     if with_teleop(chosen):
         # Where a policy acts, its instruction is known to it: saying it again would begin its rollout anew.
         said = chosen["instruction"] if chosen["drive"] == "vr" else ""

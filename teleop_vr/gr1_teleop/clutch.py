@@ -21,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gr1_core.rig import Limits
-from gr1_robot.backend import Pose
+from gr1_robot.arm.backend import Pose
 from gr1_teleop import quaternion
 from gr1_teleop.grip import HIDDEN, Grip
 from gr1_teleop.protocol import HANDS, DeskVelocity, HandPose

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from gr1_teleop.library import Library
+from gr1_teleop.episode_index import Library
 from gr1_teleop.protocol import ACTIONS, MAX_INSTRUCTION
 
 CONFIRM_S = 3.0

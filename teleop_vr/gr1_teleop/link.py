@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from gr1_robot.backend import Pose
+from gr1_robot.arm.backend import Pose
 from gr1_teleop.clock import Clock
 from gr1_teleop.clutch import Clutch
 from gr1_teleop.protocol import (

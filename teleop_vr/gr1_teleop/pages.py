@@ -9,8 +9,8 @@ from typing import Protocol
 
 from aiohttp import web
 
-from gr1_teleop.door import PAGES
-from gr1_teleop.library import Library
+from gr1_teleop.auth import PAGES
+from gr1_teleop.episode_index import Library
 
 WEB = Path(__file__).with_name("web")
 _DOCUMENTS = dict(zip(PAGES, ("operator.html", "desk.html")))

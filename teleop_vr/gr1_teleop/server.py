@@ -24,9 +24,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from aiohttp import web
 
 from gr1_teleop import certificate as certificates
-from gr1_teleop import pairing, plain
+from gr1_teleop import http_redirect, pairing
 from gr1_teleop.addresses import addresses
-from gr1_teleop.door import Door, add_headers
+from gr1_teleop.auth import Door, add_headers
 from gr1_teleop.episodes import Episodes
 from gr1_teleop.pages import Pages, Watch
 from gr1_teleop.sessions import Sessions
@@ -182,9 +182,9 @@ class Server:
         speaks_tls = False
         try:
             async with asyncio.timeout(GREETING_S):
-                speaks_tls = await plain.peek(client) == plain.TLS
+                speaks_tls = await http_redirect.peek(client) == http_redirect.TLS
                 if not speaks_tls:
-                    await plain.answer(client, self._port)
+                    await http_redirect.answer(client, self._port)
         except (OSError, TimeoutError):
             speaks_tls = False
         finally:

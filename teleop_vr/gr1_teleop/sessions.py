@@ -26,10 +26,10 @@ from aiohttp import WSMessage, WSMsgType, web
 
 from gr1_teleop.episodes import EpisodeError, Episodes
 from gr1_teleop.link import Busy
-from gr1_teleop.outlet import Outlet, close, encode
+from gr1_teleop.page_state import States
 from gr1_teleop.pages import Watch
 from gr1_teleop.protocol import MAX_BYTES, EpisodeAction, Hello, ProtocolError, parse
-from gr1_teleop.state import States
+from gr1_teleop.send_queue import Outlet, close, encode
 
 MALFORMED, BUSY, LEAVING = 4400, 4409, 1001
 HELLO_S = 5.0

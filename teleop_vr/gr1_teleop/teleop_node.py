@@ -21,27 +21,27 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32, Header, String
 
+from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
+from gr1_common.loop import Loop
+from gr1_common.messages import from_pose, made, to_twist
+from gr1_common.parameters import ParameterError, declare
+from gr1_common.process import run
+from gr1_common.qos import COMMAND, LATCHED, SENSOR
 from gr1_core.rig import ROLES, Rig, RigError
-from gr1_robot.backend import Pose
-from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
-from gr1_robot.gate import FRAME
-from gr1_robot.loop import Loop
-from gr1_robot.messages import from_pose, made, to_twist
-from gr1_robot.parameters import ParameterError, declare
-from gr1_robot.process import run
-from gr1_robot.qos import COMMAND, LATCHED, SENSOR
+from gr1_robot.arm.backend import Pose
+from gr1_robot.arm.gate import FRAME
 from gr1_teleop.certificate import CertificateError
 from gr1_teleop.clock import Clock
 from gr1_teleop.clutch import Clutch
-from gr1_teleop.driver import BEAT_S, Driver
+from gr1_teleop.control_loop import BEAT_S, Driver
 from gr1_teleop.episodes import Episodes
 from gr1_teleop.link import Link
 from gr1_teleop.pairing import TokenError
 from gr1_teleop.recording import Recording
-from gr1_teleop.robot import Robot, closure_of
+from gr1_teleop.robot_state import Robot, closure_of
+from gr1_teleop.scene_reset import TableError, Tables
 from gr1_teleop.server import PORT, Server, ServerError
 from gr1_teleop.settings import Command, Settings
-from gr1_teleop.tables import TableError, Tables
 from gr1_teleop.topics import Topic
 
 _GATE, _EPISODE = "arm: gate", "recorder: episode"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from gr1_robot.timing import Rate
+from gr1_common.timing import Rate
 
 ENOUGH = 0.8
 """Share of the nominal rate below which a topic is in trouble."""

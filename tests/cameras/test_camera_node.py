@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gr1_robot import camera_node
-from gr1_robot import source as sources
-from gr1_robot.source import Ended, Frame, Source, SourceError, Unplugged
+from gr1_robot.cameras import driver as sources
+from gr1_robot.cameras import node as camera_node
+from gr1_robot.cameras.driver import Ended, Frame, Source, SourceError, Unplugged
 
 from ..robot import graph
 

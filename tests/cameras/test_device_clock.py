@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr1_robot.device_clock import Arrival, DeviceClock
+from gr1_robot.cameras.device_clock import Arrival, DeviceClock
 
 MS, S = 1_000_000, 1_000_000_000
 NODE, BOOT = 1_800_000_000 * S, 77 * S  # the node's clock and the steady clock when the camera takes its first frame

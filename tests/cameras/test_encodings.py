@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from gr1_robot import messages
-from gr1_robot.messages import ImageError, msg_to_image
+from gr1_common import messages
+from gr1_common.messages import ImageError, msg_to_image
 
 STAND_IN = """
 import cv2

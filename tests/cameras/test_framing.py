@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gr1_robot.framing import Framing, choose
-from gr1_robot.lens import plumb_bob
+from gr1_robot.cameras.framing import Framing, choose
+from gr1_robot.cameras.lens import plumb_bob
 
 D435 = [(320, 180), (320, 240), (424, 240), (640, 360), (640, 480), (848, 480), (1280, 720), (1920, 1080)]
 MATRIX = np.array([[900.0, 0, 644.0], [0, 905.0, 355.0], [0, 0, 1]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gr1_robot.source import SourceError
+from gr1_robot.cameras.driver import SourceError
 
 from .driven import frames_of, load
 from .realsense import COEFFICIENTS, CX, CY, FX, FY, SERIAL, record

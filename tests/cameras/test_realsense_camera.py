@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gr1_robot import source
-from gr1_robot.source import SourceError, Unplugged
+from gr1_robot.cameras.driver import SourceError, Unplugged
 
 from .realsense import SERIAL, record, rs
 
@@ -98,8 +97,8 @@ def camera(node):
     made = []
 
     def make(width=320, height=240, rate_hz=20.0, **settings):
-        defaults = {option.name: option.default for option in source.options("realsense")}
-        made.append(source.load("realsense", node, "wrist", width, height, rate_hz, defaults | settings))
+        defaults = {option.name: option.default for option in driver.options("realsense")}
+        made.append(driver.load("realsense", node, "wrist", width, height, rate_hz, defaults | settings))
         return made[-1]
 
     yield make

@@ -7,8 +7,8 @@ import pytest
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
-from gr1_robot.diagnostics import ERROR, OK, WARN
-from gr1_robot.messages import msg_to_image
+from gr1_common.diagnostics import ERROR, OK, WARN
+from gr1_common.messages import msg_to_image
 
 from ..robot.graph import Process, stamp
 from .realsense import COEFFICIENTS, CX, CY, FX, FY, SERIAL, record
@@ -27,7 +27,7 @@ def ended(ear, recording):
     """The last status of a node that has played the whole recording; what it published is in the ear."""
     ear.hear(TOPIC, Image, DEEP)
     ear.hear(INFO, CameraInfo, DEEP)
-    process = Process("gr1_robot.camera_node", "role:=wrist", "source:=realsense", "qos_reliability:=reliable",
+    process = Process("gr1_robot.cameras.node", "role:=wrist", "source:=realsense", "qos_reliability:=reliable",
                       f"realsense.playback:={recording.path}")  # fmt: skip
     yield ear.status("camera_wrist: stream", lambda status: "has ended" in status.message)
     process.end()
@@ -75,13 +75,13 @@ def test_while_it_plays_its_status_has_rate_device_and_stamps(ear, ended):
 )
 def test_what_cannot_be_done_ends_the_node_with_its_reason(recording, parameters, words):
     playback = [] if "playback" in parameters[0] else [f"realsense.playback:={recording.path}"]
-    code, output = Process("gr1_robot.camera_node", "role:=wrist", "source:=realsense", *playback, *parameters).wait()
+    code, output = Process("gr1_robot.cameras.node", "role:=wrist", "source:=realsense", *playback, *parameters).wait()
     assert code == 1 and "Traceback" not in output and all(word in output for word in words)
 
 
 @pytest.fixture
 def absent():
-    process = Process("gr1_robot.camera_node", "role:=static", "source:=realsense", "realsense.serial:=_42")
+    process = Process("gr1_robot.cameras.node", "role:=static", "source:=realsense", "realsense.serial:=_42")
     yield process
     process.end()
 

@@ -13,11 +13,11 @@ from gr1_core.model import checkpoint
 from gr1_core.model.config import ConfigError
 from gr1_core.model.convolution import ConvEncoder, FilmEncoder
 from gr1_core.model.language import END, START, WordEncoder, tokenize
+from gr1_core.model.packed_linear import can_pack
 from gr1_core.model.resampler import GridResampler
-from gr1_core.pack import can_pack
-from gr1_core.shipped import resolve
-from gr1_core.sim import phrases
-from gr1_core.sim.things import FORMS, NAMED
+from gr1_core.pretrained import resolve
+from gr1_core.sim import instructions
+from gr1_core.sim.objects.catalogue import FORMS, NAMED
 from tests.core import exactness
 
 RIG = Rig.load("kinova_gen2_small")
@@ -131,8 +131,8 @@ def test_sentences_of_a_batch_do_not_depend_on_each_other(words):
 
 def test_no_two_words_of_the_twins_sentences_share_a_row(words):
     nouns = [FORMS[form].noun for form in NAMED]
-    kinds = {kind: [None] if kind in ("open", "close") else nouns for kind in phrases.KINDS}
-    said = {text for kind, told in kinds.items() for noun in told for part in phrases.said(kind, noun) for text in part}
+    kinds = {kind: [None] if kind in ("open", "close") else nouns for kind in instructions.KINDS}
+    said = {text for kind, told in kinds.items() for noun in told for part in instructions.said(kind, noun) for text in part}
     ids = torch.tensor(sorted({token for text in said for token in tokenize(text)} - {0, START, END}))
     with torch.no_grad():
         words.table.copy_(torch.arange(words.ROWS)[:, None].expand_as(words.table))

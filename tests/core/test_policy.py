@@ -9,7 +9,7 @@ import torch
 from gr1_core import GR1Config, Policy, Rig
 from gr1_core.bench.policy import TOKENS, lively, observation
 from gr1_core.model import checkpoint
-from gr1_core.pack import can_pack
+from gr1_core.model.packed_linear import can_pack
 from gr1_core.policy import PolicyError
 from gr1_core.rig import RigError
 from tests.core import exactness

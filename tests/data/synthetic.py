@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gr1_core import images
-from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit
+from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit
 from gr1_core.rig import Rig
 
 SHAPES = {"static": (36, 64), "wrist": (24, 32)}

@@ -9,8 +9,8 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert.calvin import CalvinSource, Span, load_object, subset
-from gr1_core.data.convert.source import Skipped, SourceError
+from gr1_core.data.convert.sources.calvin import CalvinSource, Span, load_object, subset
+from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 
 from . import calvin_fixture

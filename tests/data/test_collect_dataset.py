@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from gr1_core import GR1, GR1Config, cli, images
-from gr1_core.data.convert import driver
-from gr1_core.data.convert.bags import BagSource
-from gr1_core.data.convert.simulation import SimulationSource, Stage
-from gr1_core.data.convert.source import Skipped
+from gr1_core.data.convert import conversion
+from gr1_core.data.convert.sources.bags import BagSource
+from gr1_core.data.convert.sources.source import Skipped
 from gr1_core.data.dataset import Dataset
 from gr1_core.model import checkpoint
 from gr1_core.rig import ROLES
-from gr1_core.sim import Pose, Twin, disturbance, things
-from gr1_core.sim.collect import Take, collect, plan
+from gr1_core.sim import Pose, Twin
+from gr1_core.sim.collection import disturbance
+from gr1_core.sim.collection.bags import Take, collect, plan
+from gr1_core.sim.collection.dataset_source import SimulationSource, Stage
+from gr1_core.sim.objects import catalogue
 from gr1_core.sim.state import View
 from gr1_core.sim.tasks import TASKS
 from tests.data.synthetic import tiny_rig
@@ -42,8 +44,8 @@ def frames(dataset: Dataset) -> list[dict]:
 
 def test_without_vary_it_is_what_bags_and_their_conversion_give(tmp_path):
     assert all(success for _, success, _ in collect(TAKES, tmp_path / "bags", RIG))
-    driver.convert(BagSource(tmp_path / "bags"), tmp_path / "converted", workers=1, progress=False)
-    driver.convert(SimulationSource(RIG, TAKES), tmp_path / "straight", workers=1, progress=False)
+    conversion.convert(BagSource(tmp_path / "bags"), tmp_path / "converted", workers=1, progress=False)
+    conversion.convert(SimulationSource(RIG, TAKES), tmp_path / "straight", workers=1, progress=False)
     straight, converted = (Dataset(tmp_path / name, tmp_path / "cache") for name in ("straight", "converted"))
     assert straight.rig == converted.rig == RIG and straight.fps == converted.fps == 10
     for mine, theirs in zip(frames(straight), frames(converted), strict=True):
@@ -79,7 +81,7 @@ def test_a_varied_episode_is_the_same_whenever_it_is_made(varied):
 
 
 def test_starts_keep_clear_of_what_stands_on_the_table():
-    crowded = [props for props in map(things.training, range(100)) if props.distractors]
+    crowded = [props for props in map(catalogue.training, range(100)) if props.distractors]
     starts = [(disturbance.start(np.random.default_rng(seed), props), props) for seed, props in enumerate(crowded * 10)]
     assert sum(start is not None for start, _ in starts) > 200
     for start, props in starts:
@@ -91,7 +93,7 @@ def test_starts_keep_clear_of_what_stands_on_the_table():
 
 def test_a_start_that_the_arm_does_not_reach_is_left_out_with_its_reason(monkeypatch):
     monkeypatch.setattr(disturbance, "start", lambda rng, props: Pose(np.array([1.4, 0.0, 0.2])))
-    with Stage(RIG, things.STANDARD) as stage:
+    with Stage(RIG, catalogue.STANDARD) as stage:
         left_out = stage.play(Take("close_drawer", 3000), True)
     assert left_out.intended and "does not reach the start pose [1.4, 0.0, 0.2] m" in left_out.reason
 
@@ -161,7 +163,7 @@ class Stubborn:
 @pytest.mark.slow
 def test_where_a_policy_drives_the_labels_are_still_the_experts():
     policy = Stubborn()
-    with Stage(RIG, things.STANDARD) as stage:
+    with Stage(RIG, catalogue.STANDARD) as stage:
         episode = stage.play(Take("close_drawer", 3000), True, policy, 1.0)
     assert episode.info["outcome"] == "success", "the expert brings it to its end"
     assert policy.instruction == episode.task and len(policy.seen) == 100 < len(episode.state), "it drives for ten seconds"
@@ -254,15 +256,15 @@ def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_fold
 
 
 def test_an_unknown_noun_means_the_nearest_thing_without_a_name():
-    seed = next(seed for seed in range(100) if all(things.training(seed).noun(slot) == things.UNKNOWN for slot in things.SLOTS))
+    seed = next(seed for seed in range(100) if all(catalogue.training(seed).noun(slot) == catalogue.UNKNOWN for slot in catalogue.SLOTS))
     (unit,) = SimulationSource(RIG, [], vary=True, glimpses=plan("pick_broccoli", 2, seed)).units()
-    twin, told = Twin(things.training(seed)), 0
+    twin, told = Twin(catalogue.training(seed)), 0
     for episode in SimulationSource(RIG, [], vary=True).read(unit):
         if isinstance(episode, Skipped):
             continue
         twin.reset("pick_broccoli", episode.info["seed"])
         hand, view = episode.state[0, :3], View(twin.state())
-        nearest = min(things.SLOTS, key=lambda slot: np.hypot(*(view.place(slot) - hand)[:2]))
+        nearest = min(catalogue.SLOTS, key=lambda slot: np.hypot(*(view.place(slot) - hand)[:2]))
         assert "?" in episode.task and TASKS[episode.info["task"]].vegetable == nearest
         told += 1
     assert told >= 2

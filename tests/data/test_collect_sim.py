@@ -18,8 +18,8 @@ from gr1_core.data.recovery import recover, unfinished
 from gr1_core.data.steps import steps
 from gr1_core.data.verification import verify
 from gr1_core.sim import Expert, Renderer
-from gr1_core.sim.collect import collect, plan
-from gr1_core.sim.recording import STARTED, Studio
+from gr1_core.sim.collection.bag_recording import STARTED, Studio
+from gr1_core.sim.collection.bags import collect, plan
 from gr1_core.sim.state import View
 from tests.data.synthetic import tiny_rig
 

@@ -10,10 +10,10 @@ import shutil
 import pytest
 
 from gr1_core import images
-from gr1_core.data.convert import driver, merge, plan
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert import conversion, merge, plan
+from gr1_core.data.convert.conversion import convert
 from gr1_core.data.convert.plan import ConvertError
-from gr1_core.data.convert.source import SourceError
+from gr1_core.data.convert.sources.source import SourceError
 from tests.data.synthetic import SHAPES, Synthetic, files, picture, tiny_rig
 
 
@@ -220,7 +220,7 @@ def test_the_rig_travels_with_the_data_set(whole):
 def test_a_run_cut_off_after_its_last_rename_is_only_tidied_up(whole, tmp_path):
     convert(source(), tmp_path, workers=1, shard=(0, 1), progress=False)
     shutil.copytree(tmp_path / "parts", tmp_path.with_name("kept"))
-    driver.convert(source(), tmp_path, workers=1, progress=False)
+    conversion.convert(source(), tmp_path, workers=1, progress=False)
     tmp_path.with_name("kept").rename(tmp_path / "parts")
-    assert files(driver.convert(source(), tmp_path, workers=1, progress=False).root) == files(whole.root)
+    assert files(conversion.convert(source(), tmp_path, workers=1, progress=False).root) == files(whole.root)
     assert not (tmp_path / "parts").exists()

@@ -13,8 +13,8 @@ from gr1_core import images
 from gr1_core.cli import main
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag, relabel
-from gr1_core.data.convert.bags import BagSource
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert.conversion import convert
+from gr1_core.data.convert.sources.bags import BagSource
 from gr1_core.data.dataset import Dataset
 from gr1_core.rig import RigError
 from tests.data.bag_fixture import Recording, demonstration

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert.conversion import convert
 from tests.data.bag_fixture import demonstration
 from tests.data.synthetic import Synthetic, files
 
 _AT_EACH_CHANGE_OF_THE_DISK = """
 import os, shutil, signal, sys
 from pathlib import Path
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert.conversion import convert
 from tests.data.synthetic import Synthetic
 
 CHANGES = ((os, ("replace", "unlink", "rmdir", "fsync")), (shutil, ("rmtree",)))

@@ -11,7 +11,7 @@ import pytest
 
 from gr1_core.cli import main
 from gr1_core.data.convert import merge
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert.conversion import convert
 from gr1_core.data.convert.plan import ConvertError
 from tests.data import lerobot_fixture
 from tests.data.bag_fixture import demonstration

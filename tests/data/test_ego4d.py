@@ -8,8 +8,8 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert.ego4d import NOT_HERE, Ego4DSource, clean
-from gr1_core.data.convert.source import Skipped, SourceError
+from gr1_core.data.convert.sources.ego4d import NOT_HERE, Ego4DSource, clean
+from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 
 from . import ego4d_fixture

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gr1_core import cli
-from gr1_core.data.convert import driver
-from gr1_core.data.convert.joined import Joined
-from gr1_core.data.convert.lerobot import LeRobotSource
-from gr1_core.data.convert.source import SourceError
+from gr1_core.data.convert import conversion
+from gr1_core.data.convert.sources.joined import Joined
+from gr1_core.data.convert.sources.lerobot import LeRobotSource
+from gr1_core.data.convert.sources.source import SourceError
 from gr1_core.data.dataset import Dataset
 from gr1_core.rig import RigError
 
@@ -24,7 +24,7 @@ def monday(tmp_path_factory):
     work = tmp_path_factory.mktemp("days")
     lerobot_fixture.rig(FPS).save(work / "rig.yaml")
     source = LeRobotSource(lerobot_fixture.make(work / "cups"), write_mapping(work / "mapping.yaml"), str(work / "rig.yaml"))
-    driver.convert(source, work / "monday", workers=1, progress=False)
+    conversion.convert(source, work / "monday", workers=1, progress=False)
     return work / "monday"
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert import driver
-from gr1_core.data.convert.calvin import CalvinSource
-from gr1_core.data.convert.ego4d import Ego4DSource
-from gr1_core.data.convert.lerobot import LeRobotSource
-from gr1_core.data.convert.mapping import load
-from gr1_core.data.convert.source import Skipped, SourceError
+from gr1_core.data.convert import conversion
+from gr1_core.data.convert.sources.calvin import CalvinSource
+from gr1_core.data.convert.sources.ego4d import Ego4DSource
+from gr1_core.data.convert.sources.lerobot import LeRobotSource
+from gr1_core.data.convert.sources.mapping import load
+from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 from gr1_core.rig import RigError
 
@@ -131,7 +131,7 @@ def test_a_faster_data_set_keeps_the_frames_at_the_rigs_rate(either, open_source
 def test_calvins_own_action_survives_a_mapping(tmp_path):
     """Differences of Euler angles in metres and radians, through a mapping: the numbers of the CALVIN converter."""
     calvin = CalvinSource(calvin_fixture.make(tmp_path))
-    driver.convert(calvin, tmp_path / "calvin", workers=1, progress=False)
+    conversion.convert(calvin, tmp_path / "calvin", workers=1, progress=False)
     mapping = {
         "cameras": {"static": "observation.images.static", "wrist": "observation.images.wrist"},
         "state": {
@@ -157,7 +157,7 @@ def test_calvins_own_action_survives_a_mapping(tmp_path):
 
 
 def test_a_set_of_videos_passes_unchanged(tmp_path):
-    driver.convert(Ego4DSource(ego4d_fixture.make(tmp_path)), tmp_path / "set", workers=1, progress=False)
+    conversion.convert(Ego4DSource(ego4d_fixture.make(tmp_path)), tmp_path / "set", workers=1, progress=False)
     source = LeRobotSource(tmp_path / "set")
     assert (source.kind, source.fps, source.rig, source.shapes) == ("videos", 3, None, {"static": (224, 224)})
     original, episodes = Dataset(tmp_path / "set"), read(source)

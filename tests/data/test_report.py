@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from gr1_core import images
-from gr1_core.data.convert import quality, survey
-from gr1_core.data.convert.findings import findings
-from gr1_core.data.convert.report import SHOWN, Report
-from gr1_core.data.convert.source import Episode
+from gr1_core.data.convert.report import episode_quality, survey
+from gr1_core.data.convert.report.findings import findings
+from gr1_core.data.convert.report.page import SHOWN, Report
+from gr1_core.data.convert.sources.source import Episode
 from tests.data.synthetic import SHAPES, demonstration, picture, tiny_rig
 
 STREAM = {"expected": 100, "received": 100, "gaps": 0, "longest_gap_ms": 50.0}
@@ -22,14 +22,14 @@ STREAM = {"expected": 100, "received": 100, "gaps": 0, "longest_gap_ms": 50.0}
 def page(episodes: list[Episode], tmp_path, rig="tiny", shapes=SHAPES, skipped=(), left_out=()) -> str:
     report = Report("bags", 10, shapes, tiny_rig() if rig else None)
     for episode in episodes:
-        report.add(episode, quality.look(episode))
+        report.add(episode, episode_quality.look(episode))
     report.write(tmp_path / "report/index.html", skipped, left_out)
     return (tmp_path / "report/index.html").read_text()
 
 
 def flags(episodes: list[Episode], skipped=()) -> dict[str, list[int]]:
     """flag -> episodes."""
-    rows = [survey.row(index, episode, quality.look(episode)) for index, episode in enumerate(episodes)]
+    rows = [survey.row(index, episode, episode_quality.look(episode)) for index, episode in enumerate(episodes)]
     action = np.concatenate([episode.action for episode in episodes]) if episodes[0].action is not None else None
     saturation = survey.saturation(action, tiny_rig()) if action is not None else None
     return {found.flag or found.title: found.episodes for found in findings(rows, skipped, survey.duplicates(rows), saturation)}

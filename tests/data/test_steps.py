@@ -7,7 +7,7 @@ import pytest
 
 from gr1_core import images
 from gr1_core.data.bag import Bag
-from gr1_core.data.commanded import spans
+from gr1_core.data.command_timeline import spans
 from gr1_core.data.steps import StepsError, select, steps
 from tests.data.bag_fixture import MS, START, Recording, demonstration
 from tests.data.synthetic import SHAPES, picture, tiny_rig

@@ -4,7 +4,7 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
-from gr1_bringup import health
+from gr1_check import health
 
 from ..stack.fake import Spinning
 

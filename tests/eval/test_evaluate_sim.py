@@ -14,14 +14,14 @@ from rich.console import Console
 
 from gr1_core import GR1, GR1Config, Rig
 from gr1_core.cli import main
-from gr1_core.eval import simulation, table
+from gr1_core.eval import table, workers
 from gr1_core.eval.environment import Environment, Outcome, Play, SimulationError, require_twins
 from gr1_core.model import checkpoint
 from gr1_core.policy import PolicyError
 from gr1_core.rig import ROLES
 from gr1_core.sim import Expert, Renderer
-from gr1_core.sim.columns import trials
 from gr1_core.sim.state import View
+from gr1_core.sim.suites import trials
 
 RIG = Rig.load("kinova_gen2_small")
 CONFIG = dataclasses.replace(GR1Config.small(), layers=1, width=48, heads=2, mlp_width=96, decoder_heads=2, vision_width=32)
@@ -143,7 +143,7 @@ def test_a_swap_ends_with_what_was_named_and_counts_what_was_not():
 
 @pytest.mark.slow
 def test_a_worker_that_dies_ends_the_evaluation_with_its_trial_and_the_others_go():
-    running = simulation.run(trials("drawer", 20), Play(RIG, 10.0, 0, expert=True), None, 2)
+    running = workers.run(trials("drawer", 20), Play(RIG, 10.0, 0, expert=True), None, 2)
     assert next(running).success
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
     with pytest.raises(SimulationError, match=r"played (open|close)_drawer with seed 10000\d\d ended with code -9: .* --workers"):
@@ -156,7 +156,7 @@ def test_what_was_played_before_an_interruption_is_printed_and_saved(monkeypatch
         yield from made_up(count=3, success=lambda number: number > 0)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(simulation, "run", interrupted)
+    monkeypatch.setattr(workers, "run", interrupted)
     assert main(["evaluate", "sim", "--expert", "--columns", "seen", "--episodes", "9", "--out", str(tmp_path)]) == 130
     printed = capsys.readouterr().out
     document = json.loads(printed.splitlines()[-1])
@@ -171,7 +171,7 @@ def test_what_was_played_before_an_error_is_printed_and_saved_and_the_error_told
         yield from made_up(count=3)
         raise error
 
-    monkeypatch.setattr(simulation, "run", breaks)
+    monkeypatch.setattr(workers, "run", breaks)
     assert main(["evaluate", "sim", "--expert", "--columns", "seen", "--episodes", "9", "--out", str(tmp_path)]) == 1
     printed, told = capsys.readouterr()
     document = json.loads(printed.splitlines()[-1])
@@ -185,7 +185,7 @@ def test_an_error_before_the_first_episode_ended_is_told_alone(monkeypatch, tmp_
         raise SimulationError("no display")
         yield
 
-    monkeypatch.setattr(simulation, "run", breaks)
+    monkeypatch.setattr(workers, "run", breaks)
     assert main(["evaluate", "sim", "--expert", "--columns", "seen", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr() == ("", "gr1: no display\n") and not list(tmp_path.iterdir())
 

@@ -12,7 +12,7 @@ from gr1_core.eval.prediction import Predictions
 from gr1_core.model import patches
 from gr1_core.policy import Future
 from gr1_core.rig import ROLES, Rig
-from gr1_core.sim.columns import trials
+from gr1_core.sim.suites import trials
 
 CONFIG = dataclasses.replace(GR1Config.demo(), image_size=96)
 RIG = Rig.load("kinova_gen2_small")

@@ -9,11 +9,11 @@ import yaml
 
 from gr1_core import images
 from gr1_core.data import windows
-from gr1_core.data.convert import driver
-from gr1_core.data.convert.bags import BagSource
-from gr1_core.data.convert.calvin import CalvinSource
-from gr1_core.data.convert.ego4d import Ego4DSource
-from gr1_core.data.convert.lerobot import LeRobotSource
+from gr1_core.data.convert import conversion
+from gr1_core.data.convert.sources.bags import BagSource
+from gr1_core.data.convert.sources.calvin import CalvinSource
+from gr1_core.data.convert.sources.ego4d import Ego4DSource
+from gr1_core.data.convert.sources.lerobot import LeRobotSource
 from gr1_core.data.dataset import Dataset
 from tests.data import bag_fixture, calvin_fixture, ego4d_fixture
 
@@ -46,7 +46,7 @@ def ego4d(folder):
 def converted(request, tmp_path_factory):
     """A data set made by `gr1 convert`, opened by us."""
     folder = tmp_path_factory.mktemp(request.param.__name__)
-    driver.convert(request.param(folder), folder / "set", workers=1, progress=False)
+    conversion.convert(request.param(folder), folder / "set", workers=1, progress=False)
     return Dataset(folder / "set")
 
 
@@ -156,7 +156,7 @@ def test_what_lerobot_records_converts(tmp_path, videos):
         """
     )
     source = LeRobotSource(tmp_path / "recorded", tmp_path / "mapping.yaml", str(tmp_path / "rig.yaml"))
-    driver.convert(source, tmp_path / "set", workers=1, progress=False)
+    conversion.convert(source, tmp_path / "set", workers=1, progress=False)
     ours = Dataset(tmp_path / "set")
     assert (ours.length, ours.fps, ours.tasks) == (24, 10, ["task 0", "task 1"])
     for index, (picture, pose) in enumerate(shown):

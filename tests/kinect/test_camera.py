@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gr1_core import images
-from gr1_robot import kinect, source
-from gr1_robot.source import SourceError, Unplugged
+from gr1_robot.cameras import driver, kinect_device
+from gr1_robot.cameras.driver import SourceError, Unplugged
 
 from . import recording
 from .bench import Bench
@@ -33,8 +33,8 @@ def plug(file, monkeypatch):
 
 
 def camera(node, width=1280, height=720, rate_hz=20.0, **settings):
-    defaults = {option.name: option.default for option in source.options("azure_kinect")}
-    return source.load("azure_kinect", node, "static", width, height, rate_hz, defaults | settings)
+    defaults = {option.name: option.default for option in driver.options("azure_kinect")}
+    return driver.load("azure_kinect", node, "static", width, height, rate_hz, defaults | settings)
 
 
 def test_it_sends_its_pictures_with_every_bit(node, plug, jpegs):
@@ -211,7 +211,7 @@ def test_a_pulled_cable_is_named_and_the_camera_comes_back(node, plug, jpegs):
 
 def test_a_camera_that_falls_silent_is_opened_again(node, plug, monkeypatch):
     bench = plug("0001")
-    monkeypatch.setattr(kinect, "_SILENT_S", 0.0)
+    monkeypatch.setattr(kinect_device, "_SILENT_S", 0.0)
     driver = camera(node)
     driver.open()
     assert driver.read(0.05) is not None

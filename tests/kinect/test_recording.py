@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gr1_core import images
-from gr1_robot.source import SourceError
+from gr1_robot.cameras.driver import SourceError
 
 from ..cameras.driven import frames_of, load
 from . import recording

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
+from gr1_common.diagnostics import ERROR
+from gr1_common.messages import msg_to_image
 from gr1_core import images
-from gr1_robot.diagnostics import ERROR
-from gr1_robot.messages import msg_to_image
-from gr1_robot.source import SourceError, Unplugged
-from gr1_robot.sources import orbbec
+from gr1_robot.cameras.driver import SourceError, Unplugged
+from gr1_robot.cameras.drivers import orbbec
 
 from ..cameras.driven import frames_of, load
 from ..robot.graph import Ear, Process, stamp
@@ -254,7 +254,7 @@ def test_through_the_node_frames_in_are_frames_out_with_every_bit(ear: Ear, jpeg
     ear.hear("camera/static/image_raw", Image, 100)
     ear.hear("camera/static/camera_info", CameraInfo, 100)
     parameters = ("role:=static", "source:=orbbec", "rate_hz:=15.0", "qos_reliability:=reliable")
-    process = Process("gr1_robot.camera_node", *parameters, f"orbbec.playback:={tmp_path / 'static.bag'}")
+    process = Process("gr1_robot.cameras.node", *parameters, f"orbbec.playback:={tmp_path / 'static.bag'}")
     _, values = ear.status("camera_static: stream", lambda status: status.level == ERROR and "has ended" in status.message)
     process.end()
     heard = ear.heard("camera/static/image_raw")[-(FRAMES - 1) :]

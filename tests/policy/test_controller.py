@@ -10,7 +10,7 @@ import pytest
 from gr1_core import Rig
 from gr1_policy.controller import Controller, early
 from gr1_policy.inputs import CAMERAS, STREAMS, Inputs
-from gr1_policy.surprise import LEAST, Surprise
+from gr1_policy.prediction_monitor import LEAST, Surprise
 
 RIG = Rig.load("kinova_gen2")
 DEADLINE = 20.0

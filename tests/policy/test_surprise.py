@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gr1_policy import calibrate, calibration
-from gr1_policy.surprise import LEAST, Surprise, Unexplained
+from gr1_policy.prediction_monitor import LEAST, Surprise, Unexplained
 
 PERIOD, AHEAD, SIZE = 0.1, 3, 112
 USUAL = {"static": LEAST, "wrist": LEAST}

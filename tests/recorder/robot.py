@@ -10,9 +10,9 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32, String
 
-from gr1_robot.loop import Loop
-from gr1_robot.messages import image_to_jpeg, to_stamp
-from gr1_robot.qos import COMMAND, LATCHED, SENSOR
+from gr1_common.loop import Loop
+from gr1_common.messages import image_to_jpeg, to_stamp
+from gr1_common.qos import COMMAND, LATCHED, SENSOR
 
 CAMERA_HZ, ARM_HZ = 20, 50
 RATES = (f"hz.camera_static:={CAMERA_HZ}.0", f"hz.camera_wrist:={CAMERA_HZ}.0", f"hz.arm:={ARM_HZ}.0")

@@ -31,7 +31,7 @@ def test_one_command_gives_a_bag_of_the_experts_episode(tmp_path):
 @pytest.fixture
 def simulated(launch):
     """The simulated arm and a recorder without cameras."""
-    arm = Process("gr1_robot.arm_node", "robot:=sim")
+    arm = Process("gr1_robot.arm.node", "robot:=sim")
     launch("patience_s:=0.5")
     yield
     arm.end()
@@ -39,7 +39,7 @@ def simulated(launch):
 
 def test_an_episode_that_the_recorder_refuses_ends_the_run_with_its_reason(robot, simulated):
     robot.quiet()
-    expert = Process("gr1_robot.expert_node", "tasks:=open_drawer", "record:=true")
+    expert = Process("gr1_policy.expert_node", "tasks:=open_drawer", "record:=true")
     try:
         code, said = expert.wait(60)
     finally:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from gr1_core import Rig
-from gr1_recorder.counts import Count, Message
+from gr1_recorder.stream_statistics import Count, Message
 from gr1_recorder.streams import Stream, StreamError, streams
 
 PERIOD = 0.05

@@ -15,8 +15,8 @@ from gr1_core.data import schemas
 from gr1_core.data.bag import Bag
 from gr1_core.data.bag_writer import BagWriter
 from gr1_recorder import RecorderError, session
-from gr1_recorder.counts import Message
 from gr1_recorder.episode import Limits
+from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB
 

@@ -8,11 +8,11 @@ import sys
 import pytest
 from std_msgs.msg import String
 
+from gr1_common.qos import LATCHED
 from gr1_core import Rig
 from gr1_core.data.bag import Bag, find
 from gr1_core.data.schemas import deserialize
 from gr1_recorder import Recorder, RecorderError
-from gr1_robot.qos import LATCHED
 
 from ..robot.graph import Ear, Process
 from ..stack.fake import eventually

@@ -8,9 +8,9 @@ import pytest
 from gr1_core import Rig
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag
-from gr1_recorder.counts import Message
 from gr1_recorder.episode import Limits
 from gr1_recorder.session import Refused, Session
+from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 
 TEXT = "std_msgs/msg/String"

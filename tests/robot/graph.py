@@ -14,8 +14,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from gr1_robot.messages import nanoseconds
-from gr1_robot.qos import COMMAND, SENSOR
+from gr1_common.messages import nanoseconds
+from gr1_common.qos import COMMAND, SENSOR
 
 TIMEOUT = 30.0
 _ANSWER_S = 5.0

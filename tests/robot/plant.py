@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from gr1_core.kinematics import GEN2
 from gr1_core.rig import Rig
-from gr1_robot.backend import ArmState, Pose
-from gr1_robot.gate import TICK, Gate
+from gr1_robot.arm.backend import ArmState, Pose
+from gr1_robot.arm.gate import TICK, Gate
 
 RIG = Rig.load("kinova_gen2")
 LIMITS = RIG.limits

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 
+from gr1_common import messages
 from gr1_core.rig import Rig
-from gr1_robot import arm as arms
-from gr1_robot import messages
-from gr1_robot.arm import Arm
-from gr1_robot.backend import ArmState, Backend, BackendError, Pose
-from gr1_robot.gate import STOPPED, TICK
+from gr1_robot.arm import arm as arms
+from gr1_robot.arm.arm import Arm
+from gr1_robot.arm.backend import ArmState, Backend, BackendError, Pose
+from gr1_robot.arm.gate import STOPPED, TICK
 
 from .plant import CENTRE, DOWN, FORWARD, NO_JOINTS, moves
 

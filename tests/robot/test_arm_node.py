@@ -16,9 +16,9 @@ from std_msgs.msg import Bool, Float32, Header, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from gr1_robot.diagnostics import ERROR, OK, WARN
-from gr1_robot.messages import from_pose, from_twist, to_stamp, to_twist
-from gr1_robot.qos import COMMAND, LATCHED
+from gr1_common.diagnostics import ERROR, OK, WARN
+from gr1_common.messages import from_pose, from_twist, to_stamp, to_twist
+from gr1_common.qos import COMMAND, LATCHED
 
 from .graph import Process, Stream, stamp
 
@@ -319,7 +319,7 @@ def test_the_loop_reports_its_beat(topics):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_code_0(number):
-    process = Process("gr1_robot.arm_node", "markers_hz:=5.0")
+    process = Process("gr1_robot.arm.node", "markers_hz:=5.0")
     try:
         process.until("arm 'sim' with rig")
         process.send(number)
@@ -331,8 +331,8 @@ def test_a_signal_ends_it_with_code_0(number):
 
 OTHER = """
 import os, signal, sys, threading
-from gr1_robot import arm_node
-from gr1_robot.backends.sim import Arm
+from gr1_robot.arm import node
+from gr1_robot.arm.drivers.sim.backend import Arm
 close, state, calls = Arm.close, Arm.state, []
 def let_go(self):
     print("let go of the arm", flush=True)
@@ -351,7 +351,7 @@ def hang():
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait()
 BREAK
-sys.exit(arm_node.main())
+sys.exit(node.main())
 """
 
 
@@ -375,7 +375,7 @@ def test_it_lets_go_of_the_arm_on_every_way_out(how, code, words):
 
 
 FIGURES = """
-described, told, status = [], [], arm_node.Diagnostics.status
+described, told, status = [], [], node.Diagnostics.status
 def describe(self):
     described.append(1)
     return "an arm"
@@ -386,7 +386,7 @@ def status_(self, name, level, message, values, state=None):
     if len(told) == 3:
         print("described", len(described), told[-1]["device"], "sent", told[-1]["sent"], flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
-Arm.describe, Arm.values, arm_node.Diagnostics.status = describe, lambda self: {"sent": 7}, status_
+Arm.describe, Arm.values, node.Diagnostics.status = describe, lambda self: {"sent": 7}, status_
 """
 
 
@@ -406,6 +406,6 @@ def test_the_drivers_figures_are_told_and_the_driver_is_not_asked_each_second_wh
     ],
 )
 def test_a_wrong_parameter_ends_it_with_one_line_that_names_it(parameter, words):
-    code, output = Process("gr1_robot.arm_node", parameter).wait()
+    code, output = Process("gr1_robot.arm.node", parameter).wait()
     assert code == 1 and "Traceback" not in output
     assert all(word in output for word in words)

@@ -8,8 +8,8 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
-from gr1_robot.diagnostics import ERROR, OK, STALE
-from gr1_robot.messages import msg_to_image
+from gr1_common.diagnostics import ERROR, OK, STALE
+from gr1_common.messages import msg_to_image
 
 from .graph import Ear, Process, stamp
 
@@ -19,7 +19,7 @@ SIZE = ("width:=96", "height:=72")
 @pytest.fixture(scope="module")
 def camera(ear):
     """A small wrist camera, started before there is anything to see."""
-    process = Process("gr1_robot.camera_node", "role:=wrist", "jpeg_quality:=80", "rate_hz:=20.0", *SIZE)
+    process = Process("gr1_robot.cameras.node", "role:=wrist", "jpeg_quality:=80", "rate_hz:=20.0", *SIZE)
     yield process
     process.end()
 
@@ -126,5 +126,5 @@ def test_a_signal_ends_it_with_code_0(running, camera):
     ],
 )
 def test_a_wrong_parameter_ends_it_with_one_line_that_names_it(parameter, words):
-    code, output = Process("gr1_robot.camera_node", parameter).wait()
+    code, output = Process("gr1_robot.cameras.node", parameter).wait()
     assert code == 1 and "Traceback" not in output and all(word in output for word in words)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr1_robot.gate import HOLDING, MOVING, STOPPED, TICK
+from gr1_robot.arm.gate import HOLDING, MOVING, STOPPED, TICK
 
 from .plant import (
     CENTRE,

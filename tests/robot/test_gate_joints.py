@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gr1_core.kinematics import GEN2
-from gr1_robot.gate import HOLDING, MOVING, STOPPED, TICK
+from gr1_robot.arm.gate import HOLDING, MOVING, STOPPED, TICK
 
 from .plant import CONDITIONS, LIMITS, JointArm, commands, gate, least_squares, moves, stops, twists, waits, with_another_posture
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gr1_robot.gate import HOLDING, MOVING, STOPPED, TICK
+from gr1_robot.arm.gate import HOLDING, MOVING, STOPPED, TICK
 
 from .plant import EXPIRY, FORWARD, LIMITS, Plant, gate, moves
 

@@ -14,14 +14,16 @@ from rclpy.parameter import Parameter
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 
+from gr1_common import diagnostics, messages, process
+from gr1_common.loop import Loop
+from gr1_common.mailbox import Mailbox
+from gr1_common.parameters import ParameterError, declare
+from gr1_common.timing import Rate, Window
 from gr1_core.rig import Rig
-from gr1_robot import backend, diagnostics, messages, process, source
-from gr1_robot.backend import Pose
-from gr1_robot.homing import Homing
-from gr1_robot.loop import Loop
-from gr1_robot.mailbox import Mailbox
-from gr1_robot.parameters import ParameterError, declare
-from gr1_robot.timing import Rate, Window
+from gr1_robot.arm import backend
+from gr1_robot.arm.backend import Pose
+from gr1_robot.arm.homing import Homing
+from gr1_robot.cameras import driver
 
 from . import graph
 
@@ -158,7 +160,7 @@ def test_a_parameter_is_checked_when_it_is_declared_and_when_it_is_set(node):
 
 
 def test_backends_and_sources_are_found_by_name():
-    assert "sim" in backend.names() and "sim" in source.names()
+    assert "sim" in backend.names() and "sim" in driver.names()
     with pytest.raises(backend.BackendError, match="hal"):
         backend.load("hal", Rig.load("kinova_gen2"), {})
 

@@ -6,8 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from gr1_core.rig import Rig, RigError
 from gr1_core.sim.state import View
-from gr1_robot import backend as backends
-from gr1_robot.backends.sim import Arm
+from gr1_robot.arm import backend as backends
+from gr1_robot.arm.drivers.sim.backend import Arm
 
 RIG = Rig.load("kinova_gen2")
 STILL = np.zeros(3)

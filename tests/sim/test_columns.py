@@ -3,10 +3,10 @@
 import pytest
 
 from gr1_core.sim import TASKS
-from gr1_core.sim.columns import COLUMNS, FIRST, TRAINING_SEEDS, ColumnError, sentences_of_others, trials
-from gr1_core.sim.phrases import said
+from gr1_core.sim.instructions import said
+from gr1_core.sim.objects.catalogue import SLOTS, STANDARD
+from gr1_core.sim.suites import COLUMNS, FIRST, TRAINING_SEEDS, ColumnError, sentences_of_others, trials
 from gr1_core.sim.tasks import find
-from gr1_core.sim.things import SLOTS, STANDARD
 
 VEGETABLES = [name for name, task in TASKS.items() if task.vegetable]
 TRAINED_NOUNS = {STANDARD.noun(slot) for slot in SLOTS}

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gr1_core.sim import Renderer, Twin, look
-from gr1_core.sim.look import STANDARD, Look, Offset
+from gr1_core.sim import Renderer, Twin, appearance
+from gr1_core.sim.appearance import STANDARD, Look, Offset
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_a_look_is_taken_off_without_a_trace(renderer, state):
     before = renderer.render(state)
     drawn = []
     for seed in range(4):
-        renderer.look(look.random(np.random.default_rng(seed)))
+        renderer.look(appearance.random(np.random.default_rng(seed)))
         drawn.append(renderer.render(state))
     assert all(np.abs(picture.astype(int) - before).mean() > 5 for picture in drawn)
     renderer.look(STANDARD)
@@ -34,7 +34,7 @@ def test_a_look_is_taken_off_without_a_trace(renderer, state):
 
 
 def test_a_look_does_not_depend_on_the_one_before(renderer, state):
-    first, second = (look.random(np.random.default_rng(seed)) for seed in (7, 8))
+    first, second = (appearance.random(np.random.default_rng(seed)) for seed in (7, 8))
     renderer.look(first)
     wanted = renderer.render(state)
     renderer.look(second)
@@ -74,9 +74,9 @@ def test_pose_and_intrinsics_follow_the_camera(renderer, state):
 
 
 def test_random_looks_stay_within_what_can_be_recognised():
-    looks = [look.random(np.random.default_rng(seed)) for seed in range(400)]
-    assert looks[3] == look.random(np.random.default_rng(3)) and len(set(looks)) == 400
-    assert np.mean([one.shadows for one in looks]) == pytest.approx(look.SHADOWS, abs=0.06)
+    looks = [appearance.random(np.random.default_rng(seed)) for seed in range(400)]
+    assert looks[3] == appearance.random(np.random.default_rng(3)) and len(set(looks)) == 400
+    assert np.mean([one.shadows for one in looks]) == pytest.approx(appearance.SHADOWS, abs=0.06)
     for one in looks:
         assert np.linalg.norm(one.static.shift) <= 0.015 and np.linalg.norm(one.wrist.shift) <= 0.004
         assert one.wood or np.linalg.norm(np.subtract(one.table, one.plate)) > 0.25, "a plate that cannot be told from the table"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gr1_core.sim.phrases import KINDS, said
+from gr1_core.sim.instructions import KINDS, said
 
 NOUN = {"open": None, "close": None}
 

@@ -9,11 +9,24 @@ import pytest
 
 from gr1_core import Rig
 from gr1_core.sim import TASKS, Expert, Pose, Renderer, Twin
+from gr1_core.sim.objects.catalogue import (
+    DRAWN,
+    FORMS,
+    NAMED,
+    SLOTS,
+    STANDARD,
+    UNKNOWN,
+    WIDEST,
+    Props,
+    Thing,
+    categories,
+    instances,
+    training,
+)
 from gr1_core.sim.rollout import succeeds
 from gr1_core.sim.scene import BAR_OFFSET, DRAWER_TRAVEL, PLATE_RADIUS, build
 from gr1_core.sim.state import FREE, View
 from gr1_core.sim.tasks import CABINET_MIN, FIELD_MAX, FIELD_MIN, lay
-from gr1_core.sim.things import DRAWN, FORMS, NAMED, SLOTS, STANDARD, UNKNOWN, WIDEST, Props, Thing, categories, instances, training
 
 RIG = Rig.load("kinova_gen2")
 NEW = tuple(form for form in NAMED if form not in SLOTS)

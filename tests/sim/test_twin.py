@@ -12,10 +12,10 @@ from gr1_core import Rig
 from gr1_core.sim import TASKS, TICK, Twin
 from gr1_core.sim.control import Controller
 from gr1_core.sim.kinova import SPEED_LIMIT
+from gr1_core.sim.objects.catalogue import SLOTS
 from gr1_core.sim.scene import PLATE_RADIUS, build
 from gr1_core.sim.state import SIZE, View
 from gr1_core.sim.tasks import lay
-from gr1_core.sim.things import SLOTS
 from gr1_core.sim.twin import LEASH
 
 PI = np.pi

@@ -14,8 +14,8 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
+from gr1_common import messages, qos
 from gr1_core import Rig
-from gr1_robot import messages, qos
 
 DEADLINE = 20.0
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gr1_bringup.bags import Bags
+from gr1_bringup.bag_summary import Bags
 from gr1_core import Rig
 from gr1_core.data.bag_writer import BagWriter
 

@@ -11,17 +11,17 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, String
 
+from gr1_common import messages, qos
 from gr1_core import GR1Config, Observation, Policy, Rig
 from gr1_core.data.bag import Bag
-from gr1_core.data.convert.bags import BagSource
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert.conversion import convert
+from gr1_core.data.convert.sources.bags import BagSource
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.loader import Loader
 from gr1_core.data.steps import Step, steps
 from gr1_core.data.windows import Windows
 from gr1_policy.inputs import STREAMS, Inputs
 from gr1_recorder import Recorder
-from gr1_robot import messages, qos
 from tests.robot.graph import Process
 
 from .fake import Spinning, eventually

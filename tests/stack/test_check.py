@@ -13,15 +13,15 @@ from PIL import Image
 from rich.console import Console
 
 from gr1_bringup import processes
-from gr1_bringup.check import command, response
-from gr1_bringup.check import rig as rigs
-from gr1_bringup.check.mover import Astray, Mover
-from gr1_bringup.check.person import Person, Quit
-from gr1_bringup.check.response import Recording
-from gr1_bringup.monitor import NEWEST, Monitor
+from gr1_check import response, rig_check
+from gr1_check import rig_processes as rigs
+from gr1_check.operator_prompt import Person, Quit
+from gr1_check.response import Recording
+from gr1_check.test_motion import Astray, Mover
+from gr1_common.stack_monitor import NEWEST, Monitor
 from gr1_core import Rig
 
-from ..kinova.standin import StandIn, sdk
+from ..kinova_gen2.standin import StandIn, sdk
 from .fake import eventually
 from .program import Program
 
@@ -68,7 +68,7 @@ def test_every_step_passes_on_the_simulated_rig(check):
     run = check("--yes")
     code, found = run.wait(), run.results()
     assert code == 0, run.said
-    assert {step for step, _ in found} == {step.name for step in command.STEPS}
+    assert {step for step, _ in found} == {step.name for step in rig_check.STEPS}
     for name in ("+x", "-x", "+y", "-y", "+z", "-z"):
         assert found["moves", name]["figures"]["measured"] == pytest.approx(10, abs=3)
         assert found["turns", f"about {name}"]["figures"]["measured"] == pytest.approx(5.7, abs=1.5)
@@ -85,9 +85,9 @@ def test_a_cold_gen2_is_homed_released_led_into_its_workspace_and_measured(tmp_p
         robot="kinova_gen2", rig="", static="realsense", wrist="realsense", hardware=str(tmp_path / "lab.yaml")
     )  # fmt: skip
     console = Console(file=io.StringIO(), record=True)
-    check = command.Check(chosen, tmp_path, console, Person(console, yes=True))
+    check = rig_check.Check(chosen, tmp_path, console, Person(console, yes=True))
     # There are no cameras here: the steps that want them are left out, and so is the one that waits for them.
-    steps = [step for step in command.STEPS if step.name in ("arming", "stop", "moves", "home")]
+    steps = [step for step in rig_check.STEPS if step.name in ("arming", "stop", "moves", "home")]
     walk = check._walk
     check._walk = lambda wanted: check.rig_nodes.until_up(check.ear) or walk(wanted)
     code = check.run(steps)
@@ -135,7 +135,7 @@ def test_ctrl_c_stops_the_moving_arm_before_its_node_ends(check):
 
 
 def test_a_real_arm_is_not_moved_without_a_person(tmp_path, capsys, monkeypatch):
-    assert command.main(["--robot", "kinova_gen2", "--yes", "--out", str(tmp_path / "run")]) == 2
+    assert rig_check.main(["--robot", "kinova_gen2", "--yes", "--out", str(tmp_path / "run")]) == 2
     assert "leave --yes out" in capsys.readouterr().out and not (tmp_path / "run").exists()
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     with pytest.raises(Quit, match="a person beside the arm"):
@@ -160,7 +160,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "said"), WRONG)
 def test_wrong_arguments_are_refused_before_anything_starts(words, said, tmp_path, capsys):
-    assert command.main([*words, "--out", str(tmp_path / "run")]) == 2
+    assert rig_check.main([*words, "--out", str(tmp_path / "run")]) == 2
     assert said in capsys.readouterr().out and not (tmp_path / "run").exists()
 
 

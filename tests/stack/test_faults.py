@@ -14,24 +14,23 @@ import pytest
 import rclpy
 from sensor_msgs.msg import JointState
 
-from gr1_bringup import rehearsal, stack
-from gr1_bringup.faults import __main__ as command
-from gr1_bringup.faults import catalogue, report
-from gr1_bringup.faults.bench import BenchError
-from gr1_bringup.faults.observe import Speed
-from gr1_bringup.faults.report import Row
-from gr1_bringup.faults.run import Run, once
+from gr1_bringup import stack
+from gr1_common import qos
+from gr1_common.messages import nanoseconds
 from gr1_core import Rig
 from gr1_core.sim import Twin
-from gr1_robot import qos
-from gr1_robot.backends import sim as arms
-from gr1_robot.messages import nanoseconds
-from gr1_robot.source import Unplugged
-from gr1_robot.sources import sim as cameras
+from gr1_fault_injection import catalogue, command, fault_injector, report
+from gr1_fault_injection.injection import Run, once
+from gr1_fault_injection.observer import Speed
+from gr1_fault_injection.report import Row
+from gr1_fault_injection.stack_under_test import BenchError
+from gr1_robot.arm.drivers.sim import backend as arms
+from gr1_robot.cameras.driver import Unplugged
+from gr1_robot.cameras.drivers import sim as cameras
 
 from .fake import Spinning, eventually
 
-POSSIBLE = rehearsal.kinds(stack.nodes(stack.settings()))
+POSSIBLE = fault_injector.kinds(stack.nodes(stack.settings()))
 
 # What --fault understands
 
@@ -39,13 +38,13 @@ POSSIBLE = rehearsal.kinds(stack.nodes(stack.settings()))
 @pytest.mark.parametrize(
     ("word", "fault"),
     [
-        ("camera_static:3s", rehearsal.Fault("camera_static", "drop_out", 3.0)),
-        ("camera_wrist:freeze:2.5s+1s", rehearsal.Fault("camera_wrist", "freeze", 2.5, 1.0)),
-        ("arm:stuck:0+0.5", rehearsal.Fault("arm", "stuck", 0.0, 0.5)),
+        ("camera_static:3s", fault_injector.Fault("camera_static", "drop_out", 3.0)),
+        ("camera_wrist:freeze:2.5s+1s", fault_injector.Fault("camera_wrist", "freeze", 2.5, 1.0)),
+        ("arm:stuck:0+0.5", fault_injector.Fault("arm", "stuck", 0.0, 0.5)),
     ],
 )
 def test_node_kind_and_times(word, fault):
-    assert rehearsal.parse([word], POSSIBLE) == [fault]
+    assert fault_injector.parse([word], POSSIBLE) == [fault]
 
 
 @pytest.mark.parametrize(
@@ -62,15 +61,15 @@ def test_node_kind_and_times(word, fault):
 )
 def test_what_cannot_be_is_refused_in_one_line_with_what_can(word, said):
     with pytest.raises(stack.SettingError) as refused:
-        rehearsal.parse([word], POSSIBLE)
+        fault_injector.parse([word], POSSIBLE)
     assert said in str(refused.value) and word in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_only_what_is_simulated_has_switches():
     real = stack.nodes(stack.settings(wrist="realsense"))
-    assert sorted(rehearsal.kinds(real)) == ["arm", "camera_static"]
+    assert sorted(fault_injector.kinds(real)) == ["arm", "camera_static"]
     with pytest.raises(stack.SettingError, match="run with --robot sim"):
-        rehearsal.parse(["arm:3s"], {})
+        fault_injector.parse(["arm:3s"], {})
 
 
 def test_a_fault_is_set_at_its_time_and_taken_back_only_if_it_is_still_the_one():
@@ -79,8 +78,8 @@ def test_a_fault_is_set_at_its_time_and_taken_back_only_if_it_is_still_the_one()
     arm.declare_parameter("sim.fault", "none")
     arm.add_post_set_parameters_callback(lambda changes: set_to.extend(change.value for change in changes))
     asking = rclpy.create_node("asking", context=spinning.context)
-    faults = rehearsal.parse(["arm:stuck:1s+3s", "arm:drift:2s+4s"], POSSIBLE)
-    rehearsed = rehearsal.Rehearsal(faults, asking, said.append)
+    faults = fault_injector.parse(["arm:stuck:1s+3s", "arm:drift:2s+4s"], POSSIBLE)
+    rehearsed = fault_injector.Rehearsal(faults, asking, said.append)
     spinning.start(arm, asking)
     try:
         client = rehearsed._clients["arm"]
@@ -329,7 +328,7 @@ def test_only_an_arm_whose_own_process_ends_may_fall_silent_and_gets_no_times():
 @pytest.mark.slow
 def test_the_real_stack_stops_for_each_fault_and_the_table_says_how(tmp_path):
     only = "camera drops out,policy stopped,contact force"
-    words = [sys.executable, "-m", "gr1_bringup.faults", "--each", "1", "--only", only, "--out", str(tmp_path)]
+    words = [sys.executable, "-m", "gr1_fault_injection", "--each", "1", "--only", only, "--out", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     faults = {fault["fault"]: fault for fault in json.loads((tmp_path / "faults.json").read_text())["faults"]}

@@ -11,10 +11,10 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
+from gr1_common import messages, qos
 from gr1_core.eval import verdict
 from gr1_policy import calibration
-from gr1_policy.surprise import LEAST
-from gr1_robot import messages, qos
+from gr1_policy.prediction_monitor import LEAST
 
 from .fake import eventually
 
@@ -259,7 +259,7 @@ def test_steps_that_miss_periods_start_a_new_history_and_are_counted(rig, policy
 
 
 def test_only_the_policy_of_a_simulated_robot_can_be_slowed_down(policy_node):
-    node, _ = policy_node(robot="kortex")
+    node, _ = policy_node(robot="kinova_gen3")
     result = node.set_parameters([Parameter("sim.delay_s", value=0.1)])[0]
     assert not result.successful and "for robot 'sim' only" in result.reason
 

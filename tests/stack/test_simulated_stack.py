@@ -15,7 +15,7 @@ from std_srvs.srv import Trigger
 
 from gr1_bringup import stack
 from gr1_bringup.processes import Processes, environment
-from gr1_robot import messages, qos
+from gr1_common import messages, qos
 
 from .fake import Spinning, eventually
 

@@ -62,7 +62,7 @@ def test_collecting_is_a_persons_work_unless_somebody_else_is_named(folder):
     assert stack.settings(collect="true")["operator"] == "vr"
     assert stack.settings(collect="true", checkpoint=str(folder))["operator"] == "policy"
     assert parameters("policy", collect="true", operator="vr", checkpoint=str(folder))["act"] is False, "it watches"
-    real = {"robot": "kortex", "collect": "true"}
+    real = {"robot": "kinova_gen3", "collect": "true"}
     assert sorted(names(**real)) == ["arm", "camera_static", "camera_wrist", "recorder", "teleop"]
     assert parameters("teleop", **real)["instruction"] == "", "said at the desk"
 
@@ -71,7 +71,7 @@ def test_a_person_drives_or_may_take_over_with_the_same_node(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     driving = parameters("teleop", drive="vr", collect="true", bags="demos", task="open_drawer", port="0")
     told = {"rig": "kinova_gen2", "port": 0, "bags": str(tmp_path / "demos"), "instruction": "open the drawer", "new_tables": True}
-    assert driving == told and not parameters("teleop", robot="kortex", drive="vr")["new_tables"]
+    assert driving == told and not parameters("teleop", robot="kinova_gen3", drive="vr")["new_tables"]
     beside = {"teleop": "true", "task": "open_drawer"}
     assert sorted(names(**beside)) == ["arm", "camera_static", "camera_wrist", "policy", "teleop"]
     assert parameters("teleop", **beside)["instruction"] == "", "saying it again would begin the policy's rollout anew"
@@ -111,7 +111,7 @@ def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
 @pytest.mark.parametrize(
     "given, said",
     [
-        ({"robot": "kortex"}, "needs a trained one"),
+        ({"robot": "kinova_gen3"}, "needs a trained one"),
         ({"robot": "kinova_gen2", "drive": "expert"}, "sees the simulated table only"),
         ({"robot": "kinova_gen2", "wrist": "sim"}, "sees the simulated arm only"),
         ({"robot": "kinova_gen2", "task": "open_drawer"}, "leave it out with robot 'kinova_gen2'"),
@@ -152,7 +152,7 @@ def test_each_robot_comes_with_its_rig_and_its_cameras(folder):
     assert parameters("camera_wrist", **given)["source"] == "realsense"
     assert parameters("camera_static", static="orbbec", **given)["source"] == "orbbec"
     assert parameters("camera_wrist")["source"] == "sim" and parameters("arm")["rig"] == "kinova_gen2"
-    assert stack.settings(robot="kortex", rig="kinova_gen2", checkpoint=str(folder))["rig"] == "kinova_gen2"
+    assert stack.settings(robot="kinova_gen3", rig="kinova_gen2", checkpoint=str(folder))["rig"] == "kinova_gen2"
 
 
 def test_the_hardware_file_sets_parameters_of_its_nodes(tmp_path):
@@ -256,7 +256,7 @@ def test_the_description_imports_no_ros():
     "words, said",
     [
         (["--robot", "kinova_gen2"], "needs a trained one"),
-        (["robot:=kortex", "drive:=expert"], "sees the simulated table only"),
+        (["robot:=kinova_gen3", "drive:=expert"], "sees the simulated table only"),
         (["--checkpoint", "/no/such/folder"], "/no/such/folder"),
         (["task:=make_coffee"], "make_coffee"),
         (["--checkpoint", "[/foo]"], "[/foo]"),

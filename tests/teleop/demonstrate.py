@@ -179,7 +179,7 @@ class SocketHand:
         self._wearer, self._stand = Wearer(client(url, certificate)), stand
 
     def grip(self):
-        from gr1_robot.backend import Pose
+        from gr1_robot.arm.backend import Pose
 
         return Pose(np.array(self._wearer.position), np.array(self._wearer.orientation))
 
@@ -206,7 +206,7 @@ class BrowserHand:
         self._place = json.loads(self._hear("grip"))["grip"]
 
     def grip(self):
-        from gr1_robot.backend import Pose
+        from gr1_robot.arm.backend import Pose
 
         return Pose(np.array(self._place["position"]), np.array(self._place["orientation"]))
 

@@ -38,7 +38,7 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_DATA_HOME"] = home
-        nodes = [Process("gr1_robot.arm_node", "robot:=sim"), Process("gr1_teleop.teleop_node", "port:=0", "host:=127.0.0.1")]
+        nodes = [Process("gr1_robot.arm.node", "robot:=sim"), Process("gr1_teleop.teleop_node", "port:=0", "host:=127.0.0.1")]
         try:
             nodes[1].until("ready", 120.0)
             url = re.search(r"https://\S+/\?token=\S+", "".join(nodes[1]._lines))[0]
@@ -60,8 +60,8 @@ class Bench:
     def __init__(self, url: str, certificate: Path):
         from geometry_msgs.msg import TwistStamped
 
-        from gr1_robot.messages import from_twist
-        from gr1_robot.qos import COMMAND, SENSOR
+        from gr1_common.messages import from_twist
+        from gr1_common.qos import COMMAND, SENSOR
         from tests.teleop.stand import Stand
         from tests.teleop.wearer import client
 

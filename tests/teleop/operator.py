@@ -3,7 +3,7 @@
 import numpy as np
 
 from gr1_core.rig import Rig
-from gr1_robot.backend import Pose
+from gr1_robot.arm.backend import Pose
 from gr1_teleop import quaternion
 from gr1_teleop.clutch import Clutch
 from gr1_teleop.protocol import DeskVelocity, HandPose

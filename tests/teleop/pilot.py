@@ -12,7 +12,7 @@ import numpy as np
 
 from gr1_core.rig import Rig
 from gr1_core.sim import Expert
-from gr1_robot.backend import Pose
+from gr1_robot.arm.backend import Pose
 from gr1_teleop import quaternion
 from gr1_teleop.settings import Settings
 

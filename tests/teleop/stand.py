@@ -13,9 +13,9 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 
-from gr1_robot.backend import Pose
-from gr1_robot.messages import from_pose
-from gr1_robot.qos import COMMAND, LATCHED, SENSOR
+from gr1_common.messages import from_pose
+from gr1_common.qos import COMMAND, LATCHED, SENSOR
+from gr1_robot.arm.backend import Pose
 
 PATIENCE_S = 60.0
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr1_robot.backend import ArmState, Pose
-from gr1_robot.gate import TICK, Gate
+from gr1_robot.arm.backend import ArmState, Pose
+from gr1_robot.arm.gate import TICK, Gate
 from gr1_teleop import quaternion
 from gr1_teleop.clutch import ENGAGED
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gr1_robot.backend import Pose
+from gr1_robot.arm.backend import Pose
 from gr1_teleop import link as links
 from gr1_teleop.clock import Clock
 from gr1_teleop.clutch import Clutch

@@ -8,7 +8,7 @@ from mcap.stream_reader import breakup_chunk
 
 from gr1_core import images
 from gr1_core.data.bag import Bag, BagError, relabel
-from gr1_teleop.library import NEWEST, Library
+from gr1_teleop.episode_index import NEWEST, Library
 from tests.data.bag_fixture import Recording, demonstration
 
 COLOURS = ((200, 30, 30), (30, 200, 30), (30, 30, 200))
@@ -54,7 +54,7 @@ def test_a_new_label_is_seen_and_what_has_not_changed_is_not_read_again(tmp_path
         record(tmp_path / name)
     library, read = Library(tmp_path), []
     library.listing()
-    monkeypatch.setattr("gr1_teleop.library.Bag", lambda folder: read.append(folder.name) or Bag(folder))
+    monkeypatch.setattr("gr1_teleop.episode_index.Bag", lambda folder: read.append(folder.name) or Bag(folder))
     assert library.listing()["total"] == 2 and read == []
     relabel(tmp_path / "b", outcome="discarded")
     assert {row["name"]: row["outcome"] for row in library.listing()["episodes"]} == {"a": "success", "b": "discarded"}
@@ -112,7 +112,7 @@ def test_a_thumbnail_is_made_once(tmp_path, monkeypatch):
     record(tmp_path / "bag")
     library = Library(tmp_path)
     first = library.thumbnail("bag")
-    monkeypatch.setattr("gr1_teleop.library.Bag", lambda folder: pytest.fail("read again"))
+    monkeypatch.setattr("gr1_teleop.episode_index.Bag", lambda folder: pytest.fail("read again"))
     assert library.thumbnail("bag") is first
 
 

@@ -17,11 +17,11 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
+from gr1_common.messages import from_pose, from_twist, nanoseconds
+from gr1_common.qos import LATCHED, SENSOR
 from gr1_core.data.bag import Bag, find
-from gr1_core.data.commanded import spans
+from gr1_core.data.command_timeline import spans
 from gr1_core.data.steps import select
-from gr1_robot.messages import from_pose, from_twist, nanoseconds
-from gr1_robot.qos import LATCHED, SENSOR
 from gr1_teleop import certificate
 from tests.recorder.robot import STATIC, WRIST, Robot
 from tests.robot import graph
@@ -56,7 +56,7 @@ def ear():
 
 @pytest.fixture(scope="module")
 def arm(ear):
-    process = graph.Process("gr1_robot.arm_node", "robot:=sim")
+    process = graph.Process("gr1_robot.arm.node", "robot:=sim")
     ear.status("arm: gate")
     yield process
     process.end()

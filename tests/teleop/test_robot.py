@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gr1_teleop.robot import closure_of
+from gr1_teleop.robot_state import closure_of
 
 
 @pytest.mark.parametrize(

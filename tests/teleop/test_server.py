@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 from gr1_teleop import server as servers
-from gr1_teleop.door import HEADERS
+from gr1_teleop.auth import HEADERS
 from gr1_teleop.episodes import Episodes
 from gr1_teleop.pairing import TokenError
 from gr1_teleop.server import Server, ServerError

@@ -16,7 +16,7 @@ import pytest
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag, find
 from gr1_core.data.steps import select
-from gr1_robot.backend import Pose
+from gr1_robot.arm.backend import Pose
 
 from .demonstrate import GRIPS, BrowserHand, Stack, begin, engage
 from .stand import Stand

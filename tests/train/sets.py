@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gr1_core import Rig, images
-from gr1_core.data.convert.source import Episode
+from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset_writer import DatasetWriter
 
 SHAPES = {"static": (36, 48), "wrist": (32, 32)}

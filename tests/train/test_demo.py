@@ -14,9 +14,9 @@ from gr1_core.data.windows import Windows
 from gr1_core.model.patches import preprocess, to_pixels
 from gr1_core.train import recipe, trainer, weights
 from gr1_core.train.augmentation import Limits, recoloured
-from gr1_core.train.feed import Feed, Wants
+from gr1_core.train.batch_schedule import Order
+from gr1_core.train.input_pipeline import Feed, Wants
 from gr1_core.train.losses import Objective, total
-from gr1_core.train.order import Order
 from gr1_core.train.signals import Stop
 from gr1_core.train.trainer import train
 

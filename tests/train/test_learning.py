@@ -15,7 +15,7 @@ from gr1_core.model.checkpoint import CheckpointError
 from gr1_core.train import weights
 from gr1_core.train.data import open_data
 from gr1_core.train.evaluation import acting
-from gr1_core.train.feed import Feed, Wants, shifted
+from gr1_core.train.input_pipeline import Feed, Wants, shifted
 from gr1_core.train.losses import Objective, total
 from gr1_core.train.recipe import RecipeError
 from gr1_core.train.state import TrainingError

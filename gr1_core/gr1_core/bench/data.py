@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gr1_core.bench import lerobot_reader
-from gr1_core.data.convert.source import Episode
+from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.dataset_writer import DatasetWriter
 from gr1_core.data.loader import Loader

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from gr1_core.pack import InferenceLinear
+from gr1_core.model.packed_linear import InferenceLinear
 
 UNDISTURBED = 0.95
 

@@ -16,10 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gr1_core import images
 from gr1_core.bench.timing import peak_gflops
-from gr1_core.data.convert.source import Episode
+from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset_writer import DatasetWriter
 from gr1_core.rig import Rig
-from gr1_core.train import losses, processor
+from gr1_core.train import cpu_tuning, losses
 from gr1_core.train.losses import Inputs
 from gr1_core.train.recipe import Recipe
 from gr1_core.train.signals import Stop
@@ -111,7 +111,7 @@ def flop_per_window(trainer: Trainer) -> float:
 def _flop(trainer: Trainer, inputs: Inputs, pictures: dict[str, torch.Tensor]) -> int:
     recipe, model, config = trainer.recipe, trainer.model, trainer.model.config
     counter = FlopCounterMode(display=False)
-    with counter, processor.attention(trainer.device):
+    with counter, cpu_tuning.attention(trainer.device):
         for role, seen in pictures.items():
             if recipe.train_vision:
                 inputs.seen[role] = seen

@@ -14,10 +14,10 @@ def add(commands, bench) -> None:
     bags = commands.add_parser("bags", help="recorded episodes: list, show, relabel, verify, recover")
     kinds = bags.add_subparsers(required=True, metavar="WHAT")
 
-    listing = kinds.add_parser("list", help="all bags below a folder")
-    listing.add_argument("root", type=Path, metavar="ROOT")
-    listing.add_argument("--json", action="store_true", help="one JSON array instead of a table")
-    listing.set_defaults(run=_list)
+    listed = kinds.add_parser("list", help="all bags below a folder")
+    listed.add_argument("root", type=Path, metavar="ROOT")
+    listed.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+    listed.set_defaults(run=_list)
 
     show = kinds.add_parser("show", help="labels and topics of one bag")
     show.add_argument("bag", type=Path, metavar="BAG")
@@ -41,10 +41,10 @@ def add(commands, bench) -> None:
 
 
 def _list(arguments) -> int:
-    from gr1_core.data import listing
+    from gr1_core.data import bag_table
     from gr1_core.data.bag import BagError
 
-    rows = listing.rows(arguments.root)
+    rows = bag_table.rows(arguments.root)
     if not rows:
         raise BagError(f"no bags below {arguments.root}")
     if arguments.json:
@@ -64,7 +64,7 @@ def _list(arguments) -> int:
 
 
 def _show(arguments) -> int:
-    from gr1_core.data import listing
+    from gr1_core.data import bag_table
     from gr1_core.data.bag import Bag
 
     bag = Bag(arguments.bag)
@@ -76,7 +76,7 @@ def _show(arguments) -> int:
     _print(labels)
     numbers = ("expected", "received", "lost", "gaps", "longest gap, ms", "Hz")
     table = _table("topic", "type", *numbers, right=numbers)
-    for row in listing.topics(bag):
+    for row in bag_table.topics(bag):
         counts = (str(row[name]) for name in ("expected", "received", "lost", "gaps"))
         table.add_row(row["topic"], row["type"], *counts, f"{row['longest_gap_ms']:.1f}", f"{row['hz']:.1f}")
     _print(table)

@@ -50,7 +50,7 @@ def add(commands, bench) -> None:
 
 def _sim(arguments) -> int:
     from gr1_core.rig import Rig
-    from gr1_core.sim.collect import CollectError, plan
+    from gr1_core.sim.collection.bags import CollectError, plan
 
     if arguments.seed < 0:
         raise CollectError(f"--seed {arguments.seed}: seeds are whole numbers from 0 up")
@@ -76,14 +76,14 @@ def _dataset(arguments, takes, glimpses, rig) -> int:
     import time
 
     from gr1_core.commands.convert import tell
-    from gr1_core.data.convert import driver, plan
-    from gr1_core.data.convert.simulation import SimulationSource
+    from gr1_core.data.convert import conversion, plan
+    from gr1_core.sim.collection.dataset_source import SimulationSource
 
     plan.check_place(arguments.out)
     began = time.monotonic()
     try:
         source = SimulationSource(rig, takes, arguments.vary, arguments.policy, arguments.mix, glimpses)
-        done = driver.convert(source, arguments.out, arguments.workers)
+        done = conversion.convert(source, arguments.out, arguments.workers)
     except KeyboardInterrupt:
         print("gr1: interrupted; the same command goes on from here", file=sys.stderr)
         raise
@@ -94,7 +94,7 @@ def _bags(arguments, takes, rig) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from gr1_core.sim.collect import collect
+    from gr1_core.sim.collection.bags import collect
 
     episodes = collect(takes, arguments.out, rig, arguments.images, arguments.workers)
     columns = (TextColumn("recording"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))

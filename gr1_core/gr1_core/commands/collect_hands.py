@@ -25,7 +25,7 @@ def _run(arguments) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from gr1_core.sim.hands import HandsError, collect, orders
+    from gr1_core.sim.hands.collect import HandsError, collect, orders
 
     if arguments.seed < 0:
         raise HandsError(f"--seed {arguments.seed}: seeds are whole numbers from 0 up")

@@ -47,7 +47,7 @@ def add(commands, bench) -> None:
 
 
 def _bags(arguments):
-    from gr1_core.data.convert.bags import BagSource
+    from gr1_core.data.convert.sources.bags import BagSource
     from gr1_core.rig import Rig
 
     rig = Rig.load(arguments.rig) if arguments.rig else None
@@ -57,19 +57,19 @@ def _bags(arguments):
 def _run(arguments) -> int:
     import time
 
-    from gr1_core.data.convert import driver, plan
+    from gr1_core.data.convert import conversion, plan
 
     for src in arguments.src if isinstance(arguments.src, list) else [arguments.src]:
         plan.check_place(arguments.out, src)
     began = time.monotonic()
     try:
-        done = driver.convert(arguments.source(arguments), arguments.out, arguments.workers, arguments.shard)
+        done = conversion.convert(arguments.source(arguments), arguments.out, arguments.workers, arguments.shard)
     except KeyboardInterrupt:
         print("gr1: interrupted; the same command goes on from here", file=sys.stderr)
         raise
     seconds = time.monotonic() - began
     speed = f", {seconds / (done.source_bytes * 1e-9):.0f} s per GB" if done.source_bytes > _WORTH_A_SPEED else ""
-    if isinstance(done, driver.Shard):
+    if isinstance(done, conversion.Shard):
         index, number = arguments.shard
         skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
         print(f"shard {index + 1}/{number}: {done.made} parts made, {done.kept} were there already{skipped}; {seconds:.1f} s{speed}")

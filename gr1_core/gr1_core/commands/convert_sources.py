@@ -37,20 +37,20 @@ def add(sources, parents: list[ArgumentParser]) -> None:
 
 
 def _calvin(arguments: Namespace):
-    from gr1_core.data.convert.calvin import CalvinSource
+    from gr1_core.data.convert.sources.calvin import CalvinSource
 
     return CalvinSource(arguments.src, arguments.split, arguments.per_task, arguments.seed, arguments.images)
 
 
 def _ego4d(arguments: Namespace):
-    from gr1_core.data.convert.ego4d import Ego4DSource
+    from gr1_core.data.convert.sources.ego4d import Ego4DSource
 
     return Ego4DSource(arguments.src, arguments.clips, arguments.seed)
 
 
 def _lerobot(arguments: Namespace):
-    from gr1_core.data.convert.joined import Joined
-    from gr1_core.data.convert.lerobot import LeRobotSource
+    from gr1_core.data.convert.sources.joined import Joined
+    from gr1_core.data.convert.sources.lerobot import LeRobotSource
 
     sources = [LeRobotSource(root, arguments.mapping, arguments.rig) for root in arguments.src]
     return sources[0] if len(sources) == 1 else Joined(sources)

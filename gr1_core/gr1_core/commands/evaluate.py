@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from gr1_core.commands.arguments import count
-from gr1_core.shipped import resolve
+from gr1_core.pretrained import resolve
 
 
 def add(commands, bench) -> None:
@@ -39,15 +39,15 @@ def _cores() -> int:
 
 
 def _data(arguments) -> int:
-    from gr1_core.train.judge import run
+    from gr1_core.eval.dataset_evaluation import run
 
     run(arguments.checkpoint, arguments.dataset, arguments.episodes, arguments.windows, arguments.untrained)
     return 0
 
 
 def _sim(arguments) -> int:
-    from gr1_core.eval.evaluation import run
-    from gr1_core.sim.columns import FIRST
+    from gr1_core.eval.sim_evaluation import run
+    from gr1_core.sim.suites import FIRST
     from gr1_core.sim.tasks import named
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

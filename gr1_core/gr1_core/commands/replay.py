@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gr1_core.shipped import resolve
+from gr1_core.pretrained import resolve
 
 
 def add(commands, bench) -> None:

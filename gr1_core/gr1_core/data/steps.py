@@ -3,7 +3,7 @@
 The grid has the rig's control rate and begins with the first command. At a grid time the observation is the newest picture of each
 camera that had been sent by then, and how arm and gripper were when the older of the two was taken. A step for which a stream's newest
 message is older than the rig's max_age cuts the episode; the longest part is kept.
-The action is the mean twist of the following period (commanded.py) in the model's units, and the gripper's command.
+The action is the mean twist of the following period (command_timeline.py) in the model's units, and the gripper's command.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gr1_core import images
-from gr1_core.data import commanded, schemas
+from gr1_core.data import command_timeline, schemas
 from gr1_core.data.bag import Bag, Message
-from gr1_core.data.commanded import SOURCES, Commands
+from gr1_core.data.command_timeline import SOURCES, Commands
 from gr1_core.rig import ROLES, Rig, gripper_sign
 
 _IMAGES = ("camera/{}/image_raw", "camera/{}/image_raw/compressed")
@@ -124,7 +124,7 @@ def select(bag: Bag, rig: Rig | None = None) -> Selection:
         frames={role: newest[role][keep] for role in ROLES},
         state=state,
         action=_action(rig, commands, starts[keep], period, state),
-        by_hand=commanded.by_hand(commands, starts[keep], period),
+        by_hand=command_timeline.by_hand(commands, starts[keep], period),
         recorded=len(starts),
         problems=tuple(_cuts(valid, topics, ages, keep, rig.control_hz)),
     )
@@ -191,7 +191,7 @@ def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray
 
 
 def _longest(valid: np.ndarray) -> slice:
-    return slice(*max(commanded.spans(valid), key=lambda span: span[1] - span[0], default=(0, 0)))
+    return slice(*max(command_timeline.spans(valid), key=lambda span: span[1] - span[0], default=(0, 0)))
 
 
 def _cuts(valid: Mapping[str, np.ndarray], topics: Mapping[str, str], ages: Mapping[str, float], keep: slice, hz: float) -> Iterator[str]:
@@ -218,8 +218,8 @@ def _state(bag: Bag, rig: Rig, pose: Message, gripper: Message) -> np.ndarray:
 
 
 def _action(rig: Rig, commands: Mapping[str, Commands], starts: np.ndarray, period: int, state: np.ndarray) -> np.ndarray:
-    twist = commanded.mean_twist(commands, starts, period)
-    closure = commanded.closure(commands, starts, period)
+    twist = command_timeline.mean_twist(commands, starts, period)
+    closure = command_timeline.closure(commands, starts, period)
     gripper = np.array([state[index, 6] if np.isnan(value) else gripper_sign(value) for index, value in enumerate(closure)])
     arms = state[:, :6].astype(np.float64)
     delta = np.stack([rig.delta(value[:3], value[3:], arm) for value, arm in zip(twist, arms)])

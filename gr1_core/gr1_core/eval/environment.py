@@ -12,12 +12,12 @@ import numpy as np
 from gr1_core import images
 from gr1_core.eval.failures import why
 from gr1_core.rig import ROLES, Rig
-from gr1_core.sim.columns import Trial
 from gr1_core.sim.expert import Command, Expert
 from gr1_core.sim.poses import DOWN
 from gr1_core.sim.renderer import Renderer
 from gr1_core.sim.rollout import HELD, episode
 from gr1_core.sim.state import View
+from gr1_core.sim.suites import Trial
 from gr1_core.sim.tasks import find
 from gr1_core.sim.twin import TICK, Twin
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from gr1_core.sim.objects.catalogue import SLOTS
 from gr1_core.sim.scene import BAR_HEIGHT, BAR_OFFSET
 from gr1_core.sim.state import View
 from gr1_core.sim.tasks import find
-from gr1_core.sim.things import SLOTS
 
 KINDS = ("wrong object", "missed grasp", "dropped", "misplaced", "drawer not opened", "drawer not closed", "nothing reached")
 _RAISED = 0.03  # m that a thing must rise in the hand to count as grasped

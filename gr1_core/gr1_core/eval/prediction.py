@@ -13,7 +13,7 @@ from torch import Tensor
 from gr1_core.model import patches
 from gr1_core.policy import Action, Future, Observation, Policy
 from gr1_core.rig import ROLES
-from gr1_core.sim.columns import COLUMNS, Trial
+from gr1_core.sim.suites import COLUMNS, Trial
 from gr1_core.sim.tasks import TASKS
 
 EVERY = 5  # steps: neighbouring ones look alike

@@ -13,7 +13,7 @@ from rich.table import Table
 from gr1_core.eval.environment import Outcome
 from gr1_core.eval.failures import KINDS
 from gr1_core.eval.wilson import wilson
-from gr1_core.sim.columns import COLUMNS
+from gr1_core.sim.suites import COLUMNS
 from gr1_core.sim.tasks import TASKS
 
 _CHANCE = "categories: chance is a third in pick and put, where three things lie there; in take the plate shows which one is meant"

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from gr1_core.shipped import resolve
+from gr1_core.pretrained import resolve
 
 FILE, WEIGHTS = "replay.json", "model.safetensors"
 

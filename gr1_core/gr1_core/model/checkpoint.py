@@ -21,8 +21,8 @@ from torch import Tensor
 from gr1_core.model import factory
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.gr1 import GR1
+from gr1_core.pretrained import resolve
 from gr1_core.rig import Rig, RigError
-from gr1_core.shipped import resolve
 
 WEIGHTS, CONFIG, RIG, TRAINING = "model.safetensors", "config.json", "rig.yaml", "training.json"
 _TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import tasks
-from .poses import pointing_down, yaw_of
-from .scene import BAR_HEIGHT, BAR_OFFSET, PLATE_FLOOR
-from .state import View
-from .things import STANDARD, Props
+from gr1_core.sim import tasks
+from gr1_core.sim.objects.catalogue import STANDARD, Props
+from gr1_core.sim.poses import pointing_down, yaw_of
+from gr1_core.sim.scene import BAR_HEIGHT, BAR_OFFSET, PLATE_FLOOR
+from gr1_core.sim.state import View
 
 SPEED, TURN = 0.20, 0.80  # m/s, rad/s
 _GAIN, _TURN_GAIN = 2.5, 2.5  # 1/s: with the loop's delay of 0.15 s just without overshoot
@@ -151,7 +151,7 @@ def _wrap(angle: float) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     """`python -m gr1_core.sim.expert`: the success table over unseen layouts."""
-    from .rollout import evaluate
+    from gr1_core.sim.rollout import evaluate
 
     evaluate(argv)
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..rig import Rig
-from .expert import Expert
-from .renderer import Renderer
-from .rollout import episode
-from .tasks import TASKS, find
-from .things import DRAWN, SLOTS
-from .twin import Twin
+from gr1_core.rig import Rig
+from gr1_core.sim.expert import Expert
+from gr1_core.sim.objects.catalogue import DRAWN, SLOTS
+from gr1_core.sim.renderer import Renderer
+from gr1_core.sim.rollout import episode
+from gr1_core.sim.tasks import TASKS, find
+from gr1_core.sim.twin import Twin
 
 FILM = ("put_eggplant_on_plate", "open_drawer", "take_broccoli_from_plate", "pick_bell_pepper")
 THINGS = {"training": (23, 2, 13, 10), "instances": (1, 4, 20, 23), "categories": (0, 2, 7, 8)}  # seeds that together show all there is

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from gr1_core.kinematics import GEN2_GRIP, GEN2_JOINTS, HALF, PI
-
-from . import cameras, shapes
+from gr1_core.sim import cameras
+from gr1_core.sim.objects import shapes
 
 MASSES = (0.75, 0.85, 0.85, 0.68, 0.46, 0.46, 0.60)  # kg of each link
 SPEED_LIMIT = np.radians([36.0, 36.0, 36.0, 36.0, 48.0, 48.0, 48.0])

@@ -12,12 +12,12 @@ import threading
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from . import cameras, scene
-from .look import STANDARD as STANDARD_LOOK
-from .look import Dresser, Look, Offset
-from .poses import Pose
-from .state import View
-from .things import STANDARD, Props
+from gr1_core.sim import cameras, scene
+from gr1_core.sim.appearance import STANDARD as STANDARD_LOOK
+from gr1_core.sim.appearance import Dresser, Look, Offset
+from gr1_core.sim.objects.catalogue import STANDARD, Props
+from gr1_core.sim.poses import Pose
+from gr1_core.sim.state import View
 
 QUALITY = {  # arguments of scene.mjcf
     "live": {"shadow_size": 512, "samples": 0, "detail": 0.65},

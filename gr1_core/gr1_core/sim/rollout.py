@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..rig import Limits, Rig
-from .expert import Command, Expert
-from .tasks import TASKS, find
-from .things import DRAWN
-from .twin import TICK, Twin
+from gr1_core.rig import Limits, Rig
+from gr1_core.sim.expert import Command, Expert
+from gr1_core.sim.objects.catalogue import DRAWN
+from gr1_core.sim.tasks import TASKS, find
+from gr1_core.sim.twin import TICK, Twin
 
 HELD = 5  # control periods in a row for which the goal must hold
 SECONDS = 25.0  # an episode that lasts longer has failed

@@ -10,8 +10,9 @@ import math
 
 import numpy as np
 
-from . import bodies, cameras, kinova, shapes
-from .things import SLOTS, STANDARD, Props
+from gr1_core.sim import cameras, kinova
+from gr1_core.sim.objects import bodies, shapes
+from gr1_core.sim.objects.catalogue import SLOTS, STANDARD, Props
 
 PLATE_FLOOR = 0.0055  # height of the plate's inside
 PLATE_RADIUS = 0.095

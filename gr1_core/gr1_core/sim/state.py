@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .poses import Pose
+from gr1_core.sim.poses import Pose
 
 _PARTS = {"time": 1, "task": 1, "cabinet": 2, "qpos": 42, "commanded": 7, "measured": 7, "closure_target": 1, "closure": 1}
 _ENDS = np.cumsum(list(_PARTS.values()))

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .phrases import said
-from .scene import DRAWER_TRAVEL, PLATE_FLOOR, PLATE_RADIUS
-from .state import View
-from .things import SLOTS, STANDARD, Props
+from gr1_core.sim.instructions import said
+from gr1_core.sim.objects.catalogue import SLOTS, STANDARD, Props
+from gr1_core.sim.scene import DRAWER_TRAVEL, PLATE_FLOOR, PLATE_RADIUS
+from gr1_core.sim.state import View
 
 FIELD_MIN, FIELD_MAX = np.array([0.30, -0.32]), np.array([0.55, 0.09])  # where plate and vegetables may lie: x, y in metres
 CABINET_MIN, CABINET_MAX = np.array([0.575, 0.255]), np.array([0.605, 0.295])

@@ -7,11 +7,11 @@ import math
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from . import kinova, scene, tasks
-from . import state as states
-from .control import Controller
-from .poses import HOME, Pose
-from .things import STANDARD, Props
+from gr1_core.sim import kinova, scene, tasks
+from gr1_core.sim import state as states
+from gr1_core.sim.control import Controller
+from gr1_core.sim.objects.catalogue import STANDARD, Props
+from gr1_core.sim.poses import HOME, Pose
 
 TICK = 0.01  # s: one tick of the arm's 100 Hz loop
 SUBSTEPS = 5  # physics steps of 2 ms in a tick

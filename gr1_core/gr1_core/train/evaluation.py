@@ -11,7 +11,7 @@ import torch
 from gr1_core.data.windows import Windows
 from gr1_core.rig import Rig
 from gr1_core.train import losses
-from gr1_core.train.feed import Feed
+from gr1_core.train.input_pipeline import Feed
 from gr1_core.train.losses import Objective
 
 STANDING_STILL, MEAN_ACTION = "standing_still", "mean_action"

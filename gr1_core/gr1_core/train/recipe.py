@@ -17,9 +17,9 @@ from typing import Literal
 
 import yaml
 
+from gr1_core import strict_yaml
 from gr1_core.model.config import ConfigError, GR1Config
-from gr1_core.train import typed
-from gr1_core.train.typed import RecipeError
+from gr1_core.strict_yaml import RecipeError
 
 _BUILT_IN = Path(__file__).parent / "recipes"
 
@@ -179,7 +179,7 @@ def load(source: str, overrides: Sequence[str] = ()) -> Recipe:
         if near := _NESTED.get(key.strip()):
             raise RecipeError(f"{source}: {key.strip()} is unknown, did you mean '{near}'?")
         try:
-            _put(raw, key.strip(), typed.scalar(text))
+            _put(raw, key.strip(), strict_yaml.scalar(text))
         except yaml.YAMLError as error:
             raise RecipeError(f"{override}: not a YAML value") from error
     return from_dict(raw | {"name": Path(source).stem}, str(source))
@@ -188,7 +188,7 @@ def load(source: str, overrides: Sequence[str] = ()) -> Recipe:
 def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
     if raw.get("data", "") is None:
         raise RecipeError(f"{where}: data is not set: data=DIR, a data set that `gr1 convert` made")
-    recipe = typed.build(Recipe, raw, where)
+    recipe = strict_yaml.build(Recipe, raw, where)
     _check_model(recipe.model, where)
     problems = {
         "batch must be at least 1": recipe.batch < 1,
@@ -272,7 +272,7 @@ def _check_model(model: Mapping, where: str) -> None:
         raise RecipeError(f"{where}: model.size is {model.get('size')!r}, expected {', '.join(sizes)}")
     known = ["size", *(field.name for field in dataclasses.fields(GR1Config))]
     for key in model:
-        typed.known(key, known, f"{where}: model.")
+        strict_yaml.known(key, known, f"{where}: model.")
     try:
         dataclasses.replace(getattr(GR1Config, model["size"])(), **{key: value for key, value in model.items() if key != "size"})
     except ConfigError as error:

@@ -21,11 +21,11 @@ from gr1_core.data.loader import Loader
 from gr1_core.images import encode_png
 from gr1_core.model import checkpoint
 from gr1_core.policy import best_precision
-from gr1_core.train import evaluation, losses, pictures, processor, state, weights
+from gr1_core.train import cpu_tuning, evaluation, losses, prediction_grid, state, weights
+from gr1_core.train.batch_schedule import Order
 from gr1_core.train.data import open_data
-from gr1_core.train.feed import Feed, Wants
+from gr1_core.train.input_pipeline import Feed, Wants
 from gr1_core.train.losses import Objective
-from gr1_core.train.order import Order
 from gr1_core.train.recipe import Recipe
 from gr1_core.train.report import Progress
 from gr1_core.train.signals import Stop
@@ -59,7 +59,7 @@ class Trainer:
         self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[ddp])
         self.device, self.world = self.accelerator.device, self.accelerator.num_processes
         self.rank, self.main = self.accelerator.process_index, self.accelerator.is_main_process
-        processor.prepare(self.device, recipe.threads)
+        cpu_tuning.prepare(self.device, recipe.threads)
         self.precision = best_precision(self.device) if recipe.precision == "auto" else recipe.precision
 
         self.data = open_data(recipe)
@@ -193,7 +193,7 @@ class Trainer:
             inputs = self.feed.inputs(next(loader), change, self.pictured)
             # Gradients are exchanged once, with the last part.
             alone = self.world > 1 and number < len(changes) - 1
-            with processor.attention(self.device), self.accelerator.no_sync(self.parallel) if alone else nullcontext():
+            with cpu_tuning.attention(self.device), self.accelerator.no_sync(self.parallel) if alone else nullcontext():
                 each = self.parallel(inputs)
                 # Data-parallel training averages over processes, these losses are to be added.
                 (self.world * losses.total(each, self.recipe.loss, counts)).backward()
@@ -238,10 +238,10 @@ class Trainer:
         if held is not None:
             numbers = evaluation.chosen(held, recipe.evaluation.windows)
             batches = evaluation.batches(numbers, min(recipe.micro_batch or recipe.batch, _EVALUATED_AT_ONCE), self.rank, self.world)
-            with self._averaged(), processor.attention(self.device):
+            with self._averaged(), cpu_tuning.attention(self.device):
                 self.figures = evaluation.measure(self.objective, self.held_feed, held, batches, self.data.mean_action, self._add_up)
                 if self.main and recipe.evaluation.pictures:
-                    image = pictures.grid(self.objective, self.held_feed, held, evaluation.chosen(held, recipe.evaluation.pictures))
+                    image = prediction_grid.grid(self.objective, self.held_feed, held, evaluation.chosen(held, recipe.evaluation.pictures))
             entry["held_out"] = self.figures
         if self.main:
             if image is not None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from gr1_core.data.convert import parts, plan
 from gr1_core.data.convert.plan import ConvertError, Plan
 from gr1_core.data.convert.progress import Progress
-from gr1_core.data.convert.report import Report
-from gr1_core.data.convert.source import Skipped
+from gr1_core.data.convert.report.page import Report
+from gr1_core.data.convert.sources.source import Skipped
 from gr1_core.data.dataset_writer import DatasetWriter
 from gr1_core.data.metadata import sync_folder
 

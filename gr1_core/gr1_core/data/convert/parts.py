@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from gr1_core import images
 from gr1_core.data import stats
-from gr1_core.data.convert import quality
-from gr1_core.data.convert.source import Episode, Skipped, Source, SourceError, Unit
+from gr1_core.data.convert.report import episode_quality
+from gr1_core.data.convert.sources.source import Episode, Skipped, Source, SourceError, Unit
 from gr1_core.data.dataset_writer import binary_column
 
 _VERSION = 1
@@ -29,7 +29,7 @@ _VECTOR = pa.list_(pa.float32(), 7)
 
 @dataclass(frozen=True)
 class Converted:
-    """An episode as a part holds it: `images` are Arrow columns; pictures: role -> `stats.of_pictures`; looks: see `quality.look`."""
+    """An episode as a part holds it: `images` are Arrow columns; pictures: role -> `stats.of_pictures`; looks: see `episode_quality.look`."""
 
     episode: Episode
     pictures: Mapping[str, Mapping]
@@ -107,7 +107,7 @@ def _describe(episode: Episode, source: Source) -> dict:
     _check(episode, source)
     try:
         pictures = {role: stats.of_pictures(encoded) for role, encoded in episode.images.items()}
-        looks = quality.look(episode)
+        looks = episode_quality.look(episode)
     except images.ImageError as error:
         raise SourceError(f"{episode.name}: {error}") from error
     return {"name": episode.name, "task": episode.task, "info": episode.info, "pictures": pictures, "looks": looks}

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gr1_core.data import metadata
-from gr1_core.data.convert.source import SAFE_KEY, Source, SourceError, Unit
+from gr1_core.data.convert.sources.source import SAFE_KEY, Source, SourceError, Unit
 from gr1_core.rig import Rig
 
 

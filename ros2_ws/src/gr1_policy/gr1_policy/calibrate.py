@@ -17,7 +17,7 @@ import numpy as np
 
 from gr1_policy import calibration
 from gr1_policy.inputs import CAMERAS
-from gr1_policy.surprise import LEAST, Surprise, Unexplained, Usual, score
+from gr1_policy.prediction_monitor import LEAST, Surprise, Unexplained, Usual, score
 
 MARGIN = 1.5
 """The limit that is recommended: this many times what is usual, or what some recording needs against the others."""

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gr1_core.eval.verdict import fingerprint
-from gr1_core.shipped import resolve
+from gr1_core.pretrained import resolve
 from gr1_policy.inputs import CAMERAS
-from gr1_policy.surprise import Unexplained, Usual
+from gr1_policy.prediction_monitor import Unexplained, Usual
 
 FILE = "prediction.json"
 

@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from gr1_policy.inputs import CAMERAS, Inputs, Sample, is_newer
+from gr1_policy.prediction_monitor import Surprise
 from gr1_policy.statistics import Statistics
-from gr1_policy.surprise import Surprise
 
 LOOK_EVERY = 0.01
 # How long past its time a step may wait for a frame: the command before it expires after 1.5 periods.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gr1_core import Rig
 from gr1_core.eval import verdict
 from gr1_policy import calibration
-from gr1_policy.surprise import Usual
+from gr1_policy.prediction_monitor import Usual
 
 UNTRAINED = "no checkpoint given: a small model with seeded random weights acts. It is UNTRAINED: its motions and predictions mean nothing."
 

@@ -17,17 +17,17 @@ from sensor_msgs.msg import Image, JointState, TimeReference
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
+from gr1_common import messages, process, qos
+from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
+from gr1_common.mailbox import Mailbox
+from gr1_common.parameters import ParameterError, declare
 from gr1_core import Rig
 from gr1_core.rig import RigError
 from gr1_policy import checks, loading
 from gr1_policy.controller import Controller, Step
 from gr1_policy.inputs import CAMERAS, Inputs
-from gr1_policy.panel import Panel
-from gr1_policy.surprise import Surprise
-from gr1_robot import messages, process, qos
-from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
-from gr1_robot.mailbox import Mailbox
-from gr1_robot.parameters import ParameterError, declare
+from gr1_policy.prediction_monitor import Surprise
+from gr1_policy.prediction_panel import Panel
 
 _TOO_SLOW, _ASK_AGAIN = 0.8, 0.9
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -43,7 +43,7 @@ class PolicyNode(LifecycleNode):
             self, "checkpoint", "", "checkpoint folder, or demo, which comes along; empty: a small UNTRAINED model, for robot 'sim' only"
         )
         declare(self, "rig", "kinova_gen2", "rig that the checkpoint must fit: name of a built-in one or a YAML file")
-        declare(self, "robot", "sim", "robot that is driven", choices=("sim", "kinova_gen2", "kortex"))
+        declare(self, "robot", "sim", "robot that is driven", choices=("sim", "kinova_gen2", "kinova_gen3"))
         precisions = ("auto", "fp32", "bf16", "fp64")
         declare(self, "precision", "auto", "arithmetic of the model; auto: what this processor does fast", choices=precisions)
         declare(self, "threads", 0, "threads of the model's linear algebra; 0: the library's choice", low=0, high=256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from gr1_robot.timing import Rate, Window
+from gr1_common.timing import Rate, Window
 
 
 class Statistics:

@@ -17,11 +17,11 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
+from gr1_common.loop import Loop
+from gr1_common.messages import image_to_jpeg, image_to_msg, to_stamp
+from gr1_common.qos import LATCHED, SENSOR
 from gr1_core.rig import ROLES
 from gr1_recorder.streams import IMAGES
-from gr1_robot.loop import Loop
-from gr1_robot.messages import image_to_jpeg, image_to_msg, to_stamp
-from gr1_robot.qos import LATCHED, SENSOR
 
 WIDTH, HEIGHT, CAMERA_HZ, STATE_HZ = 640, 480, 30, 100
 STATES = {

@@ -14,7 +14,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from gr1_robot.qos import LATCHED
+from gr1_common.qos import LATCHED
 
 _OVERTAKEN_S = 1.0
 

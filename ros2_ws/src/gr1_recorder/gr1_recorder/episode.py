@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gr1_core.data import schemas
 from gr1_core.data.bag_writer import BagWriter
-from gr1_recorder.counts import Count, Message
+from gr1_recorder.stream_statistics import Count, Message
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB, Writer
 

@@ -19,19 +19,19 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
+from gr1_common.loop import Loop
+from gr1_common.parameters import ParameterError, declare
+from gr1_common.process import run
+from gr1_common.qos import LATCHED
 from gr1_core.data import recovery
 from gr1_core.data.metadata import BagError
 from gr1_core.rig import Rig, RigError
 from gr1_recorder.episode import Limits
+from gr1_recorder.raw_subscriber import Tap
 from gr1_recorder.session import Refused, Session
 from gr1_recorder.streams import IMAGES, StreamError, streams
-from gr1_recorder.tap import Tap
 from gr1_recorder.writer import MB
-from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
-from gr1_robot.loop import Loop
-from gr1_robot.parameters import ParameterError, declare
-from gr1_robot.process import run
-from gr1_robot.qos import LATCHED
 
 POLL_S = 0.02
 _TEND_S = 0.1

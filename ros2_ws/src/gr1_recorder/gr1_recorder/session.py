@@ -16,8 +16,8 @@ from pathlib import Path
 
 from gr1_core.data import bag as bags
 from gr1_core.data.bag_writer import BagWriter
-from gr1_recorder.counts import Message
 from gr1_recorder.episode import Episode, Limits, said
+from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB, free
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gr1_core.data.bag_writer import BagWriter
 from gr1_core.data.metadata import BagError
-from gr1_recorder.counts import Message
+from gr1_recorder.stream_statistics import Message
 
 FLUSH_S = 0.5
 _ROUND_S = 0.05

@@ -1,0 +1,1 @@
+"""The objects on the table: catalogue, shapes and their MJCF."""
