@@ -59,7 +59,7 @@ demo: setup
 	@mkdir -p out; set -m; $(VENV)/bin/gr1 up --robot sim --checkpoint demo --examine tasks --video out/demo.mp4 $(ARGS); exit $$?
 
 # The expert's demonstrations, a first policy, then demonstrations in which that policy drives half of the time (DAgger), and the shipped one:
-# docs/training.md, "The shipped policy". All but the evaluation goes on where it was interrupted; a complete data set stays as it is.
+# docs/how-to/train.md, "The shipped policy". All but the evaluation goes on where it was interrupted; a complete data set stays as it is.
 COLLECT = $(VENV)/bin/gr1 collect sim --to dataset --vary --rig kinova_gen2_small
 train-demo: setup
 	test -e data/expert/meta/info.json || $(COLLECT) --episodes 1705 --glimpses 15000 --out data/expert
@@ -103,7 +103,7 @@ bench: setup
 expert: setup
 	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert --episodes 110 $(ARGS); exit $$?
 
-# Breaks the running simulated stack in every way of docs/faults.md and measures how it stops:  make faults ARGS="--each 3 --only camera"
+# Breaks the running simulated stack in every way of docs/how-to/inject_faults.md and measures how it stops:  make faults ARGS="--each 3 --only camera"
 faults: setup
 	@set -m; $(VENV)/bin/python -m gr1_fault_injection $(ARGS); exit $$?
 

@@ -49,7 +49,7 @@ EXAMINE = (
     "robot:=sim: lay a table, say its sentence, judge what the policy does, and so on; WHAT: tasks (all in turn), a,b (these in turn) or "
     "a column of gr1 evaluate sim. Type another sentence at any time"
 )
-FAULT = "rehearse a fault of the simulated rig AT seconds after all nodes are up, FOR seconds; may be given again (docs/faults.md)"
+FAULT = "rehearse a fault of the simulated rig AT seconds after all nodes are up, FOR seconds; may be given again (docs/how-to/inject_faults.md)"
 
 
 class NotRunning(RuntimeError):

@@ -9,7 +9,7 @@ the hand and the arm. Positions of the hand come in WebXR's `local-floor` (x rig
 is in the arm's base frame (x forward, y left, z up), and the operator says with the stick which way is forward: a turn about the
 vertical, no more. The hand turns the arm about the base's axes, not its own, so it does not matter how it holds the controller.
 
-The gate behind it ramps, contains and expires what comes from here (docs/safety.md); this only never asks for more than the limits.
+The gate behind it ramps, contains and expires what comes from here (docs/explanation/safety.md); this only never asks for more than the limits.
 Units: m, rad, s on the host's steady clock; quaternions xyzw.
 """
 

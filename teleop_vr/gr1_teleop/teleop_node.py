@@ -1,4 +1,4 @@
-"""The teleoperation node: pages and their server, the clutch, the recorder's buttons. docs/teleop.md says how it is used.
+"""The teleoperation node: pages and their server, the clutch, the recorder's buttons. docs/how-to/collect_demonstrations.md says how it is used.
 
 Sends command/teleop/twist and command/teleop/gripper at the control rate, and only while the operator squeezes; one zero twist ends it.
 """

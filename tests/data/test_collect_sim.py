@@ -62,7 +62,7 @@ def test_an_episode_is_labelled_and_has_no_problems(bags, kind):
 @pytest.mark.parametrize("kind", ["raw", "jpeg"])
 def test_topics_and_types_are_those_of_the_live_stack(bags, kind):
     documented = {}
-    for line in (ROOT / "docs/interfaces.md").read_text().splitlines():
+    for line in (ROOT / "docs/reference/interfaces.md").read_text().splitlines():
         if row := re.match(r"\| (`.*?) \| (?:the same|([a-z_]+)/(\w+))", line):
             for name in re.findall("`([^`]+)`", row[1]):
                 documented[f"/{name.lstrip('/')}"] = f"{row[2]}/msg/{row[3]}"

@@ -103,7 +103,7 @@ def test_a_mapping_or_rig_that_cannot_be_read_is_one_line(tmp_path, capsys):
         ("syntax.yaml", "is not YAML at line 2"),
     ):
         error = refused(capsys, "lerobot", source, "--out", tmp_path / "set", "--mapping", tmp_path / name)
-        assert f"mapping {tmp_path / name} {says}" in error and "docs/datasets.md" in error
+        assert f"mapping {tmp_path / name} {says}" in error and "docs/how-to/convert_datasets.md" in error
     assert not (tmp_path / "set").exists()
 
 

@@ -16,7 +16,7 @@ from tests.robot import graph
 from tests.robot.graph import Process, Stream
 
 PROMISE = 0.25
-"""s from the moment in which the node stops to run until the arm is at rest (docs/safety.md); a busy computer cannot show it."""
+"""s from the moment in which the node stops to run until the arm is at rest (docs/explanation/safety.md); a busy computer cannot show it."""
 TIMES = os.environ.get("GR1_KORTEX_TIMES", "")
 """The file that the figures go to. Where they are taken, on a quiet computer, the node is as impatient as on a robot."""
 GUARD_MS, TIMEOUT_MS = (100, 100) if TIMES else (500, 1000)

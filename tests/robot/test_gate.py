@@ -1,4 +1,4 @@
-"""The gate's promises, for any sequence of commands: see docs/safety.md."""
+"""The gate's promises, for any sequence of commands: see docs/explanation/safety.md."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the gate makes of the arm's own words (state, force, faults) and of a loop that stood still: see docs/safety.md."""
+"""What the gate makes of the arm's own words (state, force, faults) and of a loop that stood still: see docs/explanation/safety.md."""
 
 import math
 

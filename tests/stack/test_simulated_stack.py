@@ -1,4 +1,4 @@
-"""The whole simulated stack: a camera or the policy is killed in motion. The deadline is docs/safety.md's: rest within 250 ms."""
+"""The whole simulated stack: a camera or the policy is killed in motion. The deadline is docs/explanation/safety.md's: rest within 250 ms."""
 
 import os
 import signal

@@ -3,7 +3,7 @@ from what a frozen encoder sees at this moment, the state and the sentence.
 
 The encoder is the one that a run begins with: a pre-trained or fine-tuned checkpoint's (`init=DIR`), or a random one. What the MLP reads
 of an image is what GR-1's transformer reads: the [CLS] and the resampler's latents, which keep more of where things lie than R3M's mean
-over the image. docs/baselines.md says what differs.
+over the image. docs/results/baselines.md says what differs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`gr1 convert`: bags, CALVIN, Ego4D or another LeRobotDataset -> one LeRobotDataset v3.0 (docs/data.md)."""
+"""`gr1 convert`: bags, CALVIN, Ego4D or another LeRobotDataset -> one LeRobotDataset v3.0 (docs/reference/datasets.md)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def add(sources, parents: list[ArgumentParser]) -> None:
 
     lerobot = sources.add_parser("lerobot", parents=parents, help="any LeRobotDataset v3.0, mapped to a rig's features; joins several")
     lerobot.add_argument("src", type=Path, nargs="+", metavar="SRC", help="folder with meta/info.json; several become one data set")
-    lerobot.add_argument("--mapping", type=Path, metavar="FILE", help="YAML: features -> cameras, state, action (see docs/datasets.md)")
+    lerobot.add_argument("--mapping", type=Path, metavar="FILE", help="YAML: features -> cameras, state, action (see docs/how-to/convert_datasets.md)")
     lerobot.add_argument("--rig", metavar="NAME_OR_FILE", help="built-in rig or YAML file (default: the data set's meta/rig.yaml)")
     lerobot.set_defaults(source=_lerobot)
 

@@ -1,4 +1,4 @@
-"""Reads bags: one recorded episode each, a folder with metadata.yaml and one .mcap (docs/bags.md)."""
+"""Reads bags: one recorded episode each, a folder with metadata.yaml and one .mcap (docs/reference/bags.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What was commanded in an episode, as a function of time: who was in charge, the mean twist of a period, the gripper's command.
 
-The same rules as the robot's gate (docs/safety.md): teleoperation before the policy, a command holds until the next one and expires after
+The same rules as the robot's gate (docs/explanation/safety.md): teleoperation before the policy, a command holds until the next one and expires after
 1.5 control periods, what is not finite is rest. Times are int nanoseconds.
 """
 

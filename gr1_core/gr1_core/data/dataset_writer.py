@@ -1,4 +1,4 @@
-"""Writes a LeRobotDataset v3.0 with embedded pictures, without lerobot: what docs/data.md describes, episode after episode.
+"""Writes a LeRobotDataset v3.0 with embedded pictures, without lerobot: what docs/reference/datasets.md describes, episode after episode.
 
 The same episodes in the same order give the same bytes. Memory holds one episode, and some 100 bytes a frame of numbers.
 """

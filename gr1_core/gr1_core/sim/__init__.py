@@ -1,6 +1,6 @@
 """The simulated rig: a Kinova Gen2 at a table with vegetables, a plate and a drawer, in MuJoCo.
 
-Start with `Twin`; docs/simulation.md says what is in it and where each number comes from.
+Start with `Twin`; docs/explanation/simulation.md says what is in it and where each number comes from.
 """
 
 import importlib

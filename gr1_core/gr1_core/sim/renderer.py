@@ -1,7 +1,7 @@
 """Pictures of a simulator state from one of the cameras, through EGL or OSMesa, without a window.
 
 The arithmetic of a picture on a processor without GPU is dominated by shading, so what is switched off for a live stream is
-measured in docs/simulation.md; `quality="film"` and `"fine"` switch it on for documents.
+measured in docs/explanation/simulation.md; `quality="film"` and `"fine"` switch it on for documents.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from gr1_core.sim.tasks import TASKS, Task, find
 TRAINING_SEEDS = 100_000
 """Seeds below this belong to demonstrations."""
 FIRST = 1_000_000
-"""The test sets' first seed, for the final table; who chooses among checkpoints takes others (docs/evaluation.md)."""
+"""The test sets' first seed, for the final table; who chooses among checkpoints takes others (docs/how-to/evaluate.md)."""
 
 COLUMNS = {
     "seen": "pick, put and take with the things of the demonstrations, in new layouts",

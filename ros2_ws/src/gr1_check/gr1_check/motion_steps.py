@@ -11,14 +11,14 @@ from gr1_check.report import FAIL, LEFT_OUT, OK, WARN, graded, worst
 from gr1_robot.arm.arm import HOMING
 
 PROMISE_S = 0.25
-"""docs/safety.md: the commanded velocity is exactly zero within this time."""
+"""docs/explanation/safety.md: the commanded velocity is exactly zero within this time."""
 DISTANCE_M, SPEED = 0.01, 0.02
 ANGLE_RAD, TURN_SPEED = 0.1, 0.2
 _STOP_SPEED, _STOP_AFTER_S, _ENOUGH = 0.03, 0.6, 5
 _ROOM_M = 0.005
 _HOME_S, _HOMING_S = 30.0, 90.0
 _AXES = [(f"{sign}{name}", vector) for name, row in zip("xyz", np.eye(3)) for sign, vector in (("+", row), ("-", -row))]
-_LOOSE = "see docs/first_hour.md, 'It moves, but not as asked'"
+_LOOSE = "see docs/how-to/hardware_acceptance.md, 'It moves, but not as asked'"
 
 
 def arming(check) -> None:
@@ -53,7 +53,7 @@ def stop(check) -> None:
         )
     recording = check.mover.move(_STOP_SPEED * direction, np.zeros(3), _STOP_AFTER_S, ending="stop")
     if not recording.twist[:, 1:].any():
-        return check.add("stop", FAIL, f"the arm did not move before the stop: {_gate(check)}", "see docs/safety.md, reason codes")
+        return check.add("stop", FAIL, f"the arm did not move before the stop: {_gate(check)}", "see docs/explanation/safety.md, reason codes")
     seconds = response.rest_after(recording, recording.ended)
     way = 1e3 * response.travelled_after(recording, recording.ended)
     text = f"commanded velocity zero {1e3 * seconds:.0f} ms after arm/stop was called; {way:.1f} mm travelled since"
@@ -158,14 +158,14 @@ def _go_home(check, subject: str, asked: str) -> None:
     start, began = check.ear.pose.newest[:3], time.time()
     ok, said, called = check.ear.call("home")
     if not ok:
-        return check.add(subject, FAIL, said, "see docs/safety.md")
+        return check.add(subject, FAIL, said, "see docs/explanation/safety.md")
     check.ear.wait(lambda: check.ear.twist.since(called)[:, 2:].any(), 1.0)
     arrived = check.mover.until_still(patience=_HOME_S)
     way = 1e3 * float(np.linalg.norm(check.ear.pose.newest[:3] - start))
     stopped = check.ear.gate().get("state") == "stopped"
     text = f"{way:.0f} mm in {time.time() - began:.1f} s" + (", it was there already" if way < 2 else "")
     text += ("" if arrived else ", still moving") + (f": {_gate(check)}" if stopped else "")
-    check.add(subject, FAIL if stopped or not arrived else OK, text, "see docs/safety.md, reason codes", distance_mm=way)
+    check.add(subject, FAIL if stopped or not arrived else OK, text, "see docs/explanation/safety.md, reason codes", distance_mm=way)
 
 
 def _inside(check) -> bool:
@@ -175,7 +175,7 @@ def _inside(check) -> bool:
 def _release(check, subject: str = "arm") -> None:
     ok, said, called = check.ear.call("reset")
     if not ok:
-        return check.add(subject, FAIL, f"arm/reset refused: {said}", "mend what it names; docs/kinova.md")
+        return check.add(subject, FAIL, f"arm/reset refused: {said}", "mend what it names; docs/how-to/connect_an_arm.md")
     check.ear.wait(lambda: check.ear.gate().get("state") != "stopped", check.patience)
     check.ear.listen(0.5)
     twist, pose = check.ear.twist.since(called), check.ear.pose.since(called)
@@ -187,10 +187,10 @@ def _release(check, subject: str = "arm") -> None:
 
 def _judge(check, name: str, found: response.Response, unit: str, recording) -> None:
     if not found.commanded > 0 or not recording.twist[:, 1:].any():
-        return check.add(name, FAIL, f"nothing was commanded: {_gate(check)}", "see docs/safety.md, reason codes", **found.figures())
+        return check.add(name, FAIL, f"nothing was commanded: {_gate(check)}", "see docs/explanation/safety.md, reason codes", **found.figures())
     if check.ear.gate().get("state") == "stopped":
         return check.add(
-            name, FAIL, f"stopped on the way, after {found.measured:.1f} {unit}: {_gate(check)}", "see docs/safety.md", **found.figures()
+            name, FAIL, f"stopped on the way, after {found.measured:.1f} {unit}: {_gate(check)}", "see docs/explanation/safety.md", **found.figures()
         )
     share = found.measured / found.commanded
     far = worst(graded(abs(share - 1.0), 0.3, 0.6), graded(found.direction_error_deg, 10.0, 25.0))

@@ -175,7 +175,7 @@ class Check:
             try:
                 getattr(motion_steps if step.module == "moving" else static_steps, step.name)(self)
             except Astray as error:
-                self.add("arm", FAIL, str(error), "look at the arm; see docs/first_hour.md")
+                self.add("arm", FAIL, str(error), "look at the arm; see docs/how-to/hardware_acceptance.md")
         return True
 
     def _end(self) -> None:
@@ -208,7 +208,7 @@ def _wanted(only: str) -> list[Step]:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="gr1 check rig", description="Walks through the first minutes with an arm: docs/first_hour.md.")
+    parser = argparse.ArgumentParser(prog="gr1 check rig", description="Walks through the first minutes with an arm: docs/how-to/hardware_acceptance.md.")
     given = {argument.name: argument for argument in stack.ARGUMENTS}
     for name in _TAKEN:
         one: Callable = given[name]

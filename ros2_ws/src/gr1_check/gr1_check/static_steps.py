@@ -64,7 +64,7 @@ def rates(check) -> None:
     hz, gap = _rate(check.ear.pose.since(since))
     level = graded(-hz, -0.9 * ARM_HZ, -0.5 * ARM_HZ)
     text = f"{hz:.1f} of {ARM_HZ:.0f} Hz, longest gap {1e3 * gap:.0f} ms, scheduling {check.ear.value('arm', 'scheduling')}"
-    check.add("arm", level, text, "free the processor; allow real-time scheduling (docs/safety.md)", hz=hz, longest_gap_ms=1e3 * gap)
+    check.add("arm", level, text, "free the processor; allow real-time scheduling (docs/explanation/safety.md)", hz=hz, longest_gap_ms=1e3 * gap)
 
 
 def stamps(check) -> None:
@@ -177,7 +177,7 @@ def pose(check) -> None:
     off = 1e3 * float(np.linalg.norm(tip - matched[2:5]))
     angle = float(np.degrees((Rotation.from_quat(turn) * Rotation.from_quat(matched[5:9]).inv()).magnitude()))
     text = f"forward kinematics of {len(joints)} joints and the reported pose differ by {off:.1f} mm, {angle:.1f} deg"
-    remedy = "wrong tool frame, joint offsets or units: see docs/first_hour.md"
+    remedy = "wrong tool frame, joint offsets or units: see docs/how-to/hardware_acceptance.md"
     check.add("kinematics", worst(graded(off, 10, 30), graded(angle, 3, 10)), text, remedy, off_mm=off, off_deg=angle)
 
 

@@ -1,4 +1,4 @@
-"""The three qualities of service that the stack uses (docs/interfaces.md)."""
+"""The three qualities of service that the stack uses (docs/reference/interfaces.md)."""
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 

@@ -1,4 +1,4 @@
-"""Faults of the simulated rig at a chosen moment: `gr1 up --fault NODE[:KIND]:AT[+FOR]`. docs/faults.md has the grammar and the kinds."""
+"""Faults of the simulated rig at a chosen moment: `gr1 up --fault NODE[:KIND]:AT[+FOR]`. docs/how-to/inject_faults.md has the grammar and the kinds."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The rule: nothing moves on old data. When a stream goes stale in motion, one zero twist is sent at once; nothing more is sent until
 the stream is back. An action that took so long that its frames are old is not sent. And the policy's history starts anew after every
-gap, since a window with a hole is not what it was trained on. docs/policy.md has the whole of it.
+gap, since a window with a hole is not what it was trained on. docs/explanation/policy_runtime.md has the whole of it.
 """
 
 from __future__ import annotations

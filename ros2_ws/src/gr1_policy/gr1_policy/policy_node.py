@@ -1,4 +1,4 @@
-"""GR-1 as a lifecycle node. configure: load and warm up; activate: act; deactivate: rest. docs/interfaces.md has the names.
+"""GR-1 as a lifecycle node. configure: load and warm up; activate: act; deactivate: rest. docs/reference/interfaces.md has the names.
 Start it with `python -m gr1_policy.policy_node --ros-args -p checkpoint:=DIR -p autostart:=true`.
 """
 

@@ -6,7 +6,7 @@ the predictions of a small model are blurred. In each cell a change counts as un
 - above three times the motion under way nearby: what changed just before, or what the model says will change;
 - there for as long as a sudden change is visible in this way, `future_steps` steps (at most 3).
 What remains is summed up per camera in two numbers, in grey levels: `whole`, the mean over the picture (an occluded or bumped camera),
-and `local`, the worst cell (an object moved by hand). docs/policy.md has the measurements.
+and `local`, the worst cell (an object moved by hand). docs/explanation/policy_runtime.md has the measurements.
 """
 
 from __future__ import annotations

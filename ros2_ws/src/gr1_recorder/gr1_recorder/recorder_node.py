@@ -1,4 +1,4 @@
-"""The recorder: one bag per episode, begun and ended by services. docs/interfaces.md has the names, docs/bags.md what is in a bag."""
+"""The recorder: one bag per episode, begun and ended by services. docs/reference/interfaces.md has the names, docs/reference/bags.md what is in a bag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which features of another LeRobotDataset are a rig's cameras, state and action: one YAML (docs/datasets.md has an example).
+"""Which features of another LeRobotDataset are a rig's cameras, state and action: one YAML (docs/how-to/convert_datasets.md has an example).
 
     cameras:
       static: observation.images.front
@@ -134,7 +134,7 @@ class Mapping:
 
 def load(path: Path, features: Dictionary[str, Dictionary]) -> Mapping:
     """path: the YAML. features: as in meta/info.json. Names what is unknown, missing or does not fit, and what there is."""
-    remedy = "give a YAML file (docs/datasets.md has an example)"
+    remedy = "give a YAML file (docs/how-to/convert_datasets.md has an example)"
     try:
         raw = yaml.safe_load(Path(path).read_text())
     except OSError as error:
@@ -177,7 +177,7 @@ def identity(features: Dictionary[str, Dictionary]) -> Mapping:
         raise SourceError(
             "its features are not named and shaped as a rig needs (observation.images.static and .wrist, observation.state of "
             f"{' '.join(STATE_NAMES)}, action of {' '.join(ACTION_NAMES)}): say what is what with "
-            f"--mapping FILE (see docs/datasets.md). There are: {', '.join(_described(features))}"
+            f"--mapping FILE (see docs/how-to/convert_datasets.md). There are: {', '.join(_described(features))}"
         )
     state, action = ({"all": Numbers(name, tuple(range(7)))} for name in vectors)
     return Mapping(cameras, state, action, "model_units")

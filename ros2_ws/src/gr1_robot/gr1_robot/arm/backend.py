@@ -17,7 +17,7 @@ from gr1_core.rig import Rig, RigError
 from gr1_robot.arm import drivers
 
 REST_S = 0.25
-"""s: the longest that an arm may move after its last command (docs/safety.md)."""
+"""s: the longest that an arm may move after its last command (docs/explanation/safety.md)."""
 
 
 class BackendError(RuntimeError):

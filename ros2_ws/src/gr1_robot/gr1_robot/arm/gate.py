@@ -1,4 +1,4 @@
-"""The gate: the only way to the motors. No ROS import; small enough to review in one sitting (docs/safety.md is its reference).
+"""The gate: the only way to the motors. No ROS import; small enough to review in one sitting (docs/explanation/safety.md is its reference).
 
 Commands come in at any rate from several sources; `tick`, called at 100 Hz, says what the motors get. Positions in m and velocities in
 m/s and rad/s in the arm's base frame, joints in rad, times in s on the steady clock. Not thread-safe: the caller holds one lock around it.

@@ -1,4 +1,4 @@
-"""The arm node: commands in, the gate at 100 Hz, the arm, its state out. Names and types are in docs/interfaces.md."""
+"""The arm node: commands in, the gate at 100 Hz, the arm, its state out. Names and types are in docs/reference/interfaces.md."""
 
 from __future__ import annotations
 

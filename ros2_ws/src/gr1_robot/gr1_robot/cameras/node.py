@@ -1,4 +1,4 @@
-"""One camera, named by its role. Names and types are in docs/interfaces.md."""
+"""One camera, named by its role. Names and types are in docs/reference/interfaces.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Azure Kinect as a colour camera, the paper's static one. Runs in the environment that `make kinect` makes; see docs/cameras.md."""
+"""The Azure Kinect as a colour camera, the paper's static one. Runs in the environment that `make kinect` makes; see docs/how-to/connect_cameras.md."""
 
 from __future__ import annotations
 

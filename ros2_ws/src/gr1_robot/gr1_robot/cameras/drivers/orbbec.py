@@ -1,4 +1,4 @@
-"""An Orbbec camera's colour stream through the vendor's SDK: the Femto Bolt, the Azure Kinect's successor. See docs/cameras.md."""
+"""An Orbbec camera's colour stream through the vendor's SDK: the Femto Bolt, the Azure Kinect's successor. See docs/how-to/connect_cameras.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An Intel RealSense's colour stream through librealsense (pyrealsense2): docs/cameras.md."""
+"""An Intel RealSense's colour stream through librealsense (pyrealsense2): docs/how-to/connect_cameras.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Kinova Gen2 with 7 joints and three fingers (j2s7s300), through the vendor's SDK over USB or Ethernet. See docs/kinova.md."""
+"""A Kinova Gen2 with 7 joints and three fingers (j2s7s300), through the vendor's SDK over USB or Ethernet. See docs/how-to/connect_an_arm.md."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ OK = 1
 NOT_LOADED = 2002
 
 _RETRY = "tried again; if it stays, check cable and power"
-_CABLE = "check that the arm is switched on and plugged in, and that the user may use it (udev rule in docs/kinova.md)"
+_CABLE = "check that the arm is switched on and plugged in, and that the user may use it (udev rule in docs/how-to/connect_an_arm.md)"
 _INSTALL = "the SDK's installation is incomplete: install libusb-1.0 and the SDK again"
 _OTHER = "another program holds the arm: end it (Development Center, kinova-ros, a second arm node)"
 _BUG = "please report this with the log"

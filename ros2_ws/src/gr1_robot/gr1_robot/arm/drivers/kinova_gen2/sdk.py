@@ -167,7 +167,7 @@ class Library:
         if not folder:
             raise BackendError(
                 "kinova_gen2.sdk is empty: give the folder of the vendor's SDK that holds "
-                f"Kinova.API.{kind}CommandLayerUbuntu.so (see docs/kinova.md)"
+                f"Kinova.API.{kind}CommandLayerUbuntu.so (see docs/how-to/connect_an_arm.md)"
             )
         names = [f"{start}{kind}CommandLayerUbuntu.so" for start in ("Kinova.API.", "")]
         path = next((self.folder / name for name in names if (self.folder / name).is_file()), None)

@@ -1,4 +1,4 @@
-"""Kinova Gen3 with a Robotiq 2F-85 through the Kortex API (docs/kinova.md): see gr1_robot.arm.drivers.kinova_gen3 for what happens in it."""
+"""Kinova Gen3 with a Robotiq 2F-85 through the Kortex API (docs/how-to/connect_an_arm.md): see gr1_robot.arm.drivers.kinova_gen3 for what happens in it."""
 
 from __future__ import annotations
 
