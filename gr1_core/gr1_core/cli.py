@@ -30,12 +30,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1", description="GR-1 on a real robot, from demonstration to deployed policy.")
+    parser = argparse.ArgumentParser(
+        prog="gr1", description="GR-1 on a real robot, from demonstration to deployed policy."
+    )
     added = parser.add_subparsers(required=True, metavar="COMMAND")
     added.add_parser("up", help=_UP, add_help=False)
-    check = added.add_parser("check", help="accept hardware before a policy drives it").add_subparsers(required=True, metavar="WHAT")
+    check = added.add_parser("check", help="accept hardware before a policy drives it").add_subparsers(
+        required=True, metavar="WHAT"
+    )
     check.add_parser("rig", help=_RIG, add_help=False)
-    bench = added.add_parser("bench", help="measure speed, as ratios within one run").add_subparsers(required=True, metavar="WHAT")
+    bench = added.add_parser("bench", help="measure speed, as ratios within one run").add_subparsers(
+        required=True, metavar="WHAT"
+    )
     for module in commands.ALL:
         module.add(added, bench)
     return parser

@@ -80,10 +80,19 @@ class Action:
 class Policy:
     """A GR-1 ready to run. Use it from one thread at a time."""
 
-    def __init__(self, model: GR1, rig: Rig, device: str = "auto", precision: str = "auto", tokenizer: Path | None = None):
+    def __init__(
+        self,
+        model: GR1,
+        rig: Rig,
+        device: str = "auto",
+        precision: str = "auto",
+        tokenizer: Path | None = None,
+    ):
         """Takes the model over (casts and packs it in place)."""
         self.rig, self.config = rig, model.config
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.device = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        )
         self.precision = best_precision(self.device) if precision == "auto" else precision
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}, auto")
@@ -107,7 +116,9 @@ class Policy:
         return cls(model, rig, device, precision, resolve(folder))
 
     @classmethod
-    def untrained(cls, config: GR1Config, rig: Rig, seed: int = 0, device: str = "auto", precision: str = "auto") -> Policy:
+    def untrained(
+        cls, config: GR1Config, rig: Rig, seed: int = 0, device: str = "auto", precision: str = "auto"
+    ) -> Policy:
         """Random weights, the same for the same seed: for demonstrations and measurements, not for a robot."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -130,7 +141,9 @@ class Policy:
             raise PolicyError("no instruction yet: call reset(instruction) before step()")
         arm = _arm(observation.arm)
         if np.ndim(observation.gripper) or observation.gripper not in (1, -1):
-            raise PolicyError(f"gripper is {observation.gripper!r}, expected the last command: +1 open or -1 closed")
+            raise PolicyError(
+                f"gripper is {observation.gripper!r}, expected the last command: +1 open or -1 closed"
+            )
         with torch.inference_mode():
             images = self._preprocess(observation)
             tokens = self._tokens(images, arm, observation.gripper)
@@ -149,7 +162,10 @@ class Policy:
         """Runs each code path once at every length of the window, so that the first real step is as fast as the rest."""
         language, history = self._language, list(self._window)
         self.reset("a")  # as text: the first one waits half a second for the tokenizer
-        frames = {role: np.zeros((camera.height, camera.width, 3), np.uint8) for role, camera in self.rig.cameras.items()}
+        frames = {
+            role: np.zeros((camera.height, camera.width, 3), np.uint8)
+            for role, camera in self.rig.cameras.items()
+        }
         for _ in range(self.config.window + 1):
             action = self.step(Observation(**frames, arm=np.zeros(6), gripper=1))
         if self.config.predicts_frames:
@@ -194,5 +210,7 @@ def _arm(arm) -> np.ndarray:
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.shape != (6,) or not np.isfinite(numbers).all():
-        raise PolicyError(f"arm is {short(arm)}, expected 6 finite numbers: xyz in metres and three Euler angles")
+        raise PolicyError(
+            f"arm is {short(arm)}, expected 6 finite numbers: xyz in metres and three Euler angles"
+        )
     return numbers

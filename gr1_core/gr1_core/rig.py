@@ -42,7 +42,9 @@ class Camera:
         `crop: square` is the largest centred square; a frame of another size than the rig's is refused.
         """
         if not isinstance(image, np.ndarray):
-            raise RigError(f"frame is a {type(image).__name__}, expected a numpy array uint8[{self.height}, {self.width}, 3]")
+            raise RigError(
+                f"frame is a {type(image).__name__}, expected a numpy array uint8[{self.height}, {self.width}, 3]"
+            )
         if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
             raise RigError(
                 f"frame is {image.dtype}{list(image.shape)}, the rig says uint8[{self.height}, {self.width}, 3]: "
@@ -123,7 +125,9 @@ class Rig:
 
         closure_command: 0 open .. 1 closed. Live, from a bag and in a data set these are the same seven numbers, bit for bit.
         """
-        return np.append(self.arm_state(position, quaternion), gripper_sign(closure_command)).astype(np.float32)
+        return np.append(self.arm_state(position, quaternion), gripper_sign(closure_command)).astype(
+            np.float32
+        )
 
     def twist(self, delta, arm) -> tuple[np.ndarray, np.ndarray]:
         """One action -> the twist that carries it out in one control period.
@@ -162,7 +166,9 @@ class Rig:
         try:
             raw = yaml.safe_load(path.read_text())
         except UnicodeDecodeError:
-            raise RigError(f"{path} is not text: give a YAML file or a built-in rig ({', '.join(built_in())})") from None
+            raise RigError(
+                f"{path} is not text: give a YAML file or a built-in rig ({', '.join(built_in())})"
+            ) from None
         except yaml.YAMLError as error:
             raise RigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
         return cls.from_dict(raw, str(path))
@@ -172,7 +178,9 @@ class Rig:
         top = _fields(cls, raw, where)
         cameras = top["cameras"]
         if not isinstance(cameras, Mapping) or sorted(cameras) != sorted(ROLES):
-            raise RigError(f"{where}: cameras must have exactly the roles {', '.join(ROLES)}, got {cameras!r}")
+            raise RigError(
+                f"{where}: cameras must have exactly the roles {', '.join(ROLES)}, got {cameras!r}"
+            )
         rig = cls(
             name=str(top["name"]),
             control_hz=_positive(top["control_hz"], f"{where}: control_hz"),
@@ -205,10 +213,16 @@ class Rig:
     def require_same(self, other: Rig, where: str = "") -> None:
         """Refuses a rig whose state vector, action, cameras or rate differ; limits may differ, since they belong to the place."""
         mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
-        names = [key for key in mine if not key.startswith(("limits.", "name")) and not key.endswith("max_age")]
-        wrong = [f"{key} is {theirs[key]} there, {mine[key]} here" for key in names if mine[key] != theirs[key]]
+        names = [
+            key for key in mine if not key.startswith(("limits.", "name")) and not key.endswith("max_age")
+        ]
+        wrong = [
+            f"{key} is {theirs[key]} there, {mine[key]} here" for key in names if mine[key] != theirs[key]
+        ]
         if wrong:
-            raise RigError(f"rig '{other.name}'{where and f' of {where}'} does not fit rig '{self.name}': {'; '.join(wrong)}")
+            raise RigError(
+                f"rig '{other.name}'{where and f' of {where}'} does not fit rig '{self.name}': {'; '.join(wrong)}"
+            )
 
 
 def gripper_sign(closure: float) -> int:
@@ -228,7 +242,9 @@ def _fields(cls, raw, where: str) -> dict:
     for key in raw:
         if key not in names:
             near = difflib.get_close_matches(str(key), names, 1)
-            raise RigError(f"{where}: unknown field '{key}'" + (f", did you mean '{near[0]}'?" if near else ""))
+            raise RigError(
+                f"{where}: unknown field '{key}'" + (f", did you mean '{near[0]}'?" if near else "")
+            )
     missing = [name for name in names if name not in raw]
     if missing:
         raise RigError(f"{where}: missing {', '.join(missing)}")

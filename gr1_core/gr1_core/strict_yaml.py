@@ -32,7 +32,10 @@ def known(key: str, names: Sequence[str], where: str) -> None:
     """Raises RecipeError unless the key is one of the names."""
     if key not in names:
         near = difflib.get_close_matches(str(key), names, 1, 0.5)
-        raise RecipeError(f"{where}{key} is unknown" + (f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(names)}"))
+        raise RecipeError(
+            f"{where}{key} is unknown"
+            + (f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(names)}")
+        )
 
 
 def build(cls, raw, where: str, prefix: str = ""):
@@ -77,8 +80,12 @@ def _typed(kind, value, where: str, name: str):
         str: isinstance(value, (str, int, float)) and not isinstance(value, bool),
     }.get(plain, isinstance(value, Mapping))
     if not fits:
-        words = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}.get(plain, "keys and values")
-        raise RecipeError(f"{where}: {name} is {value!r}, expected {words}" + (" or null" if optional else ""))
+        words = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}.get(
+            plain, "keys and values"
+        )
+        raise RecipeError(
+            f"{where}: {name} is {value!r}, expected {words}" + (" or null" if optional else "")
+        )
     return plain(value) if plain in (float, str) else value
 
 

@@ -26,10 +26,16 @@ class Bags:
         if not found:
             return f"no bag was recorded in {shown}{rest}"
         outcomes = Counter(bag.outcome for bag in found)
-        counted = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in bags.OUTCOMES if outcomes[outcome])
-        lines = [f"{len(found)} bag{'s' if len(found) > 1 else ''} in {shown}: {counted}; {_missing(found)}{rest}"]
+        counted = ", ".join(
+            f"{outcomes[outcome]} {outcome}" for outcome in bags.OUTCOMES if outcomes[outcome]
+        )
+        lines = [
+            f"{len(found)} bag{'s' if len(found) > 1 else ''} in {shown}: {counted}; {_missing(found)}{rest}"
+        ]
         name = self.root.name
-        return "\n".join([*lines, f"next: gr1 convert bags {shown} --out {'data' if name == 'bags' else f'{name}_data'}"])
+        return "\n".join(
+            [*lines, f"next: gr1 convert bags {shown} --out {'data' if name == 'bags' else f'{name}_data'}"]
+        )
 
     def _now(self) -> list[tuple[Path, bool]]:
         return sorted(bags.candidates(self.root)) if self.root.is_dir() else []

@@ -20,7 +20,12 @@ from gr1_common.stack_monitor import NEWEST, Monitor, yield_to_control
 
 FPS, CODEC = 10, "libx264"
 HEIGHT, BAR = 360, 40
-TOPICS = ("camera/static/image_raw", "camera/wrist/image_raw", "policy/predicted/static", "policy/predicted/wrist")
+TOPICS = (
+    "camera/static/image_raw",
+    "camera/wrist/image_raw",
+    "policy/predicted/static",
+    "policy/predicted/wrist",
+)
 _SIZES = ((640, HEIGHT), (480, HEIGHT), (HEIGHT // 2, HEIGHT // 2), (HEIGHT // 2, HEIGHT // 2))
 _CAMERAS = 640 + 480
 
@@ -47,7 +52,9 @@ class Video:
         self._ended = threading.Event()
         self._font, self._small = ImageFont.load_default(20), ImageFont.load_default(14)
         for topic in self._topics:
-            monitor.node.create_subscription(Image, topic, lambda message, topic=topic: self._newest.update({topic: message}), NEWEST)
+            monitor.node.create_subscription(
+                Image, topic, lambda message, topic=topic: self._newest.update({topic: message}), NEWEST
+            )
         self._thread = threading.Thread(target=self._run, name="video", daemon=True)
 
     def start(self) -> None:
@@ -85,11 +92,17 @@ class Video:
         for topic, (width, height) in zip(self._topics, _SIZES):
             message = self._newest.get(topic)
             tile = np.zeros((height, width, 3), np.uint8) if message is None else msg_to_image(message)
-            tiles.append(tile if tile.shape[:2] == (height, width) else cv2.resize(tile, (width, height), interpolation=cv2.INTER_AREA))
+            tiles.append(
+                tile
+                if tile.shape[:2] == (height, width)
+                else cv2.resize(tile, (width, height), interpolation=cv2.INTER_AREA)
+            )
         row = np.hstack([*tiles[:2], *([np.vstack(tiles[2:])] if tiles[2:] else [])])
         canvas = Canvas.fromarray(np.vstack([row, np.zeros((BAR, self._width, 3), np.uint8)]))
         draw = ImageDraw.Draw(canvas)
         for title, left in zip(self._titles, (0, 640, _CAMERAS)):
-            draw.text((left + 8, 6), title, font=self._small, fill="white", stroke_width=2, stroke_fill="black")
+            draw.text(
+                (left + 8, 6), title, font=self._small, fill="white", stroke_width=2, stroke_fill="black"
+            )
         draw.text((12, HEIGHT + 8), shown(self._monitor.seen().instruction), font=self._font, fill="white")
         return np.asarray(canvas)

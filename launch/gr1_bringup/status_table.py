@@ -31,7 +31,9 @@ _OPTIONAL = ("policy", "expert", "teleop", "recorder")
 def table(seen: Seen, title: str, now: float | None = None) -> Table:
     """One row per subject of /diagnostics, then the instruction. Who is not in every stack has a row once it has spoken."""
     now = time.monotonic() if now is None else now
-    grid = Table(title=Text(title), title_justify="left", caption="a/b: p50/p99", caption_justify="right", expand=True)
+    grid = Table(
+        title=Text(title), title_justify="left", caption="a/b: p50/p99", caption_justify="right", expand=True
+    )
     grid.add_column("part", no_wrap=True)
     grid.add_column("state", no_wrap=True)
     grid.add_column("figures")
@@ -40,7 +42,9 @@ def table(seen: Seen, title: str, now: float | None = None) -> Table:
         if status is None and name.startswith(_OPTIONAL):
             continue
         level = _level(status, now)
-        grid.add_row(label, Text(level, style=_COLOURS.get(level, "dim")), Text(figures(name, status, _expert(seen))))
+        grid.add_row(
+            label, Text(level, style=_COLOURS.get(level, "dim")), Text(figures(name, status, _expert(seen)))
+        )
     grid.add_row("instruction", "", Text(shown(seen.instruction) or "(none yet)"))
     return grid
 
@@ -50,7 +54,10 @@ def line(seen: Seen, seconds: float, now: float | None = None) -> str:
     now = time.monotonic() if now is None else now
     step, gate = seen.statuses.get("policy: step"), seen.statuses.get("arm: gate")
     cameras = [seen.statuses.get(f"camera_{role}: stream") for role in ("static", "wrist")]
-    parts = [f"{seconds:5.0f} s", "cameras " + "/".join(_number(camera, "rate_hz", ".1f") for camera in cameras) + " Hz"]
+    parts = [
+        f"{seconds:5.0f} s",
+        "cameras " + "/".join(_number(camera, "rate_hz", ".1f") for camera in cameras) + " Hz",
+    ]
     if step:
         parts += [
             f"policy {_number(step, 'rate_hz', '.1f')} Hz",
@@ -59,7 +66,9 @@ def line(seen: Seen, seconds: float, now: float | None = None) -> str:
         ]
     parts.append("gate " + (_gate(gate) if gate else "-"))
     parts += [
-        f"{name}: {shown(status.message)}" for name, status in seen.statuses.items() if _level(status, now) != "OK" and name != "arm: gate"
+        f"{name}: {shown(status.message)}"
+        for name, status in seen.statuses.items()
+        if _level(status, now) != "OK" and name != "arm: gate"
     ]
     if expert := seen.statuses.get("expert: episodes"):
         parts.append(figures("expert: episodes", expert))
@@ -93,7 +102,9 @@ def figures(name: str, status: Status | None, expert: bool = False) -> str:
         rate, missed = _number(status, "rate_hz", ".1f"), _number(status, "missed", ".0f")
         return f"{why}{rate} Hz   period p50/p99 {_pair(status, 'period')} ms   missed {missed}"
     if name == "policy: inputs":
-        return why + "   ".join(f"{part} {_number(status, f'{part}_age_ms', '.0f')} ms" for part in ("static", "wrist", "arm"))
+        return why + "   ".join(
+            f"{part} {_number(status, f'{part}_age_ms', '.0f')} ms" for part in ("static", "wrist", "arm")
+        )
     if name == "policy: step":
         return (
             f"{why}{_number(status, 'rate_hz', '.2f')} Hz   period p50/p99 {_pair(status, 'period')}   "
@@ -102,7 +113,9 @@ def figures(name: str, status: Status | None, expert: bool = False) -> str:
             f"steps {_number(status, 'steps', '.0f')}   skipped {_number(status, 'skipped', '.0f')}"
         )
     if name == "expert: episodes":
-        solved = f"{_number(status, 'successes', '.0f')} of {_number(status, 'episodes', '.0f')} episodes solved"
+        solved = (
+            f"{_number(status, 'successes', '.0f')} of {_number(status, 'episodes', '.0f')} episodes solved"
+        )
         return f"{why}{solved}   now {shown(status.values.get('task', '')) or 'none'}, seed {_number(status, 'seed', '.0f')}"
     if name == "teleop: operator":
         hand = f"hand to command p50/p99 {_pair(status, 'pose_to_command')} ms   round trip {_number(status, 'rtt_ms', '.0f')} ms"
@@ -114,7 +127,10 @@ def figures(name: str, status: Status | None, expert: bool = False) -> str:
 
 def _recorded(status: Status) -> str:
     """What is being recorded, or was last; lost messages are never left out."""
-    counted = ((status.number(f"{outcome}_episodes") or 0, outcome) for outcome in ("success", "failure", "discarded", "unfinished"))
+    counted = (
+        (status.number(f"{outcome}_episodes") or 0, outcome)
+        for outcome in ("success", "failure", "discarded", "unfinished")
+    )
     done = ", ".join(f"{number:.0f} {outcome}" for number, outcome in counted if number)
     bag = shown(status.values.get("bag", ""))
     size = f"{_number(status, 'seconds', '.1f')} s, {_number(status, 'mb', '.1f')} MB"

@@ -34,7 +34,12 @@ _UNPAIRED_PAGE = """<!doctype html>
 class Door:
     """A middleware. refuse_socket(request, code, why) upgrades, says why, and closes."""
 
-    def __init__(self, pairing: Pairing, port: int, refuse_socket: Callable[[web.Request, int, str], Awaitable[web.StreamResponse]]):
+    def __init__(
+        self,
+        pairing: Pairing,
+        port: int,
+        refuse_socket: Callable[[web.Request, int, str], Awaitable[web.StreamResponse]],
+    ):
         self._pairing, self._refuse_socket = pairing, refuse_socket
         # Cookies know no ports: two servers on one computer would overwrite each other's.
         self.cookie = f"__Host-gr1-{port}"
@@ -53,7 +58,9 @@ class Door:
         if socket and request.headers.get("Origin") != own:
             raise web.HTTPForbidden(text=f"a websocket for a page of another origin: open {own}/ itself\n")
         if request.method not in ("GET", "HEAD"):
-            raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"), text="this server is only read from\n")
+            raise web.HTTPMethodNotAllowed(
+                request.method, ("GET", "HEAD"), text="this server is only read from\n"
+            )
         address = request.remote or ""
         if not socket and (token := request.query.get("token")) is not None:
             return self._pair(request, token, address)
@@ -64,7 +71,9 @@ class Door:
             if self._pairing.allows(cookie, address, "cookie"):
                 return await handler(request)
         if socket:
-            return await self._refuse_socket(request, UNPAIRED, "not paired: open the address that the terminal shows")
+            return await self._refuse_socket(
+                request, UNPAIRED, "not paired: open the address that the terminal shows"
+            )
         return _unpaired(request)
 
     def _pair(self, request: web.Request, token: str, address: str) -> web.StreamResponse:

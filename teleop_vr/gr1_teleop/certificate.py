@@ -64,10 +64,14 @@ def names() -> frozenset[str]:
     """Everything that this computer can be called by: its addresses, its name, localhost."""
     host = socket.gethostname()
     hosts = {"localhost", host, host if "." in host else f"{host}.local"}
-    return frozenset({name.lower() for name in hosts if _NAME.fullmatch(name)} | {"127.0.0.1", "::1"} | set(addresses()))
+    return frozenset(
+        {name.lower() for name in hosts if _NAME.fullmatch(name)} | {"127.0.0.1", "::1"} | set(addresses())
+    )
 
 
-def ensure(where: Path | None = None, wanted: Iterable[str] | None = None, now: datetime | None = None) -> Certificate:
+def ensure(
+    where: Path | None = None, wanted: Iterable[str] | None = None, now: datetime | None = None
+) -> Certificate:
     """The installation's certificate, made anew where there is none, it ends within a day, it does not name one of `wanted` (by
     default `names()`), it is damaged, or others could have read its key. Raises CertificateError."""
     path, now = (where or folder()) / FILE, now or datetime.now(UTC)
@@ -135,13 +139,17 @@ def _make(wanted: Iterable[str], now: datetime) -> bytes:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _SLOW_CLOCK)
         .not_valid_after(now + _LASTS)
-        .add_extension(x509.SubjectAlternativeName([_general(name) for name in sorted(wanted)]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([_general(name) for name in sorted(wanted)]), critical=False
+        )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(digital_signature=True, **usage), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     return private + certificate.public_bytes(serialization.Encoding.PEM)
 
 

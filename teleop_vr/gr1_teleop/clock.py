@@ -26,7 +26,9 @@ class Clock:
 
     def reset(self) -> None:
         """Another page speaks: its clock starts anew."""
-        self._trips: deque[tuple[float, float, float]] = deque(maxlen=_TRIPS)  # (answered at, round trip, host - page), s
+        self._trips: deque[tuple[float, float, float]] = deque(
+            maxlen=_TRIPS
+        )  # (answered at, round trip, host - page), s
 
     def trip(self, trip: RoundTrip, now: float) -> None:
         """A ping's way, told at `now`. One that cannot be true is not taken: an answer from the future or from long ago."""

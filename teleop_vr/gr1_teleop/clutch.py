@@ -28,7 +28,12 @@ from gr1_teleop.protocol import HANDS, DeskVelocity, HandPose
 from gr1_teleop.settings import Command, Event, Settings
 
 OPEN, WAITING, ENGAGED = "open", "waiting", "engaged"
-LET_GO, RECENTRED, SILENT, NO_POSE = "let go", "the view was recentred", "nothing new from the hand", "the arm reports no usable pose"
+LET_GO, RECENTRED, SILENT, NO_POSE = (
+    "let go",
+    "the view was recentred",
+    "nothing new from the hand",
+    "the arm reports no usable pose",
+)
 
 _TO_BASE = np.array([0.5, -0.5, -0.5, 0.5])
 """Turns local-floor's axes into the base's: -z forward to +x, -x to +y, +y to +z."""
@@ -48,7 +53,13 @@ class Clutch:
     period: the control period in s. on_event is called with each Event, in the thread that caused it.
     """
 
-    def __init__(self, settings: Settings, limits: Limits, period: float, on_event: Callable[[Event], None] = lambda event: None):
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits,
+        period: float,
+        on_event: Callable[[Event], None] = lambda event: None,
+    ):
         self.settings, self.period, self.on_event = settings, period, on_event
         # The gate counts what is longer than a limit as cut; a rounding must not make it so.
         self.max_linear = min(settings.max_linear, limits.linear_speed) * (1.0 - 1e-9)
@@ -73,7 +84,11 @@ class Clutch:
     def state(self) -> str:
         if self._engaged:
             return ENGAGED
-        return WAITING if any(grip.pressed and grip.known and grip is not self._active for grip in self._grips.values()) else OPEN
+        return (
+            WAITING
+            if any(grip.pressed and grip.known and grip is not self._active for grip in self._grips.values())
+            else OPEN
+        )
 
     @property
     def gripper_waits(self) -> bool:
@@ -135,7 +150,9 @@ class Clutch:
         self._halt_due = False
         return Command(_ZERO, _ZERO, self._closure, False, self._take_events())
 
-    def command(self, commanded: Pose | None, now: float, closure: float | None = None, blocked: str = "") -> Command | None:
+    def command(
+        self, commanded: Pose | None, now: float, closure: float | None = None, blocked: str = ""
+    ) -> Command | None:
         """What to send for the coming period, None for nothing.
 
         commanded: where the arm is asked to be at this moment (None: not known). closure: what the fingers were last told, None if
@@ -178,7 +195,9 @@ class Clutch:
             turn = quaternion.between(self._origin[1], grip.orientation)
             turned = quaternion.from_vector(quaternion.rotated(self._to_base, turn))
         way = self._anchor[0] + moved - commanded.position
-        turn = quaternion.between(quaternion.unit(commanded.quaternion), quaternion.times(turned, self._anchor[1]))
+        turn = quaternion.between(
+            quaternion.unit(commanded.quaternion), quaternion.times(turned, self._anchor[1])
+        )
         # A goal that has run ahead (a hand faster than the arm, an arm at a wall) is drawn along: the arm stops soon after the hand does,
         # and turns back with it.
         way, turn = _limit(way, settings.lead), _limit(turn, settings.lead_angle)

@@ -48,7 +48,9 @@ class Driver:
     def figures(self, now: float) -> dict[str, float]:
         """commands, rate_hz; pose_to_command: ms from a hand's sample on its device to the command that follows it (NaN: none yet)."""
         with self._lock:
-            quantiles = {f"pose_to_command_p{q}_ms": 1e3 * self._latencies.quantile(q / 100) for q in (50, 99)}
+            quantiles = {
+                f"pose_to_command_p{q}_ms": 1e3 * self._latencies.quantile(q / 100) for q in (50, 99)
+            }
             return {"commands": self.sent, "rate_hz": self._rate.hz_at(now), **quantiles}
 
     def _put(self, command: Command, now: float) -> None:

@@ -97,7 +97,15 @@ def _changed(folder: Path) -> int:
 
 
 def _row(folder: Path) -> dict:
-    row = {"name": folder.name, "instruction": "", "outcome": "unfinished", "seconds": 0.0, "task": "", "operator": "", "problem": ""}
+    row = {
+        "name": folder.name,
+        "instruction": "",
+        "outcome": "unfinished",
+        "seconds": 0.0,
+        "task": "",
+        "operator": "",
+        "problem": "",
+    }
     try:
         row["time"] = datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds")
         if not (folder / metadata.FILE).is_file():
@@ -107,7 +115,12 @@ def _row(folder: Path) -> dict:
         return {"time": ""} | row | {"problem": str(error)}
     labels = {name: bag.labels.get(name, "") for name in ("task", "operator")}
     started = {"time": bag.labels["started"]} if bag.labels.get("started") else {}
-    return row | labels | started | {"instruction": bag.instruction, "outcome": bag.outcome, "seconds": round(bag.duration_s, 1)}
+    return (
+        row
+        | labels
+        | started
+        | {"instruction": bag.instruction, "outcome": bag.outcome, "seconds": round(bag.duration_s, 1)}
+    )
 
 
 def _thumbnail(folder: Path) -> bytes | None:
@@ -121,7 +134,9 @@ def _thumbnail(folder: Path) -> bytes | None:
         if message.type.endswith("CompressedImage"):
             array = images.decode(picture.data)
         else:
-            array = images.from_raw(picture.encoding, picture.height, picture.width, picture.step, picture.data)
+            array = images.from_raw(
+                picture.encoding, picture.height, picture.width, picture.step, picture.data
+            )
     except (BagError, SchemaError, images.ImageError, OSError):
         return None
     height = max(1, round(array.shape[0] * _WIDTH / array.shape[1]))

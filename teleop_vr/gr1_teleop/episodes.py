@@ -91,7 +91,12 @@ class Episodes:
         with self._lock:
             text, at = self._refusal
             fresh = self._clock() - at < _SHOWN_S
-            return {"busy": self._busy, "confirm": self._asked(), "instruction": self._instruction, "refusal": text if fresh else ""}
+            return {
+                "busy": self._busy,
+                "confirm": self._asked(),
+                "instruction": self._instruction,
+                "refusal": text if fresh else "",
+            }
 
     def haptics(self) -> list[dict]:
         """Pulses {kind, ms, strength} for the operator's hand since the last call."""
@@ -113,7 +118,9 @@ class Episodes:
         if len(text) > MAX_INSTRUCTION:
             self._refuse(f"the instruction has {len(text)} characters: at most {MAX_INSTRUCTION}, please")
         if not text.isprintable():
-            self._refuse(f"the instruction {text[:60]!r} has line breaks or control characters: one line of text, please")
+            self._refuse(
+                f"the instruction {text[:60]!r} has line breaks or control characters: one line of text, please"
+            )
         return text
 
     def _refuse(self, why: str) -> None:
@@ -139,7 +146,9 @@ class Episodes:
         except Exception as error:
             _log.exception("the recorder failed")
             with self._lock:
-                self._refuse(f"the recorder could not be asked ({type(error).__name__}: {error}): see the terminal")
+                self._refuse(
+                    f"the recorder could not be asked ({type(error).__name__}: {error}): see the terminal"
+                )
         else:
             with self._lock:
                 self._refusal = "", float("-inf")

@@ -52,7 +52,9 @@ class _OneEuro:
         if dt < _SHORTEST_S:
             return self._value
         # The speed is that of the raw values: what is filtered trails behind, and makes each sample look fast.
-        self._speed = self._speed + _share(self._smoothing.speed, dt) * (self._difference(self._raw, value) / dt - self._speed)
+        self._speed = self._speed + _share(self._smoothing.speed, dt) * (
+            self._difference(self._raw, value) / dt - self._speed
+        )
         cutoff = self._smoothing.rest + self._smoothing.slope * math.hypot(*self._speed)
         self._value = self._step(self._value, _share(cutoff, dt) * self._difference(self._value, value))
         self._raw, self._t = value, t

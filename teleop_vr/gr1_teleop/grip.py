@@ -48,7 +48,11 @@ class Grip:
             self.velocity = np.array(sample.linear), np.array(sample.angular)
             trouble = ""
         else:
-            self.pressed = sample.squeeze > self._settings.open if self.pressed else sample.squeeze >= self._settings.press
+            self.pressed = (
+                sample.squeeze > self._settings.open
+                if self.pressed
+                else sample.squeeze >= self._settings.press
+            )
             self.closure, self.stick = sample.trigger, sample.stick
             trouble = self._place(sample)
         if not sample.visible:
@@ -68,7 +72,9 @@ class Grip:
         if trouble:
             self.lose()
         self._raw = raw
-        self.position, self.orientation = (smooth(value, 1e-3 * sample.t) for smooth, value in zip(self._smooth, raw))
+        self.position, self.orientation = (
+            smooth(value, 1e-3 * sample.t) for smooth, value in zip(self._smooth, raw)
+        )
         return trouble
 
     def _jump(self, raw) -> str:

@@ -57,7 +57,12 @@ def response(head: bytes, port: int) -> bytes:
     host = re.sub(r":\d{1,5}$", "", host)
     path = words[1].split("?", 1)[0]
     body = "This is the port of an HTTPS server: open the address that begins with https://, as the terminal shows it.\n"
-    if words[0] in ("GET", "HEAD") and _HOST.fullmatch(host) and _TARGET.fullmatch(path) and not path.startswith("//"):
+    if (
+        words[0] in ("GET", "HEAD")
+        and _HOST.fullmatch(host)
+        and _TARGET.fullmatch(path)
+        and not path.startswith("//")
+    ):
         status = f"307 Temporary Redirect\r\nLocation: https://{host}:{port}{path}"
     else:
         status = "400 Bad Request"

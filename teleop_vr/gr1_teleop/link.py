@@ -65,7 +65,9 @@ class Link:
         with self._lock:
             now = self._time()
             if self._key is not None and now - self._heard <= GONE_S:
-                raise Busy(f"there is an operator already ({self._device}): it must leave first, or be silent for {GONE_S:g} s")
+                raise Busy(
+                    f"there is an operator already ({self._device}): it must leave first, or be silent for {GONE_S:g} s"
+                )
             # The same device after a lost connection still stands in the same frame.
             self._clutch.begin(kind, keep_forward=(kind, device) == (self._kind, self._device))
             self._clock.reset()
@@ -75,7 +77,12 @@ class Link:
 
     def welcome(self) -> dict:
         """What a new operator is told first."""
-        return {"type": "welcome", "operator": True, "scale": self._clutch.settings.scale, "rate": 1.0 / self._clutch.period}
+        return {
+            "type": "welcome",
+            "operator": True,
+            "scale": self._clutch.settings.scale,
+            "rate": 1.0 / self._clutch.period,
+        }
 
     def receive(self, key: object, text: str, now: float) -> list[dict]:
         """One message that arrived at `now`; returns what to answer. Raises ProtocolError; a former operator is not heard."""
@@ -132,7 +139,9 @@ class Link:
         with self._lock:
             return (self._kind, self._device) if self._key is not None else None
 
-    def command(self, commanded: Pose | None, now: float, closure: float | None = None, blocked: str = "") -> Command | None:
+    def command(
+        self, commanded: Pose | None, now: float, closure: float | None = None, blocked: str = ""
+    ) -> Command | None:
         """What to send for the coming control period, None for nothing; see `Clutch.command`."""
         with self._lock:
             return self._clutch.command(commanded, now, closure, blocked)
@@ -159,7 +168,9 @@ class Link:
             case HandPose() | DeskVelocity():
                 desk = self._kind == "desk"
                 if desk != isinstance(message, DeskVelocity):
-                    raise ProtocolError(f"a {self._kind} sends {'velocity' if desk else 'pose'}: say hello as what you are")
+                    raise ProtocolError(
+                        f"a {self._kind} sends {'velocity' if desk else 'pose'}: say hello as what you are"
+                    )
                 if self._fresh(message, now):
                     self._age, self._sampled = self._clock.age(message.t, now), now
                     self._clutch.feed(message, now, self._age)

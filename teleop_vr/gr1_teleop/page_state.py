@@ -49,9 +49,15 @@ class States:
             "counts": recorder.get("episodes", {}),
             "warnings": warnings,
         }
-        happened = {name: state.get(name) for name in ("clutch", "why", "gripper_waits", "gate", "counts", "warnings")}
+        happened = {
+            name: state.get(name) for name in ("clutch", "why", "gripper_waits", "gate", "counts", "warnings")
+        }
         mark = encode([happened, recording | {"seconds": 0}, operator, pulses])
-        return state | {"haptics": pulses}, state | {"topics": topics, "cameras": cameras, "operator": operator}, mark
+        return (
+            state | {"haptics": pulses},
+            state | {"topics": topics, "cameras": cameras, "operator": operator},
+            mark,
+        )
 
     def _robot(self) -> tuple[dict, list[str]]:
         """(status, cameras' roles) as the node says; that it cannot is told once to the log, and to the pages as long as it lasts."""

@@ -14,7 +14,13 @@ from gr1_teleop.episode_index import Library
 
 WEB = Path(__file__).with_name("web")
 _DOCUMENTS = dict(zip(PAGES, ("operator.html", "desk.html")))
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
+_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
 
 
 class Watch(Protocol):
@@ -34,9 +40,15 @@ class Pages:
     def __init__(self, library: Library, watch: Watch, readers: Executor, files: Path = WEB):
         self._library, self._watch, self._readers = library, watch, readers
         # What may be asked for is listed once: no path from outside ever reaches the file system.
-        self._files = {path.relative_to(files).as_posix(): path for path in sorted(files.rglob("*")) if path.suffix in _TYPES}
+        self._files = {
+            path.relative_to(files).as_posix(): path
+            for path in sorted(files.rglob("*"))
+            if path.suffix in _TYPES
+        }
         if missing := [name for name in _DOCUMENTS.values() if name not in self._files]:
-            raise FileNotFoundError(f"{files} lacks {', '.join(missing)}: install the package gr1_teleop again")
+            raise FileNotFoundError(
+                f"{files} lacks {', '.join(missing)}: install the package gr1_teleop again"
+            )
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -59,7 +71,9 @@ class Pages:
     async def _picture(self, request: web.Request) -> web.StreamResponse:
         role, pictures = request.match_info["role"], self._watch.pictures()
         if role not in pictures:
-            raise web.HTTPNotFound(text=f"no picture of a camera '{role[:100]}' has come; there are: {', '.join(pictures) or 'none'}\n")
+            raise web.HTTPNotFound(
+                text=f"no picture of a camera '{role[:100]}' has come; there are: {', '.join(pictures) or 'none'}\n"
+            )
         return web.Response(body=pictures[role], content_type="image/jpeg")
 
     async def _episodes(self, _: web.Request) -> web.StreamResponse:
@@ -73,11 +87,18 @@ class Pages:
         if picture is None:
             raise web.HTTPNotFound(text=f"no picture of an episode '{name[:100]}'\n")
         # A bag's pictures never change, and its name says when it was recorded.
-        return web.Response(body=picture, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        return web.Response(
+            body=picture, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"}
+        )
 
     async def _read(self, call, *given):
         return await asyncio.get_running_loop().run_in_executor(self._readers, call, *given)
 
 
 def _send(path: Path) -> web.StreamResponse:
-    return web.FileResponse(path, headers={"Content-Type": f"{_TYPES[path.suffix]}{'' if path.suffix == '.png' else '; charset=utf-8'}"})
+    return web.FileResponse(
+        path,
+        headers={
+            "Content-Type": f"{_TYPES[path.suffix]}{'' if path.suffix == '.png' else '; charset=utf-8'}"
+        },
+    )

@@ -158,7 +158,11 @@ class _Fields:
 
     def numbers(self, name: str, count: int, bound: float) -> tuple[float, ...]:
         value = self.get(name)
-        if not isinstance(value, list) or len(value) != count or not all(_within(item, -bound, bound) for item in value):
+        if (
+            not isinstance(value, list)
+            or len(value) != count
+            or not all(_within(item, -bound, bound) for item in value)
+        ):
             raise self.wrong(name, value, f"{count} numbers {-bound:g} .. {bound:g}")
         return tuple(float(item) for item in value)
 
@@ -280,6 +284,9 @@ def _shown(value) -> str:
     """A value for an error's text: short, whatever was sent, and always writable."""
     try:
         text = json.dumps(value)
-    except (ValueError, RecursionError):  # a whole number of thousands of digits, lists within lists within lists
+    except (
+        ValueError,
+        RecursionError,
+    ):  # a whole number of thousands of digits, lists within lists within lists
         text = f"a {type(value).__name__} that is too large"
     return text if len(text) <= 60 else text[:57] + "..."

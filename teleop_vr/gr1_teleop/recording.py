@@ -16,7 +16,13 @@ class Recording:
     """Calls block until the recorder has answered. heard(): what it last said of itself, {} if it is not there; say(text): publishes an
     instruction; ended(): called after an episode that was running has been ended here."""
 
-    def __init__(self, namespace: str, heard: Callable[[], dict], say: Callable[[str], None], ended: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        namespace: str,
+        heard: Callable[[], dict],
+        say: Callable[[str], None],
+        ended: Callable[[], None] = lambda: None,
+    ):
         self._recorder, self._heard, self._say, self._ended = Recorder(namespace, ANSWER_S), heard, say, ended
 
     def start(self) -> str:
@@ -43,7 +49,9 @@ class Recording:
     def _called(self, name: str, *given: str) -> str:
         before = self._heard()
         if not before:
-            raise RecorderError("no recorder is running: start the stack with collect:=true (gr1 up --collect)")
+            raise RecorderError(
+                "no recorder is running: start the stack with collect:=true (gr1 up --collect)"
+            )
         bag = getattr(self._recorder, name)(*given)
         if name in _ENDS and before["state"] == "recording":
             self._ended()

@@ -92,7 +92,9 @@ class Robot:
 
     def pictures(self) -> dict[str, bytes]:
         now = self._clock()
-        return {role: picture.value for role, picture in self._pictures.items() if now - picture.at <= PICTURE_S}
+        return {
+            role: picture.value for role, picture in self._pictures.items() if now - picture.at <= PICTURE_S
+        }
 
     def status(self) -> dict:
         now = self._clock()
@@ -112,7 +114,9 @@ class Robot:
 
     def recorder_state(self) -> dict:
         """The topic recorder/state, {} while no recorder is heard."""
-        return self._recorder.value if self._recorder and self._clock() - self._recorder.at <= RECORDER_S else {}
+        return (
+            self._recorder.value if self._recorder and self._clock() - self._recorder.at <= RECORDER_S else {}
+        )
 
     def _of_now(self, dated: Dated | None, now: float):
         return dated.value if dated and now - dated.at <= self._max_age else None

@@ -33,7 +33,9 @@ class Tables:
     def next(self) -> None:
         """The same task on the table of the next seed. Raises TableError."""
         if "seed" not in self._told:
-            raise TableError("no new table: nothing has been heard on sim/task; is the simulated arm running?")
+            raise TableError(
+                "no new table: nothing has been heard on sim/task; is the simulated arm running?"
+            )
         seed = Parameter("sim.seed", value=int(self._told["seed"]) + 1).to_parameter_msg()
         answer = self._call(self._set, SetParameters.Request(parameters=[seed]))
         if refused := [result.reason for result in answer.results if not result.successful]:

@@ -120,7 +120,10 @@ class Server:
         except Exception as error:
             if not ready.done():
                 ready.set_exception(error)
-            _log.critical("the server of teleoperation has ended, nobody can drive any more: start it again", exc_info=True)
+            _log.critical(
+                "the server of teleoperation has ended, nobody can drive any more: start it again",
+                exc_info=True,
+            )
 
     async def _serve(self, ready: Future) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -131,7 +134,10 @@ class Server:
         # No access log: it would hold the token.
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSING_S)
         await runner.setup()
-        tasks = {asyncio.create_task(work) for work in (self._accept(runner.server), self._sessions.tell(), self._stop.wait())}
+        tasks = {
+            asyncio.create_task(work)
+            for work in (self._accept(runner.server), self._sessions.tell(), self._stop.wait())
+        }
         ready.set_result(None)
         try:
             # Only the last of them ends by itself; an error in another ends the server, and with it every session.
@@ -172,7 +178,9 @@ class Server:
             return True
         # A TLS transport that is closed knows no peer any more, and says so with an AttributeError.
         transports = [
-            protocol.transport for protocol in protocols.connections if protocol.transport and not protocol.transport.is_closing()
+            protocol.transport
+            for protocol in protocols.connections
+            if protocol.transport and not protocol.transport.is_closing()
         ]
         peers = [transport.get_extra_info("peername") for transport in transports]
         same = sum(1 for peer in peers if peer and peer[0] == address)
@@ -218,4 +226,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _own() -> str:
-    return ", ".join(address for address in addresses() if ipaddress.ip_address(address).version == 4) or "127.0.0.1"
+    return (
+        ", ".join(address for address in addresses() if ipaddress.ip_address(address).version == 4)
+        or "127.0.0.1"
+    )

@@ -96,7 +96,11 @@ class Sessions:
             self._operator = outlet, {"device": hello.device, "kind": hello.kind}
             try:
                 if former:  # silent for so long that the link has given its place away
-                    self._beside(former[0].close(BUSY, "another operator has taken over, since nothing more came from here"))
+                    self._beside(
+                        former[0].close(
+                            BUSY, "another operator has taken over, since nothing more came from here"
+                        )
+                    )
                 await outlet.send(self._link.welcome())
                 await self._listen(socket, key, two_steps=hello.kind != "desk")
                 why = "the connection was closed"
@@ -119,7 +123,11 @@ class Sessions:
             for reply in self._link.receive(key, text, time.monotonic()):
                 await socket.send_str(encode(reply))
             # Poses come ninety times a second: only what may be an episode's action is parsed here too.
-            if '"episode"' in text and self._link.drives(key) and isinstance(asked := parse(text), EpisodeAction):
+            if (
+                '"episode"' in text
+                and self._link.drives(key)
+                and isinstance(asked := parse(text), EpisodeAction)
+            ):
                 with contextlib.suppress(EpisodeError):  # the hand feels it, and the state says why
                     if call := self._episodes.press(asked.action, asked.instruction or "", two_steps):
                         self._carry_out(call)
@@ -190,7 +198,9 @@ class Sessions:
 
 async def _socket(request: web.Request) -> web.WebSocketResponse:
     # aiohttp refuses a message of max_msg_size bytes. Compression would let a small message unfold into a large one.
-    socket = web.WebSocketResponse(max_msg_size=MAX_BYTES + 1, heartbeat=_HEARTBEAT_S, timeout=_CLOSE_S, compress=False)
+    socket = web.WebSocketResponse(
+        max_msg_size=MAX_BYTES + 1, heartbeat=_HEARTBEAT_S, timeout=_CLOSE_S, compress=False
+    )
     await socket.prepare(request)
     return socket
 
@@ -222,5 +232,7 @@ def _asked(text: str) -> EpisodeAction | str:
             return raw["text"]
     said = parse(text)
     if not isinstance(said, EpisodeAction):
-        raise ProtocolError(f"{type(said).__name__} is nothing that a page may say that only watches: episode and instruction are")
+        raise ProtocolError(
+            f"{type(said).__name__} is nothing that a page may say that only watches: episode and instruction are"
+        )
     return said

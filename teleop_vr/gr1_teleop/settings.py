@@ -47,7 +47,16 @@ class Settings:
     def __post_init__(self):
         if not 0.5 <= self.scale <= 1.0:
             raise ValueError(f"scale is {self.scale}: give 0.5 .. 1 metres of the arm for one of the hand")
-        for name in ("max_linear", "max_angular", "jump", "jump_angle", "silence_s", "stale_s", "lead", "lead_angle"):
+        for name in (
+            "max_linear",
+            "max_angular",
+            "jump",
+            "jump_angle",
+            "silence_s",
+            "stale_s",
+            "lead",
+            "lead_angle",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a number above zero")
         if not 0 < self.open < self.press <= 1:
@@ -57,7 +66,9 @@ class Settings:
         if not 0 <= self.lag_s < math.inf:
             raise ValueError(f"lag_s is {self.lag_s}: give 0 or more seconds")
         if self.lead_angle >= math.pi:
-            raise ValueError(f"lead_angle is {self.lead_angle}: give less than half a turn, {math.pi:.2f} rad")
+            raise ValueError(
+                f"lead_angle is {self.lead_angle}: give less than half a turn, {math.pi:.2f} rad"
+            )
 
 
 class Event(NamedTuple):

@@ -56,22 +56,70 @@ class TeleopNode(Node):
 
     def __init__(self):
         super().__init__("teleop")
-        rig = Rig.load(declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True))
-        host = declare(self, "host", "0.0.0.0", "Address that the pages are served on; 0.0.0.0: all of this computer's.", read_only=True)
-        port = declare(self, "port", PORT, "Port of the pages (HTTPS); 0: any free one.", low=0, high=65535, read_only=True)
-        token = declare(self, "token", "", "Pairing token, part of the address; empty: a random one for each start.", read_only=True)
-        bags = declare(self, "bags", "bags", "Folder that the recorder puts its bags into, for the list of episodes.", read_only=True)
-        instruction = declare(self, "instruction", "", "What is to be demonstrated, said at the start; empty: nothing.", read_only=True)
+        rig = Rig.load(
+            declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True)
+        )
+        host = declare(
+            self,
+            "host",
+            "0.0.0.0",
+            "Address that the pages are served on; 0.0.0.0: all of this computer's.",
+            read_only=True,
+        )
+        port = declare(
+            self,
+            "port",
+            PORT,
+            "Port of the pages (HTTPS); 0: any free one.",
+            low=0,
+            high=65535,
+            read_only=True,
+        )
+        token = declare(
+            self,
+            "token",
+            "",
+            "Pairing token, part of the address; empty: a random one for each start.",
+            read_only=True,
+        )
+        bags = declare(
+            self,
+            "bags",
+            "bags",
+            "Folder that the recorder puts its bags into, for the list of episodes.",
+            read_only=True,
+        )
+        instruction = declare(
+            self,
+            "instruction",
+            "",
+            "What is to be demonstrated, said at the start; empty: nothing.",
+            read_only=True,
+        )
         text = "Simulated rig only: lay a new table after each episode that a page has ended."
         new_tables = declare(self, "new_tables", False, text, read_only=True)
-        hz = {role: declare(self, f"hz.camera_{role}", 20.0, "Nominal rate of this camera.", low=0.1, read_only=True) for role in ROLES}
-        hz["arm"] = declare(self, "hz.arm", 100.0, "Nominal rate of arm/commanded_pose and arm/gripper.", low=0.1, read_only=True)
+        hz = {
+            role: declare(
+                self, f"hz.camera_{role}", 20.0, "Nominal rate of this camera.", low=0.1, read_only=True
+            )
+            for role in ROLES
+        }
+        hz["arm"] = declare(
+            self,
+            "hz.arm",
+            100.0,
+            "Nominal rate of arm/commanded_pose and arm/gripper.",
+            low=0.1,
+            read_only=True,
+        )
         settings = self._settings()
 
         self._expiry = 1.5 * rig.period
         began, age = time.monotonic(), rig.state.max_age
         topics = [Topic(_PICTURES.format(role), hz[role], rig.cameras[role].max_age, began) for role in ROLES]
-        self._robot = Robot(age, [*topics, *(Topic(name, hz["arm"], age, began) for name in (_POSE, _GRIPPER))])
+        self._robot = Robot(
+            age, [*topics, *(Topic(name, hz["arm"], age, began) for name in (_POSE, _GRIPPER))]
+        )
         self._link = Link(Clutch(settings, rig.limits, rig.period), Clock())
         self._driver = Driver(self._link, self._robot, rig.period, self._send)
         self.finished = threading.Event()
@@ -81,7 +129,9 @@ class TeleopNode(Node):
         self._loop = Loop(self._driver.step, BEAT_S, self._on_failure, "teleop")
         with ExitStack() as undo:
             self._tables = Tables(self, self._instruct) if new_tables else None
-            recording = Recording(self.get_namespace(), self._robot.recorder_state, self._instruct, self._on_ended)
+            recording = Recording(
+                self.get_namespace(), self._robot.recorder_state, self._instruct, self._on_ended
+            )
             undo.callback(recording.close)
             self._server = Server(self._link, Episodes(recording, bags), self._robot, host, port, token)
             self._server.start()
@@ -101,8 +151,12 @@ class TeleopNode(Node):
         rotation = declare(self, "rotation", True, "Whether the hand also turns the arm.", read_only=True)
         text = "Fastest {} of the arm under teleoperation in {}; 0: the rig's limit, which it never exceeds."
         speeds = {
-            "max_linear": declare(self, "max_linear", 0.0, text.format("motion", "m/s"), low=0.0, high=2.0, read_only=True),
-            "max_angular": declare(self, "max_angular", 0.0, text.format("turn", "rad/s"), low=0.0, high=6.0, read_only=True),
+            "max_linear": declare(
+                self, "max_linear", 0.0, text.format("motion", "m/s"), low=0.0, high=2.0, read_only=True
+            ),
+            "max_angular": declare(
+                self, "max_angular", 0.0, text.format("turn", "rad/s"), low=0.0, high=6.0, read_only=True
+            ),
         }
         text = "Seconds without a word from the hand after which the clutch opens."
         silence = declare(self, "silence_s", 0.15, text, low=0.05, high=0.5, read_only=True)
@@ -118,9 +172,13 @@ class TeleopNode(Node):
         self.create_subscription(PoseStamped, _POSE, self._on_pose, SENSOR)
         self.create_subscription(JointState, _GRIPPER, self._on_gripper, SENSOR)
         for role in ROLES:
-            self.create_subscription(CompressedImage, _PICTURES.format(role), partial(self._on_picture, role), SENSOR)
+            self.create_subscription(
+                CompressedImage, _PICTURES.format(role), partial(self._on_picture, role), SENSOR
+            )
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
-        self.create_subscription(String, "recorder/state", lambda message: self._robot.recorder(message.data), LATCHED)
+        self.create_subscription(
+            String, "recorder/state", lambda message: self._robot.recorder(message.data), LATCHED
+        )
         self.create_subscription(String, "instruction", self._on_instruction, LATCHED)
 
     def close(self) -> None:
@@ -192,14 +250,23 @@ class TeleopNode(Node):
         values = {
             "operator": device,
             "kind": kind,
-            **{name: figures[name] for name in ("clutch", "why", "rtt_ms", "rtt_p99_ms", "offset_ms", "age_ms", "lost", "old")},
+            **{
+                name: figures[name]
+                for name in ("clutch", "why", "rtt_ms", "rtt_p99_ms", "offset_ms", "age_ms", "lost", "old")
+            },
             **self._driver.figures(time.monotonic()),
             "missed": self._loop.missed,
             "port": self._server.port,
         }
         troubles = [f"{row['topic']}: {row['trouble']}" for row in robot["topics"] if row["trouble"]]
         told = "; ".join(filter(None, [self._robot.blocked, *troubles, *robot["warnings"]]))
-        usual = f"{device} drives" if figures["clutch"] == "engaged" else f"{device} is here" if device else "waiting for an operator"
+        usual = (
+            f"{device} drives"
+            if figures["clutch"] == "engaged"
+            else f"{device} is here"
+            if device
+            else "waiting for an operator"
+        )
         level = ERROR if self.finished.is_set() else WARN if told else OK
         self._diagnostics.status("operator", level, told or usual, values, state=(device, figures["clutch"]))
 

@@ -38,7 +38,13 @@ class Topic:
         age = self.age(now)
         with self._lock:
             hz, new = self._rate.hz_at(now), self._newest is None
-        return {"topic": self.name, "hz": hz, "expected_hz": self.hz, "age_s": age, "trouble": self._trouble(age, hz, new, now)}
+        return {
+            "topic": self.name,
+            "hz": hz,
+            "expected_hz": self.hz,
+            "age_s": age,
+            "trouble": self._trouble(age, hz, new, now),
+        }
 
     def _trouble(self, age: float, hz: float, new: bool, now: float) -> str:
         if age > self.max_age:

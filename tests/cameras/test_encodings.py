@@ -27,7 +27,9 @@ class CvBridge:
 
 
 def message(encoding: str) -> Image:
-    return Image(height=2, width=3, encoding=encoding, step=3, data=array.array("B", [0, 50, 100, 150, 200, 250]))
+    return Image(
+        height=2, width=3, encoding=encoding, step=3, data=array.array("B", [0, 50, 100, 150, 200, 250])
+    )
 
 
 @pytest.fixture

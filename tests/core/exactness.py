@@ -21,9 +21,13 @@ def require_full_window(folder, rig, steps: int) -> None:
 
 def require_close_in_bf16(folder, rig, steps: int) -> None:
     """Rounded to bf16 the actions are others, but by less than a tenth of their deviation."""
-    exact, fast = (Policy.from_pretrained(folder, device="cpu", precision=precision) for precision in ("fp32", "bf16"))
+    exact, fast = (
+        Policy.from_pretrained(folder, device="cpu", precision=precision) for precision in ("fp32", "bf16")
+    )
     exact.reset(TOKENS)
     fast.reset(TOKENS)
-    deltas = np.array([[policy.step(observation(rig, step)).delta for policy in (exact, fast)] for step in range(steps)])
+    deltas = np.array(
+        [[policy.step(observation(rig, step)).delta for policy in (exact, fast)] for step in range(steps)]
+    )
     error = np.sqrt(np.mean((deltas[:, 0] - deltas[:, 1]) ** 2))
     assert 0 < error < 0.1 * deltas[:, 0].std()

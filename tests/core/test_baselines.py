@@ -48,7 +48,11 @@ def observations(count, seed=0):
     rng = np.random.default_rng(seed)
     sizes = {role: (camera.height, camera.width, 3) for role, camera in RIG.cameras.items()}
     return [
-        Observation(**{role: rng.integers(0, 256, size, np.uint8) for role, size in sizes.items()}, arm=rng.normal(size=6), gripper=sign)
+        Observation(
+            **{role: rng.integers(0, 256, size, np.uint8) for role, size in sizes.items()},
+            arm=rng.normal(size=6),
+            gripper=sign,
+        )
         for sign in rng.choice([-1, 1], count)
     ]
 
@@ -81,11 +85,15 @@ def test_the_loss_is_least_for_the_right_bin_and_ln_256_for_none():
 
 def test_the_arms_loss_of_a_policy_with_bins_is_their_cross_entropy_at_valid_steps():
     model = lively(CONFIGS["rt1"])
-    features = {role: model.see(torch.randn(2, 3, 3, 32, 32), torch.randn(2, 16)) for role in ("static", "wrist")}
+    features = {
+        role: model.see(torch.randn(2, 3, 3, 32, 32), torch.randn(2, 16)) for role in ("static", "wrist")
+    }
     action, valid = torch.rand(2, 3, 7) * 2 - 1, torch.tensor([[True, True, True], [True, False, False]])
     action[1, 1:] = float("nan")
     inputs = Inputs(torch.randn(2, 16), torch.randn(2, 3, 7), action, valid, None)
-    prediction = model.predict(inputs.embedding, features, inputs.state[..., :6], inputs.state[..., 6], valid, ("action",))
+    prediction = model.predict(
+        inputs.embedding, features, inputs.state[..., :6], inputs.state[..., 6], valid, ("action",)
+    )
     expected = bins.cross_entropy(prediction.arm_bins[valid], action[valid][:, :6]).sum()
     assert losses.sums(prediction, inputs, {})["arm"].item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -118,7 +126,10 @@ def test_a_step_of_the_window_does_not_see_later_ones():
 
 def test_every_input_matters(config):
     model = lively(config)
-    embedding, images = torch.randn(1, 16), {role: torch.randn(1, 1, 3, 32, 32) for role in ("static", "wrist")}
+    embedding, images = (
+        torch.randn(1, 16),
+        {role: torch.randn(1, 1, 3, 32, 32) for role in ("static", "wrist")},
+    )
     state = torch.randn(1, 1, 7)
 
     def logits(embedding=embedding, state=state, **changed):
@@ -127,14 +138,21 @@ def test_every_input_matters(config):
             return model.predict(embedding, features, state[..., :6], state[..., 6]).gripper_logit.item()
 
     opened = torch.cat([state[..., :6], -state[..., 6:]], -1)
-    changes = {"embedding": -embedding, "state": opened, "static": -images["static"], "wrist": -images["wrist"]}
+    changes = {
+        "embedding": -embedding,
+        "state": opened,
+        "static": -images["static"],
+        "wrist": -images["wrist"],
+    }
     assert all(abs(logits(**{name: value}) - logits()) > 1e-6 for name, value in changes.items())
 
 
 def test_the_policy_acts_as_the_whole_window_does_and_so_do_several_rollouts_at_once(config, tmp_path):
     model = lively(config)
     checkpoint.save(tmp_path, model.state_dict(), config, RIG)
-    alone, batch = (kind.from_pretrained(tmp_path, device="cpu", precision="fp64") for kind in (Policy, BatchPolicy))
+    alone, batch = (
+        kind.from_pretrained(tmp_path, device="cpu", precision="fp64") for kind in (Policy, BatchPolicy)
+    )
     shown = {sentence: observations(5, seed) for seed, sentence in enumerate(SENTENCES)}
     expected = {}
     for sentence, seen in shown.items():
@@ -142,11 +160,15 @@ def test_the_policy_acts_as_the_whole_window_does_and_so_do_several_rollouts_at_
         expected[sentence] = [alone.step(one) for one in seen]
         batch.begin(sentence, sentence)
     for step, turn in enumerate((SENTENCES[:1], SENTENCES, SENTENCES, SENTENCES)):
-        for sentence, action in batch.act({each: shown[each][step - (each != SENTENCES[0])] for each in turn}).items():
+        for sentence, action in batch.act(
+            {each: shown[each][step - (each != SENTENCES[0])] for each in turn}
+        ).items():
             own = expected[sentence][step - (sentence != SENTENCES[0])]
             np.testing.assert_allclose(action.delta, own.delta, atol=1e-10)
             assert action.gripper_logit == pytest.approx(own.gripper_logit, abs=1e-10)
-    images = torch.stack([alone._preprocess(one) for one in shown[SENTENCES[0]][-config.window :]], 1)[:, None]
+    images = torch.stack([alone._preprocess(one) for one in shown[SENTENCES[0]][-config.window :]], 1)[
+        :, None
+    ]
     state = torch.tensor([[[*one.arm, one.gripper] for one in shown[SENTENCES[0]][-config.window :]]])
     with torch.no_grad():
         embedding = alone.model.text(torch.tensor([tokenize(SENTENCES[0])]))
@@ -160,13 +182,17 @@ def test_the_policy_acts_as_the_whole_window_does_and_so_do_several_rollouts_at_
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_it_runs_in_the_precisions_of_the_runtime_and_has_no_future(config, precision):
-    exact, policy = (Policy(lively(config), RIG, device="cpu", precision=each) for each in ("fp64", precision))
+    exact, policy = (
+        Policy(lively(config), RIG, device="cpu", precision=each) for each in ("fp64", precision)
+    )
     policy.warm_up()
     for each in (exact, policy):
         each.reset(SENTENCES[0])
     for observation in observations(4):
         action, true = policy.step(observation), exact.step(observation)
-        assert action.gripper_logit == pytest.approx(true.gripper_logit, abs=1e-4 if precision == "fp32" else 0.1)
+        assert action.gripper_logit == pytest.approx(
+            true.gripper_logit, abs=1e-4 if precision == "fp32" else 0.1
+        )
     with pytest.raises(PolicyError, match=f"policy '{config.policy}' predicts no frames"):
         action.future()
     with pytest.raises(ValueError, match="predicts no frames"):
@@ -174,7 +200,12 @@ def test_it_runs_in_the_precisions_of_the_runtime_and_has_no_future(config, prec
 
 
 def arguments(config, data, out, *changes):
-    model = SMALL | {"size": "small", "policy": config.policy, "vision": config.vision, "window": config.window}
+    model = SMALL | {
+        "size": "small",
+        "policy": config.policy,
+        "vision": config.vision,
+        "window": config.window,
+    }
     return [
         f"baseline-{config.policy}", f"data={data}", f"out={out}", f"model={model}", "device=cpu", "threads=1", "loader_threads=1",
         "batch=8", "save_every=2", "evaluation.every=3", "evaluation.windows=8", "held_out=0.2", "precision=fp32", "init=null", *changes,
@@ -191,7 +222,10 @@ def test_it_is_trained_resumed_and_judged_by_the_same_commands(config, tmp_path,
     again = checkpoint.load_model(cut).state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in whole.items())
     capsys.readouterr()
-    assert cli.main(["evaluate", "data", "--checkpoint", str(cut), "--dataset", str(data), "--windows", "8"]) == 0
+    assert (
+        cli.main(["evaluate", "data", "--checkpoint", str(cut), "--dataset", str(data), "--windows", "8"])
+        == 0
+    )
     figures = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert figures["action_mm"] > 0 and figures["episodes"] == "held-out" and "static" not in figures
 
@@ -233,7 +267,11 @@ def test_frozen_features_are_those_of_the_checkpoint_that_it_begins_with(config,
     [
         ("rt1", "loss.static=1", "predict no frames: loss.static and loss.wrist must be 0"),
         ("r3m", "loss.wrist=1", "predict no frames: loss.static and loss.wrist must be 0"),
-        ("rt1", "train_vision=false", "vision film conditions the image encoder by words, which it must learn"),
+        (
+            "rt1",
+            "train_vision=false",
+            "vision film conditions the image encoder by words, which it must learn",
+        ),
         ("r3m", "model.window=2", "acts from the present alone: window 1"),
         ("rt1", "model.vision=vit", "conditions convolutions by the sentence: vision 'film'"),
         ("rt1", "model.policy=rt2", "policy is 'rt2', expected gr1 or rt1 or r3m"),
@@ -246,7 +284,10 @@ def test_what_a_baseline_cannot_do_is_refused(name, change, said):
 
 def test_baselines_differ_from_the_gr1_beside_them_in_what_makes_them_baselines():
     beside = recipe.load("ablation-no-video", ["data=d"]).to_dict()
-    unlike = {"rt1": {"model.policy", "loss.arm", "loss.gripper"}, "r3m": {"model.policy", "model.vision", "train_vision", "init"}}
+    unlike = {
+        "rt1": {"model.policy", "loss.arm", "loss.gripper"},
+        "r3m": {"model.policy", "model.vision", "train_vision", "init"},
+    }
     for name, differs in unlike.items():
         lines = recipe.differences(beside, recipe.load(f"baseline-{name}", ["data=d"]).to_dict())
         assert {line.split(" was ")[0] for line in lines} == differs

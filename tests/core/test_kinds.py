@@ -106,7 +106,9 @@ def words():
 
 def test_words_are_told_apart_and_their_order_is_not(words):
     with torch.inference_mode():
-        opened, closed, turned = (words(ids(text)) for text in ("open the drawer", "close the drawer", "the drawer open"))
+        opened, closed, turned = (
+            words(ids(text)) for text in ("open the drawer", "close the drawer", "the drawer open")
+        )
     assert torch.allclose(opened, turned) and (opened - closed).norm() > 0.1 * opened.norm()
 
 
@@ -132,7 +134,13 @@ def test_sentences_of_a_batch_do_not_depend_on_each_other(words):
 def test_no_two_words_of_the_twins_sentences_share_a_row(words):
     nouns = [FORMS[form].noun for form in NAMED]
     kinds = {kind: [None] if kind in ("open", "close") else nouns for kind in instructions.KINDS}
-    said = {text for kind, told in kinds.items() for noun in told for part in instructions.said(kind, noun) for text in part}
+    said = {
+        text
+        for kind, told in kinds.items()
+        for noun in told
+        for part in instructions.said(kind, noun)
+        for text in part
+    }
     ids = torch.tensor(sorted({token for text in said for token in tokenize(text)} - {0, START, END}))
     with torch.no_grad():
         words.table.copy_(torch.arange(words.ROWS)[:, None].expand_as(words.table))
@@ -165,6 +173,10 @@ def test_sizes_that_do_not_fit_are_refused(change, said):
 
 
 def test_a_configuration_that_names_no_kinds_is_of_the_papers(tmp_path):
-    raw = {key: value for key, value in GR1Config.demo().to_dict().items() if key not in ("vision", "resampler", "text")}
+    raw = {
+        key: value
+        for key, value in GR1Config.demo().to_dict().items()
+        if key not in ("vision", "resampler", "text")
+    }
     (tmp_path / "config.json").write_text(json.dumps(raw))
     assert GR1Config.load(tmp_path / "config.json") == GR1Config.demo()

@@ -77,7 +77,10 @@ def test_every_pixel_row_and_state_number_matters(model_folder):
     seen = observation(RIG, 0)
     variants = [seen, dataclasses.replace(seen, gripper=-seen.gripper)]
     variants += [dataclasses.replace(seen, arm=seen.arm + 0.1 * np.eye(6)[i]) for i in range(6)]
-    variants += [dataclasses.replace(seen, **{role: np.roll(getattr(seen, role), 40, axis=0)}) for role in ("static", "wrist")]
+    variants += [
+        dataclasses.replace(seen, **{role: np.roll(getattr(seen, role), 40, axis=0)})
+        for role in ("static", "wrist")
+    ]
     deltas = []
     for variant in variants:
         policy.reset(TOKENS)
@@ -112,7 +115,8 @@ def test_acting_needs_an_instruction(demo_policy):
 
 
 @pytest.mark.parametrize(
-    "instruction, said", [("", "no words"), ("word " * 80, "80 tokens"), ([49406, 49407], "77"), ([0] * 77, "end token")]
+    "instruction, said",
+    [("", "no words"), ("word " * 80, "80 tokens"), ([49406, 49407], "77"), ([0] * 77, "end token")],
 )
 def test_an_instruction_that_clip_cannot_take_is_refused(demo_policy, instruction, said):
     with pytest.raises(ValueError, match=said):

@@ -44,14 +44,25 @@ def test_the_hand_pointing_down_is_far_from_the_angles_edge():
 def test_the_view_is_the_centred_square_and_shares_the_pixels():
     image = np.arange(360 * 640 * 3, dtype=np.uint32).astype(np.uint8).reshape(360, 640, 3)
     view = KINOVA.cameras["static"].view(image)
-    assert view.shape == (360, 360, 3) and np.shares_memory(view, image) and np.array_equal(view, image[:, 140:500])
+    assert (
+        view.shape == (360, 360, 3)
+        and np.shares_memory(view, image)
+        and np.array_equal(view, image[:, 140:500])
+    )
 
 
 def test_a_rig_that_means_something_else_is_refused_and_the_difference_named():
-    with pytest.raises(RigError, match="of policy does not fit .* action.translation_scale is 0.05 there, 0.02 here"):
-        KINOVA.require_same(dataclasses.replace(KINOVA, action=dataclasses.replace(KINOVA.action, translation_scale=0.05)), "policy")
+    with pytest.raises(
+        RigError, match="of policy does not fit .* action.translation_scale is 0.05 there, 0.02 here"
+    ):
+        KINOVA.require_same(
+            dataclasses.replace(KINOVA, action=dataclasses.replace(KINOVA.action, translation_scale=0.05)),
+            "policy",
+        )
     # Limits and ages belong to the place, not to the model.
-    KINOVA.require_same(dataclasses.replace(KINOVA, limits=dataclasses.replace(KINOVA.limits, linear_speed=0.1)))
+    KINOVA.require_same(
+        dataclasses.replace(KINOVA, limits=dataclasses.replace(KINOVA.limits, linear_speed=0.1))
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ def test_a_full_disk_says_what_to_do_and_the_same_command_goes_on(tmp_path, monk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         patch.setattr(*((os, "fsync") if full_at == "parts" else (merge.DatasetWriter, "add")), full)
-        with pytest.raises(ConvertError, match=f"{tmp_path / 'set'}: .*size twice; make room and give the same command again"):
+        with pytest.raises(
+            ConvertError, match=f"{tmp_path / 'set'}: .*size twice; make room and give the same command again"
+        ):
             convert(Synthetic(3), tmp_path / "set", workers=1, progress=False)
     assert files(convert(Synthetic(3), tmp_path / "set", workers=1, progress=False).root) == files(whole.root)
 
@@ -110,6 +112,9 @@ def test_a_mapping_or_rig_that_cannot_be_read_is_one_line(tmp_path, capsys):
 def test_a_rig_that_cannot_be_read_is_one_line(bags, tmp_path, capsys):
     (tmp_path / "bytes.yaml").write_bytes(bytes(range(128, 256)))
     (tmp_path / "syntax.yaml").write_text("name: [\nx: y: z\n")
-    for name, says in (("bytes.yaml", "is not text: give a YAML file or a built-in rig"), ("syntax.yaml", "not YAML")):
+    for name, says in (
+        ("bytes.yaml", "is not text: give a YAML file or a built-in rig"),
+        ("syntax.yaml", "not YAML"),
+    ):
         error = refused(capsys, "bags", bags, "--out", tmp_path / "set", "--rig", tmp_path / name)
         assert str(tmp_path / name) in error and says in error

@@ -19,7 +19,9 @@ WINDOW, FUTURE = 4, 2
 @pytest.fixture(scope="module", params=["jpeg", "png"])
 def dataset(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("loader") / "set"
-    sets.demonstrations(root, (7, 1, 12, 5), {"jpeg": images.encode_jpeg, "png": images.encode_png}[request.param])
+    sets.demonstrations(
+        root, (7, 1, 12, 5), {"jpeg": images.encode_jpeg, "png": images.encode_png}[request.param]
+    )
     return Dataset(root)
 
 
@@ -44,7 +46,9 @@ def same(one, other):
 
 def count_decodes(monkeypatch):
     decoded, decode = [], images.decode
-    monkeypatch.setattr(images, "decode", lambda data, *scratch: decoded.append(bytes(data)) or decode(data, *scratch))
+    monkeypatch.setattr(
+        images, "decode", lambda data, *scratch: decoded.append(bytes(data)) or decode(data, *scratch)
+    )
     return decoded
 
 
@@ -54,7 +58,12 @@ def count_decodes(monkeypatch):
 def test_images_are_bit_for_bit_what_the_decoder_and_the_rig_make_of_the_recorded_bytes(windows, dataset):
     seen = 0
     for batch in everything(windows, threads=2):
-        assert batch.images["static"].shape == (*batch.frames.shape, 24, 24, 3)  # 40x24, cropped to the central square
+        assert batch.images["static"].shape == (
+            *batch.frames.shape,
+            24,
+            24,
+            3,
+        )  # 40x24, cropped to the central square
         assert batch.images["wrist"].shape == (*batch.frames.shape, 20, 16, 3)
         for (window, step), frame in np.ndenumerate(batch.frames):
             for role in ("static", "wrist"):
@@ -70,7 +79,9 @@ def test_batches_are_the_same_for_any_number_of_threads(windows):
         same(one, everything(windows, threads=threads))
 
 
-def test_frames_decoded_once_per_machine_are_the_same_and_later_nothing_is_decoded(windows, dataset, monkeypatch):
+def test_frames_decoded_once_per_machine_are_the_same_and_later_nothing_is_decoded(
+    windows, dataset, monkeypatch
+):
     encoded = everything(windows)
     same(encoded, everything(windows, decoded=True))
     decoded = count_decodes(monkeypatch)
@@ -181,7 +192,11 @@ def test_an_epoch_is_a_permutation_without_its_last_incomplete_batch(length, bat
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
-    orders = [np.concatenate(list(Sampler(50, 5, seed).epoch(epoch))).tolist() for seed in (0, 1) for epoch in (0, 1)]
+    orders = [
+        np.concatenate(list(Sampler(50, 5, seed).epoch(epoch))).tolist()
+        for seed in (0, 1)
+        for epoch in (0, 1)
+    ]
     assert len({tuple(order) for order in orders}) == 4
 
 
@@ -204,7 +219,12 @@ def test_ranks_share_the_batch_of_one_process(world, share):
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 4))
 def test_an_evaluation_sees_every_window_once_whatever_the_number_of_ranks(length, batch, world):
-    seen = [index for rank in range(world) for indices in in_order(length, batch, rank, world) for index in indices]
+    seen = [
+        index
+        for rank in range(world)
+        for indices in in_order(length, batch, rank, world)
+        for index in indices
+    ]
     assert sorted(seen) == list(range(length))
 
 

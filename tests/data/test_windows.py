@@ -93,14 +93,19 @@ def test_masks_and_frames_are_those_of_the_definition(dataset, window, future, h
     windows = Windows(dataset, episodes, window, future, hz)
     indices = data.draw(st.lists(st.integers(0, len(windows) - 1), min_size=1, max_size=5))
     starts = [
-        (start, episode) for episode in episodes for start in range(dataset.episodes["start"][episode], dataset.episodes["end"][episode])
+        (start, episode)
+        for episode in episodes
+        for start in range(dataset.episodes["start"][episode], dataset.episodes["end"][episode])
     ]
     frames, valid, ahead = windows.masks(indices)
     for row, index in enumerate(indices):
         start, episode = starts[index]
         end = dataset.episodes["end"][episode]
         # In seconds: step k is at k / hz, and the frame nearest to it is taken.
-        steps = [start + int(np.floor(Fraction(k) / Fraction(hz or 10) * 10 + Fraction(1, 2))) for k in range(window + future)]
+        steps = [
+            start + int(np.floor(Fraction(k) / Fraction(hz or 10) * 10 + Fraction(1, 2)))
+            for k in range(window + future)
+        ]
         assert frames[row].tolist() == [min(step, end - 1) for step in steps]
         assert valid[row].tolist() == [step < end for step in steps[:window]]
         assert ahead[row].tolist() == [step < end for step in steps[future:]]
@@ -113,7 +118,10 @@ def test_steps_are_within_half_a_frame_of_their_time_and_never_go_back(fps, hz, 
     offsets = step_offsets(fps, hz, count)
     assert offsets[0] == 0
     assert all(np.diff(offsets) >= 1)
-    assert all(abs(Fraction(int(offset)) - Fraction(k) * fps / Fraction(hz)) <= Fraction(1, 2) for k, offset in enumerate(offsets))
+    assert all(
+        abs(Fraction(int(offset)) - Fraction(k) * fps / Fraction(hz)) <= Fraction(1, 2)
+        for k, offset in enumerate(offsets)
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +167,10 @@ def many(tmp_path_factory):
 
 
 def by_text(dataset, episodes):
-    return {text: sum(dataset.tasks[dataset.task_of[episode]] == text for episode in episodes) for text in sets.TASKS}
+    return {
+        text: sum(dataset.tasks[dataset.task_of[episode]] == text for episode in episodes)
+        for text in sets.TASKS
+    }
 
 
 def test_a_part_of_each_instruction_is_held_out_and_rare_ones_stay_in_training(many):

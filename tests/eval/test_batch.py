@@ -11,7 +11,9 @@ from gr1_core.eval.batch import BatchPolicy
 from gr1_core.policy import PolicyError
 from gr1_core.rig import ROLES, Rig
 
-CONFIG = dataclasses.replace(GR1Config.demo(), layers=2, vision_layers=1, image_size=32, text_layers=1, window=4)
+CONFIG = dataclasses.replace(
+    GR1Config.demo(), layers=2, vision_layers=1, image_size=32, text_layers=1, window=4
+)
 RIG = Rig.load("kinova_gen2_small")
 SENTENCES = {"a": "pick up the eggplant", "b": "open the drawer", "c": "put the broccoli on the plate"}
 
@@ -20,7 +22,11 @@ def observations(seed: int, count: int) -> list[Observation]:
     rng = np.random.default_rng(seed)
     sizes = {role: (camera.height, camera.width, 3) for role, camera in RIG.cameras.items()}
     return [
-        Observation(**{role: rng.integers(0, 256, size, np.uint8) for role, size in sizes.items()}, arm=rng.normal(size=6), gripper=sign)
+        Observation(
+            **{role: rng.integers(0, 256, size, np.uint8) for role, size in sizes.items()},
+            arm=rng.normal(size=6),
+            gripper=sign,
+        )
         for sign in rng.choice([-1, 1], count)
     ]
 
@@ -53,7 +59,9 @@ def test_rollouts_that_begin_at_other_times_act_as_each_would_alone(batch):
             np.testing.assert_allclose(action.delta, expected.delta, atol=1e-10)
             assert action.gripper_logit == pytest.approx(expected.gripper_logit, abs=1e-10)
             for role in ROLES:
-                np.testing.assert_allclose(getattr(action.future(), f"{role}_patches"), getattr(future, f"{role}_patches"), atol=1e-9)
+                np.testing.assert_allclose(
+                    getattr(action.future(), f"{role}_patches"), getattr(future, f"{role}_patches"), atol=1e-9
+                )
                 off = getattr(action.future(), role).astype(int) - getattr(future, role)
                 assert np.abs(off).max() <= 1
             taken[name] += 1

@@ -24,7 +24,9 @@ from gr1_core.sim.state import View
 from gr1_core.sim.suites import trials
 
 RIG = Rig.load("kinova_gen2_small")
-CONFIG = dataclasses.replace(GR1Config.small(), layers=1, width=48, heads=2, mlp_width=96, decoder_heads=2, vision_width=32)
+CONFIG = dataclasses.replace(
+    GR1Config.small(), layers=1, width=48, heads=2, mlp_width=96, decoder_heads=2, vision_width=32
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +93,17 @@ def test_a_policy_is_shown_what_the_policy_node_shows_it(asked):
     signs = [observation["gripper"] for _, observation in seen]
     closed = signs.index(-1.0)
     commanded = next(index for index, (past, _) in enumerate(seen) if View(past).closure_target > 0.5)
-    assert closed == commanded, "the state's gripper is the command that is in force, not the last one that was sent"
+    assert closed == commanded, (
+        "the state's gripper is the command that is in force, not the last one that was sent"
+    )
 
 
 def test_pictures_of_an_episode_are_kept_from_its_beginning_to_its_end(asked):
     _, outcome, seen, alone = asked
-    first, _, last = (cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for picture in outcome.pictures)
+    first, _, last = (
+        cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        for picture in outcome.pictures
+    )
     assert np.abs(first.astype(int) - seen[0][1]["static"]).mean() < 2
     assert np.abs(last.astype(int) - seen[-1][1]["static"]).mean() < 2
     assert np.abs(first.astype(int) - last).mean() > 3 and alone.pictures == ()
@@ -104,7 +111,18 @@ def test_pictures_of_an_episode_are_kept_from_its_beginning_to_its_end(asked):
 
 @pytest.mark.slow
 def test_the_command_prints_tables_and_one_json_document_and_draws_sheets(folder, tmp_path, capsys):
-    arguments = ["--columns", "seen,drawer", "--episodes", "2", "--seconds", "2", "--workers", "2", "--out", str(tmp_path / "out")]
+    arguments = [
+        "--columns",
+        "seen,drawer",
+        "--episodes",
+        "2",
+        "--seconds",
+        "2",
+        "--workers",
+        "2",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(["evaluate", "sim", "--checkpoint", str(folder), *arguments]) == 0
     printed = capsys.readouterr().out
     document = json.loads(printed.splitlines()[-1])
@@ -122,7 +140,9 @@ def test_the_command_prints_tables_and_one_json_document_and_draws_sheets(folder
     assert [(row["column"], row["task"]) for row in saved["episodes"]] == [
         ("seen", "pick_eggplant"), ("seen", "put_eggplant_on_plate"), ("drawer", "close_drawer"), ("drawer", "open_drawer")
     ]  # fmt: skip
-    assert all({"seed", "instruction", "success", "seconds", "failure"} <= set(row) for row in saved["episodes"])
+    assert all(
+        {"seed", "instruction", "success", "seconds", "failure"} <= set(row) for row in saved["episodes"]
+    )
     for name in ("rollouts-seen", "rollouts-drawer", "predicted"):
         assert cv2.imread(str(tmp_path / "out" / f"{name}.png")).std() > 10
     assert not multiprocessing.active_children()
@@ -135,7 +155,9 @@ def test_a_swap_ends_with_what_was_named_and_counts_what_was_not():
     assert outcome.success and not outcome.unnamed
     heedless = dataclasses.replace(trial, task="open_drawer", scene="pick_eggplant")
     connection = ExpertBehind(dataclasses.replace(trial, task="pick_eggplant"))
-    remote = connection.environment = Environment(dataclasses.replace(play, expert=False, seconds=7.0), connection)
+    remote = connection.environment = Environment(
+        dataclasses.replace(play, expert=False, seconds=7.0), connection
+    )
     outcome = remote.run(heedless)
     remote.close()
     assert not outcome.success and outcome.unnamed and outcome.failure == "wrong object"
@@ -146,7 +168,10 @@ def test_a_worker_that_dies_ends_the_evaluation_with_its_trial_and_the_others_go
     running = workers.run(trials("drawer", 20), Play(RIG, 10.0, 0, expert=True), None, 2)
     assert next(running).success
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-    with pytest.raises(SimulationError, match=r"played (open|close)_drawer with seed 10000\d\d ended with code -9: .* --workers"):
+    with pytest.raises(
+        SimulationError,
+        match=r"played (open|close)_drawer with seed 10000\d\d ended with code -9: .* --workers",
+    ):
         list(running)
     assert not multiprocessing.active_children()
 
@@ -157,7 +182,10 @@ def test_what_was_played_before_an_interruption_is_printed_and_saved(monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workers, "run", interrupted)
-    assert main(["evaluate", "sim", "--expert", "--columns", "seen", "--episodes", "9", "--out", str(tmp_path)]) == 130
+    assert (
+        main(["evaluate", "sim", "--expert", "--columns", "seen", "--episodes", "9", "--out", str(tmp_path)])
+        == 130
+    )
     printed = capsys.readouterr().out
     document = json.loads(printed.splitlines()[-1])
     assert document["columns"]["seen"]["episodes"] == 3 and document["columns"]["seen"]["successes"] == 2
@@ -165,14 +193,21 @@ def test_what_was_played_before_an_interruption_is_printed_and_saved(monkeypatch
     assert len(json.loads((tmp_path / "results.json").read_text())["episodes"]) == 3
 
 
-@pytest.mark.parametrize("error", [SimulationError("ended with code -9"), PolicyError("the action is not finite")])
-def test_what_was_played_before_an_error_is_printed_and_saved_and_the_error_told(error, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "error", [SimulationError("ended with code -9"), PolicyError("the action is not finite")]
+)
+def test_what_was_played_before_an_error_is_printed_and_saved_and_the_error_told(
+    error, monkeypatch, tmp_path, capsys
+):
     def breaks(*_):
         yield from made_up(count=3)
         raise error
 
     monkeypatch.setattr(workers, "run", breaks)
-    assert main(["evaluate", "sim", "--expert", "--columns", "seen", "--episodes", "9", "--out", str(tmp_path)]) == 1
+    assert (
+        main(["evaluate", "sim", "--expert", "--columns", "seen", "--episodes", "9", "--out", str(tmp_path)])
+        == 1
+    )
     printed, told = capsys.readouterr()
     document = json.loads(printed.splitlines()[-1])
     assert document["columns"]["seen"]["successes"] == 3 and document["interrupted"] == "3 of 9 episodes"
@@ -208,7 +243,9 @@ def test_intervals_are_wilsons():
 
 
 def test_an_unnamed_task_has_an_interval_of_its_own():
-    outcomes = [dataclasses.replace(one, unnamed=number == 0) for number, one in enumerate(made_up("swap", 10))]
+    outcomes = [
+        dataclasses.replace(one, unnamed=number == 0) for number, one in enumerate(made_up("swap", 10))
+    ]
     row = table.document(outcomes)["columns"]["swap"]
     assert (row["successes"], row["unnamed"]["successes"]) == (10, 1)
 
@@ -220,7 +257,10 @@ def test_an_unnamed_task_has_an_interval_of_its_own():
         (["--expert", "--columns", "seen,drawers"], "unknown column 'drawers', did you mean 'drawer'"),
         (["--expert", "--tasks", "open_drawr"], "unknown task 'open_drawr', did you mean 'open_drawer'"),
         (["--expert", "--tasks", ""], "--tasks '': a name is empty"),
-        (["--expert", "--columns", "seen", "--tasks", "open_drawer"], "column 'seen' has none of the tasks open_drawer: leave"),
+        (
+            ["--expert", "--columns", "seen", "--tasks", "open_drawer"],
+            "column 'seen' has none of the tasks open_drawer: leave",
+        ),
         (["--expert", "--seed", "7"], "seed 7 belongs to the demonstrations"),
         (["--expert", "--out", "/proc/nothing"], "--out /proc/nothing cannot be made"),
     ],
@@ -230,7 +270,9 @@ def test_what_cannot_be_evaluated_is_named(arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("name", "what"), [("kinova_gen3", "reference"), ("calvin", "does not hold the twin's home")])
+@pytest.mark.parametrize(
+    ("name", "what"), [("kinova_gen3", "reference"), ("calvin", "does not hold the twin's home")]
+)
 def test_a_rig_of_another_arm_is_refused(name, what):
     with pytest.raises(SimulationError, match=f"rig '{name}' is not the simulated arm's.*{what}"):
         require_twins(Rig.load(name))

@@ -26,7 +26,9 @@ def scene(step: int) -> Observation:
     frames = {}
     for role, camera in RIG.cameras.items():
         image = np.random.default_rng(3).integers(60, 120, (96, 96, 3), np.uint8)
-        image[40:52, 2 * step : 2 * step + 12] = np.random.default_rng(4).integers(200, 255, (12, 12, 3), np.uint8)
+        image[40:52, 2 * step : 2 * step + 12] = np.random.default_rng(4).integers(
+            200, 255, (12, 12, 3), np.uint8
+        )
         frames[role] = image.repeat(camera.height // 96, 0).repeat(camera.width // 96, 1)
     return Observation(**frames, arm=np.zeros(6), gripper=1)
 
@@ -35,7 +37,10 @@ def future_of(observation: Observation) -> Future:
     images = {}
     for role in ROLES:
         image = patches.preprocess(torch.from_numpy(getattr(observation, role))[None], CONFIG.image_size)
-        images[role] = patches.to_pixels(image)[0].numpy(), patches.targets(image, CONFIG.patch_size)[0].numpy()
+        images[role] = (
+            patches.to_pixels(image)[0].numpy(),
+            patches.targets(image, CONFIG.patch_size)[0].numpy(),
+        )
     return Future(images["static"][0], images["wrist"][0], images["static"][1], images["wrist"][1])
 
 
@@ -43,7 +48,12 @@ def watched(expects) -> Predictions:
     """A policy that expects, `future_steps` after a step, the scene of step expects(step)."""
     predictions = Predictions(POLICY)
     for step in range(STEPS):
-        predictions.watch(TRIAL, step, scene(step), SimpleNamespace(future=lambda step=step: future_of(scene(expects(step)))))
+        predictions.watch(
+            TRIAL,
+            step,
+            scene(step),
+            SimpleNamespace(future=lambda step=step: future_of(scene(expects(step)))),
+        )
     return predictions
 
 
@@ -51,12 +61,17 @@ def test_who_foresees_everything_makes_no_error_and_copying_does():
     for figures in watched(lambda step: step + CONFIG.future_steps).figures().values():
         assert figures["moving"]["model"] == figures["all"]["model"] == {"grey_levels": 0.0}
         assert figures["moving"]["copy"]["grey_levels"] > 10
-        assert figures["all"]["copy"]["grey_levels"] == pytest.approx(figures["share"] * figures["moving"]["copy"]["grey_levels"], rel=0.2)
+        assert figures["all"]["copy"]["grey_levels"] == pytest.approx(
+            figures["share"] * figures["moving"]["copy"]["grey_levels"], rel=0.2
+        )
 
 
 def test_who_expects_that_nothing_changes_is_as_good_as_the_copy():
     for figures in watched(lambda step: step).figures().values():
-        assert figures["moving"]["model"] == figures["moving"]["copy"] and figures["all"]["model"] == figures["all"]["copy"]
+        assert (
+            figures["moving"]["model"] == figures["moving"]["copy"]
+            and figures["all"]["model"] == figures["all"]["copy"]
+        )
 
 
 def test_what_rests_does_not_count_as_moving():

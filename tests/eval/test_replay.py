@@ -44,7 +44,9 @@ def policy():
 
 
 @pytest.mark.slow
-def test_the_command_draws_every_episode_and_keeps_its_verdict_with_the_weights(bags, folder, tmp_path, capsys):
+def test_the_command_draws_every_episode_and_keeps_its_verdict_with_the_weights(
+    bags, folder, tmp_path, capsys
+):
     code = main(["replay", str(bags), "--checkpoint", str(folder), "--out", str(tmp_path)])
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert document["episodes"] == 2 and document["steps"] > 20 and document["action_mm"] > 0
@@ -82,7 +84,9 @@ def test_a_policy_that_breaks_off_fails_with_the_step_named(bags, policy):
 
 
 def test_a_bag_of_another_rig_is_refused(bags, policy):
-    other = dataclasses.replace(policy.rig, action=dataclasses.replace(policy.rig.action, translation_scale=0.05))
+    other = dataclasses.replace(
+        policy.rig, action=dataclasses.replace(policy.rig.action, translation_scale=0.05)
+    )
     policy.rig = other
     with pytest.raises(RigError, match="translation_scale"):
         replay(policy, Bag(bags / "episode_0"))
@@ -97,12 +101,28 @@ def test_a_bag_that_is_too_short_is_refused(tmp_path, policy):
 def made_up(scale: float, gripper: float) -> Replay:
     rng = np.random.default_rng(0)
     recorded = np.append(0.4 * rng.normal(size=(40, 6)), np.ones((40, 1)), 1).astype(np.float32)
-    return Replay("made up", "x", np.arange(40) / 10, recorded, recorded[:, :6] * scale, np.full(40, gripper), np.ones(40), (), "")
+    return Replay(
+        "made up",
+        "x",
+        np.arange(40) / 10,
+        recorded,
+        recorded[:, :6] * scale,
+        np.full(40, gripper),
+        np.ones(40),
+        (),
+        "",
+    )
 
 
 @pytest.mark.parametrize(
     ("scale", "gripper", "failed"),
-    [(1.0, 1.0, set()), (0.5, 1.0, set()), (0.0, 1.0, {"motion"}), (1.0, -1.0, {"gripper"}), (-4.0, 1.0, {"motion", "speed"})],
+    [
+        (1.0, 1.0, set()),
+        (0.5, 1.0, set()),
+        (0.0, 1.0, {"motion"}),
+        (1.0, -1.0, {"gripper"}),
+        (-4.0, 1.0, {"motion", "speed"}),
+    ],
 )
 def test_what_passes_and_what_does_not(scale, gripper, failed):
     checks = judge([made_up(scale, gripper)], tiny_rig())

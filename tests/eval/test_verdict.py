@@ -14,7 +14,10 @@ def folder(tmp_path):
 
 
 def save(folder, passed: bool) -> Verdict:
-    checks = (Check("finite", True, "every action is finite"), Check("motion", passed, "translation error 9.0 mm a step"))
+    checks = (
+        Check("finite", True, "every action is finite"),
+        Check("motion", passed, "translation error 9.0 mm a step"),
+    )
     result = Verdict(verdict.fingerprint(folder), ("episode_1", "episode_2"), checks)
     result.save(folder)
     return result
@@ -27,7 +30,10 @@ def test_a_verdict_is_read_as_it_was_written(folder):
 
 def test_a_checkpoint_that_failed_is_refused_with_the_reason_and_the_way_out(folder):
     save(folder, False)
-    with pytest.raises(loading.LoadError, match=r"failed its replay over episode_1, episode_2: translation error 9.0 mm.*ignore_replay"):
+    with pytest.raises(
+        loading.LoadError,
+        match=r"failed its replay over episode_1, episode_2: translation error 9.0 mm.*ignore_replay",
+    ):
         loading.require_replay(str(folder), ignore=False)
     loading.require_replay(str(folder), ignore=True)
 

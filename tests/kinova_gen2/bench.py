@@ -31,7 +31,9 @@ class Bench:
     def __init__(self, standin: StandIn, **settings):
         self.standin = standin
         defaults = {option.name: option.default for option in backend.options("kinova_gen2")}
-        self.arm = backend.load("kinova_gen2", Rig.load("kinova_gen2"), {**defaults, "sdk": os.fspath(sdk()), **settings})
+        self.arm = backend.load(
+            "kinova_gen2", Rig.load("kinova_gen2"), {**defaults, "sdk": os.fspath(sdk()), **settings}
+        )
 
     def connect(self) -> None:
         self.arm.connect()
@@ -65,5 +67,8 @@ class Bench:
     def fault(self, text: str) -> str:
         """Waits for a fault that holds the text."""
         found = []
-        until(lambda: found.extend(fault for fault in self.arm.faults() if text in fault) or found, f"a fault with '{text}'")
+        until(
+            lambda: found.extend(fault for fault in self.arm.faults() if text in fault) or found,
+            f"a fault with '{text}'",
+        )
         return found[0]

@@ -50,9 +50,13 @@ def test_translation_goes_out_in_the_base_frame_and_rotation_in_the_hands(bench)
     sent = bench.standin.points()[-1].point
     turn = Rotation.from_quat(vendor_pose(JOINTS)[3:])
     arm = turn.apply((0.0, 0.0, GEN2_GRIP - GEN2_HAND))
-    np.testing.assert_allclose(sent.v[:3], np.array((0.01, 0.02, 0.03)) - np.cross((0.1, 0.2, 0.3), arm), atol=1e-6)
+    np.testing.assert_allclose(
+        sent.v[:3], np.array((0.01, 0.02, 0.03)) - np.cross((0.1, 0.2, 0.3), arm), atol=1e-6
+    )
     np.testing.assert_allclose(sent.v[3:], turn.inv().apply((0.1, 0.2, 0.3)), atol=1e-6)
-    np.testing.assert_allclose(sent.v[3:], (0.1, -0.2, -0.3), atol=1e-3)  # the hand points down: its z is the base's -z
+    np.testing.assert_allclose(
+        sent.v[3:], (0.1, -0.2, -0.3), atol=1e-3
+    )  # the hand points down: its z is the base's -z
     assert sent.type == 7  # Cartesian velocity
 
 
@@ -73,7 +77,9 @@ def test_a_zero_twist_is_sent_too_and_holds(bench):
     sent = bench.standin.world.sent
     bench.drive(50)
     assert bench.standin.world.sent == sent + 50
-    assert all(not any(entry.point.v) and not any(entry.point.fingers) for entry in bench.standin.points()[-50:])
+    assert all(
+        not any(entry.point.v) and not any(entry.point.fingers) for entry in bench.standin.points()[-50:]
+    )
     assert list(bench.standin.world.commanded) == before
 
 
@@ -99,7 +105,10 @@ def test_joints_velocities_force_and_torque_come_in_si_units(bench):
     world.joints[:] = (10, 90, -20, 180, 400, 270, 359)
     world.joint_velocities[:] = (36, -36, 0, 1, -1, 48, -48)
     world.force[:] = (1, -2, 30, 0.1, 0.2, -0.3)
-    state = bench.until(lambda state: state.force[2] == 30 and state.joint_velocities[5] != 0 and state.joints[0] < 1, "new values")
+    state = bench.until(
+        lambda state: state.force[2] == 30 and state.joint_velocities[5] != 0 and state.joints[0] < 1,
+        "new values",
+    )
     np.testing.assert_allclose(state.joints, np.radians((10, 90, -20, 180, 400, 270, 359)), atol=1e-5)
     np.testing.assert_allclose(state.joint_velocities, np.radians((36, -36, 0, 1, -1, 48, -48)), atol=1e-5)
     np.testing.assert_allclose(state.force, (1, -2, 30), atol=1e-5)

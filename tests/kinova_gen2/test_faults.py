@@ -47,10 +47,16 @@ def test_a_code_at_the_start_is_told_with_its_meaning_and_what_to_do(standin, co
     standin.fail("InitAPI", code)
     meaning, remedy = TEXTS[code]
     text = refusal(standin)
-    assert text.startswith(f"InitAPI: error {code}, {meaning}: ") and (remedy or "export LD_LIBRARY_PATH=") in text
+    assert (
+        text.startswith(f"InitAPI: error {code}, {meaning}: ")
+        and (remedy or "export LD_LIBRARY_PATH=") in text
+    )
 
 
-@pytest.mark.parametrize("function", ["SetActiveDevice", "StartControlAPI", "GetQuickStatus", "GetCartesianPosition", "GetAngularVelocity"])
+@pytest.mark.parametrize(
+    "function",
+    ["SetActiveDevice", "StartControlAPI", "GetQuickStatus", "GetCartesianPosition", "GetAngularVelocity"],
+)
 def test_any_call_that_fails_at_the_start_is_named_and_the_library_closed(standin, function):
     standin.fail(function, 1022)
     assert refusal(standin).startswith(f"{function}: error 1022, the arm does not answer")
@@ -76,7 +82,9 @@ def test_the_start_is_not_believed_before_the_arm_answers_a_reading(standin):
 
 def test_which_of_several_arms_has_to_be_said(standin):
     standin.world.devices = 2
-    assert "there are 2 arms (PJ00000000, PJ00000001): set kinova_gen2.serial to one of them" in refusal(standin)
+    assert "there are 2 arms (PJ00000000, PJ00000001): set kinova_gen2.serial to one of them" in refusal(
+        standin
+    )
     assert "no arm 'PJ7', but PJ00000000, PJ00000001" in refusal(standin, serial="PJ7")
     bench = Bench(standin, serial="PJ00000001")
     bench.connect()
@@ -86,7 +94,10 @@ def test_which_of_several_arms_has_to_be_said(standin):
 
 def test_another_model_is_refused(standin):
     standin.world.robot_type = 3
-    assert "type 3 (Jaco 2 with 6 joints): this driver is for type 8 (7 joints, spherical wrist) only" in refusal(standin)
+    assert (
+        "type 3 (Jaco 2 with 6 joints): this driver is for type 8 (7 joints, spherical wrist) only"
+        in refusal(standin)
+    )
 
 
 def test_an_arm_on_the_network(standin):
@@ -101,9 +112,12 @@ def test_an_arm_on_the_network(standin):
 
 
 def test_a_wrong_address_or_home_is_refused_by_name(standin):
-    assert "kinova_gen2.robot: 'arm' is not an IPv4 address" in refusal(standin, connection="ethernet", robot_address="arm")
-    assert "kinova_gen2.home: [1.0, 0.0, 0.2] is not a position in the workspace of rig 'kinova_gen2'" in refusal(
-        standin, home=[1.0, 0.0, 0.2]
+    assert "kinova_gen2.robot: 'arm' is not an IPv4 address" in refusal(
+        standin, connection="ethernet", robot_address="arm"
+    )
+    assert (
+        "kinova_gen2.home: [1.0, 0.0, 0.2] is not a position in the workspace of rig 'kinova_gen2'"
+        in refusal(standin, home=[1.0, 0.0, 0.2])
     )
 
 
@@ -250,7 +264,10 @@ def test_an_error_of_the_drivers_own_is_told_in_its_words_and_leaves_the_arm_at_
     monkeypatch.setattr(bench.arm._link, "joints", joints)
     assert "the driver has ended (ValueError: eight joints)" in bench.fault("ended")
     until(lambda: bench.standin.world.control == 0, "control given up")
-    until(lambda: time.monotonic() - bench.arm.driver._alive > 2 * driver._SILENT_S, "silence that is not the vendor's")
+    until(
+        lambda: time.monotonic() - bench.arm.driver._alive > 2 * driver._SILENT_S,
+        "silence that is not the vendor's",
+    )
     assert len(bench.arm.faults()) == 1 and bench.arm.state().measured is None
     sent = bench.standin.world.sent
     bench.arm.twist(np.array((0.05, 0, 0)), np.zeros(3))
@@ -274,7 +291,15 @@ def test_the_drivers_counts_are_there_for_diagnostics(bench):
     bench.standin.fail("GetCartesianPosition", 1022, times=1)
     until(lambda: bench.arm.values()["errors"] == 1, "an error counted")
     values = bench.arm.values()
-    assert values["sent"] == 5 and set(values) == {"sent", "dropped", "skipped", "overfull", "deepest", "errors", "lost"}
+    assert values["sent"] == 5 and set(values) == {
+        "sent",
+        "dropped",
+        "skipped",
+        "overfull",
+        "deepest",
+        "errors",
+        "lost",
+    }
 
 
 # The queue in the arm
@@ -306,7 +331,9 @@ def test_points_of_another_program_are_erased_with_a_fault_that_passes(bench):
         world.fifo[(world.first + number) % 2000] = Point(v=(0.1, 0, 0, 0, 0, 0), type=7)
     before, _ = bench.standin.fingertips()
     world.waiting = 200
-    assert "points waited in the arm and have been erased: another program commands it" in bench.fault("waited")
+    assert "points waited in the arm and have been erased: another program commands it" in bench.fault(
+        "waited"
+    )
     until(lambda: not bench.arm.faults(), "the fault to pass")
     assert world.erased > 100 and np.linalg.norm(bench.standin.fingertips()[0] - before) < 0.1
     assert bench.arm.driver.counts["overfull"] == 1
@@ -365,7 +392,13 @@ def test_the_library_is_never_called_twice_at_a_time(bench):
         while not done.wait(0.001):
             call()
 
-    calls = [bench.arm.state, bench.arm.faults, bench.arm.stop, lambda: bench.arm.gripper(0.5), bench.arm.describe]
+    calls = [
+        bench.arm.state,
+        bench.arm.faults,
+        bench.arm.stop,
+        lambda: bench.arm.gripper(0.5),
+        bench.arm.describe,
+    ]
     threads = [threading.Thread(target=hammer, args=[call]) for call in calls]
     for thread in threads:
         thread.start()

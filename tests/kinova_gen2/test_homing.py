@@ -34,7 +34,13 @@ def at_home(bench) -> bool:
 
 @pytest.mark.parametrize(
     ("retract", "fingers", "homing"),
-    [(1, 1, ""), (5, 1, ""), (1, 0, "needed"), (5, 0, "needed"), *[(state, 1, "needed") for state in (0, 2, 3, 4, 6)]],
+    [
+        (1, 1, ""),
+        (5, 1, ""),
+        (1, 0, "needed"),
+        (5, 0, "needed"),
+        *[(state, 1, "needed") for state in (0, 2, 3, 4, 6)],
+    ],
 )
 def test_only_an_initialised_arm_with_known_fingers_is_ready(standin, retract, fingers, homing):
     standin.world.retract, standin.world.fingers_known = retract, fingers
@@ -55,7 +61,9 @@ def test_before_its_home_nothing_is_sent_and_nothing_moves(cold):
     assert "MoveHome" not in cold.standin.calls()
 
 
-@pytest.mark.parametrize("blocking", [1, 0], ids=["MoveHome comes back at home", "MoveHome comes back at once"])
+@pytest.mark.parametrize(
+    "blocking", [1, 0], ids=["MoveHome comes back at home", "MoveHome comes back at once"]
+)
 def test_homing_moves_home_then_the_fingers_then_takes_cartesian_commands(cold, blocking):
     cold.standin.world.blocking_home = blocking
     cold.arm.start_homing()
@@ -69,7 +77,9 @@ def test_homing_moves_home_then_the_fingers_then_takes_cartesian_commands(cold, 
     np.testing.assert_allclose(cold.standin.fingertips()[0] - before, (0, 0.01, 0), atol=1e-6)
 
 
-@pytest.mark.parametrize("blocking", [1, 0], ids=["MoveHome comes back at home", "MoveHome comes back at once"])
+@pytest.mark.parametrize(
+    "blocking", [1, 0], ids=["MoveHome comes back at home", "MoveHome comes back at once"]
+)
 def test_a_stop_ends_homing_at_once_even_while_movehome_has_not_come_back(cold, blocking):
     world = cold.standin.world
     world.blocking_home, world.home_s = blocking, 30.0
@@ -127,7 +137,9 @@ def test_nothing_begins_after_a_stop_that_came_while_homing_waited_for_its_turn(
     begun = [cold.standin.function(name).calls for name in ("StartControlAPI", "MoveHome", "InitFingers")]
     door.go.set()
     until(lambda: cold.arm.homing == "needed", "homing to end")
-    assert [cold.standin.function(name).calls for name in ("StartControlAPI", "MoveHome", "InitFingers")] == begun
+    assert [
+        cold.standin.function(name).calls for name in ("StartControlAPI", "MoveHome", "InitFingers")
+    ] == begun
     assert list(cold.standin.advance().measured) == before and not cold.arm.faults()
 
 
@@ -156,7 +168,9 @@ def test_every_stop_breaks_in_again(cold):
 def test_a_step_of_homing_that_fails_is_a_fault_until_it_is_cleared_and_homing_can_be_tried_again(cold):
     cold.standin.fail("InitFingers", 2005, times=1)
     cold.arm.start_homing()
-    assert cold.fault("homing failed").startswith("homing failed (InitFingers: error 2005, the arm refused the command (NACK)")
+    assert cold.fault("homing failed").startswith(
+        "homing failed (InitFingers: error 2005, the arm refused the command (NACK)"
+    )
     assert cold.arm.homing == "needed"
     cold.arm.clear_faults()
     assert not cold.arm.faults()
@@ -182,7 +196,9 @@ def test_an_arm_that_does_not_arrive_or_never_comes_back_is_named(cold, monkeypa
     cold.arm.clear_faults()
     cold.standin.world.blocking_home = 1
     cold.arm.start_homing()
-    assert "look after the arm, then start this node again" in cold.fault("MoveHome has not come back for 0 s")
+    assert "look after the arm, then start this node again" in cold.fault(
+        "MoveHome has not come back for 0 s"
+    )
     cold.arm.stop()
 
 

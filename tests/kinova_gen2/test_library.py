@@ -36,7 +36,10 @@ except BackendError as error:
 def start(folder, environment: dict, connection: str = "usb") -> subprocess.CompletedProcess:
     """Connects in a process of its own, as only there the search path can be what it should be."""
     return subprocess.run(
-        [sys.executable, "-c", START, os.fspath(folder), connection], env={**os.environ, **environment}, capture_output=True, text=True
+        [sys.executable, "-c", START, os.fspath(folder), connection],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
     )
 
 
@@ -51,8 +54,20 @@ def test_the_structs_are_laid_out_as_published(name):
 def test_the_sizes_are_those_that_the_vendor_publishes():
     sizes = {kind.__name__: size for kind, (size, _) in sdk.LAYOUTS.items()}
     assert sizes == {
-        **{"CartesianInfo": 24, "AngularInfo": 28, "FingersPosition": 12, "CartesianPosition": 36, "AngularPosition": 40},
-        **{"UserPosition": 76, "TrajectoryPoint": 120, "TrajectoryFIFO": 12, "QuickStatus": 14, "KinovaDevice": 60},
+        **{
+            "CartesianInfo": 24,
+            "AngularInfo": 28,
+            "FingersPosition": 12,
+            "CartesianPosition": 36,
+            "AngularPosition": 40,
+        },
+        **{
+            "UserPosition": 76,
+            "TrajectoryPoint": 120,
+            "TrajectoryFIFO": 12,
+            "QuickStatus": 14,
+            "KinovaDevice": 60,
+        },
         "EthernetCommConfig": 40,
     }
 
@@ -61,14 +76,22 @@ def test_a_platform_with_another_layout_is_refused_by_name():
     class TrajectoryPoint(ctypes.Structure):
         _fields_ = [("Position", ctypes.c_double * 10), ("LimitationsActive", ctypes.c_int)]
 
-    with pytest.raises(BackendError, match="struct TrajectoryPoint: LimitationsActive is 80 bytes here, the vendor's library has 76.*x86"):
+    with pytest.raises(
+        BackendError,
+        match="struct TrajectoryPoint: LimitationsActive is 80 bytes here, the vendor's library has 76.*x86",
+    ):
         sdk.check_layouts({TrajectoryPoint: (88, {"LimitationsActive": 76})})
 
 
 def test_the_sdk_folder_has_to_be_given_and_to_hold_the_library(tmp_path):
-    with pytest.raises(BackendError, match="kinova_gen2.sdk is empty: give the folder.*USBCommandLayerUbuntu.so"):
+    with pytest.raises(
+        BackendError, match="kinova_gen2.sdk is empty: give the folder.*USBCommandLayerUbuntu.so"
+    ):
         sdk.Library("", "usb")
-    with pytest.raises(BackendError, match=f"{tmp_path} holds neither Kinova.API.EthCommandLayerUbuntu.so nor EthCommandLayerUbuntu.so"):
+    with pytest.raises(
+        BackendError,
+        match=f"{tmp_path} holds neither Kinova.API.EthCommandLayerUbuntu.so nor EthCommandLayerUbuntu.so",
+    ):
         sdk.Library(os.fspath(tmp_path), "ethernet")
 
 
@@ -86,21 +109,32 @@ def test_a_library_for_another_machine_is_refused(tmp_path):
 
 def test_missing_functions_are_named(tmp_path):
     shutil.copy(standins.sdk() / "Kinova.API.USBCommandLayerUbuntu.so", tmp_path / "EthCommandLayerUbuntu.so")
-    with pytest.raises(BackendError, match="lacks Ethernet_InitEthernetAPI, Ethernet_GetAPIVersion,.*Ethernet_GetAngularVelocity.*SDK 5.2"):
+    with pytest.raises(
+        BackendError,
+        match="lacks Ethernet_InitEthernetAPI, Ethernet_GetAPIVersion,.*Ethernet_GetAngularVelocity.*SDK 5.2",
+    ):
         sdk.Library(os.fspath(tmp_path), "ethernet")
 
 
 def test_without_the_search_path_the_exact_line_to_run_is_said_and_nothing_crashes(tmp_path):
     arm = StandIn(tmp_path)
-    done = start(standins.sdk(), {**arm.environment, "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")})
+    done = start(
+        standins.sdk(), {**arm.environment, "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")}
+    )
     assert done.returncode == 0, "the library crashes in any call after this error"
-    assert "error 2002" in done.stdout and f"export LD_LIBRARY_PATH={standins.sdk()}:$LD_LIBRARY_PATH" in done.stdout
+    assert (
+        "error 2002" in done.stdout
+        and f"export LD_LIBRARY_PATH={standins.sdk()}:$LD_LIBRARY_PATH" in done.stdout
+    )
     assert arm.calls()[-1] == "InitAPI"
 
 
 def test_with_the_search_path_it_connects(tmp_path):
     done = start(standins.sdk(), StandIn(tmp_path).environment)
-    assert "Kinova Gen2, 7 joints, spherical wrist, serial PJ00000000, firmware 6.2.5, over usb, SDK 5.2.0" in done.stdout, done.stderr
+    assert (
+        "Kinova Gen2, 7 joints, spherical wrist, serial PJ00000000, firmware 6.2.5, over usb, SDK 5.2.0"
+        in done.stdout
+    ), done.stderr
 
 
 def test_every_code_has_a_meaning_and_a_remedy():
@@ -129,10 +163,17 @@ def test_the_real_command_layer_is_laid_out_as_checked():
         pytest.skip("gdb, which reads the library's debug information, is not installed")
     library = sdk.Library(REAL, "ethernet").path
     for kind, (size, offsets) in sdk.LAYOUTS.items():
-        questions = [f"print sizeof(struct {kind.__name__})", *(f"print (long)&((struct {kind.__name__} *)0)->{name}" for name in offsets)]
+        questions = [
+            f"print sizeof(struct {kind.__name__})",
+            *(f"print (long)&((struct {kind.__name__} *)0)->{name}" for name in offsets),
+        ]
         commands = [part for question in questions for part in ("-ex", question)]
-        said = subprocess.run(["gdb", "-batch", "-nx", *commands, os.fspath(library)], capture_output=True, text=True).stdout
-        assert [int(number) for number in re.findall(r"\$\d+ = (\d+)", said)] == [size, *offsets.values()], kind.__name__
+        said = subprocess.run(
+            ["gdb", "-batch", "-nx", *commands, os.fspath(library)], capture_output=True, text=True
+        ).stdout
+        assert [int(number) for number in re.findall(r"\$\d+ = (\d+)", said)] == [size, *offsets.values()], (
+            kind.__name__
+        )
 
 
 @real

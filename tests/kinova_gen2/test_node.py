@@ -65,7 +65,11 @@ def call(ear, name: str):
 def gate(ear, **values: str) -> dict:
     """Waits for a status of the gate with these values that is newer than this call."""
     after = len(ear.heard("/diagnostics"))
-    return ear.status("arm: gate", lambda status: values.items() <= {item.key: item.value for item in status.values}.items(), after)[1]
+    return ear.status(
+        "arm: gate",
+        lambda status: values.items() <= {item.key: item.value for item in status.values}.items(),
+        after,
+    )[1]
 
 
 def twists(ear, linear=(0.0, SPEED, 0.0)):
@@ -73,14 +77,21 @@ def twists(ear, linear=(0.0, SPEED, 0.0)):
     publisher = ear.say("command/policy/twist", TwistStamped)
 
     def command():
-        return TwistStamped(header=Header(stamp=ear.node.get_clock().now().to_msg()), twist=to_twist(linear, (0.0, 0.0, 0.0)))
+        return TwistStamped(
+            header=Header(stamp=ear.node.get_clock().now().to_msg()), twist=to_twist(linear, (0.0, 0.0, 0.0))
+        )
 
     return Stream(publisher, command)
 
 
 def still(standin) -> None:
     """Waits until nothing has been sent for a while that moves the arm, and its queue is done with."""
-    until(lambda: not any(any(entry.point.v) for entry in standin.points()[-20:]) and standin.advance().waiting <= 1, "rest")
+    until(
+        lambda: (
+            not any(any(entry.point.v) for entry in standin.points()[-20:]) and standin.advance().waiting <= 1
+        ),
+        "rest",
+    )
 
 
 def test_it_follows_the_policy_and_the_queue_stays_short(ear, standin, node):
@@ -92,7 +103,10 @@ def test_it_follows_the_policy_and_the_queue_stays_short(ear, standin, node):
         until(lambda: standin.fingertips()[0][1] > before[1] + 0.02, "motion")
         sent, now = standin.world.sent, standin.points()[-1].at
         gripper.publish(Float32(data=1.0))
-        until(lambda: standin.points()[-1].at > now + 3.0 and standin.fingertips()[0][1] > before[1] + 0.12, "3 s of points, and a way")
+        until(
+            lambda: standin.points()[-1].at > now + 3.0 and standin.fingertips()[0][1] > before[1] + 0.12,
+            "3 s of points, and a way",
+        )
         rate = (standin.world.sent - sent) / (standin.points()[-1].at - now)
     still(standin)
     moved = standin.fingertips()[0] - before
@@ -104,7 +118,9 @@ def test_it_follows_the_policy_and_the_queue_stays_short(ear, standin, node):
     np.testing.assert_allclose(shown, standin.fingertips()[0], atol=1e-3)
 
 
-def test_killed_in_motion_the_arm_stops_within_the_queue_and_a_new_node_moves_nothing_before_it_is_armed(ear, standin, start):
+def test_killed_in_motion_the_arm_stops_within_the_queue_and_a_new_node_moves_nothing_before_it_is_armed(
+    ear, standin, start
+):
     node = start()
     assert call(ear, "arm/reset").success
     with twists(ear):
@@ -171,4 +187,8 @@ def test_a_cold_arm_that_was_homed_takes_commands_after_a_reset(ear, standin, st
 def test_without_an_sdk_the_node_ends_and_says_what_to_give():
     process = Process("gr1_robot.arm.node", "robot:=kinova_gen2")
     code, output = process.wait()
-    assert code == 1 and "error: kinova_gen2.sdk is empty: give the folder" in output and "Traceback" not in output
+    assert (
+        code == 1
+        and "error: kinova_gen2.sdk is empty: give the folder" in output
+        and "Traceback" not in output
+    )

@@ -86,7 +86,12 @@ class StandInArm:
         """The arm stops by itself and refuses to move until its faults are cleared, which does not help if the cause persists."""
         with self._changed:
             self._advance()
-            self.fault_bank, self.joint_fault_bank, self.fault_persists, self.state = base, joint, persists, IN_FAULT
+            self.fault_bank, self.joint_fault_bank, self.fault_persists, self.state = (
+                base,
+                joint,
+                persists,
+                IN_FAULT,
+            )
             self._rest("fault")
 
     @property
@@ -103,12 +108,16 @@ class StandInArm:
     def until(self, test, timeout: float = 20.0):
         """Waits until test(self) is true and returns what it gave."""
         with self._changed:
-            assert self._changed.wait_for(lambda: test(self), timeout), f"not within {timeout} s; the end of the log: {self.log[-8:]}"
+            assert self._changed.wait_for(lambda: test(self), timeout), (
+                f"not within {timeout} s; the end of the log: {self.log[-8:]}"
+            )
             return test(self)
 
     def rests(self, after: float) -> Entry:
         """The first time the arm came to rest after that time."""
-        return self.until(lambda arm: next((entry for entry in arm.log if entry.what == "rest" and entry.at > after), None))
+        return self.until(
+            lambda arm: next((entry for entry in arm.log if entry.what == "rest" and entry.at > after), None)
+        )
 
     def calls(self, what: str) -> list[Entry]:
         with self._changed:

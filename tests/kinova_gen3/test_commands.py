@@ -44,7 +44,9 @@ def fingertips(arm, tool):
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
-@pytest.mark.parametrize("hand", [Rotation.identity(), Rotation.from_rotvec((0.5, -0.3, 0.8))], ids=["hand down", "hand askew"])
+@pytest.mark.parametrize(
+    "hand", [Rotation.identity(), Rotation.from_rotvec((0.5, -0.3, 0.8))], ids=["hand down", "hand askew"]
+)
 def test_the_fingertips_move_as_commanded_in_the_base_frame(arm, make, tool, hand):
     place(arm, tool, hand)
     backend = make()
@@ -53,19 +55,25 @@ def test_the_fingertips_move_as_commanded_in_the_base_frame(arm, make, tool, han
         before, turned_before = fingertips(arm, tool)
         calls = len(arm.log)
         with Drive(backend, linear, angular):
-            started = arm.until(lambda arm, n=calls: next((e for e in arm.log[n:] if e.what == "SendTwistCommand"), None))
+            started = arm.until(
+                lambda arm, n=calls: next((e for e in arm.log[n:] if e.what == "SendTwistCommand"), None)
+            )
             arm.until(lambda arm, at=started.at: arm.log and at + 0.2 < arm._now)
         lasted = arm.rests(started.at).at - started.at
         after, turned_after = fingertips(arm, tool)
         assert arm.calls("SendTwistCommand")[-1].detail.reference_frame == BASE
-        np.testing.assert_allclose(after - before, lasted * np.array(linear), atol=3e-3, err_msg=f"{linear} m/s")
+        np.testing.assert_allclose(
+            after - before, lasted * np.array(linear), atol=3e-3, err_msg=f"{linear} m/s"
+        )
         turn = (turned_after * turned_before.inv()).as_rotvec()
         np.testing.assert_allclose(turn, lasted * np.array(angular), atol=1e-2, err_msg=f"{angular} rad/s")
 
 
 def test_angular_velocities_are_sent_in_degrees_a_second(arm, connected):
     with Drive(connected, (0, 0, 0), (0, 0, 0.5)):
-        twist = arm.until(lambda arm: next((e.detail.twist for e in arm.log if e.what == "SendTwistCommand"), None))
+        twist = arm.until(
+            lambda arm: next((e.detail.twist for e in arm.log if e.what == "SendTwistCommand"), None)
+        )
     assert twist.angular_z == pytest.approx(np.degrees(0.5), rel=1e-6)
 
 
@@ -93,7 +101,9 @@ def test_an_arm_whose_estimate_of_forces_drifts_may_be_told_not_to_report_it(mak
 
 
 def test_joint_angles_are_those_that_the_limits_are_about():
-    np.testing.assert_allclose(np.degrees(joint_angles([0, 90, 179, 181, 270, 359.5])), [0, 90, 179, -179, -90, -0.5])
+    np.testing.assert_allclose(
+        np.degrees(joint_angles([0, 90, 179, 181, 270, 359.5])), [0, 90, 179, -179, -90, -0.5]
+    )
 
 
 def test_a_lever_arm_is_in_the_tools_frame_not_in_the_bases():
@@ -120,7 +130,9 @@ def test_the_gripper_goes_where_it_is_asked_to_and_says_where_it_is(arm, connect
     with Drive(connected):
         for closure in (1.0, 0.25, 0.0):
             connected.gripper(closure)
-            command = arm.until(lambda arm, c=closure: arm.closure == c and arm.calls("SendGripperCommand")[-1].detail)
+            command = arm.until(
+                lambda arm, c=closure: arm.closure == c and arm.calls("SendGripperCommand")[-1].detail
+            )
             assert command.gripper.finger[0].finger_identifier == 1
             arm.until(lambda arm, c=closure: abs(connected.state().closure - c) < 1e-6)
 
@@ -131,7 +143,9 @@ def test_fingers_that_are_told_to_hold_stay_where_they_are(arm, connected):
         connected.gripper(1.0)
         arm.until(lambda arm: arm.closure > 0.2)
         connected.hold_gripper()
-        held = arm.until(lambda arm: len(arm.calls("SendGripperCommand")) == 2 and arm.calls("SendGripperCommand")[-1])
+        held = arm.until(
+            lambda arm: len(arm.calls("SendGripperCommand")) == 2 and arm.calls("SendGripperCommand")[-1]
+        )
         assert 0.1 < held.detail.gripper.finger[0].value < 0.6
         arm.until(lambda arm: arm._now > held.at + 0.5)
         assert arm.closure == pytest.approx(held.detail.gripper.finger[0].value)

@@ -36,7 +36,11 @@ def node(arm, ear):
     process = Process(*node_for(arm), "arm_on_start:=true")
     process.until("arm 'kortex' with rig 'kinova_gen3'")
     process.pid = process._process.pid
-    process.guardian = next(p for p in psutil.Process(process.pid).children() if "gr1_robot.arm.drivers.kinova_gen3.watchdog" in p.cmdline())
+    process.guardian = next(
+        p
+        for p in psutil.Process(process.pid).children()
+        if "gr1_robot.arm.drivers.kinova_gen3.watchdog" in p.cmdline()
+    )
     yield process
     process.end()
     arm.hang_up()
@@ -85,13 +89,24 @@ def release(arm, ear, twists: int = 0):
             ear.until("/diagnostics", after=before)
         elif arm.until(lambda arm, at=arm._now: moves(arm) or (arm._now > at + 2.0 and "latched")) is True:
             return
-    raise AssertionError(f"the arm does not move; the last reset said '{answer.message}', the gate: {gate(ear, told)}")
+    raise AssertionError(
+        f"the arm does not move; the last reset said '{answer.message}', the gate: {gate(ear, told)}"
+    )
 
 
 def gate(ear, after: int) -> list[str]:
     """What the gate's status has said, each once."""
-    statuses = [status for array in ear.heard("/diagnostics")[after:] for status in array.status if status.name == "arm: gate"]
-    return list(dict.fromkeys(f"{status.message} { ({v.key: v.value for v in status.values}) }" for status in statuses))
+    statuses = [
+        status
+        for array in ear.heard("/diagnostics")[after:]
+        for status in array.status
+        if status.name == "arm: gate"
+    ]
+    return list(
+        dict.fromkeys(
+            f"{status.message} { ({v.key: v.value for v in status.values}) }" for status in statuses
+        )
+    )
 
 
 def value(status, key: str) -> str:
@@ -141,7 +156,9 @@ def freeze_in_motion(arm, ear, node) -> float:
     raise AssertionError("the gate had rested the arm each time")
 
 
-def test_a_node_that_is_frozen_in_motion_leaves_the_arm_at_rest_until_a_person_releases_it(arm, ear, node, policy):
+def test_a_node_that_is_frozen_in_motion_leaves_the_arm_at_rest_until_a_person_releases_it(
+    arm, ear, node, policy
+):
     stops(arm, freeze_in_motion(arm, ear, node), "SIGSTOP")
     node.until(f"no heartbeat from the arm node for {GUARD_MS} ms")
     before = len(ear.heard("/diagnostics"))
@@ -167,7 +184,9 @@ def test_a_node_that_is_asked_to_end_stops_the_arm_first(arm, node, policy, numb
     assert code == 0, said
     ends(node.guardian)
     assert not arm.moving
-    assert len([entry for entry in arm.calls("CloseSession") if entry.at > began]) == 2, "the node's session and the guardian's"
+    assert len([entry for entry in arm.calls("CloseSession") if entry.at > began]) == 2, (
+        "the node's session and the guardian's"
+    )
 
 
 def test_the_guardian_is_out_of_reach_of_signals_to_the_nodes_group(node):
@@ -177,7 +196,9 @@ def test_the_guardian_is_out_of_reach_of_signals_to_the_nodes_group(node):
     assert node.guardian.is_running() and node.guardian.status() != psutil.STATUS_ZOMBIE
 
 
-def test_an_arm_that_hangs_up_in_motion_is_latched_until_it_is_back_and_a_person_releases_it(arm, ear, node, policy):
+def test_an_arm_that_hangs_up_in_motion_is_latched_until_it_is_back_and_a_person_releases_it(
+    arm, ear, node, policy
+):
     before = len(ear.heard("/diagnostics"))
     began = time.monotonic()
     arm.hang_up()
@@ -196,4 +217,9 @@ def test_a_node_without_an_arm_ends_and_says_why(arm):
     arm.refuse_connections()
     process = Process(*node_for(arm))
     code, said = process.wait()
-    assert code == 1 and "error: the arm at 127.0.0.1" in said and "cannot be reached" in said and "Traceback" not in said
+    assert (
+        code == 1
+        and "error: the arm at 127.0.0.1" in said
+        and "cannot be reached" in said
+        and "Traceback" not in said
+    )

@@ -35,7 +35,10 @@ def until(test, timeout=20.0):
 def guardian():
     """The guardian process of the backend in this process."""
     children = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
-    return max((p for p in children if "gr1_robot.arm.drivers.kinova_gen3.watchdog" in p.cmdline()), key=lambda p: p.create_time())
+    return max(
+        (p for p in children if "gr1_robot.arm.drivers.kinova_gen3.watchdog" in p.cmdline()),
+        key=lambda p: p.create_time(),
+    )
 
 
 @pytest.fixture
@@ -91,7 +94,9 @@ def test_a_fault_in_motion_ends_the_motion_and_what_is_refused_is_told(arm, conn
     assert not arm.moving
 
 
-@pytest.mark.parametrize("state, words", [(6, "low level"), (8, "sequence"), (5, "not ready to move (ARMSTATE_MAINTENANCE)")])
+@pytest.mark.parametrize(
+    "state, words", [(6, "low level"), (8, "sequence"), (5, "not ready to move (ARMSTATE_MAINTENANCE)")]
+)
 def test_an_arm_that_is_not_ours_to_move_says_so(arm, connected, state, words):
     arm.state = state
     until(lambda: any(words in text for text in connected.faults()))
@@ -145,7 +150,12 @@ def test_a_loop_that_stands_still_ends_the_motion_and_is_named(arm, make):
         drive.freeze()
         arm.until(lambda arm: not arm.moving)
     assert arm.calls("rest")[-1].detail != "inactivity", "not only because the session fell silent"
-    until(lambda: any("the arm node" in text and ("stood still" in text or "did not run" in text) for text in backend.faults()))
+    until(
+        lambda: any(
+            "the arm node" in text and ("stood still" in text or "did not run" in text)
+            for text in backend.faults()
+        )
+    )
     until(lambda: backend.faults() == [])
 
 
@@ -153,8 +163,14 @@ def test_an_arm_that_still_moves_is_stopped_by_the_log_in(arm, make):
     from kortex_api.autogen.messages import Base_pb2
 
     gone = Session(Login("127.0.0.1", arm.port, "admin", "admin", 2000))
-    gone.call(gone.base.SetServoingMode, Base_pb2.ServoingModeInformation(servoing_mode=Base_pb2.SINGLE_LEVEL_SERVOING))
-    gone.call(gone.base.SendTwistCommand, Base_pb2.TwistCommand(reference_frame=BASE, twist=Base_pb2.Twist(linear_y=0.05)))
+    gone.call(
+        gone.base.SetServoingMode,
+        Base_pb2.ServoingModeInformation(servoing_mode=Base_pb2.SINGLE_LEVEL_SERVOING),
+    )
+    gone.call(
+        gone.base.SendTwistCommand,
+        Base_pb2.TwistCommand(reference_frame=BASE, twist=Base_pb2.Twist(linear_y=0.05)),
+    )
     assert arm.moving
     make().connect()
     assert arm.rests(0.0).detail == "Stop"
@@ -292,7 +308,10 @@ def test_without_its_guardian_the_arm_does_not_move(arm, connected, moving, numb
 
 
 def test_a_wrong_password_is_named(make):
-    with pytest.raises(BackendError, match="session for user 'admin' .INVALID_CREDENTIALS.: check kinova_gen3.user and kinova_gen3.password"):
+    with pytest.raises(
+        BackendError,
+        match="session for user 'admin' .INVALID_CREDENTIALS.: check kinova_gen3.user and kinova_gen3.password",
+    ):
         make(password="wrong").connect()
 
 
@@ -304,7 +323,10 @@ def test_an_arm_with_too_many_sessions_is_named(arm, make):
 
 def test_an_address_where_no_arm_is_is_named(arm, make):
     arm.refuse_connections()
-    with pytest.raises(BackendError, match=f"127.0.0.1:{arm.port} cannot be reached .*check its power, the cable and kinova_gen3.address"):
+    with pytest.raises(
+        BackendError,
+        match=f"127.0.0.1:{arm.port} cannot be reached .*check its power, the cable and kinova_gen3.address",
+    ):
         make().connect()
 
 
@@ -320,13 +342,17 @@ def test_a_rig_of_another_arm_is_refused(make):
         make("calvin").connect()
 
 
-@pytest.mark.parametrize("limit, beyond, most", [("linear_speed", 0.6, "0.5"), ("angular_speed", 1.8, "1.74533")])
+@pytest.mark.parametrize(
+    "limit, beyond, most", [("linear_speed", 0.6, "0.5"), ("angular_speed", 1.8, "1.74533")]
+)
 def test_a_rig_faster_than_the_arm_is_refused(make, limit, beyond, most):
     rig = Rig.load("kinova_gen3")
     ceilings = make().ceilings
     require_allowed(rig, ceilings)
     fast = dataclasses.replace(rig, limits=dataclasses.replace(rig.limits, **{limit: beyond}))
-    with pytest.raises(RigError, match=f"limits.{limit} is {beyond}, but this arm's vendor allows at most {most}"):
+    with pytest.raises(
+        RigError, match=f"limits.{limit} is {beyond}, but this arm's vendor allows at most {most}"
+    ):
         require_allowed(fast, ceilings)
 
 
@@ -340,12 +366,16 @@ def program(tmp_path, package: str) -> str:
         "except KortexError as error: print(error)"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
 
 
 def test_without_kortex_api_it_says_where_that_is_to_be_had(tmp_path):
     said = program(tmp_path, "raise ModuleNotFoundError('no', name='kortex_api')")
-    assert "kortex_api is not installed" in said and "not on PyPI" in said and "Kinova-kortex2_Gen3_G3L" in said
+    assert (
+        "kortex_api is not installed" in said and "not on PyPI" in said and "Kinova-kortex2_Gen3_G3L" in said
+    )
 
 
 def test_a_protobuf_that_kortex_api_cannot_use_is_named(tmp_path):

@@ -24,7 +24,11 @@ def test_it_solves_an_episode_and_its_last_line_is_json(ear, arm):
         process.end()
     assert code == 0
     document = json.loads(output.splitlines()[-1])
-    assert document == {"episodes": 1, "successes": 1, "tasks": {"pick_eggplant": {"episodes": 1, "successes": 1}}}
+    assert document == {
+        "episodes": 1,
+        "successes": 1,
+        "tasks": {"pick_eggplant": {"episodes": 1, "successes": 1}},
+    }
 
 
 def test_it_sends_nothing_when_the_state_stops(ear, arm):

@@ -34,7 +34,9 @@ from .plant import (
 
 @settings(max_examples=150, deadline=None)
 @given(stories, positions, st.integers(0, 5), st.integers(0, 12))
-def test_whatever_is_commanded_the_motors_get_finite_limited_speeds_inside_the_workspace(story, start, lag, late):
+def test_whatever_is_commanded_the_motors_get_finite_limited_speeds_inside_the_workspace(
+    story, start, lag, late
+):
     plant = Plant(gate(), start, lag, late)
     before = (np.zeros(3), np.zeros(3))
     for _, motion in play(plant, story):
@@ -63,7 +65,10 @@ def test_in_free_space_no_step_is_harder_than_the_ramp_whichever_source_takes_ov
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.permutations([("teleop", 1.0), ("home", -1.0), ("policy", 0.5)]), st.lists(st.integers(0, 2), min_size=5, max_size=30))
+@given(
+    st.permutations([("teleop", 1.0), ("home", -1.0), ("policy", 0.5)]),
+    st.lists(st.integers(0, 2), min_size=5, max_size=30),
+)
 def test_a_hand_over_at_full_speed_is_a_ramp_from_the_motion_of_before(senders, turns):
     plant, before = Plant(gate(limits=VAST)), np.zeros(3)
     for turn in turns:
@@ -72,7 +77,10 @@ def test_a_hand_over_at_full_speed_is_a_ramp_from_the_motion_of_before(senders, 
         for _ in range(7):
             motion = plant.tick()
             assert np.linalg.norm(motion.linear - before) <= FALL_LINEAR + 1e-9
-            assert np.linalg.norm(motion.linear) - np.linalg.norm(before) <= LIMITS.linear_acceleration * TICK + 1e-9
+            assert (
+                np.linalg.norm(motion.linear) - np.linalg.norm(before)
+                <= LIMITS.linear_acceleration * TICK + 1e-9
+            )
             before = motion.linear
 
 
@@ -246,7 +254,9 @@ def test_a_broken_command_is_refused_counted_and_brings_the_arm_to_rest(linear, 
 
 def test_a_command_in_another_frame_is_refused():
     plant = Plant(gate())
-    assert plant.gate.command("teleop", *FORWARD, plant.now, frame="tool0") == "frame" and not moves(plant.tick())
+    assert plant.gate.command("teleop", *FORWARD, plant.now, frame="tool0") == "frame" and not moves(
+        plant.tick()
+    )
     assert plant.gate.command("teleop", *FORWARD, plant.now, frame="") == "" and moves(plant.tick())
 
 
@@ -263,8 +273,12 @@ def test_the_same_command_again_is_refused_and_does_not_prolong_the_motion():
     assert plant.gate.command("policy", *FORWARD, began, stamp=7) == ""
     while plant.now < began + EXPIRY - TICK:
         plant.tick()
-        assert plant.gate.command("policy", *FORWARD, plant.now, stamp=7) == "out_of_order", "sent anew, but stamped as before"
-        assert plant.gate.command("policy", *FORWARD, plant.now, stamp=6) == "out_of_order", "sent anew, but stamped before"
+        assert plant.gate.command("policy", *FORWARD, plant.now, stamp=7) == "out_of_order", (
+            "sent anew, but stamped as before"
+        )
+        assert plant.gate.command("policy", *FORWARD, plant.now, stamp=6) == "out_of_order", (
+            "sent anew, but stamped before"
+        )
     plant.run(LIMITS.stop_time + 2 * TICK)
     assert plant.gate.command("policy", *FORWARD, began, stamp=7) == "old"
     assert not moves(plant.tick())
@@ -300,7 +314,9 @@ def test_a_hard_turn_spends_its_step_on_slowing_down_before_it_speeds_up():
     plant.run(0.5, ([0.2, 0.0, 0.0], [0, 0, 0]))
     plant.gate.command("policy", [-0.2, 0.0, 0.0], [0, 0, 0], plant.now)
     speeds = [plant.tick().linear[0] for _ in range(6)]
-    assert speeds[:4] == pytest.approx([0.16, 0.12, 0.08, 0.04]) and speeds[5] == pytest.approx(-LIMITS.linear_acceleration * TICK)
+    assert speeds[:4] == pytest.approx([0.16, 0.12, 0.08, 0.04]) and speeds[5] == pytest.approx(
+        -LIMITS.linear_acceleration * TICK
+    )
 
 
 def test_the_reset_forgets_what_was_commanded_before_it():
@@ -310,7 +326,9 @@ def test_the_reset_forgets_what_was_commanded_before_it():
     assert plant.gate.command("policy", *FORWARD, plant.now) == "stopped"
     plant.run(0.1)
     assert plant.gate.reset(plant.now) == ""
-    assert plant.gate.command("policy", *FORWARD, plant.now - 0.005) == "out_of_order", "sent before the reset"
+    assert plant.gate.command("policy", *FORWARD, plant.now - 0.005) == "out_of_order", (
+        "sent before the reset"
+    )
     assert not moves(plant.tick())
     plant.gate.command("policy", *FORWARD, plant.now)
     assert moves(plant.tick())
@@ -393,7 +411,14 @@ def test_every_refusal_is_counted_under_its_reason():
     plant.gate.gripper("teleop", 0.5, plant.now)
     plant.gate.stop()
     plant.gate.command("policy", *FORWARD, plant.now)
-    wanted = {"not_finite": 1, "jump": 1, "out_of_order": 1, "not_in_charge": 1, "stopped": 1, "emergency_stop": 1}
+    wanted = {
+        "not_finite": 1,
+        "jump": 1,
+        "out_of_order": 1,
+        "not_in_charge": 1,
+        "stopped": 1,
+        "emergency_stop": 1,
+    }
     assert {reason: plant.gate.counts[reason] for reason in wanted} == wanted
 
 

@@ -62,7 +62,9 @@ def test_jpeg_and_png_come_out_as_rgb():
     red[:, :, 0] = 200
     assert np.abs(messages.msg_to_image(messages.image_to_jpeg(red, Time(), "")).astype(int) - red).max() < 8
     png = cv2.imencode(".png", red[:, :, ::-1])[1]
-    np.testing.assert_array_equal(messages.msg_to_image(CompressedImage(data=array.array("B", png.tobytes()), format="png")), red)
+    np.testing.assert_array_equal(
+        messages.msg_to_image(CompressedImage(data=array.array("B", png.tobytes()), format="png")), red
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,9 @@ def test_time_and_poses_survive_the_message():
 
 def test_the_time_of_sending_comes_from_the_middleware_and_is_never_later_than_now():
     before = time.monotonic()
-    assert messages.sent({"source_timestamp": time.time_ns() - 2_000_000_000}) == pytest.approx(before - 2.0, abs=1.0)
+    assert messages.sent({"source_timestamp": time.time_ns() - 2_000_000_000}) == pytest.approx(
+        before - 2.0, abs=1.0
+    )
     for unknown_or_future in (0, time.time_ns() + 10**12):
         assert before <= messages.sent({"source_timestamp": unknown_or_future}) <= time.monotonic()
 
@@ -245,7 +249,10 @@ def test_the_way_home_ends_there():
     while homing.active:
         twist = homing.twist(Pose(position, rotation.as_quat()))
         if twist:
-            assert np.linalg.norm(twist[0]) <= limits.linear_speed and np.linalg.norm(twist[1]) <= limits.angular_speed
+            assert (
+                np.linalg.norm(twist[0]) <= limits.linear_speed
+                and np.linalg.norm(twist[1]) <= limits.angular_speed
+            )
             position = position + twist[0] * 0.01
             rotation = Rotation.from_rotvec(twist[1] * 0.01) * rotation
         ticks += 1

@@ -51,7 +51,9 @@ def test_the_arm_is_the_vendors_chain():
     for joints in rng.uniform(-PI, PI, (50, 7)):
         position, rotation = chain(joints)
         pose = controller.forward(joints)
-        np.testing.assert_allclose(pose.position, position + rotation.apply([0, 0, FINGERTIPS_BELOW_END_EFFECTOR]), atol=1e-8)
+        np.testing.assert_allclose(
+            pose.position, position + rotation.apply([0, 0, FINGERTIPS_BELOW_END_EFFECTOR]), atol=1e-8
+        )
         assert (pose.rotation * rotation.inv()).magnitude() < 1e-7
 
 
@@ -83,7 +85,10 @@ def test_eleven_tasks_with_enough_ways_to_say_them():
     assert len(TASKS) == 11
     said = [text for task in TASKS.values() for text in task.instructions + task.held_out]
     assert len(said) == len(set(said)), "two tasks share a sentence"
-    assert all(task.name == name and len(task.instructions) >= 4 and len(task.held_out) >= 2 for name, task in TASKS.items())
+    assert all(
+        task.name == name and len(task.instructions) >= 4 and len(task.held_out) >= 2
+        for name, task in TASKS.items()
+    )
 
 
 def test_an_unknown_task_is_refused_with_the_closest_name(twin):
@@ -97,7 +102,9 @@ def test_the_commanded_pose_moves_by_the_twist_and_the_arm_follows(twin):
     for _ in range(60):
         twin.tick([0.10, 0.05, -0.10], [0.0, 0.0, 0.8])
     np.testing.assert_allclose(twin.commanded.position - start.position, [0.06, 0.03, -0.06], atol=1e-9)
-    np.testing.assert_allclose((twin.commanded.rotation * start.rotation.inv()).as_rotvec(), [0, 0, 0.48], atol=1e-9)
+    np.testing.assert_allclose(
+        (twin.commanded.rotation * start.rotation.inv()).as_rotvec(), [0, 0, 0.48], atol=1e-9
+    )
     for _ in range(50):
         twin.tick(np.zeros(3), np.zeros(3))
     np.testing.assert_allclose(twin.measured.position, twin.commanded.position, atol=1.5e-3)
@@ -176,10 +183,20 @@ print(twin.state().tobytes().hex())
 def test_two_processes_give_the_same_state_without_graphics():
     # With this variable set, mujoco itself loads OpenGL when it is imported.
     clean = {name: value for name, value in os.environ.items() if name != "MUJOCO_GL"}
-    runs = [subprocess.run([sys.executable, "-c", RUN], capture_output=True, text=True, check=True, env=clean).stdout for _ in range(2)]
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", RUN], capture_output=True, text=True, check=True, env=clean
+        ).stdout
+        for _ in range(2)
+    ]
     assert runs[0] == runs[1] and len(runs[0].strip()) == SIZE * 16
 
 
 def test_the_package_imports_without_mujoco_being_loaded():
     code = "import sys, gr1_core.sim; from gr1_core.sim import TASKS; print('mujoco' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )

@@ -59,7 +59,8 @@ def test_the_simulated_rig_passes_and_leaves_report_and_pictures(check):
     assert 0 <= stopped["zero_ms"] <= 250 and 0 < silent["zero_ms"] <= 250
     assert found["pose", "kinematics"]["figures"]["off_mm"] < 1.0
     assert (
-        "passed: " in (run.folder / "report.md").read_text() and "stop: the emergency stop" in (run.folder / "transcript.txt").read_text()
+        "passed: " in (run.folder / "report.md").read_text()
+        and "stop: the emergency stop" in (run.folder / "transcript.txt").read_text()
     )
 
 
@@ -93,7 +94,10 @@ def test_a_cold_gen2_is_homed_released_led_into_its_workspace_and_measured(tmp_p
     code = check.run(steps)
     assert code == 0, (tmp_path / "transcript.txt").read_text()
     found = {(one.step, one.subject): one for one in check.report.results}
-    assert "outside the workspace" in found["arming", "homing"].text and found["arming", "into workspace"].level == "OK"
+    assert (
+        "outside the workspace" in found["arming", "homing"].text
+        and found["arming", "into workspace"].level == "OK"
+    )
     assert found["moves", "+z"].figures["measured"] == pytest.approx(10, abs=3)
 
 
@@ -130,7 +134,11 @@ def test_ctrl_c_stops_the_moving_arm_before_its_node_ends(check):
         monitor.close()
     assert twists[-1] == 0.0 and "emergency_stop" in gates[before:]
     assert len(nodes) == 3 and not any(Path(f"/proc/{pid}").exists() for pid in nodes.values())
-    assert "interrupted by SIGINT" in run.said and "the arm is stopped" in run.said and "Traceback" not in run.said
+    assert (
+        "interrupted by SIGINT" in run.said
+        and "the arm is stopped" in run.said
+        and "Traceback" not in run.said
+    )
     assert json.loads((run.folder / "report.json").read_text())["completed"] == "no"
 
 
@@ -215,7 +223,9 @@ def test_a_motion_that_cannot_be_watched_is_ended():
     assert ear.calls == ["stop"]
 
 
-def recording(direction, *, delay: float, distance: float = 0.01, speed: float = 0.02, expiry: float = 0.0) -> Recording:
+def recording(
+    direction, *, delay: float, distance: float = 0.01, speed: float = 0.02, expiry: float = 0.0
+) -> Recording:
     """Commands from 0 s on; the gate lets them through 10 ms later, the arm follows `delay` later along `direction`."""
     stamps = np.arange(-0.3, 2.0, 0.01)
     lasts = distance / speed
@@ -233,13 +243,22 @@ def test_a_faithful_arm_is_measured_as_one():
     found = response.translation(recording((1, 0, 0), delay=0.05), (1, 0, 0))
     assert found.measured == pytest.approx(10, abs=0.3) and found.commanded == pytest.approx(10, abs=0.3)
     assert found.across < 0.01 and found.direction_error_deg < 0.1
-    assert found.gate_ms == pytest.approx(10, abs=1) and 50 < found.motion_ms <= 90 and found.rest_ms <= 20 and 0 < found.settle_ms < 100
+    assert (
+        found.gate_ms == pytest.approx(10, abs=1)
+        and 50 < found.motion_ms <= 90
+        and found.rest_ms <= 20
+        and 0 < found.settle_ms < 100
+    )
 
 
 def test_a_turned_base_frame_shows_as_a_wrong_direction():
     found = response.translation(recording((0, 1, 0), delay=0.05), (1, 0, 0))
-    assert found.direction_error_deg == pytest.approx(90, abs=1) and found.across == pytest.approx(10, abs=0.3)
-    assert response.translation(recording((-1, 0, 0), delay=0.05), (1, 0, 0)).direction_error_deg == pytest.approx(180, abs=1)
+    assert found.direction_error_deg == pytest.approx(90, abs=1) and found.across == pytest.approx(
+        10, abs=0.3
+    )
+    assert response.translation(
+        recording((-1, 0, 0), delay=0.05), (1, 0, 0)
+    ).direction_error_deg == pytest.approx(180, abs=1)
 
 
 def test_an_arm_that_does_not_move_has_no_direction_and_no_first_motion():
@@ -261,5 +280,7 @@ def test_a_turn_is_measured_in_degrees_about_its_axis():
     pose[:, 6], pose[:, 7] = np.sin(half), np.cos(half)
     twist[:, 0], twist[:, 6] = straight.twist[:, 0], 10 * straight.twist[:, 1]
     found = response.rotation(Recording(0.0, 0.5, pose, twist), (0, 0, 1))
-    assert found.measured == pytest.approx(np.degrees(0.1), abs=0.1) and found.commanded == pytest.approx(np.degrees(0.1), abs=0.2)
+    assert found.measured == pytest.approx(np.degrees(0.1), abs=0.1) and found.commanded == pytest.approx(
+        np.degrees(0.1), abs=0.2
+    )
     assert found.direction_error_deg < 0.1 and found.drift_mm == 0

@@ -51,7 +51,10 @@ def test_node_kind_and_times(word, fault):
     ("word", "said"),
     [
         ("camera:3s", "'camera' is not one of arm, camera_static, camera_wrist"),
-        ("arm:black:3s", "arm has no fault 'black', there are disconnect, drop_out, delay, drift, stuck, force"),
+        (
+            "arm:black:3s",
+            "arm has no fault 'black', there are disconnect, drop_out, delay, drift, stuck, force",
+        ),
         ("arm:none:3s", "arm has no fault 'none'"),
         ("arm", "is not NODE[:KIND]:AT[+FOR]"),
         ("arm:-1s", "is not NODE[:KIND]:AT[+FOR]"),
@@ -198,7 +201,10 @@ def camera():
 def seen(camera, fault, count=2):
     camera.set("fault", fault)
     frames = []
-    eventually(lambda: (frame := camera.read(0.5)) and frames.append(frame) or len(frames) >= count, f"{count} frames with '{fault}'")
+    eventually(
+        lambda: (frame := camera.read(0.5)) and frames.append(frame) or len(frames) >= count,
+        f"{count} frames with '{fault}'",
+    )
     return frames
 
 
@@ -231,7 +237,9 @@ def test_the_table_counts_every_run_that_breaks_the_promise():
     good = Run(190.0, 120.0, 30.0, "gate expired", "by itself", 0.5, "")
     rows = [Row(catalogue.FAULTS[1], [good, good]), Row(catalogue.FAULTS[-1], skipped="no root")]
     assert report.good(rows) and "stopped 2 of 2" in rows[0].verdict and "no root" in rows[1].verdict
-    rows[0].runs.append(Run(260.0, 200.0, 60.0, "gate expired", "by itself", 0.5, "rest 260 ms after the fault was visible"))
+    rows[0].runs.append(
+        Run(260.0, 200.0, 60.0, "gate expired", "by itself", 0.5, "rest 260 ms after the fault was visible")
+    )
     assert not report.good(rows) and "FAILED 1 of 3" in rows[0].verdict
     told = rows[0].to_dict()
     assert told["visible_to_zero_ms"] == {"p50": 190.0, "max": 260.0} and told["failed"] == 1
@@ -246,7 +254,12 @@ class Stack:
     """
 
     def __init__(self, beats, taut):
-        self.rig, self._beats, self._taut, self._began = Rig.load("kinova_gen2"), beats, taut, time.monotonic()
+        self.rig, self._beats, self._taut, self._began = (
+            Rig.load("kinova_gen2"),
+            beats,
+            taut,
+            time.monotonic(),
+        )
         self.bench = self.observer = self
 
     def inject(self):
@@ -290,7 +303,9 @@ STOPS = [(0.01 * tick, 0.2 if tick < 15 else 0.0) for tick in range(600)]
 
 
 def injected(beats, visible="injected", taut=math.inf):
-    fault = dataclasses.replace(catalogue.FAULTS[0], inject=Stack.inject, clear=Stack.clear, visible=visible, restarts="", rearm=False)
+    fault = dataclasses.replace(
+        catalogue.FAULTS[0], inject=Stack.inject, clear=Stack.clear, visible=visible, restarts="", rearm=False
+    )
     return once(fault, Stack(beats, taut), random.Random(0))
 
 
@@ -307,7 +322,9 @@ def test_a_rest_before_the_fault_could_be_seen_is_not_taken_for_the_answer_to_it
 
 
 def test_an_arm_that_was_at_rest_already_took_no_time():
-    run = injected([(0.01 * tick, 0.2 if tick < 20 else 0.0) for tick in range(600)], visible="lead:sunk", taut=0.5)
+    run = injected(
+        [(0.01 * tick, 0.2 if tick < 20 else 0.0) for tick in range(600)], visible="lead:sunk", taut=0.5
+    )
     assert not run.wrong and run.visible_to_zero_ms == 0.0
 
 
@@ -328,11 +345,23 @@ def test_only_an_arm_whose_own_process_ends_may_fall_silent_and_gets_no_times():
 @pytest.mark.slow
 def test_the_real_stack_stops_for_each_fault_and_the_table_says_how(tmp_path):
     only = "camera drops out,policy stopped,contact force"
-    words = [sys.executable, "-m", "gr1_fault_injection", "--each", "1", "--only", only, "--out", str(tmp_path)]
+    words = [
+        sys.executable,
+        "-m",
+        "gr1_fault_injection",
+        "--each",
+        "1",
+        "--only",
+        only,
+        "--out",
+        str(tmp_path),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     faults = {fault["fault"]: fault for fault in json.loads((tmp_path / "faults.json").read_text())["faults"]}
-    assert len(faults) == 3 and all(fault["count"] == 1 and fault["travel_mm"]["max"] < 100 for fault in faults.values())
+    assert len(faults) == 3 and all(
+        fault["count"] == 1 and fault["travel_mm"]["max"] < 100 for fault in faults.values()
+    )
     assert "static camera" in faults["camera drops out"]["runs"][0]["reason"]
     assert faults["contact force"]["runs"][0]["recovery"] == "arm/reset"
     assert "contact force" in (tmp_path / "faults.md").read_text()

@@ -47,9 +47,15 @@ def test_the_film_shows_truth_beside_prediction_and_a_tick_or_a_cross(recorded, 
     held = round(evaluation_video.HELD_S * 10)
     assert len(drawn) == 12 + 2 * held and drawn[0].shape == (640, 1280, 3)
     left, top = evaluation_video.OUTSIDE[0] + evaluation_video.SMALL, evaluation_video.LABEL
-    predicted = [picture[top : top + evaluation_video.SMALL, left : left + evaluation_video.SMALL].mean() for picture in (drawn[0], drawn[5])]
+    predicted = [
+        picture[top : top + evaluation_video.SMALL, left : left + evaluation_video.SMALL].mean()
+        for picture in (drawn[0], drawn[5])
+    ]
     assert predicted[0] > 240 and predicted[1] == pytest.approx(40, abs=3)
-    sign = [picture[evaluation_video.OUTSIDE[1] :, :64].reshape(-1, 3).astype(int) for picture in (drawn[0], drawn[5], drawn[-1])]
+    sign = [
+        picture[evaluation_video.OUTSIDE[1] :, :64].reshape(-1, 3).astype(int)
+        for picture in (drawn[0], drawn[5], drawn[-1])
+    ]
     reddish = [(one[:, 0] - one[:, 1]).max() for one in sign]
     greenish = [(one[:, 1] - one[:, 0]).max() for one in sign]
     assert greenish[1] > 60 > greenish[0] and reddish[2] > 60 > reddish[0] and greenish[2] < 60
@@ -79,5 +85,7 @@ def test_the_film_says_so_of_frames_that_the_model_was_not_trained_to_predict(tr
     if training:
         (tmp_path / "training.json").write_text(json.dumps(training))
     chosen = {"checkpoint": str(tmp_path), "rig": "kinova_gen2_small"}
-    made = session.Sitting(evaluation.parse("tasks", None, None), chosen, tmp_path / "film.mp4", print).recording
+    made = session.Sitting(
+        evaluation.parse("tasks", None, None), chosen, tmp_path / "film.mp4", print
+    ).recording
     assert (made.note, made.ahead) == (note, 0.5)

@@ -27,7 +27,9 @@ class Client:
         self.cookie = {"Cookie": f"__Host-gr1-{self.port}={self.token}"} if self.token else {}
         self.tls = ssl.create_default_context(cafile=server._certificate.path)
 
-    def get(self, path: str, cookie: bool = True, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    def get(
+        self, path: str, cookie: bool = True, method: str = "GET", **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
         """(status, headers, body) of one request; redirects are not followed."""
         connection = http.client.HTTPSConnection("localhost", self.port, context=self.tls, timeout=5)
         with contextlib.closing(connection):
@@ -48,12 +50,16 @@ class Client:
             return answer
 
     @contextlib.asynccontextmanager
-    async def socket(self, path: str = "/ws/operator", hello: dict | None = None, **headers: str) -> AsyncIterator[Socket]:
+    async def socket(
+        self, path: str = "/ws/operator", hello: dict | None = None, **headers: str
+    ) -> AsyncIterator[Socket]:
         """An open websocket; with `hello` that is said and the welcome awaited."""
         async with aiohttp.ClientSession() as session:
             headers = {"Origin": self.origin, **self.cookie, **headers}
             url = f"{self.origin}{path}"
-            async with session.ws_connect(url, headers={k: v for k, v in headers.items() if v}, ssl=self.tls, max_msg_size=0) as ws:
+            async with session.ws_connect(
+                url, headers={k: v for k, v in headers.items() if v}, ssl=self.tls, max_msg_size=0
+            ) as ws:
                 opened = Socket(ws)
                 if hello:
                     await opened.say(hello)
@@ -72,7 +78,9 @@ class Socket:
         """The first message that is wanted; what comes before it is left out."""
         while True:
             message = await self.ws.receive(5)
-            assert message.type is WSMsgType.TEXT, f"the socket closed with {self.ws.close_code} before that came"
+            assert message.type is WSMsgType.TEXT, (
+                f"the socket closed with {self.ws.close_code} before that came"
+            )
             if wanted(said := json.loads(message.data)):
                 return said
 

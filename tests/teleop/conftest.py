@@ -25,5 +25,7 @@ def rig(tmp_path, loopback_certificate):
     folder.mkdir()
     server = Server(link, Episodes(recorder, folder), watch, "127.0.0.1", 0, certificate=loopback_certificate)
     server.start()
-    yield SimpleNamespace(server=server, client=Client(server), link=link, recorder=recorder, watch=watch, folder=folder)
+    yield SimpleNamespace(
+        server=server, client=Client(server), link=link, recorder=recorder, watch=watch, folder=folder
+    )
     server.close()

@@ -27,12 +27,18 @@ TIMEOUT_S, START_S, PRESSES, GRIPS = 60.0, 180.0, 6, 20
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.teleop.demonstrate", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.teleop.demonstrate", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--hand", choices=("browser", "socket"), default="browser")
     parser.add_argument("--task", default="put_eggplant_on_plate")
     parser.add_argument("--episodes", type=int, default=10)
     parser.add_argument("--seed", type=int, default=7000)
-    parser.add_argument("--rig", default="kinova_gen2_small", help="cameras that a computer without a graphics card draws in time")
+    parser.add_argument(
+        "--rig",
+        default="kinova_gen2_small",
+        help="cameras that a computer without a graphics card draws in time",
+    )
     parser.add_argument("--bags", type=Path, required=True)
     parser.add_argument("--out", type=Path, help="folder for the stack's logs (default: a temporary one)")
     options = parser.parse_args()
@@ -48,12 +54,25 @@ def main() -> int:
         stand = Stand()
         hand = (BrowserHand if options.hand == "browser" else SocketHand)(stack.url, stack.certificate, stand)
         try:
-            won = [demonstrate(stand, hand, options.task, options.seed + number) for number in range(options.episodes)]
+            won = [
+                demonstrate(stand, hand, options.task, options.seed + number)
+                for number in range(options.episodes)
+            ]
         finally:
             hand.close()
             stand.close()
-    document = {"hand": options.hand, "task": options.task, "seed": options.seed, "episodes": len(won), "successes": sum(won)}
-    print(json.dumps(document | {"seeds_failed": [options.seed + number for number, one in enumerate(won) if not one]}))
+    document = {
+        "hand": options.hand,
+        "task": options.task,
+        "seed": options.seed,
+        "episodes": len(won),
+        "successes": sum(won),
+    }
+    print(
+        json.dumps(
+            document | {"seeds_failed": [options.seed + number for number, one in enumerate(won) if not one]}
+        )
+    )
     return 0
 
 
@@ -66,7 +85,12 @@ def demonstrate(stand, hand, task: str, seed: int) -> bool:
     bag = begin(stand, hand)
     grip = hand.grip()
     engage(stand, hand, grip, 0.0)
-    began, held, pilot, lost = time.monotonic(), 0, Pilot(task, Rig.load("kinova_gen2"), grip, stand.pose()), 0
+    began, held, pilot, lost = (
+        time.monotonic(),
+        0,
+        Pilot(task, Rig.load("kinova_gen2"), grip, stand.pose()),
+        0,
+    )
     place, closure = grip, 0.0
     while held < 25 and time.monotonic() - began < TIMEOUT_S:
         time.sleep(0.02)
@@ -88,7 +112,10 @@ def demonstrate(stand, hand, task: str, seed: int) -> bool:
         hand.tap("a-button" if success else "b-button")
     stand.recording("idle", "success" if success else "discarded")
     word, seconds = "success" if success else "not done", time.monotonic() - began
-    print(f"{bag}: {instruction}, seed {seed}: {word} after {seconds:.1f} s, gripped {1 + lost} times", flush=True)
+    print(
+        f"{bag}: {instruction}, seed {seed}: {word} after {seconds:.1f} s, gripped {1 + lost} times",
+        flush=True,
+    )
     return success
 
 
@@ -140,7 +167,9 @@ class Stack:
             rig,
         )
         command = [sys.executable, "-m", "gr1_bringup.up", *words]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
         self.said, self._spoke = "", threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -202,7 +231,9 @@ class BrowserHand:
     def __init__(self, url: str, certificate: Path, stand):
         here = Path(__file__).with_name("browser")
         # The page of a headset on this computer: its address is one that the certificate names.
-        self._process = subprocess.Popen(["node", "hand.mjs", url], cwd=here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            ["node", "hand.mjs", url], cwd=here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self._place = json.loads(self._hear("grip"))["grip"]
 
     def grip(self):

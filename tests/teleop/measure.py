@@ -26,7 +26,9 @@ AMPLITUDE, TURN_S = 0.05, 4.0  # m of the hand up and down, s for once
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.teleop.measure", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.teleop.measure", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--stops", type=int, default=10)
     parser.add_argument("--network", default="0:0,50:0,150:0,300:0,0:5,50:5")
@@ -38,12 +40,18 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_DATA_HOME"] = home
-        nodes = [Process("gr1_robot.arm.node", "robot:=sim"), Process("gr1_teleop.teleop_node", "port:=0", "host:=127.0.0.1")]
+        nodes = [
+            Process("gr1_robot.arm.node", "robot:=sim"),
+            Process("gr1_teleop.teleop_node", "port:=0", "host:=127.0.0.1"),
+        ]
         try:
             nodes[1].until("ready", 120.0)
             url = re.search(r"https://\S+/\?token=\S+", "".join(nodes[1]._lines))[0]
             bench = Bench(url, Path(home) / "gr1/teleop/server.pem")
-            rows = [bench.network(float(delay), float(loss), options.seconds) for delay, loss in _pairs(options.network)]
+            rows = [
+                bench.network(float(delay), float(loss), options.seconds)
+                for delay, loss in _pairs(options.network)
+            ]
             stops = [bench.stop(up=bool(number % 2)) for number in range(options.stops)]
             bench.close()
         finally:
@@ -51,8 +59,22 @@ def main() -> int:
                 node.send(signal.SIGINT)
                 node.wait(60)
     kinds = {name: sorted(stop[name] for stop in stops) for name in ("command_ms", "rest_ms")}
-    told = {name: {"median": values[len(values) // 2], "longest": values[-1]} for name, values in kinds.items() if values}
-    print(json.dumps({"load": round(os.getloadavg()[0], 1), "cores": os.cpu_count(), "network": rows, "stop": told, "stops": len(stops)}))
+    told = {
+        name: {"median": values[len(values) // 2], "longest": values[-1]}
+        for name, values in kinds.items()
+        if values
+    }
+    print(
+        json.dumps(
+            {
+                "load": round(os.getloadavg()[0], 1),
+                "cores": os.cpu_count(),
+                "network": rows,
+                "stop": told,
+                "stops": len(stops),
+            }
+        )
+    )
     return 0
 
 
@@ -78,8 +100,12 @@ class Bench:
                 self._changed.notify_all()
 
         node = self._stand.node
-        node.create_subscription(TwistStamped, "command/teleop/twist", lambda message: see("command", message), COMMAND)
-        node.create_subscription(TwistStamped, "arm/commanded_twist", lambda message: see("arm", message), SENSOR)
+        node.create_subscription(
+            TwistStamped, "command/teleop/twist", lambda message: see("command", message), COMMAND
+        )
+        node.create_subscription(
+            TwistStamped, "arm/commanded_twist", lambda message: see("arm", message), SENSOR
+        )
 
     def network(self, delay_ms: float, loss: float, seconds: float) -> dict:
         """One row: the hand goes up and down, and grips again where the clutch opens by itself."""
@@ -97,8 +123,16 @@ class Bench:
                 wearer.squeeze, pressed = 1.0 - wearer.squeeze, now
             was, last = engaged, now
             time.sleep(0.01)
-        figures = {name: self._number(name) for name in ("pose_to_command_p50_ms", "pose_to_command_p99_ms", "rtt_ms", "lost", "old")}
-        row = {"delay_ms": delay_ms, "loss_percent": loss, **figures, "commands_a_second": round((self._counted - count) / seconds, 2)}
+        figures = {
+            name: self._number(name)
+            for name in ("pose_to_command_p50_ms", "pose_to_command_p99_ms", "rtt_ms", "lost", "old")
+        }
+        row = {
+            "delay_ms": delay_ms,
+            "loss_percent": loss,
+            **figures,
+            "commands_a_second": round((self._counted - count) / seconds, 2),
+        }
         row |= {"followed": round(followed / seconds, 2), "opened": opened, "reasons": sorted(reasons)}
         self._leave(wearer)
         print(json.dumps(row), flush=True)
@@ -114,7 +148,9 @@ class Bench:
             wearer.position[1] = height + (0.1 if up else -0.1) * (time.monotonic() - began)
             time.sleep(0.005)
         gone = wearer.vanish()
-        times = {f"{name}_ms": self._rests(what, gone) for name, what in (("command", "command"), ("rest", "arm"))}
+        times = {
+            f"{name}_ms": self._rests(what, gone) for name, what in (("command", "command"), ("rest", "arm"))
+        }
         self._leave(wearer)
         return times
 
@@ -132,7 +168,9 @@ class Bench:
     def _leave(self, wearer) -> None:
         wearer.squeeze = 0.0
         wearer.close()
-        self._stand._until("that the operator is gone", lambda: self._stand._seen["operator"]["operator"] == "")
+        self._stand._until(
+            "that the operator is gone", lambda: self._stand._seen["operator"]["operator"] == ""
+        )
 
     def _number(self, name: str) -> float | None:
         value = float(self._stand.operator(name))

@@ -35,7 +35,14 @@ class Operator:
 
     def sample(self, **other):
         self.seq += 1
-        values = dict(seq=self.seq, t=1e3 * self.now, hand=self.hand, tracked=self.tracked, squeeze=self.squeeze, trigger=self.trigger)
+        values = dict(
+            seq=self.seq,
+            t=1e3 * self.now,
+            hand=self.hand,
+            tracked=self.tracked,
+            squeeze=self.squeeze,
+            trigger=self.trigger,
+        )
         values |= dict(a=False, b=False, stick=self.stick, visible=self.visible)
         values |= (
             dict(position=tuple(self.position), orientation=tuple(self.orientation))
@@ -49,7 +56,10 @@ class Operator:
 
     def desk(self, held, linear=NOWHERE, angular=NOWHERE, gripper=0.0, visible=True):
         self.seq += 1
-        self.clutch.feed(DeskVelocity(self.seq, 1e3 * self.now, held, tuple(linear), tuple(angular), gripper, visible), self.now)
+        self.clutch.feed(
+            DeskVelocity(self.seq, 1e3 * self.now, held, tuple(linear), tuple(angular), gripper, visible),
+            self.now,
+        )
 
     def step(self, move=NOWHERE, turn=NOWHERE, frames=4, **asked):
         """The hand moves and turns by so much in one period, in as many frames; then the arm carries out what it is told, if anything."""
@@ -65,7 +75,9 @@ class Operator:
         command = self.clutch.command(self.arm, self.now, **{"closure": self.closure} | asked)
         if command:
             turned = quaternion.from_vector(command.angular * PERIOD)
-            self.arm = Pose(self.arm.position + command.linear * PERIOD, quaternion.times(turned, self.arm.quaternion))
+            self.arm = Pose(
+                self.arm.position + command.linear * PERIOD, quaternion.times(turned, self.arm.quaternion)
+            )
             if command.engaged:
                 self.closure = command.closure
         return command

@@ -43,7 +43,9 @@ class Pilot:
         if self._command is None:
             return self._hand, 0.0
         moved = commanded.position + self._ahead * self._command.linear - self._anchor.position
-        turned = quaternion.times(quaternion.from_vector(self._ahead * self._command.angular), commanded.quaternion)
+        turned = quaternion.times(
+            quaternion.from_vector(self._ahead * self._command.angular), commanded.quaternion
+        )
         turn = quaternion.rotated(TO_FLOOR, quaternion.between(self._anchor.quaternion, turned))
         position = self._grip.position + quaternion.rotated(TO_FLOOR, moved) / self._scale
         orientation = quaternion.times(quaternion.from_vector(turn), self._grip.quaternion)
@@ -51,7 +53,9 @@ class Pilot:
         self._at = now
         way, turn = position - self._hand.position, quaternion.between(self._hand.quaternion, orientation)
         way, turn = _limit(way, FASTEST * dt), _limit(turn, FASTEST_TURN * dt)
-        self._hand = Pose(self._hand.position + way, quaternion.times(quaternion.from_vector(turn), self._hand.quaternion))
+        self._hand = Pose(
+            self._hand.position + way, quaternion.times(quaternion.from_vector(turn), self._hand.quaternion)
+        )
         return self._hand, self._command.closure
 
 

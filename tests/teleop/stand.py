@@ -32,12 +32,18 @@ class Stand:
             rclpy.init()
         self.node = node = rclpy.create_node("operator_stand")
         self._changed, self._seen = threading.Condition(), {}
-        node.create_subscription(JointState, "sim/state", lambda m: self._see(state=np.frombuffer(m.position, np.float64)), SENSOR)
-        node.create_subscription(PoseStamped, "arm/commanded_pose", lambda m: self._see(pose=Pose(*from_pose(m.pose))), SENSOR)
+        node.create_subscription(
+            JointState, "sim/state", lambda m: self._see(state=np.frombuffer(m.position, np.float64)), SENSOR
+        )
+        node.create_subscription(
+            PoseStamped, "arm/commanded_pose", lambda m: self._see(pose=Pose(*from_pose(m.pose))), SENSOR
+        )
         node.create_subscription(Bool, "sim/success", lambda m: self._see(success=m.data), COMMAND)
         node.create_subscription(String, "sim/task", lambda m: self._see(task=json.loads(m.data)), LATCHED)
         node.create_subscription(String, "instruction", lambda m: self._see(instruction=m.data), LATCHED)
-        node.create_subscription(String, "recorder/state", lambda m: self._see(recorder=json.loads(m.data)), LATCHED)
+        node.create_subscription(
+            String, "recorder/state", lambda m: self._see(recorder=json.loads(m.data)), LATCHED
+        )
         node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostics, 50)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
@@ -58,7 +64,11 @@ class Stand:
 
     def clutch(self, wanted: str, within: float = PATIENCE_S) -> None:
         """Waits until the clutch is "open" or "engaged"."""
-        self._until(f"a clutch that is {wanted}", lambda: self._seen.get("operator", {}).get("clutch") == wanted, within)
+        self._until(
+            f"a clutch that is {wanted}",
+            lambda: self._seen.get("operator", {}).get("clutch") == wanted,
+            within,
+        )
 
     def recorder(self) -> dict:
         """What the recorder says."""
@@ -79,7 +89,9 @@ class Stand:
 
         def laid() -> bool:
             task = self._seen.get("task", {})
-            return task.get("seed") == seed and (task["episode"] == 0 or self._seen.get("instruction") == task["instruction"])
+            return task.get("seed") == seed and (
+                task["episode"] == 0 or self._seen.get("instruction") == task["instruction"]
+            )
 
         self._until(f"the table of seed {seed}", laid)
         with self._changed:

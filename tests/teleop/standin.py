@@ -103,7 +103,13 @@ class Watch:
     def __init__(self):
         self.told = {
             "gate": {"state": "holding", "reason": "", "source": "", "detail": "not for the pages"},
-            "recorder": {"state": "idle", "bag": "", "outcome": "", "seconds": 0.0, "episodes": {"success": 2}},
+            "recorder": {
+                "state": "idle",
+                "bag": "",
+                "outcome": "",
+                "seconds": 0.0,
+                "episodes": {"success": 2},
+            },
             "topics": [{"topic": "arm/pose", "hz": 99.0, "expected_hz": 100.0, "age_s": 0.01, "trouble": ""}],
             "warnings": [],
         }

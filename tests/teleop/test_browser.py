@@ -24,7 +24,11 @@ def missing() -> str:
     version = subprocess.run([node, "--version"], capture_output=True, text=True).stdout.strip()
     if int(version.removeprefix("v").partition(".")[0]) < _OLDEST_NODE:
         return f"Node {version}: {_OLDEST_NODE} or newer is needed"
-    return "" if shutil.which(CHROMIUM) else f"no {CHROMIUM}: install Chromium, or name one in the variable CHROMIUM"
+    return (
+        ""
+        if shutil.which(CHROMIUM)
+        else f"no {CHROMIUM}: install Chromium, or name one in the variable CHROMIUM"
+    )
 
 
 @pytest.mark.vr
@@ -32,5 +36,7 @@ def missing() -> str:
 def test_in_the_browser(file):
     if why := missing():
         pytest.skip(why)
-    ended = subprocess.run([HERE / "run.sh", sys.executable, file], capture_output=True, text=True, timeout=1800)
+    ended = subprocess.run(
+        [HERE / "run.sh", sys.executable, file], capture_output=True, text=True, timeout=1800
+    )
     assert ended.returncode == 0, ended.stdout[-20000:] + ended.stderr[-5000:]

@@ -44,7 +44,9 @@ def test_round_trips_are_told_by_median_and_worst_of_a_hundred():
     for second in range(100):
         trip(clock, 6000.0 + second, 0.1 if second == 50 else 0.002, 0.003)
     assert clock.round_trip_ms(0.5) == pytest.approx(5.0)
-    assert clock.round_trip_ms(0.99) == pytest.approx(5.0) and clock.round_trip_ms(1.0) == pytest.approx(103.0)
+    assert clock.round_trip_ms(0.99) == pytest.approx(5.0) and clock.round_trip_ms(1.0) == pytest.approx(
+        103.0
+    )
 
 
 def test_before_the_first_round_trip_nothing_counts_as_fresh():
@@ -63,7 +65,9 @@ def test_a_clock_that_stood_still_while_the_device_slept_is_noticed_with_the_nex
     def slept(host):
         return page(host) - 60_000
 
-    assert clock.age(slept(6100.0), 6100.002) == pytest.approx(60.0, abs=0.1), "until then what it says counts as old"
+    assert clock.age(slept(6100.0), 6100.002) == pytest.approx(60.0, abs=0.1), (
+        "until then what it says counts as old"
+    )
     trip(clock, 6101.0, 0.001, 0.001, slept)
     assert clock.age(slept(6102.0), 6102.002) == pytest.approx(0.002, abs=1e-3)
 
@@ -79,7 +83,9 @@ def test_clocks_may_drift():
     assert clock.age(slow(7201.0), 7201.002) == pytest.approx(0.002, abs=0.002)
 
 
-@pytest.mark.parametrize("lie", [RoundTrip(0.0, 1.0, 7000.0), RoundTrip(0.0, 1.0, 5000.0), RoundTrip(0.0, 60_000.0, 6000.0)])
+@pytest.mark.parametrize(
+    "lie", [RoundTrip(0.0, 1.0, 7000.0), RoundTrip(0.0, 1.0, 5000.0), RoundTrip(0.0, 60_000.0, 6000.0)]
+)
 def test_a_trip_that_cannot_be_true_is_not_taken(lie):
     clock = Clock()
     clock.trip(lie, 6000.0)

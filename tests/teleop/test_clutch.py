@@ -19,7 +19,9 @@ def turned(operator, since):
 # Where the arm goes
 
 
-@pytest.mark.parametrize(("hand", "arm"), [((0, 0, -1), (1, 0, 0)), ((-1, 0, 0), (0, 1, 0)), ((0, 1, 0), (0, 0, 1))])
+@pytest.mark.parametrize(
+    ("hand", "arm"), [((0, 0, -1), (1, 0, 0)), ((-1, 0, 0), (0, 1, 0)), ((0, 1, 0), (0, 0, 1))]
+)
 def test_ahead_left_and_up_of_the_hand_are_x_y_and_z_of_the_arm_for_motion_and_for_rotation(hand, arm):
     operator = Operator(scale=0.5)
     operator.orientation = quaternion.from_vector((0.4, -1.0, 2.0))  # however the controller is held
@@ -35,7 +37,9 @@ def test_ahead_left_and_up_of_the_hand_are_x_y_and_z_of_the_arm_for_motion_and_f
 def test_forward_is_where_the_hand_points_when_the_stick_is_pressed_and_only_about_the_vertical(yaw):
     # A grip's own -z and -y lie to both sides of where its controller points: held level, the grip leans back by 45 degrees.
     level = quaternion.times(quaternion.from_vector((0, yaw, 0)), quaternion.from_vector((math.pi / 4, 0, 0)))
-    pitched = quaternion.times(quaternion.from_vector((0, yaw, 0)), quaternion.from_vector((math.pi / 4 + 0.6, 0, 0)))
+    pitched = quaternion.times(
+        quaternion.from_vector((0, yaw, 0)), quaternion.from_vector((math.pi / 4 + 0.6, 0, 0))
+    )
     for orientation in (level, pitched):
         operator = Operator()
         operator.orientation = orientation
@@ -69,7 +73,9 @@ def test_a_phone_points_with_its_camera_or_with_its_top():
     for pitch in (0.0, -math.pi / 2):  # upright; flat, the screen up
         operator = Operator()
         operator.clutch.begin("phone")
-        operator.orientation = quaternion.times(quaternion.from_vector((0, 0.7, 0)), quaternion.from_vector((pitch, 0, 0)))
+        operator.orientation = quaternion.times(
+            quaternion.from_vector((0, 0.7, 0)), quaternion.from_vector((pitch, 0, 0))
+        )
         operator.step()
         operator.stick = True
         operator.step()
@@ -107,7 +113,10 @@ def test_a_hand_that_is_faster_than_the_arm_draws_it_at_the_limit_and_the_arm_st
     operator.grip()
     for _ in range(10):
         command = operator.step((0.15, 0, 0))
-    assert math.hypot(*command.linear) == pytest.approx(LIMITS.linear_speed) and math.hypot(*command.linear) <= LIMITS.linear_speed
+    assert (
+        math.hypot(*command.linear) == pytest.approx(LIMITS.linear_speed)
+        and math.hypot(*command.linear) <= LIMITS.linear_speed
+    )
     stopped = operator.arm
     settle(operator, 30)
     assert math.hypot(*moved(operator, stopped)) <= Settings().lead + 1e-6
@@ -169,10 +178,15 @@ def test_a_desk_device_moves_the_arm_along_its_own_axes_while_its_switch_is_held
     operator.desk(held=True, linear=(0, 0.5, 0), angular=(0, 0, -1), gripper=0.0)
     assert still(operator.ask())
     command = operator.ask()
-    assert np.allclose(command.linear, (0, 0.5 * LIMITS.linear_speed, 0)) and np.allclose(command.angular, (0, 0, -LIMITS.angular_speed))
+    assert np.allclose(command.linear, (0, 0.5 * LIMITS.linear_speed, 0)) and np.allclose(
+        command.angular, (0, 0, -LIMITS.angular_speed)
+    )
     operator.desk(held=True, linear=(1, 1, 1), angular=(1, -1, 1))
     command = operator.ask()
-    assert math.hypot(*command.linear) <= LIMITS.linear_speed and math.hypot(*command.angular) <= LIMITS.angular_speed
+    assert (
+        math.hypot(*command.linear) <= LIMITS.linear_speed
+        and math.hypot(*command.angular) <= LIMITS.angular_speed
+    )
     operator.desk(held=False)
     assert still(operator.ask()) and operator.ask() is None
     operator.desk(held=True)
@@ -181,7 +195,10 @@ def test_a_desk_device_moves_the_arm_along_its_own_axes_while_its_switch_is_held
     assert not operator.ask().engaged and operator.clutch.why == "the page is hidden"
 
 
-@pytest.mark.parametrize("wrong", [{"scale": 0.2}, {"silence_s": 0.0}, {"open": 0.8}, {"gain": 1.5}, {"lag_s": -1.0}, {"lead_angle": 4.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"scale": 0.2}, {"silence_s": 0.0}, {"open": 0.8}, {"gain": 1.5}, {"lag_s": -1.0}, {"lead_angle": 4.0}],
+)
 def test_settings_that_cannot_be_are_refused_by_name(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=name):

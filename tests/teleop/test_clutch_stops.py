@@ -12,7 +12,9 @@ from gr1_teleop.clutch import ENGAGED, OPEN, WAITING
 from .operator import DOWN, Operator, moved, settle, still
 
 
-@pytest.mark.parametrize("cause", ["lost", "hidden", "recenter", "jump", "twist", "silence", "old", "blocked", "no pose"])
+@pytest.mark.parametrize(
+    "cause", ["lost", "hidden", "recenter", "jump", "twist", "silence", "old", "blocked", "no pose"]
+)
 def test_each_cause_stops_the_arm_with_its_reason_and_the_squeeze_must_be_opened_before_it_moves_again(cause):
     operator, asked = Operator(), {}
     operator.grip()
@@ -22,7 +24,9 @@ def test_each_cause_stops_the_arm_with_its_reason_and_the_squeeze_must_be_opened
     operator.tracked, operator.visible = cause != "lost", cause != "hidden"
     operator.position = operator.position + (0.06 if cause == "jump" else 0.0)
     if cause == "twist":
-        operator.orientation = quaternion.times(quaternion.from_vector((0, math.radians(40), 0)), operator.orientation)
+        operator.orientation = quaternion.times(
+            quaternion.from_vector((0, math.radians(40), 0)), operator.orientation
+        )
     if cause == "silence":
         operator.wait(0.16)
     operator.age = 0.3 if cause == "old" else 0.0
@@ -46,7 +50,9 @@ def test_each_cause_stops_the_arm_with_its_reason_and_the_squeeze_must_be_opened
         "no pose": "no usable pose",
     }
     (event,) = command.events
-    assert event.kind == "released" and words.get(cause, cause) in event.why and operator.clutch.why == event.why
+    assert (
+        event.kind == "released" and words.get(cause, cause) in event.why and operator.clutch.why == event.why
+    )
 
     operator.tracked = operator.visible = True
     operator.age = 0.0
@@ -72,7 +78,15 @@ def test_letting_go_stops_the_arm_once_and_the_next_squeeze_moves_it_again():
 def test_a_squeeze_between_the_two_thresholds_keeps_what_it_was():
     operator = Operator()
     operator.step()
-    for squeeze, state in [(0.6, OPEN), (0.71, ENGAGED), (0.45, ENGAGED), (0.6, ENGAGED), (0.39, OPEN), (0.65, OPEN), (0.7, ENGAGED)]:
+    for squeeze, state in [
+        (0.6, OPEN),
+        (0.71, ENGAGED),
+        (0.45, ENGAGED),
+        (0.6, ENGAGED),
+        (0.39, OPEN),
+        (0.65, OPEN),
+        (0.7, ENGAGED),
+    ]:
         operator.squeeze = squeeze
         operator.step()
         operator.step()

@@ -19,7 +19,10 @@ troubles = ["let go", "half", "lost", "hidden", "recenter", "jump", "silence", "
 troubles += ["other hand", "old", "policy", "blocked", "gone", "no pose"]
 happenings = st.sampled_from(["move"] * 10 + ["grip"] * 4 + troubles)
 happening = st.tuples(happenings, shares, shares)
-stories, short_stories = st.lists(happening, min_size=10, max_size=60), st.lists(happening, min_size=10, max_size=20)
+stories, short_stories = (
+    st.lists(happening, min_size=10, max_size=60),
+    st.lists(happening, min_size=10, max_size=20),
+)
 
 
 def live(operator, what, a, b):
@@ -44,7 +47,10 @@ def live(operator, what, a, b):
     elif what == "other hand":
         operator.hand = "left" if operator.hand == "right" else "right"
     elif what == "policy":
-        operator.arm = Pose(operator.arm.position + 0.2 * a, quaternion.times(quaternion.from_vector((0, b, 0)), operator.arm.quaternion))
+        operator.arm = Pose(
+            operator.arm.position + 0.2 * a,
+            quaternion.times(quaternion.from_vector((0, b, 0)), operator.arm.quaternion),
+        )
     elif what == "blocked":
         asked = {"blocked": "emergency stop"}
     elif what == "gone":
@@ -59,15 +65,24 @@ def live(operator, what, a, b):
 
 @settings(max_examples=150, deadline=None)
 @given(stories)
-def test_whatever_the_operator_does_commands_are_finite_and_limited_and_each_engagement_begins_where_the_arm_is(story):
+def test_whatever_the_operator_does_commands_are_finite_and_limited_and_each_engagement_begins_where_the_arm_is(
+    story,
+):
     operator, before, engaged = Operator(), 0, False
     for what, a, b in story:
         command = live(operator, what, a, b)
         if command is None:
             assert operator.clutch.state != ENGAGED
         else:
-            assert np.isfinite(command.linear).all() and np.isfinite(command.angular).all() and 0.0 <= command.closure <= 1.0
-            assert math.hypot(*command.linear) <= LIMITS.linear_speed and math.hypot(*command.angular) <= LIMITS.angular_speed
+            assert (
+                np.isfinite(command.linear).all()
+                and np.isfinite(command.angular).all()
+                and 0.0 <= command.closure <= 1.0
+            )
+            assert (
+                math.hypot(*command.linear) <= LIMITS.linear_speed
+                and math.hypot(*command.angular) <= LIMITS.angular_speed
+            )
             assert command.engaged == (operator.clutch.state == ENGAGED)
             if not command.engaged:
                 assert still(command)
@@ -77,7 +92,12 @@ def test_whatever_the_operator_does_commands_are_finite_and_limited_and_each_eng
                 again = operator.ask()
                 assert np.abs([again.linear, again.angular]).max() < 1e-9
             if command.engaged:
-                assert operator.squeeze > 0.4 and operator.tracked and operator.visible and what not in ("blocked", "no pose", "old")
+                assert (
+                    operator.squeeze > 0.4
+                    and operator.tracked
+                    and operator.visible
+                    and what not in ("blocked", "no pose", "old")
+                )
         kinds = [event.kind for event in operator.events[before:] if event.kind in ("engaged", "released")]
         before = len(operator.events)
         for kind in kinds:
@@ -103,7 +123,9 @@ class Gated(Operator):
             now = self.ticks * TICK
             motion = self.gate.tick(now, ArmState(self.arm, self.arm, np.zeros(0), np.zeros(0), 0.0, now))
             turn = quaternion.from_vector(motion.angular * TICK)
-            self.arm = Pose(self.arm.position + motion.linear * TICK, quaternion.times(turn, self.arm.quaternion))
+            self.arm = Pose(
+                self.arm.position + motion.linear * TICK, quaternion.times(turn, self.arm.quaternion)
+            )
             self.motions.append(motion)
             self.ticks += 1
         return command
@@ -111,11 +133,15 @@ class Gated(Operator):
 
 @settings(max_examples=100, deadline=None)
 @given(short_stories)
-def test_whatever_the_operator_does_the_gate_has_nothing_to_refuse_and_no_step_of_the_arm_is_larger_than_the_limits(story):
+def test_whatever_the_operator_does_the_gate_has_nothing_to_refuse_and_no_step_of_the_arm_is_larger_than_the_limits(
+    story,
+):
     operator = Gated()
     for what, a, b in story:
         live(operator, what, a, b)
-    assert not any(operator.gate.counts[reason] for reason in ("not_finite", "jump", "speed", "out_of_order", "old"))
+    assert not any(
+        operator.gate.counts[reason] for reason in ("not_finite", "jump", "speed", "out_of_order", "old")
+    )
     linear = np.linalg.norm([motion.linear for motion in operator.motions], axis=1)
     angular = np.linalg.norm([motion.angular for motion in operator.motions], axis=1)
     assert linear.max() <= LIMITS.linear_speed and angular.max() <= LIMITS.angular_speed

@@ -91,7 +91,10 @@ def test_the_instruction_is_told_before_the_episode_begins(episodes, recorder):
     episodes.press("start")()
     assert recorder.calls[2:] == ["start"], "as before"
     episodes.instruct("close the drawer")()
-    assert recorder.calls[3:] == ["instruct: close the drawer"] and episodes.state()["instruction"] == "close the drawer"
+    assert (
+        recorder.calls[3:] == ["instruct: close the drawer"]
+        and episodes.state()["instruction"] == "close the drawer"
+    )
 
 
 def test_relabelling_changes_the_last_bag_and_not_what_comes_next(episodes, recorder):
@@ -101,7 +104,13 @@ def test_relabelling_changes_the_last_bag_and_not_what_comes_next(episodes, reco
 
 @pytest.mark.parametrize(
     ("instruction", "says"),
-    [("", "is empty"), ("  ", "is empty"), ("a\nb", "line breaks"), ("x\x1b[31m", "control"), ("x" * 301, "301 characters")],
+    [
+        ("", "is empty"),
+        ("  ", "is empty"),
+        ("a\nb", "line breaks"),
+        ("x\x1b[31m", "control"),
+        ("x" * 301, "301 characters"),
+    ],
 )
 def test_an_instruction_that_cannot_be_one_is_refused_at_once(episodes, recorder, instruction, says):
     for press in (lambda: episodes.press("relabel", instruction), lambda: episodes.instruct(instruction)):
@@ -129,7 +138,9 @@ def test_what_goes_well_takes_the_refusal_away(episodes, recorder):
     assert episodes.state()["refusal"] == ""
 
 
-def test_a_recorder_that_breaks_down_is_a_refusal_and_the_next_press_is_taken(episodes, recorder, monkeypatch):
+def test_a_recorder_that_breaks_down_is_a_refusal_and_the_next_press_is_taken(
+    episodes, recorder, monkeypatch
+):
     monkeypatch.setattr(recorder, "success", lambda: 1 / 0)
     with pytest.raises(EpisodeError, match="could not be asked.*ZeroDivisionError.*terminal"):
         episodes.press("success")()
@@ -140,7 +151,11 @@ def test_presses_while_the_recorder_works_are_refused_and_not_queued(episodes, r
     recorder.hold = threading.Event()
     starting = threading.Thread(target=episodes.press("start"))
     starting.start()
-    for press in (lambda: episodes.press("start"), lambda: episodes.press("success", two_steps=True), lambda: episodes.instruct("go")):
+    for press in (
+        lambda: episodes.press("start"),
+        lambda: episodes.press("success", two_steps=True),
+        lambda: episodes.instruct("go"),
+    ):
         with pytest.raises(EpisodeError, match="still starting: wait"):
             press()
     recorder.hold.set()

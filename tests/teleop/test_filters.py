@@ -23,7 +23,9 @@ def test_a_resting_hand_trembles_less_than_half_as_much():
     out = np.array([smooth(value, t) for value, t in zip(raw, TIMES)])[20:]
     assert out.std() < 0.5 * raw.std()
     smooth, raw = RotationFilter(ORIENTATION), random.normal(0.0, 5e-3, (len(TIMES), 3))
-    out = np.array([quaternion.to_vector(smooth(quaternion.from_vector(value), t)) for value, t in zip(raw, TIMES)])[20:]
+    out = np.array(
+        [quaternion.to_vector(smooth(quaternion.from_vector(value), t)) for value, t in zip(raw, TIMES)]
+    )[20:]
     assert out.std() < 0.5 * raw.std()
 
 
@@ -33,7 +35,10 @@ def test_a_moving_hand_is_followed_within_thirty_milliseconds():
     assert np.linalg.norm(0.15 * TIMES[-1] * AXIS - out[-1]) < 0.15 * 0.03
     smooth = RotationFilter(ORIENTATION)
     out = [smooth(quaternion.from_vector(1.5 * t * AXIS), t) for t in TIMES]
-    assert np.linalg.norm(quaternion.between(out[-1], quaternion.from_vector(1.5 * TIMES[-1] * AXIS))) < 1.5 * 0.03
+    assert (
+        np.linalg.norm(quaternion.between(out[-1], quaternion.from_vector(1.5 * TIMES[-1] * AXIS)))
+        < 1.5 * 0.03
+    )
 
 
 def test_a_path_keeps_its_shape():
@@ -57,7 +62,9 @@ def test_the_first_value_passes_and_so_does_the_first_after_a_reset():
     assert (smooth((5, 5, 5), 0.02) == (5, 5, 5)).all()
 
 
-times = st.lists(st.sampled_from([0.0, 1e-300, 1e-9, 1e-4, 0.011, 0.014, 5.0, 1e9, -1.0]), min_size=1, max_size=12)
+times = st.lists(
+    st.sampled_from([0.0, 1e-300, 1e-9, 1e-4, 0.011, 0.014, 5.0, 1e9, -1.0]), min_size=1, max_size=12
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -90,8 +97,12 @@ def test_quaternions_agree_with_scipys(one, other):
 
     a, b = Rotation.from_rotvec(one), Rotation.from_rotvec(other)
     p, q = quaternion.from_vector(one), quaternion.from_vector(other)
-    assert np.allclose(quaternion.rotated(quaternion.times(p, q), (1, 2, 3)), (a * b).apply((1, 2, 3)), atol=1e-9)
+    assert np.allclose(
+        quaternion.rotated(quaternion.times(p, q), (1, 2, 3)), (a * b).apply((1, 2, 3)), atol=1e-9
+    )
     assert np.linalg.norm(quaternion.between(p, q)) == pytest.approx((b * a.inv()).magnitude(), abs=1e-6)
     assert np.allclose(
-        quaternion.rotated(quaternion.from_vector(quaternion.between(p, q)), a.apply((1, 2, 3))), b.apply((1, 2, 3)), atol=1e-6
+        quaternion.rotated(quaternion.from_vector(quaternion.between(p, q)), a.apply((1, 2, 3))),
+        b.apply((1, 2, 3)),
+        atol=1e-6,
     )

@@ -29,7 +29,9 @@ def rig(tmp_path, loopback_certificate):
     """As conftest's, with the real link; patient, since tests on a busy computer pause where a hand does not."""
     link = Link(Clutch(Settings(silence_s=10.0, stale_s=10.0), LIMITS, PERIOD), Clock())
     recorder, watch = Recorder(), Watch()
-    server = Server(link, Episodes(recorder, tmp_path), watch, "127.0.0.1", 0, certificate=loopback_certificate)
+    server = Server(
+        link, Episodes(recorder, tmp_path), watch, "127.0.0.1", 0, certificate=loopback_certificate
+    )
     server.start()
     yield SimpleNamespace(server=server, client=Client(server), link=link, recorder=recorder, watch=watch)
     server.close()
@@ -52,7 +54,9 @@ class Hand:
         """A round trip, as a page makes it when it opens."""
         await self.socket.say({"type": "ping", "t": 1e3 * time.monotonic()})
         pong = await self.socket.until(lambda message: message["type"] == "pong")
-        await self.socket.say({"type": "rtt", "t0": pong["t"], "t1": 1e3 * time.monotonic(), "host": pong["host"]})
+        await self.socket.say(
+            {"type": "rtt", "t0": pong["t"], "t1": 1e3 * time.monotonic(), "host": pong["host"]}
+        )
 
     async def grip(self, link: Link) -> None:
         await self.trip()
@@ -83,7 +87,9 @@ async def test_the_hand_leads_the_arm_through_the_whole_way(rig):
             await hand.pose(position=[0.1 + 0.004 * number, 1.2, -0.3])
         await hand.heard()
         command = rig.link.command(ARM, time.monotonic())
-        assert command.engaged and command.linear[1] < -1e-4 and not command.linear[[0, 2]].any(), "the hand's right is the base's -y"
+        assert command.engaged and command.linear[1] < -1e-4 and not command.linear[[0, 2]].any(), (
+            "the hand's right is the base's -y"
+        )
         state = await socket.until(lambda message: message.get("clutch") == "engaged")
         assert state["why"] == ""
 
@@ -179,7 +185,9 @@ async def test_an_operator_that_vanished_without_a_word_can_be_followed_by_anoth
             async with rig.client.socket(hello=HELLO | {"device": "Pico 4"}) as second:
                 assert (await first.end())[0] == 4409
                 assert rig.link.operator == ("headset", "Pico 4")
-                assert not rig.link.command(ARM, time.monotonic()).engaged, "what the first one had begun has ended"
+                assert not rig.link.command(ARM, time.monotonic()).engaged, (
+                    "what the first one had begun has ended"
+                )
                 await Hand(second).grip(rig.link)
     finally:
         links.GONE_S = links_gone

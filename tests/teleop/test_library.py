@@ -24,7 +24,12 @@ def record(folder, colour=COLOURS[0], kind="jpeg", **labels):
 
 
 def test_each_bag_is_a_row_the_newest_first(tmp_path):
-    record(tmp_path / "first", started="2024-05-01T14:15:03.000+00:00", instruction="open the drawer", operator="Ada")
+    record(
+        tmp_path / "first",
+        started="2024-05-01T14:15:03.000+00:00",
+        instruction="open the drawer",
+        operator="Ada",
+    )
     record(tmp_path / "second", started="2024-05-01T14:16:03.000+00:00", outcome="failure", task="lift_cup")
     second, first = Library(tmp_path).listing()["episodes"]
     assert (second["name"], second["outcome"], second["task"]) == ("second", "failure", "lift_cup")
@@ -45,7 +50,10 @@ def test_counts_are_per_task_where_there_is_one_and_per_instruction_elsewhere(tm
     record(tmp_path / "b", task="lift_cup", instruction="raise the mug", outcome="discarded")
     record(tmp_path / "c", instruction="open the drawer")
     listing = Library(tmp_path).listing()
-    assert listing["counts"] == {"lift_cup": {"success": 1, "discarded": 1}, "open the drawer": {"success": 1}}
+    assert listing["counts"] == {
+        "lift_cup": {"success": 1, "discarded": 1},
+        "open the drawer": {"success": 1},
+    }
     assert listing["total"] == 3
 
 
@@ -54,10 +62,15 @@ def test_a_new_label_is_seen_and_what_has_not_changed_is_not_read_again(tmp_path
         record(tmp_path / name)
     library, read = Library(tmp_path), []
     library.listing()
-    monkeypatch.setattr("gr1_teleop.episode_index.Bag", lambda folder: read.append(folder.name) or Bag(folder))
+    monkeypatch.setattr(
+        "gr1_teleop.episode_index.Bag", lambda folder: read.append(folder.name) or Bag(folder)
+    )
     assert library.listing()["total"] == 2 and read == []
     relabel(tmp_path / "b", outcome="discarded")
-    assert {row["name"]: row["outcome"] for row in library.listing()["episodes"]} == {"a": "success", "b": "discarded"}
+    assert {row["name"]: row["outcome"] for row in library.listing()["episodes"]} == {
+        "a": "success",
+        "b": "discarded",
+    }
     assert read == ["b"]
 
 
@@ -82,7 +95,10 @@ def test_the_disk_is_told_even_before_the_folder_exists(tmp_path):
     listing = Library(tmp_path / "not" / "yet").listing()
     assert listing["episodes"] == [] and listing["total"] == 0
     usage = os.statvfs(tmp_path)
-    assert listing["disk"]["total"] == usage.f_blocks * usage.f_frsize and 0 < listing["disk"]["free"] <= listing["disk"]["total"]
+    assert (
+        listing["disk"]["total"] == usage.f_blocks * usage.f_frsize
+        and 0 < listing["disk"]["free"] <= listing["disk"]["total"]
+    )
 
 
 def test_a_long_day_sends_the_newest_rows_and_counts_all(tmp_path):
@@ -128,7 +144,9 @@ def test_there_is_no_thumbnail_of_what_has_no_picture(tmp_path):
         assert library.thumbnail(name) is None, name
 
 
-@pytest.mark.parametrize("name", ["../secret", "..", ".", "", "/etc", "bag/../../secret", "a\x00b", "x" * 5000])
+@pytest.mark.parametrize(
+    "name", ["../secret", "..", ".", "", "/etc", "bag/../../secret", "a\x00b", "x" * 5000]
+)
 def test_a_name_from_outside_reaches_nothing_but_the_folders_own_bags(tmp_path, name):
     record(tmp_path / "secret")
     (tmp_path / "bags").mkdir()
@@ -152,5 +170,7 @@ def test_a_long_recording_is_not_read_through_for_its_last_picture(tmp_path, mon
         recording.frame(50 * number, "static", rng.integers(0, 255, (720, 960, 3), np.uint8), "raw")
     recording.save(tmp_path / "large")
     chunks = []
-    monkeypatch.setattr("mcap.reader.breakup_chunk", lambda chunk, **how: chunks.append(chunk) or breakup_chunk(chunk, **how))
+    monkeypatch.setattr(
+        "mcap.reader.breakup_chunk", lambda chunk, **how: chunks.append(chunk) or breakup_chunk(chunk, **how)
+    )
     assert Library(tmp_path).thumbnail("large") and len(chunks) == 1

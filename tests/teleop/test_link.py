@@ -48,15 +48,27 @@ class Page:
 
     def pose(self, late=0.0, **other):
         sample = self.operator.sample(**other)
-        message = {name: getattr(sample, name) for name in ("seq", "t", "hand", "tracked", "position", "squeeze", "trigger", "visible")}
-        message |= {"orientation": [float(x) for x in sample.orientation], "position": [float(x) for x in sample.position]}
-        return self.tell({"type": "pose", "buttons": {"a": sample.a, "b": sample.b, "stick": sample.stick}} | message, late)
+        message = {
+            name: getattr(sample, name)
+            for name in ("seq", "t", "hand", "tracked", "position", "squeeze", "trigger", "visible")
+        }
+        message |= {
+            "orientation": [float(x) for x in sample.orientation],
+            "position": [float(x) for x in sample.position],
+        }
+        return self.tell(
+            {"type": "pose", "buttons": {"a": sample.a, "b": sample.b, "stick": sample.stick}} | message, late
+        )
 
     def ping(self):
         """A ping and what follows from it; both ways take `delay`."""
         (pong,) = self.tell({"type": "ping", "t": 1e3 * self.now})
         back = 1e3 * (self.now + 2 * self.delay)
-        self.link.receive(self.key, json.dumps({"type": "rtt", "t0": pong["t"], "t1": back, "host": pong["host"]}), 1e-3 * back)
+        self.link.receive(
+            self.key,
+            json.dumps({"type": "rtt", "t0": pong["t"], "t1": back, "host": pong["host"]}),
+            1e-3 * back,
+        )
 
     def step(self, move=(0, 0, 0)):
         for _ in range(4):
@@ -179,7 +191,11 @@ def test_when_the_headset_vanishes_the_zero_comes_within_the_silence_and_one_loo
     while halt is None:
         page.operator.now += 0.01
         halt = page.link.halt(page.now)
-    assert page.now - since < 0.165 and not halt.linear.any() and page.link.command(page.operator.arm, page.now) is None
+    assert (
+        page.now - since < 0.165
+        and not halt.linear.any()
+        and page.link.command(page.operator.arm, page.now) is None
+    )
 
 
 def test_a_second_operator_is_refused_until_the_first_has_left():
@@ -257,7 +273,16 @@ def test_a_recentred_view_releases_the_clutch_also_when_its_message_comes_late()
     "message",
     [
         {"type": "hello", "device": "Quest 3", "kind": "headset", "version": 1},
-        {"type": "velocity", "seq": 1, "t": 1, "held": True, "linear": [0, 0, 0], "angular": [0, 0, 0], "gripper": 0, "visible": True},
+        {
+            "type": "velocity",
+            "seq": 1,
+            "t": 1,
+            "held": True,
+            "linear": [0, 0, 0],
+            "angular": [0, 0, 0],
+            "gripper": 0,
+            "visible": True,
+        },
         {"type": "pose"},
     ],
 )

@@ -48,7 +48,11 @@ def ear():
     graph.start()
     ear = graph.Ear("teleop_ear")
     every = QoSProfile(depth=500)  # all of them, also where this ear is slow
-    for topic, kind, qos in ((TWIST, TwistStamped, every), (GRIPPER, Float32, every), (POSE, PoseStamped, SENSOR)):
+    for topic, kind, qos in (
+        (TWIST, TwistStamped, every),
+        (GRIPPER, Float32, every),
+        (POSE, PoseStamped, SENSOR),
+    ):
         ear.hear(topic, kind, qos)
     yield ear
     ear.close()
@@ -84,7 +88,11 @@ def hand(door, ear, node):
     wearer.state("where the gate stands", lambda state: state["gate"]["state"] == "holding")
     yield wearer
     wearer.close()
-    ear.status("teleop: operator", lambda status: _value(status, "operator") == "", after=len(ear.heard("/diagnostics")))
+    ear.status(
+        "teleop: operator",
+        lambda status: _value(status, "operator") == "",
+        after=len(ear.heard("/diagnostics")),
+    )
 
 
 def _value(status, key: str) -> str:
@@ -134,7 +142,9 @@ def test_the_arm_follows_the_hand_while_it_squeezes_and_not_otherwise(hand, ear)
     for _ in range(20):
         hand.position[1] += 0.004
         time.sleep(0.02)
-    ear.until(POSE, lambda pose: pose.pose.position.z > start[2] + 0.75 * 0.8 * 0.08, after=len(ear.heard(POSE)))
+    ear.until(
+        POSE, lambda pose: pose.pose.position.z > start[2] + 0.75 * 0.8 * 0.08, after=len(ear.heard(POSE))
+    )
     ear.until(GRIPPER, lambda closure: closure.data == 0.5, after=gripped)
     holding, hand.squeeze = len(ear.heard(TWIST)), 0.0
     hand.state("the open clutch", lambda state: state["clutch"] == "open" and state["why"] == "let go")
@@ -144,7 +154,9 @@ def test_the_arm_follows_the_hand_while_it_squeezes_and_not_otherwise(hand, ear)
     assert all(twist.header.frame_id == "base_link" for twist in twists)
     assert len(ear.heard(GRIPPER)) - gripped == len(twists) - 1, "the last one is for the arm only"
     stamps = [nanoseconds(twist.header.stamp) for twist in twists[:-1]]
-    assert min(after - before for before, after in zip(stamps, stamps[1:])) > 0.08e9, "never faster than the control rate"
+    assert min(after - before for before, after in zip(stamps, stamps[1:])) > 0.08e9, (
+        "never faster than the control rate"
+    )
     hand.position[1] -= 0.2
     hand.state("some frames later", lambda state: state["clutch"] == "open")
     assert len(ear.heard(TWIST)) - begun == len(twists)
@@ -152,7 +164,9 @@ def test_the_arm_follows_the_hand_while_it_squeezes_and_not_otherwise(hand, ear)
 
 def test_without_a_recorder_a_start_is_refused_at_once_with_the_remedy(hand):
     hand.press("start")
-    hand.state("the refusal", lambda state: any("no recorder is running" in warning for warning in state["warnings"]))
+    hand.state(
+        "the refusal", lambda state: any("no recorder is running" in warning for warning in state["warnings"])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +182,9 @@ def cameras(ear):
 def bags(tmp_path_factory, cameras, arm):
     """The folder of a running recorder."""
     folder = tmp_path_factory.mktemp("bags")
-    process = graph.Process("gr1_recorder.recorder_node", f"root:={folder}", "hz.camera_static:=20.0", "hz.camera_wrist:=20.0")
+    process = graph.Process(
+        "gr1_recorder.recorder_node", f"root:={folder}", "hz.camera_static:=20.0", "hz.camera_wrist:=20.0"
+    )
     process.until("ready")
     yield folder
     process.send(signal.SIGTERM)
@@ -205,17 +221,28 @@ def test_episodes_begin_and_end_by_the_hands_buttons_and_the_bags_say_how(hand, 
             hand.press(action)
         _recording(hand, "idle", outcome)
     hand.press("relabel", instruction="lift the mug")
-    hand.state("the relabelling's end", lambda state: any(pulse["kind"] == "record" for pulse in state["haptics"]))
+    hand.state(
+        "the relabelling's end", lambda state: any(pulse["kind"] == "record" for pulse in state["haptics"])
+    )
     first, second, third = (Bag(folder) for folder in sorted(find(bags)))
     assert [bag.outcome for bag in (first, second, third)] == ["success", "discarded", "failure"]
-    assert [bag.instruction for bag in (first, second, third)] == ["lift the cup", "lift the cup", "lift the mug"]
-    assert all(bag.counts["/command/teleop/twist"] > 1 and bag.counts["/camera/wrist/image_raw/compressed"] for bag in (first, second))
+    assert [bag.instruction for bag in (first, second, third)] == [
+        "lift the cup",
+        "lift the cup",
+        "lift the mug",
+    ]
+    assert all(
+        bag.counts["/command/teleop/twist"] > 1 and bag.counts["/camera/wrist/image_raw/compressed"]
+        for bag in (first, second)
+    )
 
 
 def test_a_camera_that_falls_silent_in_mid_episode_is_named_on_the_headset(hand, bags, cameras):
     _start(hand)
     cameras.streams = {STATIC}
-    hand.state("the silence", lambda state: any(f"{WRIST}: nothing for" in warning for warning in state["warnings"]))
+    hand.state(
+        "the silence", lambda state: any(f"{WRIST}: nothing for" in warning for warning in state["warnings"])
+    )
     cameras.streams = {STATIC, WRIST}
     hand.press("failure")
     _recording(hand, "idle", "failure")
@@ -231,7 +258,11 @@ def test_a_person_takes_over_a_policy_gives_it_back_and_the_bag_says_when(hand, 
         return message
 
     def gate(source: str) -> None:
-        ear.status("arm: gate", lambda status: _value(status, "source") == source, after=len(ear.heard("/diagnostics")))
+        ear.status(
+            "arm: gate",
+            lambda status: _value(status, "source") == source,
+            after=len(ear.heard("/diagnostics")),
+        )
 
     with graph.Stream(policy, slowly):
         gate("policy")
@@ -277,13 +308,20 @@ def test_a_headset_that_vanishes_in_motion_leaves_the_arm_at_rest(hand, ear):
     hand.position[1] -= 0.03
     ear.until(TWIST, _zero, after=sent)
     assert time.monotonic() - gone < 2.0, "half a second of silence here, and what a busy computer needs"
-    _, values = ear.status("teleop: operator", lambda status: _value(status, "clutch") != "engaged", after=len(ear.heard("/diagnostics")))
+    _, values = ear.status(
+        "teleop: operator",
+        lambda status: _value(status, "clutch") != "engaged",
+        after=len(ear.heard("/diagnostics")),
+    )
     assert "nothing new from the hand" in values["why"]
 
 
 def test_a_second_headset_is_told_who_drives(hand, door):
     second = Wearer(door)
-    assert "there is an operator already" in second.until("why not", lambda message: message["type"] == "refused")["why"]
+    assert (
+        "there is an operator already"
+        in second.until("why not", lambda message: message["type"] == "refused")["why"]
+    )
     second.close()
 
 

@@ -29,7 +29,9 @@ def test_only_the_token_itself_is_allowed(given):
     assert pairing.allows("right-token-right-token", "10.0.0.2", "url")
 
 
-@pytest.mark.parametrize("token", ["short", "with space with space", "sl/ash-sl/ash-sl/ash", "ümlaut-ümlaut-ümlaut"])
+@pytest.mark.parametrize(
+    "token", ["short", "with space with space", "sl/ash-sl/ash-sl/ash", "ümlaut-ümlaut-ümlaut"]
+)
 def test_a_given_token_must_be_hard_to_guess_and_fit_a_url(token):
     with pytest.raises(TokenError, match="at least 16 of A-Z a-z 0-9"):
         Pairing(token)
@@ -86,6 +88,10 @@ def test_the_code_on_the_screen_is_read_as_the_address():
     url = f"https://192.168.1.20:8443/?token={Pairing().token}"
     rows = [line for line in invitation(url, "AB").splitlines() if "█" in line or line.startswith("▀")]
     halves = {"█": (255, 255), "▀": (255, 0), "▄": (0, 255), " ": (0, 0)}
-    picture = np.array([[halves[letter][half] for letter in row] for row in rows for half in (0, 1)], np.uint8)
-    read, _, _ = cv2.QRCodeDetector().detectAndDecode(cv2.resize(picture, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST))
+    picture = np.array(
+        [[halves[letter][half] for letter in row] for row in rows for half in (0, 1)], np.uint8
+    )
+    read, _, _ = cv2.QRCodeDetector().detectAndDecode(
+        cv2.resize(picture, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST)
+    )
     assert read == url

@@ -62,7 +62,9 @@ def test_each_message_becomes_what_it_says():
     assert parse(json.dumps(POSE)) == HandPose(
         7, 1234.5, "left", True, (0.1, 1.2, -0.3), (0.0, 0.0, 0.0, 1.0), 0.9, 0.0, False, True, False, True
     )
-    assert parse(json.dumps(VELOCITY)) == DeskVelocity(0, 0.0, True, (1.0, 0.0, -0.5), (0.0, 0.0, 0.0), 1.0, False)
+    assert parse(json.dumps(VELOCITY)) == DeskVelocity(
+        0, 0.0, True, (1.0, 0.0, -0.5), (0.0, 0.0, 0.0), 1.0, False
+    )
     assert parse(json.dumps(RECENTER)) == Recenter(3, 5.0)
     assert parse('{"type": "bye"}') == Bye()
     assert parse(json.dumps(PING)) == Ping(17.25)
@@ -124,7 +126,19 @@ def test_what_is_wrong_is_named(message, words):
 
 
 @pytest.mark.parametrize(
-    "number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "9" * 4000, "-1", "null", '"1"', "[" * 5000 + "]" * 5000]
+    "number",
+    [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e999",
+        "9" * 5000,
+        "9" * 4000,
+        "-1",
+        "null",
+        '"1"',
+        "[" * 5000 + "]" * 5000,
+    ],
 )
 def test_what_is_no_finite_number_is_refused(number):
     assert len(refusal('{"type": "ping", "t": ' + number + "}")) < 300

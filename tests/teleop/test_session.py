@@ -61,7 +61,9 @@ def gesture(stand, hand) -> None:
 def test_three_episodes_one_success_one_discarded_one_relabelled_and_the_bags_prove_it(session):
     stand, hand, folder, stack = session
     told = []
-    for number, (button, outcome) in enumerate((("a-button", "success"), ("b-button", "discarded"), ("a-button", "success"))):
+    for number, (button, outcome) in enumerate(
+        (("a-button", "success"), ("b-button", "discarded"), ("a-button", "success"))
+    ):
         told.append(stand.table(SEED + number)["instruction"])
         begin(stand, hand)
         gesture(stand, hand)

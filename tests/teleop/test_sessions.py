@@ -102,7 +102,11 @@ async def test_poses_reach_the_link_and_pings_are_answered_at_once(rig):
         before = time.monotonic()
         pong = await socket.until(lambda message: message["type"] == "pong")
         assert pong["t"] == 1234.5 and abs(pong["host"] - before) < 5
-        assert [pose.seq for pose in rig.link.poses] == list(range(1, 11)) and rig.link.poses[0].position == (0.1, 1.2, -0.3)
+        assert [pose.seq for pose in rig.link.poses] == list(range(1, 11)) and rig.link.poses[0].position == (
+            0.1,
+            1.2,
+            -0.3,
+        )
 
 
 @on
@@ -143,7 +147,9 @@ def test_a_malformed_message_ends_the_session_and_says_what_is_wrong(rig, text, 
     assert rig.link.poses == []
 
 
-@pytest.mark.parametrize("message", [POSE, {"type": "bye"}, HELLO | {"version": 2}, HELLO | {"kind": "robot"}])
+@pytest.mark.parametrize(
+    "message", [POSE, {"type": "bye"}, HELLO | {"version": 2}, HELLO | {"kind": "robot"}]
+)
 def test_the_first_message_says_who_speaks(rig, message):
     async def talk() -> None:
         async with rig.client.socket() as socket:
@@ -202,7 +208,10 @@ async def test_an_error_of_ours_ends_the_session_and_releases_the_clutch(rig):
     assert await asyncio.to_thread(rig.link.wait, lambda: rig.link.ended == ["the server failed"])
 
 
-@pytest.mark.parametrize("message", [POSE, HELLO, {"type": "instruction"}, {"type": "instruction", "text": 3}, {"type": "bye"}, [], "x", 3])
+@pytest.mark.parametrize(
+    "message",
+    [POSE, HELLO, {"type": "instruction"}, {"type": "instruction", "text": 3}, {"type": "bye"}, [], "x", 3],
+)
 def test_who_only_watches_cannot_drive(rig, message):
     async def talk() -> None:
         async with rig.client.socket("/ws/watch") as socket:

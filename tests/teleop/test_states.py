@@ -19,7 +19,9 @@ async def test_the_state_comes_ten_times_a_second_and_at_once_when_something_hap
             await socket.until(is_state)
         assert 0.5 < time.monotonic() - before < 3
         rig.watch.told = rig.watch.told | {"gate": {"state": "stopped", "reason": "force", "source": ""}}
-        state = await socket.until(lambda message: message["type"] == "state" and message["gate"]["state"] == "stopped")
+        state = await socket.until(
+            lambda message: message["type"] == "state" and message["gate"]["state"] == "stopped"
+        )
         assert state["gate"] == {"state": "stopped", "reason": "force", "source": ""}
 
 
@@ -64,7 +66,11 @@ async def test_a_pulse_is_felt_once_and_by_the_operator_alone(rig):
 async def test_who_watches_sees_topics_cameras_and_who_drives(rig):
     async with rig.client.socket("/ws/watch") as watcher:
         state = await watcher.until(is_state)
-        assert state["operator"] is None and state["cameras"] == ["static"] and state["topics"][0]["topic"] == "arm/pose"
+        assert (
+            state["operator"] is None
+            and state["cameras"] == ["static"]
+            and state["topics"][0]["topic"] == "arm/pose"
+        )
         async with rig.client.socket(hello=HELLO):
             state = await watcher.until(lambda message: message.get("operator"))
             assert state["operator"] == {"device": "Quest 3", "kind": "headset"}
@@ -77,7 +83,9 @@ async def test_a_topic_in_trouble_is_a_warning_only_while_it_is_recorded(rig):
     async with rig.client.socket("/ws/watch") as watcher:
         assert (await watcher.until(is_state))["warnings"] == []
         rig.watch.told["recorder"] = rig.watch.told["recorder"] | {"state": "recording"}
-        assert (await watcher.until(lambda message: message.get("warnings")))["warnings"] == ["arm/pose: silent for 0.4 s"]
+        assert (await watcher.until(lambda message: message.get("warnings")))["warnings"] == [
+            "arm/pose: silent for 0.4 s"
+        ]
 
 
 @on
@@ -119,7 +127,9 @@ async def test_what_the_recorder_refuses_reaches_the_operator_in_words_and_in_th
     async with rig.client.socket(hello=HELLO) as socket:
         await socket.say({"type": "episode", "action": "start"})
         state = await socket.until(lambda message: message.get("haptics"))
-        assert [pulse["kind"] for pulse in state["haptics"]] == ["refused"] and state["warnings"] == [rig.recorder.refusal]
+        assert [pulse["kind"] for pulse in state["haptics"]] == ["refused"] and state["warnings"] == [
+            rig.recorder.refusal
+        ]
 
 
 @on
@@ -149,7 +159,12 @@ async def test_the_workstation_instructs_starts_and_relabels(rig):
             assert done == {"type": "done", "action": action, "text": text}
         state = await watcher.until(is_state)
         assert state["recording"]["instruction"] == "open the drawer"
-    assert rig.recorder.calls == ["instruct: open the drawer", "start", "discard", "relabel: close the drawer"]
+    assert rig.recorder.calls == [
+        "instruct: open the drawer",
+        "start",
+        "discard",
+        "relabel: close the drawer",
+    ]
 
 
 @on

@@ -72,7 +72,10 @@ class Wearer:
     def engage(self) -> None:
         """Opens the hand, squeezes, and returns when the arm follows."""
         self.squeeze = 0.0
-        self.state("an open clutch and a round trip", lambda state: state["clutch"] == "open" and state["rtt_ms"] is not None)
+        self.state(
+            "an open clutch and a round trip",
+            lambda state: state["clutch"] == "open" and state["rtt_ms"] is not None,
+        )
         self.squeeze = 1.0
         self.state("that the arm follows", lambda state: state["clutch"] == "engaged")
 
@@ -83,7 +86,9 @@ class Wearer:
 
     def close(self) -> None:
         self.vanish()
-        with contextlib.suppress(RuntimeError):  # the server has ended the connection, and this thread with it
+        with contextlib.suppress(
+            RuntimeError
+        ):  # the server has ended the connection, and this thread with it
             self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join(5)
 
@@ -95,7 +100,13 @@ class Wearer:
                 address = f"{self._client.origin}/ws/operator"
                 async with session.ws_connect(address, headers=headers, ssl=self._client.tls) as socket:
                     await socket.send_str(json.dumps(HELLO | {"kind": self._kind}))
-                    works = [self._frames(), self._pings(), self._deliver(socket), self._listen(socket), self._ended.wait()]
+                    works = [
+                        self._frames(),
+                        self._pings(),
+                        self._deliver(socket),
+                        self._listen(socket),
+                        self._ended.wait(),
+                    ]
                     tasks = [asyncio.create_task(work) for work in works]
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                     for task in tasks:
@@ -108,9 +119,19 @@ class Wearer:
         due, number = time.monotonic(), 0
         while True:
             number += 1
-            pose = {"position": list(self.position), "orientation": list(self.orientation)} if self.tracked else {}
+            pose = (
+                {"position": list(self.position), "orientation": list(self.orientation)}
+                if self.tracked
+                else {}
+            )
             buttons = {"a": False, "b": False, "stick": False}
-            hand = {"hand": "right", "tracked": self.tracked, "squeeze": self.squeeze, "trigger": self.trigger, "buttons": buttons}
+            hand = {
+                "hand": "right",
+                "tracked": self.tracked,
+                "squeeze": self.squeeze,
+                "trigger": self.trigger,
+                "buttons": buttons,
+            }
             now = 1e3 * time.monotonic()
             self._post({"type": "pose", "seq": number, "t": now, "visible": self.visible} | hand | pose)
             due = max(due + 1.0 / HZ, time.monotonic())

@@ -9,7 +9,11 @@ from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset_writer import DatasetWriter
 
 SHAPES = {"static": (36, 48), "wrist": (32, 32)}
-MOVES = {"move to the left": (-1.0, 0.2, 0.1), "move to the right": (1.0, 0.2, 0.1), "move down": (0.0, -1.0, 0.1)}
+MOVES = {
+    "move to the left": (-1.0, 0.2, 0.1),
+    "move to the right": (1.0, 0.2, 0.1),
+    "move down": (0.0, -1.0, 0.1),
+}
 
 
 def rig() -> Rig:
@@ -60,6 +64,8 @@ def _episode(generator, task: str, length: int, name: str) -> Episode:
 def _picture(place, shape) -> np.ndarray:
     height, width = shape
     image = np.tile(np.linspace(20, 90, width).astype(np.uint8)[None, :, None], (height, 1, 3))
-    row, column = (int((0.5 - value) * (size - 6)) for value, size in ((place[1], height), (-place[0], width)))
+    row, column = (
+        int((0.5 - value) * (size - 6)) for value, size in ((place[1], height), (-place[0], width))
+    )
     image[max(0, row) : row + 6, max(0, column) : column + 6] = (240, 200, 40)
     return image

@@ -33,8 +33,16 @@ MODEL = {
 @pytest.fixture
 def demo(demonstrations, tmp_path):
     def made(**changes) -> recipe.Recipe:
-        given = {"model": MODEL, "data": demonstrations, "out": tmp_path / "run", "video_share": 0.5} | changes
-        return recipe.load("finetune-demo", [*CHANGES, *(f"{key.replace('__', '.')}={value}" for key, value in given.items())])
+        given = {
+            "model": MODEL,
+            "data": demonstrations,
+            "out": tmp_path / "run",
+            "video_share": 0.5,
+        } | changes
+        return recipe.load(
+            "finetune-demo",
+            [*CHANGES, *(f"{key.replace('__', '.')}={value}" for key, value in given.items())],
+        )
 
     return made
 
@@ -54,7 +62,9 @@ def batch_of(feed: Feed, windows: Windows, numbers):
 
 def test_it_learns_to_act_from_scratch_with_its_encoders(demo, tmp_path):
     assert train(demo(steps=240, batch=16, optimizer__lr=3e-3, evaluation__every=120, save_every=120)) == 0
-    first, last = (json.loads(line)["held_out"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    first, last = (
+        json.loads(line)["held_out"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    )
     assert last["action_mm"] < 0.6 * last["baselines"]["mean_action"]["action_mm"]
     assert last["static"] < first["static"] and last["wrist"] < first["wrist"]
     policy = Policy.from_pretrained(tmp_path / "run", device="cpu", precision="fp32")
@@ -148,10 +158,21 @@ def test_hues_are_turned_for_a_share_of_the_windows_in_both_cameras_alike():
 
     def seen(*pixel: int) -> np.ndarray:
         """Of an RGB pixel, under the colours of all windows."""
-        image = preprocess(torch.tensor(pixel, dtype=torch.uint8).view(1, 1, 1, 3), 1).view(1, 1, 3, 1, 1).expand(2000, -1, -1, -1, -1)
-        return to_pixels(recoloured(image, torch.from_numpy(drawn["static"].colour))[:, 0])[:, 0, 0].numpy().astype(int)
+        image = (
+            preprocess(torch.tensor(pixel, dtype=torch.uint8).view(1, 1, 1, 3), 1)
+            .view(1, 1, 3, 1, 1)
+            .expand(2000, -1, -1, -1, -1)
+        )
+        return (
+            to_pixels(recoloured(image, torch.from_numpy(drawn["static"].colour))[:, 0])[:, 0, 0]
+            .numpy()
+            .astype(int)
+        )
 
-    without, with_hues = (Limits(LIMITS.shift, LIMITS.colour, hue).draw(np.random.default_rng(0), 2000)["wrist"] for hue in (0, 0.4))
+    without, with_hues = (
+        Limits(LIMITS.shift, LIMITS.colour, hue).draw(np.random.default_rng(0), 2000)["wrist"]
+        for hue in (0, 0.4)
+    )
     assert np.array_equal(without.shift, with_hues.shift), "the rest is drawn as before"
     same = (without.colour == with_hues.colour).all((1, 2))
     assert 0.55 < same.mean() < 0.65

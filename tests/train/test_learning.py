@@ -37,7 +37,15 @@ def pretrained(tmp_path_factory, videos):
     from .conftest import CHANGES
 
     folder = tmp_path_factory.mktemp("pretrained")
-    changes = [*CHANGES, f"data={videos}", f"out={folder}", "steps=30", "evaluation.every=10", "batch=16", "optimizer.lr=3e-3"]
+    changes = [
+        *CHANGES,
+        f"data={videos}",
+        f"out={folder}",
+        "steps=30",
+        "evaluation.every=10",
+        "batch=16",
+        "optimizer.lr=3e-3",
+    ]
     assert train(recipe.load("pretrain-small", changes)) == 0
     return folder
 
@@ -46,7 +54,11 @@ def test_pretraining_lowers_the_held_out_loss(pretrained):
     first, *_, last = log(pretrained)
     assert set(first["held_out"]) == {"static", "windows"}
     assert last["held_out"]["static"] < first["held_out"]["static"] < 1
-    assert images.decode((pretrained / "pictures" / "00000030.png").read_bytes()).shape == (32, 3 * 32 + 2 * 4, 3)
+    assert images.decode((pretrained / "pictures" / "00000030.png").read_bytes()).shape == (
+        32,
+        3 * 32 + 2 * 4,
+        3,
+    )
 
 
 def test_a_pretrained_model_is_refused_as_a_policy(pretrained):
@@ -54,8 +66,12 @@ def test_a_pretrained_model_is_refused_as_a_policy(pretrained):
         Policy.from_pretrained(pretrained)
 
 
-def test_finetuning_takes_over_what_was_pretrained_and_learns_to_act(pretrained, small_recipe, tmp_path, demonstrations, capsys):
-    recipe = small_recipe(init=pretrained, steps=160, batch=16, **{"evaluation.every": 80, "optimizer.lr": 3e-3})
+def test_finetuning_takes_over_what_was_pretrained_and_learns_to_act(
+    pretrained, small_recipe, tmp_path, demonstrations, capsys
+):
+    recipe = small_recipe(
+        init=pretrained, steps=160, batch=16, **{"evaluation.every": 80, "optimizer.lr": 3e-3}
+    )
     assert train(recipe) == 0
     last = log(tmp_path / "run")[-1]
     baselines = last["held_out"]["baselines"]
@@ -64,7 +80,12 @@ def test_finetuning_takes_over_what_was_pretrained_and_learns_to_act(pretrained,
 
     report = json.loads((tmp_path / "run" / "tensors.json").read_text())
     names = set(load_file(tmp_path / "run" / "model.safetensors"))
-    new = {name for name in names if name.startswith(("embed_arm.", "embed_gripper.", "embed_state.", "action_head.")) or "wrist" in name}
+    new = {
+        name
+        for name in names
+        if name.startswith(("embed_arm.", "embed_gripper.", "embed_state.", "action_head."))
+        or "wrist" in name
+    }
     assert set(report["new"]) == new | {"query.action", "transformer.wte"}
     assert set(report["taken_over"]) == names - set(report["new"])
     assert set(report["frozen"]) == {name for name in names if name.startswith(("text.", "vision."))} | {
@@ -106,7 +127,9 @@ def test_only_what_gets_a_gradient_counts_as_trained(pretrained, small_recipe):
         with feed.loader(windows, [np.arange(4)]) as loader:
             summed = Objective(model.train(), recipe.targets, False)(feed.inputs(next(loader)))
         total(summed, recipe.loss, (1, 1)).backward()
-        assert {name for name, value in model.named_parameters() if value.grad is not None} == set(report.trained), kind
+        assert {name for name, value in model.named_parameters() if value.grad is not None} == set(
+            report.trained
+        ), kind
 
 
 def test_another_configuration_is_named(pretrained, small_recipe):
@@ -134,17 +157,22 @@ def parts(demonstrations):
 
 def losses_of(parts, batch) -> dict:
     recipe, model, windows = parts
-    feed = Feed(model.eval(), windows.dataset, Wants(("static", "wrist"), ("static", "wrist"), True), CPU, False)
+    feed = Feed(
+        model.eval(), windows.dataset, Wants(("static", "wrist"), ("static", "wrist"), True), CPU, False
+    )
     with torch.no_grad():
-        return {name: float(value) for name, value in Objective(model, recipe.targets, False)(feed.inputs(batch)).items()}
+        return {
+            name: float(value)
+            for name, value in Objective(model, recipe.targets, False)(feed.inputs(batch)).items()
+        }
 
 
 def test_what_lies_past_the_end_does_not_matter(parts):
     windows = parts[2]
     at_the_end = np.array([windows.dataset.episodes["end"][0] - 2, 0])
-    with Feed(parts[1], windows.dataset, Wants(("static", "wrist"), ("static", "wrist"), True), CPU, False).loader(
-        windows, [at_the_end] * 2
-    ) as loader:
+    with Feed(
+        parts[1], windows.dataset, Wants(("static", "wrist"), ("static", "wrist"), True), CPU, False
+    ).loader(windows, [at_the_end] * 2) as loader:
         batch, changed = next(loader), next(loader)
     assert batch.valid[0].tolist() == [True, True, False, False] and not batch.future[0].any()
     before = losses_of(parts, batch)
@@ -202,13 +230,19 @@ def test_every_step_of_an_episode_is_judged_once(demonstrations):
 
 def test_a_loss_that_is_not_finite_stops_with_a_report(small_recipe, tmp_path, demonstrations):
     with pytest.raises(TrainingError, match="not finite are the .*The last state is good"):
-        train(small_recipe(**{"optimizer.lr": 1e30, "warmup_epochs": 0, "save_every": 1, "evaluation.every": 100}))
+        train(
+            small_recipe(
+                **{"optimizer.lr": 1e30, "warmup_epochs": 0, "save_every": 1, "evaluation.every": 100}
+            )
+        )
     report = json.loads((tmp_path / "run" / "failure.json").read_text())
     assert len(report["windows"]) == 8 and report["step"] >= 1
     assert report["gradients"] or report["weights"]
     kept, _ = split(Dataset(demonstrations), 0.2, 0)
     assert max(report["windows"]) < 16 * len(kept)
-    assert all(torch.isfinite(value).all() for value in checkpoint.load_model(tmp_path / "run").state_dict().values())
+    assert all(
+        torch.isfinite(value).all() for value in checkpoint.load_model(tmp_path / "run").state_dict().values()
+    )
 
 
 def test_averaged_weights_are_the_ones_deployed(small_recipe, tmp_path):
@@ -216,7 +250,9 @@ def test_averaged_weights_are_the_ones_deployed(small_recipe, tmp_path):
     deployed = load_file(tmp_path / "run" / "model.safetensors")
     state = load_file(tmp_path / "run" / "state" / "00000006.safetensors")
     for name in ("embed_time", "action_head.arm.weight"):
-        assert torch.equal(deployed[name], state[f"ema/{name}"]) and not torch.equal(deployed[name], state[f"model/{name}"])
+        assert torch.equal(deployed[name], state[f"ema/{name}"]) and not torch.equal(
+            deployed[name], state[f"model/{name}"]
+        )
 
 
 def test_an_epoch_of_clips_begins_each_clip_once(small_recipe, videos):
@@ -230,7 +266,9 @@ def test_another_data_set_can_be_the_held_out_one(small_recipe, tmp_path, demons
     other = sets.demonstrations(tmp_path / "validation", episodes=3, seed=5)
     assert train(small_recipe(validation=other, steps=2)) == 0
     data = json.loads((tmp_path / "run" / "training.json").read_text())["data"]
-    assert (data["train"]["windows"], data["held_out"]["windows"]) == (12 * 16, 3 * 16), "none of the training data is held out"
+    assert (data["train"]["windows"], data["held_out"]["windows"]) == (12 * 16, 3 * 16), (
+        "none of the training data is held out"
+    )
     assert log(tmp_path / "run")[-1]["held_out"]["windows"] == 16
 
 
@@ -244,10 +282,25 @@ def test_evaluate_data_prints_a_table_and_one_json_line(small_recipe, tmp_path, 
 
     train(small_recipe())
     capsys.readouterr()
-    assert main(["evaluate", "data", "--checkpoint", str(tmp_path / "run"), "--dataset", str(demonstrations), "--untrained"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                "data",
+                "--checkpoint",
+                str(tmp_path / "run"),
+                "--dataset",
+                str(demonstrations),
+                "--untrained",
+            ]
+        )
+        == 0
+    )
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {"action_mm", "action_deg", "gripper_accuracy", "windows", "baselines", "untrained"} <= set(result)
     assert result["episodes"] == "held-out" and result["windows"] == 48
     # An untrained model hardly moves, so its error is that of standing still.
-    assert result["untrained"]["action_mm"] == pytest.approx(result["baselines"]["standing_still"]["action_mm"], rel=0.1)
+    assert result["untrained"]["action_mm"] == pytest.approx(
+        result["baselines"]["standing_still"]["action_mm"], rel=0.1
+    )
     assert log(tmp_path / "run")[-1]["held_out"]["action_mm"] == pytest.approx(result["action_mm"], rel=0.02)

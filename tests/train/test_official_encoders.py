@@ -33,7 +33,12 @@ def recipe(files, small_recipe):
     sizes = read_config(files / "configs.json").to_dict() | {"size": "demo"}
 
     def make(**changes):
-        return small_recipe(**({"encoders": "official", "mae": files / "mae.pth", "clip": files / "clip.pt", "model": sizes} | changes))
+        return small_recipe(
+            **(
+                {"encoders": "official", "mae": files / "mae.pth", "clip": files / "clip.pt", "model": sizes}
+                | changes
+            )
+        )
 
     return make
 

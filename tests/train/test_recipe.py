@@ -32,15 +32,23 @@ def test_the_papers_table(name):
     followed = recipe.load(name)
     optimizer = followed.optimizer
     assert (followed.batch, optimizer.lr, followed.epochs, followed.warmup_epochs) == PAPER[name]
-    future = {"pretrain-ego4d": 1, "finetune-calvin-abcd-future-1": 1, "finetune-calvin-abcd-future-5": 5}.get(name, 3)
-    assert followed.config == GR1Config(future_steps=future), "dropout 0.1, a window of 10 and the paper's sizes"
+    future = {
+        "pretrain-ego4d": 1,
+        "finetune-calvin-abcd-future-1": 1,
+        "finetune-calvin-abcd-future-5": 5,
+    }.get(name, 3)
+    assert followed.config == GR1Config(future_steps=future), (
+        "dropout 0.1, a window of 10 and the paper's sizes"
+    )
     assert followed.encoders == "official" and not followed.train_vision
     pretraining = name == "pretrain-ego4d"
     assert followed.hz == (3 if pretraining else None)
     video = {"static"} if pretraining else set() if name.endswith("no-video") else {"static", "wrist"}
     assert set(followed.targets) == video | (set() if pretraining else {"action"})
     assert (followed.init is None) == (
-        pretraining or name.removeprefix("finetune-calvin-abcd-") in ("no-video", "no-pretraining", "future-1", "future-5")
+        pretraining
+        or name.removeprefix("finetune-calvin-abcd-")
+        in ("no-video", "no-pretraining", "future-1", "future-5")
     )
 
 
@@ -90,8 +98,15 @@ def test_a_wrong_change_is_named(changes, said):
 
 
 def test_changes_reach_the_recipe():
-    followed = recipe.load("finetune-small", ["data=d", "optimizer.lr=3e-4", "cache=off", "model.window=5", "steps=7"])
-    assert followed.optimizer.lr == 3e-4 and followed.cache == "off" and followed.config.window == 5 and followed.schedule(100)[0] == 7
+    followed = recipe.load(
+        "finetune-small", ["data=d", "optimizer.lr=3e-4", "cache=off", "model.window=5", "steps=7"]
+    )
+    assert (
+        followed.optimizer.lr == 3e-4
+        and followed.cache == "off"
+        and followed.config.window == 5
+        and followed.schedule(100)[0] == 7
+    )
 
 
 def test_an_unknown_recipe_names_the_nearest():

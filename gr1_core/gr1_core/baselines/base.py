@@ -38,11 +38,15 @@ class Baseline(Encoders, ABC):
         if steps > self.config.window:
             raise ValueError(f"{steps} steps do not fit the window of {self.config.window}")
         if set(targets) != {"action"}:
-            raise ValueError(f"targets {sorted(targets)}: policy '{self.config.policy}' predicts no frames, only action")
+            raise ValueError(
+                f"targets {sorted(targets)}: policy '{self.config.policy}' predicts no frames, only action"
+            )
         return self.decide(self.tokens(embedding, features, arm, gripper), valid)
 
     @abstractmethod
-    def tokens(self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor) -> Tensor:
+    def tokens(
+        self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor
+    ) -> Tensor:
         """embedding [N, text_dim], features as in `predict`, arm [N, T, 6], gripper [N, T] -> each step's tokens [N, T, tokens, width]."""
 
     @abstractmethod

@@ -31,12 +31,19 @@ class R3M(Baseline):
         self.embed_state = nn.Linear(7, width)
         self.embed_patches = nn.ModuleDict({role: nn.Linear(seen, width) for role in ROLES})
         self.mlp = nn.Sequential(
-            nn.LayerNorm(4 * width), nn.ReLU(), nn.Linear(4 * width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.LayerNorm(4 * width),
+            nn.ReLU(),
+            nn.Linear(4 * width, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
         )
         self.arm = nn.Linear(hidden, 6)
         self.gripper = nn.Linear(hidden, 1)
 
-    def tokens(self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor) -> Tensor:
+    def tokens(
+        self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor
+    ) -> Tensor:
         language = self.embed_language(self.sentence(embedding))
         parts = [language[:, None].expand(-1, arm.shape[1], -1), self.embed_state(state(arm, gripper))]
         for role in ROLES:

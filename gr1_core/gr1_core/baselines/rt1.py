@@ -63,7 +63,9 @@ class RT1(Baseline):
         for parameter in (self.embed_time, self.query):
             nn.init.normal_(parameter, std=0.02)
 
-    def tokens(self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor) -> Tensor:
+    def tokens(
+        self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor
+    ) -> Tensor:
         rows = [self.embed_state(state(arm, gripper)).unsqueeze(2)]
         for role in ROLES:
             _, cells = features[role]

@@ -41,15 +41,22 @@ NAMES = {
 def run(root: Path, threads: int, frames: int, rounds: int, lerobot: Path | None) -> dict:
     """Measures and prints; returns the JSON document. lerobot: a Python interpreter that can import lerobot."""
     console = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="gr1-bench-") as folder, console.status("copy the first episodes") as status:
+    with (
+        tempfile.TemporaryDirectory(prefix="gr1-bench-") as folder,
+        console.status("copy the first episodes") as status,
+    ):
         dataset = copy_beginning(Dataset(root), frames, Path(folder) / "set")
         windows = Windows(dataset, None, WINDOW, FUTURE_STEPS)
         picked: list[np.ndarray] = []
         loaders = {
-            name: Loader(windows, (picked[-1] for _ in count()), threads=threads, decoded=name == "decoded", prefetch=0)
+            name: Loader(
+                windows, (picked[-1] for _ in count()), threads=threads, decoded=name == "decoded", prefetch=0
+            )
             for name in ("encoded", "decoded")
         }
-        readers: dict[str, Callable[[np.ndarray], float]] = {name: _own(loader) for name, loader in loaders.items()}
+        readers: dict[str, Callable[[np.ndarray], float]] = {
+            name: _own(loader) for name, loader in loaders.items()
+        }
         with LeRobot(lerobot, dataset, Path(folder)) if lerobot else nullcontext() as reader:
             status.update("encode the mp4")
             readers["mp4"] = _in_process(Mp4(dataset, Path(folder)).read, windows)
@@ -66,7 +73,10 @@ def run(root: Path, threads: int, frames: int, rounds: int, lerobot: Path | None
                         rates[name].append(rate)
         for loader in loaders.values():
             loader.close()
-        image_bytes = {role: round(np.mean([len(dataset.encoded(role, row)) for row in range(dataset.length)])) for role in dataset.roles}
+        image_bytes = {
+            role: round(np.mean([len(dataset.encoded(role, row)) for row in range(dataset.length)]))
+            for role in dataset.roles
+        }
     medians = {name: statistics.median(values) for name, values in rates.items()}
     return _report(console, dataset, medians, image_bytes, threads)
 
@@ -74,12 +84,18 @@ def run(root: Path, threads: int, frames: int, rounds: int, lerobot: Path | None
 def copy_beginning(dataset: Dataset, frames: int, root: Path) -> Dataset:
     """The first episodes, at least one and at most `frames` frames, as a data set of their own with the same image bytes."""
     shapes = {role: dataset.shape(role) for role in dataset.roles}
-    writer = DatasetWriter(root, int(dataset.fps), shapes, dataset.rig, {"kind": dataset.kind, "source": "bench"})
+    writer = DatasetWriter(
+        root, int(dataset.fps), shapes, dataset.rig, {"kind": dataset.kind, "source": "bench"}
+    )
     for number, (start, end) in enumerate(dataset.episodes.tolist()):
         if number and end > frames:
             break
-        encoded = {role: [bytes(dataset.encoded(role, row)) for row in range(start, end)] for role in dataset.roles}
-        vectors = [None if values is None else values[start:end] for values in (dataset.state, dataset.action)]
+        encoded = {
+            role: [bytes(dataset.encoded(role, row)) for row in range(start, end)] for role in dataset.roles
+        }
+        vectors = [
+            None if values is None else values[start:end] for values in (dataset.state, dataset.action)
+        ]
         writer.add(Episode(str(number), dataset.tasks[dataset.task_of[number]], encoded, *vectors, {}))
     writer.close()
     return Dataset(root)
@@ -100,7 +116,10 @@ class Mp4:
 
     def read(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Rows i64[n], not decreasing -> what the model sees of them, {role: u8[n, h, w, 3]}."""
-        return {role: np.stack([self._cameras[role].view(image) for image in self._decode(role, frames)]) for role in self._videos}
+        return {
+            role: np.stack([self._cameras[role].view(image) for image in self._decode(role, frames)])
+            for role in self._videos
+        }
 
     def _decode(self, role: str, frames: np.ndarray) -> list[np.ndarray]:
         container = self._videos[role]
@@ -119,7 +138,9 @@ class Mp4:
 
 def _encode(path: Path, dataset: Dataset, role: str) -> None:
     with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=int(dataset.fps), options={"crf": "23", "g": "2", "preset": "veryfast"})
+        stream = container.add_stream(
+            "libx264", rate=int(dataset.fps), options={"crf": "23", "g": "2", "preset": "veryfast"}
+        )
         stream.height, stream.width = dataset.shape(role)
         stream.pix_fmt = "yuv420p"
         for row in range(dataset.length):
@@ -133,12 +154,23 @@ class LeRobot:
     def __init__(self, python: Path, dataset: Dataset, folder: Path):
         self._dataset = dataset
         cache = str(folder / "cache")
-        environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": cache, "HF_DATASETS_CACHE": cache, "HF_LEROBOT_HOME": cache}
+        environment = os.environ | {
+            "HF_HUB_OFFLINE": "1",
+            "HF_HOME": cache,
+            "HF_DATASETS_CACHE": cache,
+            "HF_LEROBOT_HOME": cache,
+        }
         environment.pop("PYTHONPATH", None)
         self._log = open(folder / "lerobot.log", "w+")
         command = [str(python), lerobot_reader.__file__, str(dataset.root), str(WINDOW), str(FUTURE_STEPS)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment, cwd=folder
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=environment,
+            cwd=folder,
         )
         self._answer()
 
@@ -200,22 +232,34 @@ def _rate(read: Callable[[np.ndarray], float], indices: np.ndarray) -> float:
     return windows / used
 
 
-def _report(console: Console, dataset: Dataset, rates: dict[str, float], image_bytes: dict[str, int], threads: int) -> dict:
-    table = Table(title=f"windows of {WINDOW} + {FUTURE_STEPS} frames, {' and '.join(dataset.roles)}, {dataset.length} frames")
+def _report(
+    console: Console, dataset: Dataset, rates: dict[str, float], image_bytes: dict[str, int], threads: int
+) -> dict:
+    table = Table(
+        title=f"windows of {WINDOW} + {FUTURE_STEPS} frames, {' and '.join(dataset.roles)}, {dataset.length} frames"
+    )
     table.add_column("reader")
     for title in ("windows a processor second", "ours, decoding", "ours, decoded"):
         table.add_column(title, justify="right")
     for name, rate in rates.items():
-        ratios = () if name in ("encoded", "decoded") else (f"{rates['encoded'] / rate:.1f} x", f"{rates['decoded'] / rate:.0f} x")
+        ratios = (
+            ()
+            if name in ("encoded", "decoded")
+            else (f"{rates['encoded'] / rate:.1f} x", f"{rates['decoded'] / rate:.0f} x")
+        )
         table.add_row(NAMES[name], f"{rate:.1f}", *ratios)
     console.print(table)
     if "lerobot" not in rates:
-        console.print("lerobot was not measured: `make test-lerobot` makes .venv-lerobot, or name an interpreter with --lerobot")
+        console.print(
+            "lerobot was not measured: `make test-lerobot` makes .venv-lerobot, or name an interpreter with --lerobot"
+        )
     result = {
         "windows_per_cpu_s": {name: round(rate, 1) for name, rate in rates.items()},
         "ratio_lerobot": round(rates["encoded"] / rates["lerobot"], 2) if "lerobot" in rates else None,
         "ratio_mp4": round(rates["encoded"] / rates["mp4"], 2),
-        "decoded_ratio_lerobot": round(rates["decoded"] / rates["lerobot"], 2) if "lerobot" in rates else None,
+        "decoded_ratio_lerobot": round(rates["decoded"] / rates["lerobot"], 2)
+        if "lerobot" in rates
+        else None,
         "decoded_ratio_mp4": round(rates["decoded"] / rates["mp4"], 2),
         "frames": dataset.length,
         "image_bytes": image_bytes,

@@ -26,20 +26,28 @@ def milliseconds(call, rounds: int, repeats: int) -> float:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    parser = argparse.ArgumentParser(prog="python -m gr1_core.bench.sim", description="Processor time of a physics tick and of a picture.")
+    parser = argparse.ArgumentParser(
+        prog="python -m gr1_core.bench.sim", description="Processor time of a physics tick and of a picture."
+    )
     parser.add_argument("--rig", default="kinova_gen2")
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args(argv)
     rig, twin = Rig.load(arguments.rig), Twin()
     twin.reset("put_eggplant_on_plate", 3)
     state = twin.state()
-    figures = {"tick_ms": milliseconds(lambda: twin.tick([0.02, 0.0, -0.01], [0.0, 0.0, 0.1]), arguments.rounds, 20)}
+    figures = {
+        "tick_ms": milliseconds(lambda: twin.tick([0.02, 0.0, -0.01], [0.0, 0.0, 0.1]), arguments.rounds, 20)
+    }
     figures["reset_ms"] = milliseconds(lambda: twin.reset("put_eggplant_on_plate", 3), arguments.rounds, 2)
     for role, camera in rig.cameras.items():
         with Renderer(role, camera.width, camera.height) as renderer:
             figures[f"{role}_ms"] = milliseconds(lambda: renderer.render(state), arguments.rounds, 4)
-            print(f"{role} {camera.width}x{camera.height}: {figures[f'{role}_ms']:.1f} ms of processor time a picture")
-    figures["core_share"] = figures["tick_ms"] / (TICK * 1e3) + 20 * (figures["static_ms"] + figures["wrist_ms"]) / 1e3
+            print(
+                f"{role} {camera.width}x{camera.height}: {figures[f'{role}_ms']:.1f} ms of processor time a picture"
+            )
+    figures["core_share"] = (
+        figures["tick_ms"] / (TICK * 1e3) + 20 * (figures["static_ms"] + figures["wrist_ms"]) / 1e3
+    )
     print(f"tick of {TICK * 1e3:.0f} ms: {figures['tick_ms']:.2f} ms; reset: {figures['reset_ms']:.0f} ms")
     print(f"the whole rig in real time, cameras at 20 Hz: {figures['core_share']:.2f} of a core")
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))

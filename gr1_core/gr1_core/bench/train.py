@@ -90,7 +90,9 @@ def flop_per_window(trainer: Trainer) -> float:
     def noise(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=random).to(device)
 
-    pictures = {role: noise(1, config.window, 3, config.image_size, config.image_size) for role in recipe.roles}
+    pictures = {
+        role: noise(1, config.window, 3, config.image_size, config.image_size) for role in recipe.roles
+    }
     robot = recipe.stage == "finetune"
     inputs = Inputs(
         embedding=noise(1, config.text_dim),
@@ -123,7 +125,9 @@ def _flop(trainer: Trainer, inputs: Inputs, pictures: dict[str, torch.Tensor]) -
             else:
                 # The encoder's own copy has products that the counter does not know.
                 with torch.no_grad():
-                    inputs.features[role] = tuple(part.unflatten(0, (1, -1)) for part in model.vision(seen[0]))
+                    inputs.features[role] = tuple(
+                        part.unflatten(0, (1, -1)) for part in model.vision(seen[0])
+                    )
         losses.total(trainer.objective(inputs), recipe.loss, (config.window, config.window)).backward()
     model.zero_grad(set_to_none=True)
     return counter.get_total_flops()
@@ -154,10 +158,18 @@ def made_up(recipe: Recipe, root: Path) -> Path:
     shapes = {role: (camera.height, camera.width) for role, camera in cameras.items()}
     random = np.random.default_rng(0)
     kind = "videos" if video else "demonstrations"
-    writer = DatasetWriter(root, 3 if video else round(rig.control_hz), shapes, None if video else rig, {"kind": kind, "source": "bench"})
+    writer = DatasetWriter(
+        root,
+        3 if video else round(rig.control_hz),
+        shapes,
+        None if video else rig,
+        {"kind": kind, "source": "bench"},
+    )
     for number in range(_EPISODES):
         frames = {role: [_picture(random, shape) for _ in range(_LENGTH)] for role, shape in shapes.items()}
-        vectors = [None, None] if video else [random.normal(size=(_LENGTH, 7)).astype(np.float32) for _ in range(2)]
+        vectors = (
+            [None, None] if video else [random.normal(size=(_LENGTH, 7)).astype(np.float32) for _ in range(2)]
+        )
         writer.add(Episode(f"made up {number}", "put the eggplant on the plate", frames, *vectors, {}))
     writer.close()
     return root
@@ -166,5 +178,9 @@ def made_up(recipe: Recipe, root: Path) -> Path:
 def _picture(random: np.random.Generator, shape: tuple[int, int]) -> bytes:
     """Blocks of colour and some noise: about as many bytes as a camera's picture."""
     height, width = shape
-    coarse = random.integers(0, 224, (-(-height // 16), -(-width // 16), 3), np.uint8).repeat(16, 0).repeat(16, 1)[:height, :width]
+    coarse = (
+        random.integers(0, 224, (-(-height // 16), -(-width // 16), 3), np.uint8)
+        .repeat(16, 0)
+        .repeat(16, 1)[:height, :width]
+    )
     return images.encode_jpeg(coarse + random.integers(0, 16, (height, width, 1), np.uint8))

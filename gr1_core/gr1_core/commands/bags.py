@@ -31,7 +31,9 @@ def add(commands, bench) -> None:
     relabel.add_argument("--note", metavar="TEXT")
     relabel.set_defaults(run=_relabel)
 
-    verify = kinds.add_parser("verify", help="read everything and name what is wrong; exit status 1 if anything is")
+    verify = kinds.add_parser(
+        "verify", help="read everything and name what is wrong; exit status 1 if anything is"
+    )
     verify.add_argument("root", type=Path, metavar="BAG_OR_ROOT")
     verify.set_defaults(run=_verify)
 
@@ -53,13 +55,22 @@ def _list(arguments) -> int:
     table = _table(*_COLUMNS, right=("seconds", "MB"))
     for row in rows:
         numbers = f"{row['seconds']:.1f}", f"{row['mb']:.1f}"
-        table.add_row(row["name"], row["instruction"], row["outcome"], *numbers, row["operator"], "; ".join(row["problems"]))
+        table.add_row(
+            row["name"],
+            row["instruction"],
+            row["outcome"],
+            *numbers,
+            row["operator"],
+            "; ".join(row["problems"]),
+        )
     _print(table)
     damaged = sum(row["damaged"] for row in rows)
     damaged = f" {damaged} damaged," if damaged else ""
     seconds = sum(row["seconds"] for row in rows)
     good = sum(row["outcome"] == "success" and not row["damaged"] for row in rows)
-    print(f"{len(rows)} bags, {good} successes,{damaged} {seconds / 60:.1f} min, {sum(row['mb'] for row in rows):.0f} MB")
+    print(
+        f"{len(rows)} bags, {good} successes,{damaged} {seconds / 60:.1f} min, {sum(row['mb'] for row in rows):.0f} MB"
+    )
     return 0
 
 
@@ -109,14 +120,23 @@ def _verify(arguments) -> int:
     if not folders:
         raise BagError(f"no bags below {arguments.root}")
     wrong = 0
-    for folder in track(folders, "reading", transient=True, disable=len(folders) < 2 or not sys.stderr.isatty(), console=_console(True)):
+    for folder in track(
+        folders,
+        "reading",
+        transient=True,
+        disable=len(folders) < 2 or not sys.stderr.isatty(),
+        console=_console(True),
+    ):
         problems = verify(folder)
         wrong += bool(problems)
         for problem in problems:
             print(f"{folder.name}: {problem}", flush=True)
         if any(problem.startswith(DAMAGE) for problem in problems):
             what = shlex.quote(str(folder))
-            print(f"{folder.name}: to save what can be read: move its metadata.yaml away, then `gr1 bags recover {what}`", flush=True)
+            print(
+                f"{folder.name}: to save what can be read: move its metadata.yaml away, then `gr1 bags recover {what}`",
+                flush=True,
+            )
     print(f"{len(folders)} bags read, {wrong} with problems")
     return 1 if wrong else 0
 
@@ -142,7 +162,12 @@ def _table(*columns: str, right: tuple[str, ...] = ()):
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right or name == "name")
+        table.add_column(
+            name,
+            justify="right" if name in right else "left",
+            overflow="fold",
+            no_wrap=name in right or name == "name",
+        )
     return table
 
 

@@ -13,11 +13,29 @@ from gr1_core.commands.arguments import count
 
 def add(kinds) -> None:
     """kinds: what `add_subparsers` gave."""
-    hands = kinds.add_parser("hands", help="videos of someone's hands with narrations, in Ego4D's layout, to pre-train on")
-    hands.add_argument("--clips", type=count, required=True, metavar="N", help="narrated moments in all, each a clip of 3 s")
-    hands.add_argument("--seed", type=int, default=0, metavar="S", help="other rooms, hands and actions (default: 0)")
-    hands.add_argument("--out", type=Path, required=True, metavar="DIR", help="as Ego4D's folder; videos that are there are kept")
-    hands.add_argument("--workers", type=count, default=len(os.sched_getaffinity(0)), metavar="W", help="processes (default: one a core)")
+    hands = kinds.add_parser(
+        "hands", help="videos of someone's hands with narrations, in Ego4D's layout, to pre-train on"
+    )
+    hands.add_argument(
+        "--clips", type=count, required=True, metavar="N", help="narrated moments in all, each a clip of 3 s"
+    )
+    hands.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="other rooms, hands and actions (default: 0)"
+    )
+    hands.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="as Ego4D's folder; videos that are there are kept",
+    )
+    hands.add_argument(
+        "--workers",
+        type=count,
+        default=len(os.sched_getaffinity(0)),
+        metavar="W",
+        help="processes (default: one a core)",
+    )
     hands.set_defaults(run=_run)
 
 
@@ -37,6 +55,8 @@ def _run(arguments) -> int:
         for _, new in collect(wanted, arguments.out, arguments.workers):
             kept += not new
             bar.update(task, advance=1)
-    print(f"{arguments.clips} narrated clips in {len(wanted)} videos in {arguments.out}, {kept} of them from before")
+    print(
+        f"{arguments.clips} narrated clips in {len(wanted)} videos in {arguments.out}, {kept} of them from before"
+    )
     print(f"next: gr1 convert ego4d {shlex.quote(str(arguments.out))} --out DATA")
     return 0

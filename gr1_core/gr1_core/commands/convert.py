@@ -14,21 +14,41 @@ _WORTH_A_SPEED = 50_000_000  # bytes: below, starting the workers is most of the
 
 
 def add(commands, bench) -> None:
-    convert = commands.add_parser("convert", help="bags, CALVIN, Ego4D or another LeRobotDataset -> a data set to train on")
+    convert = commands.add_parser(
+        "convert", help="bags, CALVIN, Ego4D or another LeRobotDataset -> a data set to train on"
+    )
     sources = convert.add_subparsers(required=True, metavar="SOURCE")
 
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--out", type=Path, required=True, metavar="DIR", help="the data set; an unfinished one is gone on with")
-    shared.add_argument("--workers", type=count, default=2, metavar="N", help="processes that convert side by side (default: 2)")
     shared.add_argument(
-        "--shard", type=_shard, metavar="I/N", help="only the I-th of N shares (from 1), as parts; `gr1 convert merge` joins them"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the data set; an unfinished one is gone on with",
+    )
+    shared.add_argument(
+        "--workers",
+        type=count,
+        default=2,
+        metavar="N",
+        help="processes that convert side by side (default: 2)",
+    )
+    shared.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="only the I-th of N shares (from 1), as parts; `gr1 convert merge` joins them",
     )
     shared.set_defaults(run=_run)
 
     bags = sources.add_parser("bags", parents=[shared], help="recorded episodes")
     bags.add_argument("src", type=Path, metavar="SRC", help="a bag, or a folder with bags at any depth")
     bags.add_argument(
-        "--outcomes", default="success", metavar="A,B", help="episodes to take: success, failure, unfinished, discarded (default: success)"
+        "--outcomes",
+        default="success",
+        metavar="A,B",
+        help="episodes to take: success, failure, unfinished, discarded (default: success)",
     )
     bags.add_argument(
         "--images",
@@ -36,7 +56,11 @@ def add(commands, bench) -> None:
         default="keep",
         help="keep: JPEG as recorded, raw pixels as PNG without loss (default); jpeg: raw pixels as JPEG of quality 95; png: all as PNG",
     )
-    bags.add_argument("--rig", metavar="NAME_OR_FILE", help="built-in rig or YAML file instead of the bags' own, which must agree with it")
+    bags.add_argument(
+        "--rig",
+        metavar="NAME_OR_FILE",
+        help="built-in rig or YAML file instead of the bags' own, which must agree with it",
+    )
     bags.set_defaults(source=_bags)
 
     convert_sources.add(sources, [shared])
@@ -63,17 +87,25 @@ def _run(arguments) -> int:
         plan.check_place(arguments.out, src)
     began = time.monotonic()
     try:
-        done = conversion.convert(arguments.source(arguments), arguments.out, arguments.workers, arguments.shard)
+        done = conversion.convert(
+            arguments.source(arguments), arguments.out, arguments.workers, arguments.shard
+        )
     except KeyboardInterrupt:
         print("gr1: interrupted; the same command goes on from here", file=sys.stderr)
         raise
     seconds = time.monotonic() - began
-    speed = f", {seconds / (done.source_bytes * 1e-9):.0f} s per GB" if done.source_bytes > _WORTH_A_SPEED else ""
+    speed = (
+        f", {seconds / (done.source_bytes * 1e-9):.0f} s per GB" if done.source_bytes > _WORTH_A_SPEED else ""
+    )
     if isinstance(done, conversion.Shard):
         index, number = arguments.shard
         skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
-        print(f"shard {index + 1}/{number}: {done.made} parts made, {done.kept} were there already{skipped}; {seconds:.1f} s{speed}")
-        print(f"next, when all {number} shards have ended: gr1 convert merge {shlex.quote(str(arguments.out))}")
+        print(
+            f"shard {index + 1}/{number}: {done.made} parts made, {done.kept} were there already{skipped}; {seconds:.1f} s{speed}"
+        )
+        print(
+            f"next, when all {number} shards have ended: gr1 convert merge {shlex.quote(str(arguments.out))}"
+        )
         return 0
     return tell(done, f"{seconds:.1f} s{speed}")
 
@@ -88,7 +120,10 @@ def tell(done, spent: str) -> int:
     """Prints what a finished conversion gave. spent: the time, as text."""
     minutes = done.frames / done.fps / 60
     episodes = f"{done.episodes} episode{'' if done.episodes == 1 else 's'}"
-    print(f"{done.root}: {episodes}, {done.frames} frames, {minutes:.1f} min at {done.fps} Hz" + (f"; {spent}" if spent else ""))
+    print(
+        f"{done.root}: {episodes}, {done.frames} frames, {minutes:.1f} min at {done.fps} Hz"
+        + (f"; {spent}" if spent else "")
+    )
     for what, items in (("skipped", done.skipped), ("left out", done.left_out)):
         if items:
             print(f"{what}: {len(items)}, the first is {items[0][0]}: {items[0][1]}")

@@ -8,11 +8,16 @@ from gr1_core.pretrained import resolve
 
 
 def add(commands, bench) -> None:
-    replay = commands.add_parser("replay", help="run a checkpoint open-loop over recorded episodes; its verdict goes into the checkpoint")
+    replay = commands.add_parser(
+        "replay",
+        help="run a checkpoint open-loop over recorded episodes; its verdict goes into the checkpoint",
+    )
     replay.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags")
     replay.add_argument("--checkpoint", type=resolve, required=True, metavar="DIR")
     replay.add_argument("--out", type=Path, metavar="DIR", help="where the plots go (default: out/replay)")
-    replay.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp64"), default="auto", help="(default: auto)")
+    replay.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16", "fp64"), default="auto", help="(default: auto)"
+    )
     replay.set_defaults(run=_run)
 
 
@@ -34,7 +39,9 @@ def _run(arguments) -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ReplayError(f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to") from error
+        raise ReplayError(
+            f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to"
+        ) from error
     policy = Policy.from_pretrained(arguments.checkpoint, precision=arguments.precision)
     policy.warm_up()
     done = []
@@ -46,16 +53,21 @@ def _run(arguments) -> int:
                 plots.frames(one, out / f"{one.name}-frames.png")
             done.append(one)
     checks = judge(done, policy.rig)
-    result = verdict.Verdict(verdict.fingerprint(arguments.checkpoint), tuple(one.name for one in done), checks)
+    result = verdict.Verdict(
+        verdict.fingerprint(arguments.checkpoint), tuple(one.name for one in done), checks
+    )
     result.save(arguments.checkpoint)
     for check in checks:
         console.print(
-            f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.text}", style="" if check.passed else "red", soft_wrap=True
+            f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.text}",
+            style="" if check.passed else "red",
+            soft_wrap=True,
         )
     console.print(f"plots: {out}")
     if not result.passed:
         console.print(
-            "This checkpoint will not be allowed to move an arm (`gr1 up` and the launch file have ignore_replay:=true).", style="bold red"
+            "This checkpoint will not be allowed to move an arm (`gr1 up` and the launch file have ignore_replay:=true).",
+            style="bold red",
         )
     print(json.dumps({"passed": result.passed} | summary(done, policy.rig)))
     return 0 if result.passed else 3

@@ -9,13 +9,30 @@ def add(commands, bench) -> None:
     for stage, what in (("pretrain", "learn from videos"), ("finetune", "learn to act from demonstrations")):
         parser = commands.add_parser(stage, help=f"{what}, by a recipe", description=_description(stage))
         parser.add_argument("recipe", metavar="RECIPE", help="a built-in recipe or a YAML file")
-        parser.add_argument("changes", nargs="*", metavar="key=value", help="what differs from the recipe, e.g. data=DIR optimizer.lr=3e-4")
-        parser.add_argument("--fresh", action="store_true", help="begin anew: forget the run that is in out=DIR")
+        parser.add_argument(
+            "changes",
+            nargs="*",
+            metavar="key=value",
+            help="what differs from the recipe, e.g. data=DIR optimizer.lr=3e-4",
+        )
+        parser.add_argument(
+            "--fresh", action="store_true", help="begin anew: forget the run that is in out=DIR"
+        )
         parser.set_defaults(run=_train, stage=stage)
         _options_anywhere(parser)
-    train = bench.add_parser("train", help="training: windows a second, share of the processor's peak, share of time waiting for data")
-    train.add_argument("recipe", nargs="?", default="finetune-small", metavar="RECIPE", help="(default: finetune-small)")
-    train.add_argument("changes", nargs="*", metavar="key=value", help="as in gr1 finetune; without data=DIR, data are made up")
+    train = bench.add_parser(
+        "train",
+        help="training: windows a second, share of the processor's peak, share of time waiting for data",
+    )
+    train.add_argument(
+        "recipe", nargs="?", default="finetune-small", metavar="RECIPE", help="(default: finetune-small)"
+    )
+    train.add_argument(
+        "changes",
+        nargs="*",
+        metavar="key=value",
+        help="as in gr1 finetune; without data=DIR, data are made up",
+    )
     train.add_argument("--steps", type=count, default=10, help="that are timed (default: 10)")
     train.set_defaults(run=_bench)
     _options_anywhere(train)
@@ -47,7 +64,9 @@ def _train(arguments) -> int:
 
     recipe = recipes.load(arguments.recipe, arguments.changes)
     if recipe.stage != arguments.stage:
-        raise recipes.RecipeError(f"recipe {recipe.name} has stage {recipe.stage}: run it with `gr1 {recipe.stage} {arguments.recipe}`")
+        raise recipes.RecipeError(
+            f"recipe {recipe.name} has stage {recipe.stage}: run it with `gr1 {recipe.stage} {arguments.recipe}`"
+        )
     from gr1_core.train.trainer import train
 
     return train(recipe, arguments.fresh)

@@ -12,7 +12,15 @@ from gr1_core.data.verification import losses, slow, streams
 def row(folder: Path, whole: bool) -> dict:
     """{name, instruction, outcome, seconds, mb, operator, problems, damaged} of one bag; what cannot be read is a problem, not an error."""
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-    empty = {"name": folder.name, "instruction": "", "outcome": "", "seconds": 0.0, "mb": size * 1e-6, "operator": "", "problems": []}
+    empty = {
+        "name": folder.name,
+        "instruction": "",
+        "outcome": "",
+        "seconds": 0.0,
+        "mb": size * 1e-6,
+        "operator": "",
+        "problems": [],
+    }
     empty |= {"damaged": False}
     if not whole:
         return empty | {"outcome": "unfinished", "problems": ["cut off, or still recorded: gr1 bags recover"]}
@@ -20,7 +28,9 @@ def row(folder: Path, whole: bool) -> dict:
         bag = Bag(folder)
         damaged = not bag.closed
         problems = ["damaged: gr1 bags verify"] if damaged else []
-        problems += [f"{count} messages lost ({name})" for name, count in losses(bag).items()] + [f"slow: {name}" for name in slow(bag)]
+        problems += [f"{count} messages lost ({name})" for name, count in losses(bag).items()] + [
+            f"slow: {name}" for name in slow(bag)
+        ]
     except (BagError, OSError) as error:
         return empty | {"problems": [str(error)]}
     return empty | {
@@ -49,7 +59,9 @@ def topics(bag: Bag) -> list[dict]:
             "lost": lost(entry),
             "gaps": entry["gaps"],
             "longest_gap_ms": entry["longest_gap_ms"],
-            "hz": (bag.counts[name] - 1) / bag.duration_s if bag.counts[name] > 1 and bag.duration_s > 0 else 0.0,
+            "hz": (bag.counts[name] - 1) / bag.duration_s
+            if bag.counts[name] > 1 and bag.duration_s > 0
+            else 0.0,
         }
         for name, entry in streams(bag).items()
     ]

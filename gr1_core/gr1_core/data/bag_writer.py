@@ -32,12 +32,29 @@ class Episode:
     The file is locked until it is closed, so that recovery leaves it alone. Errors of the disk are OSErrors.
     """
 
-    def __init__(self, path: Path, topics: Mapping[str, str], labels: Mapping[str, str], compression: str, chunk_size: int, qos: Mapping):
+    def __init__(
+        self,
+        path: Path,
+        topics: Mapping[str, str],
+        labels: Mapping[str, str],
+        compression: str,
+        chunk_size: int,
+        qos: Mapping,
+    ):
         if compression not in COMPRESSIONS:
             raise BagError(f"compression '{compression}' is not one of {', '.join(COMPRESSIONS)}")
-        described = {name: (type, schemas.definition(type), schemas.type_hash(type)) for name, type in topics.items()}
-        profiles = {name: {"offered_qos_profiles": metadata.qos_text(qos[name]) if name in qos else ""} for name in topics}
-        self.path, self.topics, self.qos = path, dict(topics), {name: qos[name] for name in topics if name in qos}
+        described = {
+            name: (type, schemas.definition(type), schemas.type_hash(type)) for name, type in topics.items()
+        }
+        profiles = {
+            name: {"offered_qos_profiles": metadata.qos_text(qos[name]) if name in qos else ""}
+            for name in topics
+        }
+        self.path, self.topics, self.qos = (
+            path,
+            dict(topics),
+            {name: qos[name] for name in topics if name in qos},
+        )
         self.counts = dict.fromkeys(topics, 0)
         self.longest = dict.fromkeys(topics, 0)
         self.start_ns = self.end_ns = 0
@@ -53,7 +70,9 @@ class Episode:
         for name, (type, text, digest) in described.items():
             if type not in known:
                 known[type] = self._writer.register_schema(type, "ros2msg", text.encode())
-            self._channels[name] = self._writer.register_channel(name, "cdr", known[type], profiles[name] | {"topic_type_hash": digest})
+            self._channels[name] = self._writer.register_channel(
+                name, "cdr", known[type], profiles[name] | {"topic_type_hash": digest}
+            )
 
     def write(self, topic: str, data, log_time: int, publish_time: int) -> None:
         channel = self._channels.get(topic)
@@ -153,7 +172,11 @@ class BagWriter:
     def close(self, labels: Mapping[str, str] | None = None) -> Path:
         """Completes the bag, with labels that are known only now (outcome, topics, ...). Returns its folder."""
         episode = self._episode
-        known = {"seconds": f"{episode.duration_ns * 1e-9:.3f}", "topics": episode.summary(), "outcome": "unfinished"}
+        known = {
+            "seconds": f"{episode.duration_ns * 1e-9:.3f}",
+            "topics": episode.summary(),
+            "outcome": "unfinished",
+        }
         final = check_labels({**known, **self.labels, **(labels or {})}, required=metadata.REQUIRED)
         self._guard(episode.finish, final)
         self._guard(complete, self.folder, episode.path.name, episode, final)
@@ -223,4 +246,6 @@ def lock(stream, path: Path) -> None:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise BagError(f"{path} is being written by another process: wait until that recording has ended") from None
+        raise BagError(
+            f"{path} is being written by another process: wait until that recording has ended"
+        ) from None

@@ -26,9 +26,14 @@ class Commands:
     closure: np.ndarray
 
     @classmethod
-    def of(cls, twists: Sequence[tuple[int, Sequence[float]]], grippers: Sequence[tuple[int, float]]) -> Commands:
+    def of(
+        cls, twists: Sequence[tuple[int, Sequence[float]]], grippers: Sequence[tuple[int, float]]
+    ) -> Commands:
         """From (sent, values) in any order."""
-        twists, grippers = sorted(twists, key=lambda item: item[0]), sorted(grippers, key=lambda item: item[0])
+        twists, grippers = (
+            sorted(twists, key=lambda item: item[0]),
+            sorted(grippers, key=lambda item: item[0]),
+        )
         twist = np.array([values for _, values in twists], np.float64).reshape(-1, 6)
         twist[~np.isfinite(twist).all(1)] = 0.0
         closure = np.array([value for _, value in grippers], np.float64)
@@ -39,14 +44,20 @@ class Commands:
     def at(self, times: np.ndarray, expiry: int) -> np.ndarray:
         """Index of the command that holds at each time, -1 where there is none or it has expired."""
         index = np.searchsorted(self.sent, times, "right") - 1
-        alive = (index >= 0) & (times < self.sent[np.maximum(index, 0)] + expiry) if len(self.sent) else np.zeros(len(times), bool)
+        alive = (
+            (index >= 0) & (times < self.sent[np.maximum(index, 0)] + expiry)
+            if len(self.sent)
+            else np.zeros(len(times), bool)
+        )
         return np.where(alive, index, -1)
 
 
 def mean_twist(commands: Mapping[str, Commands], starts: np.ndarray, period: int) -> np.ndarray:
     """f64[T, 6]: the mean over each [start, start + period) of the twist that was in charge; rest counts as zero."""
     expiry = round(EXPIRY * period)
-    edges = [starts, starts + period] + [part for source in commands.values() for part in (source.sent, source.sent + expiry)]
+    edges = [starts, starts + period] + [
+        part for source in commands.values() for part in (source.sent, source.sent + expiry)
+    ]
     edges = np.unique(np.concatenate(edges))
     edges = edges[(edges >= starts[0]) & (edges <= starts[-1] + period)]
     begins, share = edges[:-1], np.diff(edges) / period

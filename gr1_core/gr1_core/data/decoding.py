@@ -46,7 +46,9 @@ class DecodedFrames:
         self.shape = decoder.shape
         height, width, _ = self.shape
         name = f"{role}.{height}x{width}.{dataset.cameras[role].crop}.npy"
-        path = dataset.cache.get(name, dataset.length * height * width * 3, lambda path: _decode_all(decoder, dataset.length, path))
+        path = dataset.cache.get(
+            name, dataset.length * height * width * 3, lambda path: _decode_all(decoder, dataset.length, path)
+        )
         self._frames = np.load(path, mmap_mode="r")
 
     def fill(self, slots: np.ndarray, frames: np.ndarray, groups: Sequence[np.ndarray]) -> None:

@@ -50,7 +50,9 @@ def open_frames(files: list[Path], column: str, shape: tuple[int, int], cache: C
     name = column.replace("/", "_")
     size = sum(path.stat().st_size for path in files)
     if all(_plain(path, column) for path in files):
-        index = cache.get(f"{name}.index.npy", size // 500, lambda path: _save(path, _locate(files, column, shape)))
+        index = cache.get(
+            f"{name}.index.npy", size // 500, lambda path: _save(path, _locate(files, column, shape))
+        )
         return EncodedFrames(files, np.load(index))
     blob = cache.get(f"{name}.bytes", size, lambda path: _copy(files, column, shape, path))
     index = cache.get(f"{name}.index.npy", size // 500, lambda path: _save(path, _walk(blob)))
@@ -60,9 +62,15 @@ def open_frames(files: list[Path], column: str, shape: tuple[int, int], cache: C
 def _plain(path: Path, column: str) -> bool:
     """Whether the column's values lie in the file as they are."""
     parquet = _open(path)
-    groups = [parquet.metadata.row_group(number).column(_leaf(parquet, column)) for number in range(parquet.num_row_groups)]
+    groups = [
+        parquet.metadata.row_group(number).column(_leaf(parquet, column))
+        for number in range(parquet.num_row_groups)
+    ]
     return all(
-        group.compression == "UNCOMPRESSED" and not group.has_dictionary_page and _PLAIN.issuperset(group.encodings) for group in groups
+        group.compression == "UNCOMPRESSED"
+        and not group.has_dictionary_page
+        and _PLAIN.issuperset(group.encodings)
+        for group in groups
     )
 
 
@@ -70,7 +78,9 @@ def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{path} is not a whole parquet file ({error}): copy or convert the data set again") from error
+        raise DatasetError(
+            f"{path} is not a whole parquet file ({error}): copy or convert the data set again"
+        ) from error
 
 
 def _leaf(parquet: pq.ParquetFile, column: str) -> int:
@@ -83,11 +93,18 @@ def _leaf(parquet: pq.ParquetFile, column: str) -> int:
     )
 
 
-def _groups(files: list[Path], column: str, shape: tuple[int, int]) -> Iterator[tuple[int, Path, pq.ParquetFile, int, list[bytes]]]:
+def _groups(
+    files: list[Path], column: str, shape: tuple[int, int]
+) -> Iterator[tuple[int, Path, pq.ParquetFile, int, list[bytes]]]:
     """Every row group's encoded frames, checked."""
     row = 0
     with tqdm(
-        total=sum(path.stat().st_size for path in files), desc=f"index {column}", unit="B", unit_scale=True, leave=False, disable=None
+        total=sum(path.stat().st_size for path in files),
+        desc=f"index {column}",
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        disable=None,
     ) as bar:
         for number, path in enumerate(files):
             parquet = _open(path)
@@ -109,13 +126,17 @@ def _groups(files: list[Path], column: str, shape: tuple[int, int]) -> Iterator[
 
 def _check(value: bytes | None, shape: tuple[int, int], where: str) -> None:
     if not value:
-        raise DatasetError(f"{where} holds no image bytes (a path beside them is not followed): convert the data set again")
+        raise DatasetError(
+            f"{where} holds no image bytes (a path beside them is not followed): convert the data set again"
+        )
     try:
         found = images.size(value)
     except images.ImageError as error:
         raise DatasetError(f"{where} is no picture: {error}; convert the data set again") from error
     if found != shape:
-        raise DatasetError(f"{where} is {found[1]}x{found[0]}, meta/info.json says {shape[1]}x{shape[0]}: convert the data set again")
+        raise DatasetError(
+            f"{where} is {found[1]}x{found[0]}, meta/info.json says {shape[1]}x{shape[0]}: convert the data set again"
+        )
 
 
 def _locate(files: list[Path], column: str, shape: tuple[int, int]) -> np.ndarray:

@@ -26,9 +26,13 @@ class Sampler:
 
     def __init__(self, length: int, batch: int, seed: int, rank: int = 0, world: int = 1):
         if batch > length:
-            raise ValueError(f"a batch of {batch} needs at least as many windows, the data set has {length}: choose a smaller batch")
+            raise ValueError(
+                f"a batch of {batch} needs at least as many windows, the data set has {length}: choose a smaller batch"
+            )
         if batch % world:
-            raise ValueError(f"a global batch of {batch} does not divide into {world} equal parts: choose a multiple of {world}")
+            raise ValueError(
+                f"a global batch of {batch} does not divide into {world} equal parts: choose a multiple of {world}"
+            )
         self.length, self.batch, self.seed, self.rank, self.world = length, batch, seed, rank, world
         self.per_epoch = length // batch
 
@@ -83,7 +87,10 @@ class Loader:
         self.threads = threads or len(os.sched_getaffinity(0))
         self._batches = iter(batches)
         self._roles = tuple(windows.dataset.roles if roles is None else roles) if images else ()
-        self._sources = {role: DecodedFrames(windows.dataset, role) if decoded else Decoder(windows.dataset, role) for role in self._roles}
+        self._sources = {
+            role: DecodedFrames(windows.dataset, role) if decoded else Decoder(windows.dataset, role)
+            for role in self._roles
+        }
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
         self._arrays: list[np.ndarray] = []
         self._ahead: deque[tuple[Batch, list[Future]]] = deque()
@@ -140,7 +147,10 @@ class Loader:
         for role, source in self._sources.items():
             image = batch.images[role] = self._array((*batch.frames.shape, *source.shape))
             slots = image.reshape(-1, *source.shape)
-            work += [self._pool.submit(source.fill, slots, flat, groups[at : at + size]) for at in range(0, len(groups), size)]
+            work += [
+                self._pool.submit(source.fill, slots, flat, groups[at : at + size])
+                for at in range(0, len(groups), size)
+            ]
         return batch, work
 
     def _array(self, shape: tuple[int, ...]) -> np.ndarray:

@@ -61,7 +61,9 @@ def recover(folder: str | Path) -> Recovered | None:
             lock(stream, files[0])
             return _rebuild(folder, files[0], stream)
     except OSError as error:
-        raise BagError(f"cannot recover {folder}: {error.strerror or error}: make room, then run it again") from error
+        raise BagError(
+            f"cannot recover {folder}: {error.strerror or error}: make room, then run it again"
+        ) from error
 
 
 def _rebuild(folder: Path, path: Path, stream) -> Recovered:
@@ -75,8 +77,12 @@ def _rebuild(folder: Path, path: Path, stream) -> Recovered:
                 continue
             if new is None:
                 labels = _labels(folder, labels)
-                new = Episode(partial, source.topics(), labels, source.compression or "none", CHUNK_SIZE, source.qos())
-            new.write(source.channels[record.channel_id].topic, record.data, record.log_time, record.publish_time)
+                new = Episode(
+                    partial, source.topics(), labels, source.compression or "none", CHUNK_SIZE, source.qos()
+                )
+            new.write(
+                source.channels[record.channel_id].topic, record.data, record.log_time, record.publish_time
+            )
         if new is None:
             return Recovered(_set_aside(folder), 0, 0.0, source.damaged, source.torn)
         known = {"outcome": "unfinished", "seconds": f"{new.duration_ns * 1e-9:.3f}", "topics": new.summary()}
@@ -85,7 +91,9 @@ def _rebuild(folder: Path, path: Path, stream) -> Recovered:
         os.replace(partial, path)
         metadata.sync_folder(folder)
         complete(folder, path.name, new, labels)
-        return Recovered(folder, sum(new.counts.values()), new.duration_ns * 1e-9, source.damaged, source.torn)
+        return Recovered(
+            folder, sum(new.counts.values()), new.duration_ns * 1e-9, source.damaged, source.torn
+        )
     finally:
         if new:
             new.close()
@@ -102,7 +110,9 @@ def _set_aside(folder: Path) -> Path:
 def _labels(folder: Path, labels: dict[str, str]) -> dict[str, str]:
     missing = [name for name in ("instruction", "rig") if not labels.get(name)]
     if missing:
-        raise BagError(f"{folder}: the file does not say {', '.join(missing)}: only bags that gr1 recorded can be recovered")
+        raise BagError(
+            f"{folder}: the file does not say {', '.join(missing)}: only bags that gr1 recorded can be recovered"
+        )
     return defaults(folder.name) | labels
 
 
@@ -120,7 +130,10 @@ class _Source:
         return {channel.topic: self.schemas[channel.schema_id].name for channel in self.channels.values()}
 
     def qos(self) -> dict[str, str]:
-        texts = {channel.topic: channel.metadata.get("offered_qos_profiles", "") for channel in self.channels.values()}
+        texts = {
+            channel.topic: channel.metadata.get("offered_qos_profiles", "")
+            for channel in self.channels.values()
+        }
         return {topic: name for topic, text in texts.items() if (name := metadata.qos_name(text))}
 
     def records(self) -> Iterator[McapRecord]:

@@ -43,13 +43,22 @@ class Windows:
     k * fps / hz frames after the start (the later one of two).
     """
 
-    def __init__(self, dataset: Dataset, episodes: Sequence[int] | None, window: int, future_steps: int, hz: float | None = None):
+    def __init__(
+        self,
+        dataset: Dataset,
+        episodes: Sequence[int] | None,
+        window: int,
+        future_steps: int,
+        hz: float | None = None,
+    ):
         if window < 1 or future_steps < 0:
             raise ValueError(f"window {window}, future_steps {future_steps}: expected at least 1 and 0")
         self.dataset, self.window, self.future_steps = dataset, window, future_steps
         self.hz = dataset.fps if hz is None else hz
         self.offsets = step_offsets(dataset.fps, self.hz, window + future_steps)
-        self.episodes = np.arange(len(dataset.episodes)) if episodes is None else np.asarray(episodes, np.int64)
+        self.episodes = (
+            np.arange(len(dataset.episodes)) if episodes is None else np.asarray(episodes, np.int64)
+        )
         if not len(self.episodes) or self.episodes.min() < 0 or self.episodes.max() >= len(dataset.episodes):
             raise ValueError(
                 f"{len(self.episodes)} episodes chosen of {len(dataset.episodes)} (0 to {len(dataset.episodes) - 1}) in {dataset.root}"
@@ -99,7 +108,9 @@ class Windows:
 def step_offsets(fps: float, hz: float, count: int) -> np.ndarray:
     """Frames from a window's start to each of its steps, i64[count]: k * fps / hz, rounded half up."""
     if not 0 < hz <= fps:
-        raise ValueError(f"{hz:g} steps a second cannot be taken from {fps:g} frames a second: choose hz up to {fps:g}")
+        raise ValueError(
+            f"{hz:g} steps a second cannot be taken from {fps:g} frames a second: choose hz up to {fps:g}"
+        )
     ratio = Fraction(fps) / Fraction(hz)
     return np.array([int(k * ratio + Fraction(1, 2)) for k in range(count)], np.int64)
 

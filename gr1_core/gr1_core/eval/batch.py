@@ -47,11 +47,17 @@ class BatchPolicy(Policy):
             images = torch.cat([self._preprocess(observation) for observation in observations.values()])
             for rollout, tokens in zip(rollouts, self._newest(rollouts, images, list(observations.values()))):
                 rollout.window.append(tokens)
-            context, mask, lengths = self._context([torch.stack(tuple(rollout.window)) for rollout in rollouts])
+            context, mask, lengths = self._context(
+                [torch.stack(tuple(rollout.window)) for rollout in rollouts]
+            )
             *action, memory = self.model.act(context, mask)
             delta, logit = (part.double().cpu().numpy() for part in action)
         if not (np.isfinite(delta).all() and np.isfinite(logit).all()):
-            broken = next(index for index in range(len(rollouts)) if not (np.isfinite(delta[index]).all() and np.isfinite(logit[index])))
+            broken = next(
+                index
+                for index in range(len(rollouts))
+                if not (np.isfinite(delta[index]).all() and np.isfinite(logit[index]))
+            )
             raise PolicyError(
                 f"the action is not finite (delta {delta[broken].tolist()}, gripper logit {logit[broken]}) "
                 f"for '{rollouts[broken].instruction}': an unusable checkpoint"
@@ -59,13 +65,21 @@ class BatchPolicy(Policy):
 
         def future(index: int):
             own = index, slice(None), slice(lengths[index])
-            return self._decode(images[2 * index : 2 * index + 2], [(keys[own][None], values[own][None]) for keys, values in memory])
+            return self._decode(
+                images[2 * index : 2 * index + 2],
+                [(keys[own][None], values[own][None]) for keys, values in memory],
+            )
 
-        return {key: Action(delta[i], float(logit[i]), lambda i=i: future(i)) for i, key in enumerate(observations)}
+        return {
+            key: Action(delta[i], float(logit[i]), lambda i=i: future(i))
+            for i, key in enumerate(observations)
+        }
 
     def _newest(self, rollouts: list[_Rollout], images: Tensor, observations: list[Observation]) -> Tensor:
         """This step's context tokens, [N, tokens, width], without their time."""
-        state = torch.tensor([[*one.arm, one.gripper] for one in observations], dtype=self._outer, device=self.device)
+        state = torch.tensor(
+            [[*one.arm, one.gripper] for one in observations], dtype=self._outer, device=self.device
+        )
         language = torch.stack([rollout.language for rollout in rollouts])
         return self.model.step_tokens(language, images.unflatten(0, (-1, 2)), state[:, :6], state[:, 6])
 

@@ -16,13 +16,20 @@ from gr1_core.rig import ROLES
 
 ROWS = 12
 """Rows of a sheet, at most."""
-_SIDE, _TEXT, _GAP, _LINE = 144, 236, 4, 17  # px: of a picture, of the text beside it, between pictures, of a line
+_SIDE, _TEXT, _GAP, _LINE = (
+    144,
+    236,
+    4,
+    17,
+)  # px: of a picture, of the text beside it, between pictures, of a line
 _INK, _GOOD, _BAD, _PAPER = (38, 42, 48), (32, 112, 60), (176, 42, 42), (250, 250, 248)
 
 
 def rollouts(outcomes: Sequence[Outcome], path: Path) -> None:
     """Up to ROWS episodes of one column, half of them failures if there are so many; a picture's place says when in the episode it is."""
-    won, lost = ([one for one in outcomes if one.success is success and one.pictures] for success in (True, False))
+    won, lost = (
+        [one for one in outcomes if one.success is success and one.pictures] for success in (True, False)
+    )
     few = min(len(lost), max(ROWS // 2, ROWS - len(won)))
     chosen = _spread(won, ROWS - few) + _spread(lost, few)
     if not chosen:
@@ -31,7 +38,11 @@ def rollouts(outcomes: Sequence[Outcome], path: Path) -> None:
     for one in chosen:
         ended = f"done after {one.seconds:.1f} s" if one.success else f"{one.failure}, {one.seconds:.0f} s"
         text = [(f'"{one.trial.instruction}"', _INK), (ended, _GOOD if one.success else _BAD)]
-        text += [(f"scene of {one.trial.scene}" + (", done as well" if one.unnamed else ""), _INK)] if one.trial.swapped else []
+        text += (
+            [(f"scene of {one.trial.scene}" + (", done as well" if one.unnamed else ""), _INK)]
+            if one.trial.swapped
+            else []
+        )
         rows.append((text, [images.decode(picture) for picture in one.pictures]))
     _save(rows, path)
 
@@ -45,15 +56,29 @@ def predictions(examples: Sequence[Example], ahead: float, path: Path) -> None:
     for one in chosen:
         text = [(f'"{one.trial.instruction}"', _INK), (f"{one.trial.column}, step {one.step}", _INK)]
         rows.append((text, [frame for role in ROLES for frame in one.frames[role]]))
-    _save(rows, path, [f"{role}: {what}" for role in ROLES for what in ("now", f"predicted +{ahead:.1f} s", f"real +{ahead:.1f} s")])
+    _save(
+        rows,
+        path,
+        [
+            f"{role}: {what}"
+            for role in ROLES
+            for what in ("now", f"predicted +{ahead:.1f} s", f"real +{ahead:.1f} s")
+        ],
+    )
 
 
 def _spread(items: list, count: int) -> list:
-    chosen = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)) if items and count > 0 else []
+    chosen = (
+        np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
+        if items and count > 0
+        else []
+    )
     return [items[index] for index in chosen]
 
 
-def _save(rows: list[tuple[list[tuple[str, tuple]], list[np.ndarray]]], path: Path, header: Sequence[str] = ()) -> None:
+def _save(
+    rows: list[tuple[list[tuple[str, tuple]], list[np.ndarray]]], path: Path, header: Sequence[str] = ()
+) -> None:
     from PIL import Image, ImageDraw, ImageFont
 
     top = _LINE + 2 * _GAP if header else _GAP
@@ -61,13 +86,19 @@ def _save(rows: list[tuple[list[tuple[str, tuple]], list[np.ndarray]]], path: Pa
     sheet = Image.new("RGB", (_TEXT + across * (_SIDE + _GAP), top + len(rows) * (_SIDE + _GAP)), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
     for column, text in enumerate(header):
-        draw.text((_TEXT + column * (_SIDE + _GAP) + _SIDE / 2, top / 2), text, font=font, fill=_INK, anchor="mm")
+        draw.text(
+            (_TEXT + column * (_SIDE + _GAP) + _SIDE / 2, top / 2), text, font=font, fill=_INK, anchor="mm"
+        )
     for row, (texts, pictures) in enumerate(rows):
         y = top + row * (_SIDE + _GAP)
         lines = [(line, ink) for text, ink in texts for line in textwrap.wrap(text, 33)]
         for number, (line, ink) in enumerate(lines):
             draw.text((_GAP * 2, y + _GAP + number * _LINE), line, font=font, fill=ink)
         for column, picture in enumerate(pictures):
-            small = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if len(picture) > _SIDE else cv2.INTER_CUBIC)
+            small = cv2.resize(
+                picture,
+                (_SIDE, _SIDE),
+                interpolation=cv2.INTER_AREA if len(picture) > _SIDE else cv2.INTER_CUBIC,
+            )
             sheet.paste(Image.fromarray(small), (_TEXT + column * (_SIDE + _GAP), y))
     sheet.save(path, optimize=True)

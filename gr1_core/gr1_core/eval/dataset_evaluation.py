@@ -39,7 +39,9 @@ def run(folder: Path, data: Path, episodes: str | None, most: int, untrained: bo
     model = checkpoint.load_model(folder) if video else checkpoint.load(folder)[0]
     if not video:
         if dataset.kind != "demonstrations":
-            raise TrainingError(f"{data} holds videos without states and actions: {folder} is judged by demonstrations")
+            raise TrainingError(
+                f"{data} holds videos without states and actions: {folder} is judged by demonstrations"
+            )
         Rig.load(folder / checkpoint.RIG).require_same(dataset.rig, str(data))
     chosen, which = _episodes(dataset, training, episodes, folder)
     hz = training["recipe"]["hz"] if video else None
@@ -52,11 +54,15 @@ def run(folder: Path, data: Path, episodes: str | None, most: int, untrained: bo
     return result
 
 
-def _episodes(dataset: Dataset, training: dict, wanted: str | None, folder: Path) -> tuple[list[int] | None, str]:
+def _episodes(
+    dataset: Dataset, training: dict, wanted: str | None, folder: Path
+) -> tuple[list[int] | None, str]:
     held = (training.get("data") or {}).get("held_out")
     known = held is not None and held["fingerprint"] == fingerprint(dataset.root)
     if wanted == "held-out" and not known:
-        raise TrainingError(f"{folder} was not trained with held-out episodes of {dataset.root}: judge it on --episodes all")
+        raise TrainingError(
+            f"{folder} was not trained with held-out episodes of {dataset.root}: judge it on --episodes all"
+        )
     return (held["episodes"], "held-out") if known and wanted != "all" else (None, "all")
 
 
@@ -72,7 +78,9 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
     bf16 = best_precision(device) == "bf16"
     # What the checkpoint was not trained to predict is not judged.
     weights = (training.get("recipe") or {}).get("loss") or {}
-    targets = ("static",) if video else tuple(name for name in TARGETS if name == "action" or weights.get(name, 1))
+    targets = (
+        ("static",) if video else tuple(name for name in TARGETS if name == "action" or weights.get(name, 1))
+    )
     roles = ("static",) if video else ("static", "wrist")
     future = tuple(role for role in roles if role in targets)
     model = model.to(device)
@@ -82,10 +90,16 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
     if not video:
         mean = (training.get("data") or {}).get("mean_action")
         rows = windows.dataset.episodes[windows.episodes].tolist()
-        mean = np.concatenate([windows.dataset.action[a:b] for a, b in rows]).mean(0) if mean is None else np.array(mean)
+        mean = (
+            np.concatenate([windows.dataset.action[a:b] for a, b in rows]).mean(0)
+            if mean is None
+            else np.array(mean)
+        )
     numbers = evaluation.chosen(windows, most)
     with cpu_tuning.attention(device):
-        return evaluation.measure(Objective(model, targets, bf16), feed, windows, evaluation.batches(numbers, _AT_ONCE), mean)
+        return evaluation.measure(
+            Objective(model, targets, bf16), feed, windows, evaluation.batches(numbers, _AT_ONCE), mean
+        )
 
 
 def _show(folder: Path, data: Path, episodes: int, results: dict[str, dict]) -> None:

@@ -80,7 +80,11 @@ class Environment:
         play, twin, wanted, scene = self._play, self.twin, find(trial.task), find(trial.scene)
         twin.reset(trial.scene, trial.seed)
         twin.task = wanted  # what is said decides when the episode is over
-        acting = Expert(trial.task, play.rig.control_hz, trial.props) if play.expert else _Remote(self._connection, play.rig, self._cameras)
+        acting = (
+            Expert(trial.task, play.rig.control_hz, trial.props)
+            if play.expert
+            else _Remote(self._connection, play.rig, self._cameras)
+        )
         states, held, other, unnamed = [], 0, 0, False
         for state, _, done in episode(twin, acting, play.rig, play.seconds):
             states.append(state)
@@ -97,7 +101,9 @@ class Environment:
             self.close()
             self.twin = Twin(trial.props)
             if self._play.pictures or not self._play.expert:
-                sizes = {role: (camera.width, camera.height) for role, camera in self._play.rig.cameras.items()}
+                sizes = {
+                    role: (camera.width, camera.height) for role, camera in self._play.rig.cameras.items()
+                }
                 self._cameras = {role: Renderer(role, *sizes[role], props=trial.props) for role in ROLES}
             self._props = trial.props
         for camera in self._cameras.values():
@@ -108,7 +114,9 @@ class Environment:
             return ()
         chosen = np.linspace(0, len(states) - 1, self._play.pictures).round().astype(int)
         view = self._play.rig.cameras["static"].view
-        return tuple(images.encode_jpeg(view(self._cameras["static"].render(states[index]))) for index in chosen)
+        return tuple(
+            images.encode_jpeg(view(self._cameras["static"].render(states[index]))) for index in chosen
+        )
 
     def close(self) -> None:
         for camera in self._cameras.values():
@@ -123,13 +131,21 @@ def require_twins(rig: Rig) -> None:
     low, high = np.array(rig.limits.workspace_min), np.array(rig.limits.workspace_max)
     problems = []
     if not np.allclose(rig.state.reference, DOWN.as_quat()):
-        problems.append(f"its state's reference is {list(rig.state.reference)}, the twin's hand has {DOWN.as_quat().tolist()}")
+        problems.append(
+            f"its state's reference is {list(rig.state.reference)}, the twin's hand has {DOWN.as_quat().tolist()}"
+        )
     if not (np.all(HOME.position > low) and np.all(HOME.position < high)):
-        problems.append(f"its workspace {low.tolist()} .. {high.tolist()} m does not hold the twin's home {HOME.position.tolist()}")
+        problems.append(
+            f"its workspace {low.tolist()} .. {high.tolist()} m does not hold the twin's home {HOME.position.tolist()}"
+        )
     if not np.isclose(rig.period / TICK, round(rig.period / TICK)):
-        problems.append(f"its control period of {1e3 * rig.period:.4g} ms is no multiple of the twin's tick of {1e3 * TICK:.0f} ms")
+        problems.append(
+            f"its control period of {1e3 * rig.period:.4g} ms is no multiple of the twin's tick of {1e3 * TICK:.0f} ms"
+        )
     if problems:
-        raise SimulationError(f"rig '{rig.name}' is not the simulated arm's (a Kinova Gen2): {'; '.join(problems)}")
+        raise SimulationError(
+            f"rig '{rig.name}' is not the simulated arm's (a Kinova Gen2): {'; '.join(problems)}"
+        )
 
 
 def serve(connection: Connection, play: Play) -> None:

@@ -9,7 +9,15 @@ from gr1_core.sim.scene import BAR_HEIGHT, BAR_OFFSET
 from gr1_core.sim.state import View
 from gr1_core.sim.tasks import find
 
-KINDS = ("wrong object", "missed grasp", "dropped", "misplaced", "drawer not opened", "drawer not closed", "nothing reached")
+KINDS = (
+    "wrong object",
+    "missed grasp",
+    "dropped",
+    "misplaced",
+    "drawer not opened",
+    "drawer not closed",
+    "nothing reached",
+)
 _RAISED = 0.03  # m that a thing must rise in the hand to count as grasped
 _IN_HAND = 0.07  # m between a thing's origin and the point between the fingertips
 _REACHED = 0.08  # m between the hand and what it was sent to
@@ -27,7 +35,10 @@ def why(task: str, states: np.ndarray) -> str:
     closing = np.array([view.closure_target > 0.5 for view in views])
     places = {name: np.array([view.place(name) for view in views]) for name in SLOTS}
     far = {name: np.linalg.norm(place - hand, axis=1) for name, place in places.items()}
-    rise = {name: np.where(far[name] < _IN_HAND, place[:, 2] - place[0, 2], 0.0).max() for name, place in places.items()}
+    rise = {
+        name: np.where(far[name] < _IN_HAND, place[:, 2] - place[0, 2], 0.0).max()
+        for name, place in places.items()
+    }
     grasped = {name for name in SLOTS if rise[name] > _RAISED}
     if wanted.vegetable in grasped:
         return "dropped" if wanted.kind == "pick" else "misplaced"
@@ -35,7 +46,9 @@ def why(task: str, states: np.ndarray) -> str:
         return "wrong object"
     if wanted.vegetable is None:
         drawer = np.array([view.drawer for view in views])
-        bar = np.array([(view.cabinet[0] - view.drawer - BAR_OFFSET, view.cabinet[1], BAR_HEIGHT) for view in views])
+        bar = np.array(
+            [(view.cabinet[0] - view.drawer - BAR_OFFSET, view.cabinet[1], BAR_HEIGHT) for view in views]
+        )
         reached = np.linalg.norm(bar - hand, axis=1).min() < _REACHED or np.ptp(drawer) > _TOUCHED
         missed = "drawer not opened" if wanted.kind == "open" else "drawer not closed"
     else:

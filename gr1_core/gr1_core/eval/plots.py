@@ -24,7 +24,9 @@ def actions(replay: Replay, rig: Rig, path: Path) -> None:
     for index, (label, scale) in enumerate(units):
         axis = axes[index % 3, index // 3]
         axis.plot(replay.seconds, replay.recorded[:, index] * scale, color=RECORDED, lw=1.6, label="recorded")
-        axis.plot(replay.seconds, replay.predicted[:, index] * scale, color=PREDICTED, lw=1.2, label="predicted")
+        axis.plot(
+            replay.seconds, replay.predicted[:, index] * scale, color=PREDICTED, lw=1.2, label="predicted"
+        )
         axis.set_ylabel(label)
         low, high = axis.get_ylim()
         axis.set_ylim(min(low, -1.0), max(high, 1.0))  # so that a curve of nothing looks like nothing
@@ -32,7 +34,9 @@ def actions(replay: Replay, rig: Rig, path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     gripper, pace = axes[3]
     gripper.step(replay.seconds, replay.recorded[:, 6] > 0, color=RECORDED, lw=1.6, where="post")
-    gripper.plot(replay.seconds, 1 / (1 + np.exp(-np.clip(replay.gripper_logit, -30, 30))), color=PREDICTED, lw=1.2)
+    gripper.plot(
+        replay.seconds, 1 / (1 + np.exp(-np.clip(replay.gripper_logit, -30, 30))), color=PREDICTED, lw=1.2
+    )
     gripper.set(ylabel="gripper open", ylim=(-0.1, 1.1), xlabel="seconds")
     pace.plot(replay.seconds, replay.step_ms, color=PREDICTED, lw=1.0)
     pace.axhline(1e3 * rig.period, color=RECORDED, lw=0.8, ls=":")
@@ -43,7 +47,9 @@ def actions(replay: Replay, rig: Rig, path: Path) -> None:
     figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside lower center")
     mm, degrees = 1e3 * replay.translation_error(rig).mean(), np.degrees(replay.rotation_error(rig)).mean()
     agrees = 100 * replay.gripper_agrees.mean()
-    figure.suptitle(f'{replay.name}: "{replay.instruction}"\nmean error {mm:.1f} mm and {degrees:.2f} deg a step, gripper {agrees:.0f} %')
+    figure.suptitle(
+        f'{replay.name}: "{replay.instruction}"\nmean error {mm:.1f} mm and {degrees:.2f} deg a step, gripper {agrees:.0f} %'
+    )
     figure.savefig(path, dpi=100)
 
 

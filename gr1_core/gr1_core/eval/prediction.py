@@ -70,14 +70,19 @@ class Predictions:
     def examples(self) -> list[Example]:
         """One of each column's tasks, in their order."""
         columns, tasks = list(COLUMNS), list(TASKS)
-        return sorted(self._examples.values(), key=lambda one: (columns.index(one.trial.column), tasks.index(one.trial.task)))
+        return sorted(
+            self._examples.values(),
+            key=lambda one: (columns.index(one.trial.column), tasks.index(one.trial.task)),
+        )
 
     def _frames(self, observation: Observation) -> dict[str, Tensor]:
         """Each camera's frame as the model sees it, [1, 3, S, S]."""
         frames = {}
         for role in ROLES:
             view = self._rig.cameras[role].view(getattr(observation, role))
-            frames[role] = patches.preprocess(torch.from_numpy(np.ascontiguousarray(view))[None], self._config.image_size)
+            frames[role] = patches.preprocess(
+                torch.from_numpy(np.ascontiguousarray(view))[None], self._config.image_size
+            )
         return frames
 
     def _compare(self, trial: Trial, waiting: _Waiting, later: dict[str, Tensor]) -> None:
@@ -86,7 +91,9 @@ class Predictions:
             now, real = (patches.to_pixels(frames[role])[0].numpy() for frames in (waiting.now, later))
             predicted = getattr(waiting.future, role)
             changed = np.abs(real.astype(np.float32) - now).mean(-1) > MOVED
-            moving = cv2.dilate(changed.astype(np.uint8), np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)).astype(bool)
+            moving = cv2.dilate(
+                changed.astype(np.uint8), np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)
+            ).astype(bool)
             sums = self._sums[role]
             for name, pixels in (("model", predicted), ("copy", now)):
                 off = np.abs(real.astype(np.float32) - pixels).mean(-1)
@@ -104,5 +111,8 @@ class Predictions:
 def _ratios(sums: dict[str, float]) -> dict:
     row = {"frames": int(sums["frames"]), "share": sums["moving"] / sums["all"]}
     for region in ("moving", "all"):
-        row[region] = {name: {"grey_levels": sums[f"{name}_{region}"] / max(sums[region], 1)} for name in ("model", "copy")}
+        row[region] = {
+            name: {"grey_levels": sums[f"{name}_{region}"] / max(sums[region], 1)}
+            for name in ("model", "copy")
+        }
     return row

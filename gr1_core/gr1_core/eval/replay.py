@@ -50,11 +50,16 @@ class Replay:
 
     def translation_error(self, rig: Rig) -> np.ndarray:
         """f64[T], metres a control step."""
-        return np.linalg.norm(self.predicted[:, :3] - self.recorded[:, :3], axis=1) * rig.action.translation_scale
+        return (
+            np.linalg.norm(self.predicted[:, :3] - self.recorded[:, :3], axis=1)
+            * rig.action.translation_scale
+        )
 
     def rotation_error(self, rig: Rig) -> np.ndarray:
         """f64[T], radians a control step."""
-        return np.linalg.norm(self.predicted[:, 3:] - self.recorded[:, 3:6], axis=1) * rig.action.rotation_scale
+        return (
+            np.linalg.norm(self.predicted[:, 3:] - self.recorded[:, 3:6], axis=1) * rig.action.rotation_scale
+        )
 
     @property
     def gripper_agrees(self) -> np.ndarray:
@@ -62,17 +67,23 @@ class Replay:
         return (self.gripper_logit > 0) == (self.recorded[:, 6] > 0)
 
 
-def replay(policy: Policy, bag: Bag, pictures: int = 6, told: Callable[[int], None] = lambda steps: None) -> Replay:
+def replay(
+    policy: Policy, bag: Bag, pictures: int = 6, told: Callable[[int], None] = lambda steps: None
+) -> Replay:
     """The policy over one bag. told(1) is called after each step. Raises ReplayError, RigError or BagError."""
     policy.rig.require_same(bag.rig, f"bag {bag.name}")
     chosen = select(bag, policy.rig)
     length, ahead = len(chosen.times), policy.config.future_steps
     if length <= ahead:
-        raise ReplayError(f"bag {bag.name} has {length} usable control steps, a replay needs more than {ahead}")
+        raise ReplayError(
+            f"bag {bag.name} has {length} usable control steps, a replay needs more than {ahead}"
+        )
     moments = set(np.linspace(0, length - 1 - ahead, pictures).round().astype(int).tolist())
     policy.reset(bag.instruction)
     actions, recorded, spent, taken, failure = [], [], [], [], ""
-    waiting: dict[int, tuple[float, Observation, Future]] = {}  # index of the frame that came -> what was predicted of it
+    waiting: dict[
+        int, tuple[float, Observation, Future]
+    ] = {}  # index of the frame that came -> what was predicted of it
     for index, step in enumerate(steps(bag, policy.rig, chosen)):
         observation = _observe(step)
         if index in waiting:
@@ -113,13 +124,13 @@ def judge(replays: Sequence[Replay], rig: Rig) -> tuple[Check, ...]:
     still = 1e3 * rig.action.translation_scale * np.linalg.norm(moved, axis=1).mean()
     agrees = np.concatenate([one.gripper_agrees for one in replays]).mean()
     speed = (
-        np.concatenate([np.linalg.norm(one.predicted[:, :3], axis=1) for one in replays]) * rig.action.translation_scale * rig.control_hz
+        np.concatenate([np.linalg.norm(one.predicted[:, :3], axis=1) for one in replays])
+        * rig.action.translation_scale
+        * rig.control_hz
     )
     fast = (speed > 1.5 * rig.limits.linear_speed).mean()
     whole = "every action is finite" if not failed else f"{len(failed)} episodes broke off: {failed[0]}"
-    motion = (
-        f"translation error {error:.1f} mm a step, at most {MOTION * still:.1f} mm allowed ({MOTION:g} x that of an arm that stands still)"
-    )
+    motion = f"translation error {error:.1f} mm a step, at most {MOTION * still:.1f} mm allowed ({MOTION:g} x that of an arm that stands still)"
     gripper = f"the gripper agrees in {100 * agrees:.0f} % of the steps, {100 * GRIPPER_AGREES:.0f} % needed"
     limit = f"1.5 x the limit of {rig.limits.linear_speed:g} m/s"
     return (
@@ -148,10 +159,15 @@ def summary(replays: Sequence[Replay], rig: Rig) -> dict:
 
 
 def _observe(step: Step) -> Observation:
-    return Observation(step.static.image(), step.wrist.image(), step.state[:6].astype(np.float64), float(step.state[6]))
+    return Observation(
+        step.static.image(), step.wrist.image(), step.state[:6].astype(np.float64), float(step.state[6])
+    )
 
 
 def _picture(policy: Policy, seconds: float, now: Observation, future: Future, later: Observation) -> Picture:
     views = {role: policy.rig.cameras[role].view for role in ROLES}
-    frames = {role: (views[role](getattr(now, role)), getattr(future, role), views[role](getattr(later, role))) for role in ROLES}
+    frames = {
+        role: (views[role](getattr(now, role)), getattr(future, role), views[role](getattr(later, role)))
+        for role in ROLES
+    }
     return Picture(float(seconds), frames)

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from gr1_core import pretrained
 from gr1_core.eval import contact_sheet, table
@@ -28,7 +35,14 @@ _INTERRUPTED = 130
 
 
 def run(
-    checkpoint: Path | None, columns: str, tasks: Sequence[str], episodes: int, seed: int, seconds: float, workers: int, out: Path | None
+    checkpoint: Path | None,
+    columns: str,
+    tasks: Sequence[str],
+    episodes: int,
+    seed: int,
+    seconds: float,
+    workers: int,
+    out: Path | None,
 ) -> int:
     """Evaluates a checkpoint, or with None the scripted expert. columns: "all" (that have one of the tasks) or names separated by commas.
 
@@ -50,7 +64,12 @@ def run(
     if ended and not outcomes:
         return _end(ended)
     called = pretrained.name(checkpoint) if checkpoint else "expert"
-    result = table.document(outcomes) | {"policy": called, "hz": rig.control_hz, "seed": seed, "seconds": seconds}
+    result = table.document(outcomes) | {
+        "policy": called,
+        "hz": rig.control_hz,
+        "seed": seed,
+        "seconds": seconds,
+    }
     if ended:
         result["interrupted"] = f"{len(outcomes)} of {len(chosen)} episodes"
     if predictions and (figures := predictions.figures()):
@@ -72,7 +91,9 @@ def _end(ended: BaseException) -> int:
 
 def _names(columns: str, tasks: Sequence[str]) -> list[str]:
     with_tasks = [column for column in COLUMNS if set(of(column)) & set(tasks)]
-    names = with_tasks if columns == "all" else list(dict.fromkeys(name.strip() for name in columns.split(",")))
+    names = (
+        with_tasks if columns == "all" else list(dict.fromkeys(name.strip() for name in columns.split(",")))
+    )
     for name in names:
         require(name)
     return names
@@ -83,7 +104,9 @@ def _make(out: Path | None) -> None:
         if out:
             out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SimulationError(f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to") from error
+        raise SimulationError(
+            f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to"
+        ) from error
 
 
 def _predicts(folder: Path) -> bool:
@@ -121,12 +144,18 @@ def _play(
     return outcomes, None
 
 
-def _save(out: Path, result: dict, outcomes: list[Outcome], predictions: Predictions | None, rig: Rig) -> None:
+def _save(
+    out: Path, result: dict, outcomes: list[Outcome], predictions: Predictions | None, rig: Rig
+) -> None:
     path = out / "results.json"
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(result | {"episodes": table.episodes(outcomes)}, indent=1) + "\n")
     os.replace(partial, path)
     for column in result["columns"]:
-        contact_sheet.rollouts([one for one in outcomes if one.trial.column == column], out / f"rollouts-{column}.png")
+        contact_sheet.rollouts(
+            [one for one in outcomes if one.trial.column == column], out / f"rollouts-{column}.png"
+        )
     if predictions:
-        contact_sheet.predictions(predictions.examples(), predictions.ahead * rig.period, out / "predicted.png")
+        contact_sheet.predictions(
+            predictions.examples(), predictions.ahead * rig.period, out / "predicted.png"
+        )

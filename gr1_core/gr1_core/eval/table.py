@@ -60,7 +60,13 @@ def episodes(outcomes: Sequence[Outcome]) -> list[dict]:
     rows = []
     for one in sorted(outcomes, key=lambda one: (order[one.trial.column], one.trial.seed, one.trial.scene)):
         trial = one.trial
-        row = {"column": trial.column, "task": trial.task, "scene": trial.scene, "seed": trial.seed, "instruction": trial.instruction}
+        row = {
+            "column": trial.column,
+            "task": trial.task,
+            "scene": trial.scene,
+            "seed": trial.seed,
+            "instruction": trial.instruction,
+        }
         row |= {"things": [thing.noun for thing in trial.props.things]}
         row |= {"success": one.success, "seconds": round(one.seconds, 3), "failure": one.failure}
         rows.append(row | ({"unnamed": one.unnamed} if trial.swapped else {}))
@@ -98,7 +104,12 @@ def show(console: Console, result: dict, title: str) -> None:
         for name in names:
             table.add_row(name, *(_sum(tasks, [name]) for tasks in result["tasks"].values()))
         if len(names) > 1:
-            table.add_row(f"{kind}, all", *(_sum(tasks, names) for tasks in result["tasks"].values()), style="bold", end_section=True)
+            table.add_row(
+                f"{kind}, all",
+                *(_sum(tasks, names) for tasks in result["tasks"].values()),
+                style="bold",
+                end_section=True,
+            )
     console.print(table)
 
     if result.get("prediction"):
@@ -107,7 +118,11 @@ def show(console: Console, result: dict, title: str) -> None:
 
 def _sum(tasks: dict, names: list[str]) -> str:
     cells = [tasks[name] for name in names if name in tasks]
-    return f"{sum(cell['successes'] for cell in cells)} / {sum(cell['episodes'] for cell in cells)}" if cells else ""
+    return (
+        f"{sum(cell['successes'] for cell in cells)} / {sum(cell['episodes'] for cell in cells)}"
+        if cells
+        else ""
+    )
 
 
 def _rate(row: dict) -> tuple[str, str]:
@@ -115,7 +130,9 @@ def _rate(row: dict) -> tuple[str, str]:
 
 
 def _prediction(figures: dict) -> Table:
-    table = Table(title="predicted frames: mean error, model | copy of the present frame", title_justify="left")
+    table = Table(
+        title="predicted frames: mean error, model | copy of the present frame", title_justify="left"
+    )
     for name in ("camera", "frames", "region", "share of pixels", "grey levels"):
         table.add_column(name, justify="left" if name in ("camera", "region") else "right", no_wrap=True)
     for role, row in figures.items():

@@ -47,7 +47,9 @@ def load(folder: str | Path) -> Verdict | None:
     path = resolve(folder) / FILE
     try:
         raw = json.loads(path.read_text())
-        verdict = Verdict(raw["weights"], tuple(raw["bags"]), tuple(Check(**check) for check in raw["checks"]))
+        verdict = Verdict(
+            raw["weights"], tuple(raw["bags"]), tuple(Check(**check) for check in raw["checks"])
+        )
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -56,7 +56,9 @@ class _Worker:
         self.connection.close()
 
 
-def run(trials: Sequence[Trial], play: Play, policy: BatchPolicy | None, workers: int, watch: Watch | None = None) -> Iterator[Outcome]:
+def run(
+    trials: Sequence[Trial], play: Play, policy: BatchPolicy | None, workers: int, watch: Watch | None = None
+) -> Iterator[Outcome]:
     """Plays all trials; yields their outcomes as they come.
 
     policy: None where play.expert. watch: is shown each action with its trial, its step from 0 and what it answers.
@@ -90,7 +92,9 @@ def run(trials: Sequence[Trial], play: Play, policy: BatchPolicy | None, workers
             worker.process.join()
 
 
-def _next(worker: _Worker, waiting: list[Trial], crew: dict[Connection, _Worker], policy: BatchPolicy | None) -> None:
+def _next(
+    worker: _Worker, waiting: list[Trial], crew: dict[Connection, _Worker], policy: BatchPolicy | None
+) -> None:
     """Gives a worker its next trial: one with the things that it has before it, else with things that nobody has, else any."""
     if policy and worker.trial:
         policy.end(worker)

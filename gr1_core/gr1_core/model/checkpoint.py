@@ -32,7 +32,13 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message names the file, the value and the remedy."""
 
 
-def save(folder: str | Path, weights: dict[str, Tensor], config: GR1Config, rig: Rig | None, training: dict | None = None) -> None:
+def save(
+    folder: str | Path,
+    weights: dict[str, Tensor],
+    config: GR1Config,
+    rig: Rig | None,
+    training: dict | None = None,
+) -> None:
     """Writes a checkpoint folder. Each file appears whole or not at all; the weights come last, so that a cut-off write is noticed.
 
     rig: None for a model of videos alone. training: the content of training.json.
@@ -77,7 +83,9 @@ def load_model(folder: str | Path) -> GR1:
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
     except SafetensorError as error:
-        raise CheckpointError(f"{folder / WEIGHTS} is damaged or not a safetensors file ({error}): copy it again") from error
+        raise CheckpointError(
+            f"{folder / WEIGHTS} is damaged or not a safetensors file ({error}): copy it again"
+        ) from error
     return build(config, weights, str(folder / WEIGHTS))
 
 
@@ -109,7 +117,9 @@ def _whole(folder: Path, names: tuple[str, ...]) -> None:
         raise CheckpointError(f"no checkpoint at {folder}: the folder does not exist")
     for name in names:
         if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} is not a whole checkpoint: {name} is missing (a write that was cut off?)")
+            raise CheckpointError(
+                f"{folder} is not a whole checkpoint: {name} is missing (a write that was cut off?)"
+            )
 
 
 def build(config: GR1Config, weights: dict[str, Tensor], where: str) -> GR1:
@@ -146,7 +156,9 @@ def check(weights: dict[str, Tensor], expected: dict[str, tuple], where: str) ->
     if problems:
         raise CheckpointError(f"{where} does not fit its configuration: " + "; ".join(problems))
     if broken := [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]:
-        raise CheckpointError(f"{where} holds NaN or infinite values in {some(broken)}: training diverged, or the file is damaged")
+        raise CheckpointError(
+            f"{where} holds NaN or infinite values in {some(broken)}: training diverged, or the file is damaged"
+        )
 
 
 def some(names: Iterable[str], join: str = ", ", most: int = 5) -> str:
@@ -175,4 +187,6 @@ def _write(path: Path, write) -> None:
 
 def disk_is_full(error: Exception) -> bool:
     """safetensors reports it as an error of its own, with the number in its text."""
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(error)
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(
+        error
+    )

@@ -82,12 +82,18 @@ class GR1Config:
             ("width", "decoder_heads"),
         ):
             if getattr(self, width) % getattr(self, heads):
-                raise ConfigError(f"{width} {getattr(self, width)} is not divisible by {heads} {getattr(self, heads)}")
+                raise ConfigError(
+                    f"{width} {getattr(self, width)} is not divisible by {heads} {getattr(self, heads)}"
+                )
         if self.image_size % self.patch_size:
-            raise ConfigError(f"image_size {self.image_size} is not divisible by patch_size {self.patch_size}")
+            raise ConfigError(
+                f"image_size {self.image_size} is not divisible by patch_size {self.patch_size}"
+            )
         convolves, stride = self.vision in ("conv", "film"), self.patch_size
         if convolves and (stride < 4 or stride & (stride - 1)):
-            raise ConfigError(f"patch_size {stride} is not a power of two from 4 on, which vision '{self.vision}' halves images down to")
+            raise ConfigError(
+                f"patch_size {stride} is not a power of two from 4 on, which vision '{self.vision}' halves images down to"
+            )
         if convolves and self.vision_width % (stride // 4):
             raise ConfigError(
                 f"vision_width {self.vision_width} is not divisible by {stride // 4}: vision '{self.vision}' halves it each stage"
@@ -95,15 +101,23 @@ class GR1Config:
         side = math.isqrt(self.latents)
         if self.resampler == "grid" and (side**2 != self.latents or self.grid % side):
             patches = f"{self.grid} x {self.grid} patches"
-            raise ConfigError(f"latents {self.latents} do not divide {patches} into equal squares, as resampler 'grid' does")
+            raise ConfigError(
+                f"latents {self.latents} do not divide {patches} into equal squares, as resampler 'grid' does"
+            )
         if self.policy == "rt1" and self.vision != "film":
-            raise ConfigError(f"vision is {self.vision!r}; policy 'rt1' conditions convolutions by the sentence: vision 'film'")
+            raise ConfigError(
+                f"vision is {self.vision!r}; policy 'rt1' conditions convolutions by the sentence: vision 'film'"
+            )
         if self.policy == "r3m" and self.vision == "film":
-            raise ConfigError("vision is 'film'; policy 'r3m' reads features that know of no sentence: vision 'vit' or 'conv'")
+            raise ConfigError(
+                "vision is 'film'; policy 'r3m' reads features that know of no sentence: vision 'vit' or 'conv'"
+            )
         if self.policy == "r3m" and self.window != 1:
             raise ConfigError(f"window is {self.window}; policy 'r3m' acts from the present alone: window 1")
         if self.width % 4:
-            raise ConfigError(f"width {self.width} is not divisible by 4, which the image decoder's sin-cos positions need")
+            raise ConfigError(
+                f"width {self.width} is not divisible by 4, which the image decoder's sin-cos positions need"
+            )
 
     @property
     def predicts_frames(self) -> bool:
@@ -164,7 +178,9 @@ class GR1Config:
         # A checkpoint that says nothing of the kinds is of the paper's.
         wrong, missing = sorted(set(raw) - known), sorted(known - set(raw) - set(KINDS))
         if wrong or missing:
-            said = [f"unknown {', '.join(wrong)}"] * bool(wrong) + [f"missing {', '.join(missing)}"] * bool(missing)
+            said = [f"unknown {', '.join(wrong)}"] * bool(wrong) + [f"missing {', '.join(missing)}"] * bool(
+                missing
+            )
             raise ConfigError(f"{where}: {'; '.join(said)}")
         return cls(**raw)
 

@@ -27,7 +27,9 @@ class ConvEncoder(nn.Module):
         widths = [config.vision_width >> (stages - 1 - i) for i in range(stages)]
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):
-            layers.append(nn.Conv2d(3, width, 8, STEM_STRIDE, 2) if i == 0 else nn.Conv2d(widths[i - 1], width, 3, 2, 1))
+            layers.append(
+                nn.Conv2d(3, width, 8, STEM_STRIDE, 2) if i == 0 else nn.Conv2d(widths[i - 1], width, 3, 2, 1)
+            )
             layers += [Residual(width) for _ in range(config.vision_layers)]
         self.layers = nn.Sequential(*layers)
         self.norm = ChannelNorm(config.vision_width)

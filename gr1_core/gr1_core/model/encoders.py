@@ -18,7 +18,9 @@ class Encoders(nn.Module):
     def __init__(self, config: GR1Config):
         super().__init__()
         self.config = config
-        self.text = TextEncoder(config).requires_grad_(False) if config.text == "clip" else WordEncoder(config)
+        self.text = (
+            TextEncoder(config).requires_grad_(False) if config.text == "clip" else WordEncoder(config)
+        )
         self.vision = _VISION[config.vision](config).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Encoders:
@@ -34,7 +36,11 @@ class Encoders(nn.Module):
     def sentence(self, embedding: Tensor) -> Tensor:
         """The text encoder's embedding [N, text_dim] as it is read: CLIP's at unit length, words as they are."""
         # Unknown words are near zero, and shall stay so.
-        return embedding if self.config.text == "words" else embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6)
+        return (
+            embedding
+            if self.config.text == "words"
+            else embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6)
+        )
 
     def see(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """Each sentence's images -> their [CLS] and patch tokens; the same encoder for both cameras.

@@ -34,7 +34,9 @@ class Prediction:
 
     arm: Tensor | None = None  # [N, T, 6]
     gripper_logit: Tensor | None = None  # [N, T]; open where above 0
-    arm_bins: Tensor | None = None  # [N, T, 6, bins], of a policy that chooses its arm from bins (baselines/bins.py): their logits
+    arm_bins: Tensor | None = (
+        None  # [N, T, 6, bins], of a policy that chooses its arm from bins (baselines/bins.py): their logits
+    )
     static: Tensor | None = None  # [N, T, patches, patch_dim], as `frame_targets`
     wrist: Tensor | None = None
 
@@ -67,8 +69,12 @@ class GR1(Encoders):
         self.embed_gripper = nn.Linear(2, width)
         self.embed_state = nn.Linear(2 * width, width)
         self.embed_language = nn.Linear(config.text_dim, width)
-        self.embed_patches = nn.ModuleDict({"static": nn.Linear(feature, width), "wrist": nn.Linear(feature, width)})
-        self.embed_cls = nn.ModuleDict({"static": nn.Linear(feature, width), "wrist": nn.Linear(feature, width)})
+        self.embed_patches = nn.ModuleDict(
+            {"static": nn.Linear(feature, width), "wrist": nn.Linear(feature, width)}
+        )
+        self.embed_cls = nn.ModuleDict(
+            {"static": nn.Linear(feature, width), "wrist": nn.Linear(feature, width)}
+        )
         self.embed_time = nn.Parameter(torch.empty(config.window, width))
         self.embed_norm = nn.LayerNorm(width)
         self.query = nn.ParameterDict(
@@ -119,7 +125,9 @@ class GR1(Encoders):
         cls, patch_tokens = self.see(images.reshape(-1, *images.shape[-4:]), embedding.flatten(0, -2))
         latents = self.resampler(patch_tokens.flatten(0, 1)).unflatten(0, cls.shape[:2])
         cls, latents = (part.reshape(*images.shape[:-3], *part.shape[2:]) for part in (cls, latents))
-        cameras = [self.camera_tokens(role, cls[..., i, :], latents[..., i, :, :]) for i, role in enumerate(ROLES)]
+        cameras = [
+            self.camera_tokens(role, cls[..., i, :], latents[..., i, :, :]) for i, role in enumerate(ROLES)
+        ]
         tokens = [self.language_token(embedding), self.state_token(arm, gripper).unsqueeze(-2), *cameras]
         return torch.cat([part.to(embedding.dtype) for part in tokens], -2)
 
@@ -128,7 +136,9 @@ class GR1(Encoders):
 
         mask: bool[N, 1, 1, tokens], which tokens there are in windows that are not full; None: all.
         """
-        rows, memory = self.transformer(context, self.queries(("action",)).expand(len(context), -1, -1), None, mask)
+        rows, memory = self.transformer(
+            context, self.queries(("action",)).expand(len(context), -1, -1), None, mask
+        )
         return *self.action_head(rows[:, 0]), memory
 
     def foresee(self, memory: list[KeysValues], images: Tensor) -> Tensor:
@@ -165,7 +175,9 @@ class GR1(Encoders):
         Pre-training on videos: only language and static, targets {"static"}.
         """
         embedding = self.text(language)
-        present = {role: images for role, images in (("static", static), ("wrist", wrist)) if images is not None}
+        present = {
+            role: images for role, images in (("static", static), ("wrist", wrist)) if images is not None
+        }
         features = {role: self.see(images, embedding) for role, images in present.items()}
         return self.predict(embedding, features, arm, gripper, valid, targets, present)
 

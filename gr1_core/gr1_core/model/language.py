@@ -82,7 +82,9 @@ def tokenize(text: str, folder: str | Path | None = None) -> list[int]:
     if not words:
         raise ValueError(f"instruction {short(text)} has no words")
     if len(words) > CONTEXT - 2:
-        raise ValueError(f"instruction has {len(words)} tokens, CLIP takes {CONTEXT - 2}: shorten {short(text)}")
+        raise ValueError(
+            f"instruction has {len(words)} tokens, CLIP takes {CONTEXT - 2}: shorten {short(text)}"
+        )
     ids = [START, *words, END]
     return ids + [0] * (CONTEXT - len(ids))
 
@@ -90,8 +92,14 @@ def tokenize(text: str, folder: str | Path | None = None) -> list[int]:
 def token_tensor(tokens, device=None) -> Tensor:
     """77 token ids -> i64[1, 77]; ValueError unless they are CLIP's: 77 ids within the vocabulary, one of them the end token."""
     ids = torch.as_tensor(tokens, dtype=torch.long, device=device).reshape(1, -1)
-    if ids.shape[1] != CONTEXT or bool((ids < 0).any() or (ids >= VOCABULARY).any()) or not bool((ids == END).any()):
-        raise ValueError(f"expected {CONTEXT} CLIP token ids with an end token ({END}), got {short(ids.flatten().tolist())}")
+    if (
+        ids.shape[1] != CONTEXT
+        or bool((ids < 0).any() or (ids >= VOCABULARY).any())
+        or not bool((ids == END).any())
+    ):
+        raise ValueError(
+            f"expected {CONTEXT} CLIP token ids with an end token ({END}), got {short(ids.flatten().tolist())}"
+        )
     return ids
 
 
@@ -103,7 +111,11 @@ def short(value, most: int = 60) -> str:
 
 @lru_cache(maxsize=8)
 def _byte_pairs(folder: str | None):
-    if folder is not None and (Path(folder) / "vocab.json").is_file() and (Path(folder) / "merges.txt").is_file():
+    if (
+        folder is not None
+        and (Path(folder) / "vocab.json").is_file()
+        and (Path(folder) / "merges.txt").is_file()
+    ):
         from transformers import CLIPTokenizer
 
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)

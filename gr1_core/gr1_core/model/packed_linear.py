@@ -42,7 +42,9 @@ def can_pack(dtype: torch.dtype) -> bool:
     """Whether this build of PyTorch, on this processor, has oneDNN's product for the type."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
-    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32 or (
+        dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
 
 
 def pack(module: nn.Module, dtype: torch.dtype) -> nn.Module:

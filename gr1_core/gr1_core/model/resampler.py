@@ -52,7 +52,9 @@ class PerceiverResampler(nn.Module):
         # One media embedding, since every call sees one image; it is added once, so the latents never get it.
         self.media_pos_emb = nn.Parameter(torch.randn(1, 1, width))
         self.layers = nn.ModuleList(
-            nn.ModuleList([CrossAttention(width, config.resampler_heads, config.resampler_head_dim), FeedForward(width)])
+            nn.ModuleList(
+                [CrossAttention(width, config.resampler_heads, config.resampler_head_dim), FeedForward(width)]
+            )
             for _ in range(config.resampler_layers)
         )
         self.norm = nn.LayerNorm(width)

@@ -25,7 +25,9 @@ def initialise(part: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def window_masks(steps: int, per_step: int, queries: int, valid: Tensor | None, device) -> tuple[Tensor | None, Tensor]:
+def window_masks(
+    steps: int, per_step: int, queries: int, valid: Tensor | None, device
+) -> tuple[Tensor | None, Tensor]:
     """The two masks of `Transformer` for a window: a step's queries see its own context and what came before.
 
     per_step, queries: context tokens and queries of one step. valid: bool[N, steps], what is not is seen by none; None: all are.
@@ -66,7 +68,9 @@ class Block(nn.Module):
     def attend(self, q: Tensor, keys_values: KeysValues, mask: Tensor | None, causal: bool = False) -> Tensor:
         """q [N, R, W] -> [N, R, W]; mask bool [N or 1, 1, R, C], True where a row may look."""
         dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(self._split(q), *keys_values, attn_mask=mask, is_causal=causal, dropout_p=dropout)
+        out = F.scaled_dot_product_attention(
+            self._split(q), *keys_values, attn_mask=mask, is_causal=causal, dropout_p=dropout
+        )
         return out.transpose(1, 2).flatten(2)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
@@ -88,7 +92,11 @@ class Transformer(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(
-        self, context: Tensor, queries: Tensor, context_mask: Tensor | None = None, query_mask: Tensor | None = None
+        self,
+        context: Tensor,
+        queries: Tensor,
+        context_mask: Tensor | None = None,
+        query_mask: Tensor | None = None,
     ) -> tuple[Tensor, list[KeysValues]]:
         """context [N, C, W], queries [N, Q, W] -> the queries' outputs [N, Q, W], and each layer's keys and values of the context.
 

@@ -17,7 +17,9 @@ Vector = tuple[float, float, float]
 _WHITE: Colour = (1.0, 1.0, 1.0)
 _NOWHERE: Vector = (0.0, 0.0, 0.0)
 SHADOWS = 0.15  # of the random looks have them: they are three quarters of a picture's cost
-_LIT = np.array([0.548, -0.068, 0.0])  # where the key light points at, m: its shadows are drawn around this place
+_LIT = np.array(
+    [0.548, -0.068, 0.0]
+)  # where the key light points at, m: its shadows are drawn around this place
 _LIGHT_HEIGHT = 1.6  # m
 
 
@@ -103,7 +105,9 @@ def _offset(rng: np.random.Generator, shift: float, turn: float, fov: float) -> 
 
 def _ball(rng: np.random.Generator, radius: float) -> Vector:
     direction = rng.normal(size=3)
-    return tuple(float(value) for value in direction / np.linalg.norm(direction) * radius * rng.random() ** (1 / 3))
+    return tuple(
+        float(value) for value in direction / np.linalg.norm(direction) * radius * rng.random() ** (1 / 3)
+    )
 
 
 class Dresser:
@@ -115,7 +119,10 @@ class Dresser:
         self._ambient = model.vis.headlight.ambient.copy()
         sky = model.texture("sky")
         start = int(model.tex_adr[sky.id])
-        self.sky, self._sky_pixels = sky.id, slice(start, start + int(np.prod([model.tex_height[sky.id], model.tex_width[sky.id], 3])))
+        self.sky, self._sky_pixels = (
+            sky.id,
+            slice(start, start + int(np.prod([model.tex_height[sky.id], model.tex_width[sky.id], 3]))),
+        )
         self._sky_was = model.tex_data[self._sky_pixels].copy()
 
     def apply(self, look: Look) -> None:
@@ -138,7 +145,9 @@ class Dresser:
         for material, colour in (("front", look.front), ("cabinet", look.cabinet), ("china", look.plate)):
             if colour is not None:
                 model.mat_rgba[model.material(material).id, :3] = colour
-        model.tex_data[self._sky_pixels] = np.clip(self._sky_was.reshape(-1, 3) * look.sky_tint + 0.5, 0, 255).astype(np.uint8).ravel()
+        model.tex_data[self._sky_pixels] = (
+            np.clip(self._sky_was.reshape(-1, 3) * look.sky_tint + 0.5, 0, 255).astype(np.uint8).ravel()
+        )
         for role in ("static", "wrist"):
             self._aim(model.camera(role).id, getattr(look, role))
 
@@ -154,4 +163,14 @@ class Dresser:
         model.cam_fovy[camera] *= offset.fov
 
 
-_ARRAYS = ("light_dir", "light_pos", "light_diffuse", "mat_rgba", "geom_rgba", "geom_matid", "cam_pos", "cam_quat", "cam_fovy")
+_ARRAYS = (
+    "light_dir",
+    "light_pos",
+    "light_diffuse",
+    "mat_rgba",
+    "geom_rgba",
+    "geom_matid",
+    "cam_pos",
+    "cam_quat",
+    "cam_fovy",
+)

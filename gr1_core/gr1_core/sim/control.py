@@ -51,7 +51,9 @@ class Controller:
         self._mujoco.mj_comPos(self._model, self._data)
         self._mujoco.mj_jacSite(self._model, self._data, self._jacobian[:3], self._jacobian[3:], self._site)
         jacobian = self._jacobian[:, :7]
-        error = np.concatenate([commanded.position - pose.position, (commanded.rotation * pose.rotation.inv()).as_rotvec()])
+        error = np.concatenate(
+            [commanded.position - pose.position, (commanded.rotation * pose.rotation.inv()).as_rotvec()]
+        )
         inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + _DAMPING**2 * np.eye(6))
         posture = _POSTURE_GAIN * (HOME_JOINTS - self.joints)
         speed = inverse @ (twist + _GAIN * error) + posture - inverse @ (jacobian @ posture)

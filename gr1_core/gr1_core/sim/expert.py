@@ -21,7 +21,11 @@ from gr1_core.sim.state import View
 SPEED, TURN = 0.20, 0.80  # m/s, rad/s
 _GAIN, _TURN_GAIN = 2.5, 2.5  # 1/s: with the loop's delay of 0.15 s just without overshoot
 _LOWEST = 0.030  # m: the fingertips swing 3 cm below the point between them while they close
-_LIFT, _CARRY, _RELEASE = 0.16, 0.10, 0.006  # m: after a pick, above the goal while carrying, above the rest when letting go
+_LIFT, _CARRY, _RELEASE = (
+    0.16,
+    0.10,
+    0.006,
+)  # m: after a pick, above the goal while carrying, above the rest when letting go
 _HOOK = 0.038  # m in front of the bar, so that the thumb comes down behind it
 _PULLED = 0.145  # m
 
@@ -62,7 +66,9 @@ class Expert:
         grasp = thing + [0.0, 0.0, self._thing.grasp]
         grasp[2] = max(grasp[2], _LOWEST)
         if kind != "pick":
-            goal = view.place("plate") + ([0.0, 0.0, PLATE_FLOOR + rest] if kind == "put" else [*tasks.ASIDE, rest])
+            goal = view.place("plate") + (
+                [0.0, 0.0, PLATE_FLOOR + rest] if kind == "put" else [*tasks.ASIDE, rest]
+            )
             off = thing - goal
             if np.hypot(*off[:2]) < (0.018 if view.closure_target > 0.5 else 0.05) and abs(off[2]) < 0.012:
                 return self._leave(view, grasp)
@@ -78,7 +84,14 @@ class Expert:
         if kind == "pick":
             return self._move(view, np.array([*view.commanded[:2], rest + _LIFT]), None, closure=1.0)
         # Where the hand must be for the vegetable, as it lies in the hand, to be just above its goal.
-        return self._move(view, goal + view.commanded[:3] - thing + [0.0, 0.0, _RELEASE], None, closure=1.0, height=_CARRY, slack=0.012)
+        return self._move(
+            view,
+            goal + view.commanded[:3] - thing + [0.0, 0.0, _RELEASE],
+            None,
+            closure=1.0,
+            height=_CARRY,
+            slack=0.012,
+        )
 
     def _leave(self, view: View, grasp: np.ndarray) -> Command:
         """Lets go, then rises out of the way."""
@@ -100,7 +113,9 @@ class Expert:
         closing = view.closure_target > 0.5
         hook = bar - [_HOOK, 0.0, 0.0]
         off = np.abs(view.measured[:3] - hook)
-        around = off[0] < 0.045 and off[1] < 0.03 and off[2] < 0.03 if closing else np.linalg.norm(off) < 0.012
+        around = (
+            off[0] < 0.045 and off[1] < 0.03 and off[2] < 0.03 if closing else np.linalg.norm(off) < 0.012
+        )
         if not around:
             return self._move(view, hook, 0.0, closure=0.0)
         goal = np.array([view.commanded[0], bar[1], bar[2]])
@@ -125,7 +140,9 @@ class Expert:
     def _holds(self, view: View) -> bool:
         return view.closure > 0.12 and self._still >= 0.15
 
-    def _move(self, view: View, goal, yaw: float | None, closure: float, height: float = 0.13, slack: float = 0.006) -> Command:
+    def _move(
+        self, view: View, goal, yaw: float | None, closure: float, height: float = 0.13, slack: float = 0.006
+    ) -> Command:
         """Towards `goal` along a funnel: as high above it as three times what is left sideways, at most `height`.
 
         Below the funnel the hand rises before it travels. yaw None keeps the heading. Distances in metres.

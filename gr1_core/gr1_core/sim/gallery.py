@@ -21,7 +21,11 @@ from gr1_core.sim.tasks import TASKS, find
 from gr1_core.sim.twin import Twin
 
 FILM = ("put_eggplant_on_plate", "open_drawer", "take_broccoli_from_plate", "pick_bell_pepper")
-THINGS = {"training": (23, 2, 13, 10), "instances": (1, 4, 20, 23), "categories": (0, 2, 7, 8)}  # seeds that together show all there is
+THINGS = {
+    "training": (23, 2, 13, 10),
+    "instances": (1, 4, 20, 23),
+    "categories": (0, 2, 7, 8),
+}  # seeds that together show all there is
 _INK, _PAPER = (38, 42, 48), (244, 244, 242)
 
 
@@ -72,7 +76,9 @@ def things_sheet() -> np.ndarray:
 def grid(cells: list[np.ndarray], columns: int) -> np.ndarray:
     """Pictures of one size as rows of `columns`."""
     border = [np.pad(cell, ((4, 4), (4, 4), (0, 0)), constant_values=_PAPER[0]) for cell in cells]
-    rows = [np.concatenate(border[start : start + columns], axis=1) for start in range(0, len(border), columns)]
+    rows = [
+        np.concatenate(border[start : start + columns], axis=1) for start in range(0, len(border), columns)
+    ]
     return np.concatenate(rows)
 
 
@@ -96,7 +102,12 @@ def write_mp4(path: Path, frames: list[np.ndarray], rate: int) -> None:
     height, width, _ = frames[0].shape
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate)
-        stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", {"crf": "20", "preset": "slow"}
+        stream.width, stream.height, stream.pix_fmt, stream.options = (
+            width,
+            height,
+            "yuv420p",
+            {"crf": "20", "preset": "slow"},
+        )
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
@@ -114,13 +125,17 @@ def write_gif(path: Path, frames: list[np.ndarray], rate: int, width: int = 720)
     weighed = np.repeat(colours * 2 + 1, np.ceil(np.sqrt(areas)).astype(int), axis=0).astype(np.uint8)
     palette = Image.fromarray(weighed[None]).quantize(256, dither=Image.Dither.NONE)
     drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
-    drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=round(1000 / rate), loop=0, optimize=True)
+    drawn[0].save(
+        path, save_all=True, append_images=drawn[1:], duration=round(1000 / rate), loop=0, optimize=True
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
     from PIL import Image
 
-    parser = argparse.ArgumentParser(prog="python -m gr1_core.sim.gallery", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m gr1_core.sim.gallery", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=5, help="layout")
     parser.add_argument("--tasks", default=",".join(FILM), help="tasks in the film, comma-separated")

@@ -127,5 +127,8 @@ def said(kind: str, noun: str | None = None) -> tuple[tuple[str, ...], tuple[str
     if kind not in _TRAINING:
         raise ValueError(f"no sentences for '{kind}': kinds are {', '.join(KINDS)}")
     if (noun is None) == ("{}" in _TRAINING[kind][0]):
-        raise ValueError(f"sentences for '{kind}' {'need a' if noun is None else 'have no'} noun" + (f", got '{noun}'" if noun else ""))
+        raise ValueError(
+            f"sentences for '{kind}' {'need a' if noun is None else 'have no'} noun"
+            + (f", got '{noun}'" if noun else "")
+        )
     return tuple(tuple(sentence.format(noun) for sentence in group[kind]) for group in (_TRAINING, _HELD_OUT))

@@ -17,7 +17,15 @@ from gr1_core.sim.objects import shapes
 
 MASSES = (0.75, 0.85, 0.85, 0.68, 0.46, 0.46, 0.60)  # kg of each link
 SPEED_LIMIT = np.radians([36.0, 36.0, 36.0, 36.0, 48.0, 48.0, 48.0])
-GAINS = ((1500, 80, 40), (1500, 80, 80), (1500, 80, 40), (1500, 80, 40), (500, 25, 20), (500, 25, 20), (500, 25, 20))  # kp, kv, Nm
+GAINS = (
+    (1500, 80, 40),
+    (1500, 80, 80),
+    (1500, 80, 40),
+    (1500, 80, 40),
+    (500, 25, 20),
+    (500, 25, 20),
+    (500, 25, 20),
+)  # kp, kv, Nm
 
 # Where each finger's proximal joint sits on link 7: xyz and quaternion wxyz; the tip's joint follows 44 mm along the finger
 FINGERS = {
@@ -48,21 +56,58 @@ def assets(detail: float = 1.0) -> str:
         "pedestal": shapes.rounded(0.066, 0.0, 0.030, 0.006, 0.058),
         "column": shapes.rounded(0.045, 0.0, 0.1275, 0.004),
         "shoulder": shapes.rounded(0.0455, -0.118, -0.002, 0.030, 0.0415),
-        "upper": shapes.smooth([(1e-4, 0.020), (0.034, 0.022), (0.0395, 0.050), (0.0410, 0.120), (0.0405, 0.196), (1e-4, 0.201)], 12),
+        "upper": shapes.smooth(
+            [(1e-4, 0.020), (0.034, 0.022), (0.0395, 0.050), (0.0410, 0.120), (0.0405, 0.196), (1e-4, 0.201)],
+            12,
+        ),
         "hub": shapes.rounded(0.0430, -0.048, 0.048, 0.014),
-        "forearm": shapes.smooth([(1e-4, 0.010), (0.031, 0.016), (0.0370, 0.060), (0.0355, 0.140), (0.0330, 0.198), (1e-4, 0.203)], 12),
+        "forearm": shapes.smooth(
+            [(1e-4, 0.010), (0.031, 0.016), (0.0370, 0.060), (0.0355, 0.140), (0.0330, 0.198), (1e-4, 0.203)],
+            12,
+        ),
         "wrist_hub": shapes.rounded(0.0350, -0.040, 0.040, 0.012),
-        "wrist": shapes.smooth([(1e-4, 0.010), (0.026, 0.014), (0.0320, 0.040), (0.0330, 0.095), (1e-4, 0.098)], 10),
+        "wrist": shapes.smooth(
+            [(1e-4, 0.010), (0.026, 0.014), (0.0320, 0.040), (0.0330, 0.095), (1e-4, 0.098)], 10
+        ),
         "ring": shapes.rounded(0.0422, -0.0055, 0.0055, 0.0015),
         "small_ring": shapes.rounded(0.0350, -0.0050, 0.0050, 0.0015),
         "cap": shapes.rounded(0.0245, -0.0030, 0.0030, 0.0020),
         "palm": shapes.smooth(
-            [(1e-4, 0.000), (0.033, 0.002), (0.035, 0.020), (0.043, 0.062), (0.046, 0.092), (0.043, 0.110), (0.020, 0.117), (1e-4, 0.118)],
+            [
+                (1e-4, 0.000),
+                (0.033, 0.002),
+                (0.035, 0.020),
+                (0.043, 0.062),
+                (0.046, 0.092),
+                (0.043, 0.110),
+                (0.020, 0.117),
+                (1e-4, 0.118),
+            ],
             16,
         ),
         "knuckle": shapes.rounded(0.0105, -0.013, 0.013, 0.003),
-        "proximal": shapes.smooth([(1e-4, -0.004), (0.0085, -0.002), (0.0100, 0.010), (0.0088, 0.030), (0.0078, 0.044), (1e-4, 0.047)], 9),
-        "distal": shapes.smooth([(1e-4, -0.004), (0.0072, -0.002), (0.0078, 0.014), (0.0072, 0.034), (0.0050, 0.046), (1e-4, 0.050)], 9),
+        "proximal": shapes.smooth(
+            [
+                (1e-4, -0.004),
+                (0.0085, -0.002),
+                (0.0100, 0.010),
+                (0.0088, 0.030),
+                (0.0078, 0.044),
+                (1e-4, 0.047),
+            ],
+            9,
+        ),
+        "distal": shapes.smooth(
+            [
+                (1e-4, -0.004),
+                (0.0072, -0.002),
+                (0.0078, 0.014),
+                (0.0072, 0.034),
+                (0.0050, 0.046),
+                (1e-4, 0.050),
+            ],
+            9,
+        ),
     }
     sides = {"knuckle": 12, "proximal": 12, "distal": 12, "cap": 20}
     return (
@@ -100,7 +145,8 @@ _SHELL = (
     + _geom("arm_cap", "aluminium", pos="0 0 0.040")
     + _geom("arm_cap", "aluminium", pos="0 0 -0.040")
     + _geom("arm_wrist", "carbon", euler=_FORTH),
-    _geom("arm_small_ring", "aluminium", pos="0 0 -0.004") + _geom("arm_palm", "graphite", euler=_DOWN, pos="0 0 -0.004"),
+    _geom("arm_small_ring", "aluminium", pos="0 0 -0.004")
+    + _geom("arm_palm", "graphite", euler=_DOWN, pos="0 0 -0.004"),
 )
 
 
@@ -150,7 +196,11 @@ def body() -> str:
     tree = hand
     for index in reversed(range(7)):
         (xyz, rpy, limits), mass, shell = GEN2_JOINTS[index], MASSES[index], _SHELL[index]
-        reach = f'range="{math.radians(limits[0])} {math.radians(limits[1])}" limited="true"' if limits else 'limited="false"'
+        reach = (
+            f'range="{math.radians(limits[0])} {math.radians(limits[1])}" limited="true"'
+            if limits
+            else 'limited="false"'
+        )
         tree = f"""
 <body name="link{index + 1}" pos="{_xyz(xyz)}" euler="{_xyz(rpy)}" gravcomp="1">
   <joint name="joint{index + 1}" class="arm" {reach}/>
@@ -166,7 +216,9 @@ def actuators() -> str:
         f'<position name="joint{i + 1}" joint="joint{i + 1}" kp="{kp}" kv="{kv}" forcerange="-{torque} {torque}"/>'
         for i, (kp, kv, torque) in enumerate(GAINS)
     ]
-    hand = [f'<position name="{name}" joint="{name}" kp="4" kv="0.15" forcerange="-1 1"/>' for name in FINGERS]
+    hand = [
+        f'<position name="{name}" joint="{name}" kp="4" kv="0.15" forcerange="-1 1"/>' for name in FINGERS
+    ]
     return "".join(arm + hand)
 
 

@@ -116,7 +116,15 @@ class Renderer:
         mujoco = self._mujoco
         self._place(state)
         self._gl.make_current()
-        mujoco.mjv_updateScene(self.model, self._data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        mujoco.mjv_updateScene(
+            self.model,
+            self._data,
+            self._option,
+            self._perturb,
+            self._camera,
+            mujoco.mjtCatBit.mjCAT_ALL,
+            self._scene,
+        )
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = self._look.shadows
         return self._draw()[::-1].copy()

@@ -17,7 +17,9 @@ from gr1_core.sim.twin import TICK, Twin
 HELD = 5  # control periods in a row for which the goal must hold
 SECONDS = 25.0  # an episode that lasts longer has failed
 Observer = Callable[[np.ndarray, np.ndarray], None]  # linear m/s, angular rad/s
-Disturber = Callable[[np.ndarray, Command], Command]  # state, the expert's command for it -> what is carried out instead
+Disturber = Callable[
+    [np.ndarray, Command], Command
+]  # state, the expert's command for it -> what is carried out instead
 
 
 class Ramp:
@@ -31,7 +33,9 @@ class Ramp:
         """Wanted twist -> permitted twist after another `period` seconds; m/s and rad/s."""
         limits = self._limits
         self._linear = _ramp(self._linear, linear, limits.linear_speed, limits.linear_acceleration * period)
-        self._angular = _ramp(self._angular, angular, limits.angular_speed, limits.angular_acceleration * period)
+        self._angular = _ramp(
+            self._angular, angular, limits.angular_speed, limits.angular_acceleration * period
+        )
         return self._linear, self._angular
 
 
@@ -95,15 +99,23 @@ def succeeds(twin: Twin, task: str, seed: int, rig: Rig) -> tuple[bool, float]:
 
 def evaluate(argv: list[str] | None = None) -> dict:
     """The expert's success table; the last line is JSON. Returns that document."""
-    parser = argparse.ArgumentParser(prog="python -m gr1_core.sim.expert", description="The scripted expert's success over seeded layouts.")
+    parser = argparse.ArgumentParser(
+        prog="python -m gr1_core.sim.expert", description="The scripted expert's success over seeded layouts."
+    )
     parser.add_argument("--episodes", type=int, default=10, help="episodes of each task")
-    parser.add_argument("--seed", type=int, default=1000, help="first seed, of layout and things; each episode takes the next")
+    parser.add_argument(
+        "--seed", type=int, default=1000, help="first seed, of layout and things; each episode takes the next"
+    )
     parser.add_argument("--tasks", default="all", help="comma-separated names, or all")
-    parser.add_argument("--things", default="standard", choices=("standard", *DRAWN), help="what lies on the table")
+    parser.add_argument(
+        "--things", default="standard", choices=("standard", *DRAWN), help="what lies on the table"
+    )
     parser.add_argument("--rig", default="kinova_gen2", help="rig name or YAML file: control rate and limits")
     arguments = parser.parse_args(argv)
     rig, twin = Rig.load(arguments.rig), Twin()
-    names = list(TASKS) if arguments.tasks == "all" else [find(name).name for name in arguments.tasks.split(",")]
+    names = (
+        list(TASKS) if arguments.tasks == "all" else [find(name).name for name in arguments.tasks.split(",")]
+    )
     draw, table, things = DRAWN.get(arguments.things), {}, {}
     for name in names:
         won, lost = [], []

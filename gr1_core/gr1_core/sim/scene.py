@@ -23,7 +23,9 @@ BAR_OFFSET, BAR_HEIGHT = 0.052, 0.062  # the handle's bar: in front of the cabin
 
 STATIC_EYE = np.array([0.36, -0.74, 0.60])
 STATIC_TARGET = np.array([0.415, 0.0, 0.06])
-OVERVIEW_EYE = np.array([1.02, -1.34, 0.82])  # for pictures of the whole rig; no camera of the rig stands here
+OVERVIEW_EYE = np.array(
+    [1.02, -1.34, 0.82]
+)  # for pictures of the whole rig; no camera of the rig stands here
 OVERVIEW_TARGET = np.array([0.30, 0.0, 0.235])
 
 
@@ -45,7 +47,10 @@ def _wood() -> bytes:
     shift = rng.uniform(0, 10, 6)[plank]
     tone = rng.uniform(-0.022, 0.022, 6)[plank]
     slow = cv2.resize(rng.normal(0, 1, (40, 6)), (512, 512), interpolation=cv2.INTER_CUBIC)
-    grain = np.sin((y * 34 + shift + 0.55 * slow) * 2 * np.pi) * 0.5 + np.sin((y * 91 + 3 * shift + 1.1 * slow) * 2 * np.pi) * 0.3
+    grain = (
+        np.sin((y * 34 + shift + 0.55 * slow) * 2 * np.pi) * 0.5
+        + np.sin((y * 91 + 3 * shift + 1.1 * slow) * 2 * np.pi) * 0.3
+    )
     fibre = cv2.resize(rng.normal(0, 1, (512, 24)), (512, 512), interpolation=cv2.INTER_LINEAR)
     shade = 1.0 + tone + 0.022 * grain + 0.012 * fibre
     seam = np.abs(((y * 6 + 0.5) % 1.0) - 0.5) < 0.008
@@ -136,7 +141,12 @@ def _drawer() -> str:
 
 
 def mjcf(
-    props: Props = STANDARD, shadow_size: int = 1024, samples: int = 0, detail: float = 0.65, width: int = 640, height: int = 480
+    props: Props = STANDARD,
+    shadow_size: int = 1024,
+    samples: int = 0,
+    detail: float = 0.65,
+    width: int = 640,
+    height: int = 480,
 ) -> str:
     """The whole scene with these props. The other arguments are the price of a picture: side of the shadow map, samples per pixel, facets
     of round shapes (1: smooth from near), size of the buffer in pixels.

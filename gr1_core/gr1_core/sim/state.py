@@ -16,12 +16,26 @@ import numpy as np
 
 from gr1_core.sim.poses import Pose
 
-_PARTS = {"time": 1, "task": 1, "cabinet": 2, "qpos": 42, "commanded": 7, "measured": 7, "closure_target": 1, "closure": 1}
+_PARTS = {
+    "time": 1,
+    "task": 1,
+    "cabinet": 2,
+    "qpos": 42,
+    "commanded": 7,
+    "measured": 7,
+    "closure_target": 1,
+    "closure": 1,
+}
 _ENDS = np.cumsum(list(_PARTS.values()))
 _SLICES = {name: slice(int(end) - size, int(end)) for (name, size), end in zip(_PARTS.items(), _ENDS)}
 SIZE = int(_ENDS[-1])
 
-FREE = {"plate": 14, "eggplant": 21, "broccoli": 28, "bell_pepper": 35}  # where each free body's seven numbers start in qpos
+FREE = {
+    "plate": 14,
+    "eggplant": 21,
+    "broccoli": 28,
+    "bell_pepper": 35,
+}  # where each free body's seven numbers start in qpos
 DRAWER = 13  # the drawer's place in qpos
 
 
@@ -49,7 +63,9 @@ class View:
         try:
             part = self.vector[_SLICES[name]]
         except KeyError:
-            raise AttributeError(f"simulator state has no part '{name}', it has {', '.join(_SLICES)}") from None
+            raise AttributeError(
+                f"simulator state has no part '{name}', it has {', '.join(_SLICES)}"
+            ) from None
         return part if len(part) > 1 else float(part[0])
 
     def pose(self, which: str) -> Pose:

@@ -65,12 +65,19 @@ def trials(column: str, episodes: int = 100, seed: int = FIRST, tasks: Sequence[
     """
     require(column)
     if seed < TRAINING_SEEDS:
-        raise ColumnError(f"seed {seed} belongs to the demonstrations, a test needs one from {TRAINING_SEEDS} up (usual: {FIRST})")
+        raise ColumnError(
+            f"seed {seed} belongs to the demonstrations, a test needs one from {TRAINING_SEEDS} up (usual: {FIRST})"
+        )
     names = [name for name in of(column) if not tasks or name in tasks]
     if not names:
         has = ", ".join(of(column))
-        raise ColumnError(f"column '{column}' has none of the tasks {', '.join(tasks)}: leave the column out, or name some of {has}")
-    return [_trial(column, names[number % len(names)], seed + number // len(names), number // len(names)) for number in range(episodes)]
+        raise ColumnError(
+            f"column '{column}' has none of the tasks {', '.join(tasks)}: leave the column out, or name some of {has}"
+        )
+    return [
+        _trial(column, names[number % len(names)], seed + number // len(names), number // len(names))
+        for number in range(episodes)
+    ]
 
 
 def of(column: str) -> tuple[str, ...]:
@@ -83,7 +90,9 @@ def require(column: str) -> None:
     """Refuses an unknown column with the nearest name."""
     if column not in COLUMNS:
         near = difflib.get_close_matches(column, COLUMNS, 1, 0.0)
-        raise ColumnError(f"unknown column '{column}', did you mean '{near[0]}'? Columns: {', '.join(COLUMNS)}")
+        raise ColumnError(
+            f"unknown column '{column}', did you mean '{near[0]}'? Columns: {', '.join(COLUMNS)}"
+        )
 
 
 def _trial(column: str, scene: str, seed: int, turn: int) -> Trial:
@@ -96,7 +105,9 @@ def _trial(column: str, scene: str, seed: int, turn: int) -> Trial:
     training, held_out = said(task.kind, noun)
     sentences = held_out if column == "phrasing" else training
     rng = np.random.default_rng([seed, list(TASKS).index(scene), list(COLUMNS).index(column)])
-    return Trial(column, task.name, seed, props, STANDARD, sentences[int(rng.integers(len(sentences)))], scene)
+    return Trial(
+        column, task.name, seed, props, STANDARD, sentences[int(rng.integers(len(sentences)))], scene
+    )
 
 
 def sentences_of_others(scene: Task) -> list[Task]:

@@ -13,10 +13,15 @@ from gr1_core.sim.objects.catalogue import SLOTS, STANDARD, Props
 from gr1_core.sim.scene import DRAWER_TRAVEL, PLATE_FLOOR, PLATE_RADIUS
 from gr1_core.sim.state import View
 
-FIELD_MIN, FIELD_MAX = np.array([0.30, -0.32]), np.array([0.55, 0.09])  # where plate and vegetables may lie: x, y in metres
+FIELD_MIN, FIELD_MAX = (
+    np.array([0.30, -0.32]),
+    np.array([0.55, 0.09]),
+)  # where plate and vegetables may lie: x, y in metres
 CABINET_MIN, CABINET_MAX = np.array([0.575, 0.255]), np.array([0.605, 0.295])
 ASIDE = np.array([0.0, -0.165])  # from the plate's centre to where a taken vegetable is put down
-LARGEST_YAW = math.radians(60)  # of an eggplant against the hand's zero: far from +-90 degrees, where the nearest grasp would flip
+LARGEST_YAW = math.radians(
+    60
+)  # of an eggplant against the hand's zero: far from +-90 degrees, where the nearest grasp would flip
 PICK_HEIGHT = 0.08  # m that a vegetable must rise to count as picked
 _ASIDE_RADIUS = 0.055  # m kept free there
 _GAP = 0.030  # m between neighbours, for the fingers
@@ -70,7 +75,9 @@ def _tasks() -> dict[str, Task]:
     """The order is the state vector's and the layouts' seeds'."""
     named = [(name.format(slot), kind, slot) for slot in SLOTS for kind, name in _NAMES.items()]
     named += [("open_drawer", "open", None), ("close_drawer", "close", None)]
-    return {name: Task(name, kind, slot, *said(kind, slot and STANDARD.noun(slot))) for name, kind, slot in named}
+    return {
+        name: Task(name, kind, slot, *said(kind, slot and STANDARD.noun(slot))) for name, kind, slot in named
+    }
 
 
 TASKS: dict[str, Task] = _tasks()
@@ -81,14 +88,18 @@ def find(name: str) -> Task:
     if name in TASKS:
         return TASKS[name]
     near = difflib.get_close_matches(str(name), TASKS, 1)
-    raise ValueError(f"unknown task '{name}'{f', did you mean {near[0]!r}?' if near else '.'} Tasks: {', '.join(TASKS)}")
+    raise ValueError(
+        f"unknown task '{name}'{f', did you mean {near[0]!r}?' if near else '.'} Tasks: {', '.join(TASKS)}"
+    )
 
 
 def named(text: str) -> list[str]:
     """The tasks of an option --tasks, "all" or names separated by commas, each once. Refuses unknown and empty names with a ValueError."""
     names = list(TASKS) if text.strip() == "all" else [name.strip() for name in text.split(",")]
     if "" in names:
-        raise ValueError(f"--tasks '{text}': a name is empty: give names separated by commas, or all. Tasks: {', '.join(TASKS)}")
+        raise ValueError(
+            f"--tasks '{text}': a name is empty: give names separated by commas, or all. Tasks: {', '.join(TASKS)}"
+        )
     return list(dict.fromkeys(find(name).name for name in names))
 
 
@@ -116,10 +127,14 @@ def lay(task: Task, seed: int, props: Props = STANDARD) -> Layout:
     while True:
         places = _scatter(task, rng, props)
         if places is not None:
-            return Layout(places, cabinet, drawer, task.vegetable if task.kind == "take" else None, instruction)
+            return Layout(
+                places, cabinet, drawer, task.vegetable if task.kind == "take" else None, instruction
+            )
 
 
-def _scatter(task: Task, rng: np.random.Generator, props: Props) -> dict[str, tuple[float, float, float]] | None:
+def _scatter(
+    task: Task, rng: np.random.Generator, props: Props
+) -> dict[str, tuple[float, float, float]] | None:
     """One try: plate first, then each thing within twenty draws; None when one finds no room."""
     centre = rng.uniform(FIELD_MIN + 0.05, FIELD_MAX - 0.05)
     if task.kind == "take":

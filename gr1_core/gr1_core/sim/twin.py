@@ -73,7 +73,10 @@ class Twin:
         """Joints f64[7] rad for a start pose, and the pose that they really have."""
         joints = self._controller.start(start)
         reached = self._controller.forward(joints)
-        off, turned = np.linalg.norm(reached.position - start.position), (reached.rotation * start.rotation.inv()).magnitude()
+        off, turned = (
+            np.linalg.norm(reached.position - start.position),
+            (reached.rotation * start.rotation.inv()).magnitude(),
+        )
         if off > 0.005 or turned > 0.02:
             raise ValueError(
                 f"the arm does not reach the start pose {np.round(start.position, 3).tolist()} m, {np.round(start.quaternion, 3).tolist()} "
@@ -85,7 +88,9 @@ class Twin:
         """10 ms with the commanded twist: linear f[3] m/s, angular f[3] rad/s (rotation vector's rate), both in the base frame."""
         twist = np.concatenate([np.asarray(linear, np.float64), np.asarray(angular, np.float64)])
         if twist.shape != (6,) or not np.isfinite(twist).all():
-            raise ValueError(f"twist must be 3 + 3 finite numbers, got linear {linear!r}, angular {angular!r}")
+            raise ValueError(
+                f"twist must be 3 + 3 finite numbers, got linear {linear!r}, angular {angular!r}"
+            )
         measured = self.measured
         wanted = self._commanded.position + twist[:3] * TICK - measured.position
         ahead = float(np.linalg.norm(wanted))
@@ -100,7 +105,9 @@ class Twin:
     def grip(self, closure: float) -> None:
         """Where the fingers shall go: 0 open .. 1 closed; values outside are clipped."""
         self._closure_target = float(np.clip(closure, 0.0, 1.0))
-        self._data.ctrl[7:] = kinova.FINGER_OPEN + self._closure_target * (kinova.FINGER_CLOSED - kinova.FINGER_OPEN)
+        self._data.ctrl[7:] = kinova.FINGER_OPEN + self._closure_target * (
+            kinova.FINGER_CLOSED - kinova.FINGER_OPEN
+        )
 
     @property
     def commanded(self) -> Pose:
@@ -127,7 +134,9 @@ class Twin:
     def closure(self) -> float:
         """Measured, 0 open .. 1 closed: the mean of the three fingers."""
         mean = float(self._data.qpos[self._fingers].mean())
-        return float(np.clip((mean - kinova.FINGER_OPEN) / (kinova.FINGER_CLOSED - kinova.FINGER_OPEN), 0.0, 1.0))
+        return float(
+            np.clip((mean - kinova.FINGER_OPEN) / (kinova.FINGER_CLOSED - kinova.FINGER_OPEN), 0.0, 1.0)
+        )
 
     @property
     def time(self) -> float:

@@ -29,7 +29,10 @@ class Limits:
 
     def draw(self, random: np.random.Generator, count: int) -> dict[str, Change]:
         """Of so many windows, by camera."""
-        drawn = {role: (_shift(random, count, limit), _gain(random, count, self.colour)) for role, limit in self.shift.items()}
+        drawn = {
+            role: (_shift(random, count, limit), _gain(random, count, self.colour))
+            for role, limit in self.shift.items()
+        }
         hue = turned_hues(random, count, self.hue)
         return {role: Change(shift, (gain @ hue).astype(np.float32)) for role, (shift, gain) in drawn.items()}
 
@@ -96,4 +99,6 @@ def recoloured(images: Tensor, colour: Tensor) -> Tensor:
     """Preprocessed [B, T, 3, S, S], colour f32[B, 4, 4]."""
     # No matrix product: on a GPU that might be in TF32, for pictures that nobody recolours, too.
     colour = colour[:, None, :3, :, None, None]
-    return sum((images[:, :, [channel]] * colour[:, :, :, channel] for channel in range(3)), colour[:, :, :, 3])
+    return sum(
+        (images[:, :, [channel]] * colour[:, :, :, channel] for channel in range(3)), colour[:, :, :, 3]
+    )

@@ -16,7 +16,9 @@ class Order:
 
     def __init__(self, recipe: Recipe, starts: np.ndarray, rank: int, world: int):
         if recipe.batch % world:
-            raise ValueError(f"a batch of {recipe.batch} does not divide into {world} equal parts: choose a multiple of {world}")
+            raise ValueError(
+                f"a batch of {recipe.batch} does not divide into {world} equal parts: choose a multiple of {world}"
+            )
         # Of the whole batch: its counts divide the losses, and random shifts are drawn for all of it.
         self._sampler = Sampler(len(starts), recipe.batch, recipe.seed)
         self._starts, self._rank, self._world = starts, rank, world
@@ -56,4 +58,6 @@ class Order:
 
     def seed(self, step: int) -> int:
         """Of what else is random in a step (dropout): another one for each process."""
-        return int(np.random.SeedSequence([self._seed, step, self._rank]).generate_state(1, np.uint64)[0] >> 1)
+        return int(
+            np.random.SeedSequence([self._seed, step, self._rank]).generate_state(1, np.uint64)[0] >> 1
+        )

@@ -24,7 +24,9 @@ class Data:
     def to_dict(self) -> dict:
         """For training.json: which episodes were held out, and how many were not."""
         described = {"train": _describe(self.train) | {"episodes": len(self.train.episodes)}}
-        described["held_out"] = None if self.held is None else _describe(self.held) | {"episodes": self.held.episodes.tolist()}
+        described["held_out"] = (
+            None if self.held is None else _describe(self.held) | {"episodes": self.held.episodes.tolist()}
+        )
         return described | {"mean_action": None if self.mean_action is None else self.mean_action.tolist()}
 
 
@@ -32,9 +34,13 @@ def open_data(recipe: Recipe) -> Data:
     """Raises RecipeError or DatasetError."""
     dataset = Dataset(recipe.data)
     if recipe.stage == "finetune" and dataset.kind != "demonstrations":
-        raise RecipeError(f"{recipe.data} holds videos without states and actions: `gr1 pretrain` learns from them, fine-tuning cannot")
+        raise RecipeError(
+            f"{recipe.data} holds videos without states and actions: `gr1 pretrain` learns from them, fine-tuning cannot"
+        )
     if recipe.stage == "finetune" and recipe.hz not in (None, dataset.fps):
-        raise RecipeError(f"hz={recipe.hz:g}: a policy acts at the data set's rate of {dataset.fps:g} Hz, leave hz out")
+        raise RecipeError(
+            f"hz={recipe.hz:g}: a policy acts at the data set's rate of {dataset.fps:g} Hz, leave hz out"
+        )
     training, held = split(dataset, 0.0 if recipe.validation else recipe.held_out, recipe.seed)
     if recipe.share is not None:
         # A smaller share of the same seed is part of a larger one, and the episodes held out stay the same.

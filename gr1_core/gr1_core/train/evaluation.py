@@ -72,25 +72,41 @@ def acting(windows: Windows, numbers: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _predictions(objective: Objective, feed: Feed, windows: Windows, indices: list[np.ndarray]) -> Iterator[tuple]:
+def _predictions(
+    objective: Objective, feed: Feed, windows: Windows, indices: list[np.ndarray]
+) -> Iterator[tuple]:
     """(numbers of the windows, their Batch, predicted actions f[B, W, 7] or None, sums of losses and counts) of each batch."""
     with feed.loader(windows, iter(indices)) as loader:
         for numbers, batch in zip(indices, loader):
             inputs = feed.inputs(batch)
             prediction = objective.predict(inputs)
             targets = objective.frame_targets(inputs, objective.targets)
-            summed = {name: float(value) for name, value in objective.sums(prediction, inputs, targets).items()}
-            summed |= {"valid": int(batch.valid.sum()), "future": int(batch.future.sum()), "windows": len(numbers)}
+            summed = {
+                name: float(value) for name, value in objective.sums(prediction, inputs, targets).items()
+            }
+            summed |= {
+                "valid": int(batch.valid.sum()),
+                "future": int(batch.future.sum()),
+                "windows": len(numbers),
+            }
             action = None
             if prediction.arm is not None:
-                action = torch.cat([prediction.arm, prediction.gripper_logit.sign().unsqueeze(-1)], -1).cpu().numpy()
+                action = (
+                    torch.cat([prediction.arm, prediction.gripper_logit.sign().unsqueeze(-1)], -1)
+                    .cpu()
+                    .numpy()
+                )
             yield numbers, batch, action, summed
 
 
 def _compare(sums: Counter, label: str, actions: np.ndarray, truth: np.ndarray, rig: Rig) -> None:
     difference = actions.astype(np.float64) - truth
-    sums[label, "mm"] += float(np.linalg.norm(difference[:, :3], axis=1).sum() * rig.action.translation_scale * 1e3)
-    sums[label, "deg"] += float(np.rad2deg(np.linalg.norm(difference[:, 3:6], axis=1).sum() * rig.action.rotation_scale))
+    sums[label, "mm"] += float(
+        np.linalg.norm(difference[:, :3], axis=1).sum() * rig.action.translation_scale * 1e3
+    )
+    sums[label, "deg"] += float(
+        np.rad2deg(np.linalg.norm(difference[:, 3:6], axis=1).sum() * rig.action.rotation_scale)
+    )
     sums[label, "gripper"] += int(((actions[:, 6] > 0) == (truth[:, 6] > 0)).sum())
 
 

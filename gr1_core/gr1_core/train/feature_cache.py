@@ -65,7 +65,9 @@ def open_file(
     def build(path: Path) -> None:
         out = np.lib.format.open_memmap(path, "w+", dtype, (dataset.length, *shape))
         batches = in_order(dataset.length, _AT_ONCE)
-        bar = tqdm(total=dataset.length, desc=f"{'encode' if kind == TOKENS else 'resize'} {role}", disable=None)
+        bar = tqdm(
+            total=dataset.length, desc=f"{'encode' if kind == TOKENS else 'resize'} {role}", disable=None
+        )
         with Loader(Windows(dataset, None, 1, 0), batches, threads, roles=(role,)) as loader, bar:
             for batch in loader:
                 done = compute(batch.images[role][:, 0])

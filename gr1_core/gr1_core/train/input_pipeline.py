@@ -54,7 +54,9 @@ class Wants:
             future=tuple(role for role in recipe.roles if role in recipe.targets),
             robot=recipe.stage == "finetune",
             frozen=not recipe.train_vision,
-            change=Limits({role: getattr(recipe.shift, role) for role in recipe.roles}, recipe.colour, recipe.hue),
+            change=Limits(
+                {role: getattr(recipe.shift, role) for role in recipe.roles}, recipe.colour, recipe.hue
+            ),
             threads=recipe.loader_threads,
             cache=recipe.cache,
             cache_gb=recipe.cache_gb,
@@ -65,12 +67,20 @@ class Feed:
     """Makes Inputs of Batches of one data set, on a device."""
 
     def __init__(self, model: GR1, dataset: Dataset, wants: Wants, device: torch.device, bf16: bool):
-        self.config, self.dataset, self.wants, self.device, self.bf16 = model.config, dataset, wants, device, bf16
+        self.config, self.dataset, self.wants, self.device, self.bf16 = (
+            model.config,
+            dataset,
+            wants,
+            device,
+            bf16,
+        )
         self._text, self._embeddings = model.text, {}
         self._trains_words = model.config.text == "words"
         self._vision = _encoder(model.vision, bf16) if wants.frozen else None
         self._encoder_weights = model.vision
-        self._sizes = feature_cache.sizes(model.config, wants.frozen, not wants.frozen or bool(wants.future), bf16)
+        self._sizes = feature_cache.sizes(
+            model.config, wants.frozen, not wants.frozen or bool(wants.future), bf16
+        )
         self.cached = self._wants_cache()
         self._files: dict[str, dict[str, np.ndarray]] = {}
         self.waited_s = 0.0  # for the files
@@ -78,7 +88,9 @@ class Feed:
     def loader(self, windows: Windows, batches: Iterable[np.ndarray]) -> Loader:
         return Loader(windows, batches, self.wants.threads, images=not self.cached, roles=self.wants.roles)
 
-    def inputs(self, batch: Batch, changes: dict[str, Change] | None = None, pictured: int | None = None) -> Inputs:
+    def inputs(
+        self, batch: Batch, changes: dict[str, Change] | None = None, pictured: int | None = None
+    ) -> Inputs:
         """changes: each camera's, None: none. pictured: how many windows get their future frames."""
         pictured = len(batch.frames) if pictured is None else pictured
         future = batch.future[:pictured]
@@ -107,7 +119,9 @@ class Feed:
     def image(self, role: str, frame: int) -> Tensor:
         """One frame as the model sees it, preprocessed [1, 3, S, S], on the CPU."""
         pixels = self.dataset.cameras[role].view(self.dataset.image(role, int(frame)))
-        return patches.preprocess(torch.from_numpy(np.ascontiguousarray(pixels))[None], self.config.image_size)
+        return patches.preprocess(
+            torch.from_numpy(np.ascontiguousarray(pixels))[None], self.config.image_size
+        )
 
     def _each_frame_once(self, inputs: Inputs, role: str, batch: Batch) -> None:
         """Windows of one batch may overlap: each frame is resized and encoded once."""
@@ -141,7 +155,9 @@ class Feed:
 
     def _preprocess(self, images: np.ndarray | Tensor) -> Tensor:
         """u8[N, h, w, 3] -> [N, 3, S, S] on the device."""
-        return patches.preprocess(images if isinstance(images, Tensor) else self._tensor(images), self.config.image_size)
+        return patches.preprocess(
+            images if isinstance(images, Tensor) else self._tensor(images), self.config.image_size
+        )
 
     @torch.no_grad()
     def _encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,7 +203,9 @@ class Feed:
         compute = {feature_cache.PIXELS: self._preprocess, feature_cache.TOKENS: self._tokens}
         for role in self.wants.roles:
             self._files[role] = {
-                kind: feature_cache.open_file(self.dataset, role, kind, self.config, self.bf16, key, self.wants.threads, compute[kind])
+                kind: feature_cache.open_file(
+                    self.dataset, role, kind, self.config, self.bf16, key, self.wants.threads, compute[kind]
+                )
                 for kind in self._sizes
             }
 
@@ -195,7 +213,9 @@ class Feed:
         cls, tokens = self._encode(self._preprocess(images))
         return torch.cat([cls.unsqueeze(1), tokens], 1)
 
-    def _from_files(self, inputs: Inputs, role: str, frames: np.ndarray, pictured: int, change: Change | None) -> None:
+    def _from_files(
+        self, inputs: Inputs, role: str, frames: np.ndarray, pictured: int, change: Change | None
+    ) -> None:
         began = time.perf_counter()
         window, opened = self.config.window, self._files[role]
         if feature_cache.TOKENS in opened:

@@ -116,7 +116,11 @@ class Recipe:
     @property
     def targets(self) -> tuple[str, ...]:
         """What the model is asked for, in the order of `gr1.TARGETS`."""
-        wanted = {"action": self.loss.arm or self.loss.gripper, "static": self.loss.static, "wrist": self.loss.wrist}
+        wanted = {
+            "action": self.loss.arm or self.loss.gripper,
+            "static": self.loss.static,
+            "wrist": self.loss.wrist,
+        }
         return tuple(name for name, weight in wanted.items() if weight)
 
     @property
@@ -150,18 +154,39 @@ class Recipe:
 # Names below the top level -> how they are written.
 _NESTED = {
     field.name: f"{part}.{field.name}"
-    for part, kind in {"model": GR1Config, "optimizer": Optimizer, "loss": Loss, "shift": Shift, "evaluation": Evaluation}.items()
+    for part, kind in {
+        "model": GR1Config,
+        "optimizer": Optimizer,
+        "loss": Loss,
+        "shift": Shift,
+        "evaluation": Evaluation,
+    }.items()
     for field in dataclasses.fields(kind)
     if field.name not in Recipe.__dataclass_fields__
 }
 # These may differ between the run that is resumed and the one that resumes it.
-FREE = ("name", "out", "evaluation", "save_every", "micro_batch", "device", "threads", "loader_threads", "cache", "cache_gb")
+FREE = (
+    "name",
+    "out",
+    "evaluation",
+    "save_every",
+    "micro_batch",
+    "device",
+    "threads",
+    "loader_threads",
+    "cache",
+    "cache_gb",
+)
 
 
 def differences(before: Mapping, now: Mapping) -> list[str]:
     """What of a recipe (`to_dict`) has changed that changes the result, one line each."""
     old, new = (_flat({key: value for key, value in raw.items() if key not in FREE}) for raw in (before, now))
-    return [f"{key} was {old.get(key)}, is {new.get(key)}" for key in sorted(old | new) if old.get(key) != new.get(key)]
+    return [
+        f"{key} was {old.get(key)}, is {new.get(key)}"
+        for key in sorted(old | new)
+        if old.get(key) != new.get(key)
+    ]
 
 
 def built_in() -> list[str]:
@@ -232,7 +257,9 @@ def _read(source: str, seen: tuple[str, ...] = ()) -> dict:
     if not path.is_file():
         near = difflib.get_close_matches(path.stem, built_in(), 1)
         hint = f", did you mean '{near[0]}'?" if near else ":"
-        raise RecipeError(f"no recipe '{source}'{hint} built-in recipes are {', '.join(built_in())}; or give the path of a YAML file")
+        raise RecipeError(
+            f"no recipe '{source}'{hint} built-in recipes are {', '.join(built_in())}; or give the path of a YAML file"
+        )
     try:
         raw = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
@@ -274,7 +301,10 @@ def _check_model(model: Mapping, where: str) -> None:
     for key in model:
         strict_yaml.known(key, known, f"{where}: model.")
     try:
-        dataclasses.replace(getattr(GR1Config, model["size"])(), **{key: value for key, value in model.items() if key != "size"})
+        dataclasses.replace(
+            getattr(GR1Config, model["size"])(),
+            **{key: value for key, value in model.items() if key != "size"},
+        )
     except ConfigError as error:
         raise RecipeError(f"{where}: model.{error}") from error
 

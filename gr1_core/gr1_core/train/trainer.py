@@ -78,14 +78,18 @@ class Trainer:
         self.model, report = self._resumed() if self.resumed else weights.begin(recipe)
         self.trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
         self.average = (
-            {name: value.detach().clone().to(self.device) for name, value in self.trained.items()} if recipe.optimizer.ema else {}
+            {name: value.detach().clone().to(self.device) for name, value in self.trained.items()}
+            if recipe.optimizer.ema
+            else {}
         )
         if self.main and not self.resumed:
             print(report, flush=True)
         self.objective = Objective(self.model.train(), recipe.targets, self.precision == "bf16")
         self.parallel = self.accelerator.prepare_model(self.objective)
         betas, decay = recipe.optimizer.betas, recipe.optimizer.weight_decay
-        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=recipe.optimizer.lr, betas=betas, weight_decay=decay, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            self.trained.values(), lr=recipe.optimizer.lr, betas=betas, weight_decay=decay, fused=True
+        )
         # Losses and steps since the last evaluation; part of the state, so that a resumed run logs the same means.
         self.recent = torch.zeros(len(losses.NAMES) + 1, dtype=torch.float64)
         if tensors is not None:
@@ -126,7 +130,9 @@ class Trainer:
         if self.main:
             self.folder.cut_log(self.step)
         if self.step >= self.steps:
-            self._say(f"{self.folder.path}: finished at step {self.step}; another run needs another out=DIR, or --fresh")
+            self._say(
+                f"{self.folder.path}: finished at step {self.step}; another run needs another out=DIR, or --fresh"
+            )
             return 0
         with self.feed.loader(self.data.train, self.order.micro_batches(self.step)) as loader:
             while True:
@@ -145,7 +151,9 @@ class Trainer:
                     self.progress.go_on()
         if last:
             return 0
-        self._say(f"stopped after step {self.step} of {self.steps}, state saved: the same command goes on from here")
+        self._say(
+            f"stopped after step {self.step} of {self.steps}, state saved: the same command goes on from here"
+        )
         return 128 + (stop.signal or 15)
 
     def _say(self, text: str) -> None:
@@ -161,7 +169,9 @@ class Trainer:
         counts = windows.counts(numbers)[0], windows.counts(numbers[: recipe.pictured])[1]
         summed = self._gradients(loader, counts)
         norm = torch.nn.utils.get_total_norm([value.grad for value in self.trained.values()])
-        values = torch.cat([summed, torch.tensor([bool(stop.signal)], dtype=summed.dtype, device=self.device)])
+        values = torch.cat(
+            [summed, torch.tensor([bool(stop.signal)], dtype=summed.dtype, device=self.device)]
+        )
         if self.world > 1:
             values = self.accelerator.reduce(values, "sum")
         *sums, stopped = values.tolist()
@@ -178,8 +188,12 @@ class Trainer:
         if self.average:
             # The first steps' weights are far from where the later ones are.
             decay = min(recipe.optimizer.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(list(self.average.values()), [value.detach() for value in self.trained.values()], 1 - decay)
-        self.recent += torch.tensor([*(means.get(name, 0.0) for name in losses.NAMES), 1.0], dtype=torch.float64)
+            torch._foreach_lerp_(
+                list(self.average.values()), [value.detach() for value in self.trained.values()], 1 - decay
+            )
+        self.recent += torch.tensor(
+            [*(means.get(name, 0.0) for name in losses.NAMES), 1.0], dtype=torch.float64
+        )
         if self.progress:
             self.progress.step(means, lr, loader.waited_s + self.feed.waited_s)
         return stopped > 0
@@ -193,7 +207,10 @@ class Trainer:
             inputs = self.feed.inputs(next(loader), change, self.pictured)
             # Gradients are exchanged once, with the last part.
             alone = self.world > 1 and number < len(changes) - 1
-            with cpu_tuning.attention(self.device), self.accelerator.no_sync(self.parallel) if alone else nullcontext():
+            with (
+                cpu_tuning.attention(self.device),
+                self.accelerator.no_sync(self.parallel) if alone else nullcontext(),
+            ):
                 each = self.parallel(inputs)
                 # Data-parallel training averages over processes, these losses are to be added.
                 (self.world * losses.total(each, self.recipe.loss, counts)).backward()
@@ -221,7 +238,9 @@ class Trainer:
         if self.main:
             self.folder.write("failure.json", json.dumps(report, indent=1) + "\n")
         listed = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-        where = f"weights {checkpoint.some(broken)}" if broken else f"gradients of {checkpoint.some(gradients)}"
+        where = (
+            f"weights {checkpoint.some(broken)}" if broken else f"gradients of {checkpoint.some(gradients)}"
+        )
         raise TrainingError(
             f"step {self.step}: {listed}, gradient norm {norm:.4g}; not finite are the {where}. The batch is named in "
             f"{self.folder.path / 'failure.json'}. The last state is good: the same command goes on from it; try a smaller optimizer.lr"
@@ -237,11 +256,20 @@ class Trainer:
         entry, image = {"step": self.step, "epoch": self.step / self.order.per_epoch, "train": means}, None
         if held is not None:
             numbers = evaluation.chosen(held, recipe.evaluation.windows)
-            batches = evaluation.batches(numbers, min(recipe.micro_batch or recipe.batch, _EVALUATED_AT_ONCE), self.rank, self.world)
+            batches = evaluation.batches(
+                numbers, min(recipe.micro_batch or recipe.batch, _EVALUATED_AT_ONCE), self.rank, self.world
+            )
             with self._averaged(), cpu_tuning.attention(self.device):
-                self.figures = evaluation.measure(self.objective, self.held_feed, held, batches, self.data.mean_action, self._add_up)
+                self.figures = evaluation.measure(
+                    self.objective, self.held_feed, held, batches, self.data.mean_action, self._add_up
+                )
                 if self.main and recipe.evaluation.pictures:
-                    image = prediction_grid.grid(self.objective, self.held_feed, held, evaluation.chosen(held, recipe.evaluation.pictures))
+                    image = prediction_grid.grid(
+                        self.objective,
+                        self.held_feed,
+                        held,
+                        evaluation.chosen(held, recipe.evaluation.pictures),
+                    )
             entry["held_out"] = self.figures
         if self.main:
             if image is not None:
@@ -267,9 +295,13 @@ class Trainer:
 
     def _save_state(self) -> None:
         if broken := [name for name, value in self.trained.items() if not torch.isfinite(value).all()]:
-            raise TrainingError(f"step {self.step}: {checkpoint.some(broken)} became NaN or infinite; the state before is kept")
+            raise TrainingError(
+                f"step {self.step}: {checkpoint.some(broken)} became NaN or infinite; the state before is kept"
+            )
         if self.main:
-            self.folder.save_state(self.step, state.collect(self.model, self.optimizer, self.average, self.recent))
+            self.folder.save_state(
+                self.step, state.collect(self.model, self.optimizer, self.average, self.recent)
+            )
         self.accelerator.wait_for_everyone()
 
     def _save_checkpoint(self) -> None:

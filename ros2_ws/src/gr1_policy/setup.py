@@ -14,5 +14,10 @@ setup(
     ],
     install_requires=["setuptools", "gr1_core", "gr1_common"],
     zip_safe=True,
-    entry_points={"console_scripts": ["expert_node = gr1_policy.expert_node:main", "policy_node = gr1_policy.policy_node:main"]},
+    entry_points={
+        "console_scripts": [
+            "expert_node = gr1_policy.expert_node:main",
+            "policy_node = gr1_policy.policy_node:main",
+        ]
+    },
 )

@@ -28,9 +28,32 @@ JOINTS = (171.5, 201.9, 32.9, 89.9, 167.7, 108.4, 296.4)
 HOME_JOINTS = (283.12, 162.71, 0.0, 43.41, 265.88, 257.58, 288.12)
 """Degrees: the vendor's home."""
 FUNCTIONS = (
-    *("InitAPI", "RefresDevicesList", "GetDevices", "SetActiveDevice", "CloseAPI", "StartControlAPI", "StopControlAPI", "MoveHome"),
-    *("InitFingers", "SetCartesianControl", "EraseAllTrajectories", "SendAdvanceTrajectory", "GetQuickStatus", "GetGlobalTrajectoryInfo"),
-    *("GetCartesianPosition", "GetCartesianCommand", "GetCartesianForce", "GetAngularPosition", "GetAngularVelocity", "GetAPIVersion"),
+    *(
+        "InitAPI",
+        "RefresDevicesList",
+        "GetDevices",
+        "SetActiveDevice",
+        "CloseAPI",
+        "StartControlAPI",
+        "StopControlAPI",
+        "MoveHome",
+    ),
+    *(
+        "InitFingers",
+        "SetCartesianControl",
+        "EraseAllTrajectories",
+        "SendAdvanceTrajectory",
+        "GetQuickStatus",
+        "GetGlobalTrajectoryInfo",
+    ),
+    *(
+        "GetCartesianPosition",
+        "GetCartesianCommand",
+        "GetCartesianForce",
+        "GetAngularPosition",
+        "GetAngularVelocity",
+        "GetAPIVersion",
+    ),
 )
 FIFO, LOG, ORDER, NUMBER = 2000, 4096, 1024, 24
 
@@ -98,13 +121,24 @@ def sdk() -> Path:
     if not shutil.which("cc"):
         pytest.skip("there is no C compiler (cc) for the stand-in of the vendor's library")
     sources = [HERE / name for name in ("library.c", "arm.c")]
-    version = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.glob("*.[ch]")))).hexdigest()[:12]
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.glob("*.[ch]")))).hexdigest()[
+        :12
+    ]
     folder = Path(tempfile.gettempdir()) / f"kinova_standin_{os.getuid()}_{version}"
     if not folder.is_dir():
         making = Path(tempfile.mkdtemp(dir=folder.parent))
         for kind, prefix in (("USB", ""), ("Eth", "Ethernet_")):
             communication = f"{kind}CommLayerUbuntu.so"
-            flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden"]
+            flags = [
+                "-std=gnu11",
+                "-O2",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-shared",
+                "-fPIC",
+                "-fvisibility=hidden",
+            ]
             empty = ["-x", "c", os.devnull, "-o", making / communication, f"-Wl,-soname,{communication}"]
             subprocess.run(["cc", *flags, *empty], check=True)
             names = [f"-DPREFIX={prefix}", f'-DCOMM="{communication}"']
@@ -125,7 +159,9 @@ def vendor_pose(joints_degrees) -> np.ndarray:
 
 def _along(position, quaternion, distance: float) -> np.ndarray:
     x, y, z, w = quaternion
-    return np.asarray(position) + distance * np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
+    return np.asarray(position) + distance * np.array(
+        [2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)]
+    )
 
 
 class StandIn:
@@ -158,7 +194,10 @@ class StandIn:
     def environment(self) -> dict[str, str]:
         """What the process under test needs: this arm, and the communication layer in the search path."""
         paths = [os.fspath(sdk()), os.environ.get("LD_LIBRARY_PATH", "")]
-        return {"KINOVA_STANDIN_WORLD": os.fspath(self.path), "LD_LIBRARY_PATH": ":".join(path for path in paths if path)}
+        return {
+            "KINOVA_STANDIN_WORLD": os.fspath(self.path),
+            "LD_LIBRARY_PATH": ":".join(path for path in paths if path),
+        }
 
     # What the arm does
 
@@ -210,4 +249,7 @@ def attach(standin: StandIn) -> None:
     os.environ["KINOVA_STANDIN_WORLD"] = os.fspath(standin.path)
     for kind, prefix in (("USB", ""), ("Eth", "Ethernet_")):
         ctypes.CDLL(os.fspath(sdk() / f"{kind}CommLayerUbuntu.so"))
-        getattr(ctypes.CDLL(os.fspath(sdk() / f"Kinova.API.{kind}CommandLayerUbuntu.so")), f"{prefix}standin_forget")()
+        getattr(
+            ctypes.CDLL(os.fspath(sdk() / f"Kinova.API.{kind}CommandLayerUbuntu.so")),
+            f"{prefix}standin_forget",
+        )()

@@ -80,7 +80,10 @@ class Scribe:
         last = self._last
         engaged = last is not None and last.tracked and last.visible and last.squeeze >= PRESSED
         pulses, self._pulses = self._pulses, []
-        clutch = {"clutch": "engaged" if engaged else "open", "why": "" if engaged or last is None else "let go"}
+        clutch = {
+            "clutch": "engaged" if engaged else "open",
+            "why": "" if engaged or last is None else "let go",
+        }
         return clutch | {"rtt_ms": 4.2 if self._key else None, "haptics": pulses} | self.said
 
 
@@ -95,7 +98,9 @@ class FakeRecorder:
         if self.state["state"] == "recording":
             raise ValueError("an episode is being recorded already: end it first")
         if not self.instruction:
-            raise ValueError("no instruction: publish one on the topic `instruction`, or type one at the workstation")
+            raise ValueError(
+                "no instruction: publish one on the topic `instruction`, or type one at the workstation"
+            )
         self._number += 1
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{self._number}-{self.instruction.replace(' ', '_')[:40]}"
         self.state, self.began = {"state": "recording", "bag": name, "outcome": ""}, time.monotonic()
@@ -132,7 +137,9 @@ class FakeRecorder:
         self.state = {"state": "idle", "bag": self.state["bag"], "outcome": outcome}
         return self.state["bag"]
 
-    def write(self, name: str, instruction: str, outcome: str, frame: int, seconds: int = 12, started: str = "") -> None:
+    def write(
+        self, name: str, instruction: str, outcome: str, frame: int, seconds: int = 12, started: str = ""
+    ) -> None:
         recording, frames = Recording(), self.film["static"]
         for at_ms in (0, 1000 * seconds):
             recording.frame(at_ms, "static", frames[frame % len(frames)], "jpeg")
@@ -145,7 +152,9 @@ class Rig:
 
     def __init__(self, recorder: FakeRecorder, film: dict[str, list[np.ndarray]]):
         self._recorder, self.changes, self.cameras = recorder, {}, True
-        self._film = {role: [images.encode_jpeg(frame, 85) for frame in frames[::3]] for role, frames in film.items()}
+        self._film = {
+            role: [images.encode_jpeg(frame, 85) for frame in frames[::3]] for role, frames in film.items()
+        }
 
     def pictures(self) -> dict[str, bytes]:
         if not self.cameras:
@@ -154,8 +163,16 @@ class Rig:
         return {role: frames[number % len(frames)] for role, frames in self._film.items()}
 
     def status(self) -> dict:
-        rates = {"camera/static/image_raw/compressed": 30, "camera/wrist/image_raw/compressed": 30, "arm/pose": 100, "arm/gripper": 100}
-        topics = [{"topic": topic, "hz": hz - 0.3, "expected_hz": hz, "age_s": 0.02, "trouble": ""} for topic, hz in rates.items()]
+        rates = {
+            "camera/static/image_raw/compressed": 30,
+            "camera/wrist/image_raw/compressed": 30,
+            "arm/pose": 100,
+            "arm/gripper": 100,
+        }
+        topics = [
+            {"topic": topic, "hz": hz - 0.3, "expected_hz": hz, "age_s": 0.02, "trouble": ""}
+            for topic, hz in rates.items()
+        ]
         known = {
             "gate": {"state": "holding", "reason": "no_command", "source": ""},
             "recorder": self._recorder.recorder_state(),
@@ -178,11 +195,24 @@ def main(past: int) -> None:
         recorder = FakeRecorder(Path(folder), views)
         eggplant, drawer = "put the eggplant on the plate", "open the drawer"
         blocks = "stack the red block on the blue block and push both to the left"
-        told = [(eggplant, "success"), (drawer, "success"), (drawer, "discarded"), (eggplant, "failure"), (blocks, "success")]
+        told = [
+            (eggplant, "success"),
+            (drawer, "success"),
+            (drawer, "discarded"),
+            (eggplant, "failure"),
+            (blocks, "success"),
+        ]
         for number in range(past):
             instruction, outcome = told[number % len(told)]
             started = f"2026-05-04T09:{10 + 3 * number:02d}:00+00:00"
-            recorder.write(f"20260504-09{10 + 3 * number:02d}00-{number}", instruction, outcome, 11 * number, 9 + 2 * number, started)
+            recorder.write(
+                f"20260504-09{10 + 3 * number:02d}00-{number}",
+                instruction,
+                outcome,
+                11 * number,
+                9 + 2 * number,
+                started,
+            )
         rig, port = Rig(recorder, views), 0
 
         def serve() -> Server:

@@ -36,7 +36,9 @@ class Shard:
     source_bytes: int
 
 
-def convert(source: Source, out: Path, workers: int = 2, shard: tuple[int, int] | None = None, progress: bool = True) -> Summary | Shard:
+def convert(
+    source: Source, out: Path, workers: int = 2, shard: tuple[int, int] | None = None, progress: bool = True
+) -> Summary | Shard:
     """The whole source -> the data set `out`; with shard (i, n), 0 <= i < n: only every n-th unit, as parts in `out`.
 
     A complete data set is not overwritten. Raises ConvertError, SourceError or RigError.
@@ -53,7 +55,11 @@ def convert(source: Source, out: Path, workers: int = 2, shard: tuple[int, int] 
         _settle(the_plan, out, shard)
         mine = units[shard[0] :: shard[1]] if shard else units
         done = _make_parts(source, mine, out, workers, progress)
-        return done if shard else dataclasses.replace(merging.merge_locked(out, progress), source_bytes=done.source_bytes)
+        return (
+            done
+            if shard
+            else dataclasses.replace(merging.merge_locked(out, progress), source_bytes=done.source_bytes)
+        )
 
 
 def _after_completion(out: Path, the_plan: Plan) -> Summary:
@@ -63,14 +69,18 @@ def _after_completion(out: Path, the_plan: Plan) -> Summary:
         before = Plan.load(out)
         if before.same_as(the_plan) if before else not any(folder.iterdir()):
             return merging.finish(out)
-    raise ConvertError(f"{out} is a complete data set already: choose another --out, or delete it to convert again")
+    raise ConvertError(
+        f"{out} is a complete data set already: choose another --out, or delete it to convert again"
+    )
 
 
 def _refuse_strangers(out: Path) -> None:
     # Listed before the plan is looked for: another shard's parts appear only after its plan.
     strangers = plan.strangers(out)
     if strangers and Plan.load(out) is None:
-        raise ConvertError(f"{out} is not empty ({strangers[0]} is in it) and holds no conversion: give a new folder")
+        raise ConvertError(
+            f"{out} is not empty ({strangers[0]} is in it) and holds no conversion: give a new folder"
+        )
 
 
 def _settle(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
@@ -78,8 +88,14 @@ def _settle(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
     folder, before = plan.folder_of(out), Plan.load(out)
     if before and shard and not before.same_as(the_plan):
         gone = sorted(set(before.units) ^ set(the_plan.units))
-        what = f"unit '{gone[0]}' is in one of them only" if gone else "options, rig or order of the units differ"
-        raise ConvertError(f"{folder} was begun from another source or with other options ({what}): delete it, or give all shards the same")
+        what = (
+            f"unit '{gone[0]}' is in one of them only"
+            if gone
+            else "options, rig or order of the units differ"
+        )
+        raise ConvertError(
+            f"{folder} was begun from another source or with other options ({what}): delete it, or give all shards the same"
+        )
     the_plan.save(out)
     if not shard:
         keep = {parts.path_of(folder, key) for key in the_plan.units} | {plan.path_of(out), folder / "lock"}
@@ -89,7 +105,11 @@ def _settle(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
 
 def _make_parts(source: Source, units: list[Unit], out: Path, workers: int, progress: bool) -> Shard:
     folder, skipped = plan.folder_of(out), []
-    todo = [unit for unit in units if parts.origin_of(parts.path_of(folder, unit.key)) != parts.made_of(source, unit)]
+    todo = [
+        unit
+        for unit in units
+        if parts.origin_of(parts.path_of(folder, unit.key)) != parts.made_of(source, unit)
+    ]
     size, left = (sum(unit.bytes for unit in some) for some in (units, todo))
     with Progress("convert", size, progress) as bar:
         bar.advance(size - left)

@@ -39,7 +39,9 @@ class Plan:
             key for key, next_key in zip(sorted(keys), sorted(keys)[1:]) if key == next_key
         ]
         if wrong:
-            raise SourceError(f"unit '{wrong[0]}': two units have this name, or it is not safe as a file name: rename it in the source")
+            raise SourceError(
+                f"unit '{wrong[0]}': two units have this name, or it is not safe as a file name: rename it in the source"
+            )
         rig = source.rig.to_dict() if source.rig else None
         shapes = {role: list(shape) for role, shape in source.shapes.items()}
         return cls(source.kind, source.origin, source.fps, rig, shapes, dict(source.settings), keys)
@@ -52,7 +54,9 @@ class Plan:
         except FileNotFoundError:
             return None
         except (TypeError, json.JSONDecodeError) as error:
-            raise ConvertError(f"{path_of(out)} is damaged ({error}): delete {folder_of(out)} and convert again") from error
+            raise ConvertError(
+                f"{path_of(out)} is damaged ({error}): delete {folder_of(out)} and convert again"
+            ) from error
 
     def save(self, out: Path) -> None:
         partial = path_of(out).with_suffix(f".{os.getpid()}.partial")
@@ -89,15 +93,21 @@ def check_place(out: Path, source: Path | None = None) -> None:
     """Refuses, before anything is written, a place that is no data set's: inside its source, inside a recorded bag, a file."""
     here = out.resolve()
     if source is not None and here.is_relative_to(source.resolve()):
-        raise ConvertError(f"--out {out} lies inside the source {source}, which stays as it is: choose a folder elsewhere")
+        raise ConvertError(
+            f"--out {out} lies inside the source {source}, which stays as it is: choose a folder elsewhere"
+        )
     try:
         for folder in (here, *here.parents):
             if folder.is_file():
                 raise ConvertError(f"--out {out}: {folder} is a file: choose a folder")
             if (folder / metadata.FILE).is_file() and any(folder.glob("*.mcap")):
-                raise ConvertError(f"--out {out} lies inside the recorded bag {folder}: choose a folder elsewhere")
+                raise ConvertError(
+                    f"--out {out} lies inside the recorded bag {folder}: choose a folder elsewhere"
+                )
     except OSError as error:
-        raise ConvertError(f"--out {out} cannot be used ({error.strerror}): choose a folder that you may write to") from error
+        raise ConvertError(
+            f"--out {out} cannot be used ({error.strerror}): choose a folder that you may write to"
+        ) from error
 
 
 @contextmanager
@@ -122,7 +132,9 @@ def locked(out: Path, shared: bool) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise ConvertError(f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to") from error
+        raise ConvertError(
+            f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to"
+        ) from error
     with open(folder_of(out) / "lock", "w") as file:
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -34,7 +34,11 @@ IMAGES = {
 }
 _FRAME_DELAY, _COMMAND_DELAY = 2_000_000, 5_000_000  # ns after the exposure, after the state
 _START = int(STARTED.timestamp()) * 1_000_000_000
-_POSE, _TWIST, _JOINTS = "geometry_msgs/msg/PoseStamped", "geometry_msgs/msg/TwistStamped", "sensor_msgs/msg/JointState"
+_POSE, _TWIST, _JOINTS = (
+    "geometry_msgs/msg/PoseStamped",
+    "geometry_msgs/msg/TwistStamped",
+    "sensor_msgs/msg/JointState",
+)
 _SENSOR = {
     "/arm/pose": _POSE,
     "/arm/commanded_pose": _POSE,
@@ -43,7 +47,11 @@ _SENSOR = {
     "/joint_states": _JOINTS,
     "/sim/state": _JOINTS,
 }
-_RELIABLE = {"/command/policy/twist": _TWIST, "/command/policy/gripper": "std_msgs/msg/Float32", "/sim/success": "std_msgs/msg/Bool"}
+_RELIABLE = {
+    "/command/policy/twist": _TWIST,
+    "/command/policy/gripper": "std_msgs/msg/Float32",
+    "/sim/success": "std_msgs/msg/Bool",
+}
 _LATCHED = {"/instruction": "std_msgs/msg/String", "/sim/task": "std_msgs/msg/String"}
 
 
@@ -51,7 +59,13 @@ def topics(kind: str) -> dict[str, str]:
     """Topic -> type of a simulated bag; kind "jpeg" or "raw"."""
     name, type = IMAGES[kind]
     pictures = {f"/camera/{role}/{name}": type for role in ROLES}
-    return pictures | {f"/camera/{role}/camera_info": "sensor_msgs/msg/CameraInfo" for role in ROLES} | _SENSOR | _RELIABLE | _LATCHED
+    return (
+        pictures
+        | {f"/camera/{role}/camera_info": "sensor_msgs/msg/CameraInfo" for role in ROLES}
+        | _SENSOR
+        | _RELIABLE
+        | _LATCHED
+    )
 
 
 class Studio:
@@ -66,9 +80,13 @@ class Studio:
                 f"rig '{rig.name}' is not the simulated arm's: its workspace {low.tolist()} .. {high.tolist()} m does not hold the "
                 f"home position {home.round(3).tolist()}"
             )
-        self.cameras = {role: Renderer(role, rig.cameras[role].width, rig.cameras[role].height) for role in ROLES}
+        self.cameras = {
+            role: Renderer(role, rig.cameras[role].width, rig.cameras[role].height) for role in ROLES
+        }
 
-    def record(self, folder: Path, task: str, seed: int, stopped: Callable[[], bool] = lambda: False) -> tuple[bool, float]:
+    def record(
+        self, folder: Path, task: str, seed: int, stopped: Callable[[], bool] = lambda: False
+    ) -> tuple[bool, float]:
         """Plays and records one episode into the new bag `folder`. Returns (goal reached, simulated seconds).
 
         Once `stopped` says so the bag stays unfinished and KeyboardInterrupt is raised.
@@ -83,14 +101,20 @@ class Studio:
             "rig": yaml.safe_dump(self.rig.to_dict(), sort_keys=False),
         }
         known = topics(self.kind)
-        qos = {name: "best_effort" for name in known} | dict.fromkeys(_RELIABLE, "reliable") | dict.fromkeys(_LATCHED, "transient_local")
+        qos = (
+            {name: "best_effort" for name in known}
+            | dict.fromkeys(_RELIABLE, "reliable")
+            | dict.fromkeys(_LATCHED, "transient_local")
+        )
         with BagWriter(folder, known, labels, qos=qos) as writer:
             nodes = _Nodes(writer, known, self)
             said = {"task": task, "seed": seed, "instruction": self.twin.instruction, "episode": 0}
             nodes.send("/sim/task", _START, data=json.dumps(said))
             nodes.send("/instruction", _START, data=self.twin.instruction)
             held = 0
-            for _, command, done in episode(self.twin, Expert(task, self.rig.control_hz), self.rig, observe=nodes.tick):
+            for _, command, done in episode(
+                self.twin, Expert(task, self.rig.control_hz), self.rig, observe=nodes.tick
+            ):
                 nodes.answer(command, done)
                 held = held + 1 if done else 0
                 if stopped():
@@ -136,7 +160,14 @@ class _Nodes:
         self.send("/arm/commanded_pose", now, header=header, pose=_pose(view.pose("commanded")))
         closures = (view.closure, view.closure_target)
         self.send("/arm/gripper", now, header=header, name=("closure", "closure_command"), position=closures)
-        self.send("/joint_states", now, header=header, name=JOINTS, position=self._twin.joints, velocity=self._twin.joint_velocities)
+        self.send(
+            "/joint_states",
+            now,
+            header=header,
+            name=JOINTS,
+            position=self._twin.joints,
+            velocity=self._twin.joint_velocities,
+        )
         if self._ticks % self._state_every == 0:
             self.send("/sim/state", now, header=header, position=state)
         if self._ticks % self._camera_every == 0:
@@ -163,17 +194,33 @@ class _Nodes:
         if self._kind == "jpeg":
             fields = {"format": "rgb8; jpeg compressed bgr8", "data": images.encode_jpeg(image)}
         else:
-            fields = {"height": height, "width": width, "encoding": "rgb8", "step": 3 * width, "data": image.tobytes()}
+            fields = {
+                "height": height,
+                "width": width,
+                "encoding": "rgb8",
+                "step": 3 * width,
+                "data": image.tobytes(),
+            }
         sent = now + _FRAME_DELAY
         self.send(f"/camera/{role}/{IMAGES[self._kind][0]}", sent, header=header, **fields)
-        matrices = {"d": np.zeros(5), "k": k.ravel(), "r": np.eye(3).ravel(), "p": np.hstack([k, np.zeros((3, 1))]).ravel()}
+        matrices = {
+            "d": np.zeros(5),
+            "k": k.ravel(),
+            "r": np.eye(3).ravel(),
+            "p": np.hstack([k, np.zeros((3, 1))]).ravel(),
+        }
         info = {"height": height, "width": width, "distortion_model": "plumb_bob", **matrices}
         self.send(f"/camera/{role}/camera_info", sent, header=header, **info)
 
     def _command(self, command: Command, done: bool, now: int) -> None:
         self.send("/sim/success", now, data=done)
         sent = now + _COMMAND_DELAY
-        self.send("/command/policy/twist", sent, header=_header(sent, FRAME), twist=_twist(command.linear, command.angular))
+        self.send(
+            "/command/policy/twist",
+            sent,
+            header=_header(sent, FRAME),
+            twist=_twist(command.linear, command.angular),
+        )
         self.send("/command/policy/gripper", sent, data=command.closure)
 
 

@@ -53,7 +53,9 @@ def plan(tasks: str, episodes: int, seed: int) -> list[Take]:
     return [Take(names[number % len(names)], seed + number // len(names)) for number in range(episodes)]
 
 
-def collect(takes: Sequence[Take], out: Path, rig: Rig, kind: str = "jpeg", workers: int = 1) -> Iterator[tuple[Take, bool, bool]]:
+def collect(
+    takes: Sequence[Take], out: Path, rig: Rig, kind: str = "jpeg", workers: int = 1
+) -> Iterator[tuple[Take, bool, bool]]:
     """Records the episodes that are not there yet; yields (take, success, new) as they become whole, first those that were there.
 
     kind: "jpeg" or "raw" pictures. An episode that was cut off is made again: a seed always gives the same. Raises BagError where a bag
@@ -70,12 +72,16 @@ def collect(takes: Sequence[Take], out: Path, rig: Rig, kind: str = "jpeg", work
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CollectError(f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to") from error
+        raise CollectError(
+            f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to"
+        ) from error
     context = get_context("spawn")  # an OpenGL context does not survive a fork
     stop = context.Event()
     crew = ProcessPoolExecutor(min(workers, len(waiting)), context, _start, (rig, kind, stop))
     try:
-        running: dict[Future, Take] = {crew.submit(_record, out / take.name, take.task, take.seed): take for take in waiting}
+        running: dict[Future, Take] = {
+            crew.submit(_record, out / take.name, take.task, take.seed): take for take in waiting
+        }
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 take = running.pop(future)
@@ -95,9 +101,13 @@ def _outcome(folder: Path, rig: Rig, kind: str) -> str:
     if (folder / metadata.FILE).is_file():
         bag = Bag(folder)
         if bag.rig != rig:
-            raise BagError(f"{folder} was recorded with another rig than '{rig.name}' is now: choose another --out")
+            raise BagError(
+                f"{folder} was recorded with another rig than '{rig.name}' is now: choose another --out"
+            )
         if bag.topics != topics(kind):
-            raise BagError(f"{folder} was recorded with other topics than --images {kind} gives: choose another --out")
+            raise BagError(
+                f"{folder} was recorded with other topics than --images {kind} gives: choose another --out"
+            )
         if bag.outcome != "unfinished":
             return bag.outcome
         (folder / metadata.FILE).unlink()

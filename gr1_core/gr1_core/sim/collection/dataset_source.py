@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from gr1_core.policy import Policy
     from gr1_core.sim.collection.bags import Take
 
-VARIED_SECONDS, DRIVEN_SECONDS = 15.0, 20.0  # after which a varied episode is given up, and one in which a policy drives
+VARIED_SECONDS, DRIVEN_SECONDS = (
+    15.0,
+    20.0,
+)  # after which a varied episode is given up, and one in which a policy drives
 PLAIN = 0.4  # of the varied episodes look like the scene itself: the looks are drawn around it, and it is what the policy will see
 TAKES_PER_UNIT = len(TASKS)  # they share one scene, which takes half a second to compile
 GLIMPSES_PER_UNIT = 2 * len(TASKS)
@@ -58,7 +61,9 @@ class SimulationSource:
 
     def __post_init__(self):
         if self.rig.control_hz != int(self.rig.control_hz):
-            raise SourceError(f"rig '{self.rig.name}': control_hz is {self.rig.control_hz:g}, a LeRobotDataset needs a whole number")
+            raise SourceError(
+                f"rig '{self.rig.name}': control_hz is {self.rig.control_hz:g}, a LeRobotDataset needs a whole number"
+            )
         self.fps = int(self.rig.control_hz)
         self.shapes = {role: (self.rig.cameras[role].height, self.rig.cameras[role].width) for role in ROLES}
         self.settings = {"vary": self.vary}
@@ -73,7 +78,9 @@ class SimulationSource:
         if not self.vary:
             raise SourceError("a policy drives only varied episodes: give --vary with --policy")
         if not 0.0 < self.mix <= 1.0:
-            raise SourceError(f"--mix {self.mix:g}: the share of the time that the policy drives is above 0 and at most 1")
+            raise SourceError(
+                f"--mix {self.mix:g}: the share of the time that the policy drives is above 0 and at most 1"
+            )
         from gr1_core.model import checkpoint
         from gr1_core.pretrained import resolve
 
@@ -83,7 +90,10 @@ class SimulationSource:
     def units(self) -> list[Unit]:
         """Takes that share a scene: with `vary` each unit has its own things on the table, drawn with its first seed."""
         units = []
-        for kind, takes, together in (("scene", self.takes, TAKES_PER_UNIT), ("glimpses", self.glimpses, GLIMPSES_PER_UNIT)):
+        for kind, takes, together in (
+            ("scene", self.takes, TAKES_PER_UNIT),
+            ("glimpses", self.glimpses, GLIMPSES_PER_UNIT),
+        ):
             for number, start in enumerate(range(0, len(takes), together)):
                 some = tuple(takes[start : start + together])
                 digest = hashlib.sha256(" ".join(take.name for take in some).encode()).hexdigest()[:32]
@@ -96,7 +106,9 @@ class SimulationSource:
         # Before OpenGL: Mesa's own LLVM crashed where torch was loaded after it.
         policy = _policy(self.policy) if self.policy is not None else None
         try:
-            with Stage(self.rig, catalogue.training(takes[0].seed) if self.vary else catalogue.STANDARD) as stage:
+            with Stage(
+                self.rig, catalogue.training(takes[0].seed) if self.vary else catalogue.STANDARD
+            ) as stage:
                 for take in takes:
                     if unit.key.startswith("glimpses"):
                         yield from stage.glimpse(take)
@@ -114,9 +126,14 @@ class Stage:
         from gr1_core.sim.twin import Twin
 
         self.rig, self.props, self.twin = rig, props, Twin(props)
-        self._cameras = {role: Renderer(role, rig.cameras[role].width, rig.cameras[role].height, props=props) for role in ROLES}
+        self._cameras = {
+            role: Renderer(role, rig.cameras[role].width, rig.cameras[role].height, props=props)
+            for role in ROLES
+        }
 
-    def play(self, take: Take, vary: bool, policy: Policy | None = None, mix: float = 0.0) -> Episode | Skipped:
+    def play(
+        self, take: Take, vary: bool, policy: Policy | None = None, mix: float = 0.0
+    ) -> Episode | Skipped:
         """One episode, drawn at the control rate; the labels are the expert's whoever moves the hand."""
         rng = np.random.default_rng([take.seed, list(TASKS).index(take.task), 7])
         if skipped := self._lay(take, vary, rng):
@@ -143,8 +160,18 @@ class Stage:
                 pilot.see(frames)
             held = held + 1 if done else 0
         if held < HELD:
-            return Skipped(take.name, f"the goal was not reached within {len(states) * self.rig.period:g} s", intended=True)
-        info = {"source": take.name, "outcome": "success", "operator": "expert", "task": task.name, "seed": take.seed}
+            return Skipped(
+                take.name,
+                f"the goal was not reached within {len(states) * self.rig.period:g} s",
+                intended=True,
+            )
+        info = {
+            "source": take.name,
+            "outcome": "success",
+            "operator": "expert",
+            "task": task.name,
+            "seed": take.seed,
+        }
         return Episode(take.name, self.twin.instruction, pictures, np.stack(states), np.stack(actions), info)
 
     def glimpse(self, take: Take) -> Iterator[Episode | Skipped]:
@@ -154,12 +181,25 @@ class Stage:
             yield skipped
             return
         vector = self.twin.state()
-        pictures = {role: [images.encode_jpeg(camera.render(vector))] for role, camera in self._cameras.items()}
-        tasks = [single_frame.meant(task, vector, self.props) for task in single_frame.open_to(TASKS[take.task], rng)]
+        pictures = {
+            role: [images.encode_jpeg(camera.render(vector))] for role, camera in self._cameras.items()
+        }
+        tasks = [
+            single_frame.meant(task, vector, self.props)
+            for task in single_frame.open_to(TASKS[take.task], rng)
+        ]
         for task in dict.fromkeys(tasks):
-            state, action = self._example(vector, Expert(task.name, self.rig.control_hz, self.props).act(vector))
+            state, action = self._example(
+                vector, Expert(task.name, self.rig.control_hz, self.props).act(vector)
+            )
             sentences = task.said(task.noun(self.props))[0]
-            info = {"source": take.name, "outcome": "success", "operator": "expert", "task": task.name, "seed": take.seed}
+            info = {
+                "source": take.name,
+                "outcome": "success",
+                "operator": "expert",
+                "task": task.name,
+                "seed": take.seed,
+            }
             sentence = sentences[int(rng.integers(len(sentences)))]
             yield Episode(f"{take.name}_{task.name}", sentence, pictures, state[None], action[None], info)
 

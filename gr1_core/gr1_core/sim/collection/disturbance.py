@@ -18,10 +18,16 @@ _START_MIN, _START_MAX = np.array([0.27, -0.34, 0.14]), np.array([0.56, 0.30, 0.
 _START_YAW = 1.0  # rad to either side
 _BESIDE, _ABOVE = 0.06, 0.08  # m that a start keeps from a thing that stands around: to its side, or over it
 
-_DRIFT = np.array([0.030, 0.030, 0.030, 0.04, 0.04, 0.15])  # m/s, rad/s: standard deviation of the smooth noise at its strongest
+_DRIFT = np.array(
+    [0.030, 0.030, 0.030, 0.04, 0.04, 0.15]
+)  # m/s, rad/s: standard deviation of the smooth noise at its strongest
 _MEMORY = 0.5  # s after which the smooth noise has forgotten
 _SPELL = 2.0  # s, mean of the times with and without it
-_PUSHES, _PUSH_SPEED, _PUSH_SECONDS = 0.15, (0.08, 0.20), (0.15, 0.30)  # a second, m/s, s: 1 to 3 cm with the ramps before and after
+_PUSHES, _PUSH_SPEED, _PUSH_SECONDS = (
+    0.15,
+    (0.08, 0.20),
+    (0.15, 0.30),
+)  # a second, m/s, s: 1 to 3 cm with the ramps before and after
 _SLIPS, _SLIP_SECONDS = 0.06, (0.3, 1.0)  # a second, s: the fingers do the opposite of what they are told
 
 
@@ -68,6 +74,7 @@ def start(rng: np.random.Generator, props: Props) -> Pose | None:
 
 def _touches(place: np.ndarray, props: Props) -> bool:
     return any(
-        np.hypot(place[0] - still.x, place[1] - still.y) < still.radius + _BESIDE and place[2] < still.height + _ABOVE
+        np.hypot(place[0] - still.x, place[1] - still.y) < still.radius + _BESIDE
+        and place[2] < still.height + _ABOVE
         for still in props.distractors
     )

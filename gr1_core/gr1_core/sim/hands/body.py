@@ -11,8 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-SKIN = ((0.96, 0.80, 0.69), (0.90, 0.70, 0.56), (0.80, 0.58, 0.43), (0.66, 0.45, 0.32), (0.47, 0.31, 0.22), (0.30, 0.20, 0.15))
-GLOVES = ((0.22, 0.42, 0.78), (0.93, 0.80, 0.25), (0.12, 0.12, 0.13), (0.90, 0.91, 0.92), (0.85, 0.42, 0.55), (0.25, 0.55, 0.42))
+SKIN = (
+    (0.96, 0.80, 0.69),
+    (0.90, 0.70, 0.56),
+    (0.80, 0.58, 0.43),
+    (0.66, 0.45, 0.32),
+    (0.47, 0.31, 0.22),
+    (0.30, 0.20, 0.15),
+)
+GLOVES = (
+    (0.22, 0.42, 0.78),
+    (0.93, 0.80, 0.25),
+    (0.12, 0.12, 0.13),
+    (0.90, 0.91, 0.92),
+    (0.85, 0.42, 0.55),
+    (0.25, 0.55, 0.42),
+)
 GLOVED = 0.25  # share of hands in gloves
 
 _BONES = (0.043, 0.027, 0.021)  # of a middle finger
@@ -20,8 +34,13 @@ _LENGTHS = (0.95, 1.05, 0.98, 0.78)  # of index, middle, ring and little finger 
 _SIDEWAYS = (0.030, 0.010, -0.010, -0.029)  # their knuckles, towards the thumb
 _KNUCKLE = 0.043
 _OPEN = np.array([0.16, 0.20, 0.12] * 4 + [0.0, 0.05, 0.05])
-_FIST = np.array([1.25, 1.65, 0.95] * 4 + [1.0, 0.55, 0.60])  # the thumb's first joint: share of the way from apart to opposed
-_APART, _OPPOSED = np.array([0.55, 0.62, -0.56]), np.array([0.44, -0.20, -0.88])  # the right thumb's directions
+_FIST = np.array(
+    [1.25, 1.65, 0.95] * 4 + [1.0, 0.55, 0.60]
+)  # the thumb's first joint: share of the way from apart to opposed
+_APART, _OPPOSED = (
+    np.array([0.55, 0.62, -0.56]),
+    np.array([0.44, -0.20, -0.88]),
+)  # the right thumb's directions
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,14 @@ def looks(rng: np.random.Generator) -> Looks:
     skin = SKIN[int(rng.integers(len(SKIN)))]
     hand = GLOVES[int(rng.integers(len(GLOVES)))] if rng.random() < GLOVED else skin
     bare = float(rng.choice([0.03, 0.07, 0.16]))
-    return Looks(bool(rng.random() < 0.7), float(rng.uniform(0.86, 1.12)), hand, skin, tuple(rng.uniform(0.05, 0.95, 3).tolist()), bare)
+    return Looks(
+        bool(rng.random() < 0.7),
+        float(rng.uniform(0.86, 1.12)),
+        hand,
+        skin,
+        tuple(rng.uniform(0.05, 0.95, 3).tolist()),
+        bare,
+    )
 
 
 def posture(curl: float, yaw: float = 0.0) -> np.ndarray:
@@ -56,7 +82,10 @@ def posture(curl: float, yaw: float = 0.0) -> np.ndarray:
 def mjcf(someone: Looks) -> str:
     """The body "hand" (mocap) with its 16 hinges, and the sites "tip_index", "tip_middle" and "tip_thumb"."""
     size, side = someone.scale, 1.0 if someone.right else -1.0
-    colours = {name: " ".join(f"{value:.3f}" for value in getattr(someone, name)) for name in ("hand", "arm", "sleeve")}
+    colours = {
+        name: " ".join(f"{value:.3f}" for value in getattr(someone, name))
+        for name in ("hand", "arm", "sleeve")
+    }
 
     def capsule(start, end, radius: float, part: str = "hand") -> str:
         line = " ".join(f"{value * size:.5f}" for value in (*start, *end))
@@ -67,7 +96,9 @@ def mjcf(someone: Looks) -> str:
         text = f'<site name="tip_{name}" pos="{bones[-1] * size:.5f} 0 0" size="0.002" group="5"/>'
         for index in reversed(range(len(bones))):
             inside = (
-                f'<joint type="hinge" axis="{axes[index]}"/>' + capsule((0, 0, 0), (bones[index], 0, 0), radius - 0.0006 * index) + text
+                f'<joint type="hinge" axis="{axes[index]}"/>'
+                + capsule((0, 0, 0), (bones[index], 0, 0), radius - 0.0006 * index)
+                + text
             )
             text = f'<body pos="{bones[index - 1] * size:.5f} 0 0">{inside}</body>' if index else inside
         return text
@@ -77,11 +108,12 @@ def mjcf(someone: Looks) -> str:
         y = side * sideways
         palm += capsule((-0.045, 0.7 * y, 0), (_KNUCKLE - 0.004, y, 0), 0.0125)
         bones = [bone * length for bone in _BONES]
-        fingers += (
-            f'<body name="hand_{name}" pos="{_KNUCKLE * size:.5f} {y * size:.5f} 0">{chain(name, bones, 0.0088, ["0 1 0"] * 3)}</body>'
-        )
+        fingers += f'<body name="hand_{name}" pos="{_KNUCKLE * size:.5f} {y * size:.5f} 0">{chain(name, bones, 0.0088, ["0 1 0"] * 3)}</body>'
     frame, axis, _ = _sweep(side)
-    opposing, bending = (" ".join(f"{value:.5f}" for value in frame.inv().apply(towards)) for towards in (axis, [0.0, -1.0, 0.0]))
+    opposing, bending = (
+        " ".join(f"{value:.5f}" for value in frame.inv().apply(towards))
+        for towards in (axis, [0.0, -1.0, 0.0])
+    )
     hinges = [opposing, bending, bending]
     x, y, z, w = frame.as_quat()
     base = " ".join(f"{value * size:.5f}" for value in (-0.010, side * 0.034, -0.010))
@@ -90,7 +122,9 @@ def mjcf(someone: Looks) -> str:
     arm = capsule((0, 0, 0), (-0.04 - someone.bare, 0, 0.004), 0.0245, "arm") + capsule(
         (-0.01 - someone.bare, 0, 0.004), (-0.7, 0, 0.03), 0.035, "sleeve"
     )
-    wrist = f'<body name="hand_arm" pos="{-0.045 * size:.5f} 0 0"><joint type="hinge" axis="0 0 1"/>{arm}</body>'
+    wrist = (
+        f'<body name="hand_arm" pos="{-0.045 * size:.5f} 0 0"><joint type="hinge" axis="0 0 1"/>{arm}</body>'
+    )
     return f'<body name="hand" mocap="true">{palm}{heel}{fingers}{thumb}{wrist}</body>'
 
 
@@ -99,5 +133,7 @@ def _sweep(side: float) -> tuple[Rotation, np.ndarray, float]:
     mirror = np.array([1.0, side, 1.0])
     apart, opposed = (mirror * towards / np.linalg.norm(towards) for towards in (_APART, _OPPOSED))
     normal = np.cross(apart, opposed)
-    axes = np.stack([apart, normal / np.linalg.norm(normal), np.cross(apart, normal / np.linalg.norm(normal))], axis=1)
+    axes = np.stack(
+        [apart, normal / np.linalg.norm(normal), np.cross(apart, normal / np.linalg.norm(normal))], axis=1
+    )
     return Rotation.from_matrix(axes), axes[:, 1], float(np.arccos(apart @ opposed))

@@ -43,7 +43,10 @@ class Order:
 
 def orders(clips: int, seed: int) -> list[Order]:
     """Videos of PER_VIDEO narrated moments each, the last with what is left of `clips`."""
-    return [Order(seed, index, min(PER_VIDEO, clips - first)) for index, first in enumerate(range(0, clips, PER_VIDEO))]
+    return [
+        Order(seed, index, min(PER_VIDEO, clips - first))
+        for index, first in enumerate(range(0, clips, PER_VIDEO))
+    ]
 
 
 def collect(wanted: list[Order], out: Path, workers: int = 1) -> Iterator[tuple[Order, bool]]:
@@ -99,7 +102,9 @@ def _begin(wanted: list[Order], out: Path) -> Path:
     text = json.dumps(annotations(wanted), indent=1)
     if file.is_file():
         if file.read_text() != text:
-            raise HandsError(f"{out} holds videos of another --clips or --seed (or Ego4D's own): choose another --out, or delete it")
+            raise HandsError(
+                f"{out} holds videos of another --clips or --seed (or Ego4D's own): choose another --out, or delete it"
+            )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise HandsError(f"{out} is there and holds no videos of hands: choose another --out")
     else:
@@ -130,7 +135,9 @@ def _make(order: Order, videos: Path) -> None:
     video, path = scene.draw(order.seed, order.index, order.narrations), videos / f"{order.uid}.partial"
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(
-            "libx264", rate=FPS, options={"crf": "16", "preset": "veryfast", "tune": "zerolatency", "g": str(5 * FPS)}
+            "libx264",
+            rate=FPS,
+            options={"crf": "16", "preset": "veryfast", "tune": "zerolatency", "g": str(5 * FPS)},
         )
         stream.width = stream.height = SIDE
         stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1

@@ -102,12 +102,20 @@ def _table(rng: np.random.Generator, assets: list[str]) -> str:
     }
     if texture in look:
         assets.append(f'<texture name="top" type="2d" {look[texture]}/>')
-    shown = "" if texture == "plain" else f'texture="top" texrepeat="{_text([1, 1] if texture == "wood" else [repeat, repeat])}"'
+    shown = (
+        ""
+        if texture == "plain"
+        else f'texture="top" texrepeat="{_text([1, 1] if texture == "wood" else [repeat, repeat])}"'
+    )
     tint = np.clip(colour * 1.4, 0, 1) if texture == "wood" else colour
-    assets.append(f'<material name="top" {shown} rgba="{_text(tint)} 1" specular="{rng.uniform(0, 0.4):.3f}" shininess="0.4"/>')
+    assets.append(
+        f'<material name="top" {shown} rgba="{_text(tint)} 1" specular="{rng.uniform(0, 0.4):.3f}" shininess="0.4"/>'
+    )
     near, far, half = FIELD_MIN[0] - rng.uniform(0.04, 0.12), rng.uniform(0.52, 0.85), rng.uniform(0.36, 0.7)
     top = _box('material="top"', [(far - near) / 2, half, 0.02], [(far + near) / 2, 0, -0.02])
-    floor = f'<geom class="seen" type="plane" size="6 6 1" pos="0 0 -0.75" rgba="{_text(_colour(rng, 0.5))} 1"/>'
+    floor = (
+        f'<geom class="seen" type="plane" size="6 6 1" pos="0 0 -0.75" rgba="{_text(_colour(rng, 0.5))} 1"/>'
+    )
     return top + floor
 
 
@@ -131,24 +139,43 @@ def _cabinet(rng: np.random.Generator, handle: np.ndarray) -> str:
     )
     if rng.random() < 0.6:
         reach = rng.uniform(0.03, 0.06)
-        drawer += f'<geom class="seen" type="capsule" size="0.0065" fromto="0 {-reach} {z} 0 {reach} {z}" {steel}/>'
+        drawer += (
+            f'<geom class="seen" type="capsule" size="0.0065" fromto="0 {-reach} {z} 0 {reach} {z}" {steel}/>'
+        )
         for y in (-0.9 * reach, 0.9 * reach):
             drawer += f'<geom class="seen" type="cylinder" size="0.005" fromto="0 {y} {z} {_HANDLE} {y} {z}" {steel}/>'
     else:
         drawer += f'<geom class="seen" type="sphere" size="0.015" pos="0 0 {z}" {steel}/>'
-        drawer += f'<geom class="seen" type="cylinder" size="0.007" fromto="0 0 {z} {_HANDLE} 0 {z}" {steel}/>'
+        drawer += (
+            f'<geom class="seen" type="cylinder" size="0.007" fromto="0 0 {z} {_HANDLE} 0 {z}" {steel}/>'
+        )
     return f'<body pos="{_text(handle)}">{walls}</body><body name="drawer" mocap="true" pos="{_text(handle)}">{drawer}</body>'
 
 
-def _holder(rng: np.random.Generator, name: str, holder: Holder, centre: np.ndarray, assets: list[str]) -> str:
+def _holder(
+    rng: np.random.Generator, name: str, holder: Holder, centre: np.ndarray, assets: list[str]
+) -> str:
     """A plate, a bowl, a tray or a board of the holder's radius, standing at x, y."""
     radius, floor = holder.radius, holder.floor
     colour = f'rgba="{_text(_colour(rng, 0.8))} 1"'
     yaw = rng.uniform(-0.5, 0.5)
     if name == "plate":
-        profile = [(1e-4, 0.0), (0.6 * radius, 0.0), (radius, 0.013), (0.96 * radius, 0.016), (0.62 * radius, floor), (1e-4, floor)]
+        profile = [
+            (1e-4, 0.0),
+            (0.6 * radius, 0.0),
+            (radius, 0.013),
+            (0.96 * radius, 0.016),
+            (0.62 * radius, floor),
+            (1e-4, floor),
+        ]
     elif name == "bowl":
-        wall = [(0.55 * radius, 0.0), (0.86 * radius, 0.022), (radius, 0.052), (0.96 * radius, 0.053), (0.82 * radius, 0.027)]
+        wall = [
+            (0.55 * radius, 0.0),
+            (0.86 * radius, 0.022),
+            (radius, 0.052),
+            (0.96 * radius, 0.053),
+            (0.82 * radius, 0.027),
+        ]
         profile = [(1e-4, 0.0), *wall, (0.5 * radius, floor), (1e-4, floor)]
     else:
         length, width = 0.86 * radius, 0.62 * radius

@@ -20,27 +20,41 @@ def clip(seed: int, index: int, narration: int) -> np.ndarray:
 
     video = scene.draw(seed, index, narration + 1)
     said, frames = video.script.narrations[narration], list(rendering.pictures(video))
-    numbers = [min(max(round((said.seconds + offset) * rendering.FPS), 0), len(frames) - 1) for offset in _SECONDS]
-    small = [np.asarray(Image.fromarray(frames[number]).resize((_SIZE, _SIZE), Image.Resampling.LANCZOS)) for number in numbers]
+    numbers = [
+        min(max(round((said.seconds + offset) * rendering.FPS), 0), len(frames) - 1) for offset in _SECONDS
+    ]
+    small = [
+        np.asarray(Image.fromarray(frames[number]).resize((_SIZE, _SIZE), Image.Resampling.LANCZOS))
+        for number in numbers
+    ]
     return caption(np.concatenate(small, axis=1), said.text, 26)
 
 
 def sheet(seed: int) -> np.ndarray:
     """A narrated moment each of the first videos of a seed, u8[h, w, 3]."""
-    cells = [np.pad(clip(seed, index, index % 4), ((3, 3), (3, 3), (0, 0)), constant_values=244) for index in range(_ROWS * _COLUMNS)]
-    rows = [np.concatenate(cells[start : start + _COLUMNS], axis=1) for start in range(0, len(cells), _COLUMNS)]
+    cells = [
+        np.pad(clip(seed, index, index % 4), ((3, 3), (3, 3), (0, 0)), constant_values=244)
+        for index in range(_ROWS * _COLUMNS)
+    ]
+    rows = [
+        np.concatenate(cells[start : start + _COLUMNS], axis=1) for start in range(0, len(cells), _COLUMNS)
+    ]
     return np.concatenate(rows)
 
 
 def main(argv: list[str] | None = None) -> None:
     from PIL import Image
 
-    parser = argparse.ArgumentParser(prog="python -m gr1_core.sim.hands.gallery", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m gr1_core.sim.hands.gallery", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="PNG")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet(arguments.seed)).quantize(256, dither=Image.Dither.NONE).save(arguments.out, optimize=True)
+    Image.fromarray(sheet(arguments.seed)).quantize(256, dither=Image.Dither.NONE).save(
+        arguments.out, optimize=True
+    )
     print(f"{arguments.out}  {arguments.out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -62,7 +62,9 @@ def _place(model, data, video: Video, moment: Moment) -> None:
             start = model.joint(slot).qposadr[0]
             data.qpos[start : start + 7] = [x, y, z, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
     if video.script.drawer_at is not None:
-        data.mocap_pos[model.body("drawer").mocapid[0]] = video.script.drawer_at - np.array([moment.drawer, 0.0, 0.0])
+        data.mocap_pos[model.body("drawer").mocapid[0]] = video.script.drawer_at - np.array(
+            [moment.drawer, 0.0, 0.0]
+        )
 
 
 def palm_of(hand: Hand, scale: float, right: bool) -> tuple[tuple[np.ndarray, Rotation], float]:
@@ -82,7 +84,9 @@ def _grips() -> tuple[np.ndarray, np.ndarray]:
 
     someone = body.Looks(True, 1.0, (0, 0, 0), (0, 0, 0), (0, 0, 0), 0.05)
     head = '<compiler angle="radian"/><default><default class="seen"/></default>'
-    model = mujoco.MjModel.from_xml_string(f"<mujoco>{head}<worldbody>{body.mjcf(someone)}</worldbody></mujoco>")
+    model = mujoco.MjModel.from_xml_string(
+        f"<mujoco>{head}<worldbody>{body.mjcf(someone)}</worldbody></mujoco>"
+    )
     data, openings, middles = mujoco.MjData(model), [], []
     for curl in _CURLS:
         data.qpos[:] = body.posture(curl)

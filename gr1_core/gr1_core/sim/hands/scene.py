@@ -20,7 +20,12 @@ CAMERAS = {  # share of the videos; azimuth (0: along +x, as the person looks), 
     "worn": (0.25, 0.0, -52.0, 0.74),
 }
 SHADOWS = 0.15  # share of the videos with shadows, which cost more than all the rest of a picture
-_HOLDERS = {"plate": ("on", 0.006), "bowl": ("in", 0.012), "tray": ("on", 0.008), "cutting board": ("on", 0.014)}
+_HOLDERS = {
+    "plate": ("on", 0.006),
+    "bowl": ("in", 0.012),
+    "tray": ("on", 0.008),
+    "cutting board": ("on", 0.014),
+}
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,15 @@ class Camera:
     def at(self, seconds: float) -> tuple[np.ndarray, float, float]:
         """Target, azimuth and elevation at a time: a head is never still, two slow waves each way."""
         phase = self.azimuth + np.array([0.0, 1.3, 2.1])
-        wave = 0.7 * np.sin(2 * np.pi * 0.21 * seconds + phase) + 0.3 * np.sin(2 * np.pi * 0.47 * seconds + 2 * phase)
+        wave = 0.7 * np.sin(2 * np.pi * 0.21 * seconds + phase) + 0.3 * np.sin(
+            2 * np.pi * 0.47 * seconds + 2 * phase
+        )
         moved = np.array(self.target) + np.array([0.003, 0.004, 0.002]) * self.sway * wave
-        return moved, self.azimuth + self.sway * wave[0], max(-89.0, self.elevation + 0.6 * self.sway * wave[1])
+        return (
+            moved,
+            self.azimuth + self.sway * wave[0],
+            max(-89.0, self.elevation + 0.6 * self.sway * wave[1]),
+        )
 
 
 @dataclass(frozen=True)
@@ -61,10 +72,14 @@ def draw(seed: int, index: int, narrations: int) -> Video:
     someone = body.looks(rng)
     # Of all kinds, also those that the robot is never trained on: that is what videos are for.
     things = tuple(_thing(rng, str(form)) for form in rng.permutation(NAMED)[: len(SLOTS)])
-    items = {slot: thing for slot, thing in zip(SLOTS, things) if rng.random() < 0.85} or {SLOTS[0]: things[0]}
+    items = {slot: thing for slot, thing in zip(SLOTS, things) if rng.random() < 0.85} or {
+        SLOTS[0]: things[0]
+    }
     drawer_at = np.array([FIELD_MAX[0] + 0.21, rng.uniform(-0.16, 0.16), 0.0]) if rng.random() < 0.5 else None
     holders, places = _lay(rng, items)
-    start = Hand(REST + rng.uniform([-0.04, -0.15, 0.0], [0.06, 0.15, 0.06]), float(rng.uniform(-0.3, 0.3)), 0.25, 0.06)
+    start = Hand(
+        REST + rng.uniform([-0.04, -0.15, 0.0], [0.06, 0.15, 0.06]), float(rng.uniform(-0.3, 0.3)), 0.25, 0.06
+    )
     opened = float(rng.uniform(0.10, TRAVEL)) if drawer_at is not None and rng.random() < 0.4 else 0.0
     script = Script(items, places, holders, drawer_at, opened, start)
     writer = Writer(script, rng, someone.right)
@@ -84,7 +99,12 @@ def _thing(rng: np.random.Generator, name: str) -> Thing:
     hue, saturation, value = colorsys.rgb_to_hsv(*form.colour)
     turn, grey, dark = rng.uniform([-0.025, 0.75, 0.75], [0.025, 1.1, 1.2])
     colour = colorsys.hsv_to_rgb((hue + turn) % 1.0, min(1.0, saturation * grey), min(1.0, value * dark))
-    return Thing(name, float(rng.uniform(0.82, min(1.15, 0.0745 / form.width))), float(rng.uniform(0.85, 1.15)), tuple(map(float, colour)))
+    return Thing(
+        name,
+        float(rng.uniform(0.82, min(1.15, 0.0745 / form.width))),
+        float(rng.uniform(0.85, 1.15)),
+        tuple(map(float, colour)),
+    )
 
 
 def _stills(rng: np.random.Generator, drawer_at: np.ndarray | None) -> tuple[Still, ...]:
@@ -135,4 +155,6 @@ def _camera(rng: np.random.Generator, middle: np.ndarray) -> Camera:
     elevation = max(-89.0, elevation + (0.4 if kind == "overhead" else 1.0) * tilt)
     further = distance * float(rng.uniform(0.85, 1.25))
     sway = float(rng.uniform(1.5, 4.0)) if kind == "worn" else 0.0
-    return Camera(kind, tuple(target.tolist()), further, azimuth + turn, elevation, float(rng.uniform(46.0, 62.0)), sway)
+    return Camera(
+        kind, tuple(target.tolist()), further, azimuth + turn, elevation, float(rng.uniform(46.0, 62.0)), sway
+    )

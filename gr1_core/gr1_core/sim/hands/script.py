@@ -18,7 +18,9 @@ from gr1_core.sim.objects.catalogue import Thing
 FIELD_MIN, FIELD_MAX = np.array([-0.23, -0.25]), np.array([0.09, 0.25])  # where things may lie
 REST = np.array([-0.30, 0.0, 0.10])  # of the hand between actions, about
 DRAWER, TRAVEL = "drawer", 0.16
-BAR = np.array([0.0, 0.0, 0.062])  # the handle's middle when the drawer is closed, from the place that a script is given for it
+BAR = np.array(
+    [0.0, 0.0, 0.062]
+)  # the handle's middle when the drawer is closed, from the place that a script is given for it
 WORN = 0.03  # share of narrations in which the annotator is unsure what the thing is
 
 
@@ -94,7 +96,9 @@ class Script:
         for step in self.steps:
             while count / fps < begun + step.seconds:
                 hand = _between(before, step, (count / fps - begun) / step.seconds)
-                yield Moment(hand, places | _carried(step, before, hand, places), _pulled(step, before, hand, drawer))
+                yield Moment(
+                    hand, places | _carried(step, before, hand, places), _pulled(step, before, hand, drawer)
+                )
                 count += 1
             places |= _carried(step, before, step.to, places)
             drawer = _pulled(step, before, step.to, drawer)
@@ -104,7 +108,10 @@ class Script:
 def _between(before: Hand, step: Step, share: float) -> Hand:
     """Minimum jerk: a hand's speed is a bell (Flash and Hogan 1985)."""
     s = share**3 * (10 - 15 * share + 6 * share**2)
-    values = [a + s * (b - a) for a, b in ((getattr(before, name), getattr(step.to, name)) for name in ("point", "yaw", "pitch"))]
+    values = [
+        a + s * (b - a)
+        for a, b in ((getattr(before, name), getattr(step.to, name)) for name in ("point", "yaw", "pitch"))
+    ]
     opening = before.opening + s * (step.to.opening - before.opening)
     return Hand(values[0] + np.array([0.0, 0.0, 4 * step.lift * s * (1 - s)]), values[1], values[2], opening)
 
@@ -157,7 +164,9 @@ class Writer:
     def _next(self) -> str:
         """Rather another item than the one that was last in the hand."""
         others = [name for name in self._script.items if name != self._last]
-        self._last = str(self._rng.choice(others if others and self._rng.random() < 0.8 else list(self._script.items)))
+        self._last = str(
+            self._rng.choice(others if others and self._rng.random() < 0.8 else list(self._script.items))
+        )
         return self._last
 
     # Actions
@@ -198,7 +207,11 @@ class Writer:
         start = Hand(np.array([behind[0], behind[1], 0.030]), 0.6 * heading, 0.35, 0.02)
         self._go(start, rng.uniform(0.9, 1.2), lift=0.06)
         self._say(words.PUSH, item.noun, later=0.3)
-        self._go(replace(start, point=start.point + [*(end - self._places[name][:2]), 0.0]), rng.uniform(0.6, 0.9), carries=name)
+        self._go(
+            replace(start, point=start.point + [*(end - self._places[name][:2]), 0.0]),
+            rng.uniform(0.6, 0.9),
+            carries=name,
+        )
         self._leave()
 
     def _slide(self) -> None:
@@ -207,7 +220,12 @@ class Writer:
         bar = self._script.drawer_at + BAR + (-self._drawer, float(rng.uniform(-0.02, 0.02)), 0.0)
         goal = 0.0 if opened else float(rng.uniform(0.10, TRAVEL))
         pushing = opened and rng.random() < 0.6
-        at = Hand(bar - (0.02 if pushing else 0.0, 0.0, 0.0), float(rng.uniform(-0.25, 0.25)), 0.30, 0.015 if pushing else 0.045)
+        at = Hand(
+            bar - (0.02 if pushing else 0.0, 0.0, 0.0),
+            float(rng.uniform(-0.25, 0.25)),
+            0.30,
+            0.015 if pushing else 0.045,
+        )
         self._go(at, rng.uniform(1.0, 1.4), lift=rng.uniform(0.0, 0.05))
         hold = at if pushing else replace(at, opening=0.02)
         self._go(hold, 0.2)
@@ -262,10 +280,16 @@ class Writer:
         return holder.noun, holder.word
 
     def _clear(self, spot: np.ndarray, radius: float, name: str) -> bool:
-        others = [(self._places[other][:2], item.radius) for other, item in self._script.items.items() if other != name]
+        others = [
+            (self._places[other][:2], item.radius)
+            for other, item in self._script.items.items()
+            if other != name
+        ]
         others += [(centre, holder.radius) for holder, centre in self._script.holders.values()]
         inside = bool((spot > FIELD_MIN).all() and (spot < FIELD_MAX).all())
-        return inside and all(np.linalg.norm(spot - centre) > radius + other + 0.015 for centre, other in others)
+        return inside and all(
+            np.linalg.norm(spot - centre) > radius + other + 0.015 for centre, other in others
+        )
 
     def _free_spot(self, name: str) -> np.ndarray:
         """On the table; where nothing is free after fifty draws, the least crowded place drawn is near enough for a video."""

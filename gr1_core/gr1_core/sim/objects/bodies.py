@@ -68,14 +68,19 @@ _SOLIDS = {
         ("capsule", 0.0140, (0, -0.032, -0.0050), (0, 0.000, -0.0050)),
         ("capsule", 0.0070, (0, -0.068, -0.0120), (0, -0.040, -0.0120)),
     ),
-    "lemon": (("capsule", 0.0270, (0, -0.006, 0), (0, 0.004, 0)), ("capsule", 0.0120, (0, -0.026, 0), (0, 0.022, 0))),
+    "lemon": (
+        ("capsule", 0.0270, (0, -0.006, 0), (0, 0.004, 0)),
+        ("capsule", 0.0120, (0, -0.026, 0), (0, 0.022, 0)),
+    ),
     "peach": (("cylinder", 0.014, 0.0155, (0, 0, -0.0155)), ("ellipsoid", (0.033, 0.033, 0.031), (0, 0, 0))),
     "potato": (("ellipsoid", (0.028, 0.046, 0.025), (0, 0, 0)),),
     "tomato": (("cylinder", 0.020, 0.0135, (0, 0, -0.0135)), ("ellipsoid", (0.033, 0.033, 0.027), (0, 0, 0))),
     "lump": (("cylinder", 0.018, 0.0155, (0, 0, -0.0155)), ("ellipsoid", (0.033, 0.033, 0.031), (0, 0, 0))),
     "roll": (("capsule", 0.0260, (0, -0.026, 0), (0, 0.026, 0)),),
 }
-_CENTRE = {"banana": (0.004, 0, 0)}  # of mass, where it is not the origin: a bent thing must not tip over its own middle
+_CENTRE = {
+    "banana": (0.004, 0, 0)
+}  # of mass, where it is not the origin: a bent thing must not tip over its own middle
 _ONTO_SIDE = f'euler="{-math.pi / 2:.6f} 0 0"'  # a long thing's axis along the body's +y
 _STRIPES = 8
 
@@ -121,10 +126,18 @@ def _thing_assets(slot: str, thing: Thing, detail: float) -> str:
         meshes.append(shapes.mesh(f"{slot}_{part}", (vertices * _factors(thing), faces)))
     specular, shininess = _GLOSS[thing.form]
     colours = [("", thing.colour or form.colour, f'specular="{specular}" shininess="{shininess}"')]
-    colours.append(("_accent", thing.accent or form.accent, f'specular="{_ACCENT_GLOSS.get(thing.form, 0.2)}"'))
+    colours.append(
+        ("_accent", thing.accent or form.accent, f'specular="{_ACCENT_GLOSS.get(thing.form, 0.2)}"')
+    )
     if thing.stripes:
         colours.append(("_stripes", thing.stripes, f'specular="{specular}" shininess="{shininess}"'))
-    return "\n".join(meshes + [f'<material name="{slot}{which}" rgba="{_text(*rgb)} 1" {gloss}/>' for which, rgb, gloss in colours])
+    return "\n".join(
+        meshes
+        + [
+            f'<material name="{slot}{which}" rgba="{_text(*rgb)} 1" {gloss}/>'
+            for which, rgb, gloss in colours
+        ]
+    )
 
 
 def _factors(thing: Thing) -> np.ndarray:
@@ -134,7 +147,9 @@ def _factors(thing: Thing) -> np.ndarray:
 
 def _solid(kind: str, *shape, thing: Thing) -> str:
     """A collision geom of the usual size, made as large as the thing is."""
-    scale = np.array([thing.girth, thing.length, thing.girth] if thing.long else [thing.girth, thing.girth, thing.length])
+    scale = np.array(
+        [thing.girth, thing.length, thing.girth] if thing.long else [thing.girth, thing.girth, thing.length]
+    )
     if kind == "capsule":
         radius, start, end = shape
         where = f'size="{_text(radius * thing.girth)}" fromto="{_text(*(start * scale), *(end * scale))}"'
@@ -154,7 +169,10 @@ def thing(slot: str, thing: Thing) -> str:
     parts = [(part, slot if part == main else f"{slot}_accent") for part in _parts(thing.form)]
     if thing.stripes:
         parts.append(("stripes", f"{slot}_stripes"))
-    visual = "".join(f'<geom class="visual" type="mesh" mesh="{slot}_{part}" material="{material}" {turn}/>' for part, material in parts)
+    visual = "".join(
+        f'<geom class="visual" type="mesh" mesh="{slot}_{part}" material="{material}" {turn}/>'
+        for part, material in parts
+    )
     mass = FORMS[thing.form].mass
     inertia = 0.4 * mass * 0.035**2
     return f"""
@@ -174,18 +192,41 @@ def still(number: int, thing: Still) -> str:
         return f'<geom class="{kind}" {shape} {more}/>'
 
     colour = f'material="china" rgba="{_text(*thing.colour)} 1"'
-    meshes = [geom("visual", f'type="mesh" mesh="distractor{number}_{part}"', colour) for part in _parts(thing.form)]
+    meshes = [
+        geom("visual", f'type="mesh" mesh="distractor{number}_{part}"', colour) for part in _parts(thing.form)
+    ]
     if thing.form == "block":
-        parts = [geom("solid", f'type="box" size="{_text(high, high, high)}" pos="{_text(0, 0, high)}" group="1"', colour)]
+        parts = [
+            geom(
+                "solid",
+                f'type="box" size="{_text(high, high, high)}" pos="{_text(0, 0, high)}" group="1"',
+                colour,
+            )
+        ]
     else:
         radius = _STILL_RADIUS[thing.form] * size
         seen = f'group="1" {colour}' if thing.form == "can" else ""
-        parts = [geom("solid", f'type="cylinder" size="{_text(radius, high)}" pos="{_text(0, 0, high)}"', seen)]
+        parts = [
+            geom("solid", f'type="cylinder" size="{_text(radius, high)}" pos="{_text(0, 0, high)}"', seen)
+        ]
     if thing.form == "can":
-        parts.append(geom("visual", f'type="cylinder" size="{_text(0.94 * radius, 0.002)}" pos="{_text(0, 0, 2 * high)}" material="steel"'))
+        parts.append(
+            geom(
+                "visual",
+                f'type="cylinder" size="{_text(0.94 * radius, 0.002)}" pos="{_text(0, 0, 2 * high)}" material="steel"',
+            )
+        )
     if thing.form == "mug":
-        corners = np.array([(0.034, 0, 0.064), (0.055, 0, 0.058), (0.055, 0, 0.026), (0.035, 0, 0.018)]) * size
+        corners = (
+            np.array([(0.034, 0, 0.064), (0.055, 0, 0.058), (0.055, 0, 0.026), (0.035, 0, 0.018)]) * size
+        )
         for start, end in itertools.pairwise(corners):
-            parts.append(geom("solid", f'type="capsule" size="{_text(0.0045 * size)}" fromto="{_text(*start, *end)}" group="1"', colour))
+            parts.append(
+                geom(
+                    "solid",
+                    f'type="capsule" size="{_text(0.0045 * size)}" fromto="{_text(*start, *end)}" group="1"',
+                    colour,
+                )
+            )
     where = f'pos="{_text(thing.x, thing.y, 0)}" euler="0 0 {thing.yaw:.6g}"'
     return f'<body name="distractor{number}" {where}>{"".join(parts + meshes)}</body>'

@@ -41,14 +41,18 @@ class Form:
 _GREEN = (0.36, 0.52, 0.22)
 FORMS = {
     "eggplant": Form("eggplant", 0.0265, 0.004, 0.062, 0.053, 0.09, True, (0.29, 0.085, 0.35), _GREEN),
-    "broccoli": Form("broccoli", 0.040, 0.016, 0.042, 0.070, 0.08, False, (0.19, 0.48, 0.16), (0.66, 0.78, 0.42)),
+    "broccoli": Form(
+        "broccoli", 0.040, 0.016, 0.042, 0.070, 0.08, False, (0.19, 0.48, 0.16), (0.66, 0.78, 0.42)
+    ),
     "bell_pepper": Form("bell pepper", 0.034, 0.004, 0.040, 0.066, 0.09, False, (0.88, 0.13, 0.07), _GREEN),
     "banana": Form("banana", 0.0175, 0.004, 0.082, 0.035, 0.10, True, (0.95, 0.79, 0.16), (0.36, 0.27, 0.12)),
     "carrot": Form("carrot", 0.0190, 0.004, 0.078, 0.038, 0.08, True, (0.93, 0.42, 0.08), (0.25, 0.52, 0.16)),
     "lemon": Form("lemon", 0.0270, 0.004, 0.045, 0.054, 0.08, True, (0.96, 0.86, 0.22), (0.45, 0.50, 0.16)),
     "peach": Form("peach", 0.0310, 0.004, 0.036, 0.066, 0.09, False, (0.97, 0.60, 0.40), (0.30, 0.46, 0.16)),
     "potato": Form("potato", 0.0250, 0.004, 0.052, 0.056, 0.10, True, (0.71, 0.55, 0.34), (0.50, 0.37, 0.22)),
-    "tomato": Form("tomato", 0.0270, 0.004, 0.036, 0.066, 0.09, False, (0.85, 0.10, 0.06), (0.22, 0.42, 0.14)),
+    "tomato": Form(
+        "tomato", 0.0270, 0.004, 0.036, 0.066, 0.09, False, (0.85, 0.10, 0.06), (0.22, 0.42, 0.14)
+    ),
     "lump": Form(UNKNOWN, 0.0310, 0.004, 0.038, 0.066, 0.09, False, (0.50, 0.50, 0.50), _GREEN),
     "roll": Form(UNKNOWN, 0.0260, 0.004, 0.064, 0.052, 0.09, True, (0.50, 0.50, 0.50), _GREEN),
 }
@@ -75,7 +79,9 @@ class Thing:
         if self.form not in FORMS:
             raise ValueError(f"no thing '{self.form}': there are {', '.join(FORMS)}")
         if not 0.0 < self.width <= WIDEST:
-            raise ValueError(f"{self.noun} with girth {self.girth:g} is {self.width:.3f} m wide: the hand takes at most {WIDEST} m")
+            raise ValueError(
+                f"{self.noun} with girth {self.girth:g} is {self.width:.3f} m wide: the hand takes at most {WIDEST} m"
+            )
 
     @property
     def noun(self) -> str:
@@ -113,7 +119,12 @@ class Thing:
         return FORMS[self.form].width * self.girth
 
 
-STILLS = {"block": (0.040, 0.055), "mug": (0.052, 0.080), "can": (0.034, 0.105), "bottle": (0.032, 0.175)}  # radius, height in metres
+STILLS = {
+    "block": (0.040, 0.055),
+    "mug": (0.052, 0.080),
+    "can": (0.034, 0.105),
+    "bottle": (0.032, 0.175),
+}  # radius, height in metres
 
 
 @dataclass(frozen=True)
@@ -166,18 +177,28 @@ _INSTANCES = {
     "broccoli": (
         Thing("broccoli", 0.90, 1.00, (0.42, 0.22, 0.48), (0.62, 0.66, 0.46)),  # purple
         Thing("broccoli", 1.00, 0.95, (0.62, 0.72, 0.30), (0.80, 0.84, 0.62)),  # pale
-        Thing("broccoli", 0.76, 0.86, (0.17, 0.42, 0.24), shape=(("florets", 26),)),  # small, with few florets
-        Thing("broccoli", 1.05, 1.12, (0.09, 0.30, 0.14), shape=(("florets", 70),)),  # large and dark, with many
+        Thing(
+            "broccoli", 0.76, 0.86, (0.17, 0.42, 0.24), shape=(("florets", 26),)
+        ),  # small, with few florets
+        Thing(
+            "broccoli", 1.05, 1.12, (0.09, 0.30, 0.14), shape=(("florets", 70),)
+        ),  # large and dark, with many
     ),
     "bell_pepper": (
         Thing("bell_pepper", 1.00, 1.00, (0.95, 0.76, 0.08)),  # yellow
-        Thing("bell_pepper", 0.95, 1.12, (0.95, 0.45, 0.06), shape=(("lobes", 3),)),  # orange, tall, three lobes
+        Thing(
+            "bell_pepper", 0.95, 1.12, (0.95, 0.45, 0.06), shape=(("lobes", 3),)
+        ),  # orange, tall, three lobes
         Thing("bell_pepper", 1.03, 0.84, (0.20, 0.46, 0.11)),  # green and squat
         Thing("bell_pepper", 0.76, 0.84, (0.50, 0.05, 0.08), shape=(("lobes", 3),)),  # small, dark red
     ),
 }
 _CATEGORIES = tuple(form for form in NAMED if form not in SLOTS)
-_SHAPES = {"eggplant": ("neck", 0.85, 1.15), "broccoli": ("florets", 38, 54), "bell_pepper": ("groove", 0.055, 0.085)}
+_SHAPES = {
+    "eggplant": ("neck", 0.85, 1.15),
+    "broccoli": ("florets", 38, 54),
+    "bell_pepper": ("groove", 0.055, 0.085),
+}
 
 # Of the things in training so many have any colour, so that the policy also learns to tell them by their shapes
 _RECOLOURED = 0.45
@@ -197,7 +218,12 @@ _ROLL = {"front": (0.45, 1.0), "back": (0.45, 1.0), "bend": (-0.012, 0.012), "kn
 
 # Where distractors may stand: x from, to, y from, to; beside the field only what the hand can pass over
 _BESIDE = ((0.25, 0.30, -0.32, 0.04), (0.57, 0.62, -0.32, 0.04))
-_ROUND = ((0.68, 0.80, -0.30, 0.06), (0.25, 0.60, -0.45, -0.42), (0.12, 0.18, -0.38, -0.18), (0.06, 0.24, 0.22, 0.38))
+_ROUND = (
+    (0.68, 0.80, -0.30, 0.06),
+    (0.25, 0.60, -0.45, -0.42),
+    (0.12, 0.18, -0.38, -0.18),
+    (0.06, 0.24, 0.22, 0.38),
+)
 
 
 def training(seed: int) -> Props:
@@ -207,21 +233,27 @@ def training(seed: int) -> Props:
     """
     rng = np.random.default_rng([seed, 1])
     things = []
-    strangers = rng.permutation(SLOTS)[: 1 + int(rng.choice(3, p=_STRANGERS))] if rng.random() < _STRANGE else ()
+    strangers = (
+        rng.permutation(SLOTS)[: 1 + int(rng.choice(3, p=_STRANGERS))] if rng.random() < _STRANGE else ()
+    )
     for slot in SLOTS:
         if slot in strangers:
             things.append(_stranger(rng))
             continue
         name, low, high = _SHAPES[slot]
         colour = _other_colour(rng, slot) if rng.random() < _RECOLOURED else None
-        things.append(_near(rng, Thing(slot, colour=colour, shape=((name, float(rng.uniform(low, high))),)), 0.08))
+        things.append(
+            _near(rng, Thing(slot, colour=colour, shape=((name, float(rng.uniform(low, high))),)), 0.08)
+        )
     return Props(tuple(things), _distractors(rng))
 
 
 def instances(seed: int) -> Props:
     """Another eggplant, another broccoli and another pepper than any of `training`; no distractors."""
     rng = np.random.default_rng([seed, 2])
-    return Props(tuple(_near(rng, others[int(rng.integers(len(others)))], 0.03) for others in _INSTANCES.values()))
+    return Props(
+        tuple(_near(rng, others[int(rng.integers(len(others)))], 0.03) for others in _INSTANCES.values())
+    )
 
 
 def categories(seed: int) -> Props:
@@ -281,7 +313,11 @@ def _distractors(rng: np.random.Generator) -> tuple[Still, ...]:
         form = ("block", "mug", "can", "bottle")[int(rng.integers(2 if passed_over else 4))]
         x, y = float(rng.uniform(*zone[:2])), float(rng.uniform(*zone[2:]))
         colour = _rgb(rng.uniform(), rng.uniform(0.0, 0.75), rng.uniform(0.25, 0.95))
-        still = Still(form, x, y, float(rng.uniform(-math.pi, math.pi)), colour, float(rng.uniform(0.85, 1.05)))
-        if all(math.dist((x, y), (other.x, other.y)) > still.radius + other.radius + 0.02 for other in stills):
+        still = Still(
+            form, x, y, float(rng.uniform(-math.pi, math.pi)), colour, float(rng.uniform(0.85, 1.05))
+        )
+        if all(
+            math.dist((x, y), (other.x, other.y)) > still.radius + other.radius + 0.02 for other in stills
+        ):
             stills.append(still)
     return tuple(stills)

@@ -15,14 +15,18 @@ Surfaces = dict[str, tuple[np.ndarray, np.ndarray]]
 def together(*surfaces: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Several surfaces as one."""
     starts = np.cumsum([0] + [len(vertices) for vertices, _ in surfaces[:-1]])
-    return np.concatenate([vertices for vertices, _ in surfaces]), np.concatenate([faces + at for at, (_, faces) in zip(starts, surfaces)])
+    return np.concatenate([vertices for vertices, _ in surfaces]), np.concatenate(
+        [faces + at for at, (_, faces) in zip(starts, surfaces)]
+    )
 
 
 def _leaf(base, tip, width: float) -> tuple[np.ndarray, np.ndarray]:
     """A flat leaf from `base` to `tip`, xyz in metres."""
     base, along = np.asarray(base, np.float64), np.subtract(tip, base)
     vertices, faces = rings([(1e-4, 0.0), (0.5 * width, 0.35), (0.4 * width, 0.65), (1e-4, 1.0)], 8)
-    across = np.cross(along, [0.0, 0.0, 1.0] if np.hypot(*along[:2]) > 0.3 * abs(along[2]) else [1.0, 0.0, 0.0])
+    across = np.cross(
+        along, [0.0, 0.0, 1.0] if np.hypot(*along[:2]) > 0.3 * abs(along[2]) else [1.0, 0.0, 0.0]
+    )
     across /= np.linalg.norm(across)
     up = np.cross(across, along) / np.linalg.norm(along)
     return base + vertices[:, :1] * across + 0.2 * vertices[:, 1:2] * up + vertices[:, 2:] * along, faces
@@ -40,7 +44,11 @@ def tomato(detail: float = 1.0) -> Surfaces:
         (0.010, 0.0260),
         (1e-4, 0.0230),
     ]
-    body = rings(smooth(points, facets(22, detail)), facets(30, detail), lobes=lambda angle, along: 1.0 + 0.018 * np.cos(6 * angle))
+    body = rings(
+        smooth(points, facets(22, detail)),
+        facets(30, detail),
+        lobes=lambda angle, along: 1.0 + 0.018 * np.cos(6 * angle),
+    )
     turns = np.arange(5) * 2 * np.pi / 5
     star = [_leaf((0.0, 0.0, 0.0255), (0.024 * np.cos(a), 0.024 * np.sin(a), 0.0280), 0.011) for a in turns]
     stem = rings([(0.0030, 0.023), (0.0026, 0.036), (1e-4, 0.0365)], 8)
@@ -61,11 +69,16 @@ def peach(detail: float = 1.0) -> Surfaces:
     ]
 
     def cleft(angle: np.ndarray, along: np.ndarray) -> np.ndarray:
-        return 1.0 - 0.13 * np.exp(-(((angle - 1.5 * np.pi) / 0.30) ** 2)) * np.sin(np.pi * np.clip(along * 1.1 - 0.1, 0, 1))
+        return 1.0 - 0.13 * np.exp(-(((angle - 1.5 * np.pi) / 0.30) ** 2)) * np.sin(
+            np.pi * np.clip(along * 1.1 - 0.1, 0, 1)
+        )
 
     stem = rings([(0.0020, 0.022), (0.0018, 0.036), (1e-4, 0.0365)], 8)
     leaf = _leaf((0.002, 0.0, 0.031), (0.036, 0.016, 0.036), 0.020)
-    return {"body": rings(smooth(points, facets(24, detail)), facets(36, detail), lobes=cleft), "top": together(stem, leaf)}
+    return {
+        "body": rings(smooth(points, facets(24, detail)), facets(36, detail), lobes=cleft),
+        "top": together(stem, leaf),
+    }
 
 
 def carrot(detail: float = 1.0) -> Surfaces:
@@ -81,10 +94,20 @@ def carrot(detail: float = 1.0) -> Surfaces:
         (1e-4, 0.046),
     ]
     profile = smooth(points, facets(24, detail))
-    vertices, faces = rings(profile, facets(24, detail), lobes=lambda angle, along: 1.0 + 0.02 * np.cos(3 * angle) * np.sin(40 * along))
-    vertices[:, 1] += 0.0190 - np.repeat(profile[:, 0], facets(24, detail))  # its whole side touches the table
+    vertices, faces = rings(
+        profile,
+        facets(24, detail),
+        lobes=lambda angle, along: 1.0 + 0.02 * np.cos(3 * angle) * np.sin(40 * along),
+    )
+    vertices[:, 1] += 0.0190 - np.repeat(
+        profile[:, 0], facets(24, detail)
+    )  # its whole side touches the table
     leaves = [
-        _leaf((0.004 * np.cos(a), 0.004 * np.sin(a), 0.043), (0.020 * np.cos(a), 0.013 * np.sin(a), 0.043 + reach), 0.011)
+        _leaf(
+            (0.004 * np.cos(a), 0.004 * np.sin(a), 0.043),
+            (0.020 * np.cos(a), 0.013 * np.sin(a), 0.043 + reach),
+            0.011,
+        )
         for a, reach in zip(np.arange(6) * 2 * np.pi / 6, (0.034, 0.028, 0.036, 0.030, 0.034, 0.027))
     ]
     return {"body": (vertices, faces), "top": together(*leaves)}
@@ -134,12 +157,23 @@ def lemon(detail: float = 1.0) -> Surfaces:
 
 def potato(detail: float = 1.0) -> Surfaces:
     """Lies: a lumpy oval with a few eyes; 0.095 m long, 0.056 m wide, 0.05 m high."""
-    points = [(1e-4, -0.048), (0.015, -0.043), (0.026, -0.022), (0.028, 0.002), (0.0255, 0.024), (0.014, 0.042), (1e-4, 0.047)]
+    points = [
+        (1e-4, -0.048),
+        (0.015, -0.043),
+        (0.026, -0.022),
+        (0.028, 0.002),
+        (0.0255, 0.024),
+        (0.014, 0.042),
+        (1e-4, 0.047),
+    ]
 
     def lumps(angle: np.ndarray, along: np.ndarray) -> np.ndarray:
         return 1.0 + 0.030 * np.cos(2 * angle + 5 * along) + 0.030 * np.cos(3 * angle - 4 * along + 1.0)
 
     vertices, faces = rings(smooth(points, facets(24, detail)), facets(30, detail), lobes=lumps)
     vertices[:, 1] *= 0.90
-    eyes = [_leaf((x - 0.003, -0.0225 - 0.001, z), (x + 0.003, -0.0225 - 0.001, z), 0.004) for x, z in ((0.004, 0.012), (-0.008, -0.015))]
+    eyes = [
+        _leaf((x - 0.003, -0.0225 - 0.001, z), (x + 0.003, -0.0225 - 0.001, z), 0.004)
+        for x, z in ((0.004, 0.012), (-0.008, -0.015))
+    ]
     return {"body": (vertices, faces), "top": together(*eyes)}

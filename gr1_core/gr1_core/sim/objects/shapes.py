@@ -50,7 +50,9 @@ def smooth(points, steps: int = 24) -> np.ndarray:
     return PchipInterpolator(length, points)(np.linspace(0.0, length[-1], steps))
 
 
-def rounded(radius: float, bottom: float, top: float, edge: float, end_radius: float | None = None) -> np.ndarray:
+def rounded(
+    radius: float, bottom: float, top: float, edge: float, end_radius: float | None = None
+) -> np.ndarray:
     """Profile of a tube whose ends are rounded off with `edge`; it tapers from `radius` to `end_radius`."""
     end_radius = radius if end_radius is None else end_radius
     turn = np.linspace(0.0, np.pi / 2, 4)
@@ -109,7 +111,9 @@ def eggplant(detail: float = 1.0, neck: float = 1.0) -> dict[str, tuple[np.ndarr
     return {"body": rings(fruit, facets(24, detail)), "calyx": (calyx, faces), "stem": rings(stem, 8)}
 
 
-def pepper(detail: float = 1.0, lobes: int = 4, groove: float = 0.075) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def pepper(
+    detail: float = 1.0, lobes: int = 4, groove: float = 0.075
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Stands upright: lobes, `groove` of the radius deep, and a dimple on top with a curved stem; 0.068 m wide, 0.07 m tall."""
     body = smooth(
         [
@@ -137,10 +141,28 @@ def pepper(detail: float = 1.0, lobes: int = 4, groove: float = 0.075) -> dict[s
 def broccoli(detail: float = 1.0, florets: float = 46) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Stands on its cut stalk; the crown is a dome of florets; 0.074 m wide, 0.088 m tall."""
     stalk = smooth(
-        [(1e-4, -0.040), (0.0185, -0.040), (0.0195, -0.036), (0.0165, -0.020), (0.0175, -0.006), (0.026, 0.012), (1e-4, 0.014)], 10
+        [
+            (1e-4, -0.040),
+            (0.0185, -0.040),
+            (0.0195, -0.036),
+            (0.0165, -0.020),
+            (0.0175, -0.006),
+            (0.026, 0.012),
+            (1e-4, 0.014),
+        ],
+        10,
     )
     dome = smooth(
-        [(1e-4, 0.000), (0.020, -0.003), (0.033, 0.004), (0.037, 0.016), (0.034, 0.030), (0.022, 0.042), (1e-4, 0.047)], facets(24, detail)
+        [
+            (1e-4, 0.000),
+            (0.020, -0.003),
+            (0.033, 0.004),
+            (0.037, 0.016),
+            (0.034, 0.030),
+            (0.022, 0.042),
+            (1e-4, 0.047),
+        ],
+        facets(24, detail),
     )
     vertices, faces = rings(dome, facets(40, detail))
     # Florets: bumps on a sunflower's spiral over the dome, each pushing the surface outwards where it is nearest.
@@ -156,7 +178,10 @@ def broccoli(detail: float = 1.0, florets: float = 46) -> dict[str, tuple[np.nda
     gap = np.sqrt(np.min(np.sum((direction[:, None] - centres[None]) ** 2, -1), axis=1))
     bump = 0.0045 * np.sqrt(np.clip(1 - (gap / (0.26 * np.sqrt(46 / count))) ** 2, 0, 1)) - 0.0025
     vertices = vertices + direction * bump[:, None]
-    return {"stalk": rings(stalk, 12, lambda angle, along: 1.0 + 0.06 * np.cos(5 * angle)), "crown": (vertices, faces)}
+    return {
+        "stalk": rings(stalk, 12, lambda angle, along: 1.0 + 0.06 * np.cos(5 * angle)),
+        "crown": (vertices, faces),
+    }
 
 
 def plate(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -180,12 +205,30 @@ def plate(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def mug(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """A mug, 0.074 m wide, 0.08 m high, with its inside; the handle is the scene's."""
-    wall = [(1e-4, 0.0), (0.034, 0.0), (0.037, 0.004), (0.037, 0.079), (0.0355, 0.080), (0.034, 0.079), (0.0335, 0.006), (1e-4, 0.005)]
+    wall = [
+        (1e-4, 0.0),
+        (0.034, 0.0),
+        (0.037, 0.004),
+        (0.037, 0.079),
+        (0.0355, 0.080),
+        (0.034, 0.079),
+        (0.0335, 0.006),
+        (1e-4, 0.005),
+    ]
     return {"body": rings(wall, facets(36, detail))}
 
 
 def bottle(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """A bottle with a cap, 0.064 m wide, 0.175 m high."""
-    wall = [(1e-4, 0.0), (0.029, 0.0), (0.032, 0.004), (0.032, 0.095), (0.029, 0.112), (0.0125, 0.140), (0.0115, 0.156), (1e-4, 0.157)]
+    wall = [
+        (1e-4, 0.0),
+        (0.029, 0.0),
+        (0.032, 0.004),
+        (0.032, 0.095),
+        (0.029, 0.112),
+        (0.0125, 0.140),
+        (0.0115, 0.156),
+        (1e-4, 0.157),
+    ]
     cap = [(1e-4, 0.154), (0.0135, 0.154), (0.0135, 0.174), (0.0125, 0.175), (1e-4, 0.175)]
     return {"body": rings(wall, facets(30, detail)), "cap": rings(cap, facets(24, detail))}

@@ -36,10 +36,15 @@ def lump(
     def waves(angle: np.ndarray, along: np.ndarray) -> np.ndarray:
         return 1.0 + depth * np.cos(round(lobes) * angle) * np.sin(np.pi * along)
 
-    return {"body": rings(smooth(points, facets(22, detail)), facets(30, detail), waves), "top": _knob(0.0285, knob)}
+    return {
+        "body": rings(smooth(points, facets(22, detail)), facets(30, detail), waves),
+        "top": _knob(0.0285, knob),
+    }
 
 
-def roll(detail: float = 1.0, front: float = 0.8, back: float = 0.8, bend: float = 0.0, knob: float = 0.004) -> Surfaces:
+def roll(
+    detail: float = 1.0, front: float = 0.8, back: float = 0.8, bend: float = 0.0, knob: float = 0.004
+) -> Surfaces:
     """Lies; 0.12 m long without its knob, 0.052 m thick. front, back: how thick its halves are; bend: of its middle, metres."""
     radius = 0.026
     points = [
@@ -51,8 +56,19 @@ def roll(detail: float = 1.0, front: float = 0.8, back: float = 0.8, bend: float
         (0.6 * front * radius, 0.055),
         (1e-4, 0.060),
     ]
-    return {"body": rings(smooth(points, facets(22, detail)), facets(24, detail), bend=bend), "top": _knob(0.0580, knob)}
+    return {
+        "body": rings(smooth(points, facets(22, detail)), facets(24, detail), bend=bend),
+        "top": _knob(0.0580, knob),
+    }
 
 
 def _knob(height: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    return rings([(radius, height), (0.8 * radius, height + radius), (radius, height + 2 * radius), (1e-4, height + 2.5 * radius)], 8)
+    return rings(
+        [
+            (radius, height),
+            (0.8 * radius, height + radius),
+            (radius, height + 2 * radius),
+            (1e-4, height + 2.5 * radius),
+        ],
+        8,
+    )

@@ -15,8 +15,15 @@ NODES = ("arm", "camera_static", "camera_wrist")
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gr1_check.health", description=__doc__.split("\n")[0])
-    parser.add_argument("nodes", nargs="*", default=NODES, help=f"who must speak (default: {' '.join(NODES)})")
-    parser.add_argument("--wait", type=float, default=5.0, help="for how many seconds to listen at most; each node speaks once a second")
+    parser.add_argument(
+        "nodes", nargs="*", default=NODES, help=f"who must speak (default: {' '.join(NODES)})"
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=5.0,
+        help="for how many seconds to listen at most; each node speaks once a second",
+    )
     parser.add_argument("--namespace", default="", help="the stack's ROS namespace")
     options = parser.parse_args(argv)
     # Where `gr1 up` puts the nodes unless the user has said otherwise.
@@ -26,7 +33,11 @@ def main(argv: list[str] | None = None) -> int:
     monitor, until = Monitor(f"gr1_health_{os.getpid()}", options.namespace), time.monotonic() + options.wait
     monitor.start()
     try:
-        while missing := [name for name in options.nodes if not any(said.startswith(f"{name}: ") for said in monitor.seen().statuses)]:
+        while missing := [
+            name
+            for name in options.nodes
+            if not any(said.startswith(f"{name}: ") for said in monitor.seen().statuses)
+        ]:
             if time.monotonic() > until:
                 print(f"not heard within {options.wait:g} s: {', '.join(missing)}", file=sys.stderr)
                 return 1

@@ -67,9 +67,13 @@ def main(argv: list[str] | None = None) -> int:
     """0 when all was measured, 1 when some node of the stack was not heard."""
     parser = argparse.ArgumentParser(prog="python -m gr1_check.measure", description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure (default: 60)")
-    parser.add_argument("--rig", default="kinova_gen2", help="the rig that the stack runs with (default: kinova_gen2)")
+    parser.add_argument(
+        "--rig", default="kinova_gen2", help="the rig that the stack runs with (default: kinova_gen2)"
+    )
     parser.add_argument("--namespace", default="", help="the stack's ROS namespace")
-    parser.add_argument("--wait", type=float, default=60.0, help="how long to wait for the stack to run (default: 60)")
+    parser.add_argument(
+        "--wait", type=float, default=60.0, help="how long to wait for the stack to run (default: 60)"
+    )
     options = parser.parse_args(argv)
     rig = Rig.load(options.rig)
     monitor = Monitor("gr1_measure", options.namespace)
@@ -85,7 +89,12 @@ def main(argv: list[str] | None = None) -> int:
             return 1
         for stamps in (*cameras.values(), commands, beats):
             stamps.clear()
-        before, gates, slowest, until = monitor.seen().statuses, Counter(), 0.0, time.monotonic() + options.seconds
+        before, gates, slowest, until = (
+            monitor.seen().statuses,
+            Counter(),
+            0.0,
+            time.monotonic() + options.seconds,
+        )
         while time.monotonic() < until:
             time.sleep(0.1)
             statuses = monitor.seen().statuses
@@ -93,7 +102,9 @@ def main(argv: list[str] | None = None) -> int:
             if "arm: loop" in statuses:
                 slowest = max(slowest, statuses["arm: loop"].number("period_max_ms") or 0.0)
             gates[f"{gate.get('state')}: {gate.get('reason')}"] += 1
-        document = _document(monitor.seen().statuses, before, cameras, commands, beats, rig, gates) | {"seconds": options.seconds}
+        document = _document(monitor.seen().statuses, before, cameras, commands, beats, rig, gates) | {
+            "seconds": options.seconds
+        }
         document["arm_loop"] |= {"period_max_ms": slowest} if document["arm_loop"] else {}
     finally:
         monitor.close()
@@ -117,10 +128,18 @@ def _await(monitor: Monitor, patience: float) -> list[str]:
         time.sleep(0.1)
 
 
-def _document(after: dict[str, Status], before: dict[str, Status], cameras, commands, beats, rig: Rig, gates: Counter) -> dict:
-    expected = {role: after[f"camera_{role}: stream"].number("expected_hz") or rig.control_hz for role in ROLES}
+def _document(
+    after: dict[str, Status], before: dict[str, Status], cameras, commands, beats, rig: Rig, gates: Counter
+) -> dict:
+    expected = {
+        role: after[f"camera_{role}: stream"].number("expected_hz") or rig.control_hz for role in ROLES
+    }
     step, earlier = after["policy: step"], before["policy: step"]
-    names = [f"{what}_{percentile}_ms" for what in ("period", "inference", "camera_to_command") for percentile in ("p50", "p99")]
+    names = [
+        f"{what}_{percentile}_ms"
+        for what in ("period", "inference", "camera_to_command")
+        for percentile in ("p50", "p99")
+    ]
     return {
         "cameras": {role: cameras[role].report(1.0 / expected[role]) for role in ROLES},
         "commands": commands.report(rig.period),
@@ -138,7 +157,10 @@ def _loop(after: Status | None, before: Status | None) -> dict:
         return {}
     names = ("rate_hz", "period_p50_ms", "period_p99_ms")
     missed = _count(after, "missed") - _count(before, "missed")
-    return {name: after.number(name) for name in names} | {"missed": missed, "scheduling": after.values.get("scheduling", "")}
+    return {name: after.number(name) for name in names} | {
+        "missed": missed,
+        "scheduling": after.values.get("scheduling", ""),
+    }
 
 
 def _count(status: Status | None, key: str) -> int:

@@ -52,7 +52,9 @@ class Report:
 
     def verdict(self) -> str:
         counted = Counter(result.level for result in self.results)
-        said = ", ".join(f"{counted[level]} {level}" for level in (OK, WARN, FAIL, LEFT_OUT) if counted[level])
+        said = ", ".join(
+            f"{counted[level]} {level}" for level in (OK, WARN, FAIL, LEFT_OUT) if counted[level]
+        )
         return f"{'FAILED' if self.failed or not self.results else 'passed'}: {said or 'nothing was checked'}"
 
     def table(self) -> Table:
@@ -61,15 +63,33 @@ class Report:
             grid.add_column(name, no_wrap=True)
         grid.add_column("figures")
         for result in self.results:
-            grid.add_row(result.step, result.subject, Text(result.level, style=COLOURS[result.level]), Text(_with_remedy(result)))
+            grid.add_row(
+                result.step,
+                result.subject,
+                Text(result.level, style=COLOURS[result.level]),
+                Text(_with_remedy(result)),
+            )
         return grid
 
     def save(self, folder: Path) -> None:
-        document = {"passed": not self.failed, **self.facts, "results": [asdict(result) for result in self.results]}
+        document = {
+            "passed": not self.failed,
+            **self.facts,
+            "results": [asdict(result) for result in self.results],
+        }
         (folder / "report.json").write_text(json.dumps(_finite(document), indent=1) + "\n")
-        head = [f"# Rig check {self.verdict()}", "", *(f"- {name}: {value}" for name, value in self.facts.items())]
-        rows = [f"| {r.step} | {r.subject} | {r.level} | {_with_remedy(r).replace('|', '/')} |" for r in self.results]
-        (folder / "report.md").write_text("\n".join([*head, "", "| step | what | result | figures |", "|---|---|---|---|", *rows, ""]))
+        head = [
+            f"# Rig check {self.verdict()}",
+            "",
+            *(f"- {name}: {value}" for name, value in self.facts.items()),
+        ]
+        rows = [
+            f"| {r.step} | {r.subject} | {r.level} | {_with_remedy(r).replace('|', '/')} |"
+            for r in self.results
+        ]
+        (folder / "report.md").write_text(
+            "\n".join([*head, "", "| step | what | result | figures |", "|---|---|---|---|", *rows, ""])
+        )
 
 
 def _with_remedy(result: Result) -> str:

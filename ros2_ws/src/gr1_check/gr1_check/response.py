@@ -63,7 +63,9 @@ def rotation(recording: Recording, axis) -> Response:
     turned = (Rotation.from_quat(recording.pose[:, 4:]) * Rotation.from_quat(start[4:]).inv()).as_rotvec()
     commanded = _integral(recording.twist, slice(4, 7))
     drift = float(np.linalg.norm(recording.pose[:, 1:4] - start[1:4], axis=1).max())
-    return _response(recording, turned, commanded, np.asarray(axis, np.float64), MOVED_RAD, np.degrees(1.0), drift)
+    return _response(
+        recording, turned, commanded, np.asarray(axis, np.float64), MOVED_RAD, np.degrees(1.0), drift
+    )
 
 
 def rest_after(recording: Recording, moment: float) -> float:
@@ -97,7 +99,8 @@ def _response(recording, shifts, commanded, direction, moved, scale, drift=0.0) 
         direction_error_deg=off,
         drift_mm=1e3 * drift,
         gate_ms=1e3 * (_first(recording.twist[:, 0], gate) - recording.sent),
-        motion_ms=1e3 * (_first(recording.pose[:, 0], np.linalg.norm(shifts, axis=1) > moved) - recording.sent),
+        motion_ms=1e3
+        * (_first(recording.pose[:, 0], np.linalg.norm(shifts, axis=1) > moved) - recording.sent),
         rest_ms=1e3 * rest,
         settle_ms=1e3 * _settled(recording.pose[:, 0], shifts, final, moved, recording.ended + rest),
     )

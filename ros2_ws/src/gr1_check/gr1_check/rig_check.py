@@ -40,7 +40,11 @@ class Step(NamedTuple):
 STEPS = (
     Step("devices", "still", "who is there", needed=True),
     Step("rates", "still", "how often cameras and arm speak, measured over 5 s"),
-    Step("stamps", "still", "how old their messages are, whether the stamps go forward, how far the cameras are apart"),
+    Step(
+        "stamps",
+        "still",
+        "how old their messages are, whether the stamps go forward, how far the cameras are apart",
+    ),
     Step("pictures", "still", "what the cameras see, saved for the person to look at"),
     Step("pose", "still", "where the arm says it is, against its joints and the workspace", needed=True),
     Step("wrench", "still", "the force at rest"),
@@ -67,7 +71,9 @@ def main(argv: list[str] | None = None) -> int:
     console = Console(highlight=False, record=True, width=None if sys.stdout.isatty() else 150)
     try:
         if options.yes and options.robot != "sim":
-            raise stack.SettingError(f"--yes: robot '{options.robot}' moves only when a person beside it says so; leave --yes out")
+            raise stack.SettingError(
+                f"--yes: robot '{options.robot}' moves only when a person beside it says so; leave --yes out"
+            )
         chosen = rigs.settings(**{name: getattr(options, name) for name in _TAKEN})
         rigs.nodes(chosen)
         wanted = _wanted(options.only)
@@ -86,9 +92,20 @@ class Check:
         self.chosen, self.folder, self.console, self.person = chosen, folder, console, person
         self.rig = Rig.load(chosen["rig"])
         self.patience = PATIENCE
-        cameras, computer = f"{chosen['static']}, {chosen['wrist']}", f"{platform.node()}, {os.cpu_count()} cores"
+        cameras, computer = (
+            f"{chosen['static']}, {chosen['wrist']}",
+            f"{platform.node()}, {os.cpu_count()} cores",
+        )
         when = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
-        self.report = Report({"robot": chosen["robot"], "rig": self.rig.name, "cameras": cameras, "computer": computer, "when": when})
+        self.report = Report(
+            {
+                "robot": chosen["robot"],
+                "rig": self.rig.name,
+                "cameras": cameras,
+                "computer": computer,
+                "when": when,
+            }
+        )
         self.rig_nodes = self.ear = self.mover = None
         self.absent: set[str] = set()
         self._step, self._since = "", None
@@ -131,7 +148,9 @@ class Check:
         except (Quit, stack.SettingError) as error:
             self._say(str(error), "yellow")
         except rigs.Gone as error:
-            self.add("stack", FAIL, str(error), f"mend what it names; the nodes' logs are in {_short(self.folder)}")
+            self.add(
+                "stack", FAIL, str(error), f"mend what it names; the nodes' logs are in {_short(self.folder)}"
+            )
         finally:
             # From here on nothing interrupts the way to rest.
             for number in _SIGNALS:
@@ -156,7 +175,9 @@ class Check:
         from gr1_check.test_motion import Mover
 
         robot = "the simulated rig" if self.chosen["robot"] == "sim" else self.chosen["robot"]
-        self._say(f"checking {robot}, rig '{self.rig.name}'; logs in {_short(self.folder)}; Ctrl-C stops the arm and ends the check")
+        self._say(
+            f"checking {robot}, rig '{self.rig.name}'; logs in {_short(self.folder)}; Ctrl-C stops the arm and ends the check"
+        )
         self.rig_nodes = rigs.Rig(self.chosen, self.folder, environment, lambda line: self._say(line, "dim"))
         self.ear = Ear(alive=self.rig_nodes.alive)
         self.mover = Mover(self.ear, self.rig)
@@ -181,7 +202,10 @@ class Check:
     def _end(self) -> None:
         if self.ear and self.ear.listened_to():
             stopped, said, _ = self.ear.call("stop", timeout=2.0)
-            self._say("\nthe arm is stopped" if stopped else f"{said}: USE THE ARM'S OWN STOP", None if stopped else "bold red")
+            self._say(
+                "\nthe arm is stopped" if stopped else f"{said}: USE THE ARM'S OWN STOP",
+                None if stopped else "bold red",
+            )
         if self.rig_nodes:
             self.rig_nodes.stop()
         if self.ear:
@@ -208,14 +232,27 @@ def _wanted(only: str) -> list[Step]:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="gr1 check rig", description="Walks through the first minutes with an arm: docs/how-to/hardware_acceptance.md.")
+    parser = argparse.ArgumentParser(
+        prog="gr1 check rig",
+        description="Walks through the first minutes with an arm: docs/how-to/hardware_acceptance.md.",
+    )
     given = {argument.name: argument for argument in stack.ARGUMENTS}
     for name in _TAKEN:
         one: Callable = given[name]
-        parser.add_argument(f"--{name}", default=one.default, choices=one.choices or None, help=one.description)
-    parser.add_argument("--out", default="", help="folder for report, transcript, pictures and logs (default: out/check-<time>)")
+        parser.add_argument(
+            f"--{name}", default=one.default, choices=one.choices or None, help=one.description
+        )
+    parser.add_argument(
+        "--out",
+        default="",
+        help="folder for report, transcript, pictures and logs (default: out/check-<time>)",
+    )
     parser.add_argument("--yes", action="store_true", help="answer every question with Enter; robot sim only")
-    parser.add_argument("--only", default="", help=f"these steps, as a,b: {', '.join(_BY_NAME)}; motion brings the steps that it needs")
+    parser.add_argument(
+        "--only",
+        default="",
+        help=f"these steps, as a,b: {', '.join(_BY_NAME)}; motion brings the steps that it needs",
+    )
     return parser.parse_args(argv)
 
 

@@ -60,12 +60,18 @@ class Ear:
         self._node = self.monitor.node
         self._changed = threading.Condition()
         self.pose = self._trace(PoseStamped, "arm/pose", lambda msg: np.concatenate(from_pose(msg.pose)))
-        self.commanded = self._trace(PoseStamped, "arm/commanded_pose", lambda msg: np.concatenate(from_pose(msg.pose)))
-        self.twist = self._trace(TwistStamped, "arm/commanded_twist", lambda msg: np.concatenate(from_twist(msg.twist)))
+        self.commanded = self._trace(
+            PoseStamped, "arm/commanded_pose", lambda msg: np.concatenate(from_pose(msg.pose))
+        )
+        self.twist = self._trace(
+            TwistStamped, "arm/commanded_twist", lambda msg: np.concatenate(from_twist(msg.twist))
+        )
         self.joints = self._trace(JointState, "joint_states", lambda msg: msg.position)
         self.gripper = self._trace(JointState, "arm/gripper", lambda msg: msg.position)
         self.wrench = self._trace(WrenchStamped, "arm/wrench", lambda msg: _six(msg.wrench))
-        self.cameras = {role: self._trace(CameraInfo, f"camera/{role}/camera_info", lambda msg: ()) for role in ROLES}
+        self.cameras = {
+            role: self._trace(CameraInfo, f"camera/{role}/camera_info", lambda msg: ()) for role in ROLES
+        }
         self._command = self._node.create_publisher(TwistStamped, "command/teleop/twist", COMMAND)
         self._grip = self._node.create_publisher(Float32, "command/teleop/gripper", COMMAND)
         self._services = {name: self._node.create_client(Trigger, f"arm/{name}") for name in SERVICES}
@@ -99,11 +105,17 @@ class Ear:
     def statuses(self, node: str) -> dict[str, Status]:
         """The node's subjects on /diagnostics that have something to say."""
         said = self.monitor.seen().statuses
-        return {name.partition(": ")[2]: status for name, status in said.items() if name.startswith(f"{node}: ") and status.values}
+        return {
+            name.partition(": ")[2]: status
+            for name, status in said.items()
+            if name.startswith(f"{node}: ") and status.values
+        }
 
     def value(self, node: str, key: str) -> str | None:
         """The first value of that key among the node's subjects."""
-        return next((status.values[key] for status in self.statuses(node).values() if key in status.values), None)
+        return next(
+            (status.values[key] for status in self.statuses(node).values() if key in status.values), None
+        )
 
     def gate(self) -> dict[str, str]:
         status = self.statuses("arm").get("gate")

@@ -33,7 +33,13 @@ def nodes(chosen: Mapping[str, str]) -> list[stack.Node]:
 class Rig:
     """The nodes' processes, their logs and parameters in `folder`."""
 
-    def __init__(self, chosen: Mapping[str, str], folder: Path, environment: Mapping[str, str], echo: Callable[[str], None]):
+    def __init__(
+        self,
+        chosen: Mapping[str, str],
+        folder: Path,
+        environment: Mapping[str, str],
+        echo: Callable[[str], None],
+    ):
         self._nodes = nodes(chosen)
         self._folder = folder
         self._processes = processes.Processes(folder, environment, echo)

@@ -38,14 +38,24 @@ def devices(check) -> None:
     check.absent |= {name for name, speaking in speaks.items() if not speaking()}
     # What they said of their devices before they were open says nothing: a second later each has spoken again.
     now = time.monotonic()
-    check.ear.wait(lambda: all(min((one.at for one in check.ear.statuses(name).values()), default=0.0) > now for name in speaks), 1.5)
+    check.ear.wait(
+        lambda: all(
+            min((one.at for one in check.ear.statuses(name).values()), default=0.0) > now for name in speaks
+        ),
+        1.5,
+    )
     for name in speaks:
         device = check.ear.value(name, "device")
         if name not in check.absent:
             check.add(name, OK, device or "runs; it does not say which device it has", device=device)
             continue
         said = check.ear.statuses(name)
-        why = "; ".join(f"{subject}: {status.message}" for subject, status in said.items() if status.level != "OK") or "it says nothing"
+        why = (
+            "; ".join(
+                f"{subject}: {status.message}" for subject, status in said.items() if status.level != "OK"
+            )
+            or "it says nothing"
+        )
         check.add(name, FAIL, why, f"power, cable, address or serial number (--hardware); read {name}.log")
 
 
@@ -58,18 +68,30 @@ def rates(check) -> None:
         level = FAIL if hz < check.rig.control_hz else graded(-hz, -0.9 * expected)
         text = f"{hz:.1f} of {expected:.0f} Hz, longest gap {1e3 * gap:.0f} ms"
         remedy = "lower the resolution or rate, use another USB port (USB 3, its own controller), free the processor"
-        check.add(f"camera_{role}", level, text, remedy, hz=hz, expected_hz=expected, longest_gap_ms=1e3 * gap)
+        check.add(
+            f"camera_{role}", level, text, remedy, hz=hz, expected_hz=expected, longest_gap_ms=1e3 * gap
+        )
     if "arm" in check.absent:
         return
     hz, gap = _rate(check.ear.pose.since(since))
     level = graded(-hz, -0.9 * ARM_HZ, -0.5 * ARM_HZ)
     text = f"{hz:.1f} of {ARM_HZ:.0f} Hz, longest gap {1e3 * gap:.0f} ms, scheduling {check.ear.value('arm', 'scheduling')}"
-    check.add("arm", level, text, "free the processor; allow real-time scheduling (docs/explanation/safety.md)", hz=hz, longest_gap_ms=1e3 * gap)
+    check.add(
+        "arm",
+        level,
+        text,
+        "free the processor; allow real-time scheduling (docs/explanation/safety.md)",
+        hz=hz,
+        longest_gap_ms=1e3 * gap,
+    )
 
 
 def stamps(check) -> None:
     since = check.listened(RATES_S)
-    streams = {f"camera_{role}": (check.ear.cameras[role], camera.max_age) for role, camera in check.rig.cameras.items()}
+    streams = {
+        f"camera_{role}": (check.ear.cameras[role], camera.max_age)
+        for role, camera in check.rig.cameras.items()
+    }
     streams["arm"] = (check.ear.pose, check.rig.state.max_age)
     for name, (trace, max_age) in streams.items():
         if name in check.absent:
@@ -88,7 +110,11 @@ def stamps(check) -> None:
         text = f"{'/'.join(f'{age:.0f}' for age in own)} ms old when sent, heard here after {1e3 * p50:.0f}/{1e3 * p99:.0f} ms (p50/p99)"
         remedy = f"what is older than {1e3 * max_age:.0f} ms stops the policy: free the processor, shorten the exposure"
         if back:
-            level, text, remedy = FAIL, f"{text}; {back} stamps do not come after the one before", "the driver stamps wrongly: see its log"
+            level, text, remedy = (
+                FAIL,
+                f"{text}; {back} stamps do not come after the one before",
+                "the driver stamps wrongly: see its log",
+            )
         if ahead > _FUTURE_S:
             level, text, remedy = (
                 FAIL,
@@ -97,7 +123,17 @@ def stamps(check) -> None:
             )
         clock = {key: check.ear.value(name, key) for key in ("offset_ms", "drift_ppm")}
         text += f"; its clock drifts {clock['drift_ppm']} ppm" if clock["drift_ppm"] else ""
-        check.add(name, level, text, remedy, sent_ms=own, heard_p50_ms=1e3 * p50, heard_p99_ms=1e3 * p99, backwards=back, **clock)
+        check.add(
+            name,
+            level,
+            text,
+            remedy,
+            sent_ms=own,
+            heard_p50_ms=1e3 * p50,
+            heard_p99_ms=1e3 * p99,
+            backwards=back,
+            **clock,
+        )
     if check.absent:
         return
     static, wrist = (check.ear.cameras[role].since(since)[:, 0] for role in ROLES)
@@ -107,7 +143,9 @@ def stamps(check) -> None:
     p50, most = float(np.median(skew)), float(skew.max())
     level = worst(graded(p50, check.rig.period, check.rig.period), graded(most, check.rig.period))
     text = f"nearest frames of the two cameras {1e3 * p50:.0f} ms apart (p50), {1e3 * most:.0f} ms (max)"
-    check.add("skew", level, text, "give both cameras the same rate", skew_p50_ms=1e3 * p50, skew_max_ms=1e3 * most)
+    check.add(
+        "skew", level, text, "give both cameras the same rate", skew_p50_ms=1e3 * p50, skew_max_ms=1e3 * most
+    )
 
 
 def pictures(check) -> None:
@@ -123,13 +161,24 @@ def pictures(check) -> None:
         brightness, contrast = float(frame.mean()), float(frame.std())
         level, remedy, why = OK, "", ""
         if (width, height) != (camera.width, camera.height):
-            level, remedy = FAIL, f"the rig says {camera.width}x{camera.height}: change the camera's mode or the rig's YAML"
+            level, remedy = (
+                FAIL,
+                f"the rig says {camera.width}x{camera.height}: change the camera's mode or the rig's YAML",
+            )
         elif contrast < _FLAT:
             level, remedy, why = FAIL, "take the lens cap off; look at the exposure", ", one flat colour"
         elif not check.simulated(role) and np.array_equal(*frames):
-            level, remedy, why = FAIL, "a real sensor has noise: the driver repeats a frame", ", two frames are the same in every pixel"
+            level, remedy, why = (
+                FAIL,
+                "a real sensor has noise: the driver repeats a frame",
+                ", two frames are the same in every pixel",
+            )
         elif not _DARK < brightness < _BRIGHT:
-            level, remedy, why = WARN, "more or less light, or another exposure", ", too dark" if brightness <= _DARK else ", too bright"
+            level, remedy, why = (
+                WARN,
+                "more or less light, or another exposure",
+                ", too dark" if brightness <= _DARK else ", too bright",
+            )
         file = f"{role}.png"
         Image.fromarray(frame).save(check.folder / file)
         text = f"{width}x{height}, brightness {brightness:.0f}, contrast {contrast:.0f}{why}: {file}"
@@ -139,26 +188,45 @@ def pictures(check) -> None:
         return
     sheet = check.folder / "cameras.png"
     _sheet(shown).save(sheet)
-    agreed = check.person.agrees(f"Look at {sheet}: is the left picture the static camera's view of the table, the right one the wrist's?")
-    text = {True: "the person sees table and wrist", False: "the person says they are not the right pictures", None: "nobody was asked"}
+    agreed = check.person.agrees(
+        f"Look at {sheet}: is the left picture the static camera's view of the table, the right one the wrist's?"
+    )
+    text = {
+        True: "the person sees table and wrist",
+        False: "the person says they are not the right pictures",
+        None: "nobody was asked",
+    }
     check.add(
-        "seen", FAIL if agreed is False else OK, text[agreed], "exchange the cameras' serial numbers in --hardware, or turn them round"
+        "seen",
+        FAIL if agreed is False else OK,
+        text[agreed],
+        "exchange the cameras' serial numbers in --hardware, or turn them round",
     )
 
 
 def pose(check) -> None:
     began = time.time()
-    rows = {name: getattr(check.ear, name).since(check.listened(GLANCE_S)) for name in ("pose", "commanded", "joints")}
+    rows = {
+        name: getattr(check.ear, name).since(check.listened(GLANCE_S))
+        for name in ("pose", "commanded", "joints")
+    }
     if any(len(row) < 2 for row in rows.values()):
         silent = ", ".join(name for name, row in rows.items() if len(row) < 2)
-        check.add("arm", FAIL, f"no samples of {silent} in the last {time.time() - began:.0f} s", "read arm.log")
+        check.add(
+            "arm", FAIL, f"no samples of {silent} in the last {time.time() - began:.0f} s", "read arm.log"
+        )
         return
     measured, commanded = rows["pose"][-1, 2:], rows["commanded"][-1, 2:]
     position, limits = measured[:3], check.rig.limits
     outside = float(np.linalg.norm(position - np.clip(position, limits.workspace_min, limits.workspace_max)))
     where = "x {:.3f} y {:.3f} z {:.3f} m".format(*position)
     finite = bool(np.isfinite(rows["pose"][:, 2:]).all() and np.isfinite(rows["joints"][:, 2:]).all())
-    check.add("finite", OK if finite else FAIL, "all poses and joint angles are numbers" if finite else "nan among them", "read arm.log")
+    check.add(
+        "finite",
+        OK if finite else FAIL,
+        "all poses and joint angles are numbers" if finite else "nan among them",
+        "read arm.log",
+    )
     box = f"workspace {list(limits.workspace_min)} .. {list(limits.workspace_max)}"
     text = f"fingertips at {where}, {f'{1e3 * outside:.0f} mm OUTSIDE' if outside else 'inside'} the {box}"
     remedy = "arm/home leads it in before anything else moves; far outside: lead it in by hand, or correct the rig's workspace"
@@ -166,19 +234,35 @@ def pose(check) -> None:
     lead = float(np.linalg.norm(commanded[:3] - position))
     text = f"commanded and measured pose {1e3 * lead:.1f} mm apart (leash {1e3 * limits.leash:.0f} mm)"
     check.add(
-        "commanded", graded(lead, limits.leash / 2, limits.leash), text, "something holds the arm, or it needs homing", lead_mm=1e3 * lead
+        "commanded",
+        graded(lead, limits.leash / 2, limits.leash),
+        text,
+        "something holds the arm, or it needs homing",
+        lead_mm=1e3 * lead,
     )
     chain = _CHAINS[check.chosen["robot"]]
     joints = rows["joints"][-1, 2:]
     if len(joints) != len(chain.limits):
-        return check.add("kinematics", FAIL, f"{len(joints)} joints, expected {len(chain.limits)}", "another arm than --robot says?")
+        return check.add(
+            "kinematics",
+            FAIL,
+            f"{len(joints)} joints, expected {len(chain.limits)}",
+            "another arm than --robot says?",
+        )
     matched = rows["pose"][np.abs(rows["pose"][:, 0] - rows["joints"][-1, 0]).argmin()]
     tip, turn = chain.forward(joints)
     off = 1e3 * float(np.linalg.norm(tip - matched[2:5]))
     angle = float(np.degrees((Rotation.from_quat(turn) * Rotation.from_quat(matched[5:9]).inv()).magnitude()))
     text = f"forward kinematics of {len(joints)} joints and the reported pose differ by {off:.1f} mm, {angle:.1f} deg"
     remedy = "wrong tool frame, joint offsets or units: see docs/how-to/hardware_acceptance.md"
-    check.add("kinematics", worst(graded(off, 10, 30), graded(angle, 3, 10)), text, remedy, off_mm=off, off_deg=angle)
+    check.add(
+        "kinematics",
+        worst(graded(off, 10, 30), graded(angle, 3, 10)),
+        text,
+        remedy,
+        off_mm=off,
+        off_deg=angle,
+    )
 
 
 def wrench(check) -> None:
@@ -196,7 +280,11 @@ def wrench(check) -> None:
 def _rate(rows: np.ndarray) -> tuple[float, float]:
     """Hz and the longest gap in s, from the senders' stamps."""
     gaps = np.diff(np.sort(rows[:, 0]))
-    return (float(1.0 / gaps.mean()), float(gaps.max())) if len(gaps) and gaps.mean() > 0 else (0.0, float("inf"))
+    return (
+        (float(1.0 / gaps.mean()), float(gaps.max()))
+        if len(gaps) and gaps.mean() > 0
+        else (0.0, float("inf"))
+    )
 
 
 def _sheet(shown: list[tuple[str, np.ndarray]]) -> Image.Image:

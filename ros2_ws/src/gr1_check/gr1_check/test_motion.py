@@ -84,13 +84,21 @@ class Mover:
             return False
         since = time.time() - _STILL_S
         twists, positions = self.ear.twist.since(since)[:, 2:], self.ear.pose.since(since)[:, 2:5]
-        return min(len(twists), len(positions)) > 5 and not twists.any() and np.ptp(positions, axis=0).max() < _STILL_M
+        return (
+            min(len(twists), len(positions)) > 5
+            and not twists.any()
+            and np.ptp(positions, axis=0).max() < _STILL_M
+        )
 
     def room(self, direction) -> float:
         """m from the fingertips to the wall of the workspace along one axis."""
         axis = int(np.argmax(np.abs(direction)))
         position = self.ear.pose.newest[axis]
-        return float(self.limits.workspace_max[axis] - position if direction[axis] > 0 else position - self.limits.workspace_min[axis])
+        return float(
+            self.limits.workspace_max[axis] - position
+            if direction[axis] > 0
+            else position - self.limits.workspace_min[axis]
+        )
 
     def _watch(self, start: np.ndarray, way: tuple[float, float], seconds: float, done=lambda: False) -> None:
         """Lets so much time pass, or less when it is done. Stops the arm and raises Astray when it leaves its way."""

@@ -12,7 +12,12 @@ from rclpy.qos import QoSProfile
 
 from gr1_common.timing import Rate, Window
 
-OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
 
 __all__ = ["OK", "WARN", "ERROR", "STALE", "Diagnostics", "Rate", "Window"]
 
@@ -34,7 +39,9 @@ class Diagnostics:
         # A steady timer: with use_sim_time and a clock that stands still, diagnostics must go on.
         self._timer = node.create_timer(period, self._periodic, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def status(self, name: str, level: bytes, message: str, values: Mapping[str, object], state: object = None) -> None:
+    def status(
+        self, name: str, level: bytes, message: str, values: Mapping[str, object], state: object = None
+    ) -> None:
         """Sets subject `name` (published as `<node>: <name>`) and publishes it at once if `level` or `state` changed.
 
         Floats are written with three decimals, everything else with str().

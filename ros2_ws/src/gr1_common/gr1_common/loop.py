@@ -15,7 +15,13 @@ class Loop:
     failed(error) is called in the loop's thread when a step raises; the loop has ended then.
     """
 
-    def __init__(self, step: Callable[[float], None], period: float, failed: Callable[[Exception], None], name: str = "loop"):
+    def __init__(
+        self,
+        step: Callable[[float], None],
+        period: float,
+        failed: Callable[[Exception], None],
+        name: str = "loop",
+    ):
         self._step, self._period, self._failed = step, period, failed
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

@@ -59,13 +59,24 @@ def image_to_msg(image: np.ndarray, stamp: Time, frame_id: str) -> Image:
     height, width = image.shape[:2]
     # rclpy takes an array.array as it is; bytes or a list would be checked element by element.
     data = array.array("B", image.tobytes())
-    return Image(header=Header(stamp=stamp, frame_id=frame_id), height=height, width=width, encoding="rgb8", step=3 * width, data=data)
+    return Image(
+        header=Header(stamp=stamp, frame_id=frame_id),
+        height=height,
+        width=width,
+        encoding="rgb8",
+        step=3 * width,
+        data=data,
+    )
 
 
-def image_to_jpeg(image: np.ndarray, stamp: Time, frame_id: str, quality: int = images.JPEG_QUALITY) -> CompressedImage:
+def image_to_jpeg(
+    image: np.ndarray, stamp: Time, frame_id: str, quality: int = images.JPEG_QUALITY
+) -> CompressedImage:
     """u8[H, W, 3] RGB -> CompressedImage with format jpeg."""
     data = array.array("B", images.encode_jpeg(image, quality))
-    return CompressedImage(header=Header(stamp=stamp, frame_id=frame_id), format="rgb8; jpeg compressed bgr8", data=data)
+    return CompressedImage(
+        header=Header(stamp=stamp, frame_id=frame_id), format="rgb8; jpeg compressed bgr8", data=data
+    )
 
 
 def msg_to_image(msg: Image | CompressedImage) -> np.ndarray:
@@ -95,7 +106,9 @@ def _by_cv_bridge(msg: Image) -> np.ndarray:
     try:
         return bridge.imgmsg_to_cv2(msg, desired_encoding="rgb8")
     except Exception as error:  # its own kind, and OpenCV's
-        raise ImageError(f"cv_bridge cannot read a {msg.width}x{msg.height} image of encoding '{msg.encoding}': {error}") from error
+        raise ImageError(
+            f"cv_bridge cannot read a {msg.width}x{msg.height} image of encoding '{msg.encoding}': {error}"
+        ) from error
 
 
 def _cv_bridge():
@@ -110,7 +123,9 @@ def _cv_bridge():
     return CvBridge()
 
 
-def camera_info(intrinsics: np.ndarray, width: int, height: int, stamp: Time, frame_id: str, distortion=(0.0,) * 5) -> CameraInfo:
+def camera_info(
+    intrinsics: np.ndarray, width: int, height: int, stamp: Time, frame_id: str, distortion=(0.0,) * 5
+) -> CameraInfo:
     """3x3 pinhole matrix in pixels and distortion -> CameraInfo.
 
     distortion: plumb_bob's k1, k2, t1, t2, k3, or rational_polynomial's k1, k2, t1, t2, k3, k4, k5, k6 (OpenCV's order).
@@ -130,7 +145,9 @@ def camera_info(intrinsics: np.ndarray, width: int, height: int, stamp: Time, fr
 
 def to_pose(position, quaternion) -> Pose:
     """xyz in metres, quaternion xyzw -> Pose."""
-    return Pose(position=Point(**_named("xyz", position)), orientation=Quaternion(**_named("xyzw", quaternion)))
+    return Pose(
+        position=Point(**_named("xyz", position)), orientation=Quaternion(**_named("xyzw", quaternion))
+    )
 
 
 def from_pose(pose: Pose) -> tuple[np.ndarray, np.ndarray]:

@@ -38,15 +38,24 @@ def declare(
         if not read_only:
             node.add_on_set_parameters_callback(lambda changes: _check_choices(changes, name, choices))
     if low is not None or high is not None:
-        ends = dict(from_value=low if low is not None else _OPEN_LOW, to_value=high if high is not None else _OPEN_HIGH)
+        ends = dict(
+            from_value=low if low is not None else _OPEN_LOW,
+            to_value=high if high is not None else _OPEN_HIGH,
+        )
         if isinstance(default, float):
-            descriptor.floating_point_range = [FloatingPointRange(**{key: float(end) for key, end in ends.items()})]
+            descriptor.floating_point_range = [
+                FloatingPointRange(**{key: float(end) for key, end in ends.items()})
+            ]
         else:
             descriptor.integer_range = [IntegerRange(**{key: int(end) for key, end in ends.items()}, step=1)]
     try:
         value = node.declare_parameter(name, default, descriptor).value
     except InvalidParameterTypeException as error:
-        hint = f"a decimal number such as {default}" if isinstance(default, float) else f"{type(default).__name__}, such as {default!r}"
+        hint = (
+            f"a decimal number such as {default}"
+            if isinstance(default, float)
+            else f"{type(default).__name__}, such as {default!r}"
+        )
         raise ParameterError(f"{str(error).removesuffix(f': {name}')}: give {hint}") from error
     except InvalidParameterValueException as error:
         raise ParameterError(str(error).partition("Reason: ")[2].removesuffix(f": {name}")) from error
@@ -55,20 +64,33 @@ def declare(
     return value
 
 
-def declare_options(node: Node, prefix: str, options: Sequence[Option], changed: Callable[[str, object], None]) -> dict:
+def declare_options(
+    node: Node, prefix: str, options: Sequence[Option], changed: Callable[[str, object], None]
+) -> dict:
     """Declares `<prefix>.<name>` for each option and returns the values by name. Raises ParameterError, also for a name that none has.
 
     changed(name, value) is called in the executor's thread when a live option has been set to another value that is allowed.
     """
     settings = {}
     for option in options:
-        limits = {"low": option.low, "high": option.high, "choices": option.choices, "read_only": not option.live}
-        settings[option.name] = declare(node, f"{prefix}.{option.name}", option.default, option.description, **limits)
+        limits = {
+            "low": option.low,
+            "high": option.high,
+            "choices": option.choices,
+            "read_only": not option.live,
+        }
+        settings[option.name] = declare(
+            node, f"{prefix}.{option.name}", option.default, option.description, **limits
+        )
     # rclpy has no public way to ask, and would let a misspelt serial number pass in silence.
     for given in node._parameter_overrides:
         if given.startswith(f"{prefix}.") and not node.has_parameter(given):
             near = difflib.get_close_matches(given, [f"{prefix}.{name}" for name in settings], 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(f'{prefix}.{name}' for name in settings)}"
+            hint = (
+                f"did you mean '{near[0]}'?"
+                if near
+                else f"there are {', '.join(f'{prefix}.{name}' for name in settings)}"
+            )
             raise ParameterError(f"no parameter '{given}': {hint}")
     live = {f"{prefix}.{option.name}": option.name for option in options if option.live}
 

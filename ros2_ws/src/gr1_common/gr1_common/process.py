@@ -14,7 +14,9 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 
-def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, errors: tuple[type[Exception], ...] = ()) -> int:
+def run(
+    make_node: Callable[[], Node], args: Sequence[str] | None = None, errors: tuple[type[Exception], ...] = ()
+) -> int:
     """Makes the node and spins it until a signal comes or its `finished` event (if it has one) is set; returns the exit code.
 
     The node's `close()`, if it has one, is called while its publishers still work. `errors` are the user's mistakes (a wrong

@@ -59,7 +59,9 @@ class Monitor:
         self.context = rclpy.Context()
         # The process that watches decides itself what a signal means.
         rclpy.init(args=[], context=self.context, signal_handler_options=SignalHandlerOptions.NO)
-        self.node = rclpy.create_node(name, context=self.context, namespace=namespace, use_global_arguments=False)
+        self.node = rclpy.create_node(
+            name, context=self.context, namespace=namespace, use_global_arguments=False
+        )
         self._seen, self._lock = Seen(instruction=instruction), threading.Lock()
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostics, 50)
         self.node.create_subscription(String, "instruction", self._instruction, LATCHED)
@@ -84,7 +86,9 @@ class Monitor:
     def present(self) -> Counter[str]:
         """How often each node name is in the graph, in this monitor's own namespace."""
         mine = self.node.get_namespace()
-        return Counter(name for name, namespace in self.node.get_node_names_and_namespaces() if namespace == mine)
+        return Counter(
+            name for name, namespace in self.node.get_node_names_and_namespaces() if namespace == mine
+        )
 
     def close(self) -> None:
         self._ended.set()
@@ -104,7 +108,9 @@ class Monitor:
         with self._lock:
             for status in message.status:
                 values = {pair.key: pair.value for pair in status.values}
-                self._seen.statuses[status.name] = Status(LEVELS[ord(status.level)], status.message, values, now)
+                self._seen.statuses[status.name] = Status(
+                    LEVELS[ord(status.level)], status.message, values, now
+                )
 
     def _instruction(self, message: String) -> None:
         with self._lock:

@@ -81,7 +81,12 @@ def recognise(sentence: str) -> str:
     from gr1_core.sim import TASKS
 
     words = _words(sentence)
-    fits = (task.name for task in TASKS.values() for known in (*task.instructions, *task.held_out) if _words(known) == words)
+    fits = (
+        task.name
+        for task in TASKS.values()
+        for known in (*task.instructions, *task.held_out)
+        if _words(known) == words
+    )
     return next(fits, "")
 
 
@@ -109,7 +114,9 @@ class Examination:
             self._cut = False
             if self._asked:
                 task = recognise(self._asked)
-                return Trial(task or self._scene or "put_eggplant_on_plate", next(self._seeds), task, self._asked)
+                return Trial(
+                    task or self._scene or "put_eggplant_on_plate", next(self._seeds), task, self._asked
+                )
             trial = next(self._listed, None)
             self._scene = trial.scene if trial else ""
             return trial
@@ -169,7 +176,10 @@ class Examination:
         """One line of JSON. latencies: seconds from each step's older frame to its command. acted: seconds that the policy had the arm."""
         tally, ms = self.tally(), 1e3 * np.array(list(latencies))
         won, tried = (sum(column) for column in zip(*tally.values())) if tally else (0, 0)
-        quantiles = {f"camera_to_command_p{q}_ms": round(float(np.percentile(ms, q)), 1) if len(ms) else None for q in (50, 99)}
+        quantiles = {
+            f"camera_to_command_p{q}_ms": round(float(np.percentile(ms, q)), 1) if len(ms) else None
+            for q in (50, 99)
+        }
         return json.dumps({
             **_row(won, tried), "skipped": self._skipped, "seed": self.seed,
             "commands": len(ms), "hz": round(len(ms) / acted, 2) if acted else None, **quantiles,

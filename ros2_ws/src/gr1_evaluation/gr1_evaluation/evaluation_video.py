@@ -28,14 +28,28 @@ CODEC = "libx264"
 OUTSIDE, SMALL, LABEL, BAR = (768, 576), 256, 32, 64
 """Pixels: the rig, each of the four pictures beside it, the line over each, the line with the sentence."""
 HELD_S = 0.8  # for which the end of a trial stands still
-_PAPER, _INK, _GREY, _GREEN, _RED = (244, 244, 242), (38, 42, 48), (130, 134, 140), (34, 139, 84), (190, 52, 47)
+_PAPER, _INK, _GREY, _GREEN, _RED = (
+    (244, 244, 242),
+    (38, 42, 48),
+    (130, 134, 140),
+    (34, 139, 84),
+    (190, 52, 47),
+)
 
 
-def write(file: Path, recording: Recording, rig: Rig, quality: str = "live", go_on: Callable[[float], bool] = lambda share: True) -> int:
+def write(
+    file: Path,
+    recording: Recording,
+    rig: Rig,
+    quality: str = "live",
+    go_on: Callable[[float], bool] = lambda share: True,
+) -> int:
     """H.264 at the recording's rate; returns the number of frames. go_on(share that is done) is asked before each; False ends the film."""
     count = 0
     with av.open(str(file), "w") as container:
-        stream = container.add_stream(CODEC, rate=round(1 / recording.period), options={"preset": "veryfast", "crf": "22"})
+        stream = container.add_stream(
+            CODEC, rate=round(1 / recording.period), options={"preset": "veryfast", "crf": "22"}
+        )
         stream.width, stream.height, stream.pix_fmt = OUTSIDE[0] + 2 * SMALL, OUTSIDE[1] + BAR, "yuv420p"
         for share, picture in frames(recording, rig, quality):
             if not go_on(share):
@@ -79,11 +93,18 @@ class _Page:
         draw = ImageDraw.Draw(canvas)
         for row, role in enumerate(ROLES):
             top = row * (SMALL + LABEL)
-            for column, (title, picture) in enumerate(((f"{role} camera", seen[role]), (self._predicted, expected[role]))):
+            for column, (title, picture) in enumerate(
+                ((f"{role} camera", seen[role]), (self._predicted, expected[role]))
+            ):
                 left = OUTSIDE[0] + column * SMALL
-                draw.text((left + SMALL / 2, top + LABEL / 2), title, font=self._fonts[16], fill=_INK, anchor="mm")
+                draw.text(
+                    (left + SMALL / 2, top + LABEL / 2), title, font=self._fonts[16], fill=_INK, anchor="mm"
+                )
                 if picture is not None:
-                    canvas.paste(Image.fromarray(cv2.resize(picture, (SMALL, SMALL), interpolation=cv2.INTER_CUBIC)), (left, top + LABEL))
+                    canvas.paste(
+                        Image.fromarray(cv2.resize(picture, (SMALL, SMALL), interpolation=cv2.INTER_CUBIC)),
+                        (left, top + LABEL),
+                    )
         self._line(draw, take, last)
         return np.asarray(canvas)
 
@@ -92,7 +113,11 @@ class _Page:
         draw.text((72, middle), shown(take.sentence), font=self._fonts[26], fill=_INK, anchor="lm")
         if last and take.success is not None and take.task:
             self._won, self._tried = self._won + take.success, self._tried + 1
-            strokes = ((22, 2, 32, 12), (32, 12, 52, -12)) if take.success else ((24, -12, 48, 12), (24, 12, 48, -12))
+            strokes = (
+                ((22, 2, 32, 12), (32, 12, 52, -12))
+                if take.success
+                else ((24, -12, 48, 12), (24, 12, 48, -12))
+            )
             for x0, y0, x1, y1 in strokes:
                 draw.line((x0, middle + y0, x1, middle + y1), fill=_GREEN if take.success else _RED, width=7)
         right = OUTSIDE[0] + 2 * SMALL - 20
@@ -101,7 +126,9 @@ class _Page:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m gr1_evaluation.evaluation_video", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m gr1_evaluation.evaluation_video", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("recording", type=Path, help="recording.npz of a run of gr1 up --examine")
     parser.add_argument("--out", type=Path, required=True, help="the film, .mp4 or .gif")
     parser.add_argument("--rig", default="kinova_gen2_small", help="the rig that the run had")

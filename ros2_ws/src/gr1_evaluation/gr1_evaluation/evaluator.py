@@ -50,7 +50,9 @@ class Examiner:
     say(text): a line for a person, after each trial. recording: is told of states, predictions and trials; None: nobody is.
     """
 
-    def __init__(self, monitor: Monitor, examination: Examination, rig: Rig, say: Callable[[str], None], recording=None):
+    def __init__(
+        self, monitor: Monitor, examination: Examination, rig: Rig, say: Callable[[str], None], recording=None
+    ):
         node = monitor.node
         self.examination, self._rig, self._say, self._recording = examination, rig, say, recording
         self.over, self.failure = False, ""
@@ -69,7 +71,9 @@ class Examiner:
         node.create_subscription(JointState, "sim/state", self._on_state, NEWEST)
         node.create_subscription(TimeReference, "policy/step", self._on_step, _EACH)
         for role in ROLES if recording else ():
-            node.create_subscription(Image, f"policy/predicted/{role}", partial(self._on_predicted, role), _EACH)
+            node.create_subscription(
+                Image, f"policy/predicted/{role}", partial(self._on_predicted, role), _EACH
+            )
         self._thread = threading.Thread(target=self._run, name="examiner", daemon=True)
 
     def start(self) -> None:
@@ -133,7 +137,9 @@ class Examiner:
         request = SetParameters.Request(parameters=[parameter.to_parameter_msg() for parameter in wanted])
         answer = self._call(self._parameters, request)
         if refused := [result.reason for result in answer.results if not result.successful]:
-            raise ExaminerError(f"the arm node refused {trial.scene}, seed {trial.seed}: {'; '.join(refused)}")
+            raise ExaminerError(
+                f"the arm node refused {trial.scene}, seed {trial.seed}: {'; '.join(refused)}"
+            )
         answer = self._call(self._reset, Trigger.Request())
         if not answer.success:
             raise ExaminerError(f"sim/reset failed: {answer.message}")
@@ -207,7 +213,10 @@ class Examiner:
 
     def _on_state(self, message: JointState) -> None:
         with self._changed:
-            self._stamp, self._state = nanoseconds(message.header.stamp), np.frombuffer(message.position, np.float64)
+            self._stamp, self._state = (
+                nanoseconds(message.header.stamp),
+                np.frombuffer(message.position, np.float64),
+            )
             self._changed.notify_all()
         if self._recording:
             self._recording.state(1e-9 * self._stamp, self._state)

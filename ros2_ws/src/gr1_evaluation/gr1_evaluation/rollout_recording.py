@@ -73,7 +73,12 @@ class Recording:
     def save(self, file: Path) -> None:
         """One .npz, from which `python -m gr1_evaluation.evaluation_video` draws."""
         with self._lock:
-            about = {"period": self.period, "ahead": self.ahead, "note": self.note, "takes": [asdict(take) for take in self.takes]}
+            about = {
+                "period": self.period,
+                "ahead": self.ahead,
+                "note": self.note,
+                "takes": [asdict(take) for take in self.takes],
+            }
             columns = {"about": json.dumps(about)}
             for name, column in zip(("stamps", "numbers", "states"), zip(*self.states)):
                 columns[name] = np.array(column)
@@ -90,9 +95,16 @@ class Recording:
             most = max(len(columns[name]) for name in ("stamps", *(f"{role}_stamps" for role in ROLES)))
             made = cls(about["period"], about["ahead"], about["note"], about["period"] * most)
             made.takes = [Take(**take) for take in about["takes"]]
-            made.states.extend(zip(columns["stamps"].tolist(), columns["numbers"].tolist(), columns["states"]))
+            made.states.extend(
+                zip(columns["stamps"].tolist(), columns["numbers"].tolist(), columns["states"])
+            )
             for role, frames in made._predicted.items():
                 ends = np.cumsum(columns[f"{role}_sizes"]).tolist()
                 data = columns[f"{role}_bytes"].tobytes()
-                frames.extend(zip(columns[f"{role}_stamps"].tolist(), (data[start:end] for start, end in zip([0, *ends], ends))))
+                frames.extend(
+                    zip(
+                        columns[f"{role}_stamps"].tolist(),
+                        (data[start:end] for start, end in zip([0, *ends], ends)),
+                    )
+                )
         return made

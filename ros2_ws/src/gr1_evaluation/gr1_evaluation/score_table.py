@@ -12,11 +12,15 @@ from gr1_evaluation.evaluation import Examination, Trial
 HINT = "type another sentence, or Enter for the next of the list"
 
 
-def scores(examination: Examination, now: tuple[Trial, str, float] | None, typed: str, hint: bool = True) -> RenderableType:
+def scores(
+    examination: Examination, now: tuple[Trial, str, float] | None, typed: str, hint: bool = True
+) -> RenderableType:
     """now: as Examiner.now gives it. typed: the line so far. hint: whether there is a keyboard at all."""
     parts: list[RenderableType] = [_sentence(now), *_tasks(examination)]
     if hint:
-        parts.append(Text.assemble(("> ", "bold"), shown(typed), ("▌", "blink"), ("" if typed else f"  {HINT}", "dim")))
+        parts.append(
+            Text.assemble(("> ", "bold"), shown(typed), ("▌", "blink"), ("" if typed else f"  {HINT}", "dim"))
+        )
     return Group(*parts)
 
 
@@ -45,7 +49,10 @@ def _tasks(examination: Examination) -> list[RenderableType]:
         return []
     grid = Table.grid(padding=(0, 3))
     cells = [
-        Text.assemble((f"{won}/{tried} ", "green" if won == tried else "yellow" if won else "red"), task.replace("_", " "))
+        Text.assemble(
+            (f"{won}/{tried} ", "green" if won == tried else "yellow" if won else "red"),
+            task.replace("_", " "),
+        )
         for task, (won, tried) in tally.items()
     ]
     for start in range(0, len(cells), 3):

@@ -27,12 +27,20 @@ class SittingError(RuntimeError):
 class Sitting:
     """chosen: the stack's settings. film: where it goes; None: none is made. say(text): a line for a person."""
 
-    def __init__(self, asked: evaluation.Examination, chosen: Mapping[str, str], film: Path | None, say: Callable[[str], None]):
+    def __init__(
+        self,
+        asked: evaluation.Examination,
+        chosen: Mapping[str, str],
+        film: Path | None,
+        say: Callable[[str], None],
+    ):
         self.examination, self.file, self._say = asked, film, say
         self._rig = Rig.load(chosen["rig"])
         self.keyboard = Keyboard()
         folder = Path(chosen["checkpoint"]) if chosen["checkpoint"] else None
-        self.recording = Recording(self._rig.period, _ahead(folder) * self._rig.period, _note(folder)) if film else None
+        self.recording = (
+            Recording(self._rig.period, _ahead(folder) * self._rig.period, _note(folder)) if film else None
+        )
         self._examiner = None
 
     def attach(self, monitor) -> None:
@@ -65,7 +73,11 @@ class Sitting:
 
     def document(self) -> str:
         """One line of JSON for a run that has a number of trials, else nothing."""
-        return self.examination.document(self._examiner.latencies, self._examiner.acted) if self.examination.number else ""
+        return (
+            self.examination.document(self._examiner.latencies, self._examiner.acted)
+            if self.examination.number
+            else ""
+        )
 
     def draw(self, folder: Path, go_on: Callable[[float], bool]) -> str:
         """Makes the film and leaves in `folder` what it can be drawn from again; returns what to tell. go_on: see evaluation_video.write."""
@@ -107,7 +119,9 @@ def _read(checkpoint: Path | None, name: str) -> dict:
         return {}
 
 
-def parse(what: str, trials: int | None, given: Mapping[str, str], chosen: dict[str, str]) -> evaluation.Examination | None:
+def parse(
+    what: str, trials: int | None, given: Mapping[str, str], chosen: dict[str, str]
+) -> evaluation.Examination | None:
     """The examination that was asked for on the command line; the policy then waits for its sentences. Raises SettingError.
 
     given: the stack's arguments as they were written; chosen: what has become of them.
@@ -117,10 +131,14 @@ def parse(what: str, trials: int | None, given: Mapping[str, str], chosen: dict[
             raise stack.SettingError("trials: of what? Add --examine tasks, or a column such as seen")
         return None
     if chosen["robot"] != "sim" or chosen["drive"] != "policy":
-        raise stack.SettingError("examine: the simulated table is laid and the policy judged: robot must be 'sim' and drive 'policy'")
+        raise stack.SettingError(
+            "examine: the simulated table is laid and the policy judged: robot must be 'sim' and drive 'policy'"
+        )
     for name in ("task", "instruction"):
         if given[name]:
-            raise stack.SettingError(f"{name}: with examine each trial brings its own; leave it out, or write it as --examine a,b")
+            raise stack.SettingError(
+                f"{name}: with examine each trial brings its own; leave it out, or write it as --examine a,b"
+            )
         chosen[name] = ""
     usual = next(one.default for one in stack.ARGUMENTS if one.name == "seed")
     return evaluation.parse(what, trials, None if given["seed"] == usual else int(given["seed"]))

@@ -68,7 +68,10 @@ def _commanded(name: str, what: str, speed: float) -> Fault:
 
 def _twist(scene: Scene, speed: float) -> TwistStamped:
     message = TwistStamped(twist=to_twist((0.0, speed, 0.0), (0.0, 0.0, 0.0)))
-    message.header.stamp, message.header.frame_id = scene.bench.observer.monitor.node.get_clock().now().to_msg(), "base_link"
+    message.header.stamp, message.header.frame_id = (
+        scene.bench.observer.monitor.node.get_clock().now().to_msg(),
+        "base_link",
+    )
     return message
 
 

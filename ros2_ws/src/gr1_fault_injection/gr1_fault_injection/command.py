@@ -39,7 +39,12 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     options.out.mkdir(parents=True, exist_ok=True)
     rows, began, code = [Row(fault) for fault in options.only], time.monotonic(), 130
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task("", total=options.each * len(rows))
@@ -54,7 +59,9 @@ def main(argv: list[str] | None = None) -> int:
     document = head | {"faults": [row.to_dict() for row in rows]}
     (options.out / "faults.json").write_text(json.dumps(document, indent=1) + "\n")
     table.write_text(report.markdown(rows))
-    console.print(f"the table: {table}; every run: {options.out / 'faults.json'}", soft_wrap=True, markup=False)
+    console.print(
+        f"the table: {table}; every run: {options.out / 'faults.json'}", soft_wrap=True, markup=False
+    )
     console.print(json.dumps(head | report.counts(rows)), soft_wrap=True, markup=False)
     return code
 
@@ -76,7 +83,10 @@ def _group(kind, rows: list[Row], options, progress: Progress, task) -> None:
                     row.runs.append(once(row.fault, scene, rng))
                     progress.advance(task)
                     if options.verbose:
-                        progress.console.print(f"{row.fault.name}: {time.monotonic() - began:.1f} s, {row.runs[-1]}", markup=False)
+                        progress.console.print(
+                            f"{row.fault.name}: {time.monotonic() - began:.1f} s, {row.runs[-1]}",
+                            markup=False,
+                        )
                     if row.runs[-1].recovery == "none":
                         raise BenchError(row.runs[-1].wrong)
                 except Skipped as why:
@@ -84,7 +94,9 @@ def _group(kind, rows: list[Row], options, progress: Progress, task) -> None:
                     progress.advance(task, options.each)
                 except BenchError as error:
                     broken += 1
-                    progress.console.print(f"{row.fault.name}: {error}; the stack is started anew", style="yellow", markup=False)
+                    progress.console.print(
+                        f"{row.fault.name}: {error}; the stack is started anew", style="yellow", markup=False
+                    )
                     scene = scene and scene.close()
                     if broken == _REBUILDS:
                         row.broken = str(error)
@@ -112,8 +124,12 @@ def _open(kind, folder: Path):
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m gr1_fault_injection", description=__doc__.split("\n")[0])
     parser.add_argument("--each", type=int, default=20, help="injections of each fault (default: 20)")
-    parser.add_argument("--only", default="", help="comma-separated faults, or parts of their names; --list shows them")
-    parser.add_argument("--out", type=Path, default=Path("out/faults"), help="folder for table and logs (default: out/faults)")
+    parser.add_argument(
+        "--only", default="", help="comma-separated faults, or parts of their names; --list shows them"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/faults"), help="folder for table and logs (default: out/faults)"
+    )
     parser.add_argument("--list", action="store_true", help="show the faults and end")
     parser.add_argument("--verbose", action="store_true", help="print a line for each injection")
     options = parser.parse_args(argv)
@@ -130,7 +146,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 def _chosen(words: str, parser: argparse.ArgumentParser) -> list[Fault]:
     found = []
     for word in filter(None, words.split(",")):
-        named = [fault for fault in FAULTS if word == fault.name] or [fault for fault in FAULTS if word in fault.name]
+        named = [fault for fault in FAULTS if word == fault.name] or [
+            fault for fault in FAULTS if word in fault.name
+        ]
         if not named:
             parser.error(f"--only: no fault '{word}': there are {', '.join(fault.name for fault in FAULTS)}")
         found += named

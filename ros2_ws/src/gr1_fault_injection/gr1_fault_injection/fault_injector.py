@@ -10,7 +10,9 @@ from gr1_bringup import stack
 
 USUAL = "drop_out"
 FORM = "NODE[:KIND]:AT[+FOR], such as camera_static:3s or arm:stuck:5s+2s"
-_GRAMMAR = re.compile(r"(?P<node>[^:]+)(:(?P<kind>[^:]+))?:(?P<at>\d+(\.\d+)?)s?(\+(?P<lasts>\d+(\.\d+)?)s?)?", re.ASCII)
+_GRAMMAR = re.compile(
+    r"(?P<node>[^:]+)(:(?P<kind>[^:]+))?:(?P<at>\d+(\.\d+)?)s?(\+(?P<lasts>\d+(\.\d+)?)s?)?", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ def parse(words: Iterable[str], possible: Mapping[str, tuple[str, ...]]) -> list
 
 def _parse(word: str, possible: Mapping[str, tuple[str, ...]]) -> Fault:
     if not possible:
-        raise stack.SettingError(f"fault: '{word}': only a simulated rig can rehearse faults; run with --robot sim")
+        raise stack.SettingError(
+            f"fault: '{word}': only a simulated rig can rehearse faults; run with --robot sim"
+        )
     match = _GRAMMAR.fullmatch(word)
     if not match:
         raise stack.SettingError(f"fault: '{word}' is not {FORM}")
@@ -53,10 +57,14 @@ def _parse(word: str, possible: Mapping[str, tuple[str, ...]]) -> Fault:
     if node not in possible:
         raise stack.SettingError(f"fault: '{word}': '{node}' is not one of {', '.join(possible)}")
     if kind not in possible[node]:
-        raise stack.SettingError(f"fault: '{word}': {node} has no fault '{kind}', there are {', '.join(possible[node])}")
+        raise stack.SettingError(
+            f"fault: '{word}': {node} has no fault '{kind}', there are {', '.join(possible[node])}"
+        )
     lasts = float(match["lasts"]) if match["lasts"] else None
     if lasts == 0.0:
-        raise stack.SettingError(f"fault: '{word}': a fault of 0 s shows nothing; leave '+{match['lasts']}' out, or give a longer time")
+        raise stack.SettingError(
+            f"fault: '{word}': a fault of 0 s shows nothing; leave '+{match['lasts']}' out, or give a longer time"
+        )
     return Fault(node, kind, float(match["at"]), lasts)
 
 
@@ -74,7 +82,10 @@ class Rehearsal:
             key=lambda event: event[0],
         )
         # Made before the nodes are up, so that none of them has to be waited for when a fault is due.
-        self._clients = {name: node.create_client(SetParameters, f"{name}/set_parameters") for name in {fault.node for fault in faults}}
+        self._clients = {
+            name: node.create_client(SetParameters, f"{name}/set_parameters")
+            for name in {fault.node for fault in faults}
+        }
 
     def patience(self, seconds: float) -> float:
         """Seconds until `play` is wanted again; infinite when nothing is left. seconds: since all nodes are up."""

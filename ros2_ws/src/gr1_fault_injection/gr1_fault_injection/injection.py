@@ -21,8 +21,13 @@ _GIVE_UP_S, _HOLD_S = 2.5, 0.8
 _BACK_S = 60.0
 _SILENT_S = 0.3
 _COMMANDS = 5
-_FRESH_S = 0.15  # a frame that takes longer than the rig's max_age from exposure to arrival does not count as one
-_TAUT = {"held": 0.98, "sunk": 1.0}  # of the leash: an arm that is held approaches it, one that sinks passes it
+_FRESH_S = (
+    0.15  # a frame that takes longer than the rig's max_age from exposure to arrival does not count as one
+)
+_TAUT = {
+    "held": 0.98,
+    "sunk": 1.0,
+}  # of the leash: an arm that is held approaches it, one that sinks passes it
 _CREEP = 1e-3  # m/s: on the leash the commanded speed fades out, and below this it counts as zero
 
 VISIBLE = {
@@ -96,7 +101,9 @@ def _to_full_speed(fault: Fault, scene: Scene) -> None:
             bench.reset()
         bench.home()
         bench.observer.clear()
-        if bench.moving(5.0, part * scene.rig.limits.linear_speed) and bench.observer.wait(lambda: _heard(fault, bench.observer), 1.0):
+        if bench.moving(5.0, part * scene.rig.limits.linear_speed) and bench.observer.wait(
+            lambda: _heard(fault, bench.observer), 1.0
+        ):
             return
     raise BenchError(f"the arm does not get moving, or is not heard: {bench.state()}")
 
@@ -162,12 +169,19 @@ def _visible(what: str, observer: Observer, scene: Scene, began: float, zero: fl
     if kind == "lead":
         taut = _TAUT[role] * scene.rig.limits.leash
         return next((at for at, lead in observer.lead() if at > began and lead > taut), None)
-    return min((said.at for said in observer.said() if said.name == "recorder: episode" and said.level == "ERROR"), default=None)
+    return min(
+        (said.at for said in observer.said() if said.name == "recorder: episode" and said.level == "ERROR"),
+        default=None,
+    )
 
 
 def _travel(observer: Observer, began: float, ended: float | None) -> float:
     """m along the measured path."""
-    path = [position.xyz for position in observer.measured() if position.at > began and (ended is None or position.at <= ended)]
+    path = [
+        position.xyz
+        for position in observer.measured()
+        if position.at > began and (ended is None or position.at <= ended)
+    ]
     return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) if len(path) > 1 else 0.0
 
 
@@ -199,7 +213,11 @@ def _recover(fault: Fault, scene: Scene) -> tuple[str, float | None, str]:
             return "none", None, f"it did not move again: {bench.state()}"
     # Somebody commands it, and it must not care.
     told = observer.wait(
-        lambda: sum(at > cleared for at in observer.commands()) >= _COMMANDS and any(one.at > cleared for one in observer.speeds()), _BACK_S
+        lambda: (
+            sum(at > cleared for at in observer.commands()) >= _COMMANDS
+            and any(one.at > cleared for one in observer.speeds())
+        ),
+        _BACK_S,
     )
     if not told:
         return "none", None, f"nothing commanded it again within {_BACK_S:.0f} s: {bench.state()}"

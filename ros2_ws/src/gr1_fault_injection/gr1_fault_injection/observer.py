@@ -70,19 +70,33 @@ class Observer:
         self._said = deque(maxlen=_KEPT)
         node = self.monitor.node
         node.create_subscription(TwistStamped, "arm/commanded_twist", self._on_speed, _EVERY)
-        node.create_subscription(PoseStamped, "arm/pose", lambda msg: self._put(self._measured, msg, _position), _EVERY)
-        node.create_subscription(PoseStamped, "arm/commanded_pose", lambda msg: self._put(self._asked, msg, _position), _EVERY)
+        node.create_subscription(
+            PoseStamped, "arm/pose", lambda msg: self._put(self._measured, msg, _position), _EVERY
+        )
+        node.create_subscription(
+            PoseStamped, "arm/commanded_pose", lambda msg: self._put(self._asked, msg, _position), _EVERY
+        )
         node.create_subscription(TwistStamped, "command/policy/twist", self._on_command, _COMMANDS)
         for role in ROLES:
             frames = self._frames[role]
             node.create_subscription(
-                CameraInfo, f"camera/{role}/camera_info", lambda msg, kept=frames: self._put(kept, msg, _frame), _EVERY
+                CameraInfo,
+                f"camera/{role}/camera_info",
+                lambda msg, kept=frames: self._put(kept, msg, _frame),
+                _EVERY,
             )
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
 
     def clear(self) -> None:
         with self._lock:
-            for kept in (self._speeds, self._measured, self._asked, self._commands, self._said, *self._frames.values()):
+            for kept in (
+                self._speeds,
+                self._measured,
+                self._asked,
+                self._commands,
+                self._said,
+                *self._frames.values(),
+            ):
                 kept.clear()
 
     def speeds(self) -> list[Speed]:
@@ -138,7 +152,9 @@ class Observer:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for one in message.status:
             reason = next((pair.value for pair in one.values if pair.key == "reason"), "")
-            said = partial(Said, name=one.name, level=LEVELS[ord(one.level)], message=one.message, reason=reason)
+            said = partial(
+                Said, name=one.name, level=LEVELS[ord(one.level)], message=one.message, reason=reason
+            )
             self._put(self._said, message, lambda at, *_, said=said: said(at))
 
 

@@ -12,7 +12,16 @@ from rich.table import Table
 from gr1_fault_injection.catalogue import Fault
 from gr1_fault_injection.injection import LIMIT_S, VISIBLE, Run
 
-HEAD = ("fault", "n", "visible to zero p50 / max", "fault to zero p50 / max", "travel max", "reason shown", "recovery", "verdict")
+HEAD = (
+    "fault",
+    "n",
+    "visible to zero p50 / max",
+    "fault to zero p50 / max",
+    "travel max",
+    "reason shown",
+    "recovery",
+    "verdict",
+)
 
 
 @dataclass
@@ -36,10 +45,16 @@ class Row:
             return f"FAILED: {self.broken}"
         if self.failed:
             what, number = Counter(run.wrong for run in self.failed).most_common(1)[0]
-            return f"FAILED {len(self.failed)} of {len(self.runs)}: {what}" + ("" if number == len(self.failed) else ", and others")
+            return f"FAILED {len(self.failed)} of {len(self.runs)}: {what}" + (
+                "" if number == len(self.failed) else ", and others"
+            )
         if not self.runs:
             return "not measured"
-        rearmed = "; nothing moved before arm/reset" if self.fault.rearm or any("arm/reset" in run.recovery for run in self.runs) else ""
+        rearmed = (
+            "; nothing moved before arm/reset"
+            if self.fault.rearm or any("arm/reset" in run.recovery for run in self.runs)
+            else ""
+        )
         within = f" within {1e3 * LIMIT_S:.0f} ms" if self._all("visible_to_zero_ms") else ""
         return f"stopped {len(self.runs)} of {len(self.runs)}{within}{rearmed}"
 
@@ -52,7 +67,10 @@ class Row:
 
     def to_dict(self) -> dict:
         kind = self.fault.visible.partition(":")[0]
-        figures = {name: _figures(self._all(name)) for name in ("visible_to_zero_ms", "fault_to_zero_ms", "travel_mm", "recovery_s")}
+        figures = {
+            name: _figures(self._all(name))
+            for name in ("visible_to_zero_ms", "fault_to_zero_ms", "travel_mm", "recovery_s")
+        }
         return {
             "fault": self.fault.name, "what": self.fault.what, "visible": VISIBLE[kind], "rearm": self.fault.rearm,
             "count": len(self.runs), "failed": len(self.failed), "skipped": self.skipped, "broken": self.broken, "verdict": self.verdict,
@@ -88,7 +106,9 @@ def screen(rows: Sequence[Row]) -> Table:
 
 def markdown(rows: Sequence[Row]) -> str:
     lines = [HEAD, ["---"] * len(HEAD), *(row.cells() for row in rows)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines) + "\n"
+    return (
+        "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines) + "\n"
+    )
 
 
 def _pair(values: list[float], unit: str) -> str:

@@ -85,7 +85,8 @@ class Usual(Scene):
         bench = super()._bench()
         node = bench.observer.monitor.node
         self._publishers = {
-            source: node.create_publisher(TwistStamped, f"command/{source}/twist", COMMAND) for source in ("teleop", "policy")
+            source: node.create_publisher(TwistStamped, f"command/{source}/twist", COMMAND)
+            for source in ("teleop", "policy")
         }
         return bench
 
@@ -95,7 +96,12 @@ class Clock(Scene):
 
     def _bench(self) -> Bench:
         self.switch = _switch(self.folder)
-        return Bench(self.folder, {"checkpoint": self._checkpoint()}, environments={"": self.switch.environment}, stamps=False)
+        return Bench(
+            self.folder,
+            {"checkpoint": self._checkpoint()},
+            environments={"": self.switch.environment},
+            stamps=False,
+        )
 
 
 class Network(Scene):
@@ -120,11 +126,20 @@ class Disk(Scene):
     def _bench(self) -> Bench:
         root = self.folder / "bags"
         root.mkdir(exist_ok=True)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "gr1_faults", root], capture_output=True, check=False)
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "gr1_faults", root],
+            capture_output=True,
+            check=False,
+        )
         if mounted.returncode:
             raise Skipped("a small disk can only be mounted by root")
         self.disk = root
-        chosen = {"checkpoint": self._checkpoint(), "collect": "true", "operator": "policy", "bags": str(root)}
+        chosen = {
+            "checkpoint": self._checkpoint(),
+            "collect": "true",
+            "operator": "policy",
+            "bags": str(root),
+        }
         return Bench(self.folder, chosen, parameters={"recorder": {"min_free_mb": _MIN_FREE_MB}})
 
     def fill(self) -> None:

@@ -49,7 +49,9 @@ def build(folder: Path) -> Path:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise ShimError(f"{SOURCE.name} does not compile with {compiler}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+        raise ShimError(
+            f"{SOURCE.name} does not compile with {compiler}: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
+        )
     return library
 
 

@@ -33,15 +33,28 @@ class Bench:
     environments: node name -> variables that only this node gets; "" for all nodes.
     """
 
-    def __init__(self, folder: Path, chosen: dict, parameters: Mapping = {}, environments: Mapping = {}, stamps: bool = True):
+    def __init__(
+        self,
+        folder: Path,
+        chosen: dict,
+        parameters: Mapping = {},
+        environments: Mapping = {},
+        stamps: bool = True,
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         base = processes.environment(folder) | environments.get("", {})
         nodes = stack.nodes(stack.settings(**chosen))
         self.nodes = {
-            node.name: dataclasses.replace(node, parameters={**node.parameters, **parameters.get(node.name, {})}) for node in nodes
+            node.name: dataclasses.replace(
+                node, parameters={**node.parameters, **parameters.get(node.name, {})}
+            )
+            for node in nodes
         }
         quiet = dict(echo=lambda _: None)
-        self._of = {name: processes.Processes(folder, base | environments.get(name, {}), **quiet) for name in self.nodes}
+        self._of = {
+            name: processes.Processes(folder, base | environments.get(name, {}), **quiet)
+            for name in self.nodes
+        }
         self.folder, self._stopped = folder, set()
         for name, value in processes.environment(folder).items():
             os.environ.setdefault(name, value)
@@ -100,9 +113,13 @@ class Bench:
         while not self.moving(1.0):
             if dead := self.dead():
                 process = self.process(dead[0])
-                raise BenchError(f"{process.how_it_ended()}: {' / '.join(process.last_lines()[-3:]) or process.log}")
+                raise BenchError(
+                    f"{process.how_it_ended()}: {' / '.join(process.last_lines()[-3:]) or process.log}"
+                )
             if time.monotonic() > until:
-                raise BenchError(f"the arm does not move {UP_S:.0f} s after the start; {self.state()}; logs in {self.folder}")
+                raise BenchError(
+                    f"the arm does not move {UP_S:.0f} s after the start; {self.state()}; logs in {self.folder}"
+                )
             with contextlib.suppress(BenchError):
                 self.reset()
                 self.home()
@@ -111,7 +128,12 @@ class Bench:
         """Whether the arm is commanded to move faster than `speed` within `timeout` seconds; looks at new messages only."""
         asked = time.monotonic()
         return bool(
-            self.observer.wait(lambda: any(one.at > asked and one.linear > speed for one in reversed(self.observer.speeds())), timeout)
+            self.observer.wait(
+                lambda: any(
+                    one.at > asked and one.linear > speed for one in reversed(self.observer.speeds())
+                ),
+                timeout,
+            )
         )
 
     def home(self) -> None:
@@ -124,19 +146,35 @@ class Bench:
 
     def call(self, service: str, patience: float = 15.0) -> str:
         """Calls a Trigger service, again where an answer is lost on the way to a node that was just started. Raises BenchError."""
-        return self._ask(self._services[service], Trigger.Request(), patience, lambda answer: (answer.success, answer.message))
+        return self._ask(
+            self._services[service],
+            Trigger.Request(),
+            patience,
+            lambda answer: (answer.success, answer.message),
+        )
 
     def set(self, name: str, **parameters) -> None:
         """Live parameters; '__' in a name stands for a dot. Raises BenchError."""
-        values = [Parameter(key.replace("__", "."), value=value).to_parameter_msg() for key, value in parameters.items()]
+        values = [
+            Parameter(key.replace("__", "."), value=value).to_parameter_msg()
+            for key, value in parameters.items()
+        ]
         request = SetParameters.Request(parameters=values)
-        answer = lambda response: (all(one.successful for one in response.results), "; ".join(one.reason for one in response.results))  # noqa: E731
+        answer = lambda response: (
+            all(one.successful for one in response.results),
+            "; ".join(one.reason for one in response.results),
+        )  # noqa: E731
         self._ask(self._set[name], request, 15.0, answer)
 
     def has(self, name: str, parameter: str) -> bool:
         """Whether the node has declared this parameter."""
         found = []
-        self._ask(self._get[name], GetParameters.Request(names=[parameter]), 15.0, lambda answer: found.append(answer.values) or (True, ""))
+        self._ask(
+            self._get[name],
+            GetParameters.Request(names=[parameter]),
+            15.0,
+            lambda answer: found.append(answer.values) or (True, ""),
+        )
         return bool(found[0]) and found[0][0].type != 0
 
     def gate(self) -> tuple[str, str]:
@@ -147,7 +185,14 @@ class Bench:
     def state(self) -> str:
         """All that is not OK on /diagnostics, in one line."""
         statuses = self.observer.monitor.seen().statuses
-        return "; ".join(f"{name}: {status.message}" for name, status in sorted(statuses.items()) if status.level != "OK") or "all is well"
+        return (
+            "; ".join(
+                f"{name}: {status.message}"
+                for name, status in sorted(statuses.items())
+                if status.level != "OK"
+            )
+            or "all is well"
+        )
 
     def _ask(self, client, request, patience: float, read) -> str:
         until, why = time.monotonic() + patience, "it does not answer"

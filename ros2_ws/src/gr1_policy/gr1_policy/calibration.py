@@ -21,12 +21,17 @@ def load(folder: str | Path) -> Usual | None:
     path = resolve(folder) / FILE
     try:
         raw = json.loads(path.read_text())
-        usual = {name: Unexplained(float(raw["usual"][name]["whole"]), float(raw["usual"][name]["local"])) for name in CAMERAS}
+        usual = {
+            name: Unexplained(float(raw["usual"][name]["whole"]), float(raw["usual"][name]["local"]))
+            for name in CAMERAS
+        }
         weights = raw["weights"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): run `python -m gr1_policy.calibrate` again, or delete it") from error
+        raise ValueError(
+            f"{path} is damaged ({error!r}): run `python -m gr1_policy.calibrate` again, or delete it"
+        ) from error
     return usual if weights == fingerprint(folder) else None
 
 

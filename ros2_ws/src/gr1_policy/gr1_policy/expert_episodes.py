@@ -59,7 +59,9 @@ class Tally:
             won = [episode.seconds for episode in mine if episode.outcome]
             lost = [str(episode.seed) for episode in mine if not episode.outcome]
             pace = f"{sum(won) / len(won):6.1f} s" if won else "       -"
-            lines.append(f"{task:32s} {len(won):4d} / {len(mine):<4d} {pace}{'   failed seeds: ' + ', '.join(lost) if lost else ''}")
+            lines.append(
+                f"{task:32s} {len(won):4d} / {len(mine):<4d} {pace}{'   failed seeds: ' + ', '.join(lost) if lost else ''}"
+            )
         return "\n".join(lines)
 
     def document(self) -> str:

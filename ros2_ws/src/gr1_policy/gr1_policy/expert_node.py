@@ -35,15 +35,49 @@ class ExpertNode(Node):
 
     def __init__(self):
         super().__init__("expert")
-        rig = Rig.load(declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True))
-        tasks = _tasks(declare(self, "tasks", "all", "Tasks to play: 'all' or names separated by commas.", read_only=True))
-        first = declare(self, "first_seed", 1000, "Seed of the first round of the tasks; each round takes the next.", low=0, read_only=True)
-        seeds = declare(self, "seeds", 10, "How many seeds before the first comes again.", low=1, read_only=True)
-        episodes = declare(self, "episodes", 0, "How many episodes in all; 0 = endless.", low=0, read_only=True)
-        self._timeout = declare(self, "timeout", 30.0, "Simulated seconds after which an episode has failed.", low=1.0, read_only=True)
-        self._exit = declare(self, "exit_when_done", True, "Whether the process ends after the last episode.", read_only=True)
-        record = declare(self, "record", False, "Record each episode through the recorder's services.", read_only=True)
-        arm = declare(self, "arm_node", "arm", "Name of the arm node, whose sim.task and sim.seed are set.", read_only=True)
+        rig = Rig.load(
+            declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True)
+        )
+        tasks = _tasks(
+            declare(
+                self, "tasks", "all", "Tasks to play: 'all' or names separated by commas.", read_only=True
+            )
+        )
+        first = declare(
+            self,
+            "first_seed",
+            1000,
+            "Seed of the first round of the tasks; each round takes the next.",
+            low=0,
+            read_only=True,
+        )
+        seeds = declare(
+            self, "seeds", 10, "How many seeds before the first comes again.", low=1, read_only=True
+        )
+        episodes = declare(
+            self, "episodes", 0, "How many episodes in all; 0 = endless.", low=0, read_only=True
+        )
+        self._timeout = declare(
+            self,
+            "timeout",
+            30.0,
+            "Simulated seconds after which an episode has failed.",
+            low=1.0,
+            read_only=True,
+        )
+        self._exit = declare(
+            self, "exit_when_done", True, "Whether the process ends after the last episode.", read_only=True
+        )
+        record = declare(
+            self, "record", False, "Record each episode through the recorder's services.", read_only=True
+        )
+        arm = declare(
+            self,
+            "arm_node",
+            "arm",
+            "Name of the arm node, whose sim.task and sim.seed are set.",
+            read_only=True,
+        )
 
         self._control_hz, self._max_age_ns = rig.control_hz, int(rig.state.max_age * 1e9)
         self._plan, self.tally = plan(tasks, first, seeds, episodes), Tally()
@@ -117,7 +151,9 @@ class ExpertNode(Node):
         clients = (self._parameters, self._reset, *self._recorder.values())
         missing = [client.srv_name for client in clients if not client.service_is_ready()]
         if missing or not self._recorder_heard:
-            self.get_logger().info(f"waiting for {', '.join(missing) or 'recorder/state'}", throttle_duration_sec=5.0)
+            self.get_logger().info(
+                f"waiting for {', '.join(missing) or 'recorder/state'}", throttle_duration_sec=5.0
+            )
             return
         choice = next(self._plan, None)
         if choice is None:
@@ -129,14 +165,18 @@ class ExpertNode(Node):
         task, seed = choice
         wanted = [Parameter("sim.task", value=task), Parameter("sim.seed", value=seed)]
         request = SetParameters.Request(parameters=[parameter.to_parameter_msg() for parameter in wanted])
-        self._parameters.call_async(request).add_done_callback(lambda future: self._on_parameters(future.result(), task, seed))
+        self._parameters.call_async(request).add_done_callback(
+            lambda future: self._on_parameters(future.result(), task, seed)
+        )
 
     def _on_parameters(self, response: SetParameters.Response, task: str, seed: int) -> None:
         refused = [result.reason for result in response.results if not result.successful]
         if refused:
             self._fail(f"the arm node refused {task}, seed {seed}: {'; '.join(refused)}")
             return
-        self._reset.call_async(Trigger.Request()).add_done_callback(lambda future: self._on_reset(future.result(), task, seed))
+        self._reset.call_async(Trigger.Request()).add_done_callback(
+            lambda future: self._on_reset(future.result(), task, seed)
+        )
 
     def _on_reset(self, response: Trigger.Response, task: str, seed: int) -> None:
         from gr1_core.sim import Expert
@@ -145,7 +185,9 @@ class ExpertNode(Node):
             self._fail(f"sim/reset failed: {response.message}")
             return
         self._instruction.publish(String(data=json.loads(response.message)["instruction"]))
-        self._tell("start", lambda: self._begin(Episode(task, seed, self._timeout), Expert(task, self._control_hz)))
+        self._tell(
+            "start", lambda: self._begin(Episode(task, seed, self._timeout), Expert(task, self._control_hz))
+        )
 
     def _begin(self, episode: Episode, expert) -> None:
         self._episode, self._expert = episode, expert

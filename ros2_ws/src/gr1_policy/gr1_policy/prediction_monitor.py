@@ -55,9 +55,13 @@ class Surprise:
         self._ahead, self._tolerance = future_steps * period, 0.75 * period
         self._usual, self.limit = usual, limit
         self._lock = threading.Lock()
-        self._cameras = {name: _Camera(2 * future_steps + 2, min(future_steps, LONGEST_HELD)) for name in CAMERAS}
+        self._cameras = {
+            name: _Camera(2 * future_steps + 2, min(future_steps, LONGEST_HELD)) for name in CAMERAS
+        }
         self._worst: deque[float] = deque(maxlen=LATELY)
-        self._lately: deque[bool] = deque(maxlen=LATELY)  # compared or not; a new history does not clear it, since many hide much
+        self._lately: deque[bool] = deque(
+            maxlen=LATELY
+        )  # compared or not; a new history does not clear it, since many hide much
         self._steps = self._compared = 0
 
     def reset(self) -> None:
@@ -71,7 +75,10 @@ class Surprise:
     def see(self, stamp: float, views: Mapping[str, np.ndarray]) -> str:
         """A step's frames, u8[h, w, 3] as the model sees them, taken at `stamp` (s). Returns why the arm must be stopped, or ""."""
         with self._lock:
-            compared = [camera.see(stamp, views[name], self._ahead, self._tolerance) for name, camera in self._cameras.items()]
+            compared = [
+                camera.see(stamp, views[name], self._ahead, self._tolerance)
+                for name, camera in self._cameras.items()
+            ]
             self._steps += 1
             self._compared += all(compared)
             self._lately.append(all(compared))
@@ -133,7 +140,11 @@ class Surprise:
     def _scores(self) -> dict[str, float]:
         if not self._usual:
             return {}
-        return {name: score(camera.held, self._usual[name]) for name, camera in self._cameras.items() if camera.held}
+        return {
+            name: score(camera.held, self._usual[name])
+            for name, camera in self._cameras.items()
+            if camera.held
+        }
 
 
 class _Camera:
@@ -154,7 +165,9 @@ class _Camera:
         now = _coarse(view)
         self.real.append((stamp, now))
         then, before = (_at(self.real, stamp - times * ahead, tolerance) for times in (1, 2))
-        expected, expected_before = (_at(self.predicted, stamp - times * ahead, tolerance) for times in (1, 2))
+        expected, expected_before = (
+            _at(self.predicted, stamp - times * ahead, tolerance) for times in (1, 2)
+        )
         if then is None or before is None or expected is None or expected_before is None:
             self._lately.clear()
             self.held = None

@@ -35,7 +35,10 @@ def draw(past: Step, real: Step, ahead: float) -> np.ndarray:
     """Two rows (static, wrist) of three captioned tiles -> u8[H, W, 3]. `ahead` in seconds."""
     rows = []
     for name in CAMERAS:
-        now, predicted = _tile(f"{name} now", past.views[name]), _tile(f"predicted +{ahead:.1f} s", getattr(past.future, name))
+        now, predicted = (
+            _tile(f"{name} now", past.views[name]),
+            _tile(f"predicted +{ahead:.1f} s", getattr(past.future, name)),
+        )
         rows.append(_row([now, predicted, _tile(f"real +{ahead:.1f} s", real.views[name])]))
     return np.vstack([rows[0], np.zeros((GAP, rows[0].shape[1], 3), np.uint8), rows[1]])
 
@@ -47,7 +50,11 @@ def _row(tiles: list[np.ndarray]) -> np.ndarray:
 
 def _tile(caption: str, image: np.ndarray) -> np.ndarray:
     smaller = image.shape[0] < TILE
-    sized = cv2.resize(np.ascontiguousarray(image), (TILE, TILE), interpolation=cv2.INTER_CUBIC if smaller else cv2.INTER_AREA)
+    sized = cv2.resize(
+        np.ascontiguousarray(image),
+        (TILE, TILE),
+        interpolation=cv2.INTER_CUBIC if smaller else cv2.INTER_AREA,
+    )
     canvas = Image.new("RGB", (TILE, BAR + TILE))
     canvas.paste(Image.fromarray(sized), (0, BAR))
     ImageDraw.Draw(canvas).text((4, 2), caption, font=ImageFont.load_default(13), fill="white")

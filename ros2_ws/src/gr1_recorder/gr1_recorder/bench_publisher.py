@@ -39,7 +39,10 @@ class Publisher:
 
     def __init__(self, node, images: str):
         self._node, self.counts = node, {}
-        kinds = {f"camera/{role}/{IMAGES[images][0]}": CompressedImage if images == "jpeg" else Image for role in ROLES}
+        kinds = {
+            f"camera/{role}/{IMAGES[images][0]}": CompressedImage if images == "jpeg" else Image
+            for role in ROLES
+        }
         self._frames = [_frame(images, number) for number in range(_FRAMES)]
         self._cameras = {topic: node.create_publisher(kind, topic, SENSOR) for topic, kind in kinds.items()}
         self._states = {topic: node.create_publisher(kind, topic, SENSOR) for topic, kind in STATES.items()}

@@ -52,7 +52,10 @@ class Tap:
                 arrived = now - max(wall - received, 0) * 1e-9
                 log_time = received if simulated is None else simulated
                 number = info["publication_sequence_number"]
-                self._hear(Message(topic, data, log_time, sent, sent if stamp is None else stamp, number, arrived), one_sender)
+                self._hear(
+                    Message(topic, data, log_time, sent, sent if stamp is None else stamp, number, arrived),
+                    one_sender,
+                )
 
     def _clock_if_simulated(self) -> int | None:
         clock = self._node.get_clock()
@@ -83,7 +86,9 @@ def _ignore(message) -> None:
 
 def _qos(stream: Stream) -> QoSProfile:
     reliability = ReliabilityPolicy.BEST_EFFORT if stream.qos == "best_effort" else ReliabilityPolicy.RELIABLE
-    durability = DurabilityPolicy.TRANSIENT_LOCAL if stream.qos == "transient_local" else DurabilityPolicy.VOLATILE
+    durability = (
+        DurabilityPolicy.TRANSIENT_LOCAL if stream.qos == "transient_local" else DurabilityPolicy.VOLATILE
+    )
     return QoSProfile(depth=stream.depth, reliability=reliability, durability=durability)
 
 

@@ -93,7 +93,9 @@ class Writer:
         self._bag.flush()
         if not self.low and free(self._bag.folder) < self._watermark:
             self.low = True
-            self._full(f"less than {self._watermark / MB:.0f} MB are free on the disk of {self._bag.folder.parent}")
+            self._full(
+                f"less than {self._watermark / MB:.0f} MB are free on the disk of {self._bag.folder.parent}"
+            )
         return time.monotonic() + FLUSH_S
 
 

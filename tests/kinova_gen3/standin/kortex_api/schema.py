@@ -42,7 +42,9 @@ MESSAGES = {
     "InterconnectCyclic": {"Feedback": f"{_BANKS} gripper_feedback:GripperCyclic.Feedback"},
     "BaseCyclic": {
         "BaseFeedback": f"active_state:uint32 {_BANKS} "
-        + " ".join(_prefixed(f"{name}_", f"{_AXES} {_ANGLES}") for name in ("tool_pose", "commanded_tool_pose"))
+        + " ".join(
+            _prefixed(f"{name}_", f"{_AXES} {_ANGLES}") for name in ("tool_pose", "commanded_tool_pose")
+        )
         + f" {_prefixed('tool_external_wrench_force_', _AXES)} {_prefixed('tool_external_wrench_torque_', _AXES)}",
         "ActuatorFeedback": f"position:float velocity:float torque:float {_BANKS}",
         "Feedback": "frame_id:uint32 base:BaseCyclic.BaseFeedback actuators:BaseCyclic.ActuatorFeedback* "
@@ -73,8 +75,17 @@ ENUMS = {
     },
     "Base": {
         "ServoingMode": {"UNSPECIFIED_SERVOING_MODE": 0, "SINGLE_LEVEL_SERVOING": 2, "LOW_LEVEL_SERVOING": 3},
-        "GripperMode": {"UNSPECIFIED_GRIPPER_MODE": 0, "GRIPPER_FORCE": 1, "GRIPPER_SPEED": 2, "GRIPPER_POSITION": 3},
-        "SafetyIdentifier": {"UNSPECIFIED_BASE_SAFETY_IDENTIFIER": 0, "JOINT_FAULT": 1 << 4, "EMERGENCY_STOP_ACTIVATED": 1 << 23},
+        "GripperMode": {
+            "UNSPECIFIED_GRIPPER_MODE": 0,
+            "GRIPPER_FORCE": 1,
+            "GRIPPER_SPEED": 2,
+            "GRIPPER_POSITION": 3,
+        },
+        "SafetyIdentifier": {
+            "UNSPECIFIED_BASE_SAFETY_IDENTIFIER": 0,
+            "JOINT_FAULT": 1 << 4,
+            "EMERGENCY_STOP_ACTIVATED": 1 << 23,
+        },
     },
     "ActuatorConfig": {
         "SafetyIdentifierBankA": {
@@ -84,7 +95,10 @@ ENUMS = {
         },
     },
     "InterconnectConfig": {
-        "SafetyIdentifier": {"UNSPECIFIED_INTERCONNECT_SAFETY_IDENTIFIER": 0, "COMMUNICATION_TICK_LOST": 1 << 7},
+        "SafetyIdentifier": {
+            "UNSPECIFIED_INTERCONNECT_SAFETY_IDENTIFIER": 0,
+            "COMMUNICATION_TICK_LOST": 1 << 7,
+        },
     },
 }
 
@@ -108,12 +122,17 @@ METHODS = {
     "DeviceConfig": {"GetSerialNumber": (None, "DeviceConfig.SerialNumber")},
 }
 
-_KINDS = {name: getattr(descriptor_pb2.FieldDescriptorProto, f"TYPE_{name.upper()}") for name in ("float", "uint32", "string")}
+_KINDS = {
+    name: getattr(descriptor_pb2.FieldDescriptorProto, f"TYPE_{name.upper()}")
+    for name in ("float", "uint32", "string")
+}
 _POOL = descriptor_pool.DescriptorPool()
 
 
 def _add(package: str) -> None:
-    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=f"Standin.{package}", syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"{package}.proto", package=f"Standin.{package}", syntax="proto3"
+    )
     for message, fields in MESSAGES[package].items():
         kind = file.message_type.add(name=message)
         for number, (name, _, type_) in enumerate((field.partition(":") for field in fields.split()), 1):

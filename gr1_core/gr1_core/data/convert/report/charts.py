@@ -8,7 +8,9 @@ from html import escape
 import numpy as np
 
 
-def histogram(values: np.ndarray, limit: float | None = None, bins: int = 41, width: int = 340, height: int = 96) -> str:
+def histogram(
+    values: np.ndarray, limit: float | None = None, bins: int = 41, width: int = 340, height: int = 96
+) -> str:
     """Counts on a square-root scale, so that rare values stay visible. With a limit: around 0, dashed lines at -limit and +limit."""
     low, high = float(values.min()), float(values.max())
     if limit:
@@ -31,7 +33,10 @@ def histogram(values: np.ndarray, limit: float | None = None, bins: int = 41, wi
             marks.append(f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - 16}"/>')
     marks.append(f'<line class="axis" x1="0" x2="{width}" y1="{height - 15.5}" y2="{height - 15.5}"/>')
     ends = ((0, "start", low), (width / 2, "middle", (low + high) / 2), (width, "end", high))
-    texts = [f'<text x="{x}" y="{height - 2}" text-anchor="{anchor}">{value:.3g}</text>' for x, anchor, value in ends]
+    texts = [
+        f'<text x="{x}" y="{height - 2}" text-anchor="{anchor}">{value:.3g}</text>'
+        for x, anchor, value in ends
+    ]
     return _svg(width, height, [*bars, *marks, *texts], "histogram")
 
 
@@ -46,7 +51,9 @@ def bars(counts: Sequence[tuple[str, int]]) -> str:
     return f'<div class="bars">{"".join(lines)}</div>'
 
 
-def paths(ways: Sequence[np.ndarray], box: Sequence[Sequence[float]], names: tuple[str, str], width: int = 420) -> str:
+def paths(
+    ways: Sequence[np.ndarray], box: Sequence[Sequence[float]], names: tuple[str, str], width: int = 420
+) -> str:
     """Ways f[k, 2] (right, up) with a dot at the end, and a dashed box from its two corners; equal scales on both axes."""
     low = np.min([*(way.min(0) for way in ways), *box], 0)
     high = np.max([*(way.max(0) for way in ways), *box], 0)
@@ -63,7 +70,9 @@ def paths(ways: Sequence[np.ndarray], box: Sequence[Sequence[float]], names: tup
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, way))
         x, y = place(way[-1])
         drawn.append(f'<polyline points="{line}"/><circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>')
-    drawn.append(f'<text x="{width - 4}" y="{height - 3}" text-anchor="end">{names[0]}</text><text x="3" y="11">{names[1]}</text>')
+    drawn.append(
+        f'<text x="{width - 4}" y="{height - 3}" text-anchor="end">{names[0]}</text><text x="3" y="11">{names[1]}</text>'
+    )
     return _svg(width, height, drawn, "paths")
 
 

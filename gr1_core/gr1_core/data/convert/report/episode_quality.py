@@ -31,9 +31,13 @@ def look(episode: Episode) -> dict[str, Any]:
 def _thumbnail(frame: np.ndarray) -> str:
     height, width = frame.shape[:2]
     size = (_THUMBNAIL_WIDTH, max(1, round(height * _THUMBNAIL_WIDTH / width)))
-    return base64.b64encode(images.encode_jpeg(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), _THUMBNAIL_QUALITY)).decode()
+    return base64.b64encode(
+        images.encode_jpeg(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), _THUMBNAIL_QUALITY)
+    ).decode()
 
 
 def _grey(frame: np.ndarray) -> list[int]:
-    small = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (_GREY_SIDE, _GREY_SIDE), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (_GREY_SIDE, _GREY_SIDE), interpolation=cv2.INTER_AREA
+    )
     return small.ravel().tolist()

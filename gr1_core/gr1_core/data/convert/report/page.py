@@ -46,27 +46,37 @@ class Report:
             self._thumbnails[index] = looks["thumbnails"]
         if len(self._thumbnails) > SHOWN:
             self._stride *= 2
-            self._thumbnails = {index: kept for index, kept in self._thumbnails.items() if index % self._stride == 0}
+            self._thumbnails = {
+                index: kept for index, kept in self._thumbnails.items() if index % self._stride == 0
+            }
 
-    def write(self, path: Path, skipped: Sequence[Mapping[str, str]], left_out: Sequence[Mapping[str, str]]) -> None:
+    def write(
+        self, path: Path, skipped: Sequence[Mapping[str, str]], left_out: Sequence[Mapping[str, str]]
+    ) -> None:
         """skipped, left_out: {"name", "reason"} of what is not in the data set."""
         action = np.concatenate(self._actions) if self._actions else None
         saturation = survey.saturation(action, self._rig) if action is not None else None
-        found = findings(self._rows, skipped, survey.duplicates(self._rows), saturation if self._origin == "bags" else None)
+        found = findings(
+            self._rows, skipped, survey.duplicates(self._rows), saturation if self._origin == "bags" else None
+        )
         sections = [self._head(skipped, left_out), self._findings(found), self._counts()]
         if action is not None:
             sections += [self._action(action, saturation), self._state()]
         sections += [self._stream_table(), self._gallery(found), self._table(), _left_out(left_out)]
         title = f"{len(self._rows)} episodes from {self._origin}"
-        head = (
-            f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{CSS}</style>'
-        )
+        head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{CSS}</style>'
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(filter(None, sections))}</body></html>\n")
+        path.write_text(
+            f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(filter(None, sections))}</body></html>\n"
+        )
 
     def _head(self, skipped, left_out) -> str:
         frames = sum(row.frames for row in self._rows)
-        kind = f"demonstrations with rig <b>{escape(self._rig.name)}</b>" if self._rig else "videos without a robot"
+        kind = (
+            f"demonstrations with rig <b>{escape(self._rig.name)}</b>"
+            if self._rig
+            else "videos without a robot"
+        )
         cameras = ", ".join(f"{role} {width}x{height}" for role, (height, width) in self._shapes.items())
         tiles = [
             (len(self._rows), "episodes"),
@@ -83,7 +93,9 @@ class Report:
     def _findings(self, found: Sequence[Finding]) -> str:
         if not found:
             return _section(
-                "What needs a look", "", "<div class='finding good'><p>Nothing: no defect, gap, static or duplicate episode.</p></div>"
+                "What needs a look",
+                "",
+                "<div class='finding good'><p>Nothing: no defect, gap, static or duplicate episode.</p></div>",
             )
         blocks = []
         for finding in found:
@@ -100,7 +112,9 @@ class Report:
         left = [_panel("Length of the episodes, s", charts.histogram(seconds, width=560, height=120))]
         left += [self._counted("outcome", "Outcome"), self._counted("operator", "Operator")]
         right = self._counted("task", "Instruction")
-        return _section("Episodes", "", f"<div class=halves><div>{''.join(left)}</div><div>{right}</div></div>")
+        return _section(
+            "Episodes", "", f"<div class=halves><div>{''.join(left)}</div><div>{right}</div></div>"
+        )
 
     def _counted(self, field: str, title: str) -> str:
         counts = Counter(getattr(row, field) for row in self._rows).most_common()
@@ -113,18 +127,25 @@ class Report:
         rig = self._rig
         limits = [rig.limits.linear_speed * rig.period / rig.action.translation_scale] * 3
         limits += [rig.limits.angular_speed * rig.period / rig.action.rotation_scale] * 3
-        units = [f"{1e3 * rig.action.translation_scale:g} mm"] * 3 + [f"{1e3 * rig.action.rotation_scale:g} mrad"] * 3
+        units = [f"{1e3 * rig.action.translation_scale:g} mm"] * 3 + [
+            f"{1e3 * rig.action.rotation_scale:g} mrad"
+        ] * 3
         quantiles = np.quantile(action, (0.01, 0.5, 0.99), axis=0)
         panels = []
         for axis, name in enumerate(ACTION_NAMES[:6]):
             low, middle, high = (f"{value:.2f}".replace("-0.00", "0.00") for value in quantiles[:, axis])
-            below = (
-                f"1 %: {low}, median: {middle}, 99 %: {high}; at the largest value in {100 * saturation.extreme[axis]:.1f} % of the steps"
-            )
+            below = f"1 %: {low}, median: {middle}, 99 %: {high}; at the largest value in {100 * saturation.extreme[axis]:.1f} % of the steps"
             chart = charts.histogram(action[:, axis], limits[axis])
-            panels.append(_panel(f"{name} <span class=dim>1 = {units[axis]} a step</span>", f"{chart}<p class=dim>{below}</p>"))
+            panels.append(
+                _panel(
+                    f"{name} <span class=dim>1 = {units[axis]} a step</span>",
+                    f"{chart}<p class=dim>{below}</p>",
+                )
+            )
         opened = int((action[:, 6] > 0).sum())
-        panels.append(_panel("gripper", charts.bars([("open, +1", opened), ("closed, -1", len(action) - opened)])))
+        panels.append(
+            _panel("gripper", charts.bars([("open, +1", opened), ("closed, -1", len(action) - opened)]))
+        )
         text = (
             f"In the model's units; dashed: the rig's speed limit, {rig.limits.linear_speed:g} m/s and {rig.limits.angular_speed:g} rad/s, "
             f"which {100 * saturation.linear:.1f} % and {100 * saturation.angular:.1f} % of the steps reach. Counts on a square-root scale."
@@ -134,16 +155,25 @@ class Report:
     def _state(self) -> str:
         ways = [row.path for row in self._rows[:: max(1, len(self._rows) // WAYS)]]
         box = np.array([self._rig.limits.workspace_min, self._rig.limits.workspace_max])
-        least, most = (choose([extreme[end] for extreme in self._extremes], 0) for end, choose in enumerate((np.min, np.max)))
+        least, most = (
+            choose([extreme[end] for extreme in self._extremes], 0)
+            for end, choose in enumerate((np.min, np.max))
+        )
         units = ["m"] * 3 + ["rad"] * 3 + ["+1 open, -1 closed"]
-        rows = [(name, f"{least[axis]:.3f}", f"{most[axis]:.3f}", units[axis]) for axis, name in enumerate(STATE_NAMES)]
+        rows = [
+            (name, f"{least[axis]:.3f}", f"{most[axis]:.3f}", units[axis])
+            for axis, name in enumerate(STATE_NAMES)
+        ]
         # In the base frame x points forward and y to the left.
         views = (
             ("from above", np.array([[0, -1, 0], [1, 0, 0]]), "← y, left", "↑ x, forward"),
             ("from the side", np.eye(3)[[0, 2]], "x, forward →", "↑ z, up"),
         )
         panels = [
-            _panel(f"Ways of the hand, {name}", charts.paths([way @ view.T for way in ways], box @ view.T, labels))
+            _panel(
+                f"Ways of the hand, {name}",
+                charts.paths([way @ view.T for way in ways], box @ view.T, labels),
+            )
             for name, view, *labels in views
         ]
         panels.append(_panel("Range of the state", _table(("", "least", "most", ""), rows, numbers=(1, 2))))
@@ -175,36 +205,73 @@ class Report:
         for finding in found:
             for index in finding.episodes:
                 flags.setdefault(index, []).append(finding.flag)
-        cards = "".join(self._card(self._rows[index], pictures, flags.get(index, ())) for index, pictures in self._thumbnails.items())
+        cards = "".join(
+            self._card(self._rows[index], pictures, flags.get(index, ()))
+            for index, pictures in self._thumbnails.items()
+        )
         count = len(self._thumbnails)
-        which = "All episodes" if count == len(self._rows) else f"Every {self._stride}th episode, {count} of {len(self._rows)}"
-        return _section("Pictures", f"{which}: first, middle and last frame of each camera.", f"<div class=episodes>{cards}</div>")
+        which = (
+            "All episodes"
+            if count == len(self._rows)
+            else f"Every {self._stride}th episode, {count} of {len(self._rows)}"
+        )
+        return _section(
+            "Pictures",
+            f"{which}: first, middle and last frame of each camera.",
+            f"<div class=episodes>{cards}</div>",
+        )
 
     def _card(self, row: survey.Row, thumbnails: Mapping[str, list[str]], flags: Iterable[str]) -> str:
         source = '<img loading=lazy alt="{}" src="data:image/jpeg;base64,{}">'
-        rows = ("".join(source.format(escape(role), data) for data in pictures) for role, pictures in thumbnails.items())
+        rows = (
+            "".join(source.format(escape(role), data) for data in pictures)
+            for role, pictures in thumbnails.items()
+        )
         strips = "".join(f"<div class=strip>{pictures}</div>" for pictures in rows)
-        about = " · ".join(filter(None, (f"#{row.index}", row.name, f"{row.frames / self._fps:.1f} s", row.outcome, row.operator)))
+        about = " · ".join(
+            filter(
+                None,
+                (f"#{row.index}", row.name, f"{row.frames / self._fps:.1f} s", row.outcome, row.operator),
+            )
+        )
         marks = "".join(f"<span class=flag>{escape(flag)}</span>" for flag in flags)
         return f"<div class=episode>{strips}<div class=task>{escape(row.task)}</div><div class=about>{escape(about)}</div>{marks}</div>"
 
     def _table(self) -> str:
         robot = self._rig is not None
-        names = ("#", "name", "instruction", "outcome", "s") + (("way, m", "turn, rad", "grips", "at rest") if robot else ())
+        names = ("#", "name", "instruction", "outcome", "s") + (
+            ("way, m", "turn, rad", "grips", "at rest") if robot else ()
+        )
         rows = []
         for row in self._rows[:ROWS]:
-            motion = (f"{row.moved:.2f}", f"{row.turned:.2f}", row.grips, f"{100 * row.rest:.0f} %") if robot else ()
-            rows.append((row.index, row.name, row.task, row.outcome, f"{row.frames / self._fps:.1f}", *motion))
-        text = f"The first {ROWS} of {len(self._rows)}; the others are in meta/sources.jsonl." if len(self._rows) > ROWS else ""
+            motion = (
+                (f"{row.moved:.2f}", f"{row.turned:.2f}", row.grips, f"{100 * row.rest:.0f} %")
+                if robot
+                else ()
+            )
+            rows.append(
+                (row.index, row.name, row.task, row.outcome, f"{row.frames / self._fps:.1f}", *motion)
+            )
+        text = (
+            f"The first {ROWS} of {len(self._rows)}; the others are in meta/sources.jsonl."
+            if len(self._rows) > ROWS
+            else ""
+        )
         table = _table(names, rows, numbers=(0, *range(4, 9)))
-        return _section("All episodes", text, f"<div class=panel><details><summary>show the table</summary>{table}</details></div>")
+        return _section(
+            "All episodes",
+            text,
+            f"<div class=panel><details><summary>show the table</summary>{table}</details></div>",
+        )
 
 
 def _left_out(entries: Sequence[Mapping[str, str]]) -> str:
     if not entries:
         return ""
     rows = [(entry["name"], entry["reason"]) for entry in entries[:ROWS]]
-    return _section("Left out, as asked", "", f"<div class=panel>{_table(('name', 'why'), rows, numbers=())}</div>")
+    return _section(
+        "Left out, as asked", "", f"<div class=panel>{_table(('name', 'why'), rows, numbers=())}</div>"
+    )
 
 
 def _section(title: str, text: str, content: str) -> str:

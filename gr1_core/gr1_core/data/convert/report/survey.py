@@ -62,7 +62,11 @@ class Row:
     @property
     def frozen(self) -> list[str]:
         """Cameras whose pictures do not change although the arm moves."""
-        return [] if self.path is None or self.static else [role for role, pictures in self.grey.items() if _range(pictures) == 0]
+        return (
+            []
+            if self.path is None or self.static
+            else [role for role, pictures in self.grey.items() if _range(pictures) == 0]
+        )
 
 
 def row(index: int, episode: Episode, looks: Mapping[str, Any]) -> Row:
@@ -119,8 +123,18 @@ class Saturation:
 
 def saturation(action: np.ndarray, rig: Rig) -> Saturation:
     """action f32[N, 7]."""
-    linear = np.linalg.norm(action[:, :3], axis=1) * rig.action.translation_scale / rig.period / rig.limits.linear_speed
-    angular = np.linalg.norm(action[:, 3:6], axis=1) * rig.action.rotation_scale / rig.period / rig.limits.angular_speed
+    linear = (
+        np.linalg.norm(action[:, :3], axis=1)
+        * rig.action.translation_scale
+        / rig.period
+        / rig.limits.linear_speed
+    )
+    angular = (
+        np.linalg.norm(action[:, 3:6], axis=1)
+        * rig.action.rotation_scale
+        / rig.period
+        / rig.limits.angular_speed
+    )
     size = np.abs(action[:, :6])
     return Saturation(
         linear=float((linear >= 0.99).mean()),
@@ -140,7 +154,20 @@ class Streams:
         seconds = episode.info.get("seconds", 0)
         for topic, stream in episode.info.get("streams", {}).items():
             total = self._topics.setdefault(
-                topic, dict.fromkeys(("episodes", "expected", "received", "gaps", "longest_gap_ms", "seconds", "lost", "lossy"), 0)
+                topic,
+                dict.fromkeys(
+                    (
+                        "episodes",
+                        "expected",
+                        "received",
+                        "gaps",
+                        "longest_gap_ms",
+                        "seconds",
+                        "lost",
+                        "lossy",
+                    ),
+                    0,
+                ),
             )
             for name in ("expected", "received", "gaps"):
                 total[name] += stream[name]
@@ -168,7 +195,10 @@ def _close_pairs(signs: np.ndarray) -> np.ndarray:
         pairs = np.stack([order[:-1], order[1:]], 1)
     else:
         pairs = tree.query_pairs(1.0, p=np.inf, output_type="ndarray")
-    same = [np.abs(signs[some[:, 0]] - signs[some[:, 1]]).max(1) < 1 for some in np.array_split(pairs, len(pairs) // 10_000 + 1)]
+    same = [
+        np.abs(signs[some[:, 0]] - signs[some[:, 1]]).max(1) < 1
+        for some in np.array_split(pairs, len(pairs) // 10_000 + 1)
+    ]
     return pairs[np.concatenate(same)]
 
 

@@ -33,17 +33,27 @@ class BagSource:
 
     kind, origin = "demonstrations", "bags"
 
-    def __init__(self, root: Path, outcomes: Sequence[str] = ("success",), images: str = "keep", rig: Rig | None = None):
+    def __init__(
+        self, root: Path, outcomes: Sequence[str] = ("success",), images: str = "keep", rig: Rig | None = None
+    ):
         unknown = [outcome for outcome in outcomes if outcome not in OUTCOMES]
         if unknown or not outcomes:
             raise SourceError(f"outcome '{', '.join(unknown)}' is not one of {', '.join(OUTCOMES)}")
-        self.root, self.images, self.outcomes = Path(root), images, tuple(outcome for outcome in OUTCOMES if outcome in outcomes)
+        self.root, self.images, self.outcomes = (
+            Path(root),
+            images,
+            tuple(outcome for outcome in OUTCOMES if outcome in outcomes),
+        )
         self._folders = sorted(folder for folder, _ in candidates(self.root))
         if not self._folders:
-            raise SourceError(f"no bags below {self.root}: record some with `gr1 up --collect` or `gr1 collect sim`")
+            raise SourceError(
+                f"no bags below {self.root}: record some with `gr1 up --collect` or `gr1 collect sim`"
+            )
         self.rig = self._common_rig(rig)
         if self.rig.control_hz != int(self.rig.control_hz):
-            raise RigError(f"rig '{self.rig.name}': control_hz is {self.rig.control_hz:g}, a LeRobotDataset needs a whole number")
+            raise RigError(
+                f"rig '{self.rig.name}': control_hz is {self.rig.control_hz:g}, a LeRobotDataset needs a whole number"
+            )
         self.fps = int(self.rig.control_hz)
         self.shapes = {role: (self.rig.cameras[role].height, self.rig.cameras[role].width) for role in ROLES}
         self.settings = {"outcomes": list(self.outcomes), "images": images}
@@ -54,7 +64,14 @@ class BagSource:
         for folder in self._folders:
             name = folder.name if count[folder.name] == 1 else "_".join(folder.relative_to(self.root).parts)
             files = sorted(path for path in folder.iterdir() if path.is_file())
-            units.append(Unit(safe_key(name), sum(path.stat().st_size for path in files), (folder, name), fingerprint(files)))
+            units.append(
+                Unit(
+                    safe_key(name),
+                    sum(path.stat().st_size for path in files),
+                    (folder, name),
+                    fingerprint(files),
+                )
+            )
         return units
 
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
@@ -62,7 +79,11 @@ class BagSource:
         try:
             bag = Bag(folder)
             if bag.outcome not in self.outcomes:
-                yield Skipped(name, f"its outcome is '{bag.outcome}', asked for: {', '.join(self.outcomes)}", intended=True)
+                yield Skipped(
+                    name,
+                    f"its outcome is '{bag.outcome}', asked for: {', '.join(self.outcomes)}",
+                    intended=True,
+                )
             else:
                 yield self._episode(bag, name)
         except (BagError, SchemaError, StepsError, ImageError, OSError) as error:
@@ -127,14 +148,18 @@ class _Encoder:
     def _encode(self, frame: Frame) -> bytes:
         if frame.data is not None and self._images != "png":
             return frame.data
-        return images.encode_jpeg(frame.image()) if self._images == "jpeg" else images.encode_png(frame.image())
+        return (
+            images.encode_jpeg(frame.image()) if self._images == "jpeg" else images.encode_png(frame.image())
+        )
 
 
 def _require_same(common: Rig, first: str, bag: Bag) -> None:
     try:
         common.require_same(bag.rig, f"bag {bag.name}")
     except RigError as error:
-        raise RigError(f"{error} ({first}): one data set has one rig; put the bags of the other rig into a folder of their own") from error
+        raise RigError(
+            f"{error} ({first}): one data set has one rig; put the bags of the other rig into a folder of their own"
+        ) from error
 
 
 def _defect(folder: Path) -> BagError | None:

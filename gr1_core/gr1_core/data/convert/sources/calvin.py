@@ -66,7 +66,12 @@ class CalvinSource:
         self.rig = Rig.load("calvin")
         self.fps = round(self.rig.control_hz)
         self.shapes = {role: (camera.height, camera.width) for role, camera in self.rig.cameras.items()}
-        self.settings = {"split": self.split, "per_task": self.per_task, "seed": self.seed, "images": self.images}
+        self.settings = {
+            "split": self.split,
+            "per_task": self.per_task,
+            "seed": self.seed,
+            "images": self.images,
+        }
 
     def units(self) -> list[Unit]:
         """Sixteen spans each, in the order of the annotations. Refuses a split without annotations or without any frame."""
@@ -78,11 +83,18 @@ class CalvinSource:
             )
         if self.per_task is not None:
             spans = subset(spans, self.per_task, self.seed)
-        return [self._unit(spans[start : start + SPANS_PER_UNIT]) for start in range(0, len(spans), SPANS_PER_UNIT)]
+        return [
+            self._unit(spans[start : start + SPANS_PER_UNIT])
+            for start in range(0, len(spans), SPANS_PER_UNIT)
+        ]
 
     def _unit(self, spans: list[Span]) -> Unit:
         """Size and fingerprint from the files' sizes and times; without Path, which costs seconds over the millions of a whole set."""
-        digest, total, prefix = hashlib.sha256(fingerprint([self.folder / ANNOTATIONS]).encode()), 0, str(self.folder / "episode_")
+        digest, total, prefix = (
+            hashlib.sha256(fingerprint([self.folder / ANNOTATIONS]).encode()),
+            0,
+            str(self.folder / "episode_"),
+        )
         for number in (number for span in spans for number in span.frames):
             try:
                 status = os.stat(f"{prefix}{number:07d}.npz")
@@ -90,7 +102,12 @@ class CalvinSource:
                 continue
             digest.update(f"{number} {status.st_size} {status.st_mtime_ns}\n".encode())
             total += status.st_size
-        return Unit(f"{self.split}_{spans[0].row:05d}_{spans[-1].row:05d}", total, tuple(spans), digest.hexdigest()[:32])
+        return Unit(
+            f"{self.split}_{spans[0].row:05d}_{spans[-1].row:05d}",
+            total,
+            tuple(spans),
+            digest.hexdigest()[:32],
+        )
 
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
         for span in unit.payload:
@@ -102,7 +119,9 @@ class CalvinSource:
 
     def _episode(self, name: str, span: Span) -> Episode:
         if not span.text:
-            raise SourceError(f"{self.folder / ANNOTATIONS}: the text of row {span.row} (frames {span.first} to {span.last}) is empty")
+            raise SourceError(
+                f"{self.folder / ANNOTATIONS}: the text of row {span.row} (frames {span.first} to {span.last}) is empty"
+            )
         encode = ENCODERS[self.images]
         pictures, state, action = {"static": [], "wrist": []}, [], []
         for number in span.frames:
@@ -113,7 +132,9 @@ class CalvinSource:
             action.append(frame["rel_actions"])
         where = f"{self.root.name}/{self.split}/{self._frame(span.first).name}"
         info = {"source": where, "outcome": "success", "frames": [span.first, span.last], "task": span.task}
-        return Episode(name, span.text, pictures, np.array(state, np.float32), np.array(action, np.float32), info)
+        return Episode(
+            name, span.text, pictures, np.array(state, np.float32), np.array(action, np.float32), info
+        )
 
     def _frame(self, number: int) -> Path:
         return self.folder / f"episode_{number:07d}.npz"
@@ -140,7 +161,9 @@ def read_frame(path: Path) -> dict[str, np.ndarray]:
             raise SourceError(f"{path}: {key} is not all finite numbers: {value}")
     for key, index in (("robot_obs", 14), ("rel_actions", 6)):
         if abs(abs(frame[key][index]) - 1) > 1e-3:
-            raise SourceError(f"{path}: the gripper in {key}[{index}] is {frame[key][index]}, expected +1 (open) or -1 (closed)")
+            raise SourceError(
+                f"{path}: the gripper in {key}[{index}] is {frame[key][index]}, expected +1 (open) or -1 (closed)"
+            )
         frame[key][index] = np.sign(frame[key][index])
     return frame
 
@@ -155,7 +178,9 @@ def read_spans(path: Path) -> list[Span]:
             for row, ((first, last), task, text) in enumerate(zip(ends, tasks, texts, strict=True))
         ]
     except FileNotFoundError:
-        raise SourceError(f"{path} is missing: without it no frame has a text. It comes with every official download of CALVIN") from None
+        raise SourceError(
+            f"{path} is missing: without it no frame has a text. It comes with every official download of CALVIN"
+        ) from None
     except (KeyError, TypeError, ValueError, IndexError) as error:
         if isinstance(error, SourceError):
             raise
@@ -164,7 +189,9 @@ def read_spans(path: Path) -> list[Span]:
         ) from error
     wrong = [span for span in spans if not 0 <= span.first <= span.last]
     if wrong or not spans:
-        raise SourceError(f"{path}: {f'row {wrong[0].row} spans {wrong[0].first} to {wrong[0].last}' if wrong else 'no annotation in it'}")
+        raise SourceError(
+            f"{path}: {f'row {wrong[0].row} spans {wrong[0].first} to {wrong[0].last}' if wrong else 'no annotation in it'}"
+        )
     return spans
 
 
@@ -183,7 +210,11 @@ def load_object(path: Path):
     with path.open("rb") as file:
         try:
             version = np.lib.format.read_magic(file)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            header = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
             shape, _, dtype = header(file)
             if shape != () or not dtype.hasobject:
                 raise SourceError(f"{path}: holds {dtype}{list(shape)}, expected one pickled dictionary")
@@ -191,7 +222,11 @@ def load_object(path: Path):
         except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
             raise SourceError(f"{path}: {error or 'truncated'}") from error
         except ValueError as error:
-            raise error if isinstance(error, SourceError) else SourceError(f"{path}: damaged or not a .npy file ({error})") from error
+            raise (
+                error
+                if isinstance(error, SourceError)
+                else SourceError(f"{path}: damaged or not a .npy file ({error})")
+            ) from error
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -199,13 +234,19 @@ class _ArraysOnly(pickle.Unpickler):
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
         ("_codecs", "encode"),
-        *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+        *(
+            (f"numpy.{core}.multiarray", name)
+            for core in ("core", "_core")
+            for name in ("_reconstruct", "scalar")
+        ),
         *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
     }
 
     def find_class(self, module, name):
         if (module, name) not in self._SAFE:
-            raise pickle.UnpicklingError(f"refused: the pickle asks for {module}.{name}, which annotations do not need")
+            raise pickle.UnpicklingError(
+                f"refused: the pickle asks for {module}.{name}, which annotations do not need"
+            )
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
@@ -219,7 +260,9 @@ def _split_folder(root: Path, split: str) -> Path:
     if root.name == annotations:
         raise SourceError(f"{root} holds annotations only: give {root.parent.parent}")
     if (root / annotations).is_dir() or next(root.glob("episode_*.npz"), None):
-        raise SourceError(f"{root} is one split: give {root.parent} and --split {root.name if root.name in SPLITS else split}")
+        raise SourceError(
+            f"{root} is one split: give {root.parent} and --split {root.name if root.name in SPLITS else split}"
+        )
     below = sorted(path.parent for path in root.glob(f"*/{split}") if path.is_dir())
     if below:
         raise SourceError(f"{root} has no folder '{split}': did you mean {' or '.join(map(str, below))}?")

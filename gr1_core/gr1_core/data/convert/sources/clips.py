@@ -31,7 +31,9 @@ class NoClip:
     reason: str
 
 
-def cut(path: Path, moments: Sequence[tuple[str, float]], seconds: float, frames: int, side: int) -> Iterator[Clip | NoClip]:
+def cut(
+    path: Path, moments: Sequence[tuple[str, float]], seconds: float, frames: int, side: int
+) -> Iterator[Clip | NoClip]:
     """A clip of `frames` evenly spaced frames around every moment (name, seconds), by time.
 
     A clip is centred on its moment, or as near to it as the video's ends allow. Each frame is the nearest in time, its centred
@@ -43,7 +45,10 @@ def cut(path: Path, moments: Sequence[tuple[str, float]], seconds: float, frames
         waiting = deque()
         for name, moment in sorted(moments, key=lambda item: item[1]):
             if moment > end or end < seconds:
-                yield NoClip(name, f"{end:.1f} s long, too short for {seconds:g} s around its narration at {moment:.1f} s")
+                yield NoClip(
+                    name,
+                    f"{end:.1f} s long, too short for {seconds:g} s around its narration at {moment:.1f} s",
+                )
             else:
                 waiting.append((name, round(MICRO * min(max(moment - seconds / 2, 0.0), end - seconds))))
         times = sorted({start + step for _, start in waiting for step in steps})
@@ -57,9 +62,15 @@ def cut(path: Path, moments: Sequence[tuple[str, float]], seconds: float, frames
                 name, start = waiting.popleft()
                 gap = next((start + step for step in steps if pictures[start + step] is None), None)
                 if gap is None:
-                    yield Clip(name, [pictures[start + step] for step in steps], (start / MICRO, (start + steps[-1]) / MICRO))
+                    yield Clip(
+                        name,
+                        [pictures[start + step] for step in steps],
+                        (start / MICRO, (start + steps[-1]) / MICRO),
+                    )
                 else:
-                    yield NoClip(name, f"no picture can be decoded at {gap / MICRO:.1f} s: damaged or truncated")
+                    yield NoClip(
+                        name, f"no picture can be decoded at {gap / MICRO:.1f} s: damaged or truncated"
+                    )
                 pictures = {at: data for at, data in pictures.items() if waiting and at >= waiting[0][1]}
 
 

@@ -53,26 +53,42 @@ class Ego4DSource:
         self.root = Path(self.root)
         self.annotations, self.videos = _locate(self.root)
         self.shapes = {"static": (SIDE, SIDE)}
-        self.settings = {"clips": self.clips, "seed": self.seed, "seconds": SECONDS, "side": SIDE, "videos": self.videos.name}
+        self.settings = {
+            "clips": self.clips,
+            "seed": self.seed,
+            "seconds": SECONDS,
+            "side": SIDE,
+            "videos": self.videos.name,
+        }
 
     def units(self) -> list[Unit]:
         """One video each, by uid; then one that names the narrated videos that are not in the folder."""
         narrated = read_narrations(self.annotations)
         here = {uid: found for uid, found in narrated.items() if self._video(uid).is_file()}
         if not here:
-            raise SourceError(f"{self.videos}: holds none of the {len(narrated)} videos that {self.annotations.name} narrates")
+            raise SourceError(
+                f"{self.videos}: holds none of the {len(narrated)} videos that {self.annotations.name} narrates"
+            )
         missing = {uid: len(found) for uid, found in narrated.items() if uid not in here}
         if self.clips is not None:
             here = subset(here, self.clips, self.seed)
         units = [
-            Unit(uid, self._video(uid).stat().st_size, tuple(found), fingerprint([self._video(uid)]) + _digest(found))
+            Unit(
+                uid,
+                self._video(uid).stat().st_size,
+                tuple(found),
+                fingerprint([self._video(uid)]) + _digest(found),
+            )
             for uid, found in here.items()
         ]
         return units + ([Unit(NOT_HERE, 0, tuple(missing.items()), _digest(missing))] if missing else [])
 
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
         if unit.key == NOT_HERE:
-            yield from (Skipped(uid, f"{self._video(uid)} is missing ({count} narrations)") for uid, count in unit.payload)
+            yield from (
+                Skipped(uid, f"{self._video(uid)} is missing ({count} narrations)")
+                for uid, count in unit.payload
+            )
             return
         video, wanted = self._video(unit.key), {}
         for narration in unit.payload:
@@ -80,7 +96,9 @@ class Ego4DSource:
             if not (text := clean(narration.text)):
                 yield Skipped(name, f"{self.annotations.name}: the narration '{narration.text}' has no words")
             elif narration.seconds < 0:
-                yield Skipped(name, f"{self.annotations.name}: its time is not seconds from the video's start")
+                yield Skipped(
+                    name, f"{self.annotations.name}: its time is not seconds from the video's start"
+                )
             else:
                 wanted[name] = (narration, text)
         moments = [(name, narration.seconds) for name, (narration, _) in wanted.items()]
@@ -88,7 +106,11 @@ class Ego4DSource:
             for clip in cut(video, moments, SECONDS, FRAMES, SIDE):
                 narration, text = wanted[clip.name]
                 if isinstance(clip, Clip):
-                    info = {"source": "/".join(video.parts[-3:]), "seconds": clip.seconds, "narration": narration.text}
+                    info = {
+                        "source": "/".join(video.parts[-3:]),
+                        "seconds": clip.seconds,
+                        "narration": narration.text,
+                    }
                     yield Episode(clip.name, text, {"static": clip.pictures}, info=info)
                 else:
                     yield Skipped(clip.name, f"{video}: {clip.reason}")
@@ -113,15 +135,23 @@ def read_narrations(path: Path) -> dict[str, list[Narration]]:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise SourceError(f"{path}: damaged or truncated JSON ({error}): download the annotations again") from error
+        raise SourceError(
+            f"{path}: damaged or truncated JSON ({error}): download the annotations again"
+        ) from error
     videos = content.get("videos", content) if isinstance(content, dict) else None
     if not isinstance(videos, dict):
-        raise SourceError(f"{path}: expected a dictionary of video uids with narration_pass_1 and narration_pass_2")
+        raise SourceError(
+            f"{path}: expected a dictionary of video uids with narration_pass_1 and narration_pass_2"
+        )
     narrated = {}
     for uid, video in sorted(videos.items()):
         passes = {"": video, **video} if isinstance(video, dict) else {}
         found = [
-            Narration(f"{name}_{index:05d}".strip("_"), _seconds(item), str(item.get("narration_text", item.get("text")) or ""))
+            Narration(
+                f"{name}_{index:05d}".strip("_"),
+                _seconds(item),
+                str(item.get("narration_text", item.get("text")) or ""),
+            )
             for name, entry in passes.items()
             if isinstance(entry, dict)
             for index, item in enumerate(entry.get("narrations") or ())
@@ -160,13 +190,31 @@ def _locate(root: Path) -> tuple[Path, Path]:
     if root.name in (*FOLDERS, "annotations"):
         raise SourceError(f"{root} is one part of Ego4D's folder: give {root.parent}")
     versions = [*sorted(root.glob("v[0-9]*"), reverse=True), root]
-    annotation = next((path for version in versions for name in FILES if (path := version / "annotations" / name).is_file()), None)
-    videos = next((path for version in versions for name in FOLDERS if (path := version / name).is_dir()), None)
+    annotation = next(
+        (
+            path
+            for version in versions
+            for name in FILES
+            if (path := version / "annotations" / name).is_file()
+        ),
+        None,
+    )
+    videos = next(
+        (path for version in versions for name in FOLDERS if (path := version / name).is_dir()), None
+    )
     if annotation and videos:
         return annotation, videos
     if annotation or videos:
         absent = f"annotations/{FILES[0]}" if videos else f"{FOLDERS[0]} or {FOLDERS[1]}"
-        raise SourceError(f"{root}: {absent} is missing: get it with `ego4d --datasets {'annotations' if videos else FOLDERS[0]} ...`")
-    below = next((path.parents[2] for name in FILES for path in root.glob(f"*/v[12]/annotations/{name}")), None)
-    hint = f"did you mean {below}?" if below else f"expected v2/annotations/{FILES[0]} and v2/{FOLDERS[1]}/<uid>.mp4 in it"
+        raise SourceError(
+            f"{root}: {absent} is missing: get it with `ego4d --datasets {'annotations' if videos else FOLDERS[0]} ...`"
+        )
+    below = next(
+        (path.parents[2] for name in FILES for path in root.glob(f"*/v[12]/annotations/{name}")), None
+    )
+    hint = (
+        f"did you mean {below}?"
+        if below
+        else f"expected v2/annotations/{FILES[0]} and v2/{FOLDERS[1]}/<uid>.mp4 in it"
+    )
     raise SourceError(f"{root} is not a folder of Ego4D: {hint}")

@@ -30,8 +30,16 @@ class Joined:
                     here.require_same(there, str(other.root))
                 elif here != there:
                     said = "frames a second" if name == "fps" else name
-                    raise SourceError(f"{other.root} cannot be joined with {first.root}: {said} {there} there, {here} here")
-        self.kind, self.origin, self.fps, self.rig, self.shapes = first.kind, first.origin, first.fps, first.rig, first.shapes
+                    raise SourceError(
+                        f"{other.root} cannot be joined with {first.root}: {said} {there} there, {here} here"
+                    )
+        self.kind, self.origin, self.fps, self.rig, self.shapes = (
+            first.kind,
+            first.origin,
+            first.fps,
+            first.rig,
+            first.shapes,
+        )
         self.settings = {"joined": [source.settings for source in self.sources]}
 
     def units(self) -> list[Unit]:

@@ -42,13 +42,19 @@ class LeRobotSource:
         self.info = _info(self.root)
         self.features = self.info["features"]
         try:
-            self.map = mappings.load(self.mapping, self.features) if self.mapping else mappings.identity(self.features)
+            self.map = (
+                mappings.load(self.mapping, self.features)
+                if self.mapping
+                else mappings.identity(self.features)
+            )
         except SourceError as error:
             raise SourceError(f"{self.root}: {error}") from error
         self.kind = "demonstrations" if self.map.state else "videos"
         self.rig = _rig(self.root, self.rig_name) if self.map.state else None
         if self.rig_name and not self.rig:
-            raise SourceError(f"{self.root}: --rig {self.rig_name} has nothing to describe: no state and action are mapped")
+            raise SourceError(
+                f"{self.root}: --rig {self.rig_name} has nothing to describe: no state and action are mapped"
+            )
         self.stride = self._stride()
         self.fps = self.info["fps"] // self.stride
         self.shapes = {role: self._shape(role, name) for role, name in self.map.cameras.items()}
@@ -57,11 +63,18 @@ class LeRobotSource:
     def units(self) -> list[Unit]:
         """Up to sixteen episodes of one data file each."""
         units = []
-        for place, of_file in groupby(self._episodes, key=lambda row: (row["data/chunk_index"], row["data/file_index"])):
+        for place, of_file in groupby(
+            self._episodes, key=lambda row: (row["data/chunk_index"], row["data/file_index"])
+        ):
             rows, data = list(of_file), self._data_file(*place)
             first = rows[0]["dataset_from_index"]
-            for group in (rows[start : start + EPISODES_PER_UNIT] for start in range(0, len(rows), EPISODES_PER_UNIT)):
-                files = [data, *sorted({self._video_file(name, row) for name in self._videos for row in group})]
+            for group in (
+                rows[start : start + EPISODES_PER_UNIT] for start in range(0, len(rows), EPISODES_PER_UNIT)
+            ):
+                files = [
+                    data,
+                    *sorted({self._video_file(name, row) for name in self._videos for row in group}),
+                ]
                 here = [path for path in (*files, self.root / "meta" / "tasks.parquet") if path.is_file()]
                 frames = sum(row["length"] for row in group)
                 total = sum(row["length"] for row in rows)
@@ -94,12 +107,16 @@ class LeRobotSource:
         bounds = [0, *(np.flatnonzero(np.diff(tasks)) + 1).tolist(), len(tasks)]
         parts = [range(start, end, self.stride) for start, end in zip(bounds, bounds[1:])]
         kept = [index for part in parts for index in part]
-        pictures = {role: self._pictures(feature, row, table, kept) for role, feature in self.map.cameras.items()}
+        pictures = {
+            role: self._pictures(feature, row, table, kept) for role, feature in self.map.cameras.items()
+        }
         columns = {feature: _vectors(table[feature]) for feature in self.map.vectors}
         for number, part in enumerate(parts):
             task = self._tasks.get(int(tasks[part.start]), "").strip()
             if not task:
-                raise SourceError(f"frame {part.start} has task {tasks[part.start]}, which has no text in meta/tasks.parquet")
+                raise SourceError(
+                    f"frame {part.start} has task {tasks[part.start]}, which has no text in meta/tasks.parquet"
+                )
             state = action = None
             if self.map.state:
                 of_part = {key: value[part.start : part.stop] for key, value in columns.items()}
@@ -120,11 +137,19 @@ class LeRobotSource:
             if data is None:
                 raise SourceError(f"{feature}: frame {index} is not embedded in the parquet file")
             if images.size(data) != shape:
-                raise SourceError(f"{feature}: frame {index} is {list(images.size(data))}, meta/info.json says {list(shape)}")
+                raise SourceError(
+                    f"{feature}: frame {index} is {list(images.size(data))}, meta/info.json says {list(shape)}"
+                )
         return encoded
 
-    def _from_video(self, feature: str, row: dict, shape: tuple[int, int], kept: list[int]) -> dict[int, bytes]:
-        path, begin, fps = self._video_file(feature, row), row[f"videos/{feature}/from_timestamp"], self.info["fps"]
+    def _from_video(
+        self, feature: str, row: dict, shape: tuple[int, int], kept: list[int]
+    ) -> dict[int, bytes]:
+        path, begin, fps = (
+            self._video_file(feature, row),
+            row[f"videos/{feature}/from_timestamp"],
+            self.info["fps"],
+        )
         if not path.is_file():
             raise SourceError(f"{path} is missing: the download is not complete")
         encoded = {}
@@ -132,9 +157,13 @@ class LeRobotSource:
             times = [round(MICRO * (begin + index / fps)) for index in kept]
             for index, (time, frame) in zip(kept, nearest(container, stream, times, round(MICRO / fps / 2))):
                 if frame is None:
-                    raise SourceError(f"{path}: no picture can be decoded at {time / MICRO:.2f} s: damaged or truncated")
+                    raise SourceError(
+                        f"{path}: no picture can be decoded at {time / MICRO:.2f} s: damaged or truncated"
+                    )
                 if (frame.height, frame.width) != shape:
-                    raise SourceError(f"{path}: frames are {[frame.height, frame.width]}, meta/info.json says {list(shape)}")
+                    raise SourceError(
+                        f"{path}: frames are {[frame.height, frame.width]}, meta/info.json says {list(shape)}"
+                    )
                 encoded[index] = images.encode_jpeg(frame.to_ndarray(format="rgb24"))
         return encoded
 
@@ -146,21 +175,33 @@ class LeRobotSource:
     def _episodes(self) -> list[dict[str, Any]]:
         files = sorted(self.root.glob("meta/episodes/chunk-*/file-*.parquet"))
         names = ["episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index"]
-        names += [f"videos/{name}/{item}" for name in self._videos for item in ("chunk_index", "file_index", "from_timestamp")]
+        names += [
+            f"videos/{name}/{item}"
+            for name in self._videos
+            for item in ("chunk_index", "file_index", "from_timestamp")
+        ]
         rows = [row for path in files for row in _read(path, names).to_pylist()]
         if not rows:
-            raise SourceError(f"{self.root / 'meta' / 'episodes'}: no episode in it: an unfinished recording or download")
+            raise SourceError(
+                f"{self.root / 'meta' / 'episodes'}: no episode in it: an unfinished recording or download"
+            )
         return sorted(rows, key=lambda row: row["episode_index"])
 
     @cached_property
     def _tasks(self) -> dict[int, str]:
         table = _read(self.root / "meta" / "tasks.parquet", None)
         texts = next(
-            (name for name in table.column_names if pa.types.is_string(table[name].type) or pa.types.is_large_string(table[name].type)),
+            (
+                name
+                for name in table.column_names
+                if pa.types.is_string(table[name].type) or pa.types.is_large_string(table[name].type)
+            ),
             None,
         )
         if texts is None or "task_index" not in table.column_names:
-            raise SourceError(f"{self.root / 'meta' / 'tasks.parquet'}: has {', '.join(table.column_names)}, expected task_index and texts")
+            raise SourceError(
+                f"{self.root / 'meta' / 'tasks.parquet'}: has {', '.join(table.column_names)}, expected task_index and texts"
+            )
         return dict(zip(table["task_index"].to_pylist(), table[texts].to_pylist()))
 
     def _data_file(self, chunk: int, number: int) -> Path:
@@ -168,7 +209,9 @@ class LeRobotSource:
 
     def _video_file(self, name: str, row: dict) -> Path:
         chunk, number = (row[f"videos/{name}/{item}"] for item in ("chunk_index", "file_index"))
-        return self.root / self.info["video_path"].format(video_key=name, chunk_index=chunk, file_index=number)
+        return self.root / self.info["video_path"].format(
+            video_key=name, chunk_index=chunk, file_index=number
+        )
 
     def _stride(self) -> int:
         if self.rig is None:
@@ -204,7 +247,9 @@ class _Rows:
             raise SourceError(f"{path}: damaged ({error})") from error
         absent = [name for name in names if name not in self.file.schema_arrow.names]
         if absent:
-            raise SourceError(f"{path}: has no column {', '.join(absent)}, although meta/info.json declares it")
+            raise SourceError(
+                f"{path}: has no column {', '.join(absent)}, although meta/info.json declares it"
+            )
         counts = [self.file.metadata.row_group(i).num_rows for i in range(self.file.metadata.num_row_groups)]
         self.ends = np.cumsum(counts)
         self.starts = self.ends - counts
@@ -226,16 +271,23 @@ def _info(root: Path) -> dict[str, Any]:
     path = root / "meta" / "info.json"
     if not path.is_file():
         below = sorted(
-            {found.parents[1] for found in root.glob("*/meta/info.json")} | {found.parents[1] for found in root.glob("*/*/meta/info.json")}
+            {found.parents[1] for found in root.glob("*/meta/info.json")}
+            | {found.parents[1] for found in root.glob("*/*/meta/info.json")}
         )
-        hint = f"did you mean {below[0]}?" if below else "expected a LeRobotDataset, whose folder has meta/, data/ and perhaps videos/"
+        hint = (
+            f"did you mean {below[0]}?"
+            if below
+            else "expected a LeRobotDataset, whose folder has meta/, data/ and perhaps videos/"
+        )
         raise SourceError(f"{root} has no meta/info.json: {hint}")
     try:
         info = json.loads(path.read_text())
         version, features = info["codebase_version"], info["features"]
         info["fps"], names = int(info["fps"]), [features[name]["dtype"] for name in features]
     except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{path}: not the description of a LeRobotDataset ({type(error).__name__}: {error})") from error
+        raise SourceError(
+            f"{path}: not the description of a LeRobotDataset ({type(error).__name__}: {error})"
+        ) from error
     if version != "v3.0" or not names:
         raise SourceError(
             f"{root} is a LeRobotDataset {version}, expected v3.0: convert it with lerobot's own "
@@ -249,7 +301,9 @@ def _rig(root: Path, name: str | None) -> Rig:
         return Rig.load(name)
     path = root / "meta" / "rig.yaml"
     if not path.is_file():
-        raise SourceError(f"{root} has no meta/rig.yaml: say with --rig what its state and action mean (a built-in rig or a YAML file)")
+        raise SourceError(
+            f"{root} has no meta/rig.yaml: say with --rig what its state and action mean (a built-in rig or a YAML file)"
+        )
     return Rig.load(path)
 
 
@@ -265,7 +319,11 @@ def _read(path: Path, names: list[str] | None) -> pa.Table:
 def _vectors(column: pa.ChunkedArray) -> np.ndarray:
     """A column of lists (or plain numbers) -> f64[T, n]."""
     flat = column.combine_chunks()
-    if pa.types.is_list(flat.type) or pa.types.is_fixed_size_list(flat.type) or pa.types.is_large_list(flat.type):
+    if (
+        pa.types.is_list(flat.type)
+        or pa.types.is_fixed_size_list(flat.type)
+        or pa.types.is_large_list(flat.type)
+    ):
         return np.asarray(flat.flatten(), np.float64).reshape(len(flat), -1)
     return np.asarray(flat, np.float64).reshape(len(flat), 1)
 

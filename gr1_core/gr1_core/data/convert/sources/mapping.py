@@ -60,7 +60,9 @@ class Numbers:
         values = np.asarray(columns[self.feature], np.float64)[:, self.take]
         wrong = np.argwhere(~np.isfinite(values))
         if len(wrong):
-            raise SourceError(f"{self.feature}[{self.take[wrong[0][1]]}] is {values[tuple(wrong[0])]} at frame {wrong[0][0]}")
+            raise SourceError(
+                f"{self.feature}[{self.take[wrong[0][1]]}] is {values[tuple(wrong[0])]} at frame {wrong[0][0]}"
+            )
         return values * self.scale
 
     def closure(self, columns: Dictionary[str, np.ndarray]) -> np.ndarray:
@@ -78,7 +80,11 @@ class Numbers:
                     f"{self.feature}: the quaternion at frame {norms.argmin()} is {values[norms.argmin()]}, expected length 1"
                 )
             return Rotation.from_quat(values)
-        return Rotation.from_rotvec(values) if self.form == "rotation_vector" else Rotation.from_euler("xyz", values)
+        return (
+            Rotation.from_rotvec(values)
+            if self.form == "rotation_vector"
+            else Rotation.from_euler("xyz", values)
+        )
 
 
 @dataclass(frozen=True)
@@ -94,15 +100,21 @@ class Mapping:
     @property
     def vectors(self) -> list[str]:
         """The features that `apply` needs."""
-        return sorted({part.feature for parts in (self.state, self.action) for part in (parts or {}).values()})
+        return sorted(
+            {part.feature for parts in (self.state, self.action) for part in (parts or {}).values()}
+        )
 
-    def apply(self, columns: Dictionary[str, np.ndarray], rig: Rig, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def apply(
+        self, columns: Dictionary[str, np.ndarray], rig: Rig, stride: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
         """columns: feature -> [T, n] of one episode -> state f32[S, 7] and action f32[S, 7] of every `stride`-th frame.
 
         The motion of the frames between is added up, so that one action is one control period of the rig.
         """
         if self.kind == "model_units":
-            return tuple(parts["all"].of(columns)[::stride].astype(np.float32) for parts in (self.state, self.action))
+            return tuple(
+                parts["all"].of(columns)[::stride].astype(np.float32) for parts in (self.state, self.action)
+            )
         position, turned = self.state["position"].of(columns), self.state["rotation"].rotations(columns)
         closure = self.state["gripper"].closure(columns)
         if self.kind == "next_state":
@@ -120,7 +132,11 @@ class Mapping:
             else:
                 move, turn = goals[last] - position[first], turned_goals[last] * turned[first].inv()
             states.append(rig.state_vector(position[first], turned[first].as_quat(), closure[first]))
-            delta = rig.delta(move / rig.period, turn.as_rotvec() / rig.period, rig.arm_state(position[first], turned[first].as_quat()))
+            delta = rig.delta(
+                move / rig.period,
+                turn.as_rotvec() / rig.period,
+                rig.arm_state(position[first], turned[first].as_quat()),
+            )
             actions.append(np.append(delta, 1 - 2 * command[last]))
         return np.array(states, np.float32), np.array(actions, np.float32)
 
@@ -148,29 +164,57 @@ def load(path: Path, features: Dictionary[str, Dictionary]) -> Mapping:
     top = _fields(raw, f"mapping {path}", ("cameras",), ("state", "action"))
     cameras = _fields(top["cameras"], f"mapping {path}: cameras", ("static",), ("wrist",))
     for role, name in cameras.items():
-        _known(name, f"mapping {path}: cameras.{role}", {n: f for n, f in features.items() if f["dtype"] in ("image", "video")})
+        _known(
+            name,
+            f"mapping {path}: cameras.{role}",
+            {n: f for n, f in features.items() if f["dtype"] in ("image", "video")},
+        )
     if ("state" in top) != ("action" in top):
-        raise SourceError(f"mapping {path}: state and action come together, or both are left out for a data set of videos")
+        raise SourceError(
+            f"mapping {path}: state and action come together, or both are left out for a data set of videos"
+        )
     if "state" not in top:
         return Mapping(cameras)
     if set(cameras) != set(ROLES):
-        raise SourceError(f"mapping {path}: cameras.wrist is missing: with state and action, both cameras are needed")
+        raise SourceError(
+            f"mapping {path}: cameras.wrist is missing: with state and action, both cameras are needed"
+        )
     where = f"mapping {path}: state"
-    state = {name: _numbers(name, part, f"{where}.{name}", features, POSES) for name, part in _fields(top["state"], where, _PARTS).items()}
-    where, raw = f"mapping {path}: action", dict(top["action"] or {}) if isinstance(top["action"], Dictionary) else top["action"]
+    state = {
+        name: _numbers(name, part, f"{where}.{name}", features, POSES)
+        for name, part in _fields(top["state"], where, _PARTS).items()
+    }
+    where, raw = (
+        f"mapping {path}: action",
+        dict(top["action"] or {}) if isinstance(top["action"], Dictionary) else top["action"],
+    )
     kind = raw.pop("kind", None) if isinstance(raw, dict) else None
     if kind not in KINDS:
-        raise SourceError(f"{where}.kind is {kind!r}, expected " + ", ".join(f"{name} ({text})" for name, text in KINDS.items()))
+        raise SourceError(
+            f"{where}.kind is {kind!r}, expected "
+            + ", ".join(f"{name} ({text})" for name, text in KINDS.items())
+        )
     parts = _fields(raw, where, () if kind == "next_state" else _PARTS)
     forms = TURNS if kind == "delta" else POSES
-    return Mapping(cameras, state, {name: _numbers(name, part, f"{where}.{name}", features, forms) for name, part in parts.items()}, kind)
+    return Mapping(
+        cameras,
+        state,
+        {name: _numbers(name, part, f"{where}.{name}", features, forms) for name, part in parts.items()},
+        kind,
+    )
 
 
 def identity(features: Dictionary[str, Dictionary]) -> Mapping:
     """For a data set whose features and their components are named as this package does."""
-    cameras = {role: f"observation.images.{role}" for role in ROLES if f"observation.images.{role}" in features}
+    cameras = {
+        role: f"observation.images.{role}" for role in ROLES if f"observation.images.{role}" in features
+    }
     ours = {"observation.state": STATE_NAMES, "action": ACTION_NAMES}
-    vectors = [name for name, names in ours.items() if name in features and component_names(features[name]) == list(names)]
+    vectors = [
+        name
+        for name, names in ours.items()
+        if name in features and component_names(features[name]) == list(names)
+    ]
     if cameras.keys() == {"static"} and not ours.keys() & features.keys():
         return Mapping(cameras)
     if cameras.keys() != set(ROLES) or len(vectors) < 2:
@@ -186,10 +230,16 @@ def identity(features: Dictionary[str, Dictionary]) -> Mapping:
 _PARTS = ("position", "rotation", "gripper")
 
 
-def _numbers(part: str, raw: Any, where: str, features: Dictionary[str, Dictionary], forms: Dictionary[str, int]) -> Numbers:
-    extra = {"position": ("scale",), "rotation": ("scale", "as"), "gripper": ("open_above", "open_below")}[part]
+def _numbers(
+    part: str, raw: Any, where: str, features: Dictionary[str, Dictionary], forms: Dictionary[str, int]
+) -> Numbers:
+    extra = {"position": ("scale",), "rotation": ("scale", "as"), "gripper": ("open_above", "open_below")}[
+        part
+    ]
     fields = _fields({"feature": raw} if isinstance(raw, str) else raw, where, ("feature",), ("take", *extra))
-    vectors = {name: feature for name, feature in features.items() if feature["dtype"].startswith(("float", "int"))}
+    vectors = {
+        name: feature for name, feature in features.items() if feature["dtype"].startswith(("float", "int"))
+    }
     feature = _known(fields["feature"], f"{where}.feature", vectors)
     length = int(np.prod(feature["shape"]))
     names = component_names(feature)
@@ -198,7 +248,9 @@ def _numbers(part: str, raw: Any, where: str, features: Dictionary[str, Dictiona
     for item in take:
         if item not in names and not (isinstance(item, int) and 0 <= item < length):
             described = ", ".join(names) or f"0 to {length - 1}"
-            raise SourceError(f"{where}.take: {fields['feature']} has no component {item!r}; it has {described}")
+            raise SourceError(
+                f"{where}.take: {fields['feature']} has no component {item!r}; it has {described}"
+            )
     take = tuple(names.index(item) if item in names else item for item in take)
     form = fields.get("as", "")
     if part == "rotation" and form not in forms:
@@ -208,7 +260,11 @@ def _numbers(part: str, raw: Any, where: str, features: Dictionary[str, Dictiona
         raise SourceError(f"{where}: {len(take)} numbers, expected {wanted}: choose them with `take`")
     if part == "gripper" and ("open_above" in fields) == ("open_below" in fields):
         raise SourceError(f"{where}: say when the gripper is open, with one of open_above and open_below")
-    numbers = {key: _number(fields[key], f"{where}.{key}") for key in ("scale", "open_above", "open_below") if key in fields}
+    numbers = {
+        key: _number(fields[key], f"{where}.{key}")
+        for key in ("scale", "open_above", "open_below")
+        if key in fields
+    }
     return Numbers(fields["feature"], take, form=form, **numbers)
 
 
@@ -222,11 +278,15 @@ def component_names(feature: Dictionary) -> list[str]:
 
 def _fields(raw: Any, where: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict:
     if not isinstance(raw, Dictionary):
-        raise SourceError(f"{where}: expected {', '.join(required + optional) or 'nothing more'}, got {raw!r}")
+        raise SourceError(
+            f"{where}: expected {', '.join(required + optional) or 'nothing more'}, got {raw!r}"
+        )
     for key in raw:
         if key not in required + optional:
             near = difflib.get_close_matches(str(key), required + optional, 1)
-            raise SourceError(f"{where}: unknown field '{key}'" + (f", did you mean '{near[0]}'?" if near else ""))
+            raise SourceError(
+                f"{where}: unknown field '{key}'" + (f", did you mean '{near[0]}'?" if near else "")
+            )
     missing = [key for key in required if key not in raw]
     if missing:
         raise SourceError(f"{where}: missing {', '.join(missing)}")
@@ -235,7 +295,9 @@ def _fields(raw: Any, where: str, required: tuple[str, ...], optional: tuple[str
 
 def _known(name: Any, where: str, features: Dictionary[str, Dictionary]) -> Dictionary:
     if name not in features:
-        raise SourceError(f"{where}: the data set has no such feature '{name}'. There are: {', '.join(_described(features)) or 'none'}")
+        raise SourceError(
+            f"{where}: the data set has no such feature '{name}'. There are: {', '.join(_described(features)) or 'none'}"
+        )
     return features[name]
 
 

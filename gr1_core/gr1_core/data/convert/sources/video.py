@@ -9,7 +9,9 @@ from pathlib import Path
 import av
 
 MICRO = 1_000_000  # times are whole microseconds, so that equal ones are equal
-JUMP = 10 * MICRO  # a shorter gap is decoded through: a jump goes back to a key frame, and those lie seconds apart
+JUMP = (
+    10 * MICRO
+)  # a shorter gap is decoded through: a jump goes back to a key frame, and those lie seconds apart
 
 
 class VideoError(ValueError):
@@ -22,16 +24,22 @@ def opened(path: Path):
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError) as error:
-        raise VideoError(f"cannot be opened ({error.strerror or error}): damaged or an unfinished download") from error
+        raise VideoError(
+            f"cannot be opened ({error.strerror or error}): damaged or an unfinished download"
+        ) from error
     with container:
         if not container.streams.video:
             raise VideoError("has no video stream")
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1  # processes work side by side; threads may conceal damage otherwise each time
+        stream.codec_context.thread_count = (
+            1  # processes work side by side; threads may conceal damage otherwise each time
+        )
         yield container, stream
 
 
-def nearest(container, stream, times: list[int], tolerance: int) -> Iterator[tuple[int, av.VideoFrame | None]]:
+def nearest(
+    container, stream, times: list[int], tolerance: int
+) -> Iterator[tuple[int, av.VideoFrame | None]]:
     """For each time (microseconds, ascending): the nearest frame, or None if no whole one lies within the tolerance.
 
     Neighbouring times may be given the same frame, which is then the same object.
@@ -44,7 +52,11 @@ def nearest(container, stream, times: list[int], tolerance: int) -> Iterator[tup
             ahead = next(decoded, None)
         while ahead is not None and _time(ahead) < time:
             last, ahead = ahead, next(decoded, None)
-        near = min((frame for frame in (last, ahead) if frame is not None), key=lambda frame: abs(_time(frame) - time), default=None)
+        near = min(
+            (frame for frame in (last, ahead) if frame is not None),
+            key=lambda frame: abs(_time(frame) - time),
+            default=None,
+        )
         yield time, near if near is not None and abs(_time(near) - time) <= tolerance else None
 
 

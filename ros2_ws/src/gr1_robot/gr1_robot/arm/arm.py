@@ -43,7 +43,10 @@ class Arm:
 
     def __init__(self, rig: Rig, backend: Backend, armed: bool, clock: Callable[[], float] = time.monotonic):
         self.backend, self.lock = backend, threading.RLock()
-        self.gate, self._gate_lock = Gate(rig.limits, rig.period, armed, backend.joint_limits), threading.Lock()
+        self.gate, self._gate_lock = (
+            Gate(rig.limits, rig.period, armed, backend.joint_limits),
+            threading.Lock(),
+        )
         self.at_rest = threading.Event()
         self._homing = Homing(rig.limits)
         self._clock = clock
@@ -61,7 +64,11 @@ class Arm:
             with self._gate_lock:
                 # Not before: the arm may have taken its time to answer, and commands grow old meanwhile.
                 now = self._clock()
-                if self._homing.active and state.commanded is not None and (twist := self._homing.twist(state.commanded)):
+                if (
+                    self._homing.active
+                    and state.commanded is not None
+                    and (twist := self._homing.twist(state.commanded))
+                ):
                     self.gate.command("home", *twist, now)
                 motion, closure = self.gate.tick(now, state, jacobian, faults), self.gate.closure
             if motion.state == STOPPED or motion.source == "teleop":
@@ -91,7 +98,9 @@ class Arm:
 
     # Commands and stops: these wait for nothing
 
-    def command(self, source: str, linear, angular, sent: float, stamp: int | None = None, frame: str = FRAME) -> str:
+    def command(
+        self, source: str, linear, angular, sent: float, stamp: int | None = None, frame: str = FRAME
+    ) -> str:
         """m/s, rad/s, s on the steady clock; stamp, frame: the message's. Returns "" or the gate's reason to refuse it."""
         with self._gate_lock:
             return self.gate.command(source, linear, angular, sent, stamp, frame)

@@ -152,7 +152,9 @@ def require_allowed(rig: Rig, ceilings: Ceilings | None) -> None:
     for name, ceiling in (ceilings or Ceilings())._asdict().items():
         value = getattr(rig.limits, name)
         if value > ceiling:
-            raise RigError(f"rig '{rig.name}': limits.{name} is {value:g}, but this arm's vendor allows at most {ceiling:g}: lower it")
+            raise RigError(
+                f"rig '{rig.name}': limits.{name} is {value:g}, but this arm's vendor allows at most {ceiling:g}: lower it"
+            )
     rest = 1.5 * rig.period + rig.limits.stop_time
     if rest > REST_S + 1e-9:
         raise RigError(

@@ -31,7 +31,15 @@ CUTS = ("speed", "workspace", "leash", "joint_limit")
 """Why the motors get less than was asked for."""
 HOLDS = ("no_command", "zero_command", "expired", "not_finite", "jump", "no_pose")
 """Why the arm holds its commanded pose although it may move."""
-LATCHES = ("emergency_stop", "force", "loop_stalled", "not_armed", "no_pose", "backend_fault", "shutting_down")
+LATCHES = (
+    "emergency_stop",
+    "force",
+    "loop_stalled",
+    "not_armed",
+    "no_pose",
+    "backend_fault",
+    "shutting_down",
+)
 """Why the arm is stopped until a person resets it."""
 GRAVE = {"loop_stalled": 1, "force": 2, "emergency_stop": 3}
 """Those that replace a reason of less weight, and that end an arm's own homing."""
@@ -100,7 +108,9 @@ class Gate:
 
     # In: commands, stop, reset
 
-    def command(self, source: str, linear, angular, sent: float, stamp: int | None = None, frame: str = FRAME) -> str:
+    def command(
+        self, source: str, linear, angular, sent: float, stamp: int | None = None, frame: str = FRAME
+    ) -> str:
         """One command, m/s and rad/s, and when it was sent. Returns "" or why it is refused; a broken one brings the arm to rest.
 
         stamp: what grows from each command of a source to its next, such as the sender's clock; None where there is none.
@@ -128,7 +138,9 @@ class Gate:
             self._commands[source] = _Command(_ZERO, sent, stamp, reason)
             return self._refuse(reason)
         cut = v > self.limits.linear_speed or w > self.limits.angular_speed
-        self._commands[source] = _Command(self._limited_speed(np.concatenate([linear, angular])), sent, stamp, cut=cut)
+        self._commands[source] = _Command(
+            self._limited_speed(np.concatenate([linear, angular])), sent, stamp, cut=cut
+        )
         return ""
 
     def gripper(self, source: str, closure: float, sent: float) -> str:
@@ -178,7 +190,9 @@ class Gate:
 
     # Out: what the motors get
 
-    def tick(self, now: float, state: ArmState, jacobian: np.ndarray | None = None, faults: Sequence[str] = ()) -> Motion:
+    def tick(
+        self, now: float, state: ArmState, jacobian: np.ndarray | None = None, faults: Sequence[str] = ()
+    ) -> Motion:
         """The motion of the next 10 ms.
 
         state: what the arm says of itself. jacobian: f64[6, n] at its joints; an arm with joint limits needs it.
@@ -206,7 +220,11 @@ class Gate:
         elif missing:
             wish, reason, detail = _ZERO, "no_pose", missing
         else:
-            wish, reason, detail = command.twist, command.reason or ("" if command.twist.any() else "zero_command"), ""
+            wish, reason, detail = (
+                command.twist,
+                command.reason or ("" if command.twist.any() else "zero_command"),
+                "",
+            )
         cut = ("speed", "") if command.cut else ("", "")
         # The wish is contained so that no acceleration is spent against a wall, the ramp's result so that nothing passes it.
         if missing:
@@ -214,7 +232,9 @@ class Gate:
         else:
             room = self._surroundings.room(state, jacobian, self._ahead(state.at))
             wish, contained = room.contain(wish)
-            after, contained_too = room.approach(self._twist * (1.0 - elapsed / self._tau), self._ramp(wish, elapsed))
+            after, contained_too = room.approach(
+                self._twist * (1.0 - elapsed / self._tau), self._ramp(wish, elapsed)
+            )
             cut = contained_too or contained or cut
         self._twist = after
         self._sent.append((now, after))
@@ -254,13 +274,17 @@ class Gate:
             return "the arm reports no usable pose"
         if not abs(now - state.at) <= self.expiry:
             return f"the arm's newest state is {now - state.at:.2f} s old"
-        if self._surroundings.need_joints and (jacobian is None or not (np.isfinite(state.joints).all() and np.isfinite(jacobian).all())):
+        if self._surroundings.need_joints and (
+            jacobian is None or not (np.isfinite(state.joints).all() and np.isfinite(jacobian).all())
+        ):
             return "the arm reports no usable joint angles"
         return ""
 
     def _ahead(self, at: float) -> np.ndarray:
         """f64[6] m and rad: what has been sent since `at`, and so is not yet in the commanded pose of that time."""
-        return sum((min(sent + TICK - at, TICK) * twist for sent, twist in self._sent if sent + TICK > at), _ZERO)
+        return sum(
+            (min(sent + TICK - at, TICK) * twist for sent, twist in self._sent if sent + TICK > at), _ZERO
+        )
 
     def _ramp(self, target: np.ndarray, elapsed: float) -> np.ndarray:
         """One step towards `target`: first what slows down, at speed / stop_time, then what speeds up.
@@ -271,7 +295,10 @@ class Gate:
         fall = elapsed / self._tau * (1 + 1e-9)
         kept = np.concatenate([_along(before[part], target[part]) for part in _PARTS])
         slower, faster = kept - before, target - kept
-        need = max(_norm(slower[:3]) / (fall * limits.linear_speed), _norm(slower[3:]) / (fall * limits.angular_speed))
+        need = max(
+            _norm(slower[:3]) / (fall * limits.linear_speed),
+            _norm(slower[3:]) / (fall * limits.angular_speed),
+        )
         after = before + slower / max(need, 1.0)
         budget = TICK * max(1.0 - need, 0.0)
         for part, acceleration in zip(_PARTS, (limits.linear_acceleration, limits.angular_acceleration)):
@@ -281,14 +308,20 @@ class Gate:
         return self._limited_speed(after)
 
     def _limited_speed(self, twist: np.ndarray) -> np.ndarray:
-        return np.concatenate([_limit(twist[:3], self.limits.linear_speed), _limit(twist[3:], self.limits.angular_speed)])
+        return np.concatenate(
+            [_limit(twist[:3], self.limits.linear_speed), _limit(twist[3:], self.limits.angular_speed)]
+        )
 
     def _refuse(self, reason: str) -> str:
         self.counts[reason] += 1
         return reason
 
     def _note(self, state: str, reason: str) -> None:
-        if (state, reason) != self._last and reason in (*CUTS, "no_command", "zero_command", "expired", "no_pose") and state != STOPPED:
+        if (
+            (state, reason) != self._last
+            and reason in (*CUTS, "no_command", "zero_command", "expired", "no_pose")
+            and state != STOPPED
+        ):
             self.counts[reason] += 1
         self._last = (state, reason)
 
@@ -298,7 +331,11 @@ def _unknown(source: str):
 
 
 def _usable(pose: Pose | None) -> bool:
-    return pose is not None and bool(np.isfinite(pose.position).all()) and abs(math.hypot(*pose.quaternion) - 1.0) < 0.01
+    return (
+        pose is not None
+        and bool(np.isfinite(pose.position).all())
+        and abs(math.hypot(*pose.quaternion) - 1.0) < 0.01
+    )
 
 
 def _norm(vector: np.ndarray) -> float:

@@ -33,7 +33,9 @@ class Homing:
     def twist(self, commanded: Pose) -> tuple[np.ndarray, np.ndarray] | None:
         """m/s and rad/s towards home in the base frame, or None on arrival."""
         shift = self._home.position - commanded.position
-        turn = (Rotation.from_quat(self._home.quaternion) * Rotation.from_quat(commanded.quaternion).inv()).as_rotvec()
+        turn = (
+            Rotation.from_quat(self._home.quaternion) * Rotation.from_quat(commanded.quaternion).inv()
+        ).as_rotvec()
         if np.linalg.norm(shift) < _NEAR_M and np.linalg.norm(turn) < _NEAR_RAD:
             self.cancel()
             return None

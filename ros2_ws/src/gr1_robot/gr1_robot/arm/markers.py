@@ -37,7 +37,9 @@ class Markers:
         end = to_pose(commanded.position + _LOOK_AHEAD * motion.linear, commanded.quaternion).position
         if not self._path or start != self._path[-1]:
             self._path.append(start)
-        arrow = self._marker(header, 0, "commanded_motion", Marker.ARROW, 0.01, _RED if motion.state == STOPPED else _GREEN)
+        arrow = self._marker(
+            header, 0, "commanded_motion", Marker.ARROW, 0.01, _RED if motion.state == STOPPED else _GREEN
+        )
         arrow.scale = Vector3(x=0.01, y=0.02, z=0.03)
         arrow.points = [start, end]
         path = self._marker(header, 1, "commanded_path", Marker.LINE_STRIP, 0.004, _BLUE)
@@ -46,7 +48,9 @@ class Markers:
         workspace.points = self._edges
         return MarkerArray(markers=[arrow, path, workspace])
 
-    def _marker(self, header: Header, number: int, name: str, kind: int, width: float, color: ColorRGBA) -> Marker:
+    def _marker(
+        self, header: Header, number: int, name: str, kind: int, width: float, color: ColorRGBA
+    ) -> Marker:
         marker = Marker(header=header, ns=name, id=number, type=kind, action=Marker.ADD, color=color)
         marker.scale.x = width
         marker.pose.orientation.w = 1.0

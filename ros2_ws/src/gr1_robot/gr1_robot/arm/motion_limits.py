@@ -120,13 +120,17 @@ class Surroundings:
             high.append(self._ends[:, 1] - self._limits.joint_margin - np.maximum(now, soon))
             left = np.degrees(np.minimum(now - self._ends[:, 0], self._ends[:, 1] - now))
         low, high = np.minimum(np.concatenate(low), 0.0), np.maximum(np.concatenate(high), 0.0)
-        return Room(np.concatenate(rows), low / self._stop_time, high / self._stop_time, self._limited + 1, left)
+        return Room(
+            np.concatenate(rows), low / self._stop_time, high / self._stop_time, self._limited + 1, left
+        )
 
 
 def _turn(start, end) -> np.ndarray:
     """The rotation vector f64[3], base frame, from one quaternion xyzw to another."""
     x, y, z, w = map(float, end)
     a, b, c, d = map(float, start)
-    axis = np.array([d * x - w * a - y * c + z * b, d * y - w * b - z * a + x * c, d * z - w * c - x * b + y * a])
+    axis = np.array(
+        [d * x - w * a - y * c + z * b, d * y - w * b - z * a + x * c, d * z - w * c - x * b + y * a]
+    )
     cosine, sine = w * d + x * a + y * b + z * c, float(np.linalg.norm(axis))
     return axis * (2.0 * math.copysign(math.atan2(sine, abs(cosine)), cosine) / max(sine, 1e-12))

@@ -71,12 +71,29 @@ class ArmNode(Node):
 
     def __init__(self):
         super().__init__("arm")
-        robot = declare(self, "robot", "sim", "Which arm: the name of a backend.", read_only=True, choices=backends.names())
-        rig = Rig.load(declare(self, "rig", "kinova_gen2", "Name of a built-in rig or path of its YAML file.", read_only=True))
-        armed = declare(
-            self, "arm_on_start", robot == "sim", "Whether the arm may move before a person has called arm/reset.", read_only=True
+        robot = declare(
+            self,
+            "robot",
+            "sim",
+            "Which arm: the name of a backend.",
+            read_only=True,
+            choices=backends.names(),
         )
-        markers_hz = declare(self, "markers_hz", 10.0, "Rate of arm/markers.", low=0.1, high=100.0, read_only=True)
+        rig = Rig.load(
+            declare(
+                self, "rig", "kinova_gen2", "Name of a built-in rig or path of its YAML file.", read_only=True
+            )
+        )
+        armed = declare(
+            self,
+            "arm_on_start",
+            robot == "sim",
+            "Whether the arm may move before a person has called arm/reset.",
+            read_only=True,
+        )
+        markers_hz = declare(
+            self, "markers_hz", 10.0, "Rate of arm/markers.", low=0.1, high=100.0, read_only=True
+        )
         realtime = declare(
             self,
             "realtime",
@@ -113,7 +130,9 @@ class ArmNode(Node):
                 self._simulation.attach(self._arm, self._loop)
             self._loop.start()
             undo.pop_all()
-        self.get_logger().info(f"arm '{robot}' with rig '{rig.name}', {'armed' if armed else 'stopped until arm/reset is called'}")
+        self.get_logger().info(
+            f"arm '{robot}' with rig '{rig.name}', {'armed' if armed else 'stopped until arm/reset is called'}"
+        )
 
     def _open_topics(self) -> None:
         self._pose = self.create_publisher(PoseStamped, "arm/pose", SENSOR)
@@ -124,8 +143,12 @@ class ArmNode(Node):
         self._gripper = self.create_publisher(JointState, "arm/gripper", SENSOR)
         self._marker_array = self.create_publisher(MarkerArray, "arm/markers", SENSOR)
         for source in ("teleop", "policy"):
-            self.create_subscription(TwistStamped, f"command/{source}/twist", partial(self._on_twist, source), COMMAND)
-            self.create_subscription(Float32, f"command/{source}/gripper", partial(self._on_gripper, source), COMMAND)
+            self.create_subscription(
+                TwistStamped, f"command/{source}/twist", partial(self._on_twist, source), COMMAND
+            )
+            self.create_subscription(
+                Float32, f"command/{source}/gripper", partial(self._on_gripper, source), COMMAND
+            )
         self.create_service(Trigger, "arm/stop", self._on_stop)
         self.create_service(Trigger, "arm/reset", self._on_reset)
         self.create_service(Trigger, "arm/home", self._on_home)
@@ -168,11 +191,16 @@ class ArmNode(Node):
         clock_ns, steady, snapshot, view = item
         motion = snapshot.motion
         header = Header(stamp=to_stamp(clock_ns), frame_id=FRAME)
-        self._commanded_twist.publish(TwistStamped(header=header, twist=to_twist(motion.linear, motion.angular)))
+        self._commanded_twist.publish(
+            TwistStamped(header=header, twist=to_twist(motion.linear, motion.angular))
+        )
         # A state that has been published is not published again: what stands still must look like it.
         if self._measured_at < snapshot.state.at < math.inf:
             self._measured_at = snapshot.state.at
-            self._publish_state(Header(stamp=to_stamp(clock_ns - round(1e9 * (steady - snapshot.state.at))), frame_id=FRAME), snapshot)
+            self._publish_state(
+                Header(stamp=to_stamp(clock_ns - round(1e9 * (steady - snapshot.state.at))), frame_id=FRAME),
+                snapshot,
+            )
         if view:
             self._simulation.publish(view, header.stamp)
         if motion.state != self._reported:
@@ -186,17 +214,32 @@ class ArmNode(Node):
         if state.commanded and self._commanded_pose.get_subscription_count():
             self._commanded_pose.publish(PoseStamped(header=header, pose=to_pose(*state.commanded)))
         wanted = math.nan if snapshot.closure is None else snapshot.closure
-        self._gripper.publish(JointState(header=header, name=_GRIPPER, position=array.array("d", (state.closure, wanted))))
+        self._gripper.publish(
+            JointState(header=header, name=_GRIPPER, position=array.array("d", (state.closure, wanted)))
+        )
         if state.force is not None:
             torque = state.torque if state.torque is not None else (math.nan,) * 3
-            self._wrench.publish(WrenchStamped(header=header, wrench=Wrench(force=to_vector(state.force), torque=to_vector(torque))))
+            self._wrench.publish(
+                WrenchStamped(
+                    header=header, wrench=Wrench(force=to_vector(state.force), torque=to_vector(torque))
+                )
+            )
         if self._joints.get_subscription_count():
             names, position, velocity = self._arm.backend.joint_names, state.joints, state.joint_velocities
             self._joints.publish(
-                JointState(header=header, name=names, position=array.array("d", position), velocity=array.array("d", velocity))
+                JointState(
+                    header=header,
+                    name=names,
+                    position=array.array("d", position),
+                    velocity=array.array("d", velocity),
+                )
             )
         self._ticks += 1
-        if state.commanded and self._ticks % self._marker_every == 0 and self._marker_array.get_subscription_count():
+        if (
+            state.commanded
+            and self._ticks % self._marker_every == 0
+            and self._marker_array.get_subscription_count()
+        ):
             self._marker_array.publish(self._markers.message(header, state.commanded, snapshot.motion))
 
     # The executor's thread
@@ -204,14 +247,20 @@ class ArmNode(Node):
     def _on_twist(self, source: str, msg: TwistStamped, info) -> None:
         stamp = msg.header.stamp
         at = made(stamp, info, self.get_clock().now().nanoseconds, self._arm.gate.expiry)
-        self._warn(source, "twist", self._arm.command(source, *from_twist(msg.twist), at, nanoseconds(stamp), msg.header.frame_id))
+        self._warn(
+            source,
+            "twist",
+            self._arm.command(source, *from_twist(msg.twist), at, nanoseconds(stamp), msg.header.frame_id),
+        )
 
     def _on_gripper(self, source: str, msg: Float32, info) -> None:
         self._warn(source, "gripper command", self._arm.gripper(source, msg.data, sent(info)))
 
     def _warn(self, source: str, what: str, refusal: str) -> None:
         if refusal in _TOLD:
-            self.get_logger().warning(f"{what} from {source} refused: {_TOLD[refusal]}", throttle_duration_sec=1.0)
+            self.get_logger().warning(
+                f"{what} from {source} refused: {_TOLD[refusal]}", throttle_duration_sec=1.0
+            )
 
     def _on_stop(self, _, response: Trigger.Response) -> Trigger.Response:
         self._arm.stop()
@@ -225,7 +274,11 @@ class ArmNode(Node):
         return _try(response, self._arm.go_home, "on the way home")
 
     def _on_clear_faults(self, _, response: Trigger.Response) -> Trigger.Response:
-        return _try(response, self._arm.clear_faults, "the arm was asked to forget its faults: call arm/reset when it is safe")
+        return _try(
+            response,
+            self._arm.clear_faults,
+            "the arm was asked to forget its faults: call arm/reset when it is safe",
+        )
 
     def _set(self, option: str, value) -> None:
         try:
@@ -244,7 +297,11 @@ class ArmNode(Node):
         loop = self._loop
         level = WARN if loop.missed > self._missed else OK
         self._missed = loop.missed
-        message = "keeps its beat" if level == OK else "missed its deadline within the last second: the computer is too busy"
+        message = (
+            "keeps its beat"
+            if level == OK
+            else "missed its deadline within the last second: the computer is too busy"
+        )
         periods = loop.rate.periods
         values = {
             "rate_hz": loop.rate.hz,
@@ -269,14 +326,27 @@ class ArmNode(Node):
         if silent:
             faults = f"the arm's driver has not answered for {PATIENCE_S:g} s"
         level = ERROR if silent else WARN if homing else ERROR if faults else OK
-        values = {"device": self._device, "homing": HOMING.get(homing, ""), "faults": faults, **self._arm.backend.values()}
+        values = {
+            "device": self._device,
+            "homing": HOMING.get(homing, ""),
+            "faults": faults,
+            **self._arm.backend.values(),
+        }
         self._diagnostics.status("backend", level, faults or "ready", values, state=faults)
 
     def _report_gate(self) -> None:
         motion, latched, gate = self._snapshot.motion, self._arm.gate.latched, self._arm.gate
         level = ERROR if motion.state == STOPPED else WARN if motion.reason in _WORRYING else OK
-        message = _MESSAGES.get(motion.reason, motion.reason) + (f" ({motion.detail})" if motion.detail else "")
-        values = {"state": motion.state, "reason": motion.reason, "detail": motion.detail, "source": motion.source, **gate.counts}
+        message = _MESSAGES.get(motion.reason, motion.reason) + (
+            f" ({motion.detail})" if motion.detail else ""
+        )
+        values = {
+            "state": motion.state,
+            "reason": motion.reason,
+            "detail": motion.detail,
+            "source": motion.source,
+            **gate.counts,
+        }
         self._diagnostics.status("gate", level, message, values, state=(motion.state, latched))
 
 

@@ -75,7 +75,9 @@ class Simulation:
 
     def _describe(self) -> str:
         twin, seed = self._twin, self._parameter("seed")
-        return json.dumps({"task": twin.task.name, "seed": seed, "instruction": twin.instruction, "episode": self._episode})
+        return json.dumps(
+            {"task": twin.task.name, "seed": seed, "instruction": twin.instruction, "episode": self._episode}
+        )
 
     def _parameter(self, name: str):
         return self._node.get_parameter(f"sim.{name}").value

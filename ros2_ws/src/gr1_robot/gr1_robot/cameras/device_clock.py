@@ -20,10 +20,15 @@ from typing import NamedTuple
 
 _SECOND = 1_000_000_000
 _DRIFT = 300e-6  # of a camera's clock at most: crystals are within 100 ppm
-_JUMP = _SECOND // 10  # stamps that step back, or a smallest difference that falls, by more than this: a clock was set
+_JUMP = (
+    _SECOND // 10
+)  # stamps that step back, or a smallest difference that falls, by more than this: a clock was set
 _WINDOW = 10 * _SECOND  # of one minimum for the drift
 _BLOCKS = 12  # minima, one a window, that the drift is taken from
-_AHEAD, _BEHIND = -2_000_000, _SECOND  # ages between these are believed of a stamp that claims the host's wall clock
+_AHEAD, _BEHIND = (
+    -2_000_000,
+    _SECOND,
+)  # ages between these are believed of a stamp that claims the host's wall clock
 _RECENT = 30  # frames
 
 

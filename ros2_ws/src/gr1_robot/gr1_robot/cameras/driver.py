@@ -49,7 +49,14 @@ class Source(ABC):
     """
 
     def __init__(self, node: Node, role: str, width: int, height: int, rate_hz: float, settings: dict):
-        self.node, self.role, self.width, self.height, self.rate_hz, self.settings = node, role, width, height, rate_hz, settings
+        self.node, self.role, self.width, self.height, self.rate_hz, self.settings = (
+            node,
+            role,
+            width,
+            height,
+            rate_hz,
+            settings,
+        )
 
     @abstractmethod
     def open(self) -> None:

@@ -14,7 +14,9 @@ def choose(sizes: Iterable[tuple[int, int]], width: int, height: int) -> tuple[i
     None: no size covers it. A picture is never enlarged: that would only pretend to detail.
     """
     covering = [(w, h) for w, h in set(sizes) if w >= width and h >= height]
-    return min(covering, key=lambda size: (size[0] * height != size[1] * width, size[0] * size[1]), default=None)
+    return min(
+        covering, key=lambda size: (size[0] * height != size[1] * width, size[0] * size[1]), default=None
+    )
 
 
 class Framing:
@@ -35,7 +37,9 @@ class Framing:
             return image
         (width, height), left, top = self._crop, self._left, self._top
         part = image[top : top + height, left : left + width]
-        return part if self._crop == self.wanted else cv2.resize(part, self.wanted, interpolation=cv2.INTER_AREA)
+        return (
+            part if self._crop == self.wanted else cv2.resize(part, self.wanted, interpolation=cv2.INTER_AREA)
+        )
 
     def intrinsics(self, matrix: np.ndarray) -> np.ndarray:
         """f64[3, 3] of the native picture -> of the wanted one. The centre of the first pixel is (0, 0). Distortion stays as it is."""

@@ -45,7 +45,9 @@ def check(settings: Settings) -> None:
     _in_range("exposure", settings.exposure, EXPOSURE, "microseconds")
     _in_range("white_balance", settings.white_balance, WHITE_BALANCE, "kelvin")
     if settings.white_balance % 10:
-        raise SourceError(f"azure_kinect.white_balance is {settings.white_balance}: the camera takes steps of 10 kelvin")
+        raise SourceError(
+            f"azure_kinect.white_balance is {settings.white_balance}: the camera takes steps of 10 kelvin"
+        )
     if settings.exposure * settings.fps > 1_000_000:
         raise SourceError(
             f"azure_kinect.exposure is {settings.exposure}, longer than the {1_000_000 // settings.fps} microseconds "
@@ -131,7 +133,9 @@ class Device:
             else:
                 self._camera.whitebalance_mode_auto = True
         except self._k4a.K4AException as error:
-            raise Unplugged(f"the Azure Kinect {self.serial} does not take exposure or white balance") from error
+            raise Unplugged(
+                f"the Azure Kinect {self.serial} does not take exposure or white balance"
+            ) from error
 
     def describe(self) -> str:
         return f"Azure Kinect {self.serial}"
@@ -154,7 +158,9 @@ class Device:
             camera_fps=self._k4a.FPS[f"FPS_{settings.fps}"],
             synchronized_images_only=False,
         )
-        cameras = [self._k4a.PyK4A(config, device_id=number) for number in range(self._k4a.connected_device_count())]
+        cameras = [
+            self._k4a.PyK4A(config, device_id=number) for number in range(self._k4a.connected_device_count())
+        ]
         serials, busy = {}, 0
         for camera in cameras:
             try:
@@ -189,9 +195,14 @@ class Recording:
             self._open = True
             configuration = self._playback.configuration
         except (self._k4a.K4AException, ValueError) as error:
-            raise SourceError(f"azure_kinect.playback: '{path}' is not a recording of an Azure Kinect") from error
+            raise SourceError(
+                f"azure_kinect.playback: '{path}' is not a recording of an Azure Kinect"
+            ) from error
         color = self._k4a.ImageFormat
-        if not configuration["color_track_enabled"] or configuration["color_format"] not in (color.COLOR_MJPG, color.COLOR_BGRA32):
+        if not configuration["color_track_enabled"] or configuration["color_format"] not in (
+            color.COLOR_MJPG,
+            color.COLOR_BGRA32,
+        ):
             self.close()
             raise SourceError(f"azure_kinect.playback: '{path}' has no colour pictures as MJPG or BGRA32")
         self.mode = configuration["color_resolution"].name.removeprefix("RES_").lower()

@@ -19,7 +19,9 @@ def plumb_bob(
     x' = x (1 + k1 r2 + k2 r4 + k3 r6) + 2 t1 x y + t2 (r2 + 2 x2),   y' = y (...) + t1 (r2 + 2 y2) + 2 t2 x y
     """
     focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2]
-    pixels = np.array([(u, v) for v in np.linspace(0, height - 1, _GRID) for u in np.linspace(0, width - 1, _GRID)])
+    pixels = np.array(
+        [(u, v) for v in np.linspace(0, height - 1, _GRID) for u in np.linspace(0, width - 1, _GRID)]
+    )
     x, y = np.array([ray(u, v) for u, v in pixels]).T
     r2 = x * x + y * y
     horizontal = np.stack([x * r2, x * r2**2, 2 * x * y, r2 + 2 * x * x, x * r2**3], 1)

@@ -34,24 +34,68 @@ class CameraNode(Node):
     def __init__(self):
         super().__init__(f"camera_{_role()}")
         role = _declare_role(self)
-        kind = declare(self, "source", "sim", "Which camera: the name of a source.", read_only=True, choices=sources.names())
-        rig = Rig.load(declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True))
+        kind = declare(
+            self,
+            "source",
+            "sim",
+            "Which camera: the name of a source.",
+            read_only=True,
+            choices=sources.names(),
+        )
+        rig = Rig.load(
+            declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True)
+        )
         camera = rig.cameras[role]
-        rate_hz = declare(self, "rate_hz", 20.0, "Frames a second, at least.", low=0.1, high=120.0, read_only=True)
+        rate_hz = declare(
+            self, "rate_hz", 20.0, "Frames a second, at least.", low=0.1, high=120.0, read_only=True
+        )
         if rate_hz < rig.control_hz:
             raise ParameterError(
                 f"parameter 'rate_hz' is {rate_hz:g}, but rig '{rig.name}' wants a new frame {rig.control_hz:g} times a second: "
                 "raise it, or use a rig with a lower control_hz"
             )
-        width = declare(self, "width", camera.width, "Pixels; the default is the rig's.", low=16, high=4096, read_only=True)
-        height = declare(self, "height", camera.height, "Pixels; the default is the rig's.", low=16, high=4096, read_only=True)
-        self._quality = declare(self, "jpeg_quality", 0, "Of image_raw/compressed; 0: none is published.", low=0, high=100, read_only=True)
+        width = declare(
+            self,
+            "width",
+            camera.width,
+            "Pixels; the default is the rig's.",
+            low=16,
+            high=4096,
+            read_only=True,
+        )
+        height = declare(
+            self,
+            "height",
+            camera.height,
+            "Pixels; the default is the rig's.",
+            low=16,
+            high=4096,
+            read_only=True,
+        )
+        self._quality = declare(
+            self,
+            "jpeg_quality",
+            0,
+            "Of image_raw/compressed; 0: none is published.",
+            low=0,
+            high=100,
+            read_only=True,
+        )
         reliability = declare(
-            self, "qos_reliability", "best_effort", "QoS of the images and camera_info.", read_only=True, choices=RELIABILITIES
+            self,
+            "qos_reliability",
+            "best_effort",
+            "QoS of the images and camera_info.",
+            read_only=True,
+            choices=RELIABILITIES,
         )
         qos, topic = sensor(reliability), f"camera/{role}"
         self._image = self.create_publisher(Image, f"{topic}/image_raw", qos)
-        self._jpeg = self.create_publisher(CompressedImage, f"{topic}/image_raw/compressed", qos) if self._quality else None
+        self._jpeg = (
+            self.create_publisher(CompressedImage, f"{topic}/image_raw/compressed", qos)
+            if self._quality
+            else None
+        )
         self._info = self.create_publisher(CameraInfo, f"{topic}/camera_info", qos)
         self._frame_id = f"camera_{role}_optical_frame"
         self._max_age, self._size = camera.max_age, (height, width, 3)
@@ -69,7 +113,9 @@ class CameraNode(Node):
 
         self.finished = threading.Event()
         self._ending = threading.Event()
-        settings = declare_options(self, kind, sources.options(kind), lambda option, value: self._source.set(option, value))
+        settings = declare_options(
+            self, kind, sources.options(kind), lambda option, value: self._source.set(option, value)
+        )
         self._source = sources.load(kind, self, role, width, height, rate_hz, settings)
         self._thread = threading.Thread(target=self._work, name=f"camera {role}", daemon=True)
         self._thread.start()
@@ -134,7 +180,9 @@ class CameraNode(Node):
         if self._jpeg and self._jpeg.get_subscription_count():
             self._jpeg.publish(image_to_jpeg(frame.image, stamp, self._frame_id, self._quality))
         height, width = frame.image.shape[:2]
-        self._info.publish(camera_info(frame.intrinsics, width, height, stamp, self._frame_id, frame.distortion))
+        self._info.publish(
+            camera_info(frame.intrinsics, width, height, stamp, self._frame_id, frame.distortion)
+        )
         latency = (self.get_clock().now().nanoseconds - frame.stamp) * 1e-9
         with self._lock:
             now = time.monotonic()
@@ -197,7 +245,9 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _declare_role(node: Node) -> str:
-    return declare(node, "role", "static", "Which of the rig's cameras this is.", read_only=True, choices=ROLES)
+    return declare(
+        node, "role", "static", "Which of the rig's cameras this is.", read_only=True, choices=ROLES
+    )
 
 
 def _role() -> str:

@@ -23,7 +23,13 @@ OPTIONS = (
         choices=(AUTO, *kinect_device.MODES),
     ),
     Option("exposure", 0, "Fixed exposure, 500 to 133330 us; 0: automatic.", low=0, live=True),
-    Option("white_balance", 0, "Fixed colour temperature, 2500 to 12500 K in steps of 10; 0: automatic.", low=0, live=True),
+    Option(
+        "white_balance",
+        0,
+        "Fixed colour temperature, 2500 to 12500 K in steps of 10; 0: automatic.",
+        low=0,
+        live=True,
+    ),
 )
 
 
@@ -73,7 +79,9 @@ class Camera(RealCamera):
             image = self._framing.image(self._rgb(capture.color))
         except ImageError as error:
             self._damaged += 1
-            self.node.get_logger().warning(f"{self._device.describe()}: a picture is left out: {error}", throttle_duration_sec=5.0)
+            self.node.get_logger().warning(
+                f"{self._device.describe()}: a picture is left out: {error}", throttle_duration_sec=5.0
+            )
             return None
         if self._scratch is not None and np.may_share_memory(image, self._scratch):
             image = image.copy()
@@ -98,20 +106,30 @@ class Camera(RealCamera):
         if mode == AUTO:
             native = choose(kinect_device.MODES.values(), self.width, self.height)
             if not native:
-                raise SourceError(f"no resolution of the Azure Kinect covers {self.width}x{self.height}: lower 'width' and 'height'")
+                raise SourceError(
+                    f"no resolution of the Azure Kinect covers {self.width}x{self.height}: lower 'width' and 'height'"
+                )
             mode = next(name for name, size in kinect_device.MODES.items() if size == native)
         fps = next((fps for fps in kinect_device.RATES if fps >= self._least_hz), None)
         if not fps:
             fastest = kinect_device.RATES[-1]
-            raise SourceError(f"parameter 'rate_hz' is {self._least_hz:g}, but the Azure Kinect sends at most {fastest} Hz: lower it")
-        return kinect_device.Settings(self.settings["serial"], mode, fps, self.settings["exposure"], self.settings["white_balance"])
+            raise SourceError(
+                f"parameter 'rate_hz' is {self._least_hz:g}, but the Azure Kinect sends at most {fastest} Hz: lower it"
+            )
+        return kinect_device.Settings(
+            self.settings["serial"], mode, fps, self.settings["exposure"], self.settings["white_balance"]
+        )
 
     def _apply_settings(self) -> None:
         self._device.control(self._wanted())
 
     def _rgb(self, color: np.ndarray) -> np.ndarray:
         """JPEG bytes u8[N] or u8[H, W, 4] BGRA -> u8[H, W, 3] RGB of the native size. Raises ImageError."""
-        image = images.decode(color, self._scratch) if color.ndim == 1 else np.ascontiguousarray(color[:, :, 2::-1])
+        image = (
+            images.decode(color, self._scratch)
+            if color.ndim == 1
+            else np.ascontiguousarray(color[:, :, 2::-1])
+        )
         if image.shape[1::-1] != self._framing.native:
             raise ImageError(f"it is {image.shape[1]}x{image.shape[0]}")
         return image

@@ -18,7 +18,11 @@ from gr1_robot.cameras.real_camera import RealCamera, pick
 
 OPTIONS = (
     Option("serial", "", "Serial number, where several are plugged in; empty: the only one."),
-    Option("playback", "", "A recording (.bag) of the vendor's viewer or SDK to play in place of a camera, once, at its own pace."),
+    Option(
+        "playback",
+        "",
+        "A recording (.bag) of the vendor's viewer or SDK to play in place of a camera, once, at its own pace.",
+    ),
     Option("exposure", 0, "Fixed exposure in the camera's units; 0: automatic.", low=0, live=True),
     Option("white_balance", 0, "Fixed colour temperature, K; 0: automatic.", low=0, live=True),
 )
@@ -44,7 +48,9 @@ class Camera(RealCamera):
             self._device = self._recording(ob) if recorded else self._find(context)
             info = self._device.get_device_info()
             self._serial = info.get_serial_number()
-            self._name = f"{info.get_name()}, serial number {self._serial}, firmware {info.get_firmware_version()}"
+            self._name = (
+                f"{info.get_name()}, serial number {self._serial}, firmware {info.get_firmware_version()}"
+            )
             self._pipeline = ob.Pipeline(self._device)
             profile = self._choose(ob)
             if not recorded:
@@ -87,21 +93,28 @@ class Camera(RealCamera):
                 raise ImageError(f"it is {image.shape[1]}x{image.shape[0]}")
         except ImageError as error:
             self._damaged += 1
-            self.node.get_logger().warning(f"{self._name}: a picture is left out: {error}", throttle_duration_sec=5.0)
+            self.node.get_logger().warning(
+                f"{self._name}: a picture is left out: {error}", throttle_duration_sec=5.0
+            )
             return None
         return Frame(stamp, self._framing.image(image), self._intrinsics, self._distortion)
 
     def close(self) -> None:
         pipeline, self._pipeline, self._device = self._pipeline, None, None
         if pipeline:
-            with contextlib.suppress(SourceError), _sdk(SourceError, "it never started, or the device is gone"):
+            with (
+                contextlib.suppress(SourceError),
+                _sdk(SourceError, "it never started, or the device is gone"),
+            ):
                 pipeline.stop()
 
     def values(self) -> dict[str, object]:
         return {"lost_by_camera": self._lost, "damaged": self._damaged, **self._clock.values()}
 
     def waits_for(self) -> str:
-        return f"{self._name} is open, but sends no frame" if self._pipeline else f"{self._name} is being opened"
+        return (
+            f"{self._name} is open, but sends no frame" if self._pipeline else f"{self._name} is being opened"
+        )
 
     # Opening
 
@@ -115,13 +128,22 @@ class Camera(RealCamera):
     def _find(self, context):
         devices = context.query_devices()
         remedy = "look at its cable, its power and its udev rules"
-        return devices.get_device_by_serial_number(pick(_serials(devices), self.settings["serial"], "Orbbec", "orbbec.serial", remedy))
+        return devices.get_device_by_serial_number(
+            pick(_serials(devices), self.settings["serial"], "Orbbec", "orbbec.serial", remedy)
+        )
 
     def _choose(self, ob):
         """The colour profile that suffices: MJPG, which every size and rate comes in."""
         profiles = self._pipeline.get_stream_profile_list(ob.OBSensorType.COLOR_SENSOR)
-        videos = [profiles.get_stream_profile_by_index(number).as_video_stream_profile() for number in range(profiles.get_count())]
-        offered = {(p.get_width(), p.get_height(), p.get_fps()): p for p in videos if p.get_format() == ob.OBFormat.MJPG}
+        videos = [
+            profiles.get_stream_profile_by_index(number).as_video_stream_profile()
+            for number in range(profiles.get_count())
+        ]
+        offered = {
+            (p.get_width(), p.get_height(), p.get_fps()): p
+            for p in videos
+            if p.get_format() == ob.OBFormat.MJPG
+        }
         size = choose(((w, h) for w, h, fps in offered if fps >= self._least_hz), self.width, self.height)
         if size is None:
             raise SourceError(
@@ -176,7 +198,9 @@ def _library():
         import pyorbbecsdk
     except ImportError as error:
         remedy = "pip install --no-deps pyorbbecsdk2 (what its package asks for besides is for its examples)"
-        raise SourceError(f"the source 'orbbec' needs the vendor's Python package: {remedy}: {error}") from error
+        raise SourceError(
+            f"the source 'orbbec' needs the vendor's Python package: {remedy}: {error}"
+        ) from error
     return pyorbbecsdk
 
 

@@ -65,7 +65,9 @@ class Camera(RealCamera):
         return {"lost_by_camera": self._lost, **self._figures, **self._clock.values()}
 
     def waits_for(self) -> str:
-        return f"{self._name} is open, but sends no frame" if self._pipeline else f"{self._name} is being opened"
+        return (
+            f"{self._name} is open, but sends no frame" if self._pipeline else f"{self._name} is being opened"
+        )
 
     @contextmanager
     def _librealsense(self):
@@ -76,7 +78,9 @@ class Camera(RealCamera):
             raise
         except RuntimeError as error:
             if file := self.settings["playback"]:
-                raise SourceError(f"realsense.playback is '{file}': librealsense cannot play it: {error}") from error
+                raise SourceError(
+                    f"realsense.playback is '{file}': librealsense cannot play it: {error}"
+                ) from error
             raise Unplugged(f"{self._name} does not answer: {error}") from error
 
     # Opening
@@ -147,26 +151,38 @@ class Camera(RealCamera):
         """Raises SourceError for a value that this camera does not take."""
         option, wanted = rs.option, self.settings
         if wanted["gain"] and not wanted["exposure"]:
-            raise SourceError("realsense.gain needs a fixed realsense.exposure: the automatic one sets the gain itself")
+            raise SourceError(
+                "realsense.gain needs a fixed realsense.exposure: the automatic one sets the gain itself"
+            )
         # In dim light a camera would rather expose longer than keep its rate; a policy needs the rate.
         self._write(option.auto_exposure_priority, 0)
         self._write(option.global_time_enabled, 1)
         self._write(option.enable_auto_exposure, 0 if wanted["exposure"] else 1)
         if wanted["exposure"]:
             self._write(option.exposure, wanted["exposure"], "exposure")
-            default = self._sensor.get_option_range(option.gain).default if self._sensor.supports(option.gain) else 0
+            default = (
+                self._sensor.get_option_range(option.gain).default
+                if self._sensor.supports(option.gain)
+                else 0
+            )
             self._write(option.gain, wanted["gain"] or default, "gain" if wanted["gain"] else "")
         self._write(option.enable_auto_white_balance, 0 if wanted["white_balance"] else 1)
         if wanted["white_balance"]:
             self._write(option.white_balance, wanted["white_balance"], "white_balance")
         if wanted["power_line_frequency"] in _POWER_LINE:
-            self._write(option.power_line_frequency, _POWER_LINE[wanted["power_line_frequency"]], "power_line_frequency")
+            self._write(
+                option.power_line_frequency,
+                _POWER_LINE[wanted["power_line_frequency"]],
+                "power_line_frequency",
+            )
 
     def _write(self, option, value: float, name: str = "") -> None:
         """name: the setting that asks for it; a value that nobody asked for is passed over where the camera has no such option."""
         if not self._sensor.supports(option):
             if name:
-                raise SourceError(f"realsense.{name} is {self.settings[name]}, but {self._name} has no such option")
+                raise SourceError(
+                    f"realsense.{name} is {self.settings[name]}, but {self._name} has no such option"
+                )
             return
         limits = self._sensor.get_option_range(option)
         if name and not limits.min <= value <= limits.max:
@@ -198,7 +214,9 @@ class Camera(RealCamera):
             return
         if self._playback:
             # A playback is "stopped" before it begins, too, and its last frame may be on the way when the file is at its end.
-            if self._playback.current_status() == rs.playback_status.stopped and (self._number is not None or silent > _STUCK_S):
+            if self._playback.current_status() == rs.playback_status.stopped and (
+                self._number is not None or silent > _STUCK_S
+            ):
                 raise Ended(f"the recording '{self.settings['playback']}' has ended")
             return
         if self._serial not in _connected(rs):
@@ -229,12 +247,17 @@ class Camera(RealCamera):
             return None
         self._figures = {
             name: frame.get_frame_metadata(kind)
-            for name, kind in (("exposure_us", rs.frame_metadata_value.actual_exposure), ("gain", rs.frame_metadata_value.gain_level))
+            for name, kind in (
+                ("exposure_us", rs.frame_metadata_value.actual_exposure),
+                ("gain", rs.frame_metadata_value.gain_level),
+            )
             if frame.supports_frame_metadata(kind)
         }
         image = self._framing.image(np.asanyarray(frame.get_data()))
         # The SDK's memory goes back to it with its frame.
-        return Frame(stamp, image.copy() if image.base is not None else image, self._intrinsics, self._distortion)
+        return Frame(
+            stamp, image.copy() if image.base is not None else image, self._intrinsics, self._distortion
+        )
 
 
 def _library():
@@ -242,7 +265,9 @@ def _library():
         import pyrealsense2
     except ImportError as error:
         remedy = "pip install pyrealsense2 (and apt install libusb-1.0-0)"
-        raise SourceError(f"the source 'realsense' needs librealsense's Python package: {remedy}: {error}") from error
+        raise SourceError(
+            f"the source 'realsense' needs librealsense's Python package: {remedy}: {error}"
+        ) from error
     return pyrealsense2
 
 
@@ -275,11 +300,16 @@ def _link(rs, device) -> str:
 
 def _lens(rs, intrinsics) -> tuple[np.ndarray, tuple[float, ...], str]:
     """librealsense's intrinsics -> f64[3, 3], plumb_bob coefficients, and what was done to get them."""
-    matrix = np.array([[intrinsics.fx, 0.0, intrinsics.ppx], [0.0, intrinsics.fy, intrinsics.ppy], [0.0, 0.0, 1.0]])
+    matrix = np.array(
+        [[intrinsics.fx, 0.0, intrinsics.ppx], [0.0, intrinsics.fy, intrinsics.ppy], [0.0, 0.0, 1.0]]
+    )
     coefficients = tuple(float(value) for value in intrinsics.coeffs)
     if intrinsics.model in (rs.distortion.none, rs.distortion.brown_conrady) or not any(coefficients):
         return matrix, coefficients if intrinsics.model == rs.distortion.brown_conrady else (0.0,) * 5, ""
     coefficients, error = plumb_bob(
-        matrix, intrinsics.width, intrinsics.height, lambda u, v: rs.rs2_deproject_pixel_to_point(intrinsics, [u, v], 1.0)[:2]
+        matrix,
+        intrinsics.width,
+        intrinsics.height,
+        lambda u, v: rs.rs2_deproject_pixel_to_point(intrinsics, [u, v], 1.0)[:2],
     )
     return matrix, coefficients, f"lens model {intrinsics.model.name} as plumb_bob, within {error:.2f} px"

@@ -71,7 +71,9 @@ class Camera(Source):
         # The beat goes on from where it was due, so that the mean rate holds; after a gap it starts anew.
         period, now = 1.0 / self.rate_hz, time.monotonic()
         self._due = self._due + period if now - self._due < period else now + period
-        return self._expose(nanoseconds(msg.header.stamp), np.frombuffer(msg.position, np.float64), self.settings["fault"])
+        return self._expose(
+            nanoseconds(msg.header.stamp), np.frombuffer(msg.position, np.float64), self.settings["fault"]
+        )
 
     def close(self) -> None:
         if self._renderer:

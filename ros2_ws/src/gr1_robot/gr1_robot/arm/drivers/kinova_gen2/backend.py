@@ -16,16 +16,28 @@ HOME = (0.36, -0.10, 0.27)
 """m, where the simulated rig starts its episodes too."""
 
 OPTIONS = (
-    Option("sdk", "", "Folder of the vendor's SDK with [Kinova.API.]USBCommandLayerUbuntu.so or EthCommandLayerUbuntu.so."),
+    Option(
+        "sdk",
+        "",
+        "Folder of the vendor's SDK with [Kinova.API.]USBCommandLayerUbuntu.so or EthCommandLayerUbuntu.so.",
+    ),
     Option("connection", "usb", "How the arm is connected.", choices=tuple(sdk.CONNECTIONS)),
     Option("serial", "", "Serial number of the arm; empty: the only one there is."),
     Option("robot_address", "192.168.100.11", "Ethernet: the arm's IPv4 address."),
-    Option("local_address", "192.168.100.100", "Ethernet: this computer's IPv4 address in the arm's network."),
+    Option(
+        "local_address", "192.168.100.100", "Ethernet: this computer's IPv4 address in the arm's network."
+    ),
     Option("subnet_mask", "255.255.255.0", "Ethernet: mask of that network."),
     Option("command_port", 25000, "Ethernet: this computer's UDP port for commands.", low=1, high=65535),
     Option("broadcast_port", 25025, "Ethernet: this computer's UDP port for broadcasts.", low=1, high=65535),
     Option("robot_port", 55000, "Ethernet: the arm's UDP port.", low=1, high=65535),
-    Option("finger_closed", 6800.0, "A closed finger in the vendor's units (0 is open); hands differ a little.", low=1000.0, high=8000.0),
+    Option(
+        "finger_closed",
+        6800.0,
+        "A closed finger in the vendor's units (0 is open); hands differ a little.",
+        low=1000.0,
+        high=8000.0,
+    ),
     Option("finger_speed", 4000.0, "Fastest finger in the vendor's units a second.", low=100.0, high=8000.0),
     Option(
         "tool_offset",
@@ -34,7 +46,11 @@ OPTIONS = (
         low=-0.1,
         high=0.3,
     ),
-    Option("home", list(HOME), "m, base frame: where arm/home takes the point between the fingertips; the hand as in the rig's reference."),
+    Option(
+        "home",
+        list(HOME),
+        "m, base frame: where arm/home takes the point between the fingertips; the hand as in the rig's reference.",
+    ),
 )
 
 
@@ -48,7 +64,9 @@ class Arm(Backend):
     def __init__(self, rig: Rig, **settings):
         self._settings = settings
         home, limits = np.array(settings["home"], np.float64), rig.limits
-        if home.shape != (3,) or not (np.all(home >= limits.workspace_min) and np.all(home <= limits.workspace_max)):
+        if home.shape != (3,) or not (
+            np.all(home >= limits.workspace_min) and np.all(home <= limits.workspace_max)
+        ):
             raise BackendError(
                 f"kinova_gen2.home: {home.tolist()} is not a position in the workspace of rig '{rig.name}', "
                 f"{list(limits.workspace_min)} .. {list(limits.workspace_max)} m"
@@ -65,7 +83,9 @@ class Arm(Backend):
         ethernet = None
         if get("connection") == "ethernet":
             addresses = [get(name) for name in ("robot_address", "local_address", "subnet_mask")]
-            ethernet = Ethernet(*addresses, *[get(name) for name in ("command_port", "broadcast_port", "robot_port")])
+            ethernet = Ethernet(
+                *addresses, *[get(name) for name in ("command_port", "broadcast_port", "robot_port")]
+            )
         library = sdk.Library(get("sdk"), get("connection"))
         self._link = Link(library, ethernet, get("serial"), get("tool_offset"))
         driver = Driver(self._link, get("finger_closed"), get("finger_speed"))

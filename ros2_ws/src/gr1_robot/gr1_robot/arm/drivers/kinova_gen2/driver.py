@@ -62,7 +62,9 @@ class Driver:
     def __init__(self, link: Link, finger_closed: float, finger_speed: float):
         self._link, self._closed, self._finger_speed = link, finger_closed, finger_speed
         self.homing = ""
-        self.counts = Counter(dict.fromkeys(("sent", "dropped", "skipped", "overfull", "deepest", "errors", "lost"), 0))
+        self.counts = Counter(
+            dict.fromkeys(("sent", "dropped", "skipped", "overfull", "deepest", "errors", "lost"), 0)
+        )
         self._reading: Reading | None = None
         self._handed = threading.Condition()
         self._twists: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_LATE)
@@ -138,11 +140,19 @@ class Driver:
     def reading(self) -> Reading:
         """The newest; without poses when it is older than 100 ms."""
         reading = self._reading
-        return reading if time.monotonic() - reading.at < _FRESH_S else replace(reading, measured=None, commanded=None)
+        return (
+            reading
+            if time.monotonic() - reading.at < _FRESH_S
+            else replace(reading, measured=None, commanded=None)
+        )
 
     def faults(self) -> list[str]:
         now = time.monotonic()
-        found = [self._broken, self._homing_failed, *(text for text, at in tuple(self._passing.values()) if now - at < _TOLD_S)]
+        found = [
+            self._broken,
+            self._homing_failed,
+            *(text for text, at in tuple(self._passing.values()) if now - at < _TOLD_S),
+        ]
         if self._lost:
             found.append(f"the arm is lost ({self._lost}): it is being looked for")
         if self.homing == "running" and (taken := now - self._homing_since) > _HOMING_S:
@@ -151,7 +161,9 @@ class Driver:
             )
         silent = now - self._alive
         if silent > _SILENT_S and self.homing != "running" and not self._lost and not self._broken:
-            found.append(f"the vendor's library has not come back from {self._link.calling or 'its thread'} for {silent:.1f} s")
+            found.append(
+                f"the vendor's library has not come back from {self._link.calling or 'its thread'} for {silent:.1f} s"
+            )
         return [fault for fault in found if fault]
 
     # The driver's thread
@@ -184,12 +196,16 @@ class Driver:
 
     def _beat(self) -> None:
         if not self._link.lock.acquire(timeout=_IDLE_S):  # homing has it
-            if self._aborted.is_set() and self.homing == "running":  # the stop came before what the arm began: once more
+            if (
+                self._aborted.is_set() and self.homing == "running"
+            ):  # the stop came before what the arm began: once more
                 self._link.abort(0.0, barge=True)
             return
         try:
             begun = time.monotonic()
-            with self._handed:  # under the link's lock, so that nothing that was asked for before a stop is sent after it
+            with (
+                self._handed
+            ):  # under the link's lock, so that nothing that was asked for before a stop is sent after it
                 twist = self._twists.popleft() if self._twists else None
             if twist and not self.homing:
                 self._send(*twist)
@@ -213,9 +229,14 @@ class Driver:
         if linear.any() or angular.any():
             self._grips = True
         pose, fingers, at = self._reading.measured, self._finger_velocity(), self._reading.fingers
-        finite = np.isfinite([linear, angular, fingers, at]).all()  # a finger at infinity would have a finite velocity
+        finite = np.isfinite(
+            [linear, angular, fingers, at]
+        ).all()  # a finger at infinity would have a finite velocity
         if not finite:
-            self._pass("point", f"a number is not finite, rest was sent: {linear} m/s, {angular} rad/s, fingers {fingers}/s at {at}")
+            self._pass(
+                "point",
+                f"a number is not finite, rest was sent: {linear} m/s, {angular} rad/s, fingers {fingers}/s at {at}",
+            )
         if pose is None or not finite:  # without an orientation there is no frame to turn in
             self._link.send(_STILL, _STILL, np.array((0.0, 0.0, 0.0, 1.0)), _STILL)
         else:
@@ -227,13 +248,19 @@ class Driver:
         if grip is None or not self._grips:
             return _STILL
         error = grip * self._closed - self._reading.fingers
-        return np.where(np.abs(error) < _FINGER_NEAR, 0.0, np.clip(_FINGER_GAIN * error, -self._finger_speed, self._finger_speed))
+        return np.where(
+            np.abs(error) < _FINGER_NEAR,
+            0.0,
+            np.clip(_FINGER_GAIN * error, -self._finger_speed, self._finger_speed),
+        )
 
     def _look(self) -> None:
         measured, fingers = self._link.pose()
         at = time.monotonic()
         commanded = self._link.commanded()
-        self._reading = replace(self._reading, measured=_sound(measured), commanded=_sound(commanded), fingers=fingers, at=at)
+        self._reading = replace(
+            self._reading, measured=_sound(measured), commanded=_sound(commanded), fingers=fingers, at=at
+        )
 
     def _look_further(self, what: str) -> None:
         if what == "waiting":
@@ -260,7 +287,8 @@ class Driver:
             self._skip = 0
             self.counts["overfull"] += 1
             self._pass(
-                "queue", f"{waiting} points waited in the arm and have been erased: another program commands it, or its clock is slow"
+                "queue",
+                f"{waiting} points waited in the arm and have been erased: another program commands it, or its clock is slow",
             )
 
     def _pass(self, what: str, fault: str) -> None:
@@ -277,7 +305,9 @@ class Driver:
         if error.gone or self._failures >= _FAILURES:
             self.counts["lost"] += 1
             self._lost = str(error)
-            self._grips = False  # a hand that comes back stays as it is until the arm moves again or it is told
+            self._grips = (
+                False  # a hand that comes back stays as it is until the arm moves again or it is told
+            )
 
     def _search(self) -> None:
         delay, longest = _BACK_OFF_S
@@ -298,7 +328,9 @@ class Driver:
             measured, fingers = self._link.pose()
             at, commanded = time.monotonic(), self._link.commanded()
             joints, velocities, force = self._link.joints(), self._link.joint_velocities(), self._force()
-            self._reading = Reading(_sound(measured), _sound(commanded), fingers, joints, velocities, *force, at)
+            self._reading = Reading(
+                _sound(measured), _sound(commanded), fingers, joints, velocities, *force, at
+            )
         except SdkError as error:
             self._link.close()
             raise BackendError(str(error)) from error
@@ -323,7 +355,11 @@ class Driver:
             self._await_ready()
             self._unless_stopped(self._link.init_fingers, self._link.cartesian)
         except Exception as error:
-            self._homing_failed = "" if self._aborted.is_set() else f"homing failed ({error}): call arm/clear_faults, then arm/home"
+            self._homing_failed = (
+                ""
+                if self._aborted.is_set()
+                else f"homing failed ({error}): call arm/clear_faults, then arm/home"
+            )
             self._aborted.set()
         with self._handed:
             self._twists.clear()
@@ -344,7 +380,9 @@ class Driver:
         deadline = time.monotonic() + _HOMING_S
         while not self._aborted.is_set() and (retract := self._link.status().retract) != READY:
             if time.monotonic() > deadline:
-                raise BackendError(f"the arm is not at its home after {_HOMING_S:.0f} s (retract state {retract})")
+                raise BackendError(
+                    f"the arm is not at its home after {_HOMING_S:.0f} s (retract state {retract})"
+                )
             self._aborted.wait(_POLL_S)
 
 

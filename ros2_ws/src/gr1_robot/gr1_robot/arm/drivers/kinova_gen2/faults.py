@@ -46,7 +46,10 @@ TEXTS = {
     2009: ("the communication library lacks its send function", _INSTALL),
     2010: ("the communication library lacks its device selection", _INSTALL),
     2011: ("the communication library lacks its device list", _INSTALL),
-    2012: ("the system semaphore cannot be made", "end other programs that use the arm; if it stays, restart the computer"),
+    2012: (
+        "the system semaphore cannot be made",
+        "end other programs that use the arm; if it stays, restart the computer",
+    ),
     2013: ("the communication library lacks its device scan", _INSTALL),
     2014: ("the communication library cannot say which device is active", _INSTALL),
     2015: ("the communication library lacks its RS-485 functions", _INSTALL),

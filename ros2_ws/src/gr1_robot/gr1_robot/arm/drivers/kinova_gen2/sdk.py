@@ -62,7 +62,12 @@ class UserPosition(Structure):
 
 
 class TrajectoryPoint(Structure):
-    _fields_ = [("Position", UserPosition), ("LimitationsActive", c_int), ("SynchroType", c_int), ("Limitations", c_float * 9)]
+    _fields_ = [
+        ("Position", UserPosition),
+        ("LimitationsActive", c_int),
+        ("SynchroType", c_int),
+        ("Limitations", c_float * 9),
+    ]
 
 
 class TrajectoryFIFO(Structure):
@@ -73,8 +78,21 @@ class QuickStatus(Structure):
     _fields_ = [
         (name, ctypes.c_ubyte)
         for name in (
-            *("Finger1Status", "Finger2Status", "Finger3Status", "RetractType", "RetractComplexity", "ControlEnableStatus"),
-            *("ControlActiveModule", "ControlFrameType", "CartesianFaultState", "ForceControlStatus", "CurrentLimitationStatus"),
+            *(
+                "Finger1Status",
+                "Finger2Status",
+                "Finger3Status",
+                "RetractType",
+                "RetractComplexity",
+                "ControlEnableStatus",
+            ),
+            *(
+                "ControlActiveModule",
+                "ControlFrameType",
+                "CartesianFaultState",
+                "ForceControlStatus",
+                "CurrentLimitationStatus",
+            ),
             *("RobotType", "RobotEdition", "TorqueSensorsStatus"),
         )
     ]
@@ -115,7 +133,10 @@ LAYOUTS = {
     TrajectoryFIFO: (12, {"UsedPercentage": 4, "MaxSize": 8}),
     QuickStatus: (14, {"RetractType": 3, "RobotType": 11, "TorqueSensorsStatus": 13}),
     KinovaDevice: (60, {"Model": 20, "VersionMajor": 40, "DeviceType": 52, "DeviceID": 56}),
-    EthernetCommConfig: (40, {"robotIpAddress": 16, "localCmdport": 24, "robotPort": 28, "rxTimeOutInMs": 32}),
+    EthernetCommConfig: (
+        40,
+        {"robotIpAddress": 16, "localCmdport": 24, "robotPort": 28, "rxTimeOutInMs": 32},
+    ),
 }
 """Struct -> its size and the offsets of its fields in bytes, as the vendor's library was compiled."""
 
@@ -176,7 +197,9 @@ class Library:
         try:
             library = ctypes.CDLL(os.fspath(path.resolve()))
         except OSError as error:
-            raise BackendError(f"{path} cannot be loaded ({error}): the vendor's library is for 64-bit Linux on x86") from error
+            raise BackendError(
+                f"{path} cannot be loaded ({error}): the vendor's library is for 64-bit Linux on x86"
+            ) from error
         start, arguments = STARTS[connection]
         self._functions, missing = {}, []
         for name, types in {start: arguments, **FUNCTIONS}.items():
@@ -188,7 +211,9 @@ class Library:
             function.argtypes, function.restype = types, c_int
             self._functions[name] = function
         if missing:
-            raise BackendError(f"{path} lacks {', '.join(missing)}: the driver needs SDK 5.2, this is another version")
+            raise BackendError(
+                f"{path} lacks {', '.join(missing)}: the driver needs SDK 5.2, this is another version"
+            )
         self._start = start
         self.path = path
 
@@ -210,7 +235,9 @@ class Library:
 
     def devices(self) -> list[KinovaDevice]:
         """The arms that are plugged in. Raises SdkError."""
-        self._functions["RefresDevicesList"]()  # its code is 1001 on a healthy computer: the vendor's own driver ignores it too
+        self._functions[
+            "RefresDevicesList"
+        ]()  # its code is 1001 on a healthy computer: the vendor's own driver ignores it too
         found, result = (KinovaDevice * MAX_DEVICES)(), c_int(0)
         count = self._functions["GetDevices"](found, byref(result))
         if result.value != OK:

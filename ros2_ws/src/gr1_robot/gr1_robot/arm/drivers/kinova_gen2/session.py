@@ -46,7 +46,9 @@ class Ethernet:
     def config(self) -> sdk.EthernetCommConfig:
         """Raises BackendError for what is not an address."""
         addresses = (_address(name, getattr(self, name)) for name in ("local", "mask", "robot"))
-        return sdk.EthernetCommConfig(*addresses, self.command_port, self.broadcast_port, self.robot_port, self.receive_timeout_ms)
+        return sdk.EthernetCommConfig(
+            *addresses, self.command_port, self.broadcast_port, self.robot_port, self.receive_timeout_ms
+        )
 
 
 class Status(NamedTuple):
@@ -90,7 +92,9 @@ class Link:
     def _connect(self) -> Status:
         library = self._library
         with self._turn("InitAPI"):
-            self._open = True  # also when it fails: a second start without CloseAPI says 1 and finds no arm any more
+            self._open = (
+                True  # also when it fails: a second start without CloseAPI says 1 and finds no arm any more
+            )
             library.start(self._config)
             devices = library.devices()
         device = self._choose(devices)
@@ -101,7 +105,9 @@ class Link:
         status = self._read("GetQuickStatus", sdk.QuickStatus)
         if status.RobotType != sdk.SPHERICAL_7_DOF:
             kind = ROBOT_TYPES.get(status.RobotType, "unknown")
-            raise BackendError(f"the arm is of type {status.RobotType} ({kind}): this driver is for type 8 ({ROBOT_TYPES[8]}) only")
+            raise BackendError(
+                f"the arm is of type {status.RobotType} ({kind}): this driver is for type 8 ({ROBOT_TYPES[8]}) only"
+            )
         self.pose()
         serial = device.SerialNumber.decode(errors="replace").strip()
         firmware = f"{device.VersionMajor}.{device.VersionMinor}.{device.VersionRelease}"
@@ -116,7 +122,9 @@ class Link:
         if self._serial and self._serial not in serials:
             raise BackendError(f"kinova_gen2.serial: no arm '{self._serial}', but {', '.join(serials)}")
         if not self._serial and len(devices) > 1:
-            raise BackendError(f"there are {len(devices)} arms ({', '.join(serials)}): set kinova_gen2.serial to one of them")
+            raise BackendError(
+                f"there are {len(devices)} arms ({', '.join(serials)}): set kinova_gen2.serial to one of them"
+            )
         return devices[serials.index(self._serial) if self._serial else 0]
 
     def close(self) -> None:
@@ -161,7 +169,9 @@ class Link:
 
     # Moving: raises SdkError
 
-    def send(self, linear: np.ndarray, angular: np.ndarray, quaternion: np.ndarray, fingers: np.ndarray) -> None:
+    def send(
+        self, linear: np.ndarray, angular: np.ndarray, quaternion: np.ndarray, fingers: np.ndarray
+    ) -> None:
         """One point: 10 ms of this velocity of the point between the fingertips (m/s, rad/s, base frame), with the hand's orientation
         xyzw, and of each finger in the vendor's units a second, f64[3], positive closes."""
         self._send(units.velocity(linear, angular, quaternion, self._offset), fingers)
@@ -230,11 +240,15 @@ class Link:
 
 
 def _status(status: sdk.QuickStatus) -> Status:
-    return Status(status.RetractType, bool(status.Finger1Status and status.Finger2Status and status.Finger3Status))
+    return Status(
+        status.RetractType, bool(status.Finger1Status and status.Finger2Status and status.Finger3Status)
+    )
 
 
 def _address(name: str, text: str) -> int:
     try:
         return int.from_bytes(socket.inet_aton(text), sys.byteorder)
     except OSError:
-        raise BackendError(f"kinova_gen2.{name}: '{text}' is not an IPv4 address such as 192.168.100.11") from None
+        raise BackendError(
+            f"kinova_gen2.{name}: '{text}' is not an IPv4 address such as 192.168.100.11"
+        ) from None

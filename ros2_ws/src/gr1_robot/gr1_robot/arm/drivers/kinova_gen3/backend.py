@@ -18,10 +18,28 @@ OPTIONS = (
     Option("port", 10000, "TCP port of the arm.", low=1, high=65535),
     Option("user", "admin", "User of the arm's session; the vendor's default."),
     Option("password", "admin", "That user's password; the vendor's default."),
-    Option("timeout_ms", 100, "How long a twist or a state may take before the arm counts as lost.", low=20, high=5000),
-    Option("guard_ms", 100, "How long the guardian process waits for a heartbeat while the arm moves, then stops it.", low=40, high=500),
-    Option("grip", GEN3_GRIP, "m from the arm's flange to the point between the fingertips.", low=0.0, high=0.4),
-    Option("wrench", True, "Report the force on the hand that the arm estimates; off where its drift stops the arm."),
+    Option(
+        "timeout_ms",
+        100,
+        "How long a twist or a state may take before the arm counts as lost.",
+        low=20,
+        high=5000,
+    ),
+    Option(
+        "guard_ms",
+        100,
+        "How long the guardian process waits for a heartbeat while the arm moves, then stops it.",
+        low=40,
+        high=500,
+    ),
+    Option(
+        "grip", GEN3_GRIP, "m from the arm's flange to the point between the fingertips.", low=0.0, high=0.4
+    ),
+    Option(
+        "wrench",
+        True,
+        "Report the force on the hand that the arm estimates; off where its drift stops the arm.",
+    ),
 )
 
 HOME = (0, 20, 180, -85, 0, -75, 90)

@@ -142,7 +142,9 @@ class Link:
         try:
             self._work()
         except Exception as error:
-            self._lost = f"the link to the arm has failed, restart the arm node: {type(error).__name__}: {error}"
+            self._lost = (
+                f"the link to the arm has failed, restart the arm node: {type(error).__name__}: {error}"
+            )
             raise
         finally:
             self._leave()
@@ -172,9 +174,13 @@ class Link:
                 call(base.Stop)
             count = call(base.GetActuatorCount).count
             if count != JOINTS:
-                raise KortexError(f"the arm at {self._login.address} has {count} joints: this backend is for the Gen3 with {JOINTS}")
+                raise KortexError(
+                    f"the arm at {self._login.address} has {count} joints: this backend is for the Gen3 with {JOINTS}"
+                )
             tool = call(session.control.GetToolConfiguration).tool_transform
-            self._tool = units.Tool((tool.x, tool.y, tool.z), (tool.theta_x, tool.theta_y, tool.theta_z), self._grip)
+            self._tool = units.Tool(
+                (tool.x, tool.y, tool.z), (tool.theta_x, tool.theta_y, tool.theta_z), self._grip
+            )
             serial = call(session.device.GetSerialNumber).serial_number.strip("\0")
             version = call(base.GetFirmwareBundleVersions).main_bundle_version
             self.about = f"Kinova Gen3, {count} joints, serial number {serial}, firmware {version}"
@@ -238,7 +244,9 @@ class Link:
             command, rest = _twist_command(twist), _twist_command(_REST)
             # Nothing between this clock and the call: a process that is frozen before it must not send what it meant to send then.
             if moving and (age := asked.age_ms) > self._guard_ms:
-                self._happened(f"a twist was not sent, for it was {age:.0f} ms old: the arm node did not run for a while")
+                self._happened(
+                    f"a twist was not sent, for it was {age:.0f} ms old: the arm node did not run for a while"
+                )
                 twist, command = _REST, rest
             try:
                 self._session.call(self._session.base.SendTwistCommand, command)
@@ -255,9 +263,18 @@ class Link:
         """What the tool point shall do now: rest if a fault is told, no pose is known or what was asked is too old or not finite."""
         told = any(time.monotonic() < until for until in list(self._events.values()))
         fingertips = self._state.commanded
-        if told or asked.age_ms > self._guard_ms or fingertips is None or not (asked.linear.any() or asked.angular.any()):
+        if (
+            told
+            or asked.age_ms > self._guard_ms
+            or fingertips is None
+            or not (asked.linear.any() or asked.angular.any())
+        ):
             return _REST
-        twist = tuple(float(value) for part in self._tool.twist(asked.linear, asked.angular, fingertips) for value in part)
+        twist = tuple(
+            float(value)
+            for part in self._tool.twist(asked.linear, asked.angular, fingertips)
+            for value in part
+        )
         if np.isfinite(twist).all():
             return twist
         self._happened(f"a twist was not sent, for it is not finite: {twist}")

@@ -55,7 +55,9 @@ class Session:
             from kortex_api.SessionManager import SessionManager
             from kortex_api.TCPTransport import TCPTransport
         except ModuleNotFoundError as error:
-            raise KortexError(ABSENT if error.name == "kortex_api" else f"kortex_api lacks a module: {error}") from error
+            raise KortexError(
+                ABSENT if error.name == "kortex_api" else f"kortex_api lacks a module: {error}"
+            ) from error
         except (AttributeError, TypeError, ImportError) as error:
             raise KortexError(UNUSABLE.format(error=str(error).splitlines()[0])) from error
         self._login, self._options, self._refusal = login, RouterClientSendOptions, KServerException
@@ -66,7 +68,9 @@ class Session:
             self._transport.connect(login.address, login.port)
         except Exception as error:
             self.close()
-            raise KortexError(f"{where} cannot be reached ({_text(error)}): check its power, the cable and kinova_gen3.address") from error
+            raise KortexError(
+                f"{where} cannot be reached ({_text(error)}): check its power, the cable and kinova_gen3.address"
+            ) from error
         info = Session_pb2.CreateSessionInfo()
         info.username, info.password = login.user, login.password
         info.session_inactivity_timeout, info.connection_inactivity_timeout = _SESSION_MS, _CONNECTION_MS
@@ -75,8 +79,12 @@ class Session:
             manager.CreateSession(info)
         except Exception as error:
             self.close()
-            remedy = "check kinova_gen3.user and kinova_gen3.password, and end other programs that hold sessions"
-            raise KortexError(f"{where} refuses a session for user '{login.user}' ({_text(error)}): {remedy}") from error
+            remedy = (
+                "check kinova_gen3.user and kinova_gen3.password, and end other programs that hold sessions"
+            )
+            raise KortexError(
+                f"{where} refuses a session for user '{login.user}' ({_text(error)}): {remedy}"
+            ) from error
         self._manager = manager
         self.base, self.cyclic = BaseClient(router), BaseCyclicClient(router)
         self.control, self.device = ControlConfigClient(router), DeviceConfigClient(router)

@@ -38,7 +38,9 @@ class Tool:
     def fingertips(self, position, degrees) -> Pose:
         """The arm's tool pose, m and degrees, base frame -> that of the fingertips."""
         turned = rotation(degrees)
-        return Pose(np.asarray(position, np.float64) + turned.apply(self._lever), (turned * self._turn).as_quat())
+        return Pose(
+            np.asarray(position, np.float64) + turned.apply(self._lever), (turned * self._turn).as_quat()
+        )
 
     def twist(self, linear, angular, fingertips: Pose) -> tuple[np.ndarray, np.ndarray]:
         """The fingertips' twist, m/s and rad/s, base frame -> the tool point's in m/s and degrees/s, CARTESIAN_REFERENCE_FRAME_BASE."""

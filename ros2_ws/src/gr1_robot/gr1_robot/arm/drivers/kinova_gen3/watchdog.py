@@ -60,7 +60,9 @@ class Guardian:
         if beats:
             self._hear(beats)
         elif on_guard:
-            self._intervene(f"no heartbeat from the arm node for {1e3 * self._limit:.0f} ms while the arm moved")
+            self._intervene(
+                f"no heartbeat from the arm node for {1e3 * self._limit:.0f} ms while the arm moved"
+            )
         if time.monotonic() - self._checked > _CHECK_EVERY:
             self._check()
         return True
@@ -96,7 +98,9 @@ class Guardian:
     def _check(self) -> None:
         """Keeps the session alive, and knows whether it is."""
         try:
-            self._session.call(self._session.base.GetArmState, timeout_ms=_CHECK_MOVING_MS if self._moving else _CHECK_MS)
+            self._session.call(
+                self._session.base.GetArmState, timeout_ms=_CHECK_MOVING_MS if self._moving else _CHECK_MS
+            )
             self._checked = time.monotonic()
         except KortexError:
             _say(LOST)

@@ -26,7 +26,11 @@ class Guard:
     def __init__(self, login: Login, limit_ms: int):
         # A session of its own in the system's sense too: signals to the arm node's process group are not meant for it.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", watchdog.__name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
+            [sys.executable, "-m", watchdog.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
         )
         self._out = self._process.stdout.fileno()
         self._tell(json.dumps({**dataclasses.asdict(login), "limit_ms": limit_ms}).encode() + b"\n")
@@ -35,9 +39,14 @@ class Guard:
         self._heard: float | None = None
         deadline = time.monotonic() + _START
         while not self._connected:
-            if not select.select([self._out], [], [], max(deadline - time.monotonic(), 0.0))[0] or self.trouble():
+            if (
+                not select.select([self._out], [], [], max(deadline - time.monotonic(), 0.0))[0]
+                or self.trouble()
+            ):
                 self.leave()
-                raise KortexError(f"the guardian process was not ready within {_START:.0f} s: its reasons are on standard error")
+                raise KortexError(
+                    f"the guardian process was not ready within {_START:.0f} s: its reasons are on standard error"
+                )
 
     @property
     def pid(self) -> int:

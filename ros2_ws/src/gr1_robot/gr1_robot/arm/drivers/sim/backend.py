@@ -91,10 +91,14 @@ class Arm(Backend):
             sunk = true.measured.position - (0.0, 0.0, DRIFT * (now - self._since))
             return dataclasses.replace(true, measured=true.measured._replace(position=sunk))
         if fault == "force":
-            return dataclasses.replace(true, force=np.array([0.0, 0.0, PUSH * self._rig.limits.force]), torque=_STILL)
+            return dataclasses.replace(
+                true, force=np.array([0.0, 0.0, PUSH * self._rig.limits.force]), torque=_STILL
+            )
         if fault != "drop_out" or not self._states:
             self._states.append(true)
-        while len(self._states) > 1 and self._states[1].at <= now - (self._delay if fault == "delay" else 0.0):
+        while len(self._states) > 1 and self._states[1].at <= now - (
+            self._delay if fault == "delay" else 0.0
+        ):
             self._states.popleft()
         return self._states[0]
 
@@ -114,7 +118,9 @@ class Arm(Backend):
 
     def hold_gripper(self) -> None:
         """Fingers on their way stop where they are; those that have come to rest keep their aim, and with it what they squeeze."""
-        settled = len(self._closures) == _SETTLED_TICKS and max(self._closures) - min(self._closures) < _SETTLED
+        settled = (
+            len(self._closures) == _SETTLED_TICKS and max(self._closures) - min(self._closures) < _SETTLED
+        )
         if not settled:
             self.gripper(self.twin.closure)
 
@@ -139,7 +145,11 @@ class Arm(Backend):
     def faults(self) -> list[str]:
         if self._fault == "disconnect":
             return [f"rehearsed fault 'disconnect': {FAULTS['disconnect']}"]
-        return [] if np.isfinite(self.twin.joints).all() else ["the simulation has diverged (joint angles are not finite): call sim/reset"]
+        return (
+            []
+            if np.isfinite(self.twin.joints).all()
+            else ["the simulation has diverged (joint angles are not finite): call sim/reset"]
+        )
 
     def _true(self, now: float) -> ArmState:
         twin = self.twin
