@@ -20,7 +20,7 @@ MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/se
 # The demo and the tests talk to this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: help setup system kinect demo train-demo test test-slow test-lerobot test-vr test-kinect loop bench expert faults clean
+.PHONY: help setup system kinect demo train-demo lint test test-slow test-lerobot test-vr test-kinect loop bench expert faults clean
 help:
 	@sed -n '1,4s/^# //p' Makefile
 	@echo 'also: make setup, kinect (the Azure Kinect has an environment of its own), faults (breaks the running stack, measures how it stops),'
@@ -69,6 +69,14 @@ train-demo: setup
 	test -e data/demo/meta/info.json || $(VENV)/bin/gr1 convert lerobot data/expert data/driven data/drawer --out data/demo
 	$(VENV)/bin/gr1 finetune finetune-demo data=data/demo init=runs/demo-expert out=runs/demo optimizer.lr=0.0007 steps=15000 $(ARGS)
 	$(VENV)/bin/gr1 evaluate sim --checkpoint runs/demo --out runs/demo/evaluation
+
+# Style, layers, retired names, documents: seconds. The tools lie in the same environment, since the layers are read off the installed packages.
+lint: setup $(VENV)/.lint
+	@scripts/lint.sh $(VENV)/bin
+
+$(VENV)/.lint: constraints.txt $(VENV)/.ready
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt ruff import-linter codespell mkdocs-material
+	@touch $@
 
 test: setup
 	@scripts/test.sh $(VENV)/bin/python $(ARGS)
