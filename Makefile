@@ -13,14 +13,14 @@ ARGS ?=
 SYSTEM := libegl1 libgl1-mesa-dri libopengl0 libusb-1.0-0 python3-venv
 ROS := "ros-jazzy-rclpy[fastrtps]" ros-jazzy-std-msgs ros-jazzy-sensor-msgs ros-jazzy-geometry-msgs ros-jazzy-std-srvs \
        ros-jazzy-diagnostic-msgs ros-jazzy-visualization-msgs ros-jazzy-lifecycle-msgs
-OURS := -e "gr1_core[sim,test]" -e ros2_ws/src/gr1_common -e "ros2_ws/src/gr1_robot[realsense]" -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder \
+OURS := -e "gr1_core[sim,test,docs]" -e ros2_ws/src/gr1_common -e "ros2_ws/src/gr1_robot[realsense]" -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder \
         -e ros2_ws/src/gr1_check -e ros2_ws/src/gr1_fault_injection -e ros2_ws/src/gr1_evaluation -e teleop_vr -e launch
 MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/setup.py)
 
 # The demo and the tests talk to this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: help setup system kinect demo train-demo lint test test-slow test-lerobot test-vr test-kinect loop bench expert faults clean
+.PHONY: help setup system kinect demo train-demo lint test test-slow test-lerobot test-vr test-kinect loop docs bench expert faults clean
 help:
 	@sed -n '1,4s/^# //p' Makefile
 	@echo 'also: make setup, kinect (the Azure Kinect has an environment of its own), faults (breaks the running stack, measures how it stops),'
@@ -104,6 +104,10 @@ $(LEROBOT)/.ready: tests/interop/requirements.txt $(VENV)/.ready
 
 loop: setup
 	@scripts/loop.sh
+
+# The documentation as a site in out/site. A dead link, a dead anchor or a page outside of the navigation fails.
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet && echo 'out/site/index.html'
 
 bench: setup
 	$(VENV)/bin/gr1 bench policy $(ARGS)
