@@ -75,7 +75,7 @@ lint: setup $(VENV)/.lint
 	@scripts/lint.sh $(VENV)/bin
 
 $(VENV)/.lint: constraints.txt $(VENV)/.ready
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt ruff import-linter codespell mkdocs-material
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt ruff import-linter codespell mkdocs-material pre-commit
 	@touch $@
 
 test: setup
