@@ -186,7 +186,7 @@ def test_the_robot_has_its_sdk_mounted_its_devices_and_its_beat():
     assert robot["environment"]["LD_LIBRARY_PATH"] == "/opt/kinova" and not any(
         "kinova" in rest for rest in of("robot", "COPY")
     )
-    assert mounts[robot["environment"]["PYTHONPATH"]] == "${KORTEX_API=../lab/kortex}:/opt/kortex:ro"
+    assert mounts[robot["environment"]["PYTHONPATH"]] == "${KORTEX_API=../lab/kortex_api}:/opt/kortex_api:ro"
     assert robot["ulimits"] == SERVICES["simulation"]["ulimits"] == {"rtprio": 95} and "cap_add" not in robot
     assert robot["device_cgroup_rules"] == ["c 189:* rmw"]
     assert robot["restart"] == "no", "an arm that has lost its node is armed by a person"
