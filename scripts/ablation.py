@@ -24,7 +24,7 @@ from pathlib import Path
 
 from gr1_core.eval.wilson import wilson
 from gr1_core.sim.suites import trials
-from gr1_core.sim.tasks import named
+from gr1_core.sim.tasks import parse_task_names
 
 RECIPES = (
     "ablation-no-video", "ablation-video", "ablation-pretrained", "ablation-no-video-10pct", "ablation-video-10pct",
@@ -35,7 +35,7 @@ KEYS = {"recipe", "seed", "train", "evaluate", "seconds", "held_out", "figures"}
 FIGURES = ("action_mm", "action_deg", "gripper_accuracy", "static", "wrist")  # of `gr1 evaluate data`
 _LEGEND = (
     "In brackets Wilson's 95 % interval of the episodes of all seeds together; then the rate of each seed. All: the episodes of all\n"
-    "columns but `swap`. Held out: the arm's error a step, mean over the seeds, plus or minus their standard deviation."
+    "suites but `swap`. Held out: the arm's error a step, mean over the seeds, plus or minus their standard deviation."
 )
 _MOST_TASKS = 5  # have a column each in the table
 LAYOUTS = 500_000  # the recipes are compared here; the test sets' own layouts are for what was chosen
@@ -85,13 +85,13 @@ class Job:
 def jobs(arguments) -> list[Job]:
     """All recipes with the first seed, then with the next, so that a table is there early.
 
-    Raises RecipeError for recipes, ValueError for columns and tasks that gr1 evaluate sim would refuse once the first one is trained.
+    Raises RecipeError for recipes, ValueError for suites and tasks that gr1 evaluate sim would refuse once the first one is trained.
     """
     from gr1_core.train import recipe as recipes
 
     if arguments.evaluate == "sim":
-        for column in arguments.columns.split(","):
-            trials(column, 1, arguments.layouts, named(arguments.tasks))
+        for suite in arguments.suites.split(","):
+            trials(suite, 1, arguments.layouts, parse_task_names(arguments.tasks))
     pretrained = {
         name: recipes.load(name, [f"data={arguments.data}", *arguments.changes]).init is not None
         for name in arguments.recipes
@@ -121,8 +121,8 @@ def _job(arguments, recipe: str, seed: int, pretrained: bool) -> Job:
             "sim",
             "--checkpoint",
             str(run),
-            "--columns",
-            arguments.columns,
+            "--suites",
+            arguments.suites,
             *tasks,
             *counts,
         )
@@ -204,7 +204,7 @@ def table(done: list[dict]) -> str:
         )
         for recipe in recipes
     }
-    sim = all("columns" in found["figures"] for found in done)
+    sim = all("suites" in found["figures"] for found in done)
     head, rows = _successes(groups) if sim else _errors(groups)
     lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""]
     if sim:
@@ -225,9 +225,9 @@ def table(done: list[dict]) -> str:
 
 
 def _successes(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]]]:
-    """By task where there are at most five, else by column; and how far off the arm is in held-out episodes, a step."""
+    """By task where there are at most five, else by suite; and how far off the arm is in held-out episodes, a step."""
     tasks = {name for found in sum(groups.values(), []) for name in _by_task(found)}
-    counted = _by_task if len(tasks) <= _MOST_TASKS else _by_column
+    counted = _by_task if len(tasks) <= _MOST_TASKS else _by_suite
     names = list(dict.fromkeys(name for found in sum(groups.values(), []) for name in counted(found)))
     rows = []
     for recipe, found in groups.items():
@@ -239,22 +239,22 @@ def _successes(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]
     return ["recipe", "seeds", "all", *names, "held out, mm"], rows
 
 
-def _by_column(found: dict) -> dict[str, tuple[int, int]]:
-    return {name: (one["successes"], one["episodes"]) for name, one in found["figures"]["columns"].items()}
+def _by_suite(found: dict) -> dict[str, tuple[int, int]]:
+    return {name: (one["successes"], one["episodes"]) for name, one in found["figures"]["suites"].items()}
 
 
 def _every(found: dict) -> tuple[int, int]:
-    """Of all columns but the language swap, which asks another question."""
-    return _sum(counts for name, counts in _by_column(found).items() if name != "swap")
+    """Of all suites but the language swap, which asks another question."""
+    return _sum(counts for name, counts in _by_suite(found).items() if name != "swap")
 
 
 def _by_task(found: dict) -> dict[str, tuple[int, int]]:
-    """Of all columns together."""
-    columns = found["figures"]["tasks"].values()
-    names = dict.fromkeys(name for column in columns for name in column)
+    """Of all suites together."""
+    suites = found["figures"]["tasks"].values()
+    names = dict.fromkeys(name for suite in suites for name in suite)
     return {
         name: _sum(
-            (column[name]["successes"], column[name]["episodes"]) for column in columns if name in column
+            (suite[name]["successes"], suite[name]["episodes"]) for suite in suites if name in suite
         )
         for name in names
     }
@@ -333,9 +333,9 @@ def main(argv: list[str] | None = None) -> int:
         default="sim",
         help="by success (default), or by held-out errors alone",
     )
-    parser.add_argument("--columns", default=COLUMNS, help=f"of gr1 evaluate sim (default: {COLUMNS})")
+    parser.add_argument("--suites", default=COLUMNS, help=f"of gr1 evaluate sim (default: {COLUMNS})")
     parser.add_argument("--tasks", default="all", metavar="A,B", help="of gr1 evaluate sim (default: all)")
-    parser.add_argument("--episodes", type=int, default=100, help="of each column (default: 100)")
+    parser.add_argument("--episodes", type=int, default=100, help="of each suite (default: 100)")
     parser.add_argument(
         "--layouts",
         type=int,

@@ -6,15 +6,42 @@ runs, so that `gr1 --help` answers at once.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import importlib
 import importlib.util
+import shutil
 import sys
+import textwrap
 from importlib import metadata
+from itertools import takewhile
 
 GROUP = "gr1.commands"
-OWN = ()
+OWN = (
+    "bags list",
+    "bags recover",
+    "bags relabel",
+    "bags show",
+    "bags verify",
+    "bench data",
+    "bench policy",
+    "bench sim",
+    "bench train",
+    "collect hands",
+    "collect sim",
+    "convert bags",
+    "convert calvin",
+    "convert ego4d",
+    "convert lerobot",
+    "convert merge",
+    "evaluate data",
+    "evaluate sim",
+    "finetune",
+    "gallery hands",
+    "gallery twin",
+    "import-official",
+    "pretrain",
+    "replay",
+)
 """The commands of gr1_core. `evaluate sim` is the module gr1_core.commands.evaluate_sim."""
 OF_ROS_PACKAGES = (
     "bench record",
@@ -47,8 +74,6 @@ def main(argv: list[str] | None = None) -> int:
         modules = command_modules()
         name = _command(words, modules)
         if name is None:
-            if words[:1] and words[0] in ("bags", "collect", "convert", "bench", "evaluate", "import-official", "pretrain", "finetune", "replay"):
-                return _former(words)
             return _no_command(words, modules)
         return _run(name, modules[name], words[len(name.split()) :])
     except (ValueError, OSError) as error:
@@ -91,12 +116,12 @@ def _run(name: str, module: str, argv: list[str]) -> int:
 
 def _no_command(words: list[str], modules: dict[str, str]) -> int:
     """Help where it is asked for, else what is wrong with the words."""
-    group = [word for word in words if not word.startswith("-")]
+    group = list(takewhile(lambda word: not word.startswith("-"), words))
     prefix = " ".join(group)
     members = [name for name in modules if not group or name.startswith(f"{prefix} ")]
     asked = bool({"-h", "--help"} & set(words))
     if members and (asked or len(group) == len(words)):
-        print(_help(prefix, members, modules), end="", file=sys.stdout if asked else sys.stderr)
+        print(_help(members, modules), end="", file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
     for name in OF_ROS_PACKAGES:
         if f"{prefix} ".startswith(f"{name} ") or f"{name} ".startswith(f"{prefix} "):
@@ -114,18 +139,15 @@ def _nearest(group: list[str], modules: dict[str, str]) -> str:
     return f"; there are {', '.join(members)}" if members else ""
 
 
-def _help(prefix: str, names: list[str], modules: dict[str, str]) -> str:
-    parser = argparse.ArgumentParser(
-        prog=f"gr1 {prefix}".strip(),
-        usage="gr1 COMMAND ..., gr1 COMMAND --help",
-        description=DESCRIPTION,
-        add_help=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
-    )
-    listed = parser.add_subparsers(title="commands", metavar="")
+def _help(names: list[str], modules: dict[str, str]) -> str:
+    """The commands with one line each; a line longer than the terminal is wrapped."""
+    indent = max(map(len, names)) + 4
+    width = max(shutil.get_terminal_size((120, 24)).columns, indent + 40)
+    lines = ["usage: gr1 COMMAND ...   (gr1 COMMAND --help: its options)", "", DESCRIPTION, "", "commands:"]
     for name in names:
-        listed.add_parser(name, help=_help_line(modules[name]).replace("%", "%%"), add_help=False)
-    return parser.format_help()
+        text = textwrap.wrap(_help_line(modules[name]), width - indent)
+        lines += [f"  {name}".ljust(indent) + text[0], *(" " * indent + more for more in text[1:])]
+    return "\n".join(lines) + "\n"
 
 
 def _help_line(module: str) -> str:
@@ -133,16 +155,3 @@ def _help_line(module: str) -> str:
         return importlib.import_module(module).HELP
     except ImportError as error:
         return f"cannot be loaded: {error}"
-
-
-def _former(words: list[str]) -> int:
-    """Until all of gr1_core's commands are modules of their own."""
-    from gr1_core import commands
-
-    parser = argparse.ArgumentParser(prog="gr1")
-    added = parser.add_subparsers(required=True, metavar="COMMAND")
-    bench = added.add_parser("bench", help="measure speed").add_subparsers(required=True, metavar="WHAT")
-    for module in commands.ALL:
-        module.add(added, bench)
-    arguments = parser.parse_args(words)
-    return arguments.run(arguments)

@@ -1,8 +1,10 @@
-"""`python -m gr1_core.bench.sim`: what the twin costs this machine, as processor time, so that other programs disturb it little."""
+"""`gr1 bench sim`: CPU time of the twin's steps.
+
+CPU time, unlike wall time, changes little when other programs run.
+"""
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 
@@ -14,7 +16,7 @@ from gr1_core.sim.twin import TICK, Twin
 
 
 def milliseconds(call, rounds: int, repeats: int) -> float:
-    """Median over `rounds` of the processor time of one call, ms."""
+    """Median over `rounds` of the CPU time of one call, ms."""
     call()
     costs = []
     for _ in range(rounds):
@@ -25,25 +27,20 @@ def milliseconds(call, rounds: int, repeats: int) -> float:
     return float(np.median(costs))
 
 
-def main(argv: list[str] | None = None) -> dict:
-    parser = argparse.ArgumentParser(
-        prog="python -m gr1_core.bench.sim", description="Processor time of a physics tick and of a picture."
-    )
-    parser.add_argument("--rig", default="kinova_gen2")
-    parser.add_argument("--rounds", type=int, default=15)
-    arguments = parser.parse_args(argv)
-    rig, twin = Rig.load(arguments.rig), Twin()
+def run(rig: str, rounds: int) -> dict:
+    """Measures and prints; the last line is the JSON document that is returned. rig: name or YAML file."""
+    rig, twin = Rig.load(rig), Twin()
     twin.reset("put_eggplant_on_plate", 3)
     state = twin.state()
     figures = {
-        "tick_ms": milliseconds(lambda: twin.tick([0.02, 0.0, -0.01], [0.0, 0.0, 0.1]), arguments.rounds, 20)
+        "tick_ms": milliseconds(lambda: twin.tick([0.02, 0.0, -0.01], [0.0, 0.0, 0.1]), rounds, 20)
     }
-    figures["reset_ms"] = milliseconds(lambda: twin.reset("put_eggplant_on_plate", 3), arguments.rounds, 2)
+    figures["reset_ms"] = milliseconds(lambda: twin.reset("put_eggplant_on_plate", 3), rounds, 2)
     for role, camera in rig.cameras.items():
         with Renderer(role, camera.width, camera.height) as renderer:
-            figures[f"{role}_ms"] = milliseconds(lambda: renderer.render(state), arguments.rounds, 4)
+            figures[f"{role}_ms"] = milliseconds(lambda: renderer.render(state), rounds, 4)
             print(
-                f"{role} {camera.width}x{camera.height}: {figures[f'{role}_ms']:.1f} ms of processor time a picture"
+                f"{role} {camera.width}x{camera.height}: {figures[f'{role}_ms']:.1f} ms of CPU time per image"
             )
     figures["core_share"] = (
         figures["tick_ms"] / (TICK * 1e3) + 20 * (figures["static_ms"] + figures["wrist_ms"]) / 1e3
@@ -52,7 +49,3 @@ def main(argv: list[str] | None = None) -> dict:
     print(f"the whole rig in real time, cameras at 20 Hz: {figures['core_share']:.2f} of a core")
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
     return figures
-
-
-if __name__ == "__main__":
-    main()

@@ -17,8 +17,5 @@ dot between its words; its value is the module:
 
 Such a command is also named in `gr1_core.cli.OF_ROS_PACKAGES`, so that `gr1` can say what to install where it is missing.
 An option that has a new name is refused with it: `arguments.renamed(parser, "--drive", "--driver")`.
+Modules whose name begins with an underscore are shared by several commands.
 """
-
-from gr1_core.commands import bags, collect, convert, data, evaluate, official, policy, record, replay, train
-
-ALL = (bags, collect, convert, data, evaluate, official, policy, record, replay, train)

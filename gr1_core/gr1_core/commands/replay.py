@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from pathlib import Path
 
 from gr1_core.pretrained import resolve
 
+HELP = "run a checkpoint open-loop over recorded episodes and keep the verdict with the checkpoint"
 
-def add(commands, bench) -> None:
-    replay = commands.add_parser(
-        "replay",
-        help="run a checkpoint open-loop over recorded episodes; its verdict goes into the checkpoint",
-    )
-    replay.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags")
-    replay.add_argument("--checkpoint", type=resolve, required=True, metavar="DIR")
-    replay.add_argument("--out", type=Path, metavar="DIR", help="where the plots go (default: out/replay)")
-    replay.add_argument(
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gr1 replay", description=HELP)
+    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags")
+    parser.add_argument("--checkpoint", type=resolve, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the plots (default: out/replay)")
+    parser.add_argument(
         "--precision", choices=("auto", "fp32", "bf16", "fp64"), default="auto", help="(default: auto)"
     )
-    replay.set_defaults(run=_run)
+    return parser
 
 
-def _run(arguments) -> int:
-    import json
-
+def main(argv: list[str]) -> int:
+    arguments = parser().parse_args(argv)
     from rich.console import Console
     from rich.progress import Progress
 
     from gr1_core.data.bag import Bag, find
     from gr1_core.eval import plots, verdict
-    from gr1_core.eval.replay import ReplayError, judge, replay, summary
+    from gr1_core.eval.replay import ReplayError, check_replays, replay_bag, summary
     from gr1_core.policy import Policy
 
     bags = [Bag(folder) for path in arguments.bags for folder in find(path)]
@@ -47,12 +47,12 @@ def _run(arguments) -> int:
     done = []
     with Progress(console=console, transient=True) as progress:
         for bag in progress.track(bags, description="replaying"):
-            one = replay(policy, bag)
+            one = replay_bag(policy, bag)
             if len(one.recorded):
-                plots.actions(one, policy.rig, out / f"{one.name}-actions.png")
-                plots.frames(one, out / f"{one.name}-frames.png")
+                plots.plot_actions(one, policy.rig, out / f"{one.name}-actions.png")
+                plots.plot_frames(one, out / f"{one.name}-frames.png")
             done.append(one)
-    checks = judge(done, policy.rig)
+    checks = check_replays(done, policy.rig)
     result = verdict.Verdict(
         verdict.fingerprint(arguments.checkpoint), tuple(one.name for one in done), checks
     )

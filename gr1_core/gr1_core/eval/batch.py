@@ -1,4 +1,4 @@
-"""Several rollouts of one policy at once: those that wait for an action are served by one pass of the model."""
+"""Several rollouts of one policy at once: one forward pass answers all that wait for an action."""
 
 from __future__ import annotations
 
@@ -24,24 +24,27 @@ class _Rollout:
 class BatchPolicy(Policy):
     """A Policy with any number of rollouts, each with an instruction and a history of its own.
 
-    The actions are those of `Policy.step` to rounding (processors sum a larger batch in another order). Use it from one thread.
+    Actions equal those of `Policy.step` up to rounding (a larger batch is summed in another order). Not thread-safe.
     """
 
     def __init__(self, *arguments, **named):
         super().__init__(*arguments, **named)
         self._rollouts: dict[Hashable, _Rollout] = {}
 
-    def begin(self, rollout: Hashable, instruction: str | Sequence[int]) -> None:
-        """Starts a rollout, or starts it anew."""
+    def start_rollout(self, rollout: Hashable, instruction: str | Sequence[int]) -> None:
+        """Starts a rollout, or restarts it with an empty history."""
         self.reset(instruction)
         self._rollouts[rollout] = _Rollout(instruction, self._language, deque(maxlen=self.config.window))
 
-    def end(self, rollout: Hashable) -> None:
-        """Forgets a rollout."""
+    def end_rollout(self, rollout: Hashable) -> None:
+        """Removes a rollout."""
         del self._rollouts[rollout]
 
     def act(self, observations: Mapping[Hashable, Observation]) -> dict[Hashable, Action]:
-        """One control period of each of these rollouts. Raises PolicyError for an action that is not finite, RigError for a wrong frame."""
+        """One action for each of these rollouts.
+
+        Raises PolicyError for an action that is not finite, RigError for a frame of a wrong size.
+        """
         rollouts = [self._rollouts[key] for key in observations]
         with torch.inference_mode():
             images = torch.cat([self._preprocess(observation) for observation in observations.values()])
@@ -84,9 +87,9 @@ class BatchPolicy(Policy):
         return self.model.step_tokens(language, images.unflatten(0, (-1, 2)), state[:, :6], state[:, 6])
 
     def _context(self, windows: list[Tensor]) -> tuple[Tensor, Tensor | None, list[int]]:
-        """Windows of T_i steps -> context [N, C, width]; what each query may see, bool[N, 1, 1, C] or None; tokens of each window.
+        """Windows of T_i steps -> context [N, C, width]; attention mask bool[N, 1, 1, C] or None; tokens per window.
 
-        A short window is filled up at its end, where the causal mask keeps its own tokens from looking.
+        A short window is padded at its end, where the causal mask hides the padding from its own tokens.
         """
         steps = torch.tensor([len(window) for window in windows], device=self.device)
         per_step = windows[0].shape[1]

@@ -19,7 +19,7 @@ from gr1_core.model.gr1 import GR1, TARGETS
 from gr1_core.policy import best_precision
 from gr1_core.rig import Rig
 from gr1_core.train import cpu_tuning, evaluation
-from gr1_core.train.input_pipeline import Feed, Wants
+from gr1_core.train.input_pipeline import InputPipeline, InputSpec
 from gr1_core.train.losses import Objective
 from gr1_core.train.state import TrainingError
 
@@ -69,12 +69,12 @@ def _episodes(
 def _untrained(model: GR1) -> GR1:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return factory.new(model.config).eval()
+        return factory.new_model(model.config).eval()
 
 
 def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: int) -> dict:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    cpu_tuning.prepare(device, None)
+    cpu_tuning.configure(device, None)
     bf16 = best_precision(device) == "bf16"
     # What the checkpoint was not trained to predict is not judged.
     weights = (training.get("recipe") or {}).get("loss") or {}
@@ -84,8 +84,8 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
     roles = ("static",) if video else ("static", "wrist")
     future = tuple(role for role in roles if role in targets)
     model = model.to(device)
-    wants = Wants(roles, future, robot=not video, frozen=not model.config.reads_before_seeing)
-    feed = Feed(model, windows.dataset, wants, device, bf16)
+    wants = InputSpec(roles, future, robot=not video, frozen=not model.config.vision_reads_text)
+    feed = InputPipeline(model, windows.dataset, wants, device, bf16)
     mean = None
     if not video:
         mean = (training.get("data") or {}).get("mean_action")
@@ -95,10 +95,10 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
             if mean is None
             else np.array(mean)
         )
-    numbers = evaluation.chosen(windows, most)
+    numbers = evaluation.evenly_spaced(windows, most)
     with cpu_tuning.attention(device):
-        return evaluation.measure(
-            Objective(model, targets, bf16), feed, windows, evaluation.batches(numbers, _AT_ONCE), mean
+        return evaluation.evaluate_windows(
+            Objective(model, targets, bf16), feed, windows, evaluation.rank_batches(numbers, _AT_ONCE), mean
         )
 
 

@@ -1,4 +1,4 @@
-"""`gr1 evaluate sim`: plays the columns of sim/suites.py, prints the tables and the JSON document, and saves all of it."""
+"""`gr1 evaluate sim`: plays the suites of sim/suites.py; prints and saves the tables and the JSON document."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from gr1_core import pretrained
+from gr1_core import atomic_write, pretrained
 from gr1_core.eval import contact_sheet, table
 from gr1_core.eval import workers as worker_pool
 from gr1_core.eval.batch import BatchPolicy
-from gr1_core.eval.environment import Outcome, Play, SimulationError, require_twins
-from gr1_core.eval.prediction import Predictions
+from gr1_core.eval.environment import Outcome, SimulationError, TrialSettings, require_simulated_rig
+from gr1_core.eval.prediction import PredictionErrors
 from gr1_core.model import checkpoint as checkpoints
 from gr1_core.rig import Rig
-from gr1_core.sim.suites import COLUMNS, Trial, of, require, trials
+from gr1_core.sim.suites import SUITES, Trial, of, require, trials
 
 _EXPERTS_RIG = "kinova_gen2_small"
-_PICTURES = 8
+_IMAGES_PER_EPISODE = 8
 _INTERRUPTED = 130
 
 
 def run(
     checkpoint: Path | None,
-    columns: str,
+    suites: str,
     tasks: Sequence[str],
     episodes: int,
     seed: int,
@@ -44,41 +44,43 @@ def run(
     workers: int,
     out: Path | None,
 ) -> int:
-    """Evaluates a checkpoint, or with None the scripted expert. columns: "all" (that have one of the tasks) or names separated by commas.
+    """Evaluates a checkpoint, or the scripted expert where checkpoint is None. Returns the exit code.
 
-    Returns the exit code. When it is interrupted or an error ends it, it prints and saves what it has by then. Raises CheckpointError,
-    RigError, ColumnError, SimulationError or PolicyError; they are all ValueErrors.
+    suites: names separated by commas, or "all": those that have one of the tasks. Results so far are printed and saved also when
+    an interrupt or an error ends the evaluation. Raises CheckpointError, RigError, SuiteError, SimulationError or PolicyError;
+    all are ValueErrors.
     """
-    chosen = [trial for column in _names(columns, tasks) for trial in trials(column, episodes, seed, tasks)]
+    chosen = [trial for suite in _names(suites, tasks) for trial in trials(suite, episodes, seed, tasks)]
     policy = None
     if checkpoint:
-        # The simulated rigs take the processors; the model is small, and a second thread would take from them what it gains.
+        # The simulated rigs need the cores; a small model gains less from a second thread than they lose.
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 4))
         policy = BatchPolicy.from_pretrained(checkpoint)
     rig = policy.rig if policy else Rig.load(_EXPERTS_RIG)
-    require_twins(rig)
-    _make(out)
-    predictions = Predictions(policy) if policy and _predicts(checkpoint) else None
-    play = Play(rig, seconds, _PICTURES if out else 0, expert=policy is None)
-    outcomes, ended = _play(chosen, play, policy, workers, predictions)
+    require_simulated_rig(rig)
+    _make_folder(out)
+    errors = PredictionErrors(policy) if policy and _predicts_frames(checkpoint) else None
+    settings = TrialSettings(rig, seconds, _IMAGES_PER_EPISODE if out else 0, expert=policy is None)
+    outcomes, ended = _play(chosen, settings, policy, workers, errors)
     if ended and not outcomes:
         return _end(ended)
-    called = pretrained.name(checkpoint) if checkpoint else "expert"
     result = table.document(outcomes) | {
-        "policy": called,
+        "policy": pretrained.name(checkpoint) if checkpoint else "expert",
         "hz": rig.control_hz,
         "seed": seed,
         "seconds": seconds,
     }
     if ended:
         result["interrupted"] = f"{len(outcomes)} of {len(chosen)} episodes"
-    if predictions and (figures := predictions.figures()):
+    if errors and (figures := errors.figures()):
         result["prediction"] = figures
     if out:
-        _save(out, result, outcomes, predictions, rig)
+        _save(out, result, outcomes, errors, rig)
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    who = f"checkpoint {checkpoint}" if policy else "the scripted expert, which sees the true poses"
-    table.show(console, result, f"{who}{', INTERRUPTED after ' + result['interrupted'] if ended else ''}")
+    title = f"checkpoint {checkpoint}" if policy else "the scripted expert, which is given the true poses"
+    table.print_tables(
+        console, result, f"{title}{', INTERRUPTED after ' + result['interrupted'] if ended else ''}"
+    )
     print(json.dumps(result), flush=True)
     return _end(ended) if ended else 0
 
@@ -89,17 +91,16 @@ def _end(ended: BaseException) -> int:
     raise ended
 
 
-def _names(columns: str, tasks: Sequence[str]) -> list[str]:
-    with_tasks = [column for column in COLUMNS if set(of(column)) & set(tasks)]
-    names = (
-        with_tasks if columns == "all" else list(dict.fromkeys(name.strip() for name in columns.split(",")))
-    )
+def _names(suites: str, tasks: Sequence[str]) -> list[str]:
+    if suites == "all":
+        return [suite for suite in SUITES if set(of(suite)) & set(tasks)]
+    names = list(dict.fromkeys(name.strip() for name in suites.split(",")))
     for name in names:
         require(name)
     return names
 
 
-def _make(out: Path | None) -> None:
+def _make_folder(out: Path | None) -> None:
     try:
         if out:
             out.mkdir(parents=True, exist_ok=True)
@@ -109,16 +110,20 @@ def _make(out: Path | None) -> None:
         ) from error
 
 
-def _predicts(folder: Path) -> bool:
-    """What a checkpoint was not trained to predict is not judged."""
+def _predicts_frames(folder: Path) -> bool:
+    """Whether the checkpoint was trained to predict frames; if not, they are not evaluated."""
     weights = ((checkpoints.read_training(folder) or {}).get("recipe") or {}).get("loss") or {}
     return all(weights.get(role, 1) for role in ("static", "wrist"))
 
 
 def _play(
-    chosen: list[Trial], play: Play, policy: BatchPolicy | None, workers: int, predictions: Predictions | None
+    chosen: list[Trial],
+    settings: TrialSettings,
+    policy: BatchPolicy | None,
+    workers: int,
+    errors: PredictionErrors | None,
 ) -> tuple[list[Outcome], BaseException | None]:
-    """The outcomes, and what ended the evaluation before its end: hours of episodes do not go with the one that broke."""
+    """The outcomes, and the exception that ended the evaluation early: the outcomes before it are kept."""
     outcomes: list[Outcome] = []
     parts = (
         TextColumn("playing"),
@@ -128,14 +133,14 @@ def _play(
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    running = worker_pool.run(chosen, play, policy, workers, predictions.watch if predictions else None)
+    running = worker_pool.run_trials(chosen, settings, policy, workers, errors.on_action if errors else None)
     with Progress(*parts, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=len(chosen))
         try:
             for outcome in running:
                 outcomes.append(outcome)
-                if predictions:
-                    predictions.end(outcome.trial)
+                if errors:
+                    errors.end_trial(outcome.trial)
                 bar.update(task, advance=1, description=f"{sum(one.success for one in outcomes)} successes")
         except (Exception, KeyboardInterrupt) as ended:
             return outcomes, ended
@@ -145,17 +150,14 @@ def _play(
 
 
 def _save(
-    out: Path, result: dict, outcomes: list[Outcome], predictions: Predictions | None, rig: Rig
+    out: Path, result: dict, outcomes: list[Outcome], errors: PredictionErrors | None, rig: Rig
 ) -> None:
-    path = out / "results.json"
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(result | {"episodes": table.episodes(outcomes)}, indent=1) + "\n")
-    os.replace(partial, path)
-    for column in result["columns"]:
-        contact_sheet.rollouts(
-            [one for one in outcomes if one.trial.column == column], out / f"rollouts-{column}.png"
+    atomic_write.write_json(out / "results.json", result | {"episodes": table.episode_rows(outcomes)})
+    for suite in result["suites"]:
+        contact_sheet.write_rollouts(
+            [one for one in outcomes if one.trial.suite == suite], out / f"rollouts-{suite}.png"
         )
-    if predictions:
-        contact_sheet.predictions(
-            predictions.examples(), predictions.ahead * rig.period, out / "predicted.png"
+    if errors:
+        contact_sheet.write_predictions(
+            errors.examples(), errors.future_steps * rig.period, out / "predicted.png"
         )

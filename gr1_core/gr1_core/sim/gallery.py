@@ -1,26 +1,26 @@
-"""`python -m gr1_core.sim.gallery --out DIR`: the pictures of the twin that documents show.
+"""`gr1 gallery twin`: the images of the twin that documents show.
 
-tasks.png: every task with the expert at work. things.png: what can lie on the table. expert.mp4 and expert.gif: a few tasks from start
-to end at twice the real speed, seen from outside, by the static camera and by the wrist camera.
+tasks.png: every task with the expert at work. objects.png: what can lie on the table. expert.mp4 and
+expert.gif: a few tasks from start to end at twice the real speed, seen from outside, by the static camera and
+by the wrist camera.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gr1_core.rig import Rig
 from gr1_core.sim.expert import Expert
-from gr1_core.sim.objects.catalogue import DRAWN, SLOTS
+from gr1_core.sim.objects.catalogue import OBJECT_SAMPLERS, SLOTS
 from gr1_core.sim.renderer import Renderer
-from gr1_core.sim.rollout import episode
-from gr1_core.sim.tasks import TASKS, find
+from gr1_core.sim.rollout import run_episode
+from gr1_core.sim.tasks import TASKS, find_task
 from gr1_core.sim.twin import Twin
 
-FILM = ("put_eggplant_on_plate", "open_drawer", "take_broccoli_from_plate", "pick_bell_pepper")
+VIDEO_TASKS = ("put_eggplant_on_plate", "open_drawer", "take_broccoli_from_plate", "pick_bell_pepper")
 THINGS = {
     "training": (23, 2, 13, 10),
     "instances": (1, 4, 20, 23),
@@ -32,7 +32,7 @@ _INK, _PAPER = (38, 42, 48), (244, 244, 242)
 def states(twin: Twin, task: str, seed: int, rig: Rig) -> list[np.ndarray]:
     """The states of one expert episode, one a control period."""
     twin.reset(task, seed)
-    return [state for state, _, _ in episode(twin, Expert(task, rig.control_hz), rig)]
+    return [state for state, _, _ in run_episode(twin, Expert(task, rig.control_hz), rig)]
 
 
 def caption(image: np.ndarray, text: str, height: int = 36) -> np.ndarray:
@@ -46,7 +46,9 @@ def caption(image: np.ndarray, text: str, height: int = 36) -> np.ndarray:
 
 
 def contact_sheet(twin: Twin, rig: Rig, seed: int) -> np.ndarray:
-    """Twelve pictures: the rig, then each task two thirds through the expert's episode, seen by the static camera."""
+    """Twelve pictures: the rig, then each task two thirds through the expert's episode, seen by the static
+    camera.
+    """
     width, height, columns = 480, 270, 3
     twin.reset("put_eggplant_on_plate", seed)
     with Renderer("overview", width, height, "fine") as renderer:
@@ -59,16 +61,18 @@ def contact_sheet(twin: Twin, rig: Rig, seed: int) -> np.ndarray:
 
 
 def things_sheet() -> np.ndarray:
-    """A row each of tables for training, of other instances and of other categories, cut from the static camera's picture."""
+    """A row each of tables for training, of other instances and of other categories, cut from the static
+    camera's picture.
+    """
     cells = []
     for which, seeds in THINGS.items():
         for seed in seeds:
-            props = DRAWN[which](seed)
-            twin = Twin(props)
+            objects = OBJECT_SAMPLERS[which](seed)
+            twin = Twin(objects)
             twin.reset("pick_eggplant", seed)
-            with Renderer("static", 960, 540, "fine", props) as renderer:
+            with Renderer("static", 960, 540, "fine", objects) as renderer:
                 picture = renderer.render(twin.state())[190:480, 270:700]
-            nouns = ", ".join(map(props.noun, SLOTS)) if which == "categories" else f"seed {seed}"
+            nouns = ", ".join(map(objects.noun, SLOTS)) if which == "categories" else f"seed {seed}"
             cells.append(caption(picture, f"{which}: {nouns}", 30))
     return grid(cells, len(seeds))
 
@@ -83,7 +87,9 @@ def grid(cells: list[np.ndarray], columns: int) -> np.ndarray:
 
 
 def film(twin: Twin, rig: Rig, seed: int, names: tuple[str, ...]) -> Iterator[np.ndarray]:
-    """Frames u8[490, 1200, 3], one a control period: the rig on the left, what the two cameras see on the right."""
+    """Frames u8[490, 1200, 3], one a control period: the rig on the left, what the two cameras see on the
+    right.
+    """
     with (
         Renderer("overview", 800, 450, "film") as outside,
         Renderer("static", 400, 225, "film") as static,
@@ -118,7 +124,8 @@ def write_gif(path: Path, frames: list[np.ndarray], rate: int, width: int = 720)
 
     size = (width, round(width * frames[0].shape[0] / frames[0].shape[1]))
     small = [Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS) for frame in frames]
-    # One palette for all frames, without dithering: neither flicker nor noise. Colours count by the square root of their area, since
+    # One palette for all frames, without dithering: neither flicker nor noise. Colours count by the square
+    # root of their area, since
     # a palette by area would spend itself on wood and background and leave none for the vegetables.
     pixels = np.concatenate([np.asarray(frame).reshape(-1, 3) for frame in small[::4]])
     colours, areas = np.unique(pixels // 2, axis=0, return_counts=True)
@@ -130,28 +137,19 @@ def write_gif(path: Path, frames: list[np.ndarray], rate: int, width: int = 720)
     )
 
 
-def main(argv: list[str] | None = None) -> None:
+def write_gallery(out: Path, seed: int, tasks: Sequence[str], rig: str) -> list[Path]:
+    """Writes tasks.png, objects.png, expert.mp4 and expert.gif into the folder `out` and returns their paths.
+
+    seed: the layout. tasks: names of the tasks in the video. rig: name or YAML file.
+    """
     from PIL import Image
 
-    parser = argparse.ArgumentParser(
-        prog="python -m gr1_core.sim.gallery", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
-    parser.add_argument("--seed", type=int, default=5, help="layout")
-    parser.add_argument("--tasks", default=",".join(FILM), help="tasks in the film, comma-separated")
-    parser.add_argument("--rig", default="kinova_gen2")
-    arguments = parser.parse_args(argv)
-    names = tuple(find(name).name for name in arguments.tasks.split(","))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    rig, twin = Rig.load(arguments.rig), Twin()
-    Image.fromarray(contact_sheet(twin, rig, arguments.seed)).save(arguments.out / "tasks.png", optimize=True)
-    Image.fromarray(things_sheet()).save(arguments.out / "things.png", optimize=True)
-    frames = list(film(twin, rig, arguments.seed, names))
-    write_mp4(arguments.out / "expert.mp4", frames, round(2 * rig.control_hz))
-    write_gif(arguments.out / "expert.gif", frames[::2], round(rig.control_hz))
-    for name in ("tasks.png", "things.png", "expert.mp4", "expert.gif"):
-        print(f"{arguments.out / name}  {(arguments.out / name).stat().st_size / 1e6:.1f} MB")
-
-
-if __name__ == "__main__":
-    main()
+    names = tuple(find(name).name for name in tasks)
+    out.mkdir(parents=True, exist_ok=True)
+    rig, twin = Rig.load(rig), Twin()
+    Image.fromarray(contact_sheet(twin, rig, seed)).save(out / "tasks.png", optimize=True)
+    Image.fromarray(things_sheet()).save(out / "objects.png", optimize=True)
+    frames = list(film(twin, rig, seed, names))
+    write_mp4(out / "expert.mp4", frames, round(2 * rig.control_hz))
+    write_gif(out / "expert.gif", frames[::2], round(rig.control_hz))
+    return [out / name for name in ("tasks.png", "objects.png", "expert.mp4", "expert.gif")]

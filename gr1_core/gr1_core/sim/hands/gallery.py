@@ -1,8 +1,7 @@
-"""`python -m gr1_core.sim.hands.gallery --out docs/images/hands.png`: clips of someone's hands with what is said to them, for documents."""
+"""`gr1 gallery hands`: clips of human hands with their narrations, for documents."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -42,21 +41,10 @@ def sheet(seed: int) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def main(argv: list[str] | None = None) -> None:
+def write_gallery(out: Path, seed: int) -> None:
+    """Writes the sheet of a seed as a PNG of 256 colours; its folder is made."""
     from PIL import Image
 
-    parser = argparse.ArgumentParser(
-        prog="python -m gr1_core.sim.hands.gallery", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="PNG")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args(argv)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet(arguments.seed)).quantize(256, dither=Image.Dither.NONE).save(
-        arguments.out, optimize=True
-    )
-    print(f"{arguments.out}  {arguments.out.stat().st_size / 1e6:.1f} MB")
-
-
-if __name__ == "__main__":
-    main()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(sheet(seed)).quantize(256, dither=Image.Dither.NONE)
+    image.save(out, optimize=True)
