@@ -16,6 +16,11 @@ def resolve(checkpoint: str | Path) -> Path:
     return ours if shipped and not (path / _CONFIG).is_file() else path
 
 
+def is_shipped(folder: Path) -> bool:
+    """Whether this folder is one of the checkpoints that come with the package."""
+    return folder.resolve().parent == FOLDER.resolve()
+
+
 def name(folder: Path) -> str:
     """What a checkpoint is called in what is printed and kept: a shipped one by its name, another by its path as it was given."""
     return folder.name if folder.parent == FOLDER else str(folder)

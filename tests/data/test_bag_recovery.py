@@ -142,7 +142,7 @@ def test_recovery_that_is_killed_itself_can_be_repeated(whole, tmp_path, monkeyp
         patch.setattr(recovery.Episode if moment == "finish" else recovery, moment, _killed)
         with pytest.raises(KeyboardInterrupt):
             recover(folder)
-    (folder / "episode_0.mcap.partial").write_bytes(b"what the killed one had begun")
+    (folder / "episode_0.mcap.4711.partial").write_bytes(b"what the killed one had begun")
     assert unfinished(tmp_path) == [folder]
     recover(folder)
     assert contents(folder) == contents(expected)

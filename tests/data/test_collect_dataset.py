@@ -17,10 +17,10 @@ from gr1_core.model import checkpoint
 from gr1_core.rig import ROLES
 from gr1_core.sim import Pose, Twin
 from gr1_core.sim.collection import disturbance
-from gr1_core.sim.collection.bags import Take, collect, plan
-from gr1_core.sim.collection.dataset_source import SimulationSource, Stage
+from gr1_core.sim.collection.bags import EpisodeSpec, collect, plan
+from gr1_core.sim.collection.dataset_source import SimulationSource, EpisodeGenerator
 from gr1_core.sim.objects import catalogue
-from gr1_core.sim.state import View
+from gr1_core.sim.state import StateView
 from gr1_core.sim.tasks import TASKS
 from tests.data.synthetic import tiny_rig
 
@@ -86,14 +86,14 @@ def test_a_varied_episode_is_the_same_whenever_it_is_made(varied):
 
 
 def test_starts_keep_clear_of_what_stands_on_the_table():
-    crowded = [props for props in map(catalogue.training, range(100)) if props.distractors]
+    crowded = [objects for objects in map(catalogue.training_objects, range(100)) if objects.distractors]
     starts = [
-        (disturbance.start(np.random.default_rng(seed), props), props)
-        for seed, props in enumerate(crowded * 10)
+        (disturbance.start(np.random.default_rng(seed), objects), objects)
+        for seed, objects in enumerate(crowded * 10)
     ]
     assert sum(start is not None for start, _ in starts) > 200
-    for start, props in starts:
-        for still in props.distractors if start else ():
+    for start, objects in starts:
+        for still in objects.distractors if start else ():
             x, y, z = start.position
             aside, over = np.hypot(x - still.x, y - still.y) - still.radius, z - still.height
             assert aside >= 0.06 or over >= 0.08, (
@@ -102,9 +102,9 @@ def test_starts_keep_clear_of_what_stands_on_the_table():
 
 
 def test_a_start_that_the_arm_does_not_reach_is_left_out_with_its_reason(monkeypatch):
-    monkeypatch.setattr(disturbance, "start", lambda rng, props: Pose(np.array([1.4, 0.0, 0.2])))
-    with Stage(RIG, catalogue.STANDARD) as stage:
-        left_out = stage.play(Take("close_drawer", 3000), True)
+    monkeypatch.setattr(disturbance, "start", lambda rng, objects: Pose(np.array([1.4, 0.0, 0.2])))
+    with EpisodeGenerator(RIG, catalogue.STANDARD_OBJECTS) as stage:
+        left_out = stage.play(EpisodeSpec("close_drawer", 3000), True)
     assert left_out.intended and "does not reach the start pose [1.4, 0.0, 0.2] m" in left_out.reason
 
 
@@ -192,8 +192,8 @@ class Stubborn:
 @pytest.mark.slow
 def test_where_a_policy_drives_the_labels_are_still_the_experts():
     policy = Stubborn()
-    with Stage(RIG, catalogue.STANDARD) as stage:
-        episode = stage.play(Take("close_drawer", 3000), True, policy, 1.0)
+    with EpisodeGenerator(RIG, catalogue.STANDARD_OBJECTS) as stage:
+        episode = stage.play(EpisodeSpec("close_drawer", 3000), True, policy, 1.0)
     assert episode.info["outcome"] == "success", "the expert brings it to its end"
     assert policy.instruction == episode.task and len(policy.seen) == 100 < len(episode.state), (
         "it drives for ten seconds"
@@ -224,7 +224,7 @@ def test_a_glimpse_is_one_picture_with_three_sentences_and_what_each_of_them_ask
     assert len(scenes) >= 5
     for name, told in scenes.items():
         assert len(told) == 3 and all(episode.images == told[0].images for episode in told)
-        assert len({TASKS[episode.info["task"]].vegetable for episode in told}) == 3, "each of another thing"
+        assert len({TASKS[episode.info["task"]].slot for episode in told}) == 3, "each of another thing"
         assert told[0].info["task"] in name
         actions = np.array([episode.action[0, :6] for episode in told])
         assert np.linalg.norm(actions[:, None] - actions[None], axis=-1)[np.triu_indices(3, 1)].max() > 0.1
@@ -338,16 +338,16 @@ def test_an_unknown_noun_means_the_nearest_thing_without_a_name():
     seed = next(
         seed
         for seed in range(100)
-        if all(catalogue.training(seed).noun(slot) == catalogue.UNKNOWN for slot in catalogue.SLOTS)
+        if all(catalogue.training_objects(seed).noun(slot) == catalogue.UNKNOWN_NOUN for slot in catalogue.SLOTS)
     )
     (unit,) = SimulationSource(RIG, [], vary=True, glimpses=plan("pick_broccoli", 2, seed)).units()
-    twin, told = Twin(catalogue.training(seed)), 0
+    twin, told = Twin(catalogue.training_objects(seed)), 0
     for episode in SimulationSource(RIG, [], vary=True).read(unit):
         if isinstance(episode, Skipped):
             continue
         twin.reset("pick_broccoli", episode.info["seed"])
-        hand, view = episode.state[0, :3], View(twin.state())
+        hand, view = episode.state[0, :3], StateView(twin.state())
         nearest = min(catalogue.SLOTS, key=lambda slot: np.hypot(*(view.place(slot) - hand)[:2]))
-        assert "?" in episode.task and TASKS[episode.info["task"]].vegetable == nearest
+        assert "?" in episode.task and TASKS[episode.info["task"]].slot == nearest
         told += 1
     assert told >= 2

@@ -18,9 +18,9 @@ from gr1_core.data.recovery import recover, unfinished
 from gr1_core.data.steps import steps
 from gr1_core.data.verification import verify
 from gr1_core.sim import Expert, Renderer
-from gr1_core.sim.collection.bag_recording import STARTED, Studio
+from gr1_core.sim.collection.bag_recording import STARTED, EpisodeRecorder
 from gr1_core.sim.collection.bags import collect, plan
-from gr1_core.sim.state import View
+from gr1_core.sim.state import StateView
 from tests.data.synthetic import tiny_rig
 
 RIG, TASK, SEED = tiny_rig(), "close_drawer", 1000
@@ -33,7 +33,7 @@ def bags(tmp_path_factory):
     """{kind: bag} of the same episode, with pictures of 64 x 36 and 32 x 24."""
     root, made = tmp_path_factory.mktemp("bags"), {}
     for kind in ("raw", "jpeg"):
-        with Studio(RIG, kind) as studio:
+        with EpisodeRecorder(RIG, kind) as studio:
             success, _ = studio.record(root / kind, TASK, SEED)
         assert success
         made[kind] = Bag(root / kind)
@@ -114,7 +114,7 @@ def test_each_command_is_the_experts_answer_to_the_state_of_that_moment(bags):
 
 def test_the_control_steps_of_the_bag_are_what_was_seen_and_the_experts_answer(bags):
     bag, expert = bags["jpeg"], Expert(TASK, RIG.control_hz)
-    states = {at: View(msg.position) for at, msg in read(bag, "/sim/state")}
+    states = {at: StateView(msg.position) for at, msg in read(bag, "/sim/state")}
     found = list(steps(bag))
     assert len(found) == bag.counts["/command/policy/twist"]
     for step in found:

@@ -16,7 +16,7 @@ from gr1_core.data.convert import conversion
 from gr1_core.data.convert.sources.calvin import CalvinSource
 from gr1_core.data.convert.sources.ego4d import Ego4DSource
 from gr1_core.data.convert.sources.lerobot import LeRobotSource
-from gr1_core.data.convert.sources.mapping import load
+from gr1_core.data.convert.sources.mapping import load_mapping
 from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 from gr1_core.rig import RigError
@@ -206,11 +206,11 @@ def test_an_episode_whose_text_changes_is_split_there(tmp_path, open_source):
 
 
 def test_the_mapping_in_the_documentation_is_one(folder, open_source, tmp_path):
-    pages = Path(__file__).parents[2] / "docs" / "datasets.md"
+    pages = Path(__file__).parents[2] / "docs" / "how-to" / "convert_datasets.md"
     (tmp_path / "cups.yaml").write_text(re.search(r"```yaml\n(.*?)```", pages.read_text(), re.DOTALL)[1])
     features = open_source(folder).features
     vector = {"dtype": "float32", "shape": [8], "names": ["x", "y", "z", "qx", "qy", "qz", "qw", "jaw"]}
-    mapping = load(
+    mapping = load_mapping(
         tmp_path / "cups.yaml", features | {"observation.state": vector, "action": vector | {"names": None}}
     )
     assert mapping.kind == "target" and mapping.state["gripper"].take == mapping.action["gripper"].take == (
@@ -225,7 +225,7 @@ WRONG = {
     ),
     "a vector as camera": (
         {"cameras.wrist": "action"},
-        r"cameras.wrist: the data set has no such feature 'action'.*hand \(image \[48, 64, 3\]\)",
+        r"cameras.wrist: the dataset has no such feature 'action'.*hand \(image \[48, 64, 3\]\)",
     ),
     "an unknown component": (
         {"state.position.take": ["x", "y", "height"]},
@@ -245,12 +245,12 @@ WRONG = {
         {"action.kind": "absolute"},
         "action.kind is 'absolute', expected delta .*target .*next_state",
     ),
-    "a misspelt field": ({"state.position.scales": 1.0}, "unknown field 'scales', did you mean 'scale'"),
+    "a misspelt field": ({"state.position.scales": 1.0}, "state.position.scales is unknown, did you mean 'scale'"),
     "no threshold": ({"state.gripper.open_above": None}, "state.gripper: say when the gripper is open"),
     "two thresholds": ({"state.gripper.open_below": 1.0}, "with one of open_above and open_below"),
     "a scale that is no number": (
         {"state.position.scale": "mm"},
-        "state.position.scale: expected a finite number, got 'mm'",
+        "state.position.scale is 'mm', expected a finite number",
     ),
     "no action": ({"action": None}, "state and action come together"),
     "no wrist camera": ({"cameras.wrist": None}, "cameras.wrist is missing"),

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gr1_core.data.dataset import Dataset, DatasetError
-from gr1_core.data.windows import Windows, split, step_offsets
+from gr1_core.data.windows import Windows, split_episodes, step_offsets
 from gr1_core.model.language import tokenize
 
 from . import sets
@@ -174,26 +174,26 @@ def by_text(dataset, episodes):
 
 
 def test_a_part_of_each_instruction_is_held_out_and_rare_ones_stay_in_training(many):
-    training, held = split(many, 0.2, seed=3)
+    training, held = split_episodes(many, 0.2, seed=3)
     assert sorted([*training, *held]) == list(range(27))
     assert by_text(many, held) == dict(zip(sets.TASKS, (4, 1, 0)))
-    assert by_text(many, split(many, 0.01, seed=3)[1]) == dict(zip(sets.TASKS, (1, 1, 0)))
-    assert by_text(many, split(many, 0.99, seed=3)[0]) == dict(zip(sets.TASKS, (1, 1, 2)))
+    assert by_text(many, split_episodes(many, 0.01, seed=3)[1]) == dict(zip(sets.TASKS, (1, 1, 0)))
+    assert by_text(many, split_episodes(many, 0.99, seed=3)[0]) == dict(zip(sets.TASKS, (1, 1, 2)))
 
 
 def test_the_seed_alone_decides_which(many):
-    assert [part.tolist() for part in split(many, 0.2, 3)] == [part.tolist() for part in split(many, 0.2, 3)]
-    assert split(many, 0.2, 3)[1].tolist() != split(many, 0.2, 4)[1].tolist()
+    assert [part.tolist() for part in split_episodes(many, 0.2, 3)] == [part.tolist() for part in split_episodes(many, 0.2, 3)]
+    assert split_episodes(many, 0.2, 3)[1].tolist() != split_episodes(many, 0.2, 4)[1].tolist()
 
 
 def test_nothing_is_held_out_on_request(many):
-    training, held = split(many, 0, seed=3)
+    training, held = split_episodes(many, 0, seed=3)
     assert (len(training), len(held)) == (27, 0)
     with pytest.raises(ValueError, match="held-out fraction 1"):
-        split(many, 1, seed=3)
+        split_episodes(many, 1, seed=3)
 
 
 def test_videos_that_each_have_their_own_narration_are_held_out_all_the_same(tmp_path):
     sets.videos(tmp_path / "set", lengths=range(2, 12))
-    training, held = split(Dataset(tmp_path / "set"), 0.2, seed=0)
+    training, held = split_episodes(Dataset(tmp_path / "set"), 0.2, seed=0)
     assert (len(training), len(held)) == (8, 2)

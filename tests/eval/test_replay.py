@@ -53,7 +53,7 @@ def test_the_command_draws_every_episode_and_keeps_its_verdict_with_the_weights(
     for name in ("episode_0", "episode_1"):
         for kind in ("actions", "frames"):
             assert cv2.imread(str(tmp_path / f"{name}-{kind}.png")).std() > 1
-    kept = verdict.load(folder)
+    kept = verdict.load_verdict(folder)
     assert kept.bags == ("episode_0", "episode_1") and kept.passed == document["passed"] == (code == 0)
     assert code == 3, "an untrained model must fail"
 

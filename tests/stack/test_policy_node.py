@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 from gr1_common import messages, qos
 from gr1_core.eval import verdict
 from gr1_policy import calibration
-from gr1_policy.prediction_monitor import LEAST
+from gr1_policy.prediction_monitor import SMALLEST_BASELINE
 
 from .fake import eventually
 
@@ -211,7 +211,7 @@ def test_lifecycle_acts_only_while_active_and_rests_when_deactivated(rig, policy
 def test_a_checkpoint_that_failed_its_replay_is_not_activated(rig, policy_node, demo_policy, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     verdict.Verdict(
-        verdict.fingerprint(tmp_path), ("episode_1",), (verdict.Check("motion", False, "9.0 mm"),)
+        ("episode_1",), (verdict.Check("motion", False, "9.0 mm"),)
     ).save(tmp_path)
     node, _ = policy_node(checkpoint=str(tmp_path))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
@@ -328,7 +328,7 @@ def test_a_limit_needs_the_monitor(rig, policy_node):
 @pytest.mark.slow
 def test_a_model_that_has_no_time_to_predict_is_a_warning_while_there_is_a_limit(rig, policy_node, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    calibration.save(tmp_path, {"static": LEAST, "wrist": LEAST}, 1.5, [])
+    calibration.save(tmp_path, {"static": SMALLEST_BASELINE, "wrist": SMALLEST_BASELINE}, 1.5, [])
     node, _ = acting(
         rig, policy_node, checkpoint=str(tmp_path), prediction_limit=1000.0, max_action_age_periods=50.0
     )
@@ -347,7 +347,7 @@ def test_a_picture_that_nobody_could_expect_stops_the_arm_until_a_person_has_loo
     rig, policy_node, tmp_path
 ):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    calibration.save(tmp_path, {"static": LEAST, "wrist": LEAST}, 1.5, [])
+    calibration.save(tmp_path, {"static": SMALLEST_BASELINE, "wrist": SMALLEST_BASELINE}, 1.5, [])
     still = {name: np.full((*size, 3), 120, np.uint8) for name, size in rig.size.items()}
     rig.pictures = dict(still)
     node, spy = acting(rig, policy_node, checkpoint=str(tmp_path), prediction_limit=1.5, max_gap_periods=20.0)

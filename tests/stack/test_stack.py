@@ -83,9 +83,9 @@ def test_a_person_drives_or_may_take_over_with_the_same_node(tmp_path, monkeypat
         "port": 0,
         "bags": str(tmp_path / "demos"),
         "instruction": "open the drawer",
-        "new_tables": True,
+        "reset_scene": True,
     }
-    assert driving == told and not parameters("teleop", robot="kinova_gen3", drive="vr")["new_tables"]
+    assert driving == told and not parameters("teleop", robot="kinova_gen3", drive="vr")["reset_scene"]
     beside = {"teleop": "true", "task": "open_drawer"}
     assert sorted(names(**beside)) == ["arm", "camera_static", "camera_wrist", "policy", "teleop"]
     assert parameters("teleop", **beside)["instruction"] == "", (
@@ -346,7 +346,7 @@ def test_a_node_hears_sigint_also_when_the_runner_was_started_in_the_background(
 
 def test_a_checkpoint_that_failed_its_replay_is_refused_before_anything_starts(folder):
     checks = (verdict.Check("motion", False, "translation error 9.0 mm a step"),)
-    verdict.Verdict(verdict.fingerprint(folder), ("episode_1",), checks).save(folder)
+    verdict.Verdict(("episode_1",), checks).save(folder)
     with pytest.raises(stack.SettingError, match="translation error 9.0 mm a step; ignore_replay:=true"):
         stack.settings(checkpoint=str(folder))
     assert parameters("policy", checkpoint=str(folder), ignore_replay="true")["ignore_replay"] is True

@@ -53,21 +53,20 @@ def main(argv: list[str]) -> int:
                 plots.plot_frames(one, out / f"{one.name}-frames.png")
             done.append(one)
     checks = check_replays(done, policy.rig)
-    result = verdict.Verdict(
-        verdict.fingerprint(arguments.checkpoint), tuple(one.name for one in done), checks
-    )
-    result.save(arguments.checkpoint)
+    result = verdict.Verdict(tuple(one.name for one in done), checks)
+    file = result.save(arguments.checkpoint)
     for check in checks:
         console.print(
             f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.text}",
             style="" if check.passed else "red",
             soft_wrap=True,
         )
-    console.print(f"plots: {out}")
+    console.print(f"plots: {out}; verdict: {file}", soft_wrap=True)
     if not result.passed:
         console.print(
-            "This checkpoint will not be allowed to move an arm (`gr1 up` and the launch file have ignore_replay:=true).",
+            "This checkpoint is not allowed to move an arm (override: ignore_replay:=true of `gr1 up` and the launch file).",
             style="bold red",
+            soft_wrap=True,
         )
     print(json.dumps({"passed": result.passed} | summary(done, policy.rig)))
     return 0 if result.passed else 3

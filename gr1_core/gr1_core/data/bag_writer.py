@@ -6,7 +6,6 @@ record "gr1" at its beginning, what it is, and recovery.py makes a whole bag of 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from filelock import lock_descriptor
 from mcap.writer import CompressionType, Writer
 
 from gr1_core.data import metadata, schemas
@@ -59,8 +59,8 @@ class Episode:
         self.longest = dict.fromkeys(topics, 0)
         self.start_ns = self.end_ns = 0
         self._sent: dict[str, int] = {}
-        self._file = open(path, "xb")
-        lock(self._file, path)
+        self._file = open(path, "wb")
+        lock_recording(self._file, path)
         self._writer = Writer(self._file, chunk_size, COMPRESSIONS[compression], enable_data_crcs=True)
         self._writer.start("ros2", f"gr1_core {version('gr1_core')}")
         self._writer.add_metadata(RECORD, dict(labels))
@@ -241,11 +241,7 @@ def defaults(name: str) -> dict[str, str]:
     }
 
 
-def lock(stream, path: Path) -> None:
-    """Takes the file for this process until it is closed; BagError if another one is writing or recovering it."""
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BagError(
-            f"{path} is being written by another process: wait until that recording has ended"
-        ) from None
+def lock_recording(stream, path: Path) -> None:
+    """Locks an open file for this process until it is closed. Raises BagError if another one writes or recovers it."""
+    if not lock_descriptor(stream.fileno(), blocking=False):
+        raise BagError(f"{path} is being written by another process: wait until that recording has ended")

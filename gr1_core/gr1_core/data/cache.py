@@ -1,6 +1,6 @@
-"""What is worth computing once per machine: files beside a data set that can be made again from it at any time.
+"""What is worth computing once per machine: files beside a dataset that can be made again from it at any time.
 
-They lie in `$GR1_CACHE/<data set>-<key>/`, or in `<data set>/.cache/<key>/`. The key is the data set's checksums, so that a data set
+They lie in `$GR1_CACHE/<dataset>-<key>/`, or in `<dataset>/.cache/<key>/`. The key is the dataset's checksums, so that a dataset
 that was written anew finds an empty folder. A file appears whole or not at all; of several processes one builds it and the others wait.
 """
 
@@ -18,11 +18,11 @@ _MARGIN = 64 << 20  # bytes that stay free on the disk
 
 
 class DatasetError(ValueError):
-    """A data set that cannot be trained on, or a cache of it that cannot be written; says which file and what to do."""
+    """A dataset that cannot be trained on, or a cache of it that cannot be written; says which file and what to do."""
 
 
 class Cache:
-    """The folder of one data set's files. Nothing is created before the first `get`."""
+    """The folder of one dataset's files. Nothing is created before the first `get`."""
 
     def __init__(self, root: Path, location: str | Path | None = None):
         key = fingerprint(root)
@@ -67,7 +67,7 @@ class Cache:
 
 
 def fingerprint(root: Path) -> str:
-    """16 hexadecimal digits that change when the data set's files do: from meta/sha256sums, else from names, sizes and times."""
+    """16 hexadecimal digits that change when the dataset's files do: from meta/sha256sums, else from names, sizes and times."""
     sums = root / "meta" / "sha256sums"
     if sums.is_file():
         return hashlib.sha256(sums.read_bytes()).hexdigest()[:16]

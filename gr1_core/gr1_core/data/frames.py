@@ -1,7 +1,7 @@
 """Where the bytes of each frame lie, so that they can be memory-mapped instead of read.
 
 Parquet without compression and dictionary holds a column's values one after the other, each behind its length. An index of (file,
-offset, length) therefore makes the data set's own files a random-access store of images, and nothing is copied. Image columns that are
+offset, length) therefore makes the dataset's own files a random-access store of images, and nothing is copied. Image columns that are
 compressed or dictionary-coded (lerobot writes them so) are copied once per machine into one file of the cache instead.
 """
 
@@ -25,7 +25,7 @@ _PLAIN = {"PLAIN", "RLE", "BIT_PACKED"}
 
 
 class EncodedFrames:
-    """One camera's frames as they were encoded; `frames[i]` is a memoryview on the file, i the frame's row in the data set."""
+    """One camera's frames as they were encoded; `frames[i]` is a memoryview on the file, i the frame's row in the dataset."""
 
     def __init__(self, paths: list[Path], places: np.ndarray):
         self._places = places
@@ -79,7 +79,7 @@ def _open(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(
-            f"{path} is not a whole parquet file ({error}): copy or convert the data set again"
+            f"{path} is not a whole parquet file ({error}): copy or convert the dataset again"
         ) from error
 
 
@@ -114,7 +114,7 @@ def _groups(
                     values = parquet.read_row_group(group, columns=[leaf]).column(0).combine_chunks()
                 except (pa.ArrowException, OSError) as error:
                     raise DatasetError(
-                        f"{path}: row group {group} of {column} cannot be read ({error}): copy or convert the data set again"
+                        f"{path}: row group {group} of {column} cannot be read ({error}): copy or convert the dataset again"
                     ) from error
                 values = (values.field("bytes") if pa.types.is_struct(values.type) else values).to_pylist()
                 for value in values:
@@ -127,15 +127,15 @@ def _groups(
 def _check(value: bytes | None, shape: tuple[int, int], where: str) -> None:
     if not value:
         raise DatasetError(
-            f"{where} holds no image bytes (a path beside them is not followed): convert the data set again"
+            f"{where} holds no image bytes (a path beside them is not followed): convert the dataset again"
         )
     try:
         found = images.size(value)
     except images.ImageError as error:
-        raise DatasetError(f"{where} is no picture: {error}; convert the data set again") from error
+        raise DatasetError(f"{where} is no picture: {error}; convert the dataset again") from error
     if found != shape:
         raise DatasetError(
-            f"{where} is {found[1]}x{found[0]}, meta/info.json says {shape[1]}x{shape[0]}: convert the data set again"
+            f"{where} is {found[1]}x{found[0]}, meta/info.json says {shape[1]}x{shape[0]}: convert the dataset again"
         )
 
 
@@ -150,7 +150,7 @@ def _locate(files: list[Path], column: str, shape: tuple[int, int]) -> np.ndarra
                 at = _find(mapped, value, at, end)
                 if at < 0:
                     raise DatasetError(
-                        f"{path}: row group {group} of {column} is not laid out as its metadata says: convert the data set again"
+                        f"{path}: row group {group} of {column} is not laid out as its metadata says: convert the dataset again"
                     )
                 places.append((number, len(value), at))
                 at += len(value)

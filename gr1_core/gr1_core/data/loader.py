@@ -27,7 +27,7 @@ class Sampler:
     def __init__(self, length: int, batch: int, seed: int, rank: int = 0, world: int = 1):
         if batch > length:
             raise ValueError(
-                f"a batch of {batch} needs at least as many windows, the data set has {length}: choose a smaller batch"
+                f"a batch of {batch} needs at least as many windows, the dataset has {length}: choose a smaller batch"
             )
         if batch % world:
             raise ValueError(
@@ -65,7 +65,7 @@ class Loader:
     """Iterates over Batches of `windows`, one for each array of window numbers that `batches` gives, in that order.
 
     threads: that decode; default: all processors that this process may use. prefetch: batches in preparation beside the one in use.
-    roles: cameras, default all of the data set. images=False: batches without images. decoded=True: frames are decoded once per machine
+    roles: cameras, default all of the dataset. images=False: batches without images. decoded=True: frames are decoded once per machine
     into a memory-mapped file (h * w * 3 bytes a frame) and only copied from then on.
 
     The arrays in Batch.images are used again for a later batch once nobody refers to them (or to a view of them).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from gr1_core import atomic_write
 from gr1_core.data import schemas
 
 FILE = "metadata.yaml"
@@ -227,24 +227,8 @@ def _load(folder: Path) -> dict:
 
 
 def _replace(path: Path, information: dict) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    with open(partial, "w", encoding="utf-8") as stream:
-        yaml.dump(
-            {_ROOT: information}, stream, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9
-        )
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """What was renamed in it survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    text = yaml.dump({_ROOT: information}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9)
+    atomic_write.write_text(path, text)
 
 
 def lost(stream: Mapping) -> int:

@@ -19,7 +19,7 @@ from gr1_core.data.dataset import Dataset, DatasetError
 
 @dataclass
 class Batch:
-    """B windows of W steps, n future frames. Arrays in memory; `frames` are rows of the data set.
+    """B windows of W steps, n future frames. Arrays in memory; `frames` are rows of the dataset.
 
     frames i64[B, W + n], clamped to the episode's last frame. state f32[B, W, 7] (+1 open / -1 closed last), repeats with the frames.
     action f32[B, W, 7], 0 where not valid; None for videos, and for steps that are not control periods. tokens i64[B, 77].
@@ -39,7 +39,7 @@ class Batch:
 class Windows:
     """Every window of the chosen episodes; window i is the i-th frame of theirs, in the order of `episodes`.
 
-    episodes: their numbers, all if None. hz: steps a second, at most the data set's fps (the default); step k is the frame nearest to
+    episodes: their numbers, all if None. hz: steps a second, at most the dataset's fps (the default); step k is the frame nearest to
     k * fps / hz frames after the start (the later one of two).
     """
 
@@ -72,7 +72,7 @@ class Windows:
         return int(self._first[-1])
 
     def locate(self, indices) -> tuple[np.ndarray, np.ndarray]:
-        """Windows -> (position in `episodes`, first frame's row in the data set), i64[B] each."""
+        """Windows -> (position in `episodes`, first frame's row in the dataset), i64[B] each."""
         indices = np.asarray(indices, np.int64)
         if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
             raise IndexError(f"window {indices.min()} to {indices.max()} of {len(self)}")
@@ -115,8 +115,8 @@ def step_offsets(fps: float, hz: float, count: int) -> np.ndarray:
     return np.array([int(k * ratio + Fraction(1, 2)) for k in range(count)], np.int64)
 
 
-def split(dataset: Dataset, fraction: float, seed: int, least: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Episodes -> (training, held out), sorted numbers; the same for the same data set, fraction and seed.
+def split_episodes(dataset: Dataset, fraction: float, seed: int, least: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Episodes -> (training, held out), sorted numbers; the same for the same dataset, fraction and seed.
 
     Of each instruction with at least `least` episodes, `fraction` of them is held out, at least one and rounded. Rarer instructions stay in
     training; if there are no others (narrated videos), all episodes are drawn from as if they had one instruction.

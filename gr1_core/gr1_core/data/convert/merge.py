@@ -11,13 +11,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from gr1_core import atomic_write
 from gr1_core.data.convert import parts, plan
 from gr1_core.data.convert.plan import ConvertError, Plan
 from gr1_core.data.convert.progress import Progress
 from gr1_core.data.convert.report.page import Report
 from gr1_core.data.convert.sources.source import Skipped
 from gr1_core.data.dataset_writer import DatasetWriter
-from gr1_core.data.metadata import sync_folder
 
 # meta comes last: its info.json is what makes the folder a data set.
 _FOLDERS = ("data", "report", "meta")
@@ -96,7 +96,7 @@ def merge_locked(out: Path, progress: bool) -> Summary:
     for name in _FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
         os.replace(partial / name, out / name)
-    sync_folder(out)
+    atomic_write.sync_folder(out)
     return finish(out)
 
 

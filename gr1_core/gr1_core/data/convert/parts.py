@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gr1_core import images
+from gr1_core import atomic_write, images
 from gr1_core.data import stats
 from gr1_core.data.convert.report import episode_quality
 from gr1_core.data.convert.sources.source import Episode, Skipped, Source, SourceError, Unit
@@ -64,22 +63,14 @@ def origin_of(path: Path) -> str | None:
 
 def write(source: Source, unit: Unit, folder: Path) -> str:
     """Converts one unit. Returns "" or why it was skipped."""
-    path = path_of(folder, unit.key)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with atomic_write.replacing(path_of(folder, unit.key)) as partial:
         try:
             _write(source, made_of(source, unit), partial, source.read(unit))
-            defect = ""
+            return ""
         except SourceError as error:
-            defect = str(error)
-            # Made of nothing: whatever it was, the next run tries again.
-            _write(source, "", partial, [Skipped(unit.key, defect)])
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return defect
+            # With an origin that matches nothing, so that the next run tries again.
+            _write(source, "", partial, [Skipped(unit.key, str(error))])
+            return str(error)
 
 
 def read(path: Path) -> Iterator[Converted | Skipped]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from gr1_core import atomic_write
 from gr1_core.data import metadata
 from gr1_core.data.convert.sources.source import SAFE_KEY, Source, SourceError, Unit
 from gr1_core.rig import Rig
@@ -59,9 +59,7 @@ class Plan:
             ) from error
 
     def save(self, out: Path) -> None:
-        partial = path_of(out).with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(asdict(self)))
-        os.replace(partial, path_of(out))
+        atomic_write.write_json(path_of(out), asdict(self), indent=None)
 
     def as_rig(self) -> Rig | None:
         return Rig.from_dict(self.rig, "rig of the plan") if self.rig else None
@@ -136,6 +134,7 @@ def locked(out: Path, shared: bool) -> Iterator[None]:
             f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to"
         ) from error
     with open(folder_of(out) / "lock", "w") as file:
+        # Not by `filelock`: its locks have no shared mode over several machines.
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:

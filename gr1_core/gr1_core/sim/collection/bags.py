@@ -1,4 +1,6 @@
-"""Many simulated episodes, in several processes, into bags: `gr1 collect sim`. Can be interrupted and goes on where it was."""
+"""Many simulated episodes, in several processes, into bags: `gr1 collect sim`. Can be interrupted and goes on
+where it was.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from pathlib import Path
 
 from gr1_core.data import metadata
 from gr1_core.data.bag import Bag, BagError
-from gr1_core.data.bag_writer import lock
+from gr1_core.data.bag_writer import lock_recording
 from gr1_core.rig import Rig
-from gr1_core.sim.collection.bag_recording import Studio, topics
-from gr1_core.sim.suites import TRAINING_SEEDS
-from gr1_core.sim.tasks import named
+from gr1_core.sim.collection.bag_recording import EpisodeRecorder, topics
+from gr1_core.sim.suites import TRAINING_SEEDS_END
+from gr1_core.sim.tasks import parse_task_names
 
 
 class CollectError(ValueError):
@@ -26,7 +28,7 @@ class CollectError(ValueError):
 
 
 @dataclass(frozen=True)
-class Take:
+class EpisodeSpec:
     """One episode to record: a seed's layout of a task."""
 
     task: str
@@ -37,29 +39,34 @@ class Take:
         return f"{self.task}_{self.seed:06d}"
 
 
-def plan(tasks: str, episodes: int, seed: int) -> list[Take]:
-    """Every task with the first seed, then with the next, `episodes` in all. tasks: "all" or names separated by commas.
+def plan(tasks: str, episodes: int, seed: int) -> list[EpisodeSpec]:
+    """Every task with the first seed, then with the next, `episodes` in all. tasks: "all" or names separated
+    by commas.
 
     Raises ValueError for unknown tasks, CollectError for seeds that are kept for tests.
     """
-    names = named(tasks)
+    names = parse_task_names(tasks)
     last = seed + (episodes - 1) // len(names)
-    if last >= TRAINING_SEEDS:
+    if last >= TRAINING_SEEDS_END:
         rounds = f"{len(names)} task{'s' if len(names) > 1 else ''} in turn from seed {seed}"
         raise CollectError(
-            f"{episodes} episodes, {rounds}, reach seed {last}: from {TRAINING_SEEDS} on they are kept for tests; "
+            f"{episodes} episodes, {rounds}, reach seed {last}: from {TRAINING_SEEDS_END} on they are kept for tests; "
             "choose a lower --seed, or fewer --episodes"
         )
-    return [Take(names[number % len(names)], seed + number // len(names)) for number in range(episodes)]
+    return [
+        EpisodeSpec(names[number % len(names)], seed + number // len(names)) for number in range(episodes)
+    ]
 
 
 def collect(
-    takes: Sequence[Take], out: Path, rig: Rig, kind: str = "jpeg", workers: int = 1
-) -> Iterator[tuple[Take, bool, bool]]:
-    """Records the episodes that are not there yet; yields (take, success, new) as they become whole, first those that were there.
+    takes: Sequence[EpisodeSpec], out: Path, rig: Rig, kind: str = "jpeg", workers: int = 1
+) -> Iterator[tuple[EpisodeSpec, bool, bool]]:
+    """Records the episodes that are not there yet; yields (take, success, new) as they become whole, first
+    those that were there.
 
-    kind: "jpeg" or "raw" pictures. An episode that was cut off is made again: a seed always gives the same. Raises BagError where a bag
-    of that name was recorded with other settings, CollectError where the simulation cannot run.
+    kind: "jpeg" or "raw" pictures. An episode that was cut off is made again: a seed always gives the same.
+    Raises BagError where a bag of that name was recorded with other settings, CollectError where the
+    simulation cannot run.
     """
     outcomes = {take: _outcome(out / take.name, rig, kind) for take in takes}
     for take, outcome in outcomes.items():
@@ -79,7 +86,7 @@ def collect(
     stop = context.Event()
     crew = ProcessPoolExecutor(min(workers, len(waiting)), context, _start, (rig, kind, stop))
     try:
-        running: dict[Future, Take] = {
+        running: dict[Future, EpisodeSpec] = {
             crew.submit(_record, out / take.name, take.task, take.seed): take for take in waiting
         }
         while running:
@@ -97,7 +104,9 @@ def collect(
 
 
 def _outcome(folder: Path, rig: Rig, kind: str) -> str:
-    """Of a whole bag with these settings; "" if there is none, or a recovered one, and then nothing is left in its place."""
+    """Of a whole bag with these settings; "" if there is none, or a recovered one, and then nothing is left
+    in its place.
+    """
     if (folder / metadata.FILE).is_file():
         bag = Bag(folder)
         if bag.rig != rig:
@@ -114,7 +123,7 @@ def _outcome(folder: Path, rig: Rig, kind: str) -> str:
     if folder.is_dir():
         for path in folder.glob("*.mcap"):
             with open(path, "rb") as stream:
-                lock(stream, path)
+                lock_recording(stream, path)
                 path.unlink()
         folder.rmdir()
     return ""
@@ -140,6 +149,6 @@ def _record(folder: Path, task: str, seed: int) -> bool:
     if _work["stop"].is_set():
         raise KeyboardInterrupt
     if "studio" not in _work:
-        _work["studio"] = Studio(_work["rig"], _work["kind"])
+        _work["studio"] = EpisodeRecorder(_work["rig"], _work["kind"])
     success, _ = _work["studio"].record(folder, task, seed, _work["stop"].is_set)
     return success

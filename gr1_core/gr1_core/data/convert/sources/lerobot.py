@@ -43,9 +43,9 @@ class LeRobotSource:
         self.features = self.info["features"]
         try:
             self.map = (
-                mappings.load(self.mapping, self.features)
+                mappings.load_mapping(self.mapping, self.features)
                 if self.mapping
-                else mappings.identity(self.features)
+                else mappings.identity_mapping(self.features)
             )
         except SourceError as error:
             raise SourceError(f"{self.root}: {error}") from error

@@ -1,4 +1,6 @@
-"""Which features of another LeRobotDataset are a rig's cameras, state and action: one YAML (docs/how-to/convert_datasets.md has an example).
+"""A mapping file says which features of another LeRobotDataset are a rig's cameras, state and action.
+
+One YAML file (docs/how-to/convert_datasets.md has an example):
 
     cameras:
       static: observation.images.front
@@ -12,41 +14,48 @@
       position: {feature: action, take: [0, 1, 2]}
       ...
 
-`take` names components or counts them from 0; a string in place of {...} takes a whole feature. A pose is the end effector's in the
-arm's base frame. Without state and action the data set is one of videos.
+`take` lists components by name or by index from 0; a string in place of {...} takes a whole feature. A pose is the end
+effector's, in the arm's base frame. A dataset of videos has neither state nor action.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import mul
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from scipy.spatial.transform import Rotation
 
+from gr1_core import strict_yaml
 from gr1_core.data.convert.sources.source import SourceError
 from gr1_core.data.dataset_writer import ACTION_NAMES, STATE_NAMES
 from gr1_core.rig import ROLES, Rig
 
-KINDS = {
+ACTION_KINDS = {
     "delta": "the motion of one frame",
     "target": "the pose to be reached by the next frame",
     "next_state": "there are no actions: the state of the next frame is the target",
 }
-POSES = {"euler_xyz": 3, "quaternion_xyzw": 4, "rotation_vector": 3}
-TURNS = {"rotation_vector": 3, "euler_difference": 3}
+ORIENTATION_FORMS = {"euler_xyz": 3, "quaternion_xyzw": 4, "rotation_vector": 3}
+"""How an orientation may be given -> number of components."""
+ROTATION_FORMS = {"rotation_vector": 3, "euler_difference": 3}
+"""How the rotation of a motion may be given -> number of components."""
+PARTS = ("position", "rotation", "gripper")
+_OPTIONS = {"position": ("scale",), "rotation": ("scale", "as"), "gripper": ("open_above", "open_below")}
+_check_keys = partial(strict_yaml.check_keys, error=SourceError)
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """Components of a vector feature. scale: metres or radians a unit. form: a rotation's parametrisation. A gripper is open where
-    its number is above `open_above` or below `open_below`."""
+class Components:
+    """Components of a vector feature.
+
+    scale: metres or radians per unit. form: parametrisation of a rotation. A gripper is open where its component is above
+    `open_above` or below `open_below`.
+    """
 
     feature: str
     take: tuple[int, ...]
@@ -55,46 +64,49 @@ class Numbers:
     open_above: float | None = None
     open_below: float | None = None
 
-    def of(self, columns: Dictionary[str, np.ndarray]) -> np.ndarray:
-        """columns: feature -> [T, n] -> f64[T, len(take)], scaled."""
+    def values(self, columns: Dictionary[str, np.ndarray]) -> np.ndarray:
+        """columns: feature -> [T, n] -> f64[T, len(take)], scaled. Raises SourceError for values that are not finite."""
         values = np.asarray(columns[self.feature], np.float64)[:, self.take]
         wrong = np.argwhere(~np.isfinite(values))
         if len(wrong):
+            frame, component = wrong[0]
             raise SourceError(
-                f"{self.feature}[{self.take[wrong[0][1]]}] is {values[tuple(wrong[0])]} at frame {wrong[0][0]}"
+                f"{self.feature}[{self.take[component]}] is {values[frame, component]} at frame {frame}"
             )
         return values * self.scale
 
     def closure(self, columns: Dictionary[str, np.ndarray]) -> np.ndarray:
-        """A gripper's number -> 0 open, 1 closed."""
-        values = self.of(columns)[:, 0]
+        """A gripper's component -> f64[T], 0 open, 1 closed."""
+        values = self.values(columns)[:, 0]
         opened = values > self.open_above if self.open_above is not None else values < self.open_below
         return 1.0 - opened
 
     def rotations(self, columns: Dictionary[str, np.ndarray]) -> Rotation:
-        values = self.of(columns)
-        if self.form == "quaternion_xyzw":
-            norms = np.linalg.norm(values, axis=1)
-            if norms.min() < 0.5:
-                raise SourceError(
-                    f"{self.feature}: the quaternion at frame {norms.argmin()} is {values[norms.argmin()]}, expected length 1"
-                )
-            return Rotation.from_quat(values)
-        return (
-            Rotation.from_rotvec(values)
-            if self.form == "rotation_vector"
-            else Rotation.from_euler("xyz", values)
-        )
+        """T rotations. Raises SourceError for a quaternion that is far from length 1."""
+        values = self.values(columns)
+        if self.form == "rotation_vector":
+            return Rotation.from_rotvec(values)
+        if self.form != "quaternion_xyzw":
+            return Rotation.from_euler("xyz", values)
+        norms = np.linalg.norm(values, axis=1)
+        if norms.min() < 0.5:
+            frame = norms.argmin()
+            raise SourceError(
+                f"{self.feature}: the quaternion at frame {frame} is {values[frame]}, expected length 1"
+            )
+        return Rotation.from_quat(values)
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """cameras: role -> feature. state, action: part -> Numbers; both None for videos. kind: one of KINDS, or "model_units": state and
-    action are stored as this package writes them and are taken over unchanged."""
+    """cameras: role -> feature. state, action: part -> Components; both None for videos.
+
+    kind: one of ACTION_KINDS, or "model_units": state and action are stored as this package writes them and stay unchanged.
+    """
 
     cameras: Dictionary[str, str]
-    state: Dictionary[str, Numbers] | None = None
-    action: Dictionary[str, Numbers] | None = None
+    state: Dictionary[str, Components] | None = None
+    action: Dictionary[str, Components] | None = None
     kind: str = ""
 
     @property
@@ -107,105 +119,93 @@ class Mapping:
     def apply(
         self, columns: Dictionary[str, np.ndarray], rig: Rig, stride: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
-        """columns: feature -> [T, n] of one episode -> state f32[S, 7] and action f32[S, 7] of every `stride`-th frame.
+        """Maps one episode: columns, feature -> [T, n] -> state f32[S, 7] and action f32[S, 7] of every `stride`-th frame.
 
-        The motion of the frames between is added up, so that one action is one control period of the rig.
+        The motions of the frames in between are summed, so that one action is one control period of the rig.
         """
         if self.kind == "model_units":
             return tuple(
-                parts["all"].of(columns)[::stride].astype(np.float32) for parts in (self.state, self.action)
+                parts["all"].values(columns)[::stride].astype(np.float32)
+                for parts in (self.state, self.action)
             )
-        position, turned = self.state["position"].of(columns), self.state["rotation"].rotations(columns)
+        position = self.state["position"].values(columns)
+        orientation = self.state["rotation"].rotations(columns)
         closure = self.state["gripper"].closure(columns)
         if self.kind == "next_state":
             after = np.minimum(np.arange(1, len(position) + 1), len(position) - 1)
-            goals, turned_goals, command = position[after], turned[after], closure[after]
+            goals, goal_rotations, command = position[after], orientation[after], closure[after]
         else:
-            goals, command = self.action["position"].of(columns), self.action["gripper"].closure(columns)
-            turned_goals = self._turns(columns, turned)
+            goals, command = self.action["position"].values(columns), self.action["gripper"].closure(columns)
+            goal_rotations = self._action_rotations(columns, orientation)
         states, actions = [], []
         for first in range(0, len(position), stride):
             last = min(first + stride, len(position)) - 1
             if self.kind == "delta":
-                move = goals[first : last + 1].sum(axis=0)
-                turn = reduce(mul, (turned_goals[i] for i in range(last, first - 1, -1)))
+                translation = goals[first : last + 1].sum(axis=0)
+                rotation = reduce(mul, (goal_rotations[i] for i in range(last, first - 1, -1)))
             else:
-                move, turn = goals[last] - position[first], turned_goals[last] * turned[first].inv()
-            states.append(rig.state_vector(position[first], turned[first].as_quat(), closure[first]))
-            delta = rig.delta(
-                move / rig.period,
-                turn.as_rotvec() / rig.period,
-                rig.arm_state(position[first], turned[first].as_quat()),
-            )
+                translation = goals[last] - position[first]
+                rotation = goal_rotations[last] * orientation[first].inv()
+            pose = position[first], orientation[first].as_quat()
+            states.append(rig.state_vector(*pose, closure[first]))
+            linear, angular = translation / rig.period, rotation.as_rotvec() / rig.period
+            delta = rig.delta(linear, angular, rig.arm_state(*pose))
             actions.append(np.append(delta, 1 - 2 * command[last]))
         return np.array(states, np.float32), np.array(actions, np.float32)
 
-    def _turns(self, columns, turned: Rotation) -> Rotation:
-        """Rotations of the base frame (kind delta) or orientations (kind target), one a frame."""
-        numbers = self.action["rotation"]
-        if numbers.form != "euler_difference":
-            return numbers.rotations(columns)
-        return Rotation.from_euler("xyz", turned.as_euler("xyz") + numbers.of(columns)) * turned.inv()
+    def _action_rotations(self, columns, orientation: Rotation) -> Rotation:
+        """One per frame: rotations in the base frame (kind delta) or orientations (kind target)."""
+        components = self.action["rotation"]
+        if components.form != "euler_difference":
+            return components.rotations(columns)
+        goal = Rotation.from_euler("xyz", orientation.as_euler("xyz") + components.values(columns))
+        return goal * orientation.inv()
 
 
-def load(path: Path, features: Dictionary[str, Dictionary]) -> Mapping:
-    """path: the YAML. features: as in meta/info.json. Names what is unknown, missing or does not fit, and what there is."""
-    remedy = "give a YAML file (docs/how-to/convert_datasets.md has an example)"
+def load_mapping(path: Path, features: Dictionary[str, Dictionary]) -> Mapping:
+    """Reads a mapping file. features: as in meta/info.json.
+
+    Raises SourceError for what is unknown, missing or does not fit; the message lists what there is.
+    """
+    where = f"mapping {path}"
     try:
-        raw = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise SourceError(f"mapping {path} cannot be read ({error.strerror}): {remedy}") from error
-    except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
-        raise SourceError(f"mapping {path} is not text: {remedy}") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "its end"
-        raise SourceError(f"mapping {path} is not YAML at {place}: {error.problem}: {remedy}") from error
-    top = _fields(raw, f"mapping {path}", ("cameras",), ("state", "action"))
-    cameras = _fields(top["cameras"], f"mapping {path}: cameras", ("static",), ("wrist",))
+        raw = strict_yaml.read(path, SourceError)
+    except SourceError as error:
+        raise SourceError(
+            f"mapping {error}: give a YAML file (docs/how-to/convert_datasets.md has an example)"
+        ) from error
+    top = _check_keys(raw, ("cameras",), ("state", "action"), where)
+    cameras = _check_keys(top["cameras"], ("static",), ("wrist",), where, prefix="cameras.")
+    image_features = {name: one for name, one in features.items() if one["dtype"] in ("image", "video")}
     for role, name in cameras.items():
-        _known(
-            name,
-            f"mapping {path}: cameras.{role}",
-            {n: f for n, f in features.items() if f["dtype"] in ("image", "video")},
-        )
+        _require_feature(name, f"{where}: cameras.{role}", image_features)
     if ("state" in top) != ("action" in top):
         raise SourceError(
-            f"mapping {path}: state and action come together, or both are left out for a data set of videos"
+            f"{where}: state and action come together, or both are left out for a dataset of videos"
         )
     if "state" not in top:
         return Mapping(cameras)
     if set(cameras) != set(ROLES):
-        raise SourceError(
-            f"mapping {path}: cameras.wrist is missing: with state and action, both cameras are needed"
-        )
-    where = f"mapping {path}: state"
-    state = {
-        name: _numbers(name, part, f"{where}.{name}", features, POSES)
-        for name, part in _fields(top["state"], where, _PARTS).items()
-    }
-    where, raw = (
-        f"mapping {path}: action",
-        dict(top["action"] or {}) if isinstance(top["action"], Dictionary) else top["action"],
+        raise SourceError(f"{where}: cameras.wrist is missing: with state and action, both cameras are needed")
+    raw_state = _check_keys(top["state"], PARTS, (), where, prefix="state.")
+    raw_action = _check_keys(top["action"], ("kind",), PARTS, where, prefix="action.")
+    kind = raw_action.pop("kind")
+    if kind not in ACTION_KINDS:
+        kinds = ", ".join(f"{name} ({text})" for name, text in ACTION_KINDS.items())
+        raise SourceError(f"{where}: action.kind is {kind!r}, expected {kinds}")
+    raw_action = _check_keys(
+        raw_action, () if kind == "next_state" else PARTS, (), where, prefix="action."
     )
-    kind = raw.pop("kind", None) if isinstance(raw, dict) else None
-    if kind not in KINDS:
-        raise SourceError(
-            f"{where}.kind is {kind!r}, expected "
-            + ", ".join(f"{name} ({text})" for name, text in KINDS.items())
-        )
-    parts = _fields(raw, where, () if kind == "next_state" else _PARTS)
-    forms = TURNS if kind == "delta" else POSES
-    return Mapping(
-        cameras,
-        state,
-        {name: _numbers(name, part, f"{where}.{name}", features, forms) for name, part in parts.items()},
-        kind,
-    )
+    action_forms = ROTATION_FORMS if kind == "delta" else ORIENTATION_FORMS
+    parse_state = partial(_components, where=where, prefix="state.", features=features, forms=ORIENTATION_FORMS)
+    parse_action = partial(_components, where=where, prefix="action.", features=features, forms=action_forms)
+    state = {part: parse_state(part, raw) for part, raw in raw_state.items()}
+    action = {part: parse_action(part, raw) for part, raw in raw_action.items()}
+    return Mapping(cameras, state, action, kind)
 
 
-def identity(features: Dictionary[str, Dictionary]) -> Mapping:
-    """For a data set whose features and their components are named as this package does."""
+def identity_mapping(features: Dictionary[str, Dictionary]) -> Mapping:
+    """The mapping of a dataset whose features and components have this package's names."""
     cameras = {
         role: f"observation.images.{role}" for role in ROLES if f"observation.images.{role}" in features
     }
@@ -219,30 +219,56 @@ def identity(features: Dictionary[str, Dictionary]) -> Mapping:
         return Mapping(cameras)
     if cameras.keys() != set(ROLES) or len(vectors) < 2:
         raise SourceError(
-            "its features are not named and shaped as a rig needs (observation.images.static and .wrist, observation.state of "
-            f"{' '.join(STATE_NAMES)}, action of {' '.join(ACTION_NAMES)}): say what is what with "
-            f"--mapping FILE (see docs/how-to/convert_datasets.md). There are: {', '.join(_described(features))}"
+            "its features do not have the names and shapes that a rig needs (observation.images.static and .wrist, "
+            f"observation.state of {' '.join(STATE_NAMES)}, action of {' '.join(ACTION_NAMES)}): map them with "
+            f"--mapping FILE (see docs/how-to/convert_datasets.md). There are: {', '.join(_describe(features))}"
         )
-    state, action = ({"all": Numbers(name, tuple(range(7)))} for name in vectors)
+    state, action = ({"all": Components(name, tuple(range(7)))} for name in vectors)
     return Mapping(cameras, state, action, "model_units")
 
 
-_PARTS = ("position", "rotation", "gripper")
+def component_names(feature: Dictionary) -> list[str]:
+    """A feature's names: a list, or a list inside a dictionary such as {"motors": [...]}; may be empty."""
+    names = feature.get("names") or []
+    if isinstance(names, Dictionary):
+        names = next((value for value in names.values() if isinstance(value, list)), list(names))
+    return [str(name) for name in names]
 
 
-def _numbers(
-    part: str, raw: Any, where: str, features: Dictionary[str, Dictionary], forms: Dictionary[str, int]
-) -> Numbers:
-    extra = {"position": ("scale",), "rotation": ("scale", "as"), "gripper": ("open_above", "open_below")}[
-        part
-    ]
-    fields = _fields({"feature": raw} if isinstance(raw, str) else raw, where, ("feature",), ("take", *extra))
+def _components(
+    part: str,
+    raw: Any,
+    where: str,
+    prefix: str,
+    features: Dictionary[str, Dictionary],
+    forms: Dictionary[str, int],
+) -> Components:
+    name = f"{prefix}{part}"
+    raw = {"feature": raw} if isinstance(raw, str) else raw
+    fields = _check_keys(raw, ("feature",), ("take", *_OPTIONS[part]), where, prefix=f"{name}.")
+    where = f"{where}: {name}"
     vectors = {
-        name: feature for name, feature in features.items() if feature["dtype"].startswith(("float", "int"))
+        key: feature for key, feature in features.items() if feature["dtype"].startswith(("float", "int"))
     }
-    feature = _known(fields["feature"], f"{where}.feature", vectors)
-    length = int(np.prod(feature["shape"]))
-    names = component_names(feature)
+    take = _take(fields, _require_feature(fields["feature"], f"{where}.feature", vectors), where)
+    form = fields.get("as", "")
+    if part == "rotation" and form not in forms:
+        raise SourceError(f"{where}.as is {form!r}, expected one of {', '.join(forms)}")
+    expected = {"position": 3, "rotation": forms.get(form), "gripper": 1}[part]
+    if len(take) != expected:
+        raise SourceError(f"{where}: {len(take)} numbers, expected {expected}: choose them with `take`")
+    if part == "gripper" and ("open_above" in fields) == ("open_below" in fields):
+        raise SourceError(f"{where}: say when the gripper is open, with one of open_above and open_below")
+    numbers = {key: fields[key] for key in ("scale", "open_above", "open_below") if key in fields}
+    for key, value in numbers.items():
+        if not strict_yaml.is_number(value):
+            raise SourceError(f"{where}.{key} is {value!r}, expected a finite number")
+    return Components(fields["feature"], take, form=form, **{key: float(x) for key, x in numbers.items()})
+
+
+def _take(fields: dict, feature: Dictionary, where: str) -> tuple[int, ...]:
+    """The indices of the components that are taken."""
+    length, names = int(np.prod(feature["shape"])), component_names(feature)
     take = fields.get("take", list(range(length)))
     take = [take] if isinstance(take, (int, str)) else take
     for item in take:
@@ -251,61 +277,15 @@ def _numbers(
             raise SourceError(
                 f"{where}.take: {fields['feature']} has no component {item!r}; it has {described}"
             )
-    take = tuple(names.index(item) if item in names else item for item in take)
-    form = fields.get("as", "")
-    if part == "rotation" and form not in forms:
-        raise SourceError(f"{where}.as is {form!r}, expected one of {', '.join(forms)}")
-    wanted = {"position": 3, "rotation": forms.get(form), "gripper": 1}[part]
-    if len(take) != wanted:
-        raise SourceError(f"{where}: {len(take)} numbers, expected {wanted}: choose them with `take`")
-    if part == "gripper" and ("open_above" in fields) == ("open_below" in fields):
-        raise SourceError(f"{where}: say when the gripper is open, with one of open_above and open_below")
-    numbers = {
-        key: _number(fields[key], f"{where}.{key}")
-        for key in ("scale", "open_above", "open_below")
-        if key in fields
-    }
-    return Numbers(fields["feature"], take, form=form, **numbers)
+    return tuple(names.index(item) if item in names else item for item in take)
 
 
-def component_names(feature: Dictionary) -> list[str]:
-    """A feature's names: a list, or a list inside a dictionary such as {"motors": [...]}; none is fine."""
-    names = feature.get("names") or []
-    if isinstance(names, Dictionary):
-        names = next((value for value in names.values() if isinstance(value, list)), list(names))
-    return [str(name) for name in names]
-
-
-def _fields(raw: Any, where: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict:
-    if not isinstance(raw, Dictionary):
-        raise SourceError(
-            f"{where}: expected {', '.join(required + optional) or 'nothing more'}, got {raw!r}"
-        )
-    for key in raw:
-        if key not in required + optional:
-            near = difflib.get_close_matches(str(key), required + optional, 1)
-            raise SourceError(
-                f"{where}: unknown field '{key}'" + (f", did you mean '{near[0]}'?" if near else "")
-            )
-    missing = [key for key in required if key not in raw]
-    if missing:
-        raise SourceError(f"{where}: missing {', '.join(missing)}")
-    return dict(raw)
-
-
-def _known(name: Any, where: str, features: Dictionary[str, Dictionary]) -> Dictionary:
+def _require_feature(name: Any, where: str, features: Dictionary[str, Dictionary]) -> Dictionary:
     if name not in features:
-        raise SourceError(
-            f"{where}: the data set has no such feature '{name}'. There are: {', '.join(_described(features)) or 'none'}"
-        )
+        described = ", ".join(_describe(features)) or "none"
+        raise SourceError(f"{where}: the dataset has no such feature '{name}'. There are: {described}")
     return features[name]
 
 
-def _described(features: Dictionary[str, Dictionary]) -> list[str]:
+def _describe(features: Dictionary[str, Dictionary]) -> list[str]:
     return [f"{name} ({feature['dtype']} {list(feature['shape'])})" for name, feature in features.items()]
-
-
-def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
-        raise SourceError(f"{where}: expected a finite number, got {value!r}")
-    return float(value)
