@@ -20,12 +20,12 @@ MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/se
 # The demo and the tests talk to this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: help setup system kinect demo train-demo lint test test-slow test-lerobot test-vr test-kinect loop docs bench expert faults clean
+.PHONY: help setup system kinect demo train-demo lint test test-slow test-lerobot test-teleop-browser test-kinect loop docs bench expert faults clean
 help:
 	@sed -n '1,4s/^# //p' Makefile
 	@echo 'also: make setup, kinect (the Azure Kinect has an environment of its own), faults (breaks the running stack, measures how it stops),'
 	@echo '      train-demo (the policy of the demo, from nothing: hours on two cores, goes on where it was interrupted),'
-	@echo '      test-slow, test-lerobot (with the real lerobot), test-vr (a browser as headset), test-kinect, bench (policy speed), expert (110 episodes over ROS topics), clean'
+	@echo '      test-slow, test-lerobot (with the real lerobot), test-teleop-browser (a browser as headset), test-kinect, bench (policy speed), expert (110 episodes over ROS topics), clean'
 
 setup: $(VENV)/.ready
 
@@ -89,8 +89,8 @@ test-lerobot: setup $(LEROBOT)/.ready
 	$(LEROBOT)/bin/python -m pytest -q -m lerobot tests/interop $(ARGS)
 
 # The teleoperation pages in headless Chromium with an emulated headset. Needs Node 20 and Chromium; Node's packages are pinned.
-test-vr: setup
-	$(VENV)/bin/python -m pytest -q -m vr tests/teleop $(ARGS)
+test-teleop-browser: setup
+	$(VENV)/bin/python -m pytest -q -m browser tests/teleop $(ARGS)
 
 test-kinect: kinect
 	$(KINECT)/bin/python -m pytest -q -m kinect tests/kinect $(ARGS)

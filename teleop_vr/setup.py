@@ -24,5 +24,11 @@ setup(
         "segno",
     ],
     zip_safe=False,
-    entry_points={"console_scripts": ["teleop_node = gr1_teleop.teleop_node:main"]},
+    entry_points={
+        "console_scripts": ["teleop_node = gr1_teleop.teleop_node:main"],
+        "gr1.commands": [
+            "node.teleop = gr1_teleop.commands.node_teleop",
+            "teleop = gr1_teleop.commands.teleop",
+        ],
+    },
 )

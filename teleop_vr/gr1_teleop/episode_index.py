@@ -1,4 +1,4 @@
-"""The bags of one folder as the workstation's page shows them: a row each, numbers per task, the last picture, the disk."""
+"""The bags of one folder for the workstation page: rows, counts per task, thumbnails, free disk space."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import cv2
 
 from gr1_core import images
 from gr1_core.data import metadata, schemas
-from gr1_core.data.bag import Bag, BagError, candidates
+from gr1_core.data.bag import Bag, BagError, find_candidates
 from gr1_core.data.schemas import SchemaError
-from gr1_core.data.verification import camera
+from gr1_core.data.verification import image_topic
 
-NEWEST = 200
-"""Rows that a listing holds; its numbers count all bags."""
+MAX_ROWS = 200
+"""Maximum number of rows in a listing; the counts cover all bags."""
 
 _WIDTH = 240  # pixels of a thumbnail
 _QUALITY = 80
-_KEPT = 500  # thumbnails, about 8 kB each
+_MAX_THUMBNAILS = 500  # about 8 kB each
 
 
-class Library:
-    """Reads the bags directly below `folder`; from any thread. What has not changed since the last call is not read again."""
+class EpisodeIndex:
+    """Reads the bags directly below `folder`. Thread-safe. Unchanged bags are not read again."""
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -33,11 +33,12 @@ class Library:
         self._rows: dict[str, tuple[int, dict]] = {}
         self._thumbnails: OrderedDict[tuple[str, int], bytes | None] = OrderedDict()
 
-    def listing(self, recording: str = "") -> dict:
-        """{episodes: the newest rows {name, instruction, outcome, seconds, time, task, operator, problem}, newest first; counts:
-        {task or instruction: {outcome: number}} of all bags; total: bags; disk: {free, total} in bytes}.
+    def list_episodes(self, recording: str = "") -> dict:
+        """{episodes: rows {name, instruction, outcome, seconds, time, task, operator, problem}, newest first;
+        counts: {task or instruction: {outcome: number}} of all bags; total: number of bags; disk: {free,
+        total} in bytes}.
 
-        time: UTC, ISO 8601. recording: the bag that is being recorded, whose outcome is told as "recording".
+        time: UTC, ISO 8601. recording: the bag that is being recorded; its outcome is "recording".
         """
         with self._lock:
             rows = [dict(self._row(path)) for path in self._folders()]
@@ -49,34 +50,39 @@ class Library:
             if row["instruction"] and row["outcome"] in metadata.OUTCOMES:
                 counts[row["task"] or row["instruction"]][row["outcome"]] += 1
         rows.sort(key=lambda row: (row["time"], row["name"]), reverse=True)
-        told = {task: dict(counts[task]) for task in sorted(counts)}
-        return {"episodes": rows[:NEWEST], "counts": told, "total": len(rows), "disk": self._disk()}
+        sorted_counts = {task: dict(counts[task]) for task in sorted(counts)}
+        return {
+            "episodes": rows[:MAX_ROWS],
+            "counts": sorted_counts,
+            "total": len(rows),
+            "disk": self._disk(),
+        }
 
     def thumbnail(self, name: str) -> bytes | None:
-        """The last picture of the static camera as a small JPEG; None where there is no such bag or no picture in it.
+        """The last image of the static camera as a small JPEG; None if there is no such bag or image.
 
-        `name` comes from outside: only the name of a folder that `listing` would tell is looked at.
+        `name` comes from a request: it is only compared with the names of the listed folders.
         """
         folder = next((path for path in self._folders() if path.name == name), None)
-        if folder is None or not (changed := _changed(folder)):
+        if folder is None or not (changed := _changed_ns(folder)):
             return None
         key = name, changed
         with self._lock:
             if key not in self._thumbnails:
                 self._thumbnails[key] = _thumbnail(folder)
             self._thumbnails.move_to_end(key)
-            while len(self._thumbnails) > _KEPT:
+            while len(self._thumbnails) > _MAX_THUMBNAILS:
                 self._thumbnails.popitem(last=False)
             return self._thumbnails[key]
 
     def _folders(self) -> list[Path]:
         try:
-            return [folder for folder, _ in candidates(self.folder) if folder.parent == self.folder]
-        except (BagError, OSError):  # not made yet: the recorder makes it
+            return [folder for folder, _ in find_candidates(self.folder) if folder.parent == self.folder]
+        except (BagError, OSError):  # the recorder has not created the folder yet
             return []
 
     def _row(self, folder: Path) -> dict:
-        changed = _changed(folder)
+        changed = _changed_ns(folder)
         known = self._rows.get(folder.name)
         if not changed or known is None or known[0] != changed:
             known = self._rows[folder.name] = changed, _row(folder)
@@ -88,10 +94,10 @@ class Library:
         return {"free": usage.free, "total": usage.total} if usage else {"free": 0, "total": 0}
 
 
-def _changed(folder: Path) -> int:
-    """When the bag's labels were last written, ns; 0 while it is not whole."""
+def _changed_ns(folder: Path) -> int:
+    """Time of the last change of the bag's labels, ns; 0 while the bag is incomplete."""
     try:
-        return (folder / metadata.FILE).stat().st_mtime_ns
+        return (folder / metadata.METADATA_FILE).stat().st_mtime_ns
     except OSError:
         return 0
 
@@ -108,8 +114,8 @@ def _row(folder: Path) -> dict:
     }
     try:
         row["time"] = datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds")
-        if not (folder / metadata.FILE).is_file():
-            return row | {"problem": "cut off: gr1 bags recover saves what is there"}
+        if not (folder / metadata.METADATA_FILE).is_file():
+            return row | {"problem": "incomplete: `gr1 bags recover` saves what was recorded"}
         bag = Bag(folder)
     except (BagError, OSError) as error:
         return {"time": ""} | row | {"problem": str(error)}
@@ -126,17 +132,15 @@ def _row(folder: Path) -> dict:
 def _thumbnail(folder: Path) -> bytes | None:
     try:
         bag = Bag(folder)
-        topic = camera(bag, "static")
+        topic = image_topic(bag, "static")
         message = bag.last(topic) if topic else None
         if message is None:
             return None
-        picture = schemas.deserialize(message.type, message.data)
+        image = schemas.deserialize(message.type, message.data)
         if message.type.endswith("CompressedImage"):
-            array = images.decode(picture.data)
+            array = images.decode(image.data)
         else:
-            array = images.from_raw(
-                picture.encoding, picture.height, picture.width, picture.step, picture.data
-            )
+            array = images.from_raw(image.encoding, image.height, image.width, image.step, image.data)
     except (BagError, SchemaError, images.ImageError, OSError):
         return None
     height = max(1, round(array.shape[0] * _WIDTH / array.shape[1]))

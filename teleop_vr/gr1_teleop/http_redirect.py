@@ -1,4 +1,4 @@
-"""Plain HTTP on the TLS port: a person who typed an address without https is sent there, and nothing else is said."""
+"""Plain HTTP on the TLS port: requests are redirected to HTTPS and get nothing else."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 import socket
 
 TLS = b"\x16"
-"""The first byte of a TLS handshake; no HTTP request begins with it."""
+"""First byte of a TLS handshake; no HTTP request begins with it."""
 
 _HEAD = 8192  # bytes
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _TARGET = re.compile(r"/[A-Za-z0-9._~/-]{0,200}")
 
 
-async def peek(client: socket.socket) -> bytes:
-    """The first byte that the client sends, left where it is; b"" if it hangs up."""
+async def peek_first_byte(client: socket.socket) -> bytes:
+    """The first byte from the client, left in the socket; b"" if the client closes the connection."""
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     loop.add_reader(client, readable.set)
@@ -26,8 +26,8 @@ async def peek(client: socket.socket) -> bytes:
     return client.recv(1, socket.MSG_PEEK)
 
 
-async def answer(client: socket.socket, port: int) -> None:
-    """Answers one request and hangs up. What is not HTTP gets no answer."""
+async def redirect_to_https(client: socket.socket, port: int) -> None:
+    """Answers one HTTP request and closes. Anything else gets no response."""
     loop = asyncio.get_running_loop()
     head = b""
     while b"\r\n\r\n" not in head and len(head) < _HEAD:
@@ -35,19 +35,20 @@ async def answer(client: socket.socket, port: int) -> None:
         if not data:
             break
         head += data
-    if reply := response(head, port):
+    if reply := redirect_response(head, port):
         await loop.sock_sendall(client, reply)
         client.shutdown(socket.SHUT_WR)
-        # Closing a socket with unread bytes resets it, and the reply might be lost with it.
+        # Closing a socket with unread bytes resets the connection, and the response may be lost.
         for _ in range(8):
             if not await loop.sock_recv(client, _HEAD):
                 break
 
 
-def response(head: bytes, port: int) -> bytes:
-    """A redirect to the same page by https, or a refusal where the request does not say whereto; b"" for what is not HTTP.
+def redirect_response(head: bytes, port: int) -> bytes:
+    """A redirect to the same page over HTTPS, 400 if the request names no valid host or path, b"" if it is
+    not HTTP.
 
-    The query is left out: a token that came in plain text must not become a habit.
+    The query is left out: a token that arrived in plain text is not used.
     """
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
@@ -56,7 +57,7 @@ def response(head: bytes, port: int) -> bytes:
     host = next((line.split(":", 1)[1].strip() for line in lines[1:] if line.lower().startswith("host:")), "")
     host = re.sub(r":\d{1,5}$", "", host)
     path = words[1].split("?", 1)[0]
-    body = "This is the port of an HTTPS server: open the address that begins with https://, as the terminal shows it.\n"
+    body = "This port speaks HTTPS: open the https:// address that the terminal shows.\n"
     if (
         words[0] in ("GET", "HEAD")
         and _HOST.fullmatch(host)

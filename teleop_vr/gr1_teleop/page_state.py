@@ -1,31 +1,36 @@
-"""What the pages are told: clutch, gate, recording, warnings, put together from those who know."""
+"""The state messages for the pages: clutch, gate, recording and warnings."""
 
 from __future__ import annotations
 
 import logging
 
-from gr1_teleop.episodes import Episodes
-from gr1_teleop.pages import Watch
+from gr1_teleop.episode_control import EpisodeControl
+from gr1_teleop.pages import RobotView
 from gr1_teleop.send_queue import encode
 
 _GATE = ("state", "reason", "source")
 _log = logging.getLogger(__name__)
 
 
-class States:
-    """`now` is called from one thread; it takes the pulses for the hand with it."""
+class PageState:
+    """Call `snapshot` from one thread; it removes the haptic pulses from their queues."""
 
-    def __init__(self, link, episodes: Episodes, watch: Watch):
-        self._link, self._episodes, self._watch = link, episodes, watch
+    def __init__(self, link, episodes: EpisodeControl, view: RobotView):
+        self._link, self._episodes, self._view = link, episodes, view
         self._failure = ""
 
-    def now(self, operator: dict | None) -> tuple[dict, dict, str]:
-        """(the operator's state, the watchers' state, a mark that changes when something happened and not merely time went by).
+    def snapshot(self, operator: dict | None) -> tuple[dict, dict, str]:
+        """(state for the operator, state for the watching pages, change mark).
 
-        operator: {"device", "kind"} of whoever drives, None for nobody.
+        The change mark differs if anything but the elapsed time has changed. operator: {"device", "kind"} or
+        None.
         """
-        (status, cameras), link, episodes = self._robot(), dict(self._link.state()), self._episodes.state()
-        pulses = [*link.pop("haptics", ()), *self._episodes.haptics()]
+        (status, cameras), link, episodes = (
+            self._robot_status(),
+            dict(self._link.state()),
+            self._episodes.state(),
+        )
+        pulses = [*link.pop("haptics", ()), *self._episodes.pop_haptics()]
         recorder = status.get("recorder") or {}
         gate = status.get("gate") or {}
         recording = {
@@ -40,7 +45,7 @@ class States:
         topics = status.get("topics") or []
         warnings = [*status.get("warnings", ()), *([episodes["refusal"]] if episodes["refusal"] else ())]
         if recording["state"] == "recording":
-            warnings += [f"{topic['topic']}: {topic['trouble']}" for topic in topics if topic.get("trouble")]
+            warnings += [f"{topic['topic']}: {topic['problem']}" for topic in topics if topic.get("problem")]
         state = {
             "type": "state",
             **link,
@@ -49,24 +54,25 @@ class States:
             "counts": recorder.get("episodes", {}),
             "warnings": warnings,
         }
-        happened = {
+        changes = {
             name: state.get(name) for name in ("clutch", "why", "gripper_waits", "gate", "counts", "warnings")
         }
-        mark = encode([happened, recording | {"seconds": 0}, operator, pulses])
+        mark = encode([changes, recording | {"seconds": 0}, operator, pulses])
         return (
             state | {"haptics": pulses},
             state | {"topics": topics, "cameras": cameras, "operator": operator},
             mark,
         )
 
-    def _robot(self) -> tuple[dict, list[str]]:
-        """(status, cameras' roles) as the node says; that it cannot is told once to the log, and to the pages as long as it lasts."""
+    def _robot_status(self) -> tuple[dict, list[str]]:
+        """(status, roles of the cameras). A failure is logged once and shown on the pages as long as it
+        lasts."""
         try:
-            status, cameras = self._watch.status(), sorted(self._watch.pictures())
+            status, cameras = self._view.status(), sorted(self._view.camera_images())
         except Exception as error:
-            failure = f"the robot's state cannot be told ({type(error).__name__}: {error}): see the terminal"
+            failure = f"the robot's state cannot be read ({type(error).__name__}: {error}): see the terminal"
             if failure != self._failure:
-                _log.exception("the robot's state cannot be told")
+                _log.exception("the robot's state cannot be read")
             self._failure = failure
             return {"warnings": [failure]}, []
         self._failure = ""

@@ -1,6 +1,7 @@
-"""The running robot as this node hears it: what the pages are told (`pages.Watch`), and what the clutch must know. No ROS.
+"""State of the robot as received by the node: for the pages (`pages.RobotView`) and for the clutch. No ROS.
 
-Written by the node's executor, read by the server's threads and the control loop: each fact is one attribute, replaced as a whole.
+Written by the node's executor; read by the server's threads and the control loop. Each value is one attribute
+that is replaced as a whole, so no lock is needed.
 """
 
 from __future__ import annotations
@@ -13,95 +14,98 @@ from typing import NamedTuple
 
 from gr1_robot.arm.backend import Pose
 from gr1_robot.arm.gate import STOPPED
-from gr1_teleop.topics import Topic
+from gr1_teleop.topic_monitor import TopicMonitor
 
-PICTURE_S = 1.0
-"""An older picture is not shown: a camera that has stopped must look like it."""
-RECORDER_S = 3.0
-"""A recorder that has said nothing for so long (it does twice a second) is gone."""
-
-
-def closure_of(fingers: Mapping[str, float]) -> float:
-    """The closure that the fingers were last told, or that they have where nobody has told them anything: an arm node that has just begun
-    may hold something all the same. fingers: the topic arm/gripper; 0 open .. 1 closed, NaN for not known."""
-    command = fingers.get("closure_command", math.nan)
-    return command if math.isfinite(command) else fingers.get("closure", math.nan)
+IMAGE_MAX_AGE_S = 1.0
+"""An older image is not shown, so that a stopped camera is visible as such."""
+RECORDER_TIMEOUT_S = 3.0
+"""A recorder that has been silent for this long is gone; it publishes its state twice a second."""
 
 
-class Dated(NamedTuple):
-    """Something heard; at: s on the steady clock."""
+def closure_of(gripper: Mapping[str, float]) -> float:
+    """The last commanded closure of the gripper, or its measured closure if no command has been sent since
+    the arm node started (the gripper may hold an object all the same). gripper: values of arm/gripper by
+    name; 0 open .. 1 closed, NaN for unknown."""
+    command = gripper.get("closure_command", math.nan)
+    return command if math.isfinite(command) else gripper.get("closure", math.nan)
+
+
+class Stamped(NamedTuple):
+    """A value with its time; at: s on the steady clock."""
 
     value: object
     at: float
 
 
-class Robot:
-    """max_age: s that the arm's pose and its fingers' command may be old. topics: whose coming and going is told."""
+class RobotState:
+    """max_age: maximum age of the arm's pose and of the gripper's closure, s. topics: topics to monitor."""
 
-    def __init__(self, max_age: float, topics: Iterable[Topic], clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, max_age: float, topics: Iterable[TopicMonitor], clock: Callable[[], float] = time.monotonic
+    ):
         self.instruction = ""
         self._max_age, self._clock = max_age, clock
         self._topics = {topic.name: topic for topic in topics}
         self._pose = self._closure = self._gate = self._recorder = self._recording = None
-        self._pictures: dict[str, Dated] = {}
+        self._images: dict[str, Stamped] = {}
 
-    # What the node hears
+    # Inputs from the node
 
-    def heard(self, topic: str) -> None:
-        self._topics[topic].tick(self._clock())
+    def on_message(self, topic: str) -> None:
+        self._topics[topic].on_message(self._clock())
 
-    def at(self, pose: Pose, made: float) -> None:
-        """Where the arm was asked to be; made: s on the steady clock, when that was so."""
-        self._pose = Dated(pose, made)
+    def set_pose(self, pose: Pose, stamp: float) -> None:
+        """The arm's commanded pose; stamp: its time, s on the steady clock."""
+        self._pose = Stamped(pose, stamp)
 
-    def told(self, closure: float, made: float) -> None:
-        """What the fingers were last told, 0 open .. 1 closed; NaN for nothing yet."""
-        self._closure = Dated(closure, made)
+    def set_closure(self, closure: float, stamp: float) -> None:
+        """The gripper's closure (see `closure_of`); stamp: its time, s on the steady clock."""
+        self._closure = Stamped(closure, stamp)
 
-    def saw(self, role: str, jpeg: bytes) -> None:
-        self._pictures = self._pictures | {role: Dated(jpeg, self._clock())}
+    def set_image(self, role: str, jpeg: bytes) -> None:
+        self._images = self._images | {role: Stamped(jpeg, self._clock())}
 
-    def gate(self, message: str, values: Mapping[str, str]) -> None:
+    def set_gate(self, message: str, values: Mapping[str, str]) -> None:
         """The status `arm: gate`."""
-        self._gate = Dated(dict(values) | {"message": message}, self._clock())
+        self._gate = Stamped(dict(values) | {"message": message}, self._clock())
 
-    def recorder(self, state: str) -> None:
+    def set_recorder(self, state: str) -> None:
         """The topic recorder/state."""
-        self._recorder = Dated(json.loads(state), self._clock())
+        self._recorder = Stamped(json.loads(state), self._clock())
 
-    def recording(self, trouble: str) -> None:
-        """What the status `recorder: episode` complains about, "" for nothing."""
-        self._recording = Dated(trouble, self._clock())
+    def set_recording_problem(self, problem: str) -> None:
+        """The message of the status `recorder: episode` if its level is not OK, else ""."""
+        self._recording = Stamped(problem, self._clock())
 
-    # What the control loop asks
+    # Queries of the control loop
 
     def pose(self, now: float) -> Pose | None:
-        """Where the arm is asked to be, None where that is not known of this moment."""
-        return self._of_now(self._pose, now)
+        """The commanded pose, or None if it is unknown or too old."""
+        return self._if_fresh(self._pose, now)
 
     def closure(self, now: float) -> float | None:
-        return self._of_now(self._closure, now)
+        return self._if_fresh(self._closure, now)
 
     @property
     def blocked(self) -> str:
-        """Why the arm cannot be moved, "" if it can: the gate is latched."""
+        """Why the gate is latched, or "" if the arm can be moved."""
         gate = self._gate
         return gate.value["message"] if gate and gate.value.get("state") == STOPPED else ""
 
-    # What the pages ask
+    # Queries of the pages
 
-    def pictures(self) -> dict[str, bytes]:
+    def camera_images(self) -> dict[str, bytes]:
         now = self._clock()
         return {
-            role: picture.value for role, picture in self._pictures.items() if now - picture.at <= PICTURE_S
+            role: image.value for role, image in self._images.items() if now - image.at <= IMAGE_MAX_AGE_S
         }
 
     def status(self) -> dict:
         now = self._clock()
-        rows = [topic.row(now) for topic in self._topics.values()]
+        rows = [topic.status(now) for topic in self._topics.values()]
         recorder, warnings = self.recorder_state(), []
         if self._recorder and not recorder:
-            warnings.append("the recorder has fallen silent: nothing can be begun or ended")
+            warnings.append("the recorder does not respond: episodes cannot be started or ended")
         if recorder.get("state") == "recording" and self._recording and self._recording.value:
             warnings.append(self._recording.value)
         return {
@@ -113,10 +117,9 @@ class Robot:
         }
 
     def recorder_state(self) -> dict:
-        """The topic recorder/state, {} while no recorder is heard."""
-        return (
-            self._recorder.value if self._recorder and self._clock() - self._recorder.at <= RECORDER_S else {}
-        )
+        """The last message of recorder/state, {} while there is no recorder."""
+        recorder = self._recorder
+        return recorder.value if recorder and self._clock() - recorder.at <= RECORDER_TIMEOUT_S else {}
 
-    def _of_now(self, dated: Dated | None, now: float):
-        return dated.value if dated and now - dated.at <= self._max_age else None
+    def _if_fresh(self, stamped: Stamped | None, now: float):
+        return stamped.value if stamped and now - stamped.at <= self._max_age else None

@@ -1,4 +1,4 @@
-"""One websocket's way out for states: the newest goes, what a slow client has missed does not, except pulses for the hand."""
+"""Sends states over one websocket: only the newest state, but all haptic pulses."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-_LONGEST_REASON = 120  # bytes of a close frame's text; the protocol allows 123
-_PATIENCE_S = 2.0
+_MAX_REASON = 120  # bytes of a close frame's text; the protocol allows 123
+_CLOSE_TIMEOUT_S = 2.0
 
 
-class Outlet:
-    """`put` never waits; `run` sends until the socket is closed."""
+class SendQueue:
+    """`put_state` never waits; `run` sends until the socket is closed."""
 
     def __init__(self, socket: web.WebSocketResponse):
         self._socket = socket
@@ -23,7 +23,7 @@ class Outlet:
         self._pulses: list[dict] = []
         self._wake = asyncio.Event()
 
-    def put(self, state: dict) -> None:
+    def put_state(self, state: dict) -> None:
         self._pulses += state.get("haptics", ())
         self._newest = state
         self._wake.set()
@@ -39,27 +39,27 @@ class Outlet:
             self._pulses = []
             try:
                 await self.send(state | {"haptics": pulses} if "haptics" in state else state)
-            except ConnectionError:  # closed meanwhile: whoever reads from the socket learns why
+            except ConnectionError:  # closed meanwhile: the reader of the socket reports why
                 return
 
     async def close(self, code: int, why: str) -> None:
-        """Says why, then closes."""
+        """Sends the reason, then closes."""
         await close(self._socket, code, why)
 
 
 async def close(socket: web.WebSocketResponse, code: int, why: str) -> None:
-    """The message `refused`, then a close frame with the same reason; a client that takes neither is not waited for."""
+    """Sends the message `refused` and a close frame with the reason; waits at most 2 s for the client."""
     if socket.closed:
         return
-    reason = why.encode()[:_LONGEST_REASON].decode(errors="ignore").encode()
+    reason = why.encode()[:_MAX_REASON].decode(errors="ignore").encode()
     with contextlib.suppress(ConnectionError, TimeoutError):
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await socket.send_str(encode({"type": "refused", "why": why}))
             await socket.close(code=code, message=reason)
 
 
 def encode(message: Mapping) -> str:
-    """JSON as browsers read it: a number that is none becomes null."""
+    """JSON for browsers: NaN and infinities become null."""
     try:
         return json.dumps(message, allow_nan=False, default=float)
     except ValueError:

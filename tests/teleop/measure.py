@@ -1,11 +1,14 @@
-"""Figures of the way from hand to arm: node, link and gate with the simulated arm, a headset's websocket on this computer.
+"""Measures latency and stopping from hand to arm: node, link, gate and simulated arm; the headset is a
+websocket client here.
 
     python -m tests.teleop.measure [--seconds 20] [--stops 10] [--network 0:0,50:0,150:0,300:0,0:5,50:5]
 
-network: pairs of injected delay (ms, each way) and loss (% of the frames). A lost one holds up those behind it until it has been sent
+network: pairs of injected delay (ms, each way) and loss (% of the frames). A lost one holds up those behind
+it until it has been sent
 again, as TCP does it: after the answer to the next frame, 0.2 s later if it is lost twice. For each pair:
-latency from a hand's sample to the command that follows it (p50, p99), commands a second, how often the clutch opened by itself and why.
-Then: time from the last sample of a headset that vanishes in motion to the zero command, and to the arm's rest. Last line: JSON.
+latency from a hand's sample to the command that follows it (p50, p99), commands a second, how often the
+clutch opened by itself and why. Then: time from the last sample of a headset that vanishes in motion to the
+zero command, and to the arm's rest. Last line: JSON.
 """
 
 from __future__ import annotations
@@ -84,10 +87,10 @@ class Bench:
 
         from gr1_common.messages import from_twist
         from gr1_common.qos import COMMAND, SENSOR
-        from tests.teleop.stand import Stand
-        from tests.teleop.wearer import client
+        from tests.teleop.headset_client import client
+        from tests.teleop.stack_observer import StackObserver
 
-        self._stand, self._client = Stand(), client(url, certificate)
+        self._observer, self._client = StackObserver(), client(url, certificate)
         self._moves = {"command": (True, 0.0), "arm": (True, 0.0)}
         self._changed = threading.Condition()
         self._counted = 0
@@ -99,7 +102,7 @@ class Bench:
                 self._moves[what] = moves, now
                 self._changed.notify_all()
 
-        node = self._stand.node
+        node = self._observer.node
         node.create_subscription(
             TwistStamped, "command/teleop/twist", lambda message: see("command", message), COMMAND
         )
@@ -114,11 +117,11 @@ class Bench:
         height, last, pressed, was = wearer.position[1], started, started, False
         while (now := time.monotonic()) - started < seconds:
             wearer.position[1] = height + AMPLITUDE * math.sin(2 * math.pi * (now - started) / TURN_S)
-            engaged = self._stand.operator("clutch") == "engaged"
+            engaged = self._observer.operator("clutch") == "engaged"
             followed += (now - last) * engaged
             if was and not engaged:
                 opened += 1
-                reasons.add(self._stand.operator("why"))
+                reasons.add(self._observer.operator("why"))
             if not engaged and now - pressed > 0.5:  # as a person does: open, squeeze again
                 wearer.squeeze, pressed = 1.0 - wearer.squeeze, now
             was, last = engaged, now
@@ -139,10 +142,11 @@ class Bench:
         return row
 
     def stop(self, up: bool) -> dict:
-        """A headset vanishes while its hand moves evenly: ms from its last sample to the zero command, and to an arm at rest."""
+        """A headset vanishes while its hand moves evenly: ms from its last sample to the zero command, and to
+        an arm at rest."""
         wearer = self._wear(0.0, 0.0)
         wearer.squeeze = 1.0
-        self._stand.clutch("engaged")
+        self._observer.clutch("engaged")
         began, height = time.monotonic(), wearer.position[1]
         while time.monotonic() - began < 0.6:
             wearer.position[1] = height + (0.1 if up else -0.1) * (time.monotonic() - began)
@@ -155,25 +159,25 @@ class Bench:
         return times
 
     def close(self) -> None:
-        self._stand.close()
+        self._observer.close()
 
     def _wear(self, delay_ms: float, loss: float):
-        from tests.teleop.wearer import Wearer
+        from tests.teleop.headset_client import HeadsetClient
 
-        wearer = Wearer(self._client, delay_s=1e-3 * delay_ms, loss=loss / 100.0)
-        self._stand.clutch("open")
+        wearer = HeadsetClient(self._client, delay_s=1e-3 * delay_ms, loss=loss / 100.0)
+        self._observer.clutch("open")
         time.sleep(1.5 + 2e-3 * delay_ms)  # the first round trips: the clock is known then
         return wearer
 
     def _leave(self, wearer) -> None:
         wearer.squeeze = 0.0
         wearer.close()
-        self._stand._until(
-            "that the operator is gone", lambda: self._stand._seen["operator"]["operator"] == ""
+        self._observer._until(
+            "that the operator is gone", lambda: self._observer._seen["operator"]["operator"] == ""
         )
 
     def _number(self, name: str) -> float | None:
-        value = float(self._stand.operator(name))
+        value = float(self._observer.operator(name))
         return round(value, 1) if math.isfinite(value) else None
 
     def _rests(self, what: str, since: float) -> float:

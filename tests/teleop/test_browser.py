@@ -1,6 +1,8 @@
-"""The pages in headless Chromium, with Meta's WebXR emulator as the headset: tests/teleop/browser/*.test.mjs, one by one.
+"""The pages in headless Chromium with Meta's WebXR emulator: runs each file of
+tests/teleop/browser/*.test.mjs.
 
-`make test-vr`. Node's packages are pinned in package-lock.json and installed by the first run (`npm ci`).
+`make test-teleop-browser`. Node's packages are pinned in package-lock.json and installed by the first run
+(`npm ci`).
 """
 
 import os
@@ -17,7 +19,7 @@ _OLDEST_NODE = 20
 
 
 def missing() -> str:
-    """Why there can be no browser here, "" if there can."""
+    """What the browser tests lack on this computer, or ""."""
     node = shutil.which("node")
     if not (node and shutil.which("npm")):
         return f"no node and npm: install Node {_OLDEST_NODE} or newer"
@@ -31,7 +33,7 @@ def missing() -> str:
     )
 
 
-@pytest.mark.vr
+@pytest.mark.browser
 @pytest.mark.parametrize("file", sorted(path.name for path in HERE.glob("*.test.mjs")))
 def test_in_the_browser(file):
     if why := missing():

@@ -1,4 +1,4 @@
-"""The certificate of an installation: its own, private, valid for what the computer is called, renewed when it must be."""
+"""The certificate of an installation: private, valid for this computer's names, renewed in time."""
 
 import os
 import socket
@@ -130,7 +130,7 @@ def test_a_new_address_and_the_end_of_the_year_make_it_anew(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        CertificateError, match="file/server.pem: the TLS certificate cannot be (read|written).*XDG_DATA_HOME"
+        CertificateError, match="file/server.pem: cannot (read|write) the TLS certificate.*XDG_DATA_HOME"
     ):
         ensure(tmp_path / "file", NAMES)
 

@@ -1,4 +1,4 @@
-"""The teleoperation node as a process, over real rclpy and real TLS: a headset's hand moves the simulated arm through the gate."""
+"""The teleoperation node as a process, over real rclpy and TLS: a headset's hand moves the simulated arm."""
 
 import dataclasses
 import os
@@ -19,22 +19,22 @@ from std_srvs.srv import Trigger
 
 from gr1_common.messages import from_pose, from_twist, nanoseconds
 from gr1_common.qos import LATCHED, SENSOR
-from gr1_core.data.bag import Bag, find
-from gr1_core.data.command_timeline import spans
-from gr1_core.data.steps import select
+from gr1_core.data.bag import Bag, find_bags
+from gr1_core.data.command_timeline import true_spans
+from gr1_core.data.steps import select_steps
 from gr1_teleop import certificate
 from tests.recorder.robot import STATIC, WRIST, Robot
 from tests.robot import graph
-from tests.teleop.wearer import Wearer, client
+from tests.teleop.headset_client import HeadsetClient, client
 
 TWIST, GRIPPER, POSE = "command/teleop/twist", "command/teleop/gripper", "arm/commanded_pose"
-# A busy computer must not open the clutch of a test that is about something else.
-PATIENT = ("silence_s:=0.5", "port:=0", "host:=127.0.0.1")
+# On an overloaded computer the clutch must not open in a test of something else.
+PATIENT = ("timeout_s:=0.5", "port:=0", "host:=127.0.0.1")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory):
-    """Where the certificate lies."""
+    """Folder of the certificate."""
     before, folder = os.environ.get("XDG_DATA_HOME"), tmp_path_factory.mktemp("home")
     os.environ["XDG_DATA_HOME"] = str(folder)
     yield folder
@@ -76,7 +76,7 @@ def node(ear, arm):
 
 @pytest.fixture(scope="module")
 def door(node, home):
-    """How a headset gets in."""
+    """A paired client."""
     url = re.search(r"https://\S+/\?token=\S+", "".join(node._lines))[0]
     return client(url, certificate.folder() / certificate.FILE)
 
@@ -84,7 +84,7 @@ def door(node, home):
 @pytest.fixture
 def hand(door, ear, node):
     ear.call(Trigger, "arm/reset", Trigger.Request())
-    wearer = Wearer(door)
+    wearer = HeadsetClient(door)
     wearer.state("where the gate stands", lambda state: state["gate"]["state"] == "holding")
     yield wearer
     wearer.close()
@@ -117,6 +117,16 @@ def test_it_shows_address_and_code_and_ends_cleanly(ear):
         assert "https://127.0.0.1:" in said and "/?token=" in said and "▄" in said
 
 
+def test_gr1_teleop_serves_the_pages_of_a_running_stack(ear):
+    code = "import sys; from gr1_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = "teleop --port 0 --host 127.0.0.1 --namespace left".split()
+    process = graph.Process("", code=f"import sys; sys.argv[1:] = {words!r}; {code}")
+    process.until("ready")
+    process.send(signal.SIGINT)
+    code, output = process.wait()
+    assert code == 0 and "https://127.0.0.1:" in output and "[left.teleop]" in output
+
+
 def test_what_cannot_be_is_refused_in_one_line(ear):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wrong = {
@@ -147,7 +157,7 @@ def test_the_arm_follows_the_hand_while_it_squeezes_and_not_otherwise(hand, ear)
     )
     ear.until(GRIPPER, lambda closure: closure.data == 0.5, after=gripped)
     holding, hand.squeeze = len(ear.heard(TWIST)), 0.0
-    hand.state("the open clutch", lambda state: state["clutch"] == "open" and state["why"] == "let go")
+    hand.state("the open clutch", lambda state: state["clutch"] == "open" and state["why"] == "released")
     ear.until(TWIST, _zero, after=holding)
     twists = ear.heard(TWIST)[begun:]
     assert _zero(twists[0]) and _zero(twists[-1]), "it begins and ends with a twist of zero"
@@ -192,7 +202,7 @@ def bags(tmp_path_factory, cameras, arm):
 
 
 def _start(hand, **more) -> None:
-    """Presses again where the recorder refuses, since a busy computer's pictures come late."""
+    """Presses again if the recorder refuses: on an overloaded computer images arrive late."""
     for tries in range(3):
         hand.press("start", **more)
         try:
@@ -224,7 +234,7 @@ def test_episodes_begin_and_end_by_the_hands_buttons_and_the_bags_say_how(hand, 
     hand.state(
         "the relabelling's end", lambda state: any(pulse["kind"] == "record" for pulse in state["haptics"])
     )
-    first, second, third = (Bag(folder) for folder in sorted(find(bags)))
+    first, second, third = (Bag(folder) for folder in sorted(find_bags(bags)))
     assert [bag.outcome for bag in (first, second, third)] == ["success", "discarded", "failure"]
     assert [bag.instruction for bag in (first, second, third)] == [
         "lift the cup",
@@ -275,12 +285,12 @@ def test_a_person_takes_over_a_policy_gives_it_back_and_the_bag_says_when(hand, 
         gate("policy")
         hand.press("failure")
         _recording(hand, "idle", "failure")
-    bag = Bag(max(find(bags)))
-    # Pictures that a busy computer has delayed would cut the episode.
+    bag = Bag(max(find_bags(bags)))
+    # Images that arrive late on an overloaded computer would cut the episode.
     patient = {role: dataclasses.replace(camera, max_age=5.0) for role, camera in bag.rig.cameras.items()}
     state = dataclasses.replace(bag.rig.state, max_age=5.0)
-    chosen = select(bag, dataclasses.replace(bag.rig, cameras=patient, state=state))
-    ((first, end),) = spans(chosen.by_hand)
+    chosen = select_steps(bag, dataclasses.replace(bag.rig, cameras=patient, state=state))
+    ((first, end),) = true_spans(chosen.teleoperated)
     assert 0 < first < end < len(chosen.times), "the policy drove before and after"
     assert end - first >= bag.counts["/command/teleop/twist"] - 2
 
@@ -317,7 +327,7 @@ def test_a_headset_that_vanishes_in_motion_leaves_the_arm_at_rest(hand, ear):
 
 
 def test_a_second_headset_is_told_who_drives(hand, door):
-    second = Wearer(door)
+    second = HeadsetClient(door)
     assert (
         "there is an operator already"
         in second.until("why not", lambda message: message["type"] == "refused")["why"]

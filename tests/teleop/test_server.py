@@ -1,4 +1,5 @@
-"""The server over real TLS: nothing without the token, nothing but its own files, and an error that says what to do."""
+"""The server over real TLS: nothing without the token, nothing but its own files, and an error that says what
+to do."""
 
 import asyncio
 import json
@@ -12,12 +13,12 @@ import pytest
 
 from gr1_teleop import server as servers
 from gr1_teleop.auth import HEADERS
-from gr1_teleop.episodes import Episodes
+from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.pairing import TokenError
 from gr1_teleop.server import Server, ServerError
-from tests.teleop.browserless import HELLO, Client
-from tests.teleop.standin import Link, Recorder, Watch
-from tests.teleop.test_library import record
+from tests.teleop.fakes import FakeLink, FakeRecorder, FakeRobotView
+from tests.teleop.https_client import HELLO, Client
+from tests.teleop.test_episode_index import record
 
 PATHS = (
     "/",
@@ -31,7 +32,7 @@ PATHS = (
 )
 
 
-# The door
+# Authentication
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -107,7 +108,7 @@ def test_the_server_is_only_read_from(rig, method):
     assert rig.client.get("/api/episodes", method=method)[0] == 405
 
 
-# Pages and pictures
+# Pages and images
 
 
 def test_the_pages_and_their_files_are_served_with_their_types(rig):
@@ -158,9 +159,9 @@ def test_the_newest_picture_of_each_camera(rig):
         200,
         "image/jpeg",
         "no-store",
-        rig.watch.frames["static"],
+        rig.view.frames["static"],
     )
-    rig.watch.frames = {"static": b"\xff\xd8\xff newer"}
+    rig.view.frames = {"static": b"\xff\xd8\xff newer"}
     assert rig.client.get("/stream/static.jpg")[2] == b"\xff\xd8\xff newer"
     status, _, body = rig.client.get("/stream/wrist.jpg")
     assert status == 404 and b"there are: static" in body
@@ -169,7 +170,7 @@ def test_the_newest_picture_of_each_camera(rig):
 def test_the_list_of_episodes_with_their_thumbnails(rig):
     record(rig.folder / "20240501-141503-open_drawer")
     (record(rig.folder / "20240501-141603-open_drawer") / "metadata.yaml").unlink()
-    rig.watch.told["recorder"] |= {"state": "recording", "bag": "20240501-141603-open_drawer"}
+    rig.view.values["recorder"] |= {"state": "recording", "bag": "20240501-141603-open_drawer"}
     status, headers, body = rig.client.get("/api/episodes")
     told = json.loads(body)
     assert status == 200 and headers["Content-Type"].startswith("application/json")
@@ -183,7 +184,7 @@ def test_the_list_of_episodes_with_their_thumbnails(rig):
     assert rig.client.get("/api/episodes/20240501-141603-open_drawer/thumbnail.jpg")[0] == 404
 
 
-# What is no HTTPS
+# Not HTTPS
 
 
 @pytest.mark.parametrize(("path", "leads"), [("/", "/"), ("/desk", "/desk"), ("/?token=secret", "/")])
@@ -221,7 +222,7 @@ def test_what_is_neither_tls_nor_http_gets_no_answer(rig, data):
 
 
 def test_who_says_nothing_is_hung_up_on(rig, monkeypatch):
-    monkeypatch.setattr(servers, "GREETING_S", 0.1)
+    monkeypatch.setattr(servers, "HANDSHAKE_TIMEOUT_S", 0.1)
     for first in (b"", b"\x16", b"G"):
         with socket.create_connection(("localhost", rig.client.port), timeout=5) as connection:
             connection.sendall(first)
@@ -247,7 +248,7 @@ def test_tls_older_than_1_2_is_refused(rig):
 
 
 def test_one_address_cannot_take_all_connections(rig, monkeypatch):
-    monkeypatch.setattr(servers, "_FROM_ONE_ADDRESS", 3)
+    monkeypatch.setattr(servers, "_MAX_PER_ADDRESS", 3)
 
     async def crowd() -> None:
         async with (
@@ -260,7 +261,7 @@ def test_one_address_cannot_take_all_connections(rig, monkeypatch):
 
     asyncio.run(crowd())
     monkeypatch.setattr(
-        servers, "_FROM_ONE_ADDRESS", 4
+        servers, "_MAX_PER_ADDRESS", 4
     )  # the server may learn of the last goodbye a little later than we
     assert rig.client.get("/")[0] == 200
 
@@ -282,9 +283,9 @@ def test_closing_releases_the_clutch_tells_everybody_and_frees_the_port(rig, loo
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("localhost", rig.client.port), timeout=5)
     again = Server(
-        Link(),
-        Episodes(Recorder(), rig.folder),
-        Watch(),
+        FakeLink(),
+        EpisodeControl(FakeRecorder(), rig.folder),
+        FakeRobotView(),
         "127.0.0.1",
         rig.client.port,
         rig.client.token,
@@ -314,9 +315,9 @@ def test_closing_does_not_wait_for_a_recorder_that_hangs(rig):
 
 def test_a_port_in_use_is_named_with_the_remedy(rig, loopback_certificate):
     second = Server(
-        Link(),
-        Episodes(Recorder(), rig.folder),
-        Watch(),
+        FakeLink(),
+        EpisodeControl(FakeRecorder(), rig.folder),
+        FakeRobotView(),
         "127.0.0.1",
         rig.client.port,
         certificate=loopback_certificate,
@@ -332,14 +333,19 @@ def test_a_port_in_use_is_named_with_the_remedy(rig, loopback_certificate):
 @pytest.mark.parametrize(
     ("host", "port", "says"),
     [
-        ("192.0.2.7", 0, "192.0.2.7 cannot be listened on.*0.0.0.0 for all"),
-        ("no-such-host.invalid", 0, "no-such-host.invalid cannot be listened on"),
-        ("127.0.0.1", 70000, "port 70000 .*0 .. 65535; 8443"),
+        ("192.0.2.7", 0, "cannot listen on .*192.0.2.7.* or 0.0.0.0"),
+        ("no-such-host.invalid", 0, "cannot listen on .*no-such-host.invalid"),
+        ("127.0.0.1", 70000, "port 70000 .*0 .. 65535; the default is 8443"),
     ],
 )
 def test_an_address_that_cannot_be_listened_on_is_named(rig, loopback_certificate, host, port, says):
     server = Server(
-        Link(), Episodes(Recorder(), rig.folder), Watch(), host, port, certificate=loopback_certificate
+        FakeLink(),
+        EpisodeControl(FakeRecorder(), rig.folder),
+        FakeRobotView(),
+        host,
+        port,
+        certificate=loopback_certificate,
     )
     with pytest.raises(ServerError, match=says):
         server.start()
@@ -349,9 +355,9 @@ def test_an_address_that_cannot_be_listened_on_is_named(rig, loopback_certificat
 def test_a_token_that_can_be_guessed_is_refused_before_anything_listens(rig, loopback_certificate):
     with pytest.raises(TokenError):
         Server(
-            Link(),
-            Episodes(Recorder(), rig.folder),
-            Watch(),
+            FakeLink(),
+            EpisodeControl(FakeRecorder(), rig.folder),
+            FakeRobotView(),
             "127.0.0.1",
             0,
             "robot",
@@ -361,7 +367,7 @@ def test_a_token_that_can_be_guessed_is_refused_before_anything_listens(rig, loo
 
 def test_the_invitation_leads_here(rig):
     assert rig.server.url == f"https://127.0.0.1:{rig.client.port}/?token={rig.client.token}"
-    assert rig.server.url in rig.server.invitation
+    assert rig.server.url in rig.server.pairing_text
 
 
 def test_on_all_addresses_the_url_names_one_that_a_headset_can_reach(rig, loopback_certificate, monkeypatch):
@@ -372,9 +378,9 @@ def test_on_all_addresses_the_url_names_one_that_a_headset_can_reach(rig, loopba
     ):
         monkeypatch.setattr(servers, "addresses", lambda found=found: found)
         server = Server(
-            Link(),
-            Episodes(Recorder(), rig.folder),
-            Watch(),
+            FakeLink(),
+            EpisodeControl(FakeRecorder(), rig.folder),
+            FakeRobotView(),
             "0.0.0.0",
             8443,
             certificate=loopback_certificate,

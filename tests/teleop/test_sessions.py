@@ -1,4 +1,5 @@
-"""The websockets over real TLS: one operator, checked messages, states that arrive, episodes from either page."""
+"""The websockets over real TLS: one operator, checked messages, states that arrive, episodes from either
+page."""
 
 import asyncio
 import json
@@ -9,7 +10,7 @@ import pytest
 
 from gr1_teleop import sessions
 from gr1_teleop.protocol import MAX_BYTES
-from tests.teleop.browserless import HELLO, Client
+from tests.teleop.https_client import HELLO, Client
 
 POSE = {
     "type": "pose",
@@ -84,7 +85,7 @@ async def test_an_operator_silent_for_long_loses_its_place_and_is_told(rig):
         rig.link.silent = True
         async with rig.client.socket(hello=HELLO) as second:
             code, why = await first.end()
-            assert code == 4409 and "another operator has taken over" in why
+            assert code == 4409 and "replaced by another operator" in why
             await second.say(POSE)
             assert await asyncio.to_thread(rig.link.wait, lambda: rig.link.poses)
             assert (await second.until(is_state))["haptics"] == []

@@ -1,4 +1,4 @@
-// Desk control: keyboard and gamepad together, sent thirty times a second while this page is the operator.
+// Desk control: sends the sum of keyboard and gamepad 30 times a second while this page is the operator.
 
 import { Channel } from "/web/channel.js";
 import { device } from "/web/device.js";
@@ -7,24 +7,24 @@ import { Keyboard } from "/web/keyboard.js";
 
 const PERIOD_MS = 1000 / 30;
 
-export class Drive {
-  /** onChange(): something to show has changed; speed is a share of the fastest, 0 .. 1. */
+export class DeskControl {
+  /** onChange(): the displayed state has changed. speed: share of the maximum speed, 0 .. 1. */
   constructor(onChange) {
     this.onChange = onChange;
     this.speed = 0.4;
     this.gripper = 0;
     this.sequence = 0;
     this.state = null;
-    this.motion = still();
+    this.motion = atRest();
     this.timer = 0;
     this.keyboard = new Keyboard(() => this.toggleGripper());
     this.pads = new Pads(() => this.toggleGripper());
     this.channel = new Channel("/ws/operator", {
       hello: { type: "hello", device: device().name, kind: "desk", version: 1 },
-      onMessage: (message) => this.#take(message),
-      onStatus: (status) => this.#status(status),
+      onMessage: (message) => this.#onMessage(message),
+      onStatus: (status) => this.#onStatus(status),
     });
-    this.hidden = () => document.hidden && this.#tell();
+    this.hidden = () => document.hidden && this.#send();
   }
 
   get active() {
@@ -40,7 +40,7 @@ export class Drive {
     if (this.active) return;
     this.keyboard.start();
     document.addEventListener("visibilitychange", this.hidden);
-    this.timer = setInterval(() => this.#tell(), PERIOD_MS);
+    this.timer = setInterval(() => this.#send(), PERIOD_MS);
     this.channel.open();
     this.onChange();
   }
@@ -52,11 +52,11 @@ export class Drive {
     document.removeEventListener("visibilitychange", this.hidden);
     this.channel.close();
     this.state = null;
-    this.motion = still();
+    this.motion = atRest();
     this.onChange();
   }
 
-  /** What keys and pads ask for now, before it is slowed down to `speed`. */
+  /** The velocity of keys and pads, before scaling by `speed`. */
   read() {
     const keys = this.keyboard.read();
     const pad = this.pads.read();
@@ -70,23 +70,23 @@ export class Drive {
     };
   }
 
-  #tell() {
+  #send() {
     this.motion = this.read();
     const { held, linear, angular, gripper } = this.motion;
-    const slowed = (axes) => axes.map((value) => value * this.speed);
-    const message = { type: "velocity", held, linear: slowed(linear), angular: slowed(angular), gripper, visible: !document.hidden };
+    const scaled = (axes) => axes.map((value) => value * this.speed);
+    const message = { type: "velocity", held, linear: scaled(linear), angular: scaled(angular), gripper, visible: !document.hidden };
     if (this.channel.send({ ...message, seq: this.sequence + 1, t: performance.now() })) this.sequence += 1;
     this.onChange();
   }
 
-  #take(message) {
+  #onMessage(message) {
     if (message.type === "state") this.state = message;
     this.onChange();
   }
 
-  #status(status) {
+  #onStatus(status) {
     if (status.phase !== "open") this.state = null;
-    // Who finds another operator in control asks again by hand: a desk that waits would take over unseen.
+    // If there is another operator, the user must ask again: a waiting desk would take control unseen.
     if ((status.phase === "busy" || status.phase === "unpaired") && this.active) {
       this.stop();
       this.channel.status = status;
@@ -95,5 +95,5 @@ export class Drive {
   }
 }
 
-const still = () => ({ held: false, linear: [0, 0, 0], angular: [0, 0, 0], gripper: 0, pad: "" });
+const atRest = () => ({ held: false, linear: [0, 0, 0], angular: [0, 0, 0], gripper: 0, pad: "" });
 const clamp = (value) => Math.min(1, Math.max(-1, value));

@@ -1,4 +1,5 @@
-"""Server and link together, over real TLS: whatever ends a session in mid-motion, the clutch is open afterwards."""
+"""Server and link together, over real TLS: whatever ends a session in mid-motion, the clutch is open
+afterwards."""
 
 import asyncio
 import json
@@ -9,16 +10,16 @@ import numpy as np
 import pytest
 
 from gr1_robot.arm.backend import Pose
-from gr1_teleop import link as links
-from gr1_teleop.clock import Clock
+from gr1_teleop import operator_link as links
 from gr1_teleop.clutch import Clutch
-from gr1_teleop.episodes import Episodes
-from gr1_teleop.link import Link
+from gr1_teleop.clutch_settings import ClutchSettings
+from gr1_teleop.episode_control import EpisodeControl
+from gr1_teleop.operator_link import OperatorLink
+from gr1_teleop.page_clock import PageClock
 from gr1_teleop.server import Server
-from gr1_teleop.settings import Settings
-from tests.teleop.browserless import HELLO, Client, Socket
+from tests.teleop.fakes import FakeRecorder, FakeRobotView
+from tests.teleop.https_client import HELLO, Client, Socket
 from tests.teleop.operator import DOWN, LIMITS, PERIOD
-from tests.teleop.standin import Recorder, Watch
 from tests.teleop.test_sessions import POSE, is_state, on
 
 ARM = Pose(np.array([0.4, 0.0, 0.2]), DOWN)
@@ -26,14 +27,16 @@ ARM = Pose(np.array([0.4, 0.0, 0.2]), DOWN)
 
 @pytest.fixture
 def rig(tmp_path, loopback_certificate):
-    """As conftest's, with the real link; patient, since tests on a busy computer pause where a hand does not."""
-    link = Link(Clutch(Settings(silence_s=10.0, stale_s=10.0), LIMITS, PERIOD), Clock())
-    recorder, watch = Recorder(), Watch()
+    """As conftest's, with the real link and long timeouts: tests on an overloaded computer pause."""
+    link = OperatorLink(
+        Clutch(ClutchSettings(timeout_s=10.0, max_sample_age_s=10.0), LIMITS, PERIOD), PageClock()
+    )
+    recorder, view = FakeRecorder(), FakeRobotView()
     server = Server(
-        link, Episodes(recorder, tmp_path), watch, "127.0.0.1", 0, certificate=loopback_certificate
+        link, EpisodeControl(recorder, tmp_path), view, "127.0.0.1", 0, certificate=loopback_certificate
     )
     server.start()
-    yield SimpleNamespace(server=server, client=Client(server), link=link, recorder=recorder, watch=watch)
+    yield SimpleNamespace(server=server, client=Client(server), link=link, recorder=recorder, view=view)
     server.close()
 
 
@@ -58,23 +61,23 @@ class Hand:
             {"type": "rtt", "t0": pong["t"], "t1": 1e3 * time.monotonic(), "host": pong["host"]}
         )
 
-    async def grip(self, link: Link) -> None:
+    async def grip(self, link: OperatorLink) -> None:
         await self.trip()
         await self.pose(squeeze=0.0)
         await self.pose()
         await self.heard()
-        assert link.command(ARM, time.monotonic()).engaged
+        assert link.compute_command(ARM, time.monotonic()).engaged
         assert link.state()["clutch"] == "engaged"
 
 
-async def released(link: Link) -> None:
+async def released(link: OperatorLink) -> None:
     """The one zero twist comes, and nothing after it."""
     async with asyncio.timeout(5):
         while link.operator is not None:
             await asyncio.sleep(0.01)
-    halt = link.command(ARM, time.monotonic())
+    halt = link.compute_command(ARM, time.monotonic())
     assert not halt.engaged and not halt.linear.any() and not halt.angular.any()
-    assert link.command(ARM, time.monotonic()) is None
+    assert link.compute_command(ARM, time.monotonic()) is None
     assert link.state()["clutch"] != "engaged"
 
 
@@ -86,7 +89,7 @@ async def test_the_hand_leads_the_arm_through_the_whole_way(rig):
         for number in range(1, 11):
             await hand.pose(position=[0.1 + 0.004 * number, 1.2, -0.3])
         await hand.heard()
-        command = rig.link.command(ARM, time.monotonic())
+        command = rig.link.compute_command(ARM, time.monotonic())
         assert command.engaged and command.linear[1] < -1e-4 and not command.linear[[0, 2]].any(), (
             "the hand's right is the base's -y"
         )
@@ -154,7 +157,7 @@ async def test_a_second_operator_cannot_take_the_arm_from_the_first(rig):
             await thief.say(HELLO | {"device": "Pico 4"})
             code, why = await thief.end()
             assert code == 4409 and "an operator already (Quest 3)" in why
-        assert rig.link.command(ARM, time.monotonic()).engaged
+        assert rig.link.compute_command(ARM, time.monotonic()).engaged
 
 
 @on
@@ -165,19 +168,19 @@ async def test_replayed_messages_are_counted_and_a_flood_of_them_opens_the_clutc
         for _ in range(3):
             await hand.pose(seq=1)
         await hand.heard()
-        assert rig.link.state()["old"] == 3 and rig.link.command(ARM, time.monotonic()).engaged
+        assert rig.link.state()["old"] == 3 and rig.link.compute_command(ARM, time.monotonic()).engaged
         for _ in range(20):
             await hand.pose(seq=1)
         await hand.heard()
-        assert not rig.link.command(ARM, time.monotonic()).engaged
+        assert not rig.link.compute_command(ARM, time.monotonic()).engaged
         state = await socket.until(lambda message: is_state(message) and message["clutch"] != "engaged")
         assert "old or repeated" in state["why"]
 
 
 @on
 async def test_an_operator_that_vanished_without_a_word_can_be_followed_by_another(rig):
-    links_gone = links.GONE_S
-    links.GONE_S = 0.05
+    links_gone = links.OPERATOR_TIMEOUT_S
+    links.OPERATOR_TIMEOUT_S = 0.05
     try:
         async with rig.client.socket(hello=HELLO) as first:
             await Hand(first).grip(rig.link)
@@ -185,12 +188,12 @@ async def test_an_operator_that_vanished_without_a_word_can_be_followed_by_anoth
             async with rig.client.socket(hello=HELLO | {"device": "Pico 4"}) as second:
                 assert (await first.end())[0] == 4409
                 assert rig.link.operator == ("headset", "Pico 4")
-                assert not rig.link.command(ARM, time.monotonic()).engaged, (
+                assert not rig.link.compute_command(ARM, time.monotonic()).engaged, (
                     "what the first one had begun has ended"
                 )
                 await Hand(second).grip(rig.link)
     finally:
-        links.GONE_S = links_gone
+        links.OPERATOR_TIMEOUT_S = links_gone
 
 
 @on

@@ -7,11 +7,11 @@ import threading
 import pytest
 
 from gr1_teleop import quaternion
-from gr1_teleop.clock import Clock
 from gr1_teleop.clutch import Clutch
-from gr1_teleop.link import Busy, Link
+from gr1_teleop.clutch_settings import ClutchSettings
+from gr1_teleop.operator_link import OperatorBusy, OperatorLink
+from gr1_teleop.page_clock import PageClock
 from gr1_teleop.protocol import ProtocolError
-from gr1_teleop.settings import Settings
 
 from .operator import LIMITS, PERIOD, Operator
 
@@ -21,7 +21,9 @@ class Page:
 
     def __init__(self, link=None, delay=0.0, kind="headset", device="Quest 3", pings=True):
         self.operator = Operator()
-        self.link = link or Link(Clutch(Settings(), LIMITS, PERIOD), Clock(), lambda: self.operator.now)
+        self.link = link or OperatorLink(
+            Clutch(ClutchSettings(), LIMITS, PERIOD), PageClock(), lambda: self.operator.now
+        )
         self.delay, self.kind = delay, kind
         self.join(kind, device, pings)
 
@@ -33,7 +35,7 @@ class Page:
 
     def point_aside(self):
         """Says that forward is one radian to the side; returns what forward is then, degrees."""
-        self.operator.orientation = quaternion.from_vector((0, 1, 0))
+        self.operator.orientation = quaternion.from_rotation_vector((0, 1, 0))
         self.step()
         self.operator.now += PERIOD / 4
         self.pose(stick=True)
@@ -75,7 +77,7 @@ class Page:
             self.operator.now += PERIOD / 4
             self.operator.position = self.operator.position + [x / 4 for x in move]
             self.pose()
-        return self.link.command(self.operator.arm, self.now + self.delay)
+        return self.link.compute_command(self.operator.arm, self.now + self.delay)
 
     def grip(self):
         self.operator.squeeze = 0.0
@@ -132,7 +134,7 @@ def test_a_network_that_becomes_slow_releases_the_clutch():
         assert page.link.state()["clutch"] == "engaged"
         page.operator.now += PERIOD / 4
         page.pose(late=1e-3 * late)
-    assert not page.link.halt(page.now + 0.27).engaged and "ms old" in page.link.state()["why"]
+    assert not page.link.pop_stop_command(page.now + 0.27).engaged and "ms old" in page.link.state()["why"]
 
 
 def test_messages_that_were_lost_are_counted_and_do_no_harm():
@@ -154,7 +156,7 @@ def test_old_and_repeated_messages_are_dropped_and_a_flood_of_them_stops_the_arm
     for _ in range(9):
         page.operator.seq -= 1
         page.pose()
-    assert not page.link.halt(page.now).engaged and "repeated" in page.link.state()["why"]
+    assert not page.link.pop_stop_command(page.now).engaged and "repeated" in page.link.state()["why"]
 
 
 def test_a_recording_of_an_operator_that_is_played_again_moves_nothing():
@@ -166,11 +168,11 @@ def test_a_recording_of_an_operator_that_is_played_again_moves_nothing():
     page.link.receive = receive
     page.operator.squeeze = 0.0
     page.step()
-    page.link.halt(page.now)
+    page.link.pop_stop_command(page.now)
     for text in texts:
         page.operator.now += PERIOD / 4
         receive(page.key, text, page.now)
-        assert page.link.command(page.operator.arm, page.now) is None
+        assert page.link.compute_command(page.operator.arm, page.now) is None
 
 
 def test_repeated_messages_do_not_hide_that_the_hand_is_silent():
@@ -180,7 +182,7 @@ def test_repeated_messages_do_not_hide_that_the_hand_is_silent():
         page.operator.now += 0.04
         page.operator.seq -= 1
         page.pose()
-    assert not page.link.halt(page.now).engaged and "150 ms" in page.link.state()["why"]
+    assert not page.link.pop_stop_command(page.now).engaged and "150 ms" in page.link.state()["why"]
 
 
 def test_when_the_headset_vanishes_the_zero_comes_within_the_silence_and_one_look():
@@ -190,17 +192,17 @@ def test_when_the_headset_vanishes_the_zero_comes_within_the_silence_and_one_loo
     since, halt = page.now, None
     while halt is None:
         page.operator.now += 0.01
-        halt = page.link.halt(page.now)
+        halt = page.link.pop_stop_command(page.now)
     assert (
         page.now - since < 0.165
         and not halt.linear.any()
-        and page.link.command(page.operator.arm, page.now) is None
+        and page.link.compute_command(page.operator.arm, page.now) is None
     )
 
 
 def test_a_second_operator_is_refused_until_the_first_has_left():
     page = Page()
-    with pytest.raises(Busy, match="Quest 3"):
+    with pytest.raises(OperatorBusy, match="Quest 3"):
         page.link.connect("desk", "keyboard")
     page.link.disconnect(page.key, "the connection was closed")
     assert page.link.operator is None
@@ -212,11 +214,11 @@ def test_a_second_operator_is_refused_until_the_first_was_silent_for_five_second
     page = Page()
     page.grip()
     page.operator.now += 4.9
-    with pytest.raises(Busy):
+    with pytest.raises(OperatorBusy):
         page.link.connect("headset", "Pico 4")
     page.operator.now += 0.2
     page.link.connect("headset", "Pico 4")
-    assert not page.link.halt(page.now).engaged, "what the first had begun has ended"
+    assert not page.link.pop_stop_command(page.now).engaged, "what the first had begun has ended"
     assert page.pose() == [] and page.link.state()["clutch"] == "open", "the first is not heard any more"
     page.link.disconnect(page.key, "late")
     assert page.link.operator == ("headset", "Pico 4")
@@ -234,16 +236,16 @@ def test_who_leaves_lets_go_of_the_arm(how):
         page.link.connect("phone", "Pixel")
     else:
         page.link.release("the arm is stopped")
-    halt = page.link.halt(page.now)
+    halt = page.link.pop_stop_command(page.now)
     assert not halt.engaged and not halt.linear.any()
-    assert page.link.command(page.operator.arm, page.now) is None
+    assert page.link.compute_command(page.operator.arm, page.now) is None
 
 
 def test_after_a_goodbye_nobody_is_heard_and_who_comes_next_has_the_usual_forward():
     page = Page()
-    assert page.link.drives(page.key) and page.point_aside() != 0.0
+    assert page.link.is_operator(page.key) and page.point_aside() != 0.0
     page.tell({"type": "bye"})
-    assert not page.link.drives(page.key) and page.link.operator is None
+    assert not page.link.is_operator(page.key) and page.link.operator is None
     page.join()
     assert page.link.state()["forward_deg"] == 0.0
 
@@ -266,7 +268,7 @@ def test_a_recentred_view_releases_the_clutch_also_when_its_message_comes_late()
     page = Page()
     page.grip()
     page.tell({"type": "recenter", "seq": 0, "t": 0.0})
-    assert not page.link.halt(page.now).engaged and "recentred" in page.link.state()["why"]
+    assert not page.link.pop_stop_command(page.now).engaged and "recentred" in page.link.state()["why"]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +299,7 @@ def test_server_and_node_may_ask_at_the_same_time():
     def ask():
         while not stop.is_set():
             try:
-                page.link.command(page.operator.arm, page.now)
+                page.link.compute_command(page.operator.arm, page.now)
                 page.link.state()
             except Exception as error:
                 failures.append(error)

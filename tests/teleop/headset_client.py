@@ -1,4 +1,5 @@
-"""A headset without a browser: says at 72 Hz where its hand is, over the real websocket, and hears what it is told. Its own thread."""
+"""A headset without a browser: sends its hand's pose at 72 Hz over the real websocket and keeps the messages
+it receives."""
 
 from __future__ import annotations
 
@@ -13,24 +14,24 @@ from types import SimpleNamespace
 
 import aiohttp
 
-from tests.teleop.browserless import HELLO, Client
+from tests.teleop.https_client import HELLO, Client
 
 HZ = 72.0
 _PING_S, _LEAST_TRIP_S = 0.5, 0.004
 _AGAIN_S = 0.2
-"""What TCP waits at least before it sends a packet again that nothing tells it was lost (Linux)."""
+"""Minimum retransmission timeout of TCP on Linux, s."""
 
 
 def client(url: str, certificate: Path) -> Client:
-    """Of a server that runs in another process. certificate: its PEM file."""
+    """Client of a server in another process. certificate: its PEM file."""
     return Client(SimpleNamespace(url=url, _certificate=SimpleNamespace(path=certificate)))
 
 
-class Wearer:
-    """position, orientation: m and xyzw in local-floor; change the attributes and the next frame says so.
+class HeadsetClient:
+    """position (m), orientation (xyzw) in local-floor: the next frame sends the attributes' present values.
 
-    delay_s: that each message takes, both ways; loss: share of the frames that are lost on the way, and on this reliable connection sent
-    again later, while all behind them wait.
+    delay_s: that each message takes, both ways; loss: share of the frames that are lost on the way, and on
+    this reliable connection sent again later, while all behind them wait.
     """
 
     def __init__(self, client: Client, kind: str = "headset", delay_s: float = 0.0, loss: float = 0.0):
@@ -52,7 +53,7 @@ class Wearer:
         self.say({"type": "episode", "action": action} | more)
 
     def until(self, what: str, holds, after: int = 0, timeout: float = 20.0) -> dict:
-        """The first message told since number `after` of which `holds` is true."""
+        """The first message after number `after` for which `holds` is true."""
         found = []
 
         def look() -> bool:
@@ -65,7 +66,7 @@ class Wearer:
         return found[0]
 
     def state(self, what: str, holds, after: int | None = None, timeout: float = 20.0) -> dict:
-        """The first state from now on (or number `after`) of which `holds` is true."""
+        """The first state from now (or number `after`) on for which `holds` is true."""
         start = len(self.told) if after is None else after
         return self.until(what, lambda message: message["type"] == "state" and holds(message), start, timeout)
 
@@ -80,7 +81,7 @@ class Wearer:
         self.state("that the arm follows", lambda state: state["clutch"] == "engaged")
 
     def vanish(self) -> float:
-        """Nothing is sent any more, and nobody is told; returns when, s on the steady clock."""
+        """Stops sending without a goodbye; returns the time, s on the steady clock."""
         self._frozen.set()
         return time.monotonic()
 
@@ -147,12 +148,13 @@ class Wearer:
         self._queue.put_nowait((time.monotonic() + self._delay + late, message))
 
     def _sent_again(self) -> float:
-        """s by which a lost frame comes later: TCP hears of it from the answer to the next frame, and waits longer if it is lost again."""
+        """Delay of a lost frame, s: TCP notices the loss by the answer to the next frame; a second loss takes
+        longer."""
         again = 1.0 / HZ + 1.25 * max(2.0 * self._delay, _LEAST_TRIP_S)
         return again + _AGAIN_S if self._random.random() < self._loss else again
 
     async def _deliver(self, socket) -> None:
-        """Each message when it has been on its way for so long, in order: a lost one holds up those behind it."""
+        """Sends each message after its delay, in order: a lost message delays those behind it."""
         free = 0.0
         while True:
             at, message = await self._queue.get()
@@ -166,7 +168,7 @@ class Wearer:
         async for message in socket:
             if self._frozen.is_set():
                 continue
-            # What is told is as slow as what is said.
+            # Messages to the headset have the same delay.
             asyncio.get_running_loop().call_later(self._delay, self._hear, json.loads(message.data))
 
     def _hear(self, told: dict) -> None:

@@ -1,4 +1,4 @@
-"""Whatever an operator does, alone and with the gate behind the clutch: limits, and engagements that begin where the arm is."""
+"""Random operator behaviour, with and without the gate: limits hold, engagements begin at the arm."""
 
 import math
 
@@ -26,7 +26,7 @@ stories, short_stories = (
 
 
 def live(operator, what, a, b):
-    """One thing that happens to an operator, in one control period; returns what is commanded."""
+    """One event in one control period; returns the command."""
     asked = {}
     operator.tracked = operator.visible = True
     operator.stick, operator.age = what == "stick", 0.3 if what == "old" else 0.0
@@ -49,12 +49,12 @@ def live(operator, what, a, b):
     elif what == "policy":
         operator.arm = Pose(
             operator.arm.position + 0.2 * a,
-            quaternion.times(quaternion.from_vector((0, b, 0)), operator.arm.quaternion),
+            quaternion.multiply(quaternion.from_rotation_vector((0, b, 0)), operator.arm.quaternion),
         )
     elif what == "blocked":
         asked = {"blocked": "emergency stop"}
     elif what == "gone":
-        operator.clutch.begin("headset")
+        operator.clutch.reset_for_device("headset")
     elif what == "no pose":
         operator.arm, kept = Pose(np.full(3, math.nan), DOWN), operator.arm
         command = operator.step(frames=2)
@@ -65,9 +65,7 @@ def live(operator, what, a, b):
 
 @settings(max_examples=150, deadline=None)
 @given(stories)
-def test_whatever_the_operator_does_commands_are_finite_and_limited_and_each_engagement_begins_where_the_arm_is(
-    story,
-):
+def test_whatever_the_operator_does_commands_are_limited_and_engagements_begin_at_the_arm(story):
     operator, before, engaged = Operator(), 0, False
     for what, a, b in story:
         command = live(operator, what, a, b)
@@ -86,7 +84,7 @@ def test_whatever_the_operator_does_commands_are_finite_and_limited_and_each_eng
             assert command.engaged == (operator.clutch.state == ENGAGED)
             if not command.engaged:
                 assert still(command)
-                assert operator.clutch.halt(operator.now) is None and operator.ask() is None
+                assert operator.clutch.pop_stop_command(operator.now) is None and operator.ask() is None
             elif "engaged" in [event.kind for event in command.events]:
                 assert still(command)
                 again = operator.ask()
@@ -107,7 +105,7 @@ def test_whatever_the_operator_does_commands_are_finite_and_limited_and_each_eng
 
 
 class Gated(Operator):
-    """Its arm is moved by the gate, 10 ms at a time, and is shaken by nothing but the stories' own jumps."""
+    """The gate moves the arm every 10 ms; only the scenarios' own jumps disturb it."""
 
     def __init__(self):
         super().__init__()
@@ -116,15 +114,15 @@ class Gated(Operator):
     def ask(self, **asked):
         if self.gate.latched and self.squeeze < 0.5:  # a person who has let go resets it
             self.gate.reset((self.ticks - 0.5) * TICK)
-        command = self.clutch.command(self.arm, self.now, **{"blocked": self.gate.latched} | asked)
+        command = self.clutch.compute_command(self.arm, self.now, **{"blocked": self.gate.latched} | asked)
         if command and (command.engaged or not self.gate.latched):
             assert self.gate.command("teleop", command.linear, command.angular, self.ticks * TICK) == ""
         for _ in range(round(PERIOD / TICK)):
             now = self.ticks * TICK
             motion = self.gate.tick(now, ArmState(self.arm, self.arm, np.zeros(0), np.zeros(0), 0.0, now))
-            turn = quaternion.from_vector(motion.angular * TICK)
+            turn = quaternion.from_rotation_vector(motion.angular * TICK)
             self.arm = Pose(
-                self.arm.position + motion.linear * TICK, quaternion.times(turn, self.arm.quaternion)
+                self.arm.position + motion.linear * TICK, quaternion.multiply(turn, self.arm.quaternion)
             )
             self.motions.append(motion)
             self.ticks += 1
@@ -133,9 +131,7 @@ class Gated(Operator):
 
 @settings(max_examples=100, deadline=None)
 @given(short_stories)
-def test_whatever_the_operator_does_the_gate_has_nothing_to_refuse_and_no_step_of_the_arm_is_larger_than_the_limits(
-    story,
-):
+def test_whatever_the_operator_does_the_gate_refuses_nothing_and_steps_stay_within_the_limits(story):
     operator = Gated()
     for what, a, b in story:
         live(operator, what, a, b)

@@ -1,10 +1,10 @@
-"""What the pages are told over real TLS, and episodes from either of them."""
+"""State messages over real TLS, and episodes from either page."""
 
 import asyncio
 import threading
 import time
 
-from tests.teleop.browserless import HELLO
+from tests.teleop.https_client import HELLO
 from tests.teleop.test_sessions import POSE, is_state, on
 
 DESK = HELLO | {"kind": "desk", "device": "Linux"}
@@ -18,7 +18,7 @@ async def test_the_state_comes_ten_times_a_second_and_at_once_when_something_hap
         for _ in range(10):
             await socket.until(is_state)
         assert 0.5 < time.monotonic() - before < 3
-        rig.watch.told = rig.watch.told | {"gate": {"state": "stopped", "reason": "force", "source": ""}}
+        rig.view.values = rig.view.values | {"gate": {"state": "stopped", "reason": "force", "source": ""}}
         state = await socket.until(
             lambda message: message["type"] == "state" and message["gate"]["state"] == "stopped"
         )
@@ -27,7 +27,7 @@ async def test_the_state_comes_ten_times_a_second_and_at_once_when_something_hap
 
 @on
 async def test_the_operators_state_has_what_the_hand_and_the_eye_need(rig):
-    rig.watch.told |= {"instruction": "open the drawer", "warnings": ["the disk is filling"]}
+    rig.view.values |= {"instruction": "open the drawer", "warnings": ["the disk is filling"]}
     async with rig.client.socket(hello=HELLO) as socket:
         assert await socket.until(is_state) == {
             "type": "state",
@@ -79,10 +79,10 @@ async def test_who_watches_sees_topics_cameras_and_who_drives(rig):
 
 @on
 async def test_a_topic_in_trouble_is_a_warning_only_while_it_is_recorded(rig):
-    rig.watch.told["topics"][0]["trouble"] = "silent for 0.4 s"
+    rig.view.values["topics"][0]["problem"] = "silent for 0.4 s"
     async with rig.client.socket("/ws/watch") as watcher:
         assert (await watcher.until(is_state))["warnings"] == []
-        rig.watch.told["recorder"] = rig.watch.told["recorder"] | {"state": "recording"}
+        rig.view.values["recorder"] = rig.view.values["recorder"] | {"state": "recording"}
         assert (await watcher.until(lambda message: message.get("warnings")))["warnings"] == [
             "arm/pose: silent for 0.4 s"
         ]
@@ -90,10 +90,10 @@ async def test_a_topic_in_trouble_is_a_warning_only_while_it_is_recorded(rig):
 
 @on
 async def test_a_robot_that_cannot_be_asked_is_a_warning_and_no_silence(rig):
-    rig.watch.status = lambda: 1 / 0
+    rig.view.status = lambda: 1 / 0
     async with rig.client.socket(hello=HELLO) as socket:
         (warning,) = (await socket.until(is_state))["warnings"]
-        assert "cannot be told (ZeroDivisionError" in warning
+        assert "cannot be read (ZeroDivisionError" in warning
 
 
 # Episodes

@@ -1,4 +1,5 @@
-"""A client without a browser: real TLS on loopback, the certificate checked, cookies and origin as a browser would send them."""
+"""A client without a browser: real TLS on loopback with certificate check; cookies and origin as from a
+browser."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ HELLO = {"type": "hello", "device": "Quest 3", "kind": "headset", "version": 1}
 
 
 class Client:
-    """token: what it was paired with; the server's own by default."""
+    """token: its pairing token; default: the server's."""
 
     def __init__(self, server: Server, token: str | None = None):
         self.port = int(server.url.split(":")[2].split("/")[0])
@@ -41,7 +42,7 @@ class Client:
             return answer.status, dict(answer.getheaders()), answer.read()
 
     def plain(self, data: bytes) -> bytes:
-        """What comes back for bytes that are no TLS, until the server hangs up."""
+        """The server's response to bytes that are not TLS."""
         with socket.create_connection(("localhost", self.port), timeout=5) as connection:
             connection.sendall(data)
             answer = b""
@@ -53,7 +54,7 @@ class Client:
     async def socket(
         self, path: str = "/ws/operator", hello: dict | None = None, **headers: str
     ) -> AsyncIterator[Socket]:
-        """An open websocket; with `hello` that is said and the welcome awaited."""
+        """An open websocket. hello: sent first; then the welcome is awaited."""
         async with aiohttp.ClientSession() as session:
             headers = {"Origin": self.origin, **self.cookie, **headers}
             url = f"{self.origin}{path}"
@@ -75,7 +76,7 @@ class Socket:
         await self.ws.send_str(message if isinstance(message, str) else json.dumps(message))
 
     async def until(self, wanted) -> dict:
-        """The first message that is wanted; what comes before it is left out."""
+        """The first message for which `wanted` is true."""
         while True:
             message = await self.ws.receive(5)
             assert message.type is WSMsgType.TEXT, (

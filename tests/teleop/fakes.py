@@ -1,4 +1,4 @@
-"""Plain stand-ins for what the server is joined with: the operator's link, the recorder, the running robot."""
+"""Fakes of the server's collaborators: the operator's link, the recorder, the robot."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import threading
 import numpy as np
 
 from gr1_core import images
-from gr1_teleop.link import Busy
+from gr1_teleop.operator_link import OperatorBusy
 from gr1_teleop.protocol import HandPose, Ping, parse
 
 
-class Link:
-    """One operator; keeps what it is given."""
+class FakeLink:
+    """One operator; keeps the messages that it receives."""
 
     def __init__(self):
         self.key = None
@@ -24,7 +24,7 @@ class Link:
 
     def connect(self, kind: str, device: str):
         if self.key is not None and not self.silent:
-            raise Busy("there is an operator already: a Quest 3")
+            raise OperatorBusy("there is an operator already: a Quest 3")
         self.key, self.silent = object(), False
         return self.key
 
@@ -43,7 +43,7 @@ class Link:
                 self.changed.notify_all()
         return [{"type": "pong", "t": message.t, "host": now}] if isinstance(message, Ping) else []
 
-    def drives(self, key) -> bool:
+    def is_operator(self, key) -> bool:
         return key is self.key
 
     def disconnect(self, key, why: str) -> None:
@@ -62,8 +62,8 @@ class Link:
             return self.changed.wait_for(condition, seconds)
 
 
-class Recorder:
-    """Says yes; `refusal` makes it say no, `hold` makes it slow until the event is set."""
+class FakeRecorder:
+    """Accepts every call; `refusal` makes it refuse, `hold` makes it wait until the event is set."""
 
     def __init__(self):
         self.calls: list[str] = []
@@ -93,15 +93,15 @@ class Recorder:
     def relabel(self, instruction: str) -> str:
         return self._do(f"relabel: {instruction}")
 
-    def instruct(self, instruction: str) -> None:
+    def publish_instruction(self, instruction: str) -> None:
         self.calls.append(f"instruct: {instruction}")
 
 
-class Watch:
-    """A robot that stands still."""
+class FakeRobotView:
+    """A robot at rest."""
 
     def __init__(self):
-        self.told = {
+        self.values = {
             "gate": {"state": "holding", "reason": "", "source": "", "detail": "not for the pages"},
             "recorder": {
                 "state": "idle",
@@ -110,13 +110,13 @@ class Watch:
                 "seconds": 0.0,
                 "episodes": {"success": 2},
             },
-            "topics": [{"topic": "arm/pose", "hz": 99.0, "expected_hz": 100.0, "age_s": 0.01, "trouble": ""}],
+            "topics": [{"topic": "arm/pose", "hz": 99.0, "expected_hz": 100.0, "age_s": 0.01, "problem": ""}],
             "warnings": [],
         }
         self.frames = {"static": images.encode_jpeg(np.full((48, 64, 3), 90, np.uint8))}
 
-    def pictures(self) -> dict[str, bytes]:
+    def camera_images(self) -> dict[str, bytes]:
         return self.frames
 
     def status(self) -> dict:
-        return self.told
+        return self.values

@@ -1,11 +1,11 @@
-"""Episodes: a slip of the thumb costs none, and the recorder's word is heard."""
+"""Episodes by button: an accidental press costs none, and the recorder's refusals reach the operator."""
 
 import threading
 
 import pytest
 
-from gr1_teleop.episodes import CONFIRM_S, EpisodeError, Episodes
-from tests.teleop.standin import Recorder
+from gr1_teleop.episode_control import CONFIRM_S, EpisodeControl, EpisodeError
+from tests.teleop.fakes import FakeRecorder
 
 
 class Clock:
@@ -16,8 +16,8 @@ class Clock:
 
 
 @pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
+def recorder() -> FakeRecorder:
+    return FakeRecorder()
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def episodes(recorder, clock, tmp_path) -> Episodes:
-    return Episodes(recorder, tmp_path, clock)
+def episodes(recorder, clock, tmp_path) -> EpisodeControl:
+    return EpisodeControl(recorder, tmp_path, clock)
 
 
-def kinds(episodes: Episodes) -> list[str]:
-    return [pulse["kind"] for pulse in episodes.haptics()]
+def kinds(episodes: EpisodeControl) -> list[str]:
+    return [pulse["kind"] for pulse in episodes.pop_haptics()]
 
 
 # Two steps
@@ -90,7 +90,7 @@ def test_the_instruction_is_told_before_the_episode_begins(episodes, recorder):
     assert episodes.state()["instruction"] == "open the drawer"
     episodes.press("start")()
     assert recorder.calls[2:] == ["start"], "as before"
-    episodes.instruct("close the drawer")()
+    episodes.set_instruction("close the drawer")()
     assert (
         recorder.calls[3:] == ["instruct: close the drawer"]
         and episodes.state()["instruction"] == "close the drawer"
@@ -113,7 +113,10 @@ def test_relabelling_changes_the_last_bag_and_not_what_comes_next(episodes, reco
     ],
 )
 def test_an_instruction_that_cannot_be_one_is_refused_at_once(episodes, recorder, instruction, says):
-    for press in (lambda: episodes.press("relabel", instruction), lambda: episodes.instruct(instruction)):
+    for press in (
+        lambda: episodes.press("relabel", instruction),
+        lambda: episodes.set_instruction(instruction),
+    ):
         with pytest.raises(EpisodeError, match=says):
             press()
     assert recorder.calls == [] and episodes.state()["busy"] == ""
@@ -142,7 +145,7 @@ def test_a_recorder_that_breaks_down_is_a_refusal_and_the_next_press_is_taken(
     episodes, recorder, monkeypatch
 ):
     monkeypatch.setattr(recorder, "success", lambda: 1 / 0)
-    with pytest.raises(EpisodeError, match="could not be asked.*ZeroDivisionError.*terminal"):
+    with pytest.raises(EpisodeError, match="could not be called.*ZeroDivisionError.*terminal"):
         episodes.press("success")()
     assert episodes.press("failure")() == "20240501-141503-open_drawer"
 
@@ -154,7 +157,7 @@ def test_presses_while_the_recorder_works_are_refused_and_not_queued(episodes, r
     for press in (
         lambda: episodes.press("start"),
         lambda: episodes.press("success", two_steps=True),
-        lambda: episodes.instruct("go"),
+        lambda: episodes.set_instruction("go"),
     ):
         with pytest.raises(EpisodeError, match="still starting: wait"):
             press()
@@ -164,5 +167,7 @@ def test_presses_while_the_recorder_works_are_refused_and_not_queued(episodes, r
 
 
 def test_an_unknown_action_is_named_with_those_there_are(episodes):
-    with pytest.raises(EpisodeError, match="no action 'delete'.*start, success, failure, discard, relabel"):
+    with pytest.raises(
+        EpisodeError, match="unknown episode action 'delete'.*start, success, failure, discard, relabel"
+    ):
         episodes.press("delete")

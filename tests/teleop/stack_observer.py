@@ -1,4 +1,4 @@
-"""Where the scripted operator stands: what it sees of the running simulated stack (as a person sees table and screens)."""
+"""What the scripted operator sees of the running simulated stack."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from gr1_common.messages import from_pose
 from gr1_common.qos import COMMAND, LATCHED, SENSOR
 from gr1_robot.arm.backend import Pose
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 class NotSeen(AssertionError):
-    """Something waited for has not come."""
+    """An awaited event did not happen in time."""
 
 
-class Stand:
-    """A ROS node in a thread of its own; what is waited for raises NotSeen after a minute."""
+class StackObserver:
+    """A ROS node in its own thread. Waiting raises NotSeen after a minute."""
 
     def __init__(self):
         if not rclpy.ok():
             rclpy.init()
-        self.node = node = rclpy.create_node("operator_stand")
+        self.node = node = rclpy.create_node("operator_observer")
         self._changed, self._seen = threading.Condition(), {}
         node.create_subscription(
             JointState, "sim/state", lambda m: self._see(state=np.frombuffer(m.position, np.float64)), SENSOR
@@ -62,7 +62,7 @@ class Stand:
     def operator(self, key: str) -> str:
         return self._get("operator")[key]
 
-    def clutch(self, wanted: str, within: float = PATIENCE_S) -> None:
+    def clutch(self, wanted: str, within: float = TIMEOUT_S) -> None:
         """Waits until the clutch is "open" or "engaged"."""
         self._until(
             f"a clutch that is {wanted}",
@@ -71,11 +71,11 @@ class Stand:
         )
 
     def recorder(self) -> dict:
-        """What the recorder says."""
+        """The last message of recorder/state."""
         return self._get("recorder")
 
-    def recording(self, state: str, outcome: str = "", within: float = PATIENCE_S) -> dict:
-        """What the recorder says once it is "recording", or "idle" after that outcome."""
+    def recording(self, state: str, outcome: str = "", within: float = TIMEOUT_S) -> dict:
+        """Waits for this state ("recording" or "idle") and outcome; returns the message."""
 
         def holds() -> bool:
             told = self._seen.get("recorder", {})
@@ -84,18 +84,19 @@ class Stand:
         self._until(f"a recorder that is {state} {outcome}", holds, within)
         return self._get("recorder")
 
-    def table(self, seed: int) -> dict:
-        """Of the table of that seed, once it is laid and its words are said: {"task", "seed", "instruction", "episode"}."""
+    def scene(self, seed: int) -> dict:
+        """Waits for the scene of this seed and its instruction; returns {"task", "seed", "instruction",
+        "episode"}."""
 
-        def laid() -> bool:
+        def is_set_up() -> bool:
             task = self._seen.get("task", {})
             return task.get("seed") == seed and (
                 task["episode"] == 0 or self._seen.get("instruction") == task["instruction"]
             )
 
-        self._until(f"the table of seed {seed}", laid)
+        self._until(f"the scene of seed {seed}", is_set_up)
         with self._changed:
-            self._seen["success"] = False  # what was said of the table before may still stand
+            self._seen["success"] = False  # the last scene's success may still be stored
         return self._get("task")
 
     def close(self) -> None:
@@ -108,7 +109,7 @@ class Stand:
         self._until(what, lambda: what in self._seen)
         return self._seen[what]
 
-    def _until(self, what: str, holds, within: float = PATIENCE_S) -> None:
+    def _until(self, what: str, holds, within: float = TIMEOUT_S) -> None:
         with self._changed:
             if not self._changed.wait_for(holds, within):
                 raise NotSeen(f"not seen within {within:g} s: {what}; operator {self._seen.get('operator')}")

@@ -1,4 +1,4 @@
-// What an XR input source says, as the operator's message wants it: pose in the floor's frame, squeeze, trigger, buttons.
+// Converts an XR input source to the fields of the operator's message: pose in local-floor, squeeze, trigger, buttons.
 
 // xr-standard gamepad mapping: https://www.w3.org/TR/webxr-gamepads-module-1/#xr-standard-gamepad-mapping
 const TRIGGER = 0;
@@ -9,16 +9,16 @@ const UPPER = 5;
 
 const CURLING = ["middle", "ring", "pinky"];
 const BONES = ["metacarpal", "phalanx-proximal", "phalanx-intermediate", "phalanx-distal", "tip"];
-// Straight over bent length of a finger: 1 stretched, about 0.4 in a fist.
+// Distance from root to tip divided by the length of a finger: 1 if stretched, about 0.4 in a fist.
 const STRETCHED = 0.85;
 const FIST = 0.55;
-// Distance of the tips of thumb and index finger, m.
+// Distance between the tips of thumb and index finger, m.
 const PINCHED_M = 0.02;
 const APART_M = 0.08;
 
 const NO_BUTTONS = { a: false, b: false, stick: false };
 
-/** Reads one hand's source again and again; keeps what must not be forgotten when it goes away. */
+/** Reads the input source of one hand; keeps the last squeeze and trigger while the source is lost. */
 export class Hand {
   constructor(side) {
     this.side = side;
@@ -28,11 +28,11 @@ export class Hand {
     this.last = { squeeze: 0, trigger: 0 };
   }
 
-  /** One sample of this frame; source is null while the controller is away. */
+  /** The sample of this frame; source: null while the controller is lost. */
   read(frame, space, source) {
     if (!source) {
-      // The squeeze of a controller that went away is unknown. Its last value stands, so that nobody takes the loss
-      // for a hand that has let go. A pinch that ends, however, takes its source with it: that is letting go.
+      // The squeeze of a lost controller is unknown. The last value is kept, so that the loss does not look like a release.
+      // The end of a pinch also removes its source, but that is a release.
       if (this.passing && !this.selecting) this.last.squeeze = 0;
       return { hand: this.side, tracked: false, position: null, orientation: null, ...this.last, buttons: NO_BUTTONS };
     }
@@ -43,8 +43,8 @@ export class Hand {
   }
 
   /**
-   * A position that the device only guesses (a controller out of the cameras' sight) is no position to follow. Some
-   * runtimes call every position emulated; that word counts only from a device that has said once that it measures.
+   * An emulated position (a controller out of the cameras' sight) must not be followed. Some runtimes report every position
+   * as emulated; so the flag counts only after the device has once reported a measured position.
    */
   #place(pose) {
     if (pose && !pose.emulatedPosition) this.measured = true;
@@ -56,7 +56,7 @@ export class Hand {
   }
 }
 
-/** The phone itself is the hand: its pose is the viewer's, a finger on the glass holds the clutch. */
+/** The phone is the hand: its pose is the viewer's pose; a finger on the screen holds the clutch. */
 export class Phone extends Hand {
   constructor() {
     super("right");
@@ -68,7 +68,7 @@ export class Phone extends Hand {
     const pose = frame.getViewerPose(space);
     const sample = super.read({ getPose: () => pose }, space, { gripSpace: {}, gamepad: null });
     const stick = this.forward;
-    this.forward = false; // a press of one frame
+    this.forward = false; // a press lasts one frame
     return { ...sample, trigger: this.gripper, buttons: { ...NO_BUTTONS, stick } };
   }
 }
@@ -79,7 +79,7 @@ function gripPose(frame, space, source) {
 }
 
 function buttons(gamepad, selecting) {
-  // Without a gamepad (a pinch seen by the headset) the select gesture is all there is: it holds the clutch.
+  // Without a gamepad (a pinch seen by the headset) there is only the select gesture: it holds the clutch.
   if (!gamepad) return { squeeze: selecting ? 1 : 0, trigger: 0, buttons: NO_BUTTONS };
   const value = (index) => clamp(gamepad.buttons[index]?.value ?? 0);
   const pressed = (index) => gamepad.buttons[index]?.pressed ?? false;
@@ -90,7 +90,7 @@ function buttons(gamepad, selecting) {
   };
 }
 
-/** Bare hands: three fingers make the fist that holds the clutch, thumb and index finger are the gripper. */
+/** Bare hands: bending three fingers holds the clutch; thumb and index finger control the gripper. */
 function fingers(frame, hand) {
   const at = (name) => {
     const joint = hand.get(name);
@@ -104,7 +104,7 @@ function fingers(frame, hand) {
     return distance(joints[0], joints.at(-1)) / bent;
   });
   const [thumb, index] = [at("thumb-tip"), at("index-finger-tip")];
-  // The finger that is bent least counts: a hand that opens lets go at once.
+  // The straightest finger counts, so that an opening hand releases at once.
   const squeeze = clamp((STRETCHED - Math.max(...stretch)) / (STRETCHED - FIST));
   const trigger = thumb && index ? clamp((APART_M - distance(thumb, index)) / (APART_M - PINCHED_M)) : 0;
   return { squeeze, trigger, buttons: NO_BUTTONS };
