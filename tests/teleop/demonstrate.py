@@ -1,11 +1,10 @@
-"""A scripted operator demonstrates a task through the whole stack, from hand to bag:
+"""A scripted operator demonstrates a task through the whole stack, from hand to bag.
 
-python -m tests.teleop.demonstrate [--hand browser|socket] [--task put_eggplant_on_plate] [--episodes 10]
-[--seed 7000] --bags BAGS
+    python -m tests.teleop.demonstrate [--hand browser|socket] [--task TASK]
+        [--episodes 10] [--seed 7000] --bags BAGS
 
-Starts `gr1 up --record` with the simulated rig. browser: an emulated Quest 3 in headless Chromium on the real
-page;
-socket: messages over the page's websocket. The last line is one JSON document.
+Starts `gr1 up --driver teleop --record` with the simulated rig. The last line is one JSON document.
+browser: an emulated Quest 3 in headless Chromium. socket: messages over the page's websocket.
 """
 
 from __future__ import annotations
@@ -152,29 +151,24 @@ def begin(observer, hand) -> str:
 
 
 class Stack:
-    """`gr1 up --record` with the simulated rig."""
+    """`gr1 up --driver teleop --record` with the simulated rig."""
 
     def __init__(self, bags: Path, out: Path, task: str, seed: int, rig: str):
         self._home = tempfile.TemporaryDirectory()
         self.certificate = Path(self._home.name) / "gr1/teleop/server.pem"
         environment = os.environ | {"XDG_DATA_HOME": self._home.name, "PYTHONUNBUFFERED": "1"}
-        words = (
-            "--record",
-            "--port",
-            "0",
-            "--no-video",
-            "--bags",
-            str(bags),
-            "--out",
-            str(out),
-            "--task",
-            task,
-            "--seed",
-            str(seed),
-            "--rig",
-            rig,
-        )
-        command = [sys.executable, "-m", "gr1_bringup.up", *words]
+        options = {
+            "driver": "teleop",
+            "port": 0,
+            "bags": bags,
+            "out": out,
+            "task": task,
+            "seed": seed,
+            "rig": rig,
+        }
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        gr1 = Path(sys.executable).with_name("gr1")
+        command = [str(gr1), "up", "--record", "--no-video", *words]
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         )

@@ -1,14 +1,12 @@
-"""Measures latency and stopping from hand to arm: node, link, gate and simulated arm; the headset is a
-websocket client here.
+"""Measures latency and stopping from hand to arm: node, link, gate, simulated arm, a headset's websocket.
 
     python -m tests.teleop.measure [--seconds 20] [--stops 10] [--network 0:0,50:0,150:0,300:0,0:5,50:5]
 
-network: pairs of injected delay (ms, each way) and loss (% of the frames). A lost one holds up those behind
-it until it has been sent
-again, as TCP does it: after the answer to the next frame, 0.2 s later if it is lost twice. For each pair:
-latency from a hand's sample to the command that follows it (p50, p99), commands a second, how often the
-clutch opened by itself and why. Then: time from the last sample of a headset that vanishes in motion to the
-zero command, and to the arm's rest. Last line: JSON.
+network: pairs of injected delay (ms, each way) and loss (% of the frames). As with TCP, a lost frame delays
+those behind it until it has been sent again: after the answer to the next frame, 0.2 s later if it is lost
+twice. Prints for each pair: latency from a sample to its command (p50, p99), commands per second, how often
+the clutch opened and why. Then: time from the last sample of a headset that vanishes in motion to the zero
+command, and to the arm at rest. The last line is one JSON document.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def test_three_episodes_one_success_one_discarded_one_relabelled_and_the_bags_pr
     assert [bag.outcome for bag in bags] == ["success", "discarded", "success"]
     assert [bag.instruction for bag in bags] == [bags[0].instruction, told[1], "lift the hand"]
     for bag in bags:
-        assert bag.labels["operator"] == "vr"
+        assert bag.labels["operator"] == "teleop"
         limits, heights, closures, speeds = bag.rig.limits, [], [], []
         for message in bag.messages(["/arm/pose", "/command/teleop/gripper", "/arm/commanded_twist"]):
             said = schemas.deserialize(message.type, message.data)

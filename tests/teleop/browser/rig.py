@@ -1,13 +1,13 @@
 """A rig without a robot, for the tests of the pages.
 
 It has the real server, a recorder that writes small bags, moving camera images, and a link that prints the
-messages of the operator's page.
+messages of the operator's page. It reads and writes one JSON document a line.
 
-stdout, one JSON document a line: {"url"} once; then {"connected": kind, "device"}, {"received": message},
-{"gone": reason}, {"instruction": text}.
-stdin: {"status": {...}} changes `RobotView.status`; {"link": {...}} changes the link's state; {"pulse":
-{...}} sends a haptic pulse; {"images": false} removes the cameras; {"restart": true} restarts the server on
-its port.
+stdout: {"url"} once; then {"connected": kind, "device"}, {"received": message}, {"gone": reason},
+    {"instruction": text}.
+stdin: {"status": {...}} changes `RobotView.status`; {"link": {...}} changes the link's state;
+    {"pulse": {...}} sends a haptic pulse; {"images": false} removes the cameras; {"restart": true} restarts
+    the server on its port.
 """
 
 from __future__ import annotations
