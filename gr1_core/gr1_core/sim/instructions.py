@@ -1,8 +1,8 @@
-"""What is said for each kind of task: sentences to train on, and others that are kept for testing.
+"""Instruction templates of each kind of task: one set for training, one held out for tests.
 
-A held-out sentence is never trained on as a sentence, but nearly all of its words are, in the same meaning: what is tested is whether
-the policy understands words in a company that it has not met, not whether it knows a word that nobody taught it. The shipped small
-model reads a bag of words: their order is never read, so it is not tested either.
+A held-out instruction never occurs in training, but nearly all of its words do, with the same meaning. The
+test is about new combinations of known words, not about unknown words. The pretrained small model reads a bag
+of words, so word order is not tested.
 """
 
 from __future__ import annotations
@@ -119,16 +119,17 @@ _HELD_OUT = {
 KINDS = tuple(_TRAINING)
 
 
-def said(kind: str, noun: str | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """-> (sentences to train on, the first canonical; sentences held out).
+def instructions_for(kind: str, noun: str | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns (training instructions, the first one canonical; held-out instructions).
 
-    kind: pick, put, take (these need the noun, e.g. "bell pepper"), open or close.
+    kind: pick, put or take, which need the noun ("bell pepper"), open or close, which have none. Raises
+    ValueError for an unknown kind and for a noun that is missing or superfluous.
     """
     if kind not in _TRAINING:
-        raise ValueError(f"no sentences for '{kind}': kinds are {', '.join(KINDS)}")
+        raise ValueError(f"no instructions for '{kind}': kinds are {', '.join(KINDS)}")
     if (noun is None) == ("{}" in _TRAINING[kind][0]):
         raise ValueError(
-            f"sentences for '{kind}' {'need a' if noun is None else 'have no'} noun"
+            f"instructions for '{kind}' {'need a' if noun is None else 'have no'} noun"
             + (f", got '{noun}'" if noun else "")
         )
-    return tuple(tuple(sentence.format(noun) for sentence in group[kind]) for group in (_TRAINING, _HELD_OUT))
+    return tuple(tuple(text.format(noun) for text in group[kind]) for group in (_TRAINING, _HELD_OUT))

@@ -1,1 +1,1 @@
-"""Demonstrations from the simulated rig: episodes into bags or straight into a dataset, with disturbances and DAgger."""
+"""Demonstrations from the simulated rig, as bags or directly as a dataset, with disturbances and DAgger."""

@@ -1,7 +1,8 @@
-"""One episode of the scripted expert as a bag, with the messages that the live stack's nodes would have sent; no ROS needed.
+"""Records an episode of the expert as a bag with the messages that the messages of the live stack would have
+sent, without ROS.
 
-Stamps are simulated time on a fixed date, so that a seed gives the same bytes on every run. As on the rig a frame is sent a little
-after its exposure and a command a little after the state that it answers.
+Stamps are simulated time on a fixed date, so that a seed always gives the same bytes. As on the rig, a frame
+is sent shortly after its exposure and a command shortly after the state that it answers.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from gr1_core.data.bag_writer import BagWriter
 from gr1_core.rig import ROLES, Rig
 from gr1_core.sim.expert import Command, Expert
 from gr1_core.sim.renderer import Renderer
-from gr1_core.sim.rollout import HELD, episode
-from gr1_core.sim.state import View
+from gr1_core.sim.rollout import SUCCESS_PERIODS, run_episode
+from gr1_core.sim.state import StateView
 from gr1_core.sim.twin import TICK, Twin
 
 STARTED = datetime(2024, 1, 1, tzinfo=UTC)
-CAMERA_HZ, STATE_HZ = 20.0, 50.0  # as the live stack's cameras and sim/state
+CAMERA_HZ, STATE_HZ = 20.0, 50.0  # of the live stack's cameras and of sim/state
 FRAME = "base_link"
 JOINTS = tuple(f"joint_{number}" for number in range(1, 8))
 IMAGES = {
@@ -55,12 +56,12 @@ _RELIABLE = {
 _LATCHED = {"/instruction": "std_msgs/msg/String", "/sim/task": "std_msgs/msg/String"}
 
 
-def topics(kind: str) -> dict[str, str]:
-    """Topic -> type of a simulated bag; kind "jpeg" or "raw"."""
+def bag_topics(kind: str) -> dict[str, str]:
+    """Topic -> type of a simulated bag. kind: "jpeg" or "raw"."""
     name, type = IMAGES[kind]
-    pictures = {f"/camera/{role}/{name}": type for role in ROLES}
+    image_topics = {f"/camera/{role}/{name}": type for role in ROLES}
     return (
-        pictures
+        image_topics
         | {f"/camera/{role}/camera_info": "sensor_msgs/msg/CameraInfo" for role in ROLES}
         | _SENSOR
         | _RELIABLE
@@ -68,8 +69,12 @@ def topics(kind: str) -> dict[str, str]:
     )
 
 
-class Studio:
-    """A twin with its cameras, for many episodes in one thread. A context manager."""
+class EpisodeRecorder:
+    """A twin with the rig's cameras that records any number of episodes in one thread. A context manager.
+
+    kind: "jpeg" or "raw" images. Raises ValueError for a rig whose workspace does not hold the twin's home
+    position.
+    """
 
     def __init__(self, rig: Rig, kind: str = "jpeg"):
         self.rig, self.kind, self.twin = rig, kind, Twin()
@@ -77,19 +82,19 @@ class Studio:
         low, high = np.array(rig.limits.workspace_min), np.array(rig.limits.workspace_max)
         if not (np.all(home >= low) and np.all(home <= high)):
             raise ValueError(
-                f"rig '{rig.name}' is not the simulated arm's: its workspace {low.tolist()} .. {high.tolist()} m does not hold the "
-                f"home position {home.round(3).tolist()}"
+                f"rig '{rig.name}' is not the simulated arm's: its workspace {low.tolist()} .. "
+                f"{high.tolist()} m does not hold the home position {home.round(3).tolist()}"
             )
         self.cameras = {
             role: Renderer(role, rig.cameras[role].width, rig.cameras[role].height) for role in ROLES
         }
 
-    def record(
+    def record_episode(
         self, folder: Path, task: str, seed: int, stopped: Callable[[], bool] = lambda: False
     ) -> tuple[bool, float]:
-        """Plays and records one episode into the new bag `folder`. Returns (goal reached, simulated seconds).
+        """Runs and records one episode into the new bag `folder`. Returns (success, simulated seconds).
 
-        Once `stopped` says so the bag stays unfinished and KeyboardInterrupt is raised.
+        stopped: when it returns True, the bag stays unfinished and KeyboardInterrupt is raised.
         """
         self.twin.reset(task, seed)
         labels = {
@@ -100,67 +105,72 @@ class Studio:
             "started": STARTED.isoformat(timespec="milliseconds"),
             "rig": yaml.safe_dump(self.rig.to_dict(), sort_keys=False),
         }
-        known = topics(self.kind)
+        types = bag_topics(self.kind)
         qos = (
-            {name: "best_effort" for name in known}
+            {name: "best_effort" for name in types}
             | dict.fromkeys(_RELIABLE, "reliable")
             | dict.fromkeys(_LATCHED, "transient_local")
         )
-        with BagWriter(folder, known, labels, qos=qos) as writer:
-            nodes = _Nodes(writer, known, self)
-            said = {"task": task, "seed": seed, "instruction": self.twin.instruction, "episode": 0}
-            nodes.send("/sim/task", _START, data=json.dumps(said))
-            nodes.send("/instruction", _START, data=self.twin.instruction)
-            held = 0
-            for _, command, done in episode(
-                self.twin, Expert(task, self.rig.control_hz), self.rig, observe=nodes.tick
+        with BagWriter(folder, types, labels, qos=qos) as writer:
+            messages = _StackMessages(writer, types, self)
+            scene = {"task": task, "seed": seed, "instruction": self.twin.instruction, "episode": 0}
+            messages.send_message("/sim/task", _START, data=json.dumps(scene))
+            messages.send_message("/instruction", _START, data=self.twin.instruction)
+            successes = 0
+            for _, command, success in run_episode(
+                self.twin, Expert(task, self.rig.control_hz), self.rig, on_tick=messages.send_tick
             ):
-                nodes.answer(command, done)
-                held = held + 1 if done else 0
+                messages.set_answer(command, success)
+                successes = successes + 1 if success else 0
                 if stopped():
                     raise KeyboardInterrupt
-            nodes.end()
-            success = held >= HELD
+            messages.send_last_state()
+            success = successes >= SUCCESS_PERIODS
             writer.close({"outcome": "success" if success else "failure"})
         return success, self.twin.time
 
     def close(self) -> None:
+        """Frees the cameras."""
         for camera in self.cameras.values():
             camera.close()
 
-    def __enter__(self) -> Studio:
+    def __enter__(self) -> EpisodeRecorder:
         return self
 
     def __exit__(self, *_) -> None:
         self.close()
 
 
-class _Nodes:
-    """What the arm, the cameras and the expert publish."""
+class _StackMessages:
+    """Writes what the arm, camera and expert nodes of the live stack publish."""
 
-    def __init__(self, writer: BagWriter, types: dict[str, str], studio: Studio):
+    def __init__(self, writer: BagWriter, types: dict[str, str], recorder: EpisodeRecorder):
         self._writer, self._types = writer, types
-        self._twin, self._cameras, self._kind = studio.twin, studio.cameras, studio.kind
+        self._twin, self._cameras, self._kind = recorder.twin, recorder.cameras, recorder.kind
         self._camera_every, self._state_every = round(1 / (CAMERA_HZ * TICK)), round(1 / (STATE_HZ * TICK))
         self._ticks = 0
         self._answer: tuple[Command, bool] | None = None
 
-    def answer(self, command: Command, done: bool) -> None:
-        """What the expert and the task's test say of the present state; sent with it."""
-        self._answer = command, done
+    def set_answer(self, command: Command, success: bool) -> None:
+        """Sets the command and the success for the current state; they are sent with it."""
+        self._answer = command, success
 
-    def tick(self, linear, angular) -> None:
-        """Sends what belongs to the present moment; the twist, m/s and rad/s, is what the arm is about to be given."""
+    def send_tick(self, linear, angular) -> None:
+        """Sends the messages of the current time. linear m/s, angular rad/s: the twist that the arm gets
+        next.
+        """
         now = _START + round(self._twin.time * 1e9)
         header = _header(now, FRAME)
         state = self._twin.state()
-        view = View(state)
-        self.send("/arm/commanded_twist", now, header=header, twist=_twist(linear, angular))
-        self.send("/arm/pose", now, header=header, pose=_pose(view.pose("measured")))
-        self.send("/arm/commanded_pose", now, header=header, pose=_pose(view.pose("commanded")))
+        view = StateView(state)
+        self.send_message("/arm/commanded_twist", now, header=header, twist=_twist(linear, angular))
+        self.send_message("/arm/pose", now, header=header, pose=_pose(view.pose("measured")))
+        self.send_message("/arm/commanded_pose", now, header=header, pose=_pose(view.pose("commanded")))
         closures = (view.closure, view.closure_target)
-        self.send("/arm/gripper", now, header=header, name=("closure", "closure_command"), position=closures)
-        self.send(
+        self.send_message(
+            "/arm/gripper", now, header=header, name=("closure", "closure_command"), position=closures
+        )
+        self.send_message(
             "/joint_states",
             now,
             header=header,
@@ -169,25 +179,27 @@ class _Nodes:
             velocity=self._twin.joint_velocities,
         )
         if self._ticks % self._state_every == 0:
-            self.send("/sim/state", now, header=header, position=state)
+            self.send_message("/sim/state", now, header=header, position=state)
         if self._ticks % self._camera_every == 0:
             for role, camera in self._cameras.items():
-                self._frame(role, camera, state, now)
+                self._send_frame(role, camera, state, now)
         if self._answer:
-            self._command(*self._answer, now)
+            self._send_command(*self._answer, now)
             self._answer = None
         self._ticks += 1
 
-    def end(self) -> None:
-        """The last state, which no tick follows."""
+    def send_last_state(self) -> None:
+        """Sends the last state, which no tick follows."""
         if self._answer:
-            self.tick(np.zeros(3), np.zeros(3))
+            self.send_tick(np.zeros(3), np.zeros(3))
 
-    def send(self, topic: str, at: int, **fields) -> None:
+    def send_message(self, topic: str, time_ns: int, **fields) -> None:
         type = self._types[topic]
-        self._writer.write(topic, schemas.serialize(schemas.message(type, **fields), type), at, at)
+        self._writer.write_message(
+            topic, schemas.serialize(schemas.make_message(type, **fields), type), time_ns, time_ns
+        )
 
-    def _frame(self, role: str, camera: Renderer, state: np.ndarray, now: int) -> None:
+    def _send_frame(self, role: str, camera: Renderer, state: np.ndarray, now: int) -> None:
         header = _header(now, f"camera_{role}_optical_frame")
         image, k = camera.render(state), camera.intrinsics
         height, width = image.shape[:2]
@@ -202,7 +214,7 @@ class _Nodes:
                 "data": image.tobytes(),
             }
         sent = now + _FRAME_DELAY
-        self.send(f"/camera/{role}/{IMAGES[self._kind][0]}", sent, header=header, **fields)
+        self.send_message(f"/camera/{role}/{IMAGES[self._kind][0]}", sent, header=header, **fields)
         matrices = {
             "d": np.zeros(5),
             "k": k.ravel(),
@@ -210,18 +222,18 @@ class _Nodes:
             "p": np.hstack([k, np.zeros((3, 1))]).ravel(),
         }
         info = {"height": height, "width": width, "distortion_model": "plumb_bob", **matrices}
-        self.send(f"/camera/{role}/camera_info", sent, header=header, **info)
+        self.send_message(f"/camera/{role}/camera_info", sent, header=header, **info)
 
-    def _command(self, command: Command, done: bool, now: int) -> None:
-        self.send("/sim/success", now, data=done)
+    def _send_command(self, command: Command, success: bool, now: int) -> None:
+        self.send_message("/sim/success", now, data=success)
         sent = now + _COMMAND_DELAY
-        self.send(
+        self.send_message(
             "/command/policy/twist",
             sent,
             header=_header(sent, FRAME),
             twist=_twist(command.linear, command.angular),
         )
-        self.send("/command/policy/gripper", sent, data=command.closure)
+        self.send_message("/command/policy/gripper", sent, data=command.closure)
 
 
 def _header(ns: int, frame: str) -> dict:
@@ -229,12 +241,12 @@ def _header(ns: int, frame: str) -> dict:
 
 
 def _pose(pose) -> dict:
-    return {"position": _named("xyz", pose.position), "orientation": _named("xyzw", pose.quaternion)}
+    return {"position": _fields("xyz", pose.position), "orientation": _fields("xyzw", pose.quaternion)}
 
 
 def _twist(linear, angular) -> dict:
-    return {"linear": _named("xyz", linear), "angular": _named("xyz", angular)}
+    return {"linear": _fields("xyz", linear), "angular": _fields("xyz", angular)}
 
 
-def _named(names: str, values) -> dict[str, float]:
+def _fields(names: str, values) -> dict[str, float]:
     return dict(zip(names, map(float, values), strict=True))

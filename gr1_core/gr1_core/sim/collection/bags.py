@@ -1,5 +1,5 @@
-"""Many simulated episodes, in several processes, into bags: `gr1 collect sim`. Can be interrupted and goes on
-where it was.
+"""Records simulated episodes as bags in several processes, for `gr1 collect sim`. An interrupted collection
+can be resumed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gr1_core.data import metadata
 from gr1_core.data.bag import Bag, BagError
 from gr1_core.data.bag_writer import lock_recording
 from gr1_core.rig import Rig
-from gr1_core.sim.collection.bag_recording import EpisodeRecorder, topics
+from gr1_core.sim.collection.bag_recording import EpisodeRecorder, bag_topics
 from gr1_core.sim.suites import TRAINING_SEEDS_END
 from gr1_core.sim.tasks import parse_task_names
 
@@ -29,97 +29,97 @@ class CollectError(ValueError):
 
 @dataclass(frozen=True)
 class EpisodeSpec:
-    """One episode to record: a seed's layout of a task."""
+    """One episode to record: a task and the seed of its layout."""
 
     task: str
     seed: int
 
     @property
     def name(self) -> str:
+        """Name of the episode's bag folder."""
         return f"{self.task}_{self.seed:06d}"
 
 
-def plan(tasks: str, episodes: int, seed: int) -> list[EpisodeSpec]:
-    """Every task with the first seed, then with the next, `episodes` in all. tasks: "all" or names separated
-    by commas.
+def plan_episodes(tasks: str, episodes: int, seed: int) -> list[EpisodeSpec]:
+    """Plans `episodes` episodes: every task with the first seed, then with the next one, and so on.
 
-    Raises ValueError for unknown tasks, CollectError for seeds that are kept for tests.
+    tasks: "all" or names separated by commas. Raises ValueError for unknown tasks, CollectError for seeds of
+    the tests.
     """
     names = parse_task_names(tasks)
     last = seed + (episodes - 1) // len(names)
     if last >= TRAINING_SEEDS_END:
         rounds = f"{len(names)} task{'s' if len(names) > 1 else ''} in turn from seed {seed}"
         raise CollectError(
-            f"{episodes} episodes, {rounds}, reach seed {last}: from {TRAINING_SEEDS_END} on they are kept for tests; "
-            "choose a lower --seed, or fewer --episodes"
+            f"{episodes} episodes, {rounds}, reach seed {last}: from {TRAINING_SEEDS_END} on "
+            "they are kept for tests; choose a lower --seed, or fewer --episodes"
         )
     return [
         EpisodeSpec(names[number % len(names)], seed + number // len(names)) for number in range(episodes)
     ]
 
 
-def collect(
-    takes: Sequence[EpisodeSpec], out: Path, rig: Rig, kind: str = "jpeg", workers: int = 1
+def collect_bags(
+    specs: Sequence[EpisodeSpec], out: Path, rig: Rig, kind: str = "jpeg", workers: int = 1
 ) -> Iterator[tuple[EpisodeSpec, bool, bool]]:
-    """Records the episodes that are not there yet; yields (take, success, new) as they become whole, first
-    those that were there.
+    """Records the missing episodes. Yields (spec, success, new) for each complete one, existing ones first.
 
-    kind: "jpeg" or "raw" pictures. An episode that was cut off is made again: a seed always gives the same.
+    kind: "jpeg" or "raw" images. An interrupted episode is recorded again: a seed always gives the same one.
     Raises BagError where a bag of that name was recorded with other settings, CollectError where the
     simulation cannot run.
     """
-    outcomes = {take: _outcome(out / take.name, rig, kind) for take in takes}
-    for take, outcome in outcomes.items():
+    outcomes = {spec: _outcome(out / spec.name, rig, kind) for spec in specs}
+    for spec, outcome in outcomes.items():
         if outcome:
-            yield take, outcome == "success", False
-    waiting = [take for take, outcome in outcomes.items() if not outcome]
-    if not waiting:
+            yield spec, outcome == "success", False
+    missing = [spec for spec, outcome in outcomes.items() if not outcome]
+    if not missing:
         return
-    new = [folder for folder in (out, *out.parents) if not folder.exists()]
+    created = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CollectError(
-            f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to"
+            f"--out {out} cannot be created ({error.strerror}): choose a folder that you may write to"
         ) from error
     context = get_context("spawn")  # an OpenGL context does not survive a fork
     stop = context.Event()
-    crew = ProcessPoolExecutor(min(workers, len(waiting)), context, _start, (rig, kind, stop))
+    pool = ProcessPoolExecutor(min(workers, len(missing)), context, _init_worker, (rig, kind, stop))
     try:
         running: dict[Future, EpisodeSpec] = {
-            crew.submit(_record, out / take.name, take.task, take.seed): take for take in waiting
+            pool.submit(_record_in_worker, out / spec.name, spec.task, spec.seed): spec for spec in missing
         }
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                take = running.pop(future)
-                yield take, future.result(), True
+                spec = running.pop(future)
+                yield spec, future.result(), True
     except RuntimeError as error:
         raise CollectError(f"no episodes from the simulation: {error}") from error
     finally:
         stop.set()
-        crew.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
         with suppress(OSError):  # a folder in which something was recorded stays
-            for folder in new:
+            for folder in created:
                 folder.rmdir()
 
 
 def _outcome(folder: Path, rig: Rig, kind: str) -> str:
-    """Of a whole bag with these settings; "" if there is none, or a recovered one, and then nothing is left
-    in its place.
+    """Outcome of a complete bag with these settings; "" where there is none or a recovered one, which is then
+    deleted.
     """
-    if (folder / metadata.FILE).is_file():
+    if (folder / metadata.METADATA_FILE).is_file():
         bag = Bag(folder)
         if bag.rig != rig:
             raise BagError(
                 f"{folder} was recorded with another rig than '{rig.name}' is now: choose another --out"
             )
-        if bag.topics != topics(kind):
+        if bag.topics != bag_topics(kind):
             raise BagError(
                 f"{folder} was recorded with other topics than --images {kind} gives: choose another --out"
             )
         if bag.outcome != "unfinished":
             return bag.outcome
-        (folder / metadata.FILE).unlink()
+        (folder / metadata.METADATA_FILE).unlink()
     if folder.is_dir():
         for path in folder.glob("*.mcap"):
             with open(path, "rb") as stream:
@@ -131,24 +131,24 @@ def _outcome(folder: Path, rig: Rig, kind: str) -> str:
 
 # In a worker process
 
-_work: dict = {}
+_worker: dict = {}
 
 
-def _start(rig: Rig, kind: str, stop) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process says when to stop
-    _work.update(rig=rig, kind=kind, stop=stop)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+def _init_worker(rig: Rig, kind: str, stop) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C and stops the workers
+    _worker.update(rig=rig, kind=kind, stop=stop)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _leave_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent_process().join()
     os._exit(1)
 
 
-def _record(folder: Path, task: str, seed: int) -> bool:
-    if _work["stop"].is_set():
+def _record_in_worker(folder: Path, task: str, seed: int) -> bool:
+    if _worker["stop"].is_set():
         raise KeyboardInterrupt
-    if "studio" not in _work:
-        _work["studio"] = EpisodeRecorder(_work["rig"], _work["kind"])
-    success, _ = _work["studio"].record(folder, task, seed, _work["stop"].is_set)
+    if "recorder" not in _worker:
+        _worker["recorder"] = EpisodeRecorder(_worker["rig"], _worker["kind"])
+    success, _ = _worker["recorder"].record_episode(folder, task, seed, _worker["stop"].is_set)
     return success

@@ -1,7 +1,7 @@
-"""A policy at the wheel of a demonstration: the states it brings about are seen, the labels stay the expert's.
+"""DAgger (Ross, Gordon, Bagnell 2011): a policy drives part of a demonstration, the labels stay the expert's.
 
-DAgger (Ross, Gordon, Bagnell 2011), with a share of the time left to the expert, so that late phases of a task are reached even by a
-policy that fails early ones.
+The expert drives for a share of the time, so that episodes reach late phases of a task even with a policy
+that fails early.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import numpy as np
 
 from gr1_core.policy import Observation, Policy
 from gr1_core.sim.expert import Command
-from gr1_core.sim.state import View
+from gr1_core.sim.state import StateView
 
-SPELL = 2.5  # s, mean of the times that one of the two drives
-SECONDS = 10.0  # of simulated time after which the expert brings the episode to its end
+MEAN_TURN_S = 2.5  # mean time that one of the two drives
+MAX_SECONDS = 10.0  # simulated time after which the expert completes the episode
 
 
-class Pilot:
-    """Drives one episode in turns with the expert: `see` the pictures of a state, then call it for what shall be carried out.
+class DaggerDriver:
+    """Drives one episode in turns with the expert.
 
-    mix: share of the time, 0..1, that the policy drives. The policy watches all the time, as its window must have no gaps.
+    Call `observe` with the images of a state, then the driver itself for the command to execute. mix: share
+    of the time that the policy drives, 0..1. The policy receives every state, because its window must have no
+    gaps.
     """
 
     def __init__(self, policy: Policy, instruction: str, rng: np.random.Generator, mix: float):
@@ -30,15 +32,15 @@ class Pilot:
         self._frames: Mapping[str, np.ndarray] = {}
         policy.reset(instruction)
 
-    def see(self, frames: Mapping[str, np.ndarray]) -> None:
-        """The pictures, role -> u8[H, W, 3], that belong to the state of the next call."""
+    def observe(self, frames: Mapping[str, np.ndarray]) -> None:
+        """Sets the images, role -> u8[H, W, 3], of the state of the next call."""
         self._frames = frames
 
     def __call__(self, state, command: Command) -> Command:
-        rig, view = self._policy.rig, View(state)
-        if view.time >= SECONDS:
+        rig, view = self._policy.rig, StateView(state)
+        if view.time >= MAX_SECONDS:
             return command
-        if self._rng.random() < rig.period / SPELL:
+        if self._rng.random() < rig.period / MEAN_TURN_S:
             self._driving = bool(self._rng.random() < self._mix)
         pose = view.pose("measured")
         vector = rig.state_vector(pose.position, pose.quaternion, view.closure_target)

@@ -1,1 +1,1 @@
-"""Videos of a person's hands with narrations, in Ego4D's layout, for video pre-training."""
+"""Synthetic videos of a person's hand with narrations, in Ego4D's layout, for pre-training."""

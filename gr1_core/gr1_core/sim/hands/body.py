@@ -1,7 +1,9 @@
-"""A person's hand as MJCF: palm, four fingers and a thumb of capsules, a forearm in a sleeve; no robot's hand and not its colours.
+"""MJCF of a person's hand: palm, four fingers and a thumb of capsules, a forearm in a sleeve. It resembles no
+robot gripper.
 
-The hand's frame is its palm: x along the straight fingers, z out of the back of the hand, the palm facing -z. Metres, radians.
-It is a mocap body that hangs in the air; `posture` gives its joints for a curl from 0 (open) to 1 (a fist).
+The frame of the hand is its palm: x along the straight fingers, z out of the back of the hand, the palm
+facing -z. Metres, radians. The hand is a mocap body; `joint_angles` maps a curl of 0 (open) to 1 (fist) to
+its joints.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-SKIN = (
+SKIN_COLOURS = (
     (0.96, 0.80, 0.69),
     (0.90, 0.70, 0.56),
     (0.80, 0.58, 0.43),
@@ -19,7 +21,7 @@ SKIN = (
     (0.47, 0.31, 0.22),
     (0.30, 0.20, 0.15),
 )
-GLOVES = (
+GLOVE_COLOURS = (
     (0.22, 0.42, 0.78),
     (0.93, 0.80, 0.25),
     (0.12, 0.12, 0.13),
@@ -27,40 +29,40 @@ GLOVES = (
     (0.85, 0.42, 0.55),
     (0.25, 0.55, 0.42),
 )
-GLOVED = 0.25  # share of hands in gloves
+GLOVE_SHARE = 0.25  # share of hands in gloves
 
-_BONES = (0.043, 0.027, 0.021)  # of a middle finger
-_LENGTHS = (0.95, 1.05, 0.98, 0.78)  # of index, middle, ring and little finger against it
-_SIDEWAYS = (0.030, 0.010, -0.010, -0.029)  # their knuckles, towards the thumb
+_BONE_LENGTHS = (0.043, 0.027, 0.021)  # of a middle finger
+_FINGER_SCALES = (0.95, 1.05, 0.98, 0.78)  # of index, middle, ring and little finger, relative to it
+_KNUCKLE_OFFSETS = (0.030, 0.010, -0.010, -0.029)  # of their knuckles, towards the thumb
 _KNUCKLE = 0.043
 _OPEN = np.array([0.16, 0.20, 0.12] * 4 + [0.0, 0.05, 0.05])
-_FIST = np.array(
-    [1.25, 1.65, 0.95] * 4 + [1.0, 0.55, 0.60]
-)  # the thumb's first joint: share of the way from apart to opposed
-_APART, _OPPOSED = (
-    np.array([0.55, 0.62, -0.56]),
-    np.array([0.44, -0.20, -0.88]),
-)  # the right thumb's directions
+# The thumb's first value is the fraction of its motion from abducted to opposed
+_FIST = np.array([1.25, 1.65, 0.95] * 4 + [1.0, 0.55, 0.60])
+# Directions of the right thumb
+_ABDUCTED, _OPPOSED = np.array([0.55, 0.62, -0.56]), np.array([0.44, -0.20, -0.88])
 
 
 @dataclass(frozen=True)
-class Looks:
-    """One person's hand. right: which of the two. scale: 1 is 0.19 m from wrist to fingertip. Colours are RGB from 0 to 1."""
+class HandAppearance:
+    """Appearance of one hand. right: right or left hand. scale: 1 is 0.19 m from wrist to fingertip.
+
+    Colours are RGB in 0..1. bare: length in metres of the forearm between hand and sleeve.
+    """
 
     right: bool
     scale: float
     hand: tuple[float, float, float]
     arm: tuple[float, float, float]
     sleeve: tuple[float, float, float]
-    bare: float  # length of the forearm between hand and sleeve, metres
+    bare: float
 
 
-def looks(rng: np.random.Generator) -> Looks:
-    """Someone: skin from light to dark or a glove, any sleeve, long or rolled up."""
-    skin = SKIN[int(rng.integers(len(SKIN)))]
-    hand = GLOVES[int(rng.integers(len(GLOVES)))] if rng.random() < GLOVED else skin
+def sample_hand_appearance(rng: np.random.Generator) -> HandAppearance:
+    """Samples a hand: skin from light to dark or a glove, a sleeve of any colour, long or rolled up."""
+    skin = SKIN_COLOURS[int(rng.integers(len(SKIN_COLOURS)))]
+    hand = GLOVE_COLOURS[int(rng.integers(len(GLOVE_COLOURS)))] if rng.random() < GLOVE_SHARE else skin
     bare = float(rng.choice([0.03, 0.07, 0.16]))
-    return Looks(
+    return HandAppearance(
         bool(rng.random() < 0.7),
         float(rng.uniform(0.86, 1.12)),
         hand,
@@ -70,29 +72,34 @@ def looks(rng: np.random.Generator) -> Looks:
     )
 
 
-def posture(curl: float, yaw: float = 0.0) -> np.ndarray:
-    """curl 0 (open) to 1 (a fist) -> f64[16] joint angles: three of each finger from index to little, three of the thumb, the wrist, which
-    makes up for most of the hand's yaw: the elbow stays at the person's side."""
+def joint_angles(curl: float, yaw: float = 0.0) -> np.ndarray:
+    """Joint angles f64[16] of a curl: three per finger from index to little, three of the thumb, one of the
+    wrist.
+
+    curl: 0 (open) .. 1 (fist). yaw: of the hand in rad; the wrist compensates most of it, because the elbow
+    stays at the person's side.
+    """
     angles = _OPEN + np.clip(curl, 0.0, 1.0) * (_FIST - _OPEN)
-    # The thumb meets the fingers half way and stays there.
-    angles[12] = min(1.0, 2 * curl) * _sweep(1.0)[2]
+    # The thumb meets the fingers halfway and stays there.
+    angles[12] = min(1.0, 2 * curl) * _thumb_motion(1.0)[2]
     return np.append(angles, -0.65 * yaw)
 
 
-def mjcf(someone: Looks) -> str:
-    """The body "hand" (mocap) with its 16 hinges, and the sites "tip_index", "tip_middle" and "tip_thumb"."""
-    size, side = someone.scale, 1.0 if someone.right else -1.0
+def mjcf(appearance: HandAppearance) -> str:
+    """The body "hand" (mocap) with its 16 hinges and the sites "tip_index", "tip_middle" and "tip_thumb"."""
+    size, side = appearance.scale, 1.0 if appearance.right else -1.0
     colours = {
-        name: " ".join(f"{value:.3f}" for value in getattr(someone, name))
+        name: " ".join(f"{value:.3f}" for value in getattr(appearance, name))
         for name in ("hand", "arm", "sleeve")
     }
 
     def capsule(start, end, radius: float, part: str = "hand") -> str:
         line = " ".join(f"{value * size:.5f}" for value in (*start, *end))
-        return f'<geom class="seen" type="capsule" size="{radius * size:.5f}" fromto="{line}" rgba="{colours[part]} 1"/>'
+        rgba = f"{colours[part]} 1"
+        return f'<geom class="seen" type="capsule" size="{radius * size:.5f}" fromto="{line}" rgba="{rgba}"/>'
 
     def chain(name: str, bones, radius: float, axes: list[str]) -> str:
-        """Bodies one inside the other along x, each with a hinge; the outermost ends in the tip."""
+        """Nested bodies along x, each with a hinge; the last one ends in the tip."""
         text = f'<site name="tip_{name}" pos="{bones[-1] * size:.5f} 0 0" size="0.002" group="5"/>'
         for index in reversed(range(len(bones))):
             inside = (
@@ -104,12 +111,16 @@ def mjcf(someone: Looks) -> str:
         return text
 
     fingers = palm = ""
-    for name, length, sideways in zip(("index", "middle", "ring", "little"), _LENGTHS, _SIDEWAYS):
+    for name, length, sideways in zip(
+        ("index", "middle", "ring", "little"), _FINGER_SCALES, _KNUCKLE_OFFSETS
+    ):
         y = side * sideways
         palm += capsule((-0.045, 0.7 * y, 0), (_KNUCKLE - 0.004, y, 0), 0.0125)
-        bones = [bone * length for bone in _BONES]
-        fingers += f'<body name="hand_{name}" pos="{_KNUCKLE * size:.5f} {y * size:.5f} 0">{chain(name, bones, 0.0088, ["0 1 0"] * 3)}</body>'
-    frame, axis, _ = _sweep(side)
+        bones = [bone * length for bone in _BONE_LENGTHS]
+        place = f'pos="{_KNUCKLE * size:.5f} {y * size:.5f} 0"'
+        finger = chain(name, bones, 0.0088, ["0 1 0"] * 3)
+        fingers += f'<body name="hand_{name}" {place}>{finger}</body>'
+    frame, axis, _ = _thumb_motion(side)
     opposing, bending = (
         " ".join(f"{value:.5f}" for value in frame.inv().apply(towards))
         for towards in (axis, [0.0, -1.0, 0.0])
@@ -117,10 +128,11 @@ def mjcf(someone: Looks) -> str:
     hinges = [opposing, bending, bending]
     x, y, z, w = frame.as_quat()
     base = " ".join(f"{value * size:.5f}" for value in (-0.010, side * 0.034, -0.010))
-    thumb = f'<body pos="{base}" quat="{w:.6f} {x:.6f} {y:.6f} {z:.6f}">{chain("thumb", (0.036, 0.031, 0.025), 0.0102, hinges)}</body>'
+    thumb = chain("thumb", (0.036, 0.031, 0.025), 0.0102, hinges)
+    thumb = f'<body pos="{base}" quat="{w:.6f} {x:.6f} {y:.6f} {z:.6f}">{thumb}</body>'
     heel = capsule((-0.035, side * 0.020, -0.008), (-0.005, side * 0.030, -0.010), 0.0150)
-    arm = capsule((0, 0, 0), (-0.04 - someone.bare, 0, 0.004), 0.0245, "arm") + capsule(
-        (-0.01 - someone.bare, 0, 0.004), (-0.7, 0, 0.03), 0.035, "sleeve"
+    arm = capsule((0, 0, 0), (-0.04 - appearance.bare, 0, 0.004), 0.0245, "arm") + capsule(
+        (-0.01 - appearance.bare, 0, 0.004), (-0.7, 0, 0.03), 0.035, "sleeve"
     )
     wrist = (
         f'<body name="hand_arm" pos="{-0.045 * size:.5f} 0 0"><joint type="hinge" axis="0 0 1"/>{arm}</body>'
@@ -128,10 +140,12 @@ def mjcf(someone: Looks) -> str:
     return f'<body name="hand" mocap="true">{palm}{heel}{fingers}{thumb}{wrist}</body>'
 
 
-def _sweep(side: float) -> tuple[Rotation, np.ndarray, float]:
-    """The thumb's frame at rest (x along it), and axis and angle of its way from apart to opposed, in the hand's frame."""
+def _thumb_motion(side: float) -> tuple[Rotation, np.ndarray, float]:
+    """Returns the thumb's rest frame (x along it), and the axis and angle of its motion from abducted to
+    opposed, in the hand's frame.
+    """
     mirror = np.array([1.0, side, 1.0])
-    apart, opposed = (mirror * towards / np.linalg.norm(towards) for towards in (_APART, _OPPOSED))
+    apart, opposed = (mirror * towards / np.linalg.norm(towards) for towards in (_ABDUCTED, _OPPOSED))
     normal = np.cross(apart, opposed)
     axes = np.stack(
         [apart, normal / np.linalg.norm(normal), np.cross(apart, normal / np.linalg.norm(normal))], axis=1

@@ -1,6 +1,6 @@
-"""The room of a video as MJCF text: table, light, cabinet with a drawer, plates and bowls, things, clutter, and someone's hand.
+"""MJCF of a video: table, lights, cabinet with a drawer, receptacles, objects, distractors and the hand.
 
-Nothing collides. "hand" and "drawer" are mocap bodies, the slots' things free bodies as in the robot's scene.
+Nothing collides. "hand" and "drawer" are mocap bodies; the objects are free bodies as in the robot's scene.
 """
 
 from __future__ import annotations
@@ -12,35 +12,41 @@ import numpy as np
 
 from gr1_core.sim import scene
 from gr1_core.sim.hands import body
-from gr1_core.sim.hands.body import Looks
-from gr1_core.sim.hands.script import BAR, FIELD_MIN, Holder, Script
+from gr1_core.sim.hands.body import HandAppearance
+from gr1_core.sim.hands.script import BAR_OFFSET, PLACEMENT_MIN, Receptacle, Script
 from gr1_core.sim.objects import bodies, shapes
-from gr1_core.sim.objects.catalogue import Props
+from gr1_core.sim.objects.catalogue import ObjectSet
 
-SIDE = 192  # pixels
+IMAGE_SIZE = 192  # pixels
 _HANDLE = 0.048  # m between the cabinet's face and the middle of its handle
 _DETAIL = 0.5
 TEXTURES = ("plain", "wood", "checks", "speckles", "spots")
 
 
-def mjcf(rng: np.random.Generator, someone: Looks, script: Script, props: Props, fov: float) -> str:
-    """Everything but the camera. fov: its vertical field of view in degrees."""
-    assets = [bodies.assets(props, _DETAIL), bodies.still_assets(props, _DETAIL)]
-    world = [_lights(rng), _table(rng, assets), body.mjcf(someone)]
-    world += [bodies.thing(slot, thing) for slot, thing in script.items.items()]
-    world += [bodies.still(number, still) for number, still in enumerate(props.distractors)]
-    world += [_holder(rng, name, holder, centre, assets) for name, (holder, centre) in script.holders.items()]
-    if script.drawer_at is not None:
-        world.append(_cabinet(rng, script.drawer_at))
+def mjcf(
+    rng: np.random.Generator, hand: HandAppearance, script: Script, objects: ObjectSet, fov: float
+) -> str:
+    """Everything except the camera. fov: vertical field of view of the camera in degrees."""
+    assets = [bodies.object_assets(objects, _DETAIL), bodies.distractor_assets(objects, _DETAIL)]
+    world = [_lights(rng), _table(rng, assets), body.mjcf(hand)]
+    world += [bodies.object_body(slot, item) for slot, item in script.items.items()]
+    world += [bodies.distractor_body(number, item) for number, item in enumerate(objects.distractors)]
+    world += [
+        _receptacle(rng, name, receptacle, centre, assets)
+        for name, (receptacle, centre) in script.receptacles.items()
+    ]
+    if script.drawer_position is not None:
+        world.append(_cabinet(rng, script.drawer_position))
     light, dark = rng.uniform(0.45, 1.0, 3), rng.uniform(0.05, 0.7, 3)
     newline = "\n"
     return f"""
 <mujoco model="hands">
 <compiler angle="radian" eulerseq="XYZ"/>
 <visual>
-  <global offwidth="{SIDE}" offheight="{SIDE}" fovy="{fov:.3f}"/>
+  <global offwidth="{IMAGE_SIZE}" offheight="{IMAGE_SIZE}" fovy="{fov:.3f}"/>
   <quality shadowsize="512" offsamples="0" numslices="12" numstacks="7" numquads="1"/>
-  <headlight ambient="{_grey(rng, 0.32, 0.48)}" diffuse="{_grey(rng, 0.03, 0.15)}" specular="0 0 0"/>
+  <headlight ambient="{_sample_white(rng, 0.32, 0.48)}" diffuse="{_sample_white(rng, 0.03, 0.15)}"
+    specular="0 0 0"/>
   <map znear="0.01" zfar="8" shadowclip="0.8"/>
 </visual>
 <default>
@@ -51,86 +57,98 @@ def mjcf(rng: np.random.Generator, someone: Looks, script: Script, props: Props,
   <default class="solid"><geom group="3"/></default>
 </default>
 <asset>
-<material name="china" rgba="{_text(0.4 + 0.6 * _colour(rng))} 1" specular="0.4" shininess="0.7"/>
-<material name="steel" rgba="{_text(_colour(rng, 0.2))} 1" specular="0.9" shininess="0.8"/>
-<texture name="sky" type="skybox" builtin="gradient" rgb1="{_text(light)}" rgb2="{_text(dark)}" width="32" height="192"/>
+<material name="china" rgba="{_format(0.4 + 0.6 * _sample_colour(rng))} 1" specular="0.4" shininess="0.7"/>
+<material name="steel" rgba="{_format(_sample_colour(rng, 0.2))} 1" specular="0.9" shininess="0.8"/>
+<texture name="sky" type="skybox" builtin="gradient" rgb1="{_format(light)}" rgb2="{_format(dark)}"
+  width="32" height="192"/>
 {newline.join(assets)}
 </asset>
 <worldbody>{newline.join(world)}</worldbody>
 </mujoco>"""
 
 
-def _text(values) -> str:
+def _format(values) -> str:
     return " ".join(f"{value:.5g}" for value in values)
 
 
-def _grey(rng: np.random.Generator, low: float, high: float) -> str:
-    """Nearly white light of some strength."""
-    return _text(rng.uniform(low, high) * rng.uniform(0.93, 1.0, 3))
+def _sample_white(rng: np.random.Generator, low: float, high: float) -> str:
+    """Nearly white light of random strength."""
+    return _format(rng.uniform(low, high) * rng.uniform(0.93, 1.0, 3))
 
 
-def _colour(rng: np.random.Generator, saturation: float = 0.9) -> np.ndarray:
-    """Any colour, dark to bright, at most so saturated."""
+def _sample_colour(rng: np.random.Generator, saturation: float = 0.9) -> np.ndarray:
+    """Any colour, dark to bright, with limited saturation."""
     return np.array(colorsys.hsv_to_rgb(rng.random(), saturation * rng.random(), rng.uniform(0.3, 0.98)))
 
 
 def _box(material: str, size, pos) -> str:
-    return f'<geom class="seen" type="box" {material} size="{_text(size)}" pos="{_text(pos)}"/>'
+    return f'<geom class="seen" type="box" {material} size="{_format(size)}" pos="{_format(pos)}"/>'
 
 
 def _lights(rng: np.random.Generator) -> str:
-    """A key light from anywhere above, a weaker one from elsewhere."""
+    """A key light from anywhere above and a weaker fill light."""
     around = rng.uniform(-math.pi, math.pi, 2)
     slope = rng.uniform(0.15, 0.9)
+    key = _format([slope * math.cos(around[0]), slope * math.sin(around[0]), -1])
+    fill = _format([math.cos(around[1]), math.sin(around[1]), -0.7])
     return (
-        f'<light directional="true" pos="0 0 1.5" dir="{_text([slope * math.cos(around[0]), slope * math.sin(around[0]), -1])}" '
-        f'castshadow="true" diffuse="{_grey(rng, 0.48, 0.72)}" specular="0.3 0.3 0.3"/>'
-        f'<light directional="true" pos="0 0 1.5" dir="{_text([math.cos(around[1]), math.sin(around[1]), -0.7])}" '
-        f'castshadow="false" diffuse="{_grey(rng, 0.05, 0.22)}" specular="0.1 0.1 0.1"/>'
+        f'<light directional="true" pos="0 0 1.5" dir="{key}" '
+        f'castshadow="true" diffuse="{_sample_white(rng, 0.48, 0.72)}" specular="0.3 0.3 0.3"/>'
+        f'<light directional="true" pos="0 0 1.5" dir="{fill}" '
+        f'castshadow="false" diffuse="{_sample_white(rng, 0.05, 0.22)}" specular="0.1 0.1 0.1"/>'
     )
 
 
 def _table(rng: np.random.Generator, assets: list[str]) -> str:
-    """The top and the floor under it; the person's edge is just before the things."""
-    texture, colour, other = str(rng.choice(TEXTURES)), _colour(rng, 0.5), _colour(rng, 0.6)
-    repeat = rng.uniform(3, 9)
-    look = {
+    """The table top and the floor below. The person's edge is close to the objects."""
+    texture, colour, other = str(rng.choice(TEXTURES)), _sample_colour(rng, 0.5), _sample_colour(rng, 0.6)
+    repeats = rng.uniform(3, 9)
+    textures = {
         "wood": 'file="wood.png"',
-        "checks": f'builtin="checker" rgb1="1 1 1" rgb2="{_text(0.3 + 0.7 * other)}" width="64" height="64"',
-        "speckles": f'builtin="flat" rgb1="1 1 1" mark="random" random="0.04" markrgb="{_text(other)}" width="128" height="128"',
-        "spots": f'builtin="gradient" rgb1="1 1 1" rgb2="{_text(0.4 + 0.6 * other)}" width="64" height="64"',
+        "checks": 'builtin="checker" rgb1="1 1 1" '
+        f'rgb2="{_format(0.3 + 0.7 * other)}" width="64" height="64"',
+        "speckles": 'builtin="flat" rgb1="1 1 1" mark="random" random="0.04" '
+        f'markrgb="{_format(other)}" width="128" height="128"',
+        "spots": 'builtin="gradient" rgb1="1 1 1" '
+        f'rgb2="{_format(0.4 + 0.6 * other)}" width="64" height="64"',
     }
-    if texture in look:
-        assets.append(f'<texture name="top" type="2d" {look[texture]}/>')
-    shown = (
+    if texture in textures:
+        assets.append(f'<texture name="top" type="2d" {textures[texture]}/>')
+    texture_attributes = (
         ""
         if texture == "plain"
-        else f'texture="top" texrepeat="{_text([1, 1] if texture == "wood" else [repeat, repeat])}"'
+        else f'texture="top" texrepeat="{_format([1, 1] if texture == "wood" else [repeats, repeats])}"'
     )
     tint = np.clip(colour * 1.4, 0, 1) if texture == "wood" else colour
     assets.append(
-        f'<material name="top" {shown} rgba="{_text(tint)} 1" specular="{rng.uniform(0, 0.4):.3f}" shininess="0.4"/>'
+        f'<material name="top" {texture_attributes} rgba="{_format(tint)} 1" '
+        f'specular="{rng.uniform(0, 0.4):.3f}" shininess="0.4"/>'
     )
-    near, far, half = FIELD_MIN[0] - rng.uniform(0.04, 0.12), rng.uniform(0.52, 0.85), rng.uniform(0.36, 0.7)
+    near, far, half = (
+        PLACEMENT_MIN[0] - rng.uniform(0.04, 0.12),
+        rng.uniform(0.52, 0.85),
+        rng.uniform(0.36, 0.7),
+    )
     top = _box('material="top"', [(far - near) / 2, half, 0.02], [(far + near) / 2, 0, -0.02])
-    floor = (
-        f'<geom class="seen" type="plane" size="6 6 1" pos="0 0 -0.75" rgba="{_text(_colour(rng, 0.5))} 1"/>'
-    )
+    colour = _format(_sample_colour(rng, 0.5))
+    floor = f'<geom class="seen" type="plane" size="6 6 1" pos="0 0 -0.75" rgba="{colour} 1"/>'
     return top + floor
 
 
 def _cabinet(rng: np.random.Generator, handle: np.ndarray) -> str:
-    """A cabinet open towards the person, and its drawer (frame: the handle's middle at z = 0) with a bar or a knob."""
+    """A cabinet that opens towards the person, and its drawer (frame: the middle of the handle at z = 0) with
+    a bar or a knob.
+    """
     half, height, depth = rng.uniform(0.075, 0.125), rng.uniform(0.105, 0.14), 0.19
-    case, front, steel, inside = (f'rgba="{_text(_colour(rng))} 1"' for _ in range(4))
+    walls_colour, front, steel, inside = (f'rgba="{_format(_sample_colour(rng))} 1"' for _ in range(4))
     middle, up = _HANDLE + depth / 2, height / 2
     walls = (
-        _box(case, [depth / 2, 0.006, up], [middle, half, up])
-        + _box(case, [depth / 2, 0.006, up], [middle, -half, up])
-        + _box(case, [0.006, half, up], [_HANDLE + depth, 0, up])
-        + _box(case, [depth / 2 + 0.005, half + 0.010, 0.006], [middle, 0, height])
+        _box(walls_colour, [depth / 2, 0.006, up], [middle, half, up])
+        + _box(walls_colour, [depth / 2, 0.006, up], [middle, -half, up])
+        + _box(walls_colour, [0.006, half, up], [_HANDLE + depth, 0, up])
+        + _box(walls_colour, [depth / 2 + 0.005, half + 0.010, 0.006], [middle, 0, height])
     )
-    wide, deep, z = half - 0.012, 0.080, BAR[2]
+    wide, deep, z = half - 0.012, 0.080, BAR_OFFSET[2]
     drawer = (
         _box(front, [0.007, half - 0.009, up - 0.012], [_HANDLE, 0, up])
         + _box(inside, [deep, 0.004, 0.03], [_HANDLE + deep, wide, 0.042])
@@ -143,21 +161,25 @@ def _cabinet(rng: np.random.Generator, handle: np.ndarray) -> str:
             f'<geom class="seen" type="capsule" size="0.0065" fromto="0 {-reach} {z} 0 {reach} {z}" {steel}/>'
         )
         for y in (-0.9 * reach, 0.9 * reach):
-            drawer += f'<geom class="seen" type="cylinder" size="0.005" fromto="0 {y} {z} {_HANDLE} {y} {z}" {steel}/>'
+            drawer += (
+                '<geom class="seen" type="cylinder" size="0.005" '
+                f'fromto="0 {y} {z} {_HANDLE} {y} {z}" {steel}/>'
+            )
     else:
         drawer += f'<geom class="seen" type="sphere" size="0.015" pos="0 0 {z}" {steel}/>'
         drawer += (
             f'<geom class="seen" type="cylinder" size="0.007" fromto="0 0 {z} {_HANDLE} 0 {z}" {steel}/>'
         )
-    return f'<body pos="{_text(handle)}">{walls}</body><body name="drawer" mocap="true" pos="{_text(handle)}">{drawer}</body>'
+    place = f'pos="{_format(handle)}"'
+    return f'<body {place}>{walls}</body><body name="drawer" mocap="true" {place}>{drawer}</body>'
 
 
-def _holder(
-    rng: np.random.Generator, name: str, holder: Holder, centre: np.ndarray, assets: list[str]
+def _receptacle(
+    rng: np.random.Generator, name: str, receptacle: Receptacle, centre: np.ndarray, assets: list[str]
 ) -> str:
-    """A plate, a bowl, a tray or a board of the holder's radius, standing at x, y."""
-    radius, floor = holder.radius, holder.floor
-    colour = f'rgba="{_text(_colour(rng, 0.8))} 1"'
+    """A plate, bowl, tray or board with the radius of the receptacle, at x, y."""
+    radius, floor = receptacle.radius, receptacle.floor
+    colour = f'rgba="{_format(_sample_colour(rng, 0.8))} 1"'
     yaw = rng.uniform(-0.5, 0.5)
     if name == "plate":
         profile = [
@@ -184,11 +206,14 @@ def _holder(
             for side in (-1, 1):
                 parts += _box(colour, [length, 0.004, 0.012], [0, side * width, 0.012])
                 parts += _box(colour, [0.004, width, 0.012], [side * length, 0, 0.012])
-        return f'<body pos="{_text([*centre, 0])}" euler="0 0 {yaw + rng.choice([0, math.pi / 2]):.4f}">{parts}</body>'
-    assets.append(shapes.mesh(name, shapes.rings(profile, 26)))
-    return f'<body pos="{_text([*centre, 0])}"><geom class="seen" type="mesh" mesh="{name}" {colour}/></body>'
+        yaw += rng.choice([0, math.pi / 2])
+        return f'<body pos="{_format([*centre, 0])}" euler="0 0 {yaw:.4f}">{parts}</body>'
+    assets.append(shapes.mesh_xml(name, shapes.revolve(profile, 26)))
+    return (
+        f'<body pos="{_format([*centre, 0])}"><geom class="seen" type="mesh" mesh="{name}" {colour}/></body>'
+    )
 
 
 def files() -> dict[str, bytes]:
-    """What the XML refers to by file name."""
+    """Contents of the files that the MJCF names."""
     return scene.files()

@@ -1,69 +1,74 @@
-"""What an annotator says to an action, in the style of Ego4D: one sentence in the present tense, the person is "C".
+"""Narration templates in the style of Ego4D: one statement in the present tense; the person is "C".
 
-Other words than those that the robot is told; the names of the things are the same.
+The verbs differ from those of the robot's instructions; the nouns of the objects are the same.
 """
 
 from __future__ import annotations
 
 PUSH = (
-    "pushes {thing}",
-    "pushes {thing} on the table",
-    "moves {thing}",
-    "slides {thing} forward",
-    "shifts {thing}",
-    "nudges {thing}",
+    "pushes {object}",
+    "pushes {object} on the table",
+    "moves {object}",
+    "slides {object} forward",
+    "shifts {object}",
+    "nudges {object}",
 )
 OPEN = (
-    "opens {thing}",
-    "pulls {thing}",
-    "pulls out {thing}",
-    "opens {thing} of the cabinet",
-    "pulls {thing} open",
+    "opens {object}",
+    "pulls {object}",
+    "pulls out {object}",
+    "opens {object} of the cabinet",
+    "pulls {object} open",
 )
 CLOSE = (
-    "closes {thing}",
-    "shuts {thing}",
-    "pushes {thing}",
-    "pushes {thing} in",
-    "closes {thing} of the cabinet",
+    "closes {object}",
+    "shuts {object}",
+    "pushes {object}",
+    "pushes {object} in",
+    "closes {object} of the cabinet",
 )
 _PICK = (
-    "picks {thing}",
-    "picks up {thing}",
-    "picks {thing} from the table",
-    "takes {thing} from the table",
-    "lifts {thing}",
+    "picks {object}",
+    "picks up {object}",
+    "picks {object} from the table",
+    "takes {object} from the table",
+    "lifts {object}",
 )
-_PICK += ("grabs {thing}", "holds {thing}", "lifts {thing} from the table", "collects {thing}")
+_PICK += ("grabs {object}", "holds {object}", "lifts {object} from the table", "collects {object}")
 _PUT = (
-    "puts {thing} on the table",
-    "places {thing} on the table",
-    "drops {thing} on the table",
-    "puts down {thing}",
+    "puts {object} on the table",
+    "places {object} on the table",
+    "drops {object} on the table",
+    "puts down {object}",
 )
-_PUT += ("keeps {thing} on the table", "sets {thing} on the table")
+_PUT += ("keeps {object} on the table", "sets {object} on the table")
 
 
-def pick(noun: str | None, word: str = "on") -> tuple[str, ...]:
-    """Templates with {thing}. noun: what it lies on or in (word: "on" or "in"); None: the table."""
+def pick_templates(noun: str | None, preposition: str = "on") -> tuple[str, ...]:
+    """Templates with {object} for picking. noun: what the object is taken from; None: the table.
+
+    preposition: "on" or "in", how the object is placed there.
+    """
     if noun is None:
         return _PICK
-    off = "out of" if word == "in" else "off"
+    off = "out of" if preposition == "in" else "off"
     verbs = (
-        "removes {thing} from",
-        "takes {thing} from",
-        "picks {thing} from",
-        "takes {thing} " + off,
-        "lifts {thing} " + off,
+        "removes {object} from",
+        "takes {object} from",
+        "picks {object} from",
+        "takes {object} " + off,
+        "lifts {object} " + off,
     )
     return tuple(f"{verb} the {noun}" for verb in verbs)
 
 
-def put(noun: str | None, word: str = "on") -> tuple[str, ...]:
-    """Templates with {thing}. noun: what it is put on or into; None: the table."""
+def put_templates(noun: str | None, preposition: str = "on") -> tuple[str, ...]:
+    """Templates with {object} for putting. noun: what the object is put on or into; None: the table.
+    preposition: "on" or "in".
+    """
     if noun is None:
         return _PUT
     return tuple(
-        f"{verb} {{thing}} {word} the {noun}"
+        f"{verb} {{object}} {preposition} the {noun}"
         for verb in ("puts", "places", "drops", "keeps", "sets", "puts down")
     )

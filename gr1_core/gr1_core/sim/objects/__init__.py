@@ -1,1 +1,1 @@
-"""The objects on the table: catalogue, shapes and their MJCF."""
+"""Objects on the table: `catalogue` (what exists), `shapes`, `fruit`, `unnamed` (meshes), `bodies` (MJCF)."""

@@ -1,6 +1,7 @@
-"""The things of things.py as MJCF: meshes and materials of a slot's thing, its body with collision geoms, distractors.
+"""MJCF of the objects: meshes, materials and bodies of the slots and of the distractors.
 
-Fingers and table touch the collision geoms; the meshes are only seen. Metres; geoms stand or lie in the body's own frame.
+Contacts use the collision geoms; the meshes are visual only. Metres; geoms are given in the frame of their
+body.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import math
 import numpy as np
 
 from gr1_core.sim.objects import fruit, shapes, unnamed
-from gr1_core.sim.objects.catalogue import FORMS, SLOTS, Props, Still, Thing
+from gr1_core.sim.objects.catalogue import CATEGORIES, SLOTS, Distractor, ObjectSet, TableObject
 
-_SURFACES = {
+_MESHES = {
     "eggplant": shapes.eggplant,
     "broccoli": shapes.broccoli,
     "bell_pepper": shapes.pepper,
@@ -27,7 +28,7 @@ _SURFACES = {
     "lump": unnamed.lump,
     "roll": unnamed.roll,
 }
-_MAIN = {"broccoli": "crown"}  # the part that has the thing's own colour; else "body"
+_MAIN_PART = {"broccoli": "crown"}  # the part in the object's main colour; else "body"
 _GLOSS = {  # specular, shininess of the main part
     "eggplant": (0.9, 0.85),
     "broccoli": (0.08, 0.1),
@@ -41,10 +42,11 @@ _GLOSS = {  # specular, shininess of the main part
     "lump": (0.3, 0.4),
     "roll": (0.3, 0.4),
 }
-_ACCENT_GLOSS = {"broccoli": 0.15}  # else 0.2
+_ACCENT_SPECULAR = {"broccoli": 0.15}  # else 0.2
 
-# Collision geoms: capsules (radius, from, to), cylinders (radius, half height, centre), ellipsoids (half axes, centre)
-_SOLIDS = {
+# Collision geoms: capsules (radius, from, to), cylinders (radius, half height, centre), ellipsoids (half
+# axes, centre)
+_COLLISION_GEOMS = {
     "eggplant": (
         ("capsule", 0.0265, (0, -0.033, 0), (0, -0.006, 0)),
         ("capsule", 0.0205, (0, -0.006, -0.004), (0, 0.028, -0.006)),
@@ -78,155 +80,161 @@ _SOLIDS = {
     "lump": (("cylinder", 0.018, 0.0155, (0, 0, -0.0155)), ("ellipsoid", (0.033, 0.033, 0.031), (0, 0, 0))),
     "roll": (("capsule", 0.0260, (0, -0.026, 0), (0, 0.026, 0)),),
 }
-_CENTRE = {
-    "banana": (0.004, 0, 0)
-}  # of mass, where it is not the origin: a bent thing must not tip over its own middle
-_ONTO_SIDE = f'euler="{-math.pi / 2:.6f} 0 0"'  # a long thing's axis along the body's +y
-_STRIPES = 8
+# Centre of mass where it is not the origin: a bent object must not tip over
+_CENTRE_OF_MASS = {"banana": (0.004, 0, 0)}
+_LYING = f'euler="{-math.pi / 2:.6f} 0 0"'  # turns the axis of an elongated object along the body's +y
+_STRIPE_PAIRS = 8
 
-_STILL_SURFACES = {"mug": shapes.mug, "bottle": shapes.bottle}
-_STILL_RADIUS = {"mug": 0.037, "can": 0.034, "bottle": 0.032}
+_DISTRACTOR_MESHES = {"mug": shapes.mug, "bottle": shapes.bottle}
+_DISTRACTOR_RADIUS = {"mug": 0.037, "can": 0.034, "bottle": 0.032}
 
 
 @functools.cache
-def _parts(form: str) -> tuple[str, ...]:
-    make = _SURFACES.get(form) or _STILL_SURFACES.get(form)
+def _parts(category: str) -> tuple[str, ...]:
+    make = _MESHES.get(category) or _DISTRACTOR_MESHES.get(category)
     return tuple(make(0.0)) if make else ()
 
 
-def _text(*values: float) -> str:
+def _format(*values: float) -> str:
     return " ".join(f"{value:.6g}" for value in values)
 
 
-def assets(props: Props, detail: float) -> str:
-    """Meshes and materials of everything in the slots."""
-    return "\n".join(_thing_assets(slot, props[slot], detail) for slot in SLOTS)
+def object_assets(objects: ObjectSet, detail: float) -> str:
+    """Meshes and materials of the objects in the slots. detail: factor on the number of facets."""
+    return "\n".join(_slot_assets(slot, objects[slot], detail) for slot in SLOTS)
 
 
-def still_assets(props: Props, detail: float) -> str:
-    """Meshes of the distractors."""
+def distractor_assets(objects: ObjectSet, detail: float) -> str:
+    """Meshes of the distractors. detail: factor on the number of facets."""
     return "\n".join(
-        shapes.mesh(f"distractor{number}_{part}", (vertices * still.size, faces))
-        for number, still in enumerate(props.distractors)
-        if still.form in _STILL_SURFACES
-        for part, (vertices, faces) in _STILL_SURFACES[still.form](detail).items()
+        shapes.mesh_xml(f"distractor{number}_{part}", (vertices * item.size, faces))
+        for number, item in enumerate(objects.distractors)
+        if item.category in _DISTRACTOR_MESHES
+        for part, (vertices, faces) in _DISTRACTOR_MESHES[item.category](detail).items()
     )
 
 
 @functools.lru_cache(maxsize=64)
-def _thing_assets(slot: str, thing: Thing, detail: float) -> str:
-    form = FORMS[thing.form]
+def _slot_assets(slot: str, item: TableObject, detail: float) -> str:
+    category = CATEGORIES[item.category]
     meshes = []
-    for part, (vertices, faces) in _SURFACES[thing.form](detail, **dict(thing.shape)).items():
-        if thing.stripes and part == _MAIN.get(thing.form, "body"):
+    for part, (vertices, faces) in _MESHES[item.category](detail, **dict(item.shape)).items():
+        if item.stripes and part == _MAIN_PART.get(item.category, "body"):
             middle = vertices[faces].mean(axis=1)
-            odd = np.floor(np.arctan2(middle[:, 1], middle[:, 0]) * _STRIPES / np.pi) % 2 == 1
-            meshes.append(shapes.mesh(f"{slot}_stripes", (vertices * _factors(thing), faces[odd])))
+            odd = np.floor(np.arctan2(middle[:, 1], middle[:, 0]) * _STRIPE_PAIRS / np.pi) % 2 == 1
+            meshes.append(shapes.mesh_xml(f"{slot}_stripes", (vertices * _scale(item), faces[odd])))
             faces = faces[~odd]
-        meshes.append(shapes.mesh(f"{slot}_{part}", (vertices * _factors(thing), faces)))
-    specular, shininess = _GLOSS[thing.form]
-    colours = [("", thing.colour or form.colour, f'specular="{specular}" shininess="{shininess}"')]
+        meshes.append(shapes.mesh_xml(f"{slot}_{part}", (vertices * _scale(item), faces)))
+    specular, shininess = _GLOSS[item.category]
+    colours = [("", item.colour or category.colour, f'specular="{specular}" shininess="{shininess}"')]
     colours.append(
-        ("_accent", thing.accent or form.accent, f'specular="{_ACCENT_GLOSS.get(thing.form, 0.2)}"')
+        ("_accent", item.accent or category.accent, f'specular="{_ACCENT_SPECULAR.get(item.category, 0.2)}"')
     )
-    if thing.stripes:
-        colours.append(("_stripes", thing.stripes, f'specular="{specular}" shininess="{shininess}"'))
+    if item.stripes:
+        colours.append(("_stripes", item.stripes, f'specular="{specular}" shininess="{shininess}"'))
     return "\n".join(
         meshes
         + [
-            f'<material name="{slot}{which}" rgba="{_text(*rgb)} 1" {gloss}/>'
+            f'<material name="{slot}{which}" rgba="{_format(*rgb)} 1" {gloss}/>'
             for which, rgb, gloss in colours
         ]
     )
 
 
-def _factors(thing: Thing) -> np.ndarray:
-    """On a surface, which is made along its own z."""
-    return np.array([thing.girth, thing.girth, thing.length])
+def _scale(item: TableObject) -> np.ndarray:
+    """Factors on the vertices of a mesh, whose axis is z."""
+    return np.array([item.width_scale, item.width_scale, item.length_scale])
 
 
-def _solid(kind: str, *shape, thing: Thing) -> str:
-    """A collision geom of the usual size, made as large as the thing is."""
+def _collision_geom(kind: str, *shape, item: TableObject) -> str:
+    """A collision geom, scaled to the size of the object."""
     scale = np.array(
-        [thing.girth, thing.length, thing.girth] if thing.long else [thing.girth, thing.girth, thing.length]
+        [item.width_scale, item.length_scale, item.width_scale]
+        if item.elongated
+        else [item.width_scale, item.width_scale, item.length_scale]
     )
     if kind == "capsule":
         radius, start, end = shape
-        where = f'size="{_text(radius * thing.girth)}" fromto="{_text(*(start * scale), *(end * scale))}"'
+        ends = _format(*(start * scale), *(end * scale))
+        where = f'size="{_format(radius * item.width_scale)}" fromto="{ends}"'
     elif kind == "cylinder":
         radius, half, centre = shape
-        where = f'size="{_text(radius * thing.girth, half * thing.length)}" pos="{_text(*(centre * scale))}"'
+        size = _format(radius * item.width_scale, half * item.length_scale)
+        where = f'size="{size}" pos="{_format(*(centre * scale))}"'
     else:
         axes, centre = shape
-        where = f'size="{_text(*(axes * scale))}" pos="{_text(*(centre * scale))}"'
+        where = f'size="{_format(*(axes * scale))}" pos="{_format(*(centre * scale))}"'
     return f'<geom class="fruit" type="{kind}" {where}/>'
 
 
-def thing(slot: str, thing: Thing) -> str:
-    """The free body of a slot; it waits below the floor until a layout places it."""
-    main = _MAIN.get(thing.form, "body")
-    turn = _ONTO_SIDE if thing.long else ""
-    parts = [(part, slot if part == main else f"{slot}_accent") for part in _parts(thing.form)]
-    if thing.stripes:
+def object_body(slot: str, item: TableObject) -> str:
+    """The free body of a slot. It starts below the floor until a layout places it."""
+    main = _MAIN_PART.get(item.category, "body")
+    turn = _LYING if item.elongated else ""
+    parts = [(part, slot if part == main else f"{slot}_accent") for part in _parts(item.category)]
+    if item.stripes:
         parts.append(("stripes", f"{slot}_stripes"))
     visual = "".join(
         f'<geom class="visual" type="mesh" mesh="{slot}_{part}" material="{material}" {turn}/>'
         for part, material in parts
     )
-    mass = FORMS[thing.form].mass
-    inertia = 0.4 * mass * 0.035**2
+    mass = CATEGORIES[item.category].mass
+    inertia = f"{0.4 * mass * 0.035**2:.3g}"
+    centre = _format(*_CENTRE_OF_MASS.get(item.category, (0, 0, 0)))
     return f"""
 <body name="{slot}" pos="0 0 -1" gravcomp="0">
   <freejoint name="{slot}"/>
-  <inertial pos="{_text(*_CENTRE.get(thing.form, (0, 0, 0)))}" mass="{mass}" diaginertia="{inertia:.3g} {inertia:.3g} {inertia:.3g}"/>
-  {"".join(_solid(*solid, thing=thing) for solid in _SOLIDS[thing.form])}
+  <inertial pos="{centre}" mass="{mass}" diaginertia="{inertia} {inertia} {inertia}"/>
+  {"".join(_collision_geom(*geom, item=item) for geom in _COLLISION_GEOMS[item.category])}
   {visual}
 </body>"""
 
 
-def still(number: int, thing: Still) -> str:
-    """A distractor: a body of the world, touched like the plate."""
-    size, high = thing.size, thing.height / 2
+def distractor_body(number: int, item: Distractor) -> str:
+    """The fixed body of a distractor, with the contacts of the plate."""
+    size, half = item.size, item.height / 2
 
     def geom(kind: str, shape: str, more: str = "") -> str:
         return f'<geom class="{kind}" {shape} {more}/>'
 
-    colour = f'material="china" rgba="{_text(*thing.colour)} 1"'
+    colour = f'material="china" rgba="{_format(*item.colour)} 1"'
     meshes = [
-        geom("visual", f'type="mesh" mesh="distractor{number}_{part}"', colour) for part in _parts(thing.form)
+        geom("visual", f'type="mesh" mesh="distractor{number}_{part}"', colour)
+        for part in _parts(item.category)
     ]
-    if thing.form == "block":
+    if item.category == "block":
         parts = [
             geom(
                 "solid",
-                f'type="box" size="{_text(high, high, high)}" pos="{_text(0, 0, high)}" group="1"',
+                f'type="box" size="{_format(half, half, half)}" pos="{_format(0, 0, half)}" group="1"',
                 colour,
             )
         ]
     else:
-        radius = _STILL_RADIUS[thing.form] * size
-        seen = f'group="1" {colour}' if thing.form == "can" else ""
+        radius = _DISTRACTOR_RADIUS[item.category] * size
+        visible = f'group="1" {colour}' if item.category == "can" else ""
         parts = [
-            geom("solid", f'type="cylinder" size="{_text(radius, high)}" pos="{_text(0, 0, high)}"', seen)
-        ]
-    if thing.form == "can":
-        parts.append(
             geom(
-                "visual",
-                f'type="cylinder" size="{_text(0.94 * radius, 0.002)}" pos="{_text(0, 0, 2 * high)}" material="steel"',
+                "solid",
+                f'type="cylinder" size="{_format(radius, half)}" pos="{_format(0, 0, half)}"',
+                visible,
             )
-        )
-    if thing.form == "mug":
+        ]
+    if item.category == "can":
+        lid = f'size="{_format(0.94 * radius, 0.002)}" pos="{_format(0, 0, 2 * half)}"'
+        parts.append(geom("visual", f'type="cylinder" {lid} material="steel"'))
+    if item.category == "mug":
         corners = (
             np.array([(0.034, 0, 0.064), (0.055, 0, 0.058), (0.055, 0, 0.026), (0.035, 0, 0.018)]) * size
         )
         for start, end in itertools.pairwise(corners):
+            ends = f'fromto="{_format(*start, *end)}"'
             parts.append(
                 geom(
                     "solid",
-                    f'type="capsule" size="{_text(0.0045 * size)}" fromto="{_text(*start, *end)}" group="1"',
+                    f'type="capsule" size="{_format(0.0045 * size)}" {ends} group="1"',
                     colour,
                 )
             )
-    where = f'pos="{_text(thing.x, thing.y, 0)}" euler="0 0 {thing.yaw:.6g}"'
+    where = f'pos="{_format(item.x, item.y, 0)}" euler="0 0 {item.yaw:.6g}"'
     return f'<body name="distractor{number}" {where}>{"".join(parts + meshes)}</body>'

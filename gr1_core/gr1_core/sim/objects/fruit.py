@@ -1,19 +1,20 @@
-"""Surfaces of fruit and vegetables that the policy is never trained on, as shapes.py makes them: parts by name, metres.
+"""Meshes of the test categories: fruit and vegetables that no demonstration holds. Parts by name, metres.
 
-A long one is made along z with its top at +z and turned onto its side by its body, so that y of this frame points down.
+An elongated object is modelled along z with its top at +z. Its body turns it onto its side, so that y of this
+frame points down.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from gr1_core.sim.objects.shapes import facets, rings, smooth
+from gr1_core.sim.objects.shapes import facet_count, revolve, smooth_profile
 
-Surfaces = dict[str, tuple[np.ndarray, np.ndarray]]
+Meshes = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def together(*surfaces: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Several surfaces as one."""
+def merge_meshes(*surfaces: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Joins several meshes into one."""
     starts = np.cumsum([0] + [len(vertices) for vertices, _ in surfaces[:-1]])
     return np.concatenate([vertices for vertices, _ in surfaces]), np.concatenate(
         [faces + at for at, (_, faces) in zip(starts, surfaces)]
@@ -21,9 +22,9 @@ def together(*surfaces: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.n
 
 
 def _leaf(base, tip, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """A flat leaf from `base` to `tip`, xyz in metres."""
+    """A flat leaf from `base` to `tip`, xyz and width in metres."""
     base, along = np.asarray(base, np.float64), np.subtract(tip, base)
-    vertices, faces = rings([(1e-4, 0.0), (0.5 * width, 0.35), (0.4 * width, 0.65), (1e-4, 1.0)], 8)
+    vertices, faces = revolve([(1e-4, 0.0), (0.5 * width, 0.35), (0.4 * width, 0.65), (1e-4, 1.0)], 8)
     across = np.cross(
         along, [0.0, 0.0, 1.0] if np.hypot(*along[:2]) > 0.3 * abs(along[2]) else [1.0, 0.0, 0.0]
     )
@@ -32,8 +33,8 @@ def _leaf(base, tip, width: float) -> tuple[np.ndarray, np.ndarray]:
     return base + vertices[:, :1] * across + 0.2 * vertices[:, 1:2] * up + vertices[:, 2:] * along, faces
 
 
-def tomato(detail: float = 1.0) -> Surfaces:
-    """Stands: flatter than a ball, slightly ribbed, a green star on top; 0.066 m wide, 0.054 m tall."""
+def tomato(detail: float = 1.0) -> Meshes:
+    """Upright: a flattened ball, slightly ribbed, with a green star on top; 0.066 m wide, 0.054 m tall."""
     points = [
         (1e-4, -0.0255),
         (0.014, -0.0270),
@@ -44,19 +45,19 @@ def tomato(detail: float = 1.0) -> Surfaces:
         (0.010, 0.0260),
         (1e-4, 0.0230),
     ]
-    body = rings(
-        smooth(points, facets(22, detail)),
-        facets(30, detail),
+    body = revolve(
+        smooth_profile(points, facet_count(22, detail)),
+        facet_count(30, detail),
         lobes=lambda angle, along: 1.0 + 0.018 * np.cos(6 * angle),
     )
     turns = np.arange(5) * 2 * np.pi / 5
     star = [_leaf((0.0, 0.0, 0.0255), (0.024 * np.cos(a), 0.024 * np.sin(a), 0.0280), 0.011) for a in turns]
-    stem = rings([(0.0030, 0.023), (0.0026, 0.036), (1e-4, 0.0365)], 8)
-    return {"body": body, "top": together(*star, stem)}
+    stem = revolve([(0.0030, 0.023), (0.0026, 0.036), (1e-4, 0.0365)], 8)
+    return {"body": body, "top": merge_meshes(*star, stem)}
 
 
-def peach(detail: float = 1.0) -> Surfaces:
-    """Stands: a ball with a cleft, a dimple, a stem and a leaf; 0.066 m wide, 0.062 m tall."""
+def peach(detail: float = 1.0) -> Meshes:
+    """Upright: a ball with a cleft, a dimple, a stem and a leaf; 0.066 m wide, 0.062 m tall."""
     points = [
         (1e-4, -0.0290),
         (0.010, -0.0310),
@@ -73,16 +74,18 @@ def peach(detail: float = 1.0) -> Surfaces:
             np.pi * np.clip(along * 1.1 - 0.1, 0, 1)
         )
 
-    stem = rings([(0.0020, 0.022), (0.0018, 0.036), (1e-4, 0.0365)], 8)
+    stem = revolve([(0.0020, 0.022), (0.0018, 0.036), (1e-4, 0.0365)], 8)
     leaf = _leaf((0.002, 0.0, 0.031), (0.036, 0.016, 0.036), 0.020)
     return {
-        "body": rings(smooth(points, facets(24, detail)), facets(36, detail), lobes=cleft),
-        "top": together(stem, leaf),
+        "body": revolve(
+            smooth_profile(points, facet_count(24, detail)), facet_count(36, detail), lobes=cleft
+        ),
+        "top": merge_meshes(stem, leaf),
     }
 
 
-def carrot(detail: float = 1.0) -> Surfaces:
-    """Lies flat on its side, its leaves at the thick end; 0.125 m long without them, 0.038 m thick."""
+def carrot(detail: float = 1.0) -> Meshes:
+    """On its side, leaves at the thick end; 0.125 m long without leaves, 0.038 m thick."""
     points = [
         (1e-4, -0.078),
         (0.0030, -0.076),
@@ -93,15 +96,15 @@ def carrot(detail: float = 1.0) -> Surfaces:
         (0.0120, 0.045),
         (1e-4, 0.046),
     ]
-    profile = smooth(points, facets(24, detail))
-    vertices, faces = rings(
+    profile = smooth_profile(points, facet_count(24, detail))
+    vertices, faces = revolve(
         profile,
-        facets(24, detail),
+        facet_count(24, detail),
         lobes=lambda angle, along: 1.0 + 0.02 * np.cos(3 * angle) * np.sin(40 * along),
     )
     vertices[:, 1] += 0.0190 - np.repeat(
-        profile[:, 0], facets(24, detail)
-    )  # its whole side touches the table
+        profile[:, 0], facet_count(24, detail)
+    )  # the whole side touches the table
     leaves = [
         _leaf(
             (0.004 * np.cos(a), 0.004 * np.sin(a), 0.043),
@@ -110,11 +113,11 @@ def carrot(detail: float = 1.0) -> Surfaces:
         )
         for a, reach in zip(np.arange(6) * 2 * np.pi / 6, (0.034, 0.028, 0.036, 0.030, 0.034, 0.027))
     ]
-    return {"body": (vertices, faces), "top": together(*leaves)}
+    return {"body": (vertices, faces), "top": merge_meshes(*leaves)}
 
 
-def banana(detail: float = 1.0) -> Surfaces:
-    """Lies flat, bent sideways towards +x, five-edged, a stem at one end; 0.155 m long, 0.035 m thick."""
+def banana(detail: float = 1.0) -> Meshes:
+    """On its side, bent towards +x, five-edged, a stem at one end; 0.155 m long, 0.035 m thick."""
     points = [
         (1e-4, -0.070),
         (0.0060, -0.068),
@@ -125,21 +128,23 @@ def banana(detail: float = 1.0) -> Surfaces:
         (0.0110, 0.054),
         (0.0060, 0.064),
     ]
-    body = rings(
-        np.concatenate([smooth(points, facets(26, detail)), [(1e-4, 0.064)]]),
-        facets(30, detail),
+    body = revolve(
+        np.concatenate([smooth_profile(points, facet_count(26, detail)), [(1e-4, 0.064)]]),
+        facet_count(30, detail),
         lobes=lambda angle, along: 1.0 + 0.035 * np.cos(5 * angle + np.pi),
     )
-    tip = rings([(1e-4, -0.0725), (0.0050, -0.0720), (0.0062, -0.0670), (1e-4, -0.066)], 10)
-    stem = rings([(0.0063, 0.0630), (0.0046, 0.0700), (0.0046, 0.0820), (0.0056, 0.0850), (1e-4, 0.0855)], 10)
-    ends = together(tip, stem)
+    tip = revolve([(1e-4, -0.0725), (0.0050, -0.0720), (0.0062, -0.0670), (1e-4, -0.066)], 10)
+    stem = revolve(
+        [(0.0063, 0.0630), (0.0046, 0.0700), (0.0046, 0.0820), (0.0056, 0.0850), (1e-4, 0.0855)], 10
+    )
+    ends = merge_meshes(tip, stem)
     for vertices, _ in (body, ends):
         vertices[:, 0] += 0.022 * (vertices[:, 2] / 0.075) ** 2
     return {"body": body, "top": ends}
 
 
-def lemon(detail: float = 1.0) -> Surfaces:
-    """Lies: a nipple at one end, a short stem at the other; 0.083 m long, 0.054 m thick."""
+def lemon(detail: float = 1.0) -> Meshes:
+    """On its side: a tip at one end, a short stem at the other; 0.083 m long, 0.054 m thick."""
     points = [
         (1e-4, -0.0420),
         (0.0050, -0.0405),
@@ -151,12 +156,15 @@ def lemon(detail: float = 1.0) -> Surfaces:
         (0.0070, 0.0365),
         (1e-4, 0.0375),
     ]
-    stem = rings([(0.0040, 0.0360), (0.0034, 0.0400), (1e-4, 0.0402)], 8)
-    return {"body": rings(smooth(points, facets(26, detail)), facets(28, detail)), "top": stem}
+    stem = revolve([(0.0040, 0.0360), (0.0034, 0.0400), (1e-4, 0.0402)], 8)
+    return {
+        "body": revolve(smooth_profile(points, facet_count(26, detail)), facet_count(28, detail)),
+        "top": stem,
+    }
 
 
-def potato(detail: float = 1.0) -> Surfaces:
-    """Lies: a lumpy oval with a few eyes; 0.095 m long, 0.056 m wide, 0.05 m high."""
+def potato(detail: float = 1.0) -> Meshes:
+    """On its side: an irregular oval with a few eyes; 0.095 m long, 0.056 m wide, 0.05 m high."""
     points = [
         (1e-4, -0.048),
         (0.015, -0.043),
@@ -170,10 +178,12 @@ def potato(detail: float = 1.0) -> Surfaces:
     def lumps(angle: np.ndarray, along: np.ndarray) -> np.ndarray:
         return 1.0 + 0.030 * np.cos(2 * angle + 5 * along) + 0.030 * np.cos(3 * angle - 4 * along + 1.0)
 
-    vertices, faces = rings(smooth(points, facets(24, detail)), facets(30, detail), lobes=lumps)
+    vertices, faces = revolve(
+        smooth_profile(points, facet_count(24, detail)), facet_count(30, detail), lobes=lumps
+    )
     vertices[:, 1] *= 0.90
     eyes = [
         _leaf((x - 0.003, -0.0225 - 0.001, z), (x + 0.003, -0.0225 - 0.001, z), 0.004)
         for x, z in ((0.004, 0.012), (-0.008, -0.015))
     ]
-    return {"body": (vertices, faces), "top": together(*eyes)}
+    return {"body": (vertices, faces), "top": merge_meshes(*eyes)}

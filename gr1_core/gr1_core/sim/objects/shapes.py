@@ -1,6 +1,7 @@
-"""Smooth surfaces for the scene, as inline MJCF meshes: no mesh files, every vegetable is a few lines of arithmetic.
+"""Procedural meshes of the scene, written inline into the MJCF: there are no mesh files.
 
-All lengths are metres. A surface is a grid of rings around the z axis; `mesh()` turns it into one <mesh> element.
+A mesh is (vertices f64[n, 3] in metres, triangles int[m, 3]): a grid of rings around the z axis. `mesh_xml`
+turns it into one <mesh> element. detail: factor on the number of facets and rings.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 
-def rings(profile, sides: int = 24, lobes=None, bend: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """A body of revolution around z.
+def revolve(profile, sides: int = 24, lobes=None, bend: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """A surface of revolution around z.
 
-    profile: pairs (radius, z) from bottom to top. lobes: function of (angle, fraction along the profile) -> radius factor, for peppers
-    and florets. bend: sideways shift of the middle along x, metres, for fruit that is not straight.
-    Returns vertices f64[n, 3] and triangles int[m, 3], counter-clockwise seen from outside.
+    profile: pairs (radius, z) from bottom to top. lobes: function of (angle, fraction along the profile) ->
+    factor on the radius. bend: shift of the middle along x in metres. Returns vertices and triangles,
+    counter-clockwise seen from outside.
     """
     profile = np.asarray(profile, np.float64)
     count = len(profile)
@@ -41,8 +42,8 @@ def rings(profile, sides: int = 24, lobes=None, bend: float = 0.0) -> tuple[np.n
     return vertices, faces
 
 
-def smooth(points, steps: int = 24) -> np.ndarray:
-    """A curve through control points (radius, z): monotone cubic between them, sampled in `steps` rings."""
+def smooth_profile(points, steps: int = 24) -> np.ndarray:
+    """Monotone cubic curve through control points (radius, z), sampled at `steps` rings."""
     from scipy.interpolate import PchipInterpolator
 
     points = np.asarray(points, np.float64)
@@ -50,10 +51,10 @@ def smooth(points, steps: int = 24) -> np.ndarray:
     return PchipInterpolator(length, points)(np.linspace(0.0, length[-1], steps))
 
 
-def rounded(
+def rounded_profile(
     radius: float, bottom: float, top: float, edge: float, end_radius: float | None = None
 ) -> np.ndarray:
-    """Profile of a tube whose ends are rounded off with `edge`; it tapers from `radius` to `end_radius`."""
+    """Profile of a tube that tapers from `radius` to `end_radius`, with ends rounded by `edge`."""
     end_radius = radius if end_radius is None else end_radius
     turn = np.linspace(0.0, np.pi / 2, 4)
     low = [(radius - edge + edge * np.sin(a), bottom + edge - edge * np.cos(a)) for a in turn]
@@ -61,28 +62,29 @@ def rounded(
     return np.array([(1e-4, bottom), *low, *high, (1e-4, top)])
 
 
-def mesh(name: str, surface: tuple[np.ndarray, np.ndarray]) -> str:
-    """One <mesh> with its origin kept where the vertices say it is."""
+def mesh_xml(name: str, surface: tuple[np.ndarray, np.ndarray]) -> str:
+    """One <mesh> element. The origin of the vertices is kept."""
     vertices, faces = surface
-    return f'<mesh name="{name}" inertia="shell" vertex="{_numbers(vertices)}" face="{" ".join(map(str, faces.ravel()))}"/>'
+    vertex, face = _format_numbers(vertices), " ".join(map(str, faces.ravel()))
+    return f'<mesh name="{name}" inertia="shell" vertex="{vertex}" face="{face}"/>'
 
 
-def _numbers(values: np.ndarray) -> str:
+def _format_numbers(values: np.ndarray) -> str:
     return " ".join(f"{value:.5f}" for value in values.ravel())
 
 
-def facets(number: int, detail: float) -> int:
-    """How many facets or rings a surface gets that has `number` at detail 1."""
+def facet_count(number: int, detail: float) -> int:
+    """Number of facets or rings at a level of detail; `number` is that at detail 1."""
     return max(6, round(number * detail))
 
 
-# The vegetables, each standing or lying as it does on a table, origin at the middle of its collision body
+# The vegetables. The origin is the middle of the collision body.
 
 
 def eggplant(detail: float = 1.0, neck: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Lies along z of its own frame (the body turns it onto its side); about 0.14 m long, 0.054 m thick at its belly.
+    """Along z of its own frame; the body turns it onto its side. About 0.14 m long, 0.054 m thick.
 
-    neck: factor on the thickness of its upper half.
+    neck: factor on the thickness of the upper half.
     """
     points = [
         (1e-4, -0.062),
@@ -94,28 +96,34 @@ def eggplant(detail: float = 1.0, neck: float = 1.0) -> dict[str, tuple[np.ndarr
         (0.0140 * neck, 0.046),
         (1e-4, 0.053),
     ]
-    fruit = smooth(points, facets(22, detail))
+    fruit = smooth_profile(points, facet_count(22, detail))
     sides, edge = 30, np.array([0.030, 0.034, 0.038, 0.044, 0.050])
     cap = np.array([(0.0, z) for z in edge] + [(0.0070, 0.0545), (1e-4, 0.0555)])
-    calyx, faces = rings(cap, sides)
-    # Five tongues reach down the fruit; the cap lies a millimetre and a half outside it.
+    calyx, faces = revolve(cap, sides)
+    # Five tongues reach down the fruit; the cap is 1.5 mm outside it.
     ring, angle = np.divmod(np.arange(len(calyx)), sides)
     calyx[:, 2] -= 0.011 * np.cos(5 * angle * (2 * np.pi / sides)) * np.clip(1 - ring / 3, 0, 1)
     on_fruit = ring < len(edge)
-    dense = smooth(points, 200)[20:]
+    dense = smooth_profile(points, 200)[20:]
     dense = dense[np.argsort(dense[:, 1])]
     radius = np.interp(calyx[:, 2], dense[:, 1], dense[:, 0]) + 0.0015
     calyx[on_fruit, 0] = (radius * np.cos(angle * (2 * np.pi / sides)))[on_fruit]
     calyx[on_fruit, 1] = (radius * np.sin(angle * (2 * np.pi / sides)))[on_fruit]
-    stem = smooth([(0.0056, 0.050), (0.0044, 0.060), (0.0054, 0.072), (1e-4, 0.0735)], 7)
-    return {"body": rings(fruit, facets(24, detail)), "calyx": (calyx, faces), "stem": rings(stem, 8)}
+    stem = smooth_profile([(0.0056, 0.050), (0.0044, 0.060), (0.0054, 0.072), (1e-4, 0.0735)], 7)
+    return {
+        "body": revolve(fruit, facet_count(24, detail)),
+        "calyx": (calyx, faces),
+        "stem": revolve(stem, 8),
+    }
 
 
 def pepper(
     detail: float = 1.0, lobes: int = 4, groove: float = 0.075
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Stands upright: lobes, `groove` of the radius deep, and a dimple on top with a curved stem; 0.068 m wide, 0.07 m tall."""
-    body = smooth(
+    """Upright: lobes that are `groove` of the radius deep, a dimple with a curved stem; 0.068 m wide, 0.07 m
+    tall.
+    """
+    body = smooth_profile(
         [
             (1e-4, -0.029),
             (0.012, -0.034),
@@ -128,19 +136,21 @@ def pepper(
             (0.007, 0.028),
             (1e-4, 0.026),
         ],
-        facets(26, detail),
+        facet_count(26, detail),
     )
 
     def waves(angle: np.ndarray, along: np.ndarray) -> np.ndarray:
         return 1.0 + groove * np.cos(lobes * angle) * np.sin(np.pi * np.clip(along * 1.05, 0, 1)) ** 0.5
 
-    stem = smooth([(0.009, 0.0265), (0.0055, 0.030), (0.0042, 0.038), (0.0050, 0.046), (1e-4, 0.0465)], 10)
-    return {"body": rings(body, facets(32, detail), waves), "stem": rings(stem, 8, bend=0.003)}
+    stem = smooth_profile(
+        [(0.009, 0.0265), (0.0055, 0.030), (0.0042, 0.038), (0.0050, 0.046), (1e-4, 0.0465)], 10
+    )
+    return {"body": revolve(body, facet_count(32, detail), waves), "stem": revolve(stem, 8, bend=0.003)}
 
 
 def broccoli(detail: float = 1.0, florets: float = 46) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Stands on its cut stalk; the crown is a dome of florets; 0.074 m wide, 0.088 m tall."""
-    stalk = smooth(
+    """Upright on its stalk; the crown is a dome of florets; 0.074 m wide, 0.088 m tall."""
+    stalk = smooth_profile(
         [
             (1e-4, -0.040),
             (0.0185, -0.040),
@@ -152,7 +162,7 @@ def broccoli(detail: float = 1.0, florets: float = 46) -> dict[str, tuple[np.nda
         ],
         10,
     )
-    dome = smooth(
+    dome = smooth_profile(
         [
             (1e-4, 0.000),
             (0.020, -0.003),
@@ -162,10 +172,10 @@ def broccoli(detail: float = 1.0, florets: float = 46) -> dict[str, tuple[np.nda
             (0.022, 0.042),
             (1e-4, 0.047),
         ],
-        facets(24, detail),
+        facet_count(24, detail),
     )
-    vertices, faces = rings(dome, facets(40, detail))
-    # Florets: bumps on a sunflower's spiral over the dome, each pushing the surface outwards where it is nearest.
+    vertices, faces = revolve(dome, facet_count(40, detail))
+    # Florets: bumps on a sunflower spiral over the dome; each moves the nearest part of the surface outwards.
     count = round(florets)
     index = np.arange(count)
     height = 1.0 - index / (count - 1) * 1.25
@@ -179,14 +189,14 @@ def broccoli(detail: float = 1.0, florets: float = 46) -> dict[str, tuple[np.nda
     bump = 0.0045 * np.sqrt(np.clip(1 - (gap / (0.26 * np.sqrt(46 / count))) ** 2, 0, 1)) - 0.0025
     vertices = vertices + direction * bump[:, None]
     return {
-        "stalk": rings(stalk, 12, lambda angle, along: 1.0 + 0.06 * np.cos(5 * angle)),
+        "stalk": revolve(stalk, 12, lambda angle, along: 1.0 + 0.06 * np.cos(5 * angle)),
         "crown": (vertices, faces),
     }
 
 
 def plate(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """A dinner plate, 0.19 m across, 0.014 m high, origin at its foot's underside."""
-    profile = smooth(
+    """A plate, 0.19 m in diameter, 0.014 m high; the origin is at its underside."""
+    profile = smooth_profile(
         [
             (1e-4, 0.000),
             (0.055, 0.000),
@@ -198,13 +208,13 @@ def plate(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             (0.060, 0.0055),
             (1e-4, 0.0050),
         ],
-        facets(26, detail),
+        facet_count(26, detail),
     )
-    return {"body": rings(profile, facets(44, detail))}
+    return {"body": revolve(profile, facet_count(44, detail))}
 
 
 def mug(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """A mug, 0.074 m wide, 0.08 m high, with its inside; the handle is the scene's."""
+    """A mug with an inside, 0.074 m wide, 0.08 m high; bodies.py adds the handle."""
     wall = [
         (1e-4, 0.0),
         (0.034, 0.0),
@@ -215,7 +225,7 @@ def mug(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         (0.0335, 0.006),
         (1e-4, 0.005),
     ]
-    return {"body": rings(wall, facets(36, detail))}
+    return {"body": revolve(wall, facet_count(36, detail))}
 
 
 def bottle(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -231,4 +241,4 @@ def bottle(detail: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         (1e-4, 0.157),
     ]
     cap = [(1e-4, 0.154), (0.0135, 0.154), (0.0135, 0.174), (0.0125, 0.175), (1e-4, 0.175)]
-    return {"body": rings(wall, facets(30, detail)), "cap": rings(cap, facets(24, detail))}
+    return {"body": revolve(wall, facet_count(30, detail)), "cap": revolve(cap, facet_count(24, detail))}

@@ -1,15 +1,16 @@
-"""Surfaces of things that nobody has named, as shapes.py makes them: for training only, none of them is a thing of any test.
+"""Meshes of unnamed objects, for training only: no test holds one of them.
 
-A sentence with an unknown noun is then about what looks unknown, too: so children take it from two years on (mutual exclusivity; Markman
-and Wachtel 1988). Which of several is meant: glimpse.py.
+They teach the policy that an instruction with an unknown noun is about an object that it does not know
+(mutual exclusivity; Markman and Wachtel 1988). collection/single_frame.py says which one of several is the
+target.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from gr1_core.sim.objects.fruit import Surfaces
-from gr1_core.sim.objects.shapes import facets, rings, smooth
+from gr1_core.sim.objects.fruit import Meshes
+from gr1_core.sim.objects.shapes import facet_count, revolve, smooth_profile
 
 
 def lump(
@@ -20,8 +21,11 @@ def lump(
     lobes: float = 0,
     depth: float = 0.0,
     knob: float = 0.004,
-) -> Surfaces:
-    """Stands; 0.066 m wide, 0.062 m tall without its knob. widest: at which height, metres; shoulder, foot, depth: shares of its radius."""
+) -> Meshes:
+    """Upright; 0.066 m wide, 0.062 m tall without its knob.
+
+    widest: height in metres of the largest radius. shoulder, foot, depth: fractions of that radius.
+    """
     radius = 0.033
     points = [
         (1e-4, -0.0300),
@@ -37,15 +41,18 @@ def lump(
         return 1.0 + depth * np.cos(round(lobes) * angle) * np.sin(np.pi * along)
 
     return {
-        "body": rings(smooth(points, facets(22, detail)), facets(30, detail), waves),
+        "body": revolve(smooth_profile(points, facet_count(22, detail)), facet_count(30, detail), waves),
         "top": _knob(0.0285, knob),
     }
 
 
 def roll(
     detail: float = 1.0, front: float = 0.8, back: float = 0.8, bend: float = 0.0, knob: float = 0.004
-) -> Surfaces:
-    """Lies; 0.12 m long without its knob, 0.052 m thick. front, back: how thick its halves are; bend: of its middle, metres."""
+) -> Meshes:
+    """On its side; 0.12 m long without its knob, 0.052 m thick.
+
+    front, back: thickness of the halves as factors. bend: shift of the middle in metres.
+    """
     radius = 0.026
     points = [
         (1e-4, -0.060),
@@ -57,13 +64,13 @@ def roll(
         (1e-4, 0.060),
     ]
     return {
-        "body": rings(smooth(points, facets(22, detail)), facets(24, detail), bend=bend),
+        "body": revolve(smooth_profile(points, facet_count(22, detail)), facet_count(24, detail), bend=bend),
         "top": _knob(0.0580, knob),
     }
 
 
 def _knob(height: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    return rings(
+    return revolve(
         [
             (radius, height),
             (0.8 * radius, height + radius),
