@@ -37,13 +37,13 @@ def main() -> int:
     # Before the first import of rclpy.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    from tests.robot.graph import Process
+    from tests.support.ros_graph import NodeProcess
 
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_DATA_HOME"] = home
         nodes = [
-            Process("gr1_robot.arm.node", "robot:=sim"),
-            Process("gr1_teleop.teleop_node", "port:=0", "host:=127.0.0.1"),
+            NodeProcess("gr1_robot.arm.node", "robot:=sim"),
+            NodeProcess("gr1_teleop.teleop_node", "port:=0", "host:=127.0.0.1"),
         ]
         try:
             nodes[1].until("ready", 120.0)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from gr1_common.pose import Pose
 from gr1_core.rig import Rig
-from gr1_robot.arm.backend import Pose
 from gr1_teleop import quaternion
 from gr1_teleop.clutch import Clutch
 from gr1_teleop.clutch_settings import ClutchSettings

@@ -5,20 +5,15 @@ Pairs, enters VR, grips, moves, closes the gripper, records three episodes; chec
 test-teleop-browser`.
 """
 
-import os
 import time
-
-# Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 
 import numpy as np
 import pytest
 
+from gr1_common.pose import Pose
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag, find_bags
 from gr1_core.data.steps import select_steps
-from gr1_robot.arm.backend import Pose
 
 from .demonstrate import GRIPS, BrowserHand, Stack, begin, engage
 from .stack_observer import StackObserver

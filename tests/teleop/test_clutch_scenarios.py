@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr1_robot.arm.backend import ArmState, Pose
-from gr1_robot.arm.gate import TICK, Gate
+from gr1_common.conventions import TICK
+from gr1_common.pose import Pose
+from gr1_robot.arm.backend import ArmState
+from gr1_robot.arm.gate import Gate
 from gr1_teleop import quaternion
 from gr1_teleop.clutch import ENGAGED
 
@@ -116,7 +118,7 @@ class Gated(Operator):
             self.gate.reset((self.ticks - 0.5) * TICK)
         command = self.clutch.compute_command(self.arm, self.now, **{"blocked": self.gate.latched} | asked)
         if command and (command.engaged or not self.gate.latched):
-            assert self.gate.command("teleop", command.linear, command.angular, self.ticks * TICK) == ""
+            assert self.gate.submit_command("teleop", command.linear, command.angular, self.ticks * TICK) == ""
         for _ in range(round(PERIOD / TICK)):
             now = self.ticks * TICK
             motion = self.gate.tick(now, ArmState(self.arm, self.arm, np.zeros(0), np.zeros(0), 0.0, now))
@@ -154,7 +156,7 @@ def test_behind_the_gates_ramp_the_arm_comes_to_its_goal_and_not_past_it(late):
     for period in range(20):
         operator.arm = trail[-1 - late]
         command = operator.step((0, 0, -0.1) if period == 0 else (0, 0, 0))
-        gate.command("teleop", command.linear, command.angular, now)
+        gate.submit_command("teleop", command.linear, command.angular, now)
         for _ in range(round(PERIOD / TICK)):
             pose = trail[-1]
             motion = gate.tick(now, ArmState(pose, pose, np.zeros(0), np.zeros(0), 0.0, now))
