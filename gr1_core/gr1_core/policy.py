@@ -21,7 +21,7 @@ from torch import Tensor
 from gr1_core.model import checkpoint, factory, patches
 from gr1_core.model.config import GR1Config
 from gr1_core.model.gr1 import GR1
-from gr1_core.model.language import short, token_tensor, tokenize
+from gr1_core.model.language import shorten, token_tensor, tokenize
 from gr1_core.model.packed_linear import pack
 from gr1_core.pretrained import resolve
 from gr1_core.rig import ROLES, Rig
@@ -122,7 +122,7 @@ class Policy:
         """Random weights, the same for the same seed: for demonstrations and measurements, not for a robot."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = factory.new(config)
+            model = factory.new_model(config)
         return cls(model, rig, device, precision)
 
     def reset(self, instruction: str | Sequence[int]) -> None:
@@ -192,8 +192,8 @@ class Policy:
         if not self.config.predicts_frames:
             raise PolicyError(f"policy '{self.config.policy}' predicts no frames: only a GR-1 has a future()")
         with torch.inference_mode():
-            predicted = self.model.foresee(memory, images[None])[0].to(self._outer)
-            frames = patches.to_pixels(self.model.frames(predicted, images)).cpu().numpy()
+            predicted = self.model.predict_frames(memory, images[None])[0].to(self._outer)
+            frames = patches.to_pixels(self.model.compose_frames(predicted, images)).cpu().numpy()
         return Future(frames[0], frames[1], *predicted.cpu().numpy())
 
 
@@ -211,6 +211,6 @@ def _arm(arm) -> np.ndarray:
         numbers = np.empty(0)
     if numbers.shape != (6,) or not np.isfinite(numbers).all():
         raise PolicyError(
-            f"arm is {short(arm)}, expected 6 finite numbers: xyz in metres and three Euler angles"
+            f"arm is {shorten(arm)}, expected 6 finite numbers: xyz in metres and three Euler angles"
         )
     return numbers

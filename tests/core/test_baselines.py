@@ -270,10 +270,10 @@ def test_frozen_features_are_those_of_the_checkpoint_that_it_begins_with(config,
         (
             "rt1",
             "train_vision=false",
-            "vision film conditions the image encoder by words, which it must learn",
+            "vision conv_film is conditioned by the instruction and must be trained",
         ),
-        ("r3m", "model.window=2", "acts from the present alone: window 1"),
-        ("rt1", "model.vision=vit", "conditions convolutions by the sentence: vision 'film'"),
+        ("r3m", "model.window=2", "acts from the current step alone: window 1"),
+        ("rt1", "model.vision=vit", "policy 'rt1' needs vision 'conv_film'"),
         ("rt1", "model.policy=rt2", "policy is 'rt2', expected gr1 or rt1 or r3m"),
     ],
 )

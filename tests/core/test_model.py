@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gr1_core import GR1, GR1Config
-from gr1_core.bench.policy import TOKENS, lively
+from gr1_core.bench.policy import TOKENS, random_model
 from gr1_core.model import patches
 from gr1_core.model.config import ConfigError
 from gr1_core.model.language import token_tensor
@@ -14,7 +14,7 @@ CONFIG = GR1Config.demo()
 
 @pytest.fixture(scope="module")
 def model():
-    return lively(CONFIG)
+    return random_model(CONFIG)
 
 
 def window(steps=4, seed=0):

@@ -68,14 +68,15 @@ def test_a_rig_that_means_something_else_is_refused_and_the_difference_named():
 @pytest.mark.parametrize(
     "change, said",
     [
-        (lambda r: r.update(control_hz=0), "control_hz: expected a number above zero"),
-        (lambda r: r.update(control_hertz=10), "unknown field 'control_hertz', did you mean 'control_hz'"),
+        (lambda r: r.update(control_hz=0), "control_hz is 0, expected a finite number above 0"),
+        (lambda r: r.update(control_hertz=10), "control_hertz is unknown, did you mean 'control_hz'"),
         (lambda r: r.pop("action"), "missing action"),
-        (lambda r: r["cameras"].pop("wrist"), "exactly the roles static, wrist"),
-        (lambda r: r["cameras"]["wrist"].update(crop="middle"), "'middle' is not one of square, none"),
-        (lambda r: r["cameras"]["wrist"].update(width=3.5), "whole number, got 3.5"),
-        (lambda r: r["limits"].update(leash=float("nan")), "finite number, got nan"),
-        (lambda r: r["limits"].update(workspace_min=[0, 0]), "expected 3 numbers"),
+        (lambda r: r["cameras"].pop("wrist"), "missing cameras.wrist"),
+        (lambda r: r["cameras"]["wrist"].update(crop="middle"), "crop is 'middle', expected square or none"),
+        (lambda r: r["cameras"]["wrist"].update(width=3.5), "width is 3.5, expected a whole number above 0"),
+        (lambda r: r["limits"].update(force=float("nan")), "force is nan, expected a finite number above 0"),
+        (lambda r: r["limits"].update(leash=0.1), "limits.leash is now called limits.max_following_error"),
+        (lambda r: r["limits"].update(workspace_min=[0, 0]), r"workspace_min is \[0, 0\], expected 3 finite numbers"),
         (lambda r: r["limits"].update(workspace_min=[9, 9, 9]), "below workspace_max"),
     ],
 )

@@ -33,7 +33,7 @@ def same_frames(dataset, episodes):
 # What it gives
 
 
-def test_a_data_set_gives_what_was_written(tmp_path):
+def test_a_dataset_gives_what_was_written(tmp_path):
     episodes = sets.demonstrations(tmp_path / "set")
     dataset = Dataset(tmp_path / "set")
     assert (dataset.fps, dataset.kind, dataset.roles, dataset.length) == (10, "demonstrations", ROLES, 25)
@@ -156,7 +156,7 @@ def other_rig(root, **values):
 
 DATA = "data/chunk-000/file-000.parquet"
 DAMAGE = {
-    "no info": (lambda root: (root / "meta/info.json").unlink(), r"is no data set: .*info.json is missing"),
+    "no info": (lambda root: (root / "meta/info.json").unlink(), r"is no dataset: .*info.json is missing"),
     "info cut off": (
         lambda root: (root / "meta/info.json").write_text('{"fps": 10'),
         r"info.json cannot be used",
@@ -244,8 +244,8 @@ def test_damage_is_named_when_the_set_is_opened(root, name):
             r"frame 11 of .*static is 8x8, meta/info.json says 40x24",
         ),
         (
-            {"bytes": b"no picture at all, but some bytes", "path": None},
-            r"frame 11 of .*static is no picture",
+            {"bytes": b"no image at all, but some bytes", "path": None},
+            r"frame 11 of .*static is no image",
         ),
         ({"bytes": None, "path": "frame.png"}, r"frame 11 of .*static holds no image bytes"),
     ],
@@ -305,36 +305,28 @@ def test_a_cache_that_cannot_be_written_is_refused_with_a_remedy(root, tmp_path)
 def test_what_fails_or_was_killed_half_way_leaves_no_file(root):
     cache = Cache(root)
 
-    def fails(path):
-        path.write_text("half")
+    with pytest.raises(OSError, match="no space"), cache.creating("thing", 4) as partial:
+        partial.write_text("half")
         raise OSError("no space left on device")
-
-    with pytest.raises(OSError, match="no space"):
-        cache.get("thing", 4, fails)
     assert {path.name for path in cache.folder.iterdir()} == {"thing.lock"}
-    (cache.folder / "thing.partial").write_text("half")
-    assert cache.get("thing", 5, lambda path: path.write_text("whole")).read_text() == "whole"
+    (cache.folder / "thing.17-ab.partial").write_text("half")
+    with cache.creating("thing", 5) as partial:
+        partial.write_text("whole")
+    assert cache.path("thing").read_text() == "whole"
     assert {path.name for path in cache.folder.iterdir()} == {"thing.lock", "thing"}
 
 
-def _build_slowly(root, log, other_is_there, results):
-    def build(path):
-        with open(log, "a") as file:
-            file.write("built\n")
-        assert other_is_there.wait(30)
-        path.write_text("content")
-
-    results.put(Cache(root).get("thing", 10, build).read_text())
-
-
-def _build_too(root, log, other_is_there, results):
-    def build(path):
-        with open(log, "a") as file:
-            file.write("built\n")
-        path.write_text("content")
-
-    other_is_there.set()
-    results.put(Cache(root).get("thing", 10, build).read_text())
+def _build(root, log, other_is_there, results, slowly):
+    cache = Cache(root)
+    if not slowly:
+        other_is_there.set()
+    with cache.creating("figures", 10) as partial:
+        if partial is not None:
+            with open(log, "a") as file:
+                file.write("built\n")
+            assert other_is_there.wait(30)
+            partial.write_text("content")
+    results.put(cache.path("figures").read_text())
 
 
 def test_of_two_processes_that_start_at_once_one_builds_and_both_read(root, tmp_path):
@@ -342,8 +334,7 @@ def test_of_two_processes_that_start_at_once_one_builds_and_both_read(root, tmp_
     there, results = context.Event(), context.Queue()
     log = tmp_path / "log"
     processes = [
-        context.Process(target=target, args=(root, log, there, results))
-        for target in (_build_slowly, _build_too)
+        context.Process(target=_build, args=(root, log, there, results, slowly)) for slowly in (True, False)
     ]
     for process in processes:
         process.start()

@@ -30,7 +30,7 @@ def demonstrations(root, episodes: int = 12, length: int = 16, seed: int = 0):
     writer = DatasetWriter(root, 10, SHAPES, rig(), {"kind": "demonstrations", "source": "bags"})
     for number in range(episodes):
         task = list(MOVES)[number % len(MOVES)]
-        writer.add(_episode(generator, task, length, f"episode {number}"))
+        writer.add_episode(_episode(generator, task, length, f"episode {number}"))
     writer.close()
     return root
 
@@ -41,7 +41,7 @@ def videos(root, clips: int = 6, length: int = 11, seed: int = 1):
     writer = DatasetWriter(root, 3, {"static": SHAPES["static"]}, None, {"kind": "videos", "source": "ego4d"})
     for number in range(clips):
         made = _episode(generator, list(MOVES)[number % len(MOVES)], length, f"clip {number}")
-        writer.add(Episode(made.name, made.task, {"static": made.images["static"]}, None, None, {}))
+        writer.add_episode(Episode(made.name, made.task, {"static": made.images["static"]}, None, None, {}))
     writer.close()
     return root
 

@@ -87,7 +87,7 @@ def test_micro_batches_give_what_the_whole_batch_gives(changes, whole, tmp_path)
 
 
 def test_a_batch_that_does_not_divide_is_refused(changes, tmp_path):
-    from gr1_core.train.batch_schedule import Order
+    from gr1_core.train.batch_schedule import BatchSchedule
 
     with pytest.raises(ValueError, match="choose a multiple of 3"):
-        Order(recipe.load("finetune-small", [*changes, f"out={tmp_path}"]), torch.arange(100).numpy(), 0, 3)
+        BatchSchedule(recipe.load("finetune-small", [*changes, f"out={tmp_path}"]), torch.arange(100).numpy(), 0, 3)

@@ -19,7 +19,7 @@ class Baseline(Encoders, ABC):
     def step_tokens(self, language: Tensor, images: Tensor, arm: Tensor, gripper: Tensor) -> Tensor:
         """As GR1.step_tokens; language [..., 1, text_dim] of `encode_text`."""
         embedding = language.reshape(-1, language.shape[-1])
-        cls, cells = self.see(images.reshape(-1, *images.shape[-4:]), embedding)
+        cls, cells = self.encode_images(images.reshape(-1, *images.shape[-4:]), embedding)
         features = {role: (cls[:, i : i + 1], cells[:, i : i + 1]) for i, role in enumerate(ROLES)}
         tokens = self.tokens(embedding, features, arm.reshape(-1, 1, 6), gripper.reshape(-1, 1))
         return tokens.reshape(*images.shape[:-4], *tokens.shape[-2:]).to(language.dtype)

@@ -44,7 +44,7 @@ class R3M(Baseline):
     def tokens(
         self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor
     ) -> Tensor:
-        language = self.embed_language(self.sentence(embedding))
+        language = self.embed_language(self.text_features(embedding))
         parts = [language[:, None].expand(-1, arm.shape[1], -1), self.embed_state(state(arm, gripper))]
         for role in ROLES:
             cls, cells = features[role]

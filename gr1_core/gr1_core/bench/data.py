@@ -1,6 +1,6 @@
-"""`gr1 bench data`: windows per processor second of our loader, of an mp4 through PyAV and of the real lerobot library, in one run.
+"""`gr1 bench data`: windows per CPU second of this loader, of an mp4 through PyAV and of the lerobot library, in one run.
 
-All of them read the same windows of the same frames in turns: a copy of the data set's first episodes in a temporary folder.
+All readers take turns on the same windows of the same frames: a copy of the dataset's first episodes in a temporary folder.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def run(root: Path, threads: int, frames: int, rounds: int, lerobot: Path | None
         picked: list[np.ndarray] = []
         loaders = {
             name: Loader(
-                windows, (picked[-1] for _ in count()), threads=threads, decoded=name == "decoded", prefetch=0
+                windows, (picked[-1] for _ in count()), threads=threads, decode_once=name == "decoded", prefetch=0
             )
             for name in ("encoded", "decoded")
         }
@@ -82,7 +82,7 @@ def run(root: Path, threads: int, frames: int, rounds: int, lerobot: Path | None
 
 
 def copy_beginning(dataset: Dataset, frames: int, root: Path) -> Dataset:
-    """The first episodes, at least one and at most `frames` frames, as a data set of their own with the same image bytes."""
+    """The first episodes, at least one and at most `frames` frames, as a dataset of their own with the same image bytes."""
     shapes = {role: dataset.shape(role) for role in dataset.roles}
     writer = DatasetWriter(
         root, int(dataset.fps), shapes, dataset.rig, {"kind": dataset.kind, "source": "bench"}
@@ -96,7 +96,7 @@ def copy_beginning(dataset: Dataset, frames: int, root: Path) -> Dataset:
         vectors = [
             None if values is None else values[start:end] for values in (dataset.state, dataset.action)
         ]
-        writer.add(Episode(str(number), dataset.tasks[dataset.task_of[number]], encoded, *vectors, {}))
+        writer.add_episode(Episode(str(number), dataset.tasks[dataset.task_of[number]], encoded, *vectors, {}))
     writer.close()
     return Dataset(root)
 
@@ -193,12 +193,12 @@ class LeRobot:
             self._process.wait()
             self._log.seek(0)
             lines = self._log.read().strip().splitlines() or ["no message"]
-            raise OSError(f"{self._process.args[0]} could not read the data set through lerobot: {lines[-1]}")
+            raise OSError(f"{self._process.args[0]} could not read the dataset through lerobot: {lines[-1]}")
         return json.loads(line)
 
 
 def _apart(windows: int, random: np.random.Generator) -> np.ndarray:
-    """Some windows that share no frame: in a large data set they rarely do, in the copy our loader would decode such frames only once."""
+    """Some windows that share no frame: in a large dataset they rarely do, in the copy our loader would decode such frames only once."""
     length = WINDOW + FUTURE_STEPS
     starts = np.arange(random.integers(min(length, windows)), windows, length)
     return random.permutation(starts)[:BATCH]

@@ -73,13 +73,13 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
     torch.set_num_threads(threads)
     console = Console(stderr=True)
     if folder is None:
-        model, rig = lively(getattr(GR1Config, config)()), Rig.load(rig_name)
+        model, rig = random_model(getattr(GR1Config, config)()), Rig.load(rig_name)
     else:
         model, rig = checkpoint.load(folder)
     console.print(
         f"GR-1 [bold]{folder or config}[/], {model.parameter_counts()[0] / 1e6:.1f} M parameters, {threads} threads, {rounds} rounds"
     )
-    observations = [observation(rig, step) for step in range(STEPS)]
+    observations = [synthetic_observation(rig, step) for step in range(STEPS)]
 
     plain = PlainLoop(copy.deepcopy(model), rig)
     with console.status("the plain loop's actions"):
@@ -129,7 +129,7 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
     return result
 
 
-def observation(rig: Rig, step: int) -> Observation:
+def synthetic_observation(rig: Rig, step: int) -> Observation:
     """A seeded observation with coarse and fine structure, so that actions differ from step to step."""
     random = np.random.default_rng(step)
 
@@ -144,7 +144,7 @@ def observation(rig: Rig, step: int) -> Observation:
     )
 
 
-def lively(config: GR1Config, seed: int = 0) -> GR1:
+def random_model(config: GR1Config, seed: int = 0) -> GR1:
     """A GR-1 with large random weights and peaked attention: its actions depend on all of its input, as a trained one's do."""
     model = GR1(config).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -180,7 +180,7 @@ def _parts(policy: Policy, seen: Observation) -> dict:
     model = policy.model
     with torch.inference_mode():
         images = policy._preprocess(seen)
-        patch_tokens = model.see(images[None], policy._language)[1][0]
+        patch_tokens = model.encode_images(images[None], policy._language)[1][0]
         context = model.context(torch.stack(list(policy._window))[None])
         query = model.queries(("action",))[None]
 
@@ -193,7 +193,7 @@ def _parts(policy: Policy, seen: Observation) -> dict:
 
     return {
         "preprocessing": inference(lambda: policy._preprocess(seen)),
-        "vision, 2 frames": inference(lambda: model.see(images[None], policy._language)),
+        "vision, 2 frames": inference(lambda: model.encode_images(images[None], policy._language)),
         "resampler, 2 frames": inference(lambda: model.resampler(patch_tokens)),
         "transformer": inference(lambda: model.transformer(context, query)),
     }

@@ -22,7 +22,7 @@ from gr1_core.rig import Rig
 from gr1_core.train import cpu_tuning, losses
 from gr1_core.train.losses import Inputs
 from gr1_core.train.recipe import Recipe
-from gr1_core.train.signals import Stop
+from gr1_core.train.signals import StopSignal
 from gr1_core.train.state import RunFolder
 from gr1_core.train.trainer import Trainer
 
@@ -34,13 +34,13 @@ def run(recipe: Recipe, steps: int) -> dict:
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="gr1-bench-") as scratch:
         if not recipe.data:
-            recipe = dataclasses.replace(recipe, data=str(made_up(recipe, Path(scratch) / "data")))
+            recipe = dataclasses.replace(recipe, data=str(synthetic_dataset(recipe, Path(scratch) / "data")))
         # Random weights are as fast as any; nothing is evaluated or saved while the clock runs.
         recipe = dataclasses.replace(
             recipe, out=f"{scratch}/run", init=None, encoders="random", validation=None, steps=10**6, save_every=10**6,
             evaluation=dataclasses.replace(recipe.evaluation, every=10**6),
         )  # fmt: skip
-        with RunFolder(recipe.out) as folder, Stop() as stop:
+        with RunFolder(recipe.out) as folder, StopSignal() as stop:
             trainer = Trainer(recipe, folder)
             try:
                 result = _measure(trainer, stop, steps, console)
@@ -56,7 +56,7 @@ def run(recipe: Recipe, steps: int) -> dict:
     return result
 
 
-def _measure(trainer: Trainer, stop: Stop, steps: int, console: Console) -> dict:
+def _measure(trainer: Trainer, stop: StopSignal, steps: int, console: Console) -> dict:
     recipe, device = trainer.recipe, trainer.device
     flop = flop_per_window(trainer)
     times, waits = [], []
@@ -150,8 +150,8 @@ def peak_tflops(device: torch.device, bf16: bool) -> float:
     return 2 * 8192**3 / best / 1e9
 
 
-def made_up(recipe: Recipe, root: Path) -> Path:
-    """A data set of noise with the frame sizes that the recipe's own data have, so that decoding costs what it costs there."""
+def synthetic_dataset(recipe: Recipe, root: Path) -> Path:
+    """A dataset of noise with the frame sizes that the recipe's own data have, so that decoding costs what it costs there."""
     rig = Rig.load("calvin" if "calvin" in recipe.name else "kinova_gen2")
     video = recipe.stage == "pretrain"
     cameras = {role: rig.cameras[role] for role in recipe.roles}
@@ -170,7 +170,7 @@ def made_up(recipe: Recipe, root: Path) -> Path:
         vectors = (
             [None, None] if video else [random.normal(size=(_LENGTH, 7)).astype(np.float32) for _ in range(2)]
         )
-        writer.add(Episode(f"made up {number}", "put the eggplant on the plate", frames, *vectors, {}))
+        writer.add_episode(Episode(f"made up {number}", "put the eggplant on the plate", frames, *vectors, {}))
     writer.close()
     return root
 

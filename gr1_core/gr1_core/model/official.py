@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gr1_core.model import checkpoint
-from gr1_core.model.checkpoint import CheckpointError, some
+from gr1_core.model.checkpoint import CheckpointError, first_few
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.decoder import sin_cos_positions
 from gr1_core.rig import Rig
@@ -145,7 +145,7 @@ def convert(
     unknown = sorted(set(state) - used)
     if missing or unknown:
         said = [
-            f"{len(keys)} {what}: {some(keys)}"
+            f"{len(keys)} {what}: {first_few(keys)}"
             for what, keys in (("missing", missing), ("unknown", unknown))
             if keys
         ]
@@ -153,7 +153,7 @@ def convert(
             ("not a GR-1", ". Another size needs --config") if prefixes == ("",) else ("not encoders", "")
         )
         raise CheckpointError(f"{where}: {what} of this configuration: {'; '.join(said)}{hint}")
-    checkpoint.check(weights, expected, where)
+    checkpoint.check_weights(weights, expected, where)
     return weights
 
 

@@ -1,10 +1,10 @@
-"""Linear layers for inference: in the precision asked for, on a CPU laid out once the way oneDNN wants them.
+"""Linear layers for inference in a given precision; on a CPU with weights packed once in oneDNN's layout.
 
-PyTorch's own `linear` lays the weights out anew at every call (bf16) or goes through MKL (fp32), which on some processors reaches less
-than half of oneDNN's speed. The operators used here are those that torch.compile emits when it freezes a model.
+PyTorch's own `linear` packs the weights at every call (bf16) or uses MKL (fp32), which on some processors reaches less than half of
+oneDNN's speed. The operators used here are those that torch.compile emits when it freezes a model.
 
-Only the products change their precision. Norms, embeddings and, by type promotion, the residual stream stay as they are, which
-costs little and keeps the rounding of one layer from piling up on the next.
+Only the products change their precision. Norms, embeddings and, by type promotion, the residual stream keep theirs: this costs little
+and keeps rounding errors from accumulating over the layers.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _ACTIVATIONS = {nn.ReLU: "relu", nn.GELU: "gelu"}
 
 
 class InferenceLinear(nn.Module):
-    """Drop-in for nn.Linear in inference; `post`: "none", "relu" or "gelu" (erf), applied to the result."""
+    """Replaces nn.Linear in inference. post: activation of the result, "none", "relu" or "gelu" (erf)."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype, post: str = "none"):
         super().__init__()
         self.dtype, self.post, self.out_features = dtype, post, linear.out_features
-        # Plain attributes: an oneDNN tensor cannot be moved, cast or saved like a parameter.
+        # Plain attributes: a tensor in oneDNN's layout cannot be moved, cast or saved like a parameter.
         self.weight = linear.weight.detach().to(dtype).contiguous()
         self.bias = None if linear.bias is None else linear.bias.detach().to(dtype)
         self.packed = self.weight.device.type == "cpu" and can_pack(dtype)
@@ -39,7 +39,7 @@ class InferenceLinear(nn.Module):
 
 
 def can_pack(dtype: torch.dtype) -> bool:
-    """Whether this build of PyTorch, on this processor, has oneDNN's product for the type."""
+    """Whether PyTorch has oneDNN's product of this type on this processor."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
     return dtype == torch.float32 or (
@@ -48,12 +48,12 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 
 def pack(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Replaces every nn.Linear at or below `module`, in place, and fuses the activation of feed-forward parts. For inference only."""
+    """Replaces every nn.Linear of `module` in place and fuses the activations of feed-forward parts. For inference only."""
     if isinstance(module, nn.Linear):
         return InferenceLinear(module, dtype)
     for name, child in module.named_children():
         setattr(module, name, pack(child, dtype))
-    # timm calls a feed-forward part's first layer fc1, this model calls it up.
+    # The first layer of a feed-forward part is `fc1` in timm and `up` in this model.
     first = getattr(module, "fc1", None) or getattr(module, "up", None)
     if isinstance(first, InferenceLinear) and type(getattr(module, "act", None)) in _ACTIVATIONS:
         first.post = _ACTIVATIONS[type(module.act)]

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from gr1_core.data.loader import Sampler
-from gr1_core.train.augmentation import Change, Limits
+from gr1_core.train.augmentation import Augmentation, AugmentationLimits
 from gr1_core.train.recipe import Recipe
 
 
-class Order:
+class BatchSchedule:
     """starts: the windows that an epoch consists of. Rank r of `world` computes entries r, r + world, ... of each global batch."""
 
     def __init__(self, recipe: Recipe, starts: np.ndarray, rank: int, world: int):
@@ -47,14 +47,14 @@ class Order:
         share = values[self._rank :: self._world]
         return [share[start : start + self._most] for start in range(0, len(share), self._most)]
 
-    def changes(self, step: int, limits: Limits) -> list[dict[str, Change] | None]:
+    def changes(self, step: int, limits: AugmentationLimits) -> list[dict[str, Augmentation] | None]:
         """Each micro-batch's random changes by camera; the same for any number of processes. None: no changes."""
         batch = self.batch(step)
         if not limits:
             return [None] * len(self.cut(batch))
         drawn = limits.draw(np.random.default_rng([self._seed, step]), len(batch))
         cut = {role: zip(self.cut(change.shift), self.cut(change.colour)) for role, change in drawn.items()}
-        return [{role: Change(*part) for role, part in zip(cut, parts)} for parts in zip(*cut.values())]
+        return [{role: Augmentation(*part) for role, part in zip(cut, parts)} for parts in zip(*cut.values())]
 
     def seed(self, step: int) -> int:
         """Of what else is random in a step (dropout): another one for each process."""

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
-def prepare(device: torch.device, threads: int | None) -> None:
+def configure(device: torch.device, threads: int | None) -> None:
     """Threads, and memory that is kept between steps. Call once, before the first step."""
     if device.type != "cpu":
         # Of what stays in fp32 (the text tower, the heads), the products.

@@ -22,7 +22,7 @@ from gr1_core.model import patches
 from gr1_core.model.gr1 import GR1
 from gr1_core.model.packed_linear import pack
 from gr1_core.train import feature_cache
-from gr1_core.train.augmentation import Change, Limits, recoloured, shifted
+from gr1_core.train.augmentation import Augmentation, AugmentationLimits, recolour_images, shift_images
 from gr1_core.train.losses import Inputs
 from gr1_core.train.recipe import Recipe
 
@@ -30,7 +30,7 @@ _MOST_TEXTS = 100_000
 
 
 @dataclass(frozen=True)
-class Wants:
+class InputSpec:
     """What a feed makes. roles: cameras; future: those whose frames are predicted; robot: states and actions too.
 
     frozen: whether the image encoder is (a model that trains it gets images). change: how much pictures do, at random.
@@ -42,19 +42,19 @@ class Wants:
     future: tuple[str, ...]
     robot: bool
     frozen: bool = True
-    change: Limits = Limits()
+    change: AugmentationLimits = AugmentationLimits()
     threads: int | None = None
     cache: str = "off"
     cache_gb: float = 0.0
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Wants:
+    def of(cls, recipe: Recipe) -> InputSpec:
         return cls(
             roles=recipe.roles,
             future=tuple(role for role in recipe.roles if role in recipe.targets),
             robot=recipe.stage == "finetune",
             frozen=not recipe.train_vision,
-            change=Limits(
+            change=AugmentationLimits(
                 {role: getattr(recipe.shift, role) for role in recipe.roles}, recipe.colour, recipe.hue
             ),
             threads=recipe.loader_threads,
@@ -63,10 +63,10 @@ class Wants:
         )
 
 
-class Feed:
-    """Makes Inputs of Batches of one data set, on a device."""
+class InputPipeline:
+    """Makes Inputs of Batches of one dataset, on a device."""
 
-    def __init__(self, model: GR1, dataset: Dataset, wants: Wants, device: torch.device, bf16: bool):
+    def __init__(self, model: GR1, dataset: Dataset, wants: InputSpec, device: torch.device, bf16: bool):
         self.config, self.dataset, self.wants, self.device, self.bf16 = (
             model.config,
             dataset,
@@ -78,7 +78,7 @@ class Feed:
         self._trains_words = model.config.text == "words"
         self._vision = _encoder(model.vision, bf16) if wants.frozen else None
         self._encoder_weights = model.vision
-        self._sizes = feature_cache.sizes(
+        self._sizes = feature_cache.bytes_per_frame(
             model.config, wants.frozen, not wants.frozen or bool(wants.future), bf16
         )
         self.cached = self._wants_cache()
@@ -89,7 +89,7 @@ class Feed:
         return Loader(windows, batches, self.wants.threads, images=not self.cached, roles=self.wants.roles)
 
     def inputs(
-        self, batch: Batch, changes: dict[str, Change] | None = None, pictured: int | None = None
+        self, batch: Batch, changes: dict[str, Augmentation] | None = None, pictured: int | None = None
     ) -> Inputs:
         """changes: each camera's, None: none. pictured: how many windows get their future frames."""
         pictured = len(batch.frames) if pictured is None else pictured
@@ -139,12 +139,12 @@ class Feed:
         if future:
             inputs.future_images[role] = images[self._tensor(where[:, -window:])]
 
-    def _each_window(self, inputs: Inputs, role: str, batch: Batch, change: Change) -> None:
+    def _each_window(self, inputs: Inputs, role: str, batch: Batch, change: Augmentation) -> None:
         window, future = self.config.window, role in self.wants.future
         pixels = batch.images[role] if future else batch.images[role][:, :window]
-        moved = shifted(self._tensor(pixels), self._tensor(change.shift))
+        moved = shift_images(self._tensor(pixels), self._tensor(change.shift))
         images = self._preprocess(moved.flatten(0, 1)).unflatten(0, moved.shape[:2])
-        images = recoloured(images, self._tensor(change.colour))
+        images = recolour_images(images, self._tensor(change.colour))
         if self.wants.frozen:
             encoded = self._encode(images[:, :window].flatten(0, 1))
             inputs.features[role] = tuple(part.unflatten(0, (-1, window)) for part in encoded)
@@ -199,7 +199,7 @@ class Feed:
         """Makes the files that are not there yet."""
         if not self.cached:
             return
-        key = feature_cache.digest(self._encoder_weights) if self.wants.frozen else ""
+        key = feature_cache.weights_digest(self._encoder_weights) if self.wants.frozen else ""
         compute = {feature_cache.PIXELS: self._preprocess, feature_cache.TOKENS: self._tokens}
         for role in self.wants.roles:
             self._files[role] = {
@@ -214,7 +214,7 @@ class Feed:
         return torch.cat([cls.unsqueeze(1), tokens], 1)
 
     def _from_files(
-        self, inputs: Inputs, role: str, frames: np.ndarray, pictured: int, change: Change | None
+        self, inputs: Inputs, role: str, frames: np.ndarray, pictured: int, change: Augmentation | None
     ) -> None:
         began = time.perf_counter()
         window, opened = self.config.window, self._files[role]
@@ -230,7 +230,7 @@ class Feed:
                 inputs.future_images[role] = self._changed(role, pixels[frames[:pictured, -window:]], later)
         self.waited_s += time.perf_counter() - began
 
-    def _changed(self, role: str, images: np.ndarray, change: Change | None) -> Tensor:
+    def _changed(self, role: str, images: np.ndarray, change: Augmentation | None) -> Tensor:
         """Preprocessed f16/f32[B, T, 3, S, S] of a file -> f32. A shift is rounded to its pixels, which may be larger than the camera's."""
         pixels = self._tensor(images)
         if change is None:
@@ -238,8 +238,8 @@ class Feed:
         camera = self.dataset.cameras[role]
         seen = camera.view(np.empty((camera.height, camera.width, 3), np.uint8)).shape[:2]
         shift = np.rint(change.shift * (self.config.image_size / np.array(seen))).astype(np.int64)
-        moved = shifted(pixels.movedim(2, -1), self._tensor(shift)).movedim(-1, 2)
-        return recoloured(moved.float(), self._tensor(change.colour))
+        moved = shift_images(pixels.movedim(2, -1), self._tensor(shift)).movedim(-1, 2)
+        return recolour_images(moved.float(), self._tensor(change.colour))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gr1_core.baselines import bins
 from gr1_core.model.gr1 import GR1, Prediction
-from gr1_core.train.recipe import Loss
+from gr1_core.train.recipe import LossWeights
 
 NAMES = ("arm", "gripper", "static", "wrist")
 
@@ -83,7 +83,7 @@ def sums(
     return result
 
 
-def total(summed: Mapping[str, Tensor], weights: Loss, counts: tuple[int, int]) -> Tensor:
+def total(summed: Mapping[str, Tensor], weights: LossWeights, counts: tuple[int, int]) -> Tensor:
     """The loss that is minimised. counts: valid steps and supervised future frames of the whole global batch."""
     steps, frames = (max(1, count) for count in counts)
     divisor = {"arm": steps, "gripper": steps, "static": frames, "wrist": frames}
@@ -131,7 +131,7 @@ class Objective(nn.Module):
         with torch.autocast(text.device.type, torch.bfloat16, enabled=self.bf16):
             embedding = text if inputs.tokens is None else self.model.text(text)
             features = inputs.features | {
-                role: self.model.see(images, embedding) for role, images in inputs.seen.items()
+                role: self.model.encode_images(images, embedding) for role, images in inputs.seen.items()
             }
             state = inputs.state
             arm, gripper = (None, None) if state is None else (state[..., :6], state[..., 6])

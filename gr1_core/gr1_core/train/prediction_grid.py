@@ -7,14 +7,14 @@ import torch
 
 from gr1_core.data.windows import Windows
 from gr1_core.model import patches
-from gr1_core.train.input_pipeline import Feed
+from gr1_core.train.input_pipeline import InputPipeline
 from gr1_core.train.losses import Objective
 
 _GAP = 4  # white pixels between the pictures
 
 
 @torch.no_grad()
-def grid(objective: Objective, feed: Feed, windows: Windows, numbers: np.ndarray) -> np.ndarray | None:
+def draw_predictions(objective: Objective, feed: InputPipeline, windows: Windows, numbers: np.ndarray) -> np.ndarray | None:
     """Windows -> u8[H, W, 3]; None if no frames are predicted. Each row is the last step of its window that has a future frame."""
     if not feed.wants.future:
         return None
@@ -29,7 +29,7 @@ def grid(objective: Objective, feed: Feed, windows: Windows, numbers: np.ndarray
         row = []
         for role in feed.wants.future:
             now, real = (feed.image(role, batch.frames[i, k]) for k in (step, step + windows.future_steps))
-            predicted = objective.model.frames(getattr(prediction, role)[i, step][None].cpu(), now)
+            predicted = objective.model.compose_frames(getattr(prediction, role)[i, step][None].cpu(), now)
             row += [patches.to_pixels(image)[0].numpy() for image in (now, predicted, real)]
         rows.append(_beside(row, 1))
     objective.model.train(was_training)

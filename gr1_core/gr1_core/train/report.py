@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gr1_core.train.trainer import Trainer
 
 
-class Progress:
+class TrainingLog:
     def __init__(self, trainer: Trainer):
         from torch.utils.tensorboard import SummaryWriter
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gr1_core.model import checkpoint
-from gr1_core.train.recipe import Recipe, RecipeError, differences
+from gr1_core.train.recipe import Recipe, RecipeError, changed_settings
 
 KEEP = 2
 _CHECKPOINT = (checkpoint.WEIGHTS, checkpoint.CONFIG, checkpoint.RIG, checkpoint.TRAINING)
@@ -83,7 +83,7 @@ class RunFolder:
         names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
         if foreign := sorted(names - _BARELY_BEGUN):
             raise TrainingError(
-                f"{self.path} is not empty and holds no training run ({checkpoint.some(foreign)}): "
+                f"{self.path} is not empty and holds no training run ({checkpoint.first_few(foreign)}): "
                 "nothing in it is overwritten or removed, give another out=DIR"
             )
 
@@ -129,7 +129,7 @@ class RunFolder:
         saved = self.path / "recipe.yaml"
         if not saved.is_file():
             return None
-        if changed := differences(yaml.safe_load(saved.read_text()), recipe.to_dict()):
+        if changed := changed_settings(yaml.safe_load(saved.read_text()), recipe.to_dict()):
             raise TrainingError(
                 f"{self.path} holds a run of another recipe: {'; '.join(changed)}. Go on with the old one, give another out=DIR, "
                 "or begin anew with --fresh"
@@ -208,7 +208,7 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def collect(
+def collect_tensors(
     model: nn.Module, optimizer: Optimizer, average: Mapping[str, Tensor], recent: Tensor
 ) -> dict[str, Tensor]:
     """Everything that training has changed, by name."""
@@ -220,7 +220,7 @@ def collect(
     return tensors
 
 
-def restore(
+def restore_tensors(
     tensors: Mapping[str, Tensor],
     model: nn.Module,
     optimizer: Optimizer,

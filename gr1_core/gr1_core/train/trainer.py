@@ -22,13 +22,13 @@ from gr1_core.images import encode_png
 from gr1_core.model import checkpoint
 from gr1_core.policy import best_precision
 from gr1_core.train import cpu_tuning, evaluation, losses, prediction_grid, state, weights
-from gr1_core.train.batch_schedule import Order
-from gr1_core.train.data import open_data
-from gr1_core.train.input_pipeline import Feed, Wants
+from gr1_core.train.batch_schedule import BatchSchedule
+from gr1_core.train.data import open_training_data
+from gr1_core.train.input_pipeline import InputPipeline, InputSpec
 from gr1_core.train.losses import Objective
 from gr1_core.train.recipe import Recipe
-from gr1_core.train.report import Progress
-from gr1_core.train.signals import Stop
+from gr1_core.train.report import TrainingLog
+from gr1_core.train.signals import StopSignal
 from gr1_core.train.state import RunFolder, TrainingError
 
 _EVALUATED_AT_ONCE = 64
@@ -40,7 +40,7 @@ def train(recipe: Recipe, fresh: bool = False) -> int:
     fresh: forget the run that the folder holds, once nothing stands in the way of the new one.
     Raises TrainingError, RecipeError, DatasetError, CheckpointError.
     """
-    with Stop() as stop, RunFolder(recipe.out) as folder:
+    with StopSignal() as stop, RunFolder(recipe.out) as folder:
         trainer = Trainer(recipe, folder, fresh)
         try:
             return trainer.run(stop)
@@ -59,13 +59,13 @@ class Trainer:
         self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[ddp])
         self.device, self.world = self.accelerator.device, self.accelerator.num_processes
         self.rank, self.main = self.accelerator.process_index, self.accelerator.is_main_process
-        cpu_tuning.prepare(self.device, recipe.threads)
+        cpu_tuning.configure(self.device, recipe.threads)
         self.precision = best_precision(self.device) if recipe.precision == "auto" else recipe.precision
 
-        self.data = open_data(recipe)
-        self.order = Order(recipe, self.data.starts, self.rank, self.world)
+        self.data = open_training_data(recipe)
+        self.order = BatchSchedule(recipe, self.data.starts, self.rank, self.world)
         # Of this process's share, which micro-batches do not cut then; None: all.
-        self.pictured = len(range(self.rank, recipe.pictured, self.world)) if recipe.video_share < 1 else None
+        self.pictured = len(range(self.rank, recipe.video_windows, self.world)) if recipe.video_share < 1 else None
         self.steps, self.warmup = recipe.schedule(self.order.per_epoch)
         if self.main:
             self.folder.hold()
@@ -75,7 +75,7 @@ class Trainer:
         self.resumed = saved is not None
 
         self.figures: dict = {}
-        self.model, report = self._resumed() if self.resumed else weights.begin(recipe)
+        self.model, report = self._resumed() if self.resumed else weights.initial_model(recipe)
         self.trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
         self.average = (
             {name: value.detach().clone().to(self.device) for name, value in self.trained.items()}
@@ -93,7 +93,7 @@ class Trainer:
         # Losses and steps since the last evaluation; part of the state, so that a resumed run logs the same means.
         self.recent = torch.zeros(len(losses.NAMES) + 1, dtype=torch.float64)
         if tensors is not None:
-            state.restore(tensors, self.model, self.optimizer, self.average, self.recent)
+            state.restore_tensors(tensors, self.model, self.optimizer, self.average, self.recent)
 
         self.feed = self.held_feed = self._feed(self.data.train)
         if self.data.held is not None and self.data.held.dataset is not self.data.train.dataset:
@@ -104,7 +104,7 @@ class Trainer:
                 self.folder.clear()
             self.folder.begin(recipe, report.to_dict())
             self._save_checkpoint()
-        self.progress = Progress(self) if self.main else None
+        self.progress = TrainingLog(self) if self.main else None
 
     def _resumed(self):
         """The model from the run's own checkpoint: what is frozen lies there, so the files that it began with are not needed again."""
@@ -115,8 +115,8 @@ class Trainer:
         weights.set_trained(model, self.recipe)
         return model, None
 
-    def _feed(self, windows) -> Feed:
-        feed = Feed(self.model, windows.dataset, Wants.of(self.recipe), self.device, self.precision == "bf16")
+    def _feed(self, windows) -> InputPipeline:
+        feed = InputPipeline(self.model, windows.dataset, InputSpec.of(self.recipe), self.device, self.precision == "bf16")
         feed.prepare()
         return feed
 
@@ -125,7 +125,7 @@ class Trainer:
             self.progress.close()
         self.accelerator.end_training()
 
-    def run(self, stop: Stop) -> int:
+    def run(self, stop: StopSignal) -> int:
         recipe = self.recipe
         if self.main:
             self.folder.cut_log(self.step)
@@ -162,11 +162,11 @@ class Trainer:
 
     # One step
 
-    def _update(self, loader: Loader, stop: Stop) -> bool:
+    def _update(self, loader: Loader, stop: StopSignal) -> bool:
         """One step of the optimizer on one global batch. -> whether any process was asked to stop."""
         recipe, numbers = self.recipe, self.order.batch(self.step)
         windows = self.data.train
-        counts = windows.counts(numbers)[0], windows.counts(numbers[: recipe.pictured])[1]
+        counts = windows.counts(numbers)[0], windows.counts(numbers[: recipe.video_windows])[1]
         summed = self._gradients(loader, counts)
         norm = torch.nn.utils.get_total_norm([value.grad for value in self.trained.values()])
         values = torch.cat(
@@ -179,7 +179,7 @@ class Trainer:
         if not np.isfinite([float(norm), *means.values()]).all():
             self._fail(numbers, means, float(norm))
         torch.nn.utils.clip_grads_with_norm_(self.trained.values(), recipe.optimizer.clip_norm, norm)
-        lr = recipe.lr(self.step, self.steps, self.warmup)
+        lr = recipe.learning_rate(self.step, self.steps, self.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
@@ -239,7 +239,7 @@ class Trainer:
             self.folder.write("failure.json", json.dumps(report, indent=1) + "\n")
         listed = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
         where = (
-            f"weights {checkpoint.some(broken)}" if broken else f"gradients of {checkpoint.some(gradients)}"
+            f"weights {checkpoint.first_few(broken)}" if broken else f"gradients of {checkpoint.first_few(gradients)}"
         )
         raise TrainingError(
             f"step {self.step}: {listed}, gradient norm {norm:.4g}; not finite are the {where}. The batch is named in "
@@ -255,20 +255,20 @@ class Trainer:
         self.recent.zero_()
         entry, image = {"step": self.step, "epoch": self.step / self.order.per_epoch, "train": means}, None
         if held is not None:
-            numbers = evaluation.chosen(held, recipe.evaluation.windows)
-            batches = evaluation.batches(
+            numbers = evaluation.evenly_spaced(held, recipe.evaluation.windows)
+            batches = evaluation.rank_batches(
                 numbers, min(recipe.micro_batch or recipe.batch, _EVALUATED_AT_ONCE), self.rank, self.world
             )
             with self._averaged(), cpu_tuning.attention(self.device):
-                self.figures = evaluation.measure(
+                self.figures = evaluation.evaluate_windows(
                     self.objective, self.held_feed, held, batches, self.data.mean_action, self._add_up
                 )
-                if self.main and recipe.evaluation.pictures:
-                    image = prediction_grid.grid(
+                if self.main and recipe.evaluation.images:
+                    image = prediction_grid.draw_predictions(
                         self.objective,
                         self.held_feed,
                         held,
-                        evaluation.chosen(held, recipe.evaluation.pictures),
+                        evaluation.evenly_spaced(held, recipe.evaluation.images),
                     )
             entry["held_out"] = self.figures
         if self.main:
@@ -296,11 +296,11 @@ class Trainer:
     def _save_state(self) -> None:
         if broken := [name for name, value in self.trained.items() if not torch.isfinite(value).all()]:
             raise TrainingError(
-                f"step {self.step}: {checkpoint.some(broken)} became NaN or infinite; the state before is kept"
+                f"step {self.step}: {checkpoint.first_few(broken)} became NaN or infinite; the state before is kept"
             )
         if self.main:
             self.folder.save_state(
-                self.step, state.collect(self.model, self.optimizer, self.average, self.recent)
+                self.step, state.collect_tensors(self.model, self.optimizer, self.average, self.recent)
             )
         self.accelerator.wait_for_everyone()
 

@@ -33,7 +33,7 @@ _OF_ENCODERS = ("vision", "text", "image_size", "patch_size")
 
 
 @dataclass(frozen=True)
-class Report:
+class WeightsReport:
     """Names of tensors, each in exactly one of taken_over and new; `trained` and `frozen` divide them again."""
 
     source: str
@@ -55,12 +55,12 @@ class Report:
         return "\n".join(lines)
 
 
-def begin(recipe: Recipe) -> tuple[GR1, Report]:
+def initial_model(recipe: Recipe) -> tuple[GR1, WeightsReport]:
     """The model that a run starts with, in fp32 on the CPU; what is new depends on the recipe's seed alone."""
     config = recipe.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = factory.new(config)
+        model = factory.new_model(config)
     if recipe.init is not None:
         taken, source = _from_checkpoint(recipe, config), recipe.init
     elif recipe.encoders == "random":
@@ -70,7 +70,7 @@ def begin(recipe: Recipe) -> tuple[GR1, Report]:
     model.load_state_dict(taken, strict=False)
     names = list(model.state_dict())
     trained = set_trained(model, recipe)
-    report = Report(
+    report = WeightsReport(
         source=source,
         taken_over=[name for name in names if name in taken],
         new=[name for name in names if name not in taken],
