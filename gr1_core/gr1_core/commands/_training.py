@@ -29,7 +29,7 @@ _MORE = (
 )
 
 
-def train(stage: str, argv: list[str], parser: argparse.ArgumentParser) -> int:
+def run_stage(stage: str, argv: list[str], parser: argparse.ArgumentParser) -> int:
     """Runs a recipe of this stage. Raises RecipeError for a recipe of another stage."""
     arguments = parser.parse_args(argv)
     from gr1_core.train import recipe as recipes
@@ -39,9 +39,9 @@ def train(stage: str, argv: list[str], parser: argparse.ArgumentParser) -> int:
         raise recipes.RecipeError(
             f"recipe {recipe.name} has stage {recipe.stage}: run it with `gr1 {recipe.stage} {arguments.recipe}`"
         )
-    from gr1_core.train import trainer
+    from gr1_core.train.setup import train
 
-    return trainer.train(recipe, arguments.fresh)
+    return train(recipe, arguments.fresh)
 
 
 def options_anywhere(parser: argparse.ArgumentParser) -> None:

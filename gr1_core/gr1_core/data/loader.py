@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 
@@ -44,9 +45,12 @@ class Sampler:
             epoch, position = epoch + 1, 0
 
 
+@lru_cache(maxsize=2)
 def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
-    """The permutation of an epoch's windows, i64[length]."""
-    return np.random.default_rng([seed, epoch]).permutation(length)
+    """The permutation of an epoch's windows, i64[length], read-only. The last two are kept: large ones take seconds."""
+    order = np.random.default_rng([seed, epoch]).permutation(length)
+    order.flags.writeable = False
+    return order
 
 
 def in_order(length: int, batch: int) -> Iterator[np.ndarray]:
@@ -122,6 +126,11 @@ class Loader:
             raise
         self.waited_s += time.perf_counter() - began
         return batch
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next batch is decoded, so that `next` does not wait."""
+        return bool(self._ahead) and all(task.done() for task in self._ahead[0][1])
 
     def release(self, batch: Batch) -> None:
         """Lends the batch's image arrays to later batches; neither they nor views of them may be used any more."""
