@@ -1,4 +1,5 @@
-"""An Azure Kinect recording (.mkv) without an Azure Kinect: written through ctypes by the recorder library that pyk4a-bundle carries.
+"""An Azure Kinect recording (.mkv) without an Azure Kinect: written through ctypes by the recorder library
+that pyk4a-bundle carries.
 
 Layouts and names are those of k4a.h, k4atypes.h and k4arecord/record.h, Azure Kinect Sensor SDK 1.4.
 """
@@ -19,7 +20,8 @@ pyk4a = pytest.importorskip(
 )
 MJPG, BGRA = pyk4a.ImageFormat.COLOR_MJPG, pyk4a.ImageFormat.COLOR_BGRA32
 SIZES = {pyk4a.ColorResolution.RES_720P: (1280, 720), pyk4a.ColorResolution.RES_1536P: (2048, 1536)}
-# Of a 4:3 sensor, in units of its width and height, (0, 0) the corner: cx, cy, fx, fy, k1 .. k6, codx, cody, p2, p1.
+# Of a 4:3 sensor, in units of its width and height, (0, 0) the corner: cx, cy, fx, fy, k1 .. k6, codx, cody,
+# p2, p1.
 COLOR = (0.4995, 0.5012, 0.4781, 0.6373, 0.31, -2.4, 1.4, 0.19, -2.2, 1.3, 0.0, 0.0, -0.0002, 0.0005)
 
 
@@ -51,7 +53,9 @@ def noise(seed: int, width: int = 1280, height: int = 720) -> np.ndarray:
 def write(
     path: Path, pictures: Sequence, stamps_us: Sequence[int], resolution=None, form=MJPG, fps=pyk4a.FPS.FPS_30
 ) -> None:
-    """pictures: JPEG bytes, or u8[H, W, 4] BGRA arrays; stamps_us: the device's clock at the middle of each exposure."""
+    """pictures: JPEG bytes, or u8[H, W, 4] BGRA arrays; stamps_us: the device's clock at the middle of each
+    exposure.
+    """
     resolution = resolution or pyk4a.ColorResolution.RES_720P
     camera, recorder = _library("libk4a"), _library("libk4arecord")
     configuration = _Configuration(form, resolution, pyk4a.DepthMode.OFF, fps)

@@ -1,6 +1,8 @@
-"""A Femto Bolt recording (.bag) without a Femto Bolt: a ROS 1 bag with the topics and messages that OrbbecSDK 2 reads.
+"""A Femto Bolt recording (.bag) without a Femto Bolt: a ROS 1 bag with the topics and messages that OrbbecSDK
+2 reads.
 
-Topics, field orders and checksums are those of OrbbecSDK v2 (RosFileFormat.hpp, custom_msg/*.h, sensor_msgs/Image.h), bag format 2.
+Topics, field orders and checksums are those of OrbbecSDK v2 (RosFileFormat.hpp, custom_msg/*.h,
+sensor_msgs/Image.h), bag format 2.
 """
 
 from __future__ import annotations
