@@ -1,4 +1,4 @@
-"""From a camera's picture and lens to the rig's."""
+"""From a camera's image and lens to the rig's."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Azure Kinects that are not there: the call surface of pyk4a.PyK4A, with the pictures of a recording in
+"""Azure Kinects that are not there: the call surface of pyk4a.PyK4A, with the images of a recording in
 them.
 """
 

@@ -27,7 +27,7 @@ def jpegs():
 
 @pytest.fixture(scope="module")
 def played(ros: RosClient, jpegs, tmp_path_factory):
-    """What was heard of a recording: one picture, a pause in which publisher and subscriber find each other,
+    """What arrived of a recording: one image, a pause in which publisher and subscriber find each other,
     then 45 at 15 Hz.
     """
     path = tmp_path_factory.mktemp("kinect") / "static.mkv"
@@ -44,14 +44,14 @@ def played(ros: RosClient, jpegs, tmp_path_factory):
     process.end()
 
 
-def pictures(ros):
+def frames(ros):
     """Those after the first, which may have been sent before anybody was known to listen."""
     return ros.messages(f"{TOPIC}/image_raw")[-FRAMES:]
 
 
 def test_frames_in_are_frames_out_with_every_bit(played, jpegs):
     ros, (_, values) = played
-    heard = pictures(ros)
+    heard = frames(ros)
     assert int(values["frames"]) == 1 + FRAMES and int(values["damaged"]) == 0 and len(heard) == FRAMES
     for message, jpeg in zip(heard, jpegs[1:], strict=True):
         assert np.array_equal(
@@ -61,14 +61,14 @@ def test_frames_in_are_frames_out_with_every_bit(played, jpegs):
 
 def test_stamps_rise_at_the_rate_of_the_recording(played):
     ros, _ = played
-    steps = np.diff([stamp_ns(message) for message in pictures(ros)]) * 1e-9
+    steps = np.diff([stamp_ns(message) for message in frames(ros)]) * 1e-9
     assert (steps > 0).all() and len(steps) / steps.sum() == pytest.approx(15.0, rel=0.02)
 
 
 def test_each_picture_has_its_camera_info(played):
     ros, _ = played
     lenses = {stamp_ns(info): info for info in ros.messages(f"{TOPIC}/camera_info")}
-    assert {stamp_ns(message) for message in pictures(ros)} <= set(lenses)
+    assert {stamp_ns(message) for message in frames(ros)} <= set(lenses)
     info = ros.messages(f"{TOPIC}/camera_info")[-1]
     assert (info.width, info.height, info.distortion_model, len(info.d)) == (
         640,

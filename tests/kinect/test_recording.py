@@ -36,7 +36,7 @@ def jpegs():
 
 @pytest.fixture(scope="module")
 def file(jpegs, tmp_path_factory):
-    """30 JPEG pictures of 1280x720, 30 a second."""
+    """30 JPEG images of 1280x720, 30 a second."""
     path = tmp_path_factory.mktemp("kinect") / "static.mkv"
     recording.write(path, jpegs, stamps(len(jpegs)))
     return str(path)
@@ -72,12 +72,12 @@ def test_the_lens_is_the_recorded_one(played):
 
 
 def test_uncompressed_pictures_keep_every_bit_too(node, tmp_path):
-    pictures = [np.dstack([noise(number), np.full((720, 1280), 255, np.uint8)]) for number in range(3)]
-    recording.write(tmp_path / "bgra.mkv", pictures, stamps(3), form=BGRA)
+    images = [np.dstack([noise(number), np.full((720, 1280), 255, np.uint8)]) for number in range(3)]
+    recording.write(tmp_path / "bgra.mkv", images, stamps(3), form=BGRA)
     frames = frames_of(camera(node, playback=str(tmp_path / "bgra.mkv")))
     assert [
-        np.array_equal(frame.image, picture[:, :, [2, 1, 0]])
-        for frame, picture in zip(frames, pictures, strict=True)
+        np.array_equal(frame.image, image[:, :, [2, 1, 0]])
+        for frame, image in zip(frames, images, strict=True)
     ] == [True] * 3
 
 
@@ -94,9 +94,9 @@ def test_at_the_rig_s_size_it_is_the_centre_reduced(node, file, jpegs, width, he
 
 
 def test_a_thing_is_seen_in_the_same_direction_at_every_size(node, tmp_path):
-    picture = np.zeros((720, 1280, 4), np.uint8)
-    picture[200:208, 800:808] = 255
-    recording.write(tmp_path / "spot.mkv", [picture], [START_US], form=BGRA)
+    image = np.zeros((720, 1280, 4), np.uint8)
+    image[200:208, 800:808] = 255
+    recording.write(tmp_path / "spot.mkv", [image], [START_US], form=BGRA)
     rays = []
     for size in ((1280, 720), (640, 360), (480, 480), (320, 240)):
         (frame,) = frames_of(camera(node, *size, playback=str(tmp_path / "spot.mkv")))
@@ -109,8 +109,8 @@ def test_a_thing_is_seen_in_the_same_direction_at_every_size(node, tmp_path):
 
 
 def test_what_is_damaged_is_left_out_and_counted(node, jpegs, tmp_path):
-    pictures = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], b"no picture", jpegs[3]]
-    recording.write(tmp_path / "damaged.mkv", pictures, stamps(4))
+    images = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], b"no image", jpegs[3]]
+    recording.write(tmp_path / "damaged.mkv", images, stamps(4))
     driver = camera(node, playback=str(tmp_path / "damaged.mkv"))
     frames = frames_of(driver)
     assert [

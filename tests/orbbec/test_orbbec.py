@@ -26,7 +26,7 @@ FRAMES = 20
 
 
 def noise(seed: int) -> np.ndarray:
-    """u8[720, 1280, 3] of squares of 16 pixels: no two pictures are alike, and JPEG keeps most of each."""
+    """u8[720, 1280, 3] of squares of 16 pixels: no two images are alike, and JPEG keeps most of each."""
     colours = np.random.default_rng(seed).integers(0, 256, (45, 80, 3), np.uint8)
     return np.ascontiguousarray(colours.repeat(16, 0).repeat(16, 1))
 
@@ -42,7 +42,7 @@ def jpegs():
 
 @pytest.fixture(scope="module")
 def file(jpegs, tmp_path_factory):
-    """JPEG pictures of 1280x720."""
+    """JPEG images of 1280x720."""
     path = tmp_path_factory.mktemp("orbbec") / "static.bag"
     recording.write(path, jpegs, [START_US + STEP_US * number for number in range(FRAMES)], fps=FPS)
     return str(path)
@@ -99,9 +99,9 @@ def test_at_the_rig_s_size_it_is_the_centre_reduced(node, file, jpegs):
 
 def test_what_is_damaged_is_left_out_and_counted(node, jpegs, tmp_path):
     # The SDK leaves out what is cut short itself: a gap in the frames' numbers.
-    pictures = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], images.encode_jpeg(noise(2)[:360]), jpegs[3]]
+    payloads = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], images.encode_jpeg(noise(2)[:360]), jpegs[3]]
     recording.write(
-        tmp_path / "damaged.bag", pictures, [START_US + STEP_US * number for number in range(4)], fps=FPS
+        tmp_path / "damaged.bag", payloads, [START_US + STEP_US * number for number in range(4)], fps=FPS
     )
     driver = camera(node, playback=str(tmp_path / "damaged.bag"))
     frames = frames_of(driver)
@@ -261,7 +261,7 @@ def test_a_value_that_it_does_not_take_is_refused_at_first_and_a_warning_while_i
 
 
 def test_through_the_node_frames_in_are_frames_out_with_every_bit(ros: RosClient, jpegs, tmp_path):
-    # One picture, a pause in which publisher and subscriber find each other, then the others.
+    # One image, a pause in which publisher and subscriber find each other, then the others.
     stamps = [START_US, *(START_US + 4_000_000 + STEP_US * number for number in range(FRAMES - 1))]
     recording.write(tmp_path / "static.bag", jpegs, stamps, fps=FPS)
     ros.subscribe("camera/static/image_raw", Image, 100)

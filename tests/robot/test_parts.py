@@ -29,7 +29,7 @@ from tests.support import ros_graph
 RNG = np.random.default_rng(0)
 
 
-def picture(height=6, width=8):
+def noise_image(height=6, width=8):
     return RNG.integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -37,14 +37,14 @@ def picture(height=6, width=8):
 
 
 def test_an_image_survives_the_message():
-    image, stamp = picture(), Time(sec=3, nanosec=5)
+    image, stamp = noise_image(), Time(sec=3, nanosec=5)
     msg = messages.image_to_msg(image, stamp, "lens")
     assert (msg.encoding, msg.step, msg.header.stamp, msg.header.frame_id) == ("rgb8", 24, stamp, "lens")
     np.testing.assert_array_equal(messages.msg_to_image(msg), image)
 
 
 def test_rows_that_are_padded_and_channels_that_are_swapped_come_out_right():
-    image = picture()
+    image = noise_image()
     rows = np.zeros((6, 40), np.uint8)
     rows[:, :24] = image[:, :, ::-1].reshape(6, 24)
     msg = Image(height=6, width=8, encoding="bgr8", step=40, data=array.array("B", rows.tobytes()))
@@ -52,7 +52,7 @@ def test_rows_that_are_padded_and_channels_that_are_swapped_come_out_right():
 
 
 def test_a_view_that_is_not_contiguous_is_sent_right():
-    image = picture(12, 16)[2:8, 3:11]
+    image = noise_image(12, 16)[2:8, 3:11]
     np.testing.assert_array_equal(messages.msg_to_image(messages.image_to_msg(image, Time(), "")), image)
 
 

@@ -30,7 +30,7 @@ from gr1_robot.arm.drivers.kinova_gen3.watchdog_client import WatchdogClient
 JOINTS = 7
 
 _IDLE_S = 0.02
-# The arm takes 40 commands a second (kortex #13); more would wait in its queue. A zero twist is sent at once.
+# The arm takes 40 commands a second (Kortex #13); more would wait in its queue. A zero twist is sent at once.
 _TWIST_PERIOD_S = 0.025
 # Calls made once, at rest, may take longer than those made a hundred times a second.
 _SETUP_MS = 2000

@@ -1,6 +1,6 @@
 """Conversion between Kortex's units and frames and ours. ROS-free.
 
-Kortex: metres, degrees, degrees/s; orientation as Tait-Bryan angles x, y, z about fixed axes (kortex #101,
+Kortex: metres, degrees, degrees/s; orientation as Tait-Bryan angles x, y, z about fixed axes (Kortex #101,
 #107); joint angles 0 .. 360. A twist in CARTESIAN_REFERENCE_FRAME_BASE has its linear and its angular part
 along the base axes, in ..._MIXED the linear part along the base axes and the angular part along the tool
 axes, in ..._TOOL both along the tool axes (Common/CartesianReferenceFrame.md). The linear part is that of the
