@@ -1,4 +1,6 @@
-"""The `gr1` command: finds and lists the commands of all installed packages, and names what is wrong with the words."""
+"""The `gr1` command: finds and lists the commands of all installed packages, and names what is wrong with the
+words.
+"""
 
 import argparse
 import json
@@ -88,7 +90,9 @@ def test_without_the_ros_packages_their_commands_are_named_with_the_remedy(words
 
 
 def test_a_command_of_another_package_is_listed_and_run(packages, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "another", argparse.Namespace(HELP="greets", main=lambda argv: len(argv)))
+    monkeypatch.setitem(
+        sys.modules, "another", argparse.Namespace(HELP="greets", main=lambda argv: len(argv))
+    )
     packages(**{"say.hello": "another"})
     assert main(["say", "hello", "a", "--b", "c"]) == 3
     assert main(["--help"]) == 0 and "  say hello  " in capsys.readouterr().out
@@ -100,7 +104,10 @@ def test_a_missing_python_package_is_named_with_the_remedy(packages, monkeypatch
     packages(up="half_installed")
     assert main(["up"]) == 1
     assert "needs the Python package not_there_at_all" in capsys.readouterr().err
-    assert main(["--help"]) == 0 and "cannot be loaded: No module named 'not_there_at_all'" in capsys.readouterr().out
+    assert (
+        main(["--help"]) == 0
+        and "cannot be loaded: No module named 'not_there_at_all'" in capsys.readouterr().out
+    )
 
 
 def test_a_command_that_two_packages_claim_is_refused(monkeypatch, capsys):
@@ -141,8 +148,9 @@ def test_the_bench_ends_with_one_json_document(capsys):
     run("demo", None, "calvin", threads=2, rounds=1)
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert set(document) == {
-        "config", "threads", "plain_ms", "fp32_ms", "bf16_ms", "fp32_ratio", "bf16_ratio", "fp32_max_abs_diff", "bf16_max_abs_diff",
-        "action_std", "gflop_plain", "gflop_step", "peak_gflops_fp32", "peak_gflops_bf16",
+        "config", "threads", "plain_ms", "fp32_ms", "bf16_ms", "fp32_ratio", "bf16_ratio",
+        "fp32_max_abs_diff", "bf16_max_abs_diff", "action_std", "gflop_plain", "gflop_step",
+        "peak_gflops_fp32", "peak_gflops_bf16",
     }  # fmt: skip
     assert document["fp32_max_abs_diff"] < 3e-5 and document["gflop_step"] < document["gflop_plain"] / 3
 

@@ -24,7 +24,8 @@ _MORE = (
     ". The run's folder out=DIR holds everything: the checkpoint that `gr1 up --checkpoint` takes, states, "
     "log.jsonl, images, TensorBoard. The same command continues an interrupted run. Several processes: "
     "torchrun --nproc-per-node N -m gr1_core {stage} ... or accelerate launch -m gr1_core {stage} ... "
-    "Exit codes: 0 finished; 143 after SIGTERM and 130 after Ctrl-C, state saved, the same command continues; "
+    "Exit codes: 0 finished; 143 after SIGTERM and 130 after Ctrl-C, state saved, the same command "
+    "continues; "
     "1 an error, named."
 )
 
@@ -37,7 +38,8 @@ def run_stage(stage: str, argv: list[str], parser: argparse.ArgumentParser) -> i
     recipe = recipes.load(arguments.recipe, arguments.changes)
     if recipe.stage != stage:
         raise recipes.RecipeError(
-            f"recipe {recipe.name} has stage {recipe.stage}: run it with `gr1 {recipe.stage} {arguments.recipe}`"
+            f"recipe {recipe.name} has stage {recipe.stage}: run it with `gr1 {recipe.stage} "
+            f"{arguments.recipe}`"
         )
     from gr1_core.train.setup import train
 

@@ -30,9 +30,9 @@ _COLUMN_TITLES = {"action_mm": "mm", "action_deg": "deg", "gripper_accuracy": "g
 def run(folder: Path, data: Path, episodes: str | None, most: int, untrained: bool) -> dict:
     """Measures and prints; the last line is the JSON document that is returned.
 
-    episodes: "held-out" (those of the checkpoint's training.json), "all", or None: held-out if they are known. most: at most so
-    many windows. untrained: also a model of the same sizes with random weights. Raises TrainingError, DatasetError, RigError or
-    CheckpointError.
+    episodes: "held-out" (those of the checkpoint's training.json), "all", or None: held-out if they are
+    known. most: at most so many windows. untrained: also a model of the same sizes with random weights.
+    Raises TrainingError, DatasetError, RigError or CheckpointError.
     """
     dataset, training = Dataset(data), checkpoint.read_training(folder) or {}
     video = training.get("stage") == "pretrain"
@@ -62,7 +62,8 @@ def _episodes(
     known = held is not None and held["fingerprint"] == fingerprint(dataset.root)
     if wanted == "held-out" and not known:
         raise TrainingError(
-            f"{folder} was not trained with held-out episodes of {dataset.root}: evaluate it on --episodes all"
+            f"{folder} was not trained with held-out episodes of {dataset.root}: evaluate it on --episodes "
+            "all"
         )
     return (held["episodes"], "held-out") if known and wanted != "all" else (None, "all")
 
@@ -85,7 +86,8 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
     roles = ("static",) if video else ("static", "wrist")
     future = tuple(role for role in roles if role in targets)
     model = model.to(device)
-    # Changes are added to images, and a conditioned encoder reads the instruction: both need images, not an encoder's tokens.
+    # Changes are added to images, and a conditioned encoder reads the instruction: both need images, not an
+    # encoder's tokens.
     needs_images = model.config.vision_reads_text or (bool(future) and model.config.frames == "change")
     spec = InputSpec(roles, future, robot=not video, frozen=not needs_images)
     pipeline = InputPipeline(model, windows.dataset, spec, device, bf16)
@@ -101,7 +103,11 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
     numbers = evaluation.evenly_spaced(windows, most)
     with cpu_tuning.attention(device):
         return evaluation.evaluate_windows(
-            Objective(model, targets, bf16), pipeline, windows, evaluation.rank_batches(numbers, _BATCH_SIZE), mean
+            Objective(model, targets, bf16),
+            pipeline,
+            windows,
+            evaluation.rank_batches(numbers, _BATCH_SIZE),
+            mean,
         )
 
 
