@@ -9,7 +9,7 @@ import pytest
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 
-# Ignored signals are inherited by the programs under test: SIGHUP under nohup, SIGINT in a script's background.
+# Ignored signals are inherited by the programs under test: SIGHUP under nohup, SIGINT in a background job.
 # A handler that does nothing is not inherited, and this process still survives the signal.
 for _number in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(_number) is signal.SIG_IGN:
