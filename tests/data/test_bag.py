@@ -37,7 +37,9 @@ def digest(path: Path) -> str:
 
 @pytest.fixture(scope="module", params=["none", "zstd", "lz4"])
 def recorded(request, tmp_path_factory):
-    """A bag of random messages, sent a little before they were received and not received in the order of their topics."""
+    """A bag of random messages, sent a little before they were received and not received in the order of
+    their topics.
+    """
     rng = random.Random(4)
     messages = [
         (topic, rng.randbytes(rng.randrange(1, 3000)), START + 1000 * n, START + 1000 * n - 300)
@@ -349,7 +351,8 @@ def test_messages_are_those_that_a_ros_node_would_read():
         schemas.make_message("sensor_msgs/msg/JointState", **fields), "sensor_msgs/msg/JointState"
     )
     code = (
-        "import sys; from rclpy.serialization import deserialize_message as d; from sensor_msgs.msg import JointState as J;"
+        "import sys; from rclpy.serialization import deserialize_message as d; from sensor_msgs.msg import "
+        "JointState as J;"
         f"m = d(bytes.fromhex('{data.hex()}'), J); h = m.header;"
         "print(h.stamp.sec, h.frame_id, list(m.name), list(m.position), len(m.effort))"
     )
@@ -368,7 +371,7 @@ def test_stamps_are_read_off_the_bytes():
 
 
 def test_bytes_and_fields_that_do_not_fit_a_type_are_refused_by_its_name():
-    with pytest.raises(schemas.SchemaError, match="3 bytes are no geometry_msgs/msg/PoseStamped"):
+    with pytest.raises(schemas.SchemaError, match="3 bytes are not a valid geometry_msgs/msg/PoseStamped"):
         schemas.deserialize("geometry_msgs/msg/PoseStamped", b"\x00\x01\x00")
     with pytest.raises(schemas.SchemaError, match="has no field 'positon'"):
         schemas.make_message("sensor_msgs/msg/JointState", positon=[1.0])

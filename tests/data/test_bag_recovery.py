@@ -18,7 +18,8 @@ from gr1_core.data.verification import verify_bag
 from tests.data.bag_fixture import START, demonstration
 from tests.data.test_bag import LABELS, TOPICS, digest
 
-# Writes numbered messages of 1 to 3000 bytes for ever, flushes now and then, and says after each flush how many are safe.
+# Writes numbered messages of 1 to 3000 bytes for ever, flushes now and then, and says after each flush how
+# many are safe.
 RECORDER = """
 import random, sys
 from pathlib import Path
@@ -190,7 +191,7 @@ def test_an_mcap_of_another_program_is_not_touched(tmp_path):
         )
         writer.flush()
     before = digest(path)
-    with pytest.raises(BagError, match="does not say instruction, rig"):
+    with pytest.raises(BagError, match="lacks the labels instruction, rig"):
         recover_bag(tmp_path / "foreign")
     assert digest(path) == before and list(path.parent.iterdir()) == [path]
 
@@ -212,7 +213,9 @@ for number in range(10_000):
 
 @pytest.mark.parametrize("size", [250_000, 1_500_000])
 def test_a_full_disk_is_named_and_what_was_flushed_before_is_kept(tmp_path, size):
-    """A limit on the size of files stands for the disk: the write fails in the same way, in the middle of a chunk."""
+    """A limit on the size of files stands for the disk: the write fails in the same way, in the middle of a
+    chunk.
+    """
     folder = tmp_path / "episode"
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(folder), LABELS["rig"], str(size)], capture_output=True, text=True

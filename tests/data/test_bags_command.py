@@ -60,7 +60,7 @@ def test_list_as_json_has_the_same_rows(bags, capsys):
 def test_a_bag_that_cannot_be_read_is_a_row_and_not_an_end(bags, capsys):
     (bags / "2024-05-01" / "one" / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
     status, out, _ = run(capsys, "list", bags)
-    assert status == 0 and "not rosbag2's metadata" in out.splitlines()[1] and "two" in out
+    assert status == 0 and "not a metadata.yaml of rosbag2" in out.splitlines()[1] and "two" in out
 
 
 def test_show_prints_labels_and_the_counts_of_each_topic(bags, capsys):

@@ -9,7 +9,7 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert.sources.calvin import CalvinSource, Span, load_object, draw_subset
+from gr1_core.data.convert.sources.calvin import CalvinSource, Span, draw_subset, load_object
 from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 

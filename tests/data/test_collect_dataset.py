@@ -1,4 +1,6 @@
-"""`gr1 collect sim --to dataset`: the same dataset as by way of bags; with --vary other scenes, and labels that stay the expert's."""
+"""`gr1 collect sim --to dataset`: the same dataset as by way of bags; with --vary other scenes, and labels
+that stay the expert's.
+"""
 
 import dataclasses
 import json
@@ -18,7 +20,7 @@ from gr1_core.rig import ROLES
 from gr1_core.sim import Pose, Twin
 from gr1_core.sim.collection import disturbance
 from gr1_core.sim.collection.bags import EpisodeSpec, collect_bags, plan_episodes
-from gr1_core.sim.collection.dataset_source import SimulationSource, EpisodeGenerator
+from gr1_core.sim.collection.dataset_source import EpisodeGenerator, SimulationSource
 from gr1_core.sim.objects import catalogue
 from gr1_core.sim.state import StateView
 from gr1_core.sim.tasks import TASKS
@@ -102,7 +104,9 @@ def test_start_poses_keep_clear_of_distractors():
 
 
 def test_a_start_that_the_arm_does_not_reach_is_left_out_with_its_reason(monkeypatch):
-    monkeypatch.setattr(disturbance, "sample_start_pose", lambda rng, objects: Pose(np.array([1.4, 0.0, 0.2])))
+    monkeypatch.setattr(
+        disturbance, "sample_start_pose", lambda rng, objects: Pose(np.array([1.4, 0.0, 0.2]))
+    )
     with EpisodeGenerator(RIG, catalogue.STANDARD_OBJECTS) as generator:
         left_out = generator.generate_episode(EpisodeSpec("close_drawer", 3000), True)
     assert left_out.intended and "does not reach the start pose [1.4, 0.0, 0.2] m" in left_out.reason
@@ -208,7 +212,10 @@ def test_the_labels_are_the_experts_where_a_policy_drives():
 @pytest.fixture(scope="module")
 def single_frames():
     source = SimulationSource(
-        RIG, [], vary=True, single_frames=plan_episodes("pick_broccoli,take_eggplant_from_plate,open_drawer", 6, 4000)
+        RIG,
+        [],
+        vary=True,
+        single_frames=plan_episodes("pick_broccoli,take_eggplant_from_plate,open_drawer", 6, 4000),
     )
     (unit,) = source.units()
     return source, unit, [item for item in source.read(unit) if not isinstance(item, Skipped)]
@@ -264,15 +271,15 @@ def test_single_frames_and_episodes_come_into_one_dataset_by_one_command(tmp_pat
     )
     sources = [json.loads(line) for line in (out / "meta" / "sources.jsonl").read_text().splitlines()]
     assert len(Dataset(out, tmp_path / "cache").episodes) == len(sources) > 3
-    assert {source["seed"] for source in sources} == {5000, 5001, 5002}, (
-        "single frames have their own scenes"
-    )
+    assert {source["seed"] for source in sources} == {5000, 5001, 5002}, "single frames have their own scenes"
     assert cli.main(["collect", "sim", "--to", "dataset", *words, "--out", str(out)]) == 1
 
 
 @pytest.mark.slow
 def test_a_checkpoint_and_the_expert_take_turns(tmp_path, checkpoint_folder):
-    """In worker processes of their own, as for a user: there torch once was loaded after OpenGL, and the process died."""
+    """In worker processes of their own, as for a user: there torch once was loaded after OpenGL, and the
+    process died.
+    """
     RIG.save(tmp_path / "tiny.yaml")
     words = [
         "--vary",
@@ -338,9 +345,13 @@ def test_an_unknown_noun_means_the_nearest_unnamed_object():
     seed = next(
         seed
         for seed in range(100)
-        if all(catalogue.training_objects(seed).noun(slot) == catalogue.UNKNOWN_NOUN for slot in catalogue.SLOTS)
+        if all(
+            catalogue.training_objects(seed).noun(slot) == catalogue.UNKNOWN_NOUN for slot in catalogue.SLOTS
+        )
     )
-    (unit,) = SimulationSource(RIG, [], vary=True, single_frames=plan_episodes("pick_broccoli", 2, seed)).units()
+    (unit,) = SimulationSource(
+        RIG, [], vary=True, single_frames=plan_episodes("pick_broccoli", 2, seed)
+    ).units()
     twin, examples = Twin(catalogue.training_objects(seed)), 0
     for episode in SimulationSource(RIG, [], vary=True).read(unit):
         if isinstance(episode, Skipped):

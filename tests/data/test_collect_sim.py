@@ -72,7 +72,10 @@ def test_topics_and_types_are_those_of_the_live_stack(bags, kind):
             for name in re.findall("`([^`]+)`", row[1]):
                 documented[f"/{name.lstrip('/')}"] = f"{row[2]}/msg/{row[3]}"
     for topic, type in bags[kind].topics.items():
-        assert documented[re.sub("/(static|wrist)/", "/<role>/", topic)] == type
+        pattern = re.sub(
+            "/(static|wrist)/", "/<role>/", re.sub("^/command/policy/", "/command/<source>/", topic)
+        )
+        assert documented[pattern] == type
 
 
 def test_rates_are_those_of_the_live_stack(bags):
@@ -156,7 +159,9 @@ def test_the_last_grip_is_what_the_gripper_state_says_at_the_next_control_step(b
 
 
 def test_commands_follow_the_observation_that_they_answer(bags):
-    """In the order of sending: state, frames, command; so a reader that takes what was sent before the command gets its observation."""
+    """In the order of sending: state, frames, command; so a reader that takes what was sent before the
+    command gets its observation.
+    """
     sent = [
         (message.topic, message.publish_time - START)
         for message in bags["jpeg"].messages()

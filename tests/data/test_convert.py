@@ -177,7 +177,9 @@ def torn(data: bytes) -> bytes:
         (lambda e: e.images["static"].__setitem__(5, b"no image"), "frame 5 of camera 'static'"),
         (lambda e: e.images["static"].pop(), "same number of steps"),
         (
-            lambda e: e.images["wrist"].__setitem__(2, torn(images.encode_png(make_image(1, SHAPES["wrist"])))),
+            lambda e: e.images["wrist"].__setitem__(
+                2, torn(images.encode_png(make_image(1, SHAPES["wrist"])))
+            ),
             "damaged PNG",
         ),
         (

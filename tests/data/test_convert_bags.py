@@ -1,4 +1,4 @@
-"""`gr1 convert bags`: what is in the dataset is what was recorded, bit for bit; what does not fit is named."""
+"""`gr1 convert bags`: the dataset holds what was recorded, bit for bit; what does not fit is named."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def converted(bags: Path, out: Path, **options) -> Dataset:
 
 @pytest.mark.parametrize("kind", ["jpeg", "raw"])
 def test_bit_exact_for_100_frames(tmp_path, kind):
-    """Pixels of the dataset = pixels of the newest message at each command; state = rig.state_vector of its messages."""
+    """Pixels of the dataset = pixels of the newest message at each command; state = rig.state_vector of its
+    messages.
+    """
     demonstration(1, 100, kind).save(tmp_path / "bags/a")
     data = converted(tmp_path / "bags", tmp_path / "set")
     assert data.length == 100

@@ -125,7 +125,11 @@ def test_totals_are_those_of_all_frames_together(root):
 
 def test_statistics_of_many_frames_come_from_a_sample():
     assert stats.sampled_frames(5).tolist() == [0, 1, 2, 3, 4]
-    assert (len(stats.sampled_frames(100)), len(stats.sampled_frames(400)), len(stats.sampled_frames(2000))) == (100, 100, 299)
+    assert (
+        len(stats.sampled_frames(100)),
+        len(stats.sampled_frames(400)),
+        len(stats.sampled_frames(2000)),
+    ) == (100, 100, 299)
     assert stats.sampled_frames(2000)[[0, -1]].tolist() == [0, 1999]
 
 

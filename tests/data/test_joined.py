@@ -1,4 +1,6 @@
-"""`gr1 convert lerobot A B --out C`: several datasets become one, and what does not belong together is refused."""
+"""`gr1 convert lerobot A B --out C`: several datasets become one, and what does not belong together is
+refused.
+"""
 
 import json
 import shutil
@@ -83,6 +85,6 @@ def test_another_rate_and_another_rig_are_refused_by_what_differs(monday, tuesda
     lerobot_fixture.rig(FPS // 2).save(path)
     with pytest.raises(
         SourceError,
-        match=f"tuesday cannot be joined with .*monday: frames a second {FPS // 2} there, {FPS} here",
+        match=f"tuesday cannot be joined with .*monday: frames per second {FPS // 2} there, {FPS} here",
     ):
         JoinedSource([LeRobotSource(monday), LeRobotSource(tuesday)])

@@ -1,4 +1,6 @@
-"""Other people's LeRobotDatasets become a rig's: through a mapping, or as they are; what does not fit is named."""
+"""Other people's LeRobotDatasets become a rig's: through a mapping, or as they are; what does not fit is
+named.
+"""
 
 import json
 import re
@@ -92,7 +94,9 @@ def test_frames_states_and_motions_arrive(either, open_source):
 @pytest.mark.parametrize("stride", [1, 4])
 @pytest.mark.parametrize("kind", ["delta", "target", "next_state"])
 def test_all_kinds_of_action_tell_the_same_motion(folder, open_source, kind, stride):
-    """The same motions, given as motions, as the poses to be reached, or by the states alone; at the dataset's rate or thinned out."""
+    """The same motions, given as motions, as the poses to be reached, or by the states alone; at the
+    dataset's rate or thinned out.
+    """
     pose = {key: value for key, value in MAPPING["state"].items() if key != "gripper"}
     changes = {
         "delta": {},
@@ -150,7 +154,9 @@ def test_a_faster_dataset_keeps_the_frames_at_the_rigs_rate(either, open_source)
 
 
 def test_calvins_own_action_survives_a_mapping(tmp_path):
-    """Differences of Euler angles in metres and radians, through a mapping: the numbers of the CALVIN converter."""
+    """Differences of Euler angles in metres and radians, through a mapping: the numbers of the CALVIN
+    converter.
+    """
     calvin = CalvinSource(calvin_fixture.make(tmp_path))
     conversion.convert(calvin, tmp_path / "calvin", workers=1, progress=False)
     mapping = {
@@ -245,7 +251,10 @@ WRONG = {
         {"action.kind": "absolute"},
         "action.kind is 'absolute', expected delta .*target .*next_state",
     ),
-    "a misspelt field": ({"state.position.scales": 1.0}, "state.position.scales is unknown, did you mean 'scale'"),
+    "a misspelt field": (
+        {"state.position.scales": 1.0},
+        "state.position.scales is unknown, did you mean 'scale'",
+    ),
     "no threshold": ({"state.gripper.open_above": None}, "state.gripper: say when the gripper is open"),
     "two thresholds": ({"state.gripper.open_below": 1.0}, "with one of open_above and open_below"),
     "a scale that is no number": (

@@ -1,4 +1,4 @@
-"""Folders that cannot be used, by the commands that take one: named with the reason, before any work is done."""
+"""A folder that a command cannot use is named with the reason before any work is done."""
 
 import pytest
 

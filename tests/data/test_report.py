@@ -30,7 +30,8 @@ def page(episodes: list[Episode], tmp_path, rig="tiny", shapes=SHAPES, skipped=(
 def flags(episodes: list[Episode], skipped=()) -> dict[str, list[int]]:
     """flag -> episodes."""
     rows = [
-        survey.episode_row(index, episode, episode_quality.episode_preview(episode)) for index, episode in enumerate(episodes)
+        survey.episode_row(index, episode, episode_quality.episode_preview(episode))
+        for index, episode in enumerate(episodes)
     ]
     action = (
         np.concatenate([episode.action for episode in episodes]) if episodes[0].action is not None else None
@@ -52,7 +53,7 @@ def good(count: int = 3) -> list[Episode]:
 
 def test_good_episodes_have_no_findings(tmp_path):
     assert flags(good()) == {}
-    assert "Nothing: no defect" in page(good(), tmp_path)
+    assert "Nothing found: no defects" in page(good(), tmp_path)
 
 
 def test_an_episode_without_motion_is_static():
@@ -154,7 +155,12 @@ def test_of_many_episodes_some_are_shown_evenly_spread(tmp_path):
     ]
     text = page(many, tmp_path)
     shown = [int(number) for number in re.findall(r"class=about>#(\d+) ", text)]
-    assert len(shown) <= MAX_PREVIEWS and len(set(np.diff(shown))) == 1 and shown[0] == 0 and shown[-1] > 2 * MAX_PREVIEWS
+    assert (
+        len(shown) <= MAX_PREVIEWS
+        and len(set(np.diff(shown))) == 1
+        and shown[0] == 0
+        and shown[-1] > 2 * MAX_PREVIEWS
+    )
 
 
 class _Balanced(HTMLParser):

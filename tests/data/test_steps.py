@@ -8,7 +8,7 @@ import pytest
 from gr1_core import images
 from gr1_core.data.bag import Bag
 from gr1_core.data.command_timeline import true_spans
-from gr1_core.data.steps import StepsError, select_steps, read_steps
+from gr1_core.data.steps import StepsError, read_steps, select_steps
 from tests.data.bag_fixture import MS, START, Recording, demonstration
 from tests.data.synthetic import SHAPES, make_image, tiny_rig
 
@@ -19,7 +19,10 @@ UNITS = RIG.period / RIG.action.translation_scale  # of action to 1 m/s
 def recording(
     length_ms: int, kind: str = "jpeg", hole: tuple[int, int] | None = None, of: str = "static"
 ) -> Recording:
-    """A resting arm and both cameras for that long, without commands. hole: ms in which camera `of` says nothing."""
+    """A resting arm and both cameras for that long, without commands.
+
+    hole: ms in which camera `of` says nothing.
+    """
     made = Recording()
     for at in range(0, length_ms, 50):
         for number, (role, shape) in enumerate(SHAPES.items()):

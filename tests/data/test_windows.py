@@ -182,7 +182,9 @@ def test_a_part_of_each_instruction_is_held_out_and_rare_ones_stay_in_training(m
 
 
 def test_the_seed_alone_decides_which(many):
-    assert [part.tolist() for part in split_episodes(many, 0.2, 3)] == [part.tolist() for part in split_episodes(many, 0.2, 3)]
+    assert [part.tolist() for part in split_episodes(many, 0.2, 3)] == [
+        part.tolist() for part in split_episodes(many, 0.2, 3)
+    ]
     assert split_episodes(many, 0.2, 3)[1].tolist() != split_episodes(many, 0.2, 4)[1].tolist()
 
 

@@ -46,7 +46,8 @@ def test_rollouts_that_begin_at_other_times_act_as_each_would_alone(batch):
         for observation in shown[name]:
             action = policy.step(observation)
             alone[name].append((action, action.future()))
-    # a waits alone, then with b, then all three: windows of unequal length, then full ones that slide; b pauses for a while.
+    # a waits alone, then with b, then all three: windows of unequal length, then full ones that slide; b
+    # pauses for a while.
     turns = ["a", "ab", "ab", "abc", "ac", "abc", "abc", "bc", "bc", "c"]
     taken = dict.fromkeys(INSTRUCTIONS, 0)
     for name, instruction in INSTRUCTIONS.items():

@@ -1,4 +1,6 @@
-"""`gr1 evaluate sim`: observations and timing equal those of the stack; interrupts and errors keep the results so far."""
+"""`gr1 evaluate sim`: observations and timing equal those of the stack; interrupts and errors keep the
+results so far.
+"""
 
 import dataclasses
 import json
@@ -69,13 +71,20 @@ class ExpertConnection:
 
 @pytest.fixture(scope="module")
 def remote_trial():
-    """A trial played by the expert over the connection: (trial, outcome, its observations, outcome of the expert without connection)."""
+    """A trial played by the expert over the connection: (trial, outcome, its observations, outcome of the
+    expert without connection).
+    """
     trial = trials("seen", 3)[0]
     connection = ExpertConnection(trial)
     remote = connection.environment = Environment(TrialSettings(RIG, 10.0, 3, expert=False), connection)
     outcome = remote.run_trial(trial)
     remote.close()
-    return trial, outcome, connection.seen, Environment(TrialSettings(RIG, 10.0, 0, expert=True), None).run_trial(trial)
+    return (
+        trial,
+        outcome,
+        connection.seen,
+        Environment(TrialSettings(RIG, 10.0, 0, expert=True), None).run_trial(trial),
+    )
 
 
 def test_actions_over_the_connection_move_the_arm_as_the_experts_own_do(remote_trial):
@@ -99,16 +108,13 @@ def test_a_policy_gets_the_observations_that_the_policy_node_gives_it(remote_tri
     signs = [observation["gripper"] for _, observation in seen]
     closed = signs.index(-1.0)
     commanded = next(index for index, (past, _) in enumerate(seen) if StateView(past).closure_target > 0.5)
-    assert closed == commanded, (
-        "the state's gripper is the current command, not the last one that was sent"
-    )
+    assert closed == commanded, "the state's gripper is the current command, not the last one that was sent"
 
 
 def test_frames_of_an_episode_are_kept_from_its_beginning_to_its_end(remote_trial):
     _, outcome, seen, alone = remote_trial
     first, _, last = (
-        cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-        for frame in outcome.frames
+        cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for frame in outcome.frames
     )
     assert np.abs(first.astype(int) - seen[0][1]["static"]).mean() < 2
     assert np.abs(last.astype(int) - seen[-1][1]["static"]).mean() < 2
@@ -144,7 +150,8 @@ def test_the_command_prints_tables_and_one_json_document_and_draws_sheets(folder
         assert 0 < figures["moving"]["copy"]["grey_levels"] and 0 < figures["all"]["model"]["grey_levels"]
     saved = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [(row["suite"], row["task"]) for row in saved["episodes"]] == [
-        ("seen", "pick_eggplant"), ("seen", "put_eggplant_on_plate"), ("drawer", "close_drawer"), ("drawer", "open_drawer")
+        ("seen", "pick_eggplant"), ("seen", "put_eggplant_on_plate"),
+        ("drawer", "close_drawer"), ("drawer", "open_drawer"),
     ]  # fmt: skip
     assert all(
         {"seed", "instruction", "success", "seconds", "failure"} <= set(row) for row in saved["episodes"]
@@ -250,7 +257,8 @@ def test_intervals_are_wilson_intervals():
 
 def test_the_unnamed_task_has_its_own_interval():
     outcomes = [
-        dataclasses.replace(one, unnamed=number == 0) for number, one in enumerate(synthetic_outcomes("swap", 10))
+        dataclasses.replace(one, unnamed=number == 0)
+        for number, one in enumerate(synthetic_outcomes("swap", 10))
     ]
     row = table.document(outcomes)["suites"]["swap"]
     assert (row["successes"], row["unnamed"]["successes"]) == (10, 1)

@@ -127,5 +127,7 @@ def test_a_full_disk_is_an_error_and_not_a_reason_to_write_elsewhere(folder, sta
 def test_a_state_folder_that_cannot_be_written_is_named_with_the_remedy(shipped, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    with pytest.raises(OSError, match="replay.json of checkpoint .*demo cannot be written to .*set XDG_STATE_HOME"):
+    with pytest.raises(
+        OSError, match="replay.json of checkpoint .*demo cannot be written to .*set XDG_STATE_HOME"
+    ):
         save("demo", True)

@@ -1,4 +1,5 @@
-"""The real lerobot library opens what `gr1 convert` writes, offline, and gives what our own reader gives; and the other way round.
+"""The real lerobot library opens what `gr1 convert` writes, offline, and gives what our own reader gives; and
+the other way round.
 
 Runs in an environment of its own: `make test-lerobot`.
 """
@@ -86,7 +87,9 @@ def test_every_frame_is_the_same(converted):
 
 
 def test_windows_are_the_same(converted, monkeypatch):
-    """delta_timestamps of 13 frames, also past an episode's end: the same frames, and padding where our masks say invalid."""
+    """delta_timestamps of 13 frames, also past an episode's end: the same frames, and padding where our masks
+    say invalid.
+    """
     monkeypatch.setattr(
         windows, "_tokens", lambda dataset, tasks: None
     )  # transformers needs another hub than lerobot
@@ -128,7 +131,9 @@ def test_lerobot_knows_the_ranges(converted):
 
 @pytest.mark.parametrize("videos", [False, True], ids=["images", "videos"])
 def test_what_lerobot_records_converts(tmp_path, videos):
-    """A dataset written by lerobot's own recorder, as image files or video, through a mapping: same frames, same motion."""
+    """A dataset written by lerobot's own recorder, as image files or video, through a mapping: same frames,
+    same motion.
+    """
     camera = {
         "dtype": "video" if videos else "image",
         "shape": (64, 96, 3),

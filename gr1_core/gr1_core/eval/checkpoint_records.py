@@ -1,8 +1,10 @@
-"""Small JSON records about a checkpoint, e.g. the verdict of its replay, bound to its weights by their SHA-256.
+"""Small JSON records about a checkpoint, e.g. the verdict of its replay, bound to its weights by their
+SHA-256.
 
-A record lies in the checkpoint's folder. For a checkpoint that comes with the package, or in a folder that cannot be written to,
-it lies in the user's state folder: $XDG_STATE_HOME/gr1/checkpoints/<SHA-256 of the weights>/, by default
-~/.local/state/gr1/checkpoints/... Both places are searched; the newest record on the present weights holds.
+A record lies in the checkpoint's folder. For a checkpoint that comes with the package, or in a folder that
+cannot be written to, it lies in the user's state folder: $XDG_STATE_HOME/gr1/checkpoints/<SHA-256 of the
+weights>/, by default ~/.local/state/gr1/checkpoints/... Both places are searched; the newest record on the
+present weights holds.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ def fingerprint(folder: str | Path) -> str:
 
 
 def save_record(folder: str | Path, name: str, record: Mapping) -> Path:
-    """Writes the file `name` with the record, a key `weights` added. Returns where it lies. Raises OSError."""
+    """Writes the file `name` with the record, a key `weights` added.
+
+    Returns where it lies. Raises OSError.
+    """
     folder = pretrained.resolve(folder)
     weights = fingerprint(folder)
     document = {"weights": weights} | dict(record)

@@ -1,4 +1,7 @@
-"""A simulated rig in its own process: plays trials, requests each action over a connection, returns outcomes. No torch here."""
+"""A simulated rig in its own process: plays trials, requests each action over a connection, returns outcomes.
+
+No torch here.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,11 @@ class SimulationError(ValueError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a trial. success: of the named task. seconds: simulated time. failure: its kind, "" for a success.
+    """Result of a trial. success: of the named task. seconds: simulated time. failure: its kind, "" for a
+    success.
 
-    unnamed: in the swap suite, whether the scene's own task was done. frames: JPEGs of the episode, evenly spaced.
+    unnamed: in the swap suite, whether the scene's own task was done. frames: JPEGs of the episode, evenly
+    spaced.
     """
 
     trial: Trial
@@ -43,7 +48,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class TrialSettings:
-    """seconds: time limit of an episode. frames: number of frames to keep of each. expert: the scripted expert acts."""
+    """seconds: time limit of an episode.
+
+    frames: number of frames to keep of each. expert: the scripted expert acts.
+    """
 
     rig: Rig
     seconds: float
@@ -77,7 +85,12 @@ class Environment:
 
     def run_trial(self, trial: Trial) -> Outcome:
         self._set_scene(trial)
-        settings, twin, wanted, scene = self._settings, self.twin, find_task(trial.task), find_task(trial.scene)
+        settings, twin, wanted, scene = (
+            self._settings,
+            self.twin,
+            find_task(trial.task),
+            find_task(trial.scene),
+        )
         twin.reset(trial.scene, trial.seed)
         twin.task = wanted  # the instruction decides when the episode is over
         actor = (
@@ -94,7 +107,9 @@ class Environment:
         success = held >= SUCCESS_PERIODS
         table = np.array(states)
         failure = "" if success else failure_kind(trial.task, table)
-        return Outcome(trial, success, len(states) * settings.rig.period, failure, unnamed, self._frames(table))
+        return Outcome(
+            trial, success, len(states) * settings.rig.period, failure, unnamed, self._frames(table)
+        )
 
     def _set_scene(self, trial: Trial) -> None:
         if trial.objects != self._objects:
@@ -132,15 +147,18 @@ def require_simulated_rig(rig: Rig) -> None:
     problems = []
     if not np.allclose(rig.state.reference, DOWN.as_quat()):
         problems.append(
-            f"its state's reference is {list(rig.state.reference)}, the twin's hand has {DOWN.as_quat().tolist()}"
+            f"its state's reference is {list(rig.state.reference)}, the twin's hand has "
+            f"{DOWN.as_quat().tolist()}"
         )
     if not (np.all(HOME.position > low) and np.all(HOME.position < high)):
         problems.append(
-            f"its workspace {low.tolist()} .. {high.tolist()} m does not hold the twin's home {HOME.position.tolist()}"
+            f"its workspace {low.tolist()} .. {high.tolist()} m does not hold the twin's home "
+            f"{HOME.position.tolist()}"
         )
     if not np.isclose(rig.period / TICK, round(rig.period / TICK)):
         problems.append(
-            f"its control period of {1e3 * rig.period:.4g} ms is no multiple of the twin's tick of {1e3 * TICK:.0f} ms"
+            f"its control period of {1e3 * rig.period:.4g} ms is no multiple of the twin's tick of "
+            f"{1e3 * TICK:.0f} ms"
         )
     if problems:
         raise SimulationError(
@@ -149,8 +167,12 @@ def require_simulated_rig(rig: Rig) -> None:
 
 
 def serve_trials(connection: Connection, settings: TrialSettings) -> None:
-    """Main function of a worker: receives trials until None or the end of the connection; sends outcomes or an error's text."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides when to stop
+    """Main function of a worker: receives trials until None or the end of the connection; sends outcomes or
+    an error's text.
+    """
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all processes; the parent decides when to stop
     environment = Environment(settings, connection)
     try:
         _answer(connection, environment.run_trial)

@@ -1,4 +1,4 @@
-"""`gr1 evaluate sim`: plays the suites of sim/suites.py; prints and saves the tables and the JSON document."""
+"""`gr1 evaluate sim`: plays the suites of sim/suites.py; prints and saves tables and a JSON document."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def run(
 ) -> int:
     """Evaluates a checkpoint, or the scripted expert where checkpoint is None. Returns the exit code.
 
-    suites: names separated by commas, or "all": those that have one of the tasks. Results so far are printed and saved also when
-    an interrupt or an error ends the evaluation. Raises CheckpointError, RigError, SuiteError, SimulationError or PolicyError;
-    all are ValueErrors.
+    suites: names separated by commas, or "all": those that have one of the tasks. Results so far are printed
+    and saved also when an interrupt or an error ends the evaluation. Raises CheckpointError, RigError,
+    SuiteError, SimulationError or PolicyError; all are ValueErrors.
     """
     chosen = [trial for suite in _names(suites, tasks) for trial in trials(suite, episodes, seed, tasks)]
     policy = None

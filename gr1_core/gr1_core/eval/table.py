@@ -1,4 +1,4 @@
-"""Results of trials in the twin: the JSON document, which is printed last and saved, and the printed tables."""
+"""Results of trials in the twin: the JSON document, printed last and saved, and the printed tables."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def rate(hits: Iterable[bool]) -> dict:
 def document(outcomes: Sequence[Outcome]) -> dict:
     """{"suites": {suite: rate}, "tasks": {suite: {task: {"episodes", "successes"}}}}.
 
-    A suite also has `seconds`, the median of its successes, and `failures`, their number by kind. In the swap suite an episode is
-    a success if the named task is done; `unnamed` is the rate at which the scene's own task was done.
+    A suite also has `seconds`, the median of its successes, and `failures`, their number by kind. In the swap
+    suite an episode is a success if the named task is done; `unnamed` is the rate at which the scene's own
+    task was done.
     """
     suites, tasks = {}, {}
     for suite in SUITES:

@@ -34,13 +34,19 @@ class Verdict:
         return all(check.passed for check in self.checks)
 
     def save(self, folder: str | Path) -> Path:
-        """Writes the verdict on the checkpoint's present weights. Returns its file (see `checkpoint_records`)."""
+        """Writes the verdict on the checkpoint's present weights.
+
+        Returns its file (see `checkpoint_records`).
+        """
         record = dataclasses.asdict(self) | {"passed": self.passed}
         return checkpoint_records.save_record(folder, FILE, record)
 
 
 def load_verdict(folder: str | Path) -> Verdict | None:
-    """The verdict on the present weights; None if they were never replayed. Raises ValueError for a damaged file."""
+    """The verdict on the present weights; None if they were never replayed.
+
+    Raises ValueError for a damaged file.
+    """
     record = checkpoint_records.load_record(folder, FILE, COMMAND)
     if record is None:
         return None

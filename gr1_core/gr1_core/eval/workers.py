@@ -1,4 +1,6 @@
-"""Trials in the twin, played by parallel worker processes; one policy answers all that wait in one forward pass."""
+"""Trials in the twin, played by parallel worker processes; one policy answers all that wait in one forward
+pass.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ class _Worker:
         self.process.join()
         played = f"{self.trial.scene} with seed {self.trial.seed}"
         return SimulationError(
-            f"the process that played {played} ended with code {self.process.exitcode}: if it ran out of memory, use fewer --workers"
+            f"the process that played {played} ended with code {self.process.exitcode}: if it ran out of "
+            "memory, use fewer --workers"
         )
 
     def close(self) -> None:
@@ -57,12 +60,17 @@ class _Worker:
 
 
 def run_trials(
-    trials: Sequence[Trial], settings: TrialSettings, policy: BatchPolicy | None, workers: int, on_action: OnAction | None = None
+    trials: Sequence[Trial],
+    settings: TrialSettings,
+    policy: BatchPolicy | None,
+    workers: int,
+    on_action: OnAction | None = None,
 ) -> Iterator[Outcome]:
     """Plays all trials; yields their outcomes in the order in which they end.
 
-    policy: None where settings.expert. on_action: called with each trial, step (from 0), observation and action.
-    Raises SimulationError where the simulation cannot run, PolicyError for an action that is not finite.
+    policy: None where settings.expert. on_action: called with each trial, step (from 0), observation and
+    action. Raises SimulationError where the simulation cannot run, PolicyError for an action that is not
+    finite.
     """
     waiting = list(trials)
     context = get_context("spawn")  # an OpenGL context does not survive a fork
@@ -95,7 +103,9 @@ def run_trials(
 def _start_next(
     worker: _Worker, waiting: list[Trial], crew: dict[Connection, _Worker], policy: BatchPolicy | None
 ) -> None:
-    """Gives a worker its next trial: one with its present objects, else with objects that no other worker has, else any."""
+    """Gives a worker its next trial: one with its present objects, else with objects that no other worker
+    has, else any.
+    """
     if policy and worker.trial:
         policy.end_rollout(worker)
     before, worker.trial = worker.trial, None
