@@ -5,6 +5,7 @@ stack stops and says why.
 import dataclasses
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from gr1_common import qos
 from gr1_common.messages import nanoseconds
 from gr1_core import Rig
 from gr1_core.sim import Twin
-from gr1_fault_injection import catalogue, fault_injector, report
+from gr1_fault_injection import catalogue, fault_injector, report, shim
 from gr1_fault_injection.commands.faults import main as gr1_faults
 from gr1_fault_injection.injection import Run, inject_once
 from gr1_fault_injection.observer import Speed
@@ -231,6 +232,19 @@ def test_each_fault_of_a_camera_looks_like_it(camera):
     with pytest.raises(Unplugged, match="the cable is pulled"):
         camera.read(0.1)
     assert seen(camera, "none")
+
+
+def test_the_clock_of_a_process_can_be_set_also_from_a_folder_with_spaces(tmp_path):
+    folder = tmp_path / "mit Leerzeichen ü"
+    folder.mkdir()
+    try:
+        switch = shim.Switch(shim.build(folder), folder / "switch")
+    except shim.ShimError as error:
+        pytest.skip(str(error))
+    switch.jump(3600.0)
+    asks = [sys.executable, "-S", "-c", "import time; print(time.time())"]
+    done = subprocess.run(asks, capture_output=True, text=True, env=os.environ | switch.environment)
+    assert float(done.stdout) - time.time() > 3500.0 and "cannot be preloaded" not in done.stderr
 
 
 # The table
