@@ -330,7 +330,7 @@ def injected(beats, visible="injected", taut=math.inf):
 def test_an_arm_that_is_not_heard_is_not_taken_for_one_that_rests():
     assert not injected(STOPS).wrong and 140.0 < injected(STOPS).visible_to_zero_ms < 160.0
     for stalled in (STOPS[:5], [*STOPS[:15], *STOPS[60:]]):
-        assert "nothing was heard of the arm for" in injected(stalled).wrong
+        assert "no message of the arm for" in injected(stalled).wrong
 
 
 def test_a_rest_before_the_fault_could_be_seen_is_not_taken_for_the_answer_to_it():
@@ -347,7 +347,7 @@ def test_an_arm_that_was_at_rest_already_took_no_time():
 
 
 def test_a_fault_is_not_injected_before_the_camera_that_shows_it_is_heard():
-    with pytest.raises(StackError, match="not heard"):
+    with pytest.raises(StackError, match="do not arrive"):
         injected(STOPS, visible="frame:static")
 
 

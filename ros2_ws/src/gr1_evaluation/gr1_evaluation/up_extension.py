@@ -9,7 +9,7 @@ from gr1_bringup.arguments import SettingError
 from gr1_bringup.extension import Extension, RunningExtension
 
 _HELP = (
-    "robot:=sim: judge the policy, one trial after another, each on a new table; WHAT: tasks (all in "
+    "robot:=sim: evaluate the policy, one trial after another, each on a new table; WHAT: tasks (all in "
     "turn), a,b (these in turn), or a suite of gr1 evaluate sim. Type another instruction at any time"
 )
 

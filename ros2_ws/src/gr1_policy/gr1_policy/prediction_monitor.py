@@ -123,7 +123,7 @@ class PredictionMonitor:
             if self._is_blind():
                 counted = f"only {sum(self._recent)} of the last {RECENT_STEPS} steps could be compared"
                 why = (
-                    "the model is too slow to predict in every control period, or its history starts anew "
+                    "the model is too slow to predict in every control period, or its history restarts "
                     "again and again"
                 )
                 return f"{'cannot stop the arm: ' if self.limit else ''}{counted}: {why}"
