@@ -47,7 +47,7 @@ def frames(dataset: Dataset) -> list[dict]:
     ]
 
 
-def test_without_vary_it_is_what_bags_and_their_conversion_give(tmp_path):
+def test_without_vary_the_dataset_equals_the_conversion_of_bags(tmp_path):
     assert all(success for _, success, _ in collect_bags(EPISODES, tmp_path / "bags", RIG))
     conversion.convert(BagSource(tmp_path / "bags"), tmp_path / "converted", workers=1, progress=False)
     conversion.convert(SimulationSource(RIG, EPISODES), tmp_path / "straight", workers=1, progress=False)
@@ -126,7 +126,7 @@ def test_labels_are_the_experts_although_the_arm_is_disturbed(varied):
     )
 
 
-def test_the_command_makes_a_dataset_and_says_what_to_do_with_it(tmp_path, capsys):
+def test_the_command_makes_a_dataset_and_prints_the_next_command(tmp_path, capsys):
     RIG.save(tmp_path / "tiny.yaml")
     command = [
         "collect",
@@ -153,7 +153,7 @@ def test_the_command_makes_a_dataset_and_says_what_to_do_with_it(tmp_path, capsy
 
 
 @pytest.mark.parametrize(
-    "words, says",
+    "words, message",
     [
         (["--vary"], "--vary is for datasets"),
         (["--to", "dataset", "--images", "raw"], "--images raw is for bags"),
@@ -165,9 +165,9 @@ def test_the_command_makes_a_dataset_and_says_what_to_do_with_it(tmp_path, capsy
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused(tmp_path, capsys, words, says):
+def test_options_that_contradict_each_other_are_refused(tmp_path, capsys, words, message):
     assert cli.main(["collect", "sim", "--episodes", "1", *words, "--out", str(tmp_path / "out")]) == 1
-    assert says in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +314,7 @@ def test_a_checkpoint_and_the_expert_take_turns(tmp_path, checkpoint_folder):
 
 
 @pytest.mark.parametrize(
-    "words, says",
+    "words, message",
     [
         (["--policy", "CHECKPOINT"], "--policy drives only varied episodes: add --vary"),
         (["--policy", "CHECKPOINT", "--vary", "--mix", "0"], "--mix 0: the share of the time"),
@@ -322,7 +322,7 @@ def test_a_checkpoint_and_the_expert_take_turns(tmp_path, checkpoint_folder):
         (["--policy", "nowhere", "--vary"], "nowhere"),
     ],
 )
-def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_folder, words, says):
+def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_folder, words, message):
     RIG.save(tmp_path / "tiny.yaml")
     words = [str(checkpoint_folder) if word == "CHECKPOINT" else word for word in words]
     command = [
@@ -338,7 +338,7 @@ def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_fold
         str(tmp_path / "out"),
     ]
     assert cli.main([*command, *words]) == 1
-    assert says in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_an_unknown_noun_means_the_nearest_unnamed_object():

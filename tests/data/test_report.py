@@ -69,7 +69,7 @@ def test_an_arm_that_only_grips_is_not_static():
     assert flags(grips) == {}
 
 
-def test_a_camera_that_stands_still_while_the_arm_moves_is_found():
+def test_a_frozen_camera_is_found():
     frozen = good()
     frozen[2].images["wrist"] = [frozen[2].images["wrist"][0]] * 20
     assert flags(frozen) == {"frozen camera": [2]}
@@ -85,7 +85,7 @@ def test_an_episode_that_was_recorded_twice_is_found_also_when_it_was_encoded_ag
     assert flags([*twice, copy]) == {"duplicate": [0, 3]}
 
 
-def test_episodes_with_other_images_or_another_way_are_no_duplicates():
+def test_episodes_with_other_images_or_another_path_are_no_duplicates():
     base = good()[0]
     moved = dataclasses.replace(base, state=base.state + np.float32(0.05))
     seen = dataclasses.replace(base, images=good()[1].images)
@@ -115,7 +115,7 @@ def test_actions_above_the_speed_limit_are_found_and_at_the_limit_counted(tmp_pa
     ).linear == pytest.approx(1 / 3)
 
 
-def test_the_page_stands_alone_and_is_well_formed(tmp_path):
+def test_the_page_is_self_contained_and_well_formed(tmp_path):
     text = page(good(), tmp_path, left_out=[{"name": "x", "reason": "its outcome is 'failure'"}])
     assert (
         set(re.findall(r'(?:src|href)="?([^">]{5})', text)) == {"data:"}
@@ -127,7 +127,7 @@ def test_the_page_stands_alone_and_is_well_formed(tmp_path):
     assert text.count('class="histogram"') == 1 + 6 and text.count('class="paths"') == 2
 
 
-def test_texts_of_people_are_shown_as_text(tmp_path):
+def test_texts_of_users_are_escaped(tmp_path):
     episodes = good()
     episodes[0].task = '<script>alert(1)</script> & "co"'
     text = page(episodes, tmp_path, skipped=[{"name": "<b>", "reason": "a < b"}])
@@ -135,7 +135,7 @@ def test_texts_of_people_are_shown_as_text(tmp_path):
     _Balanced().check(text)
 
 
-def test_videos_show_what_applies_to_them(tmp_path):
+def test_the_report_of_videos_has_only_sections_that_apply(tmp_path):
     videos = [
         Episode(episode.name, episode.task, {"static": episode.images["static"]}) for episode in good(4)
     ]
@@ -147,7 +147,7 @@ def test_videos_show_what_applies_to_them(tmp_path):
     _Balanced().check(text)
 
 
-def test_of_many_episodes_some_are_shown_evenly_spread(tmp_path):
+def test_of_many_episodes_an_evenly_spread_part_is_shown(tmp_path):
     one = {role: [images.encode_jpeg(make_image(1, shape))] for role, shape in SHAPES.items()}
     many = [
         dataclasses.replace(demonstration("x", 1, 1), name=f"e{index}", images=one)

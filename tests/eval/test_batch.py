@@ -36,7 +36,7 @@ def batch():
     return BatchPolicy.untrained(CONFIG, RIG, device="cpu", precision="fp64")
 
 
-def test_rollouts_that_begin_at_other_times_act_as_each_would_alone(batch):
+def test_rollouts_that_start_at_different_times_act_as_each_would_alone(batch):
     policy = Policy.untrained(CONFIG, RIG, device="cpu", precision="fp64")
     shown = {name: observations(number, 7) for number, name in enumerate(INSTRUCTIONS)}
     alone = {}

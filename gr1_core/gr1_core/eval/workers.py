@@ -28,8 +28,13 @@ class _Worker:
         self.step = 0
 
     def start_trial(self, trial: Trial) -> None:
-        self.trial, self.step = trial, 0
+        self._stages = trial.stages()
+        self.trial, self.step = self._stages[0], 0
         self.send(trial)
+
+    def start_stage(self, number: int) -> None:
+        """The trial goes on with the next instruction of its chain."""
+        self.trial, self.step = self._stages[number], 0
 
     def send(self, message) -> None:
         try:
@@ -38,7 +43,9 @@ class _Worker:
             raise self._ended_error() from error
 
     def receive(self):
-        """The next message: the fields of an observation, or an Outcome."""
+        """The next message: fields of an observation, an Outcome, or the number of a chain's next
+        instruction.
+        """
         try:
             message = self.connection.recv()
         except (EOFError, OSError) as error:
@@ -89,6 +96,10 @@ def run_trials(
                 if isinstance(message, Outcome):
                     yield message
                     _start_next(worker, waiting, crew, policy)
+                elif isinstance(message, int):
+                    worker.start_stage(message)
+                    if policy:
+                        policy.start_rollout(worker, worker.trial.instruction)
                 else:
                     asking[worker] = Observation(**message)
             if asking:
