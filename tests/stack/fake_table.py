@@ -1,4 +1,4 @@
-"""A simulated table made of topics and services, with a policy that opens the drawer: trials without physics."""
+"""A simulated table of topics and services, with a policy that opens the drawer: trials without physics."""
 
 import json
 

@@ -39,6 +39,8 @@ class EvaluateExtension(Extension):
                     f"{name}: with --evaluate each trial brings its own; leave it out, or name tasks as "
                     "--evaluate a,b"
                 )
+        if int(chosen["episodes"]):
+            raise SettingError("episodes: with --evaluate use --trials N")
         from gr1_evaluation import evaluation
         from gr1_evaluation.session import EvaluationSession
 
