@@ -1,4 +1,4 @@
-"""When a stack may be started, and when it is up. No ROS import."""
+"""When a stack may be started, and when it is up. ROS-free."""
 
 from __future__ import annotations
 

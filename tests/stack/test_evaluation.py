@@ -1,6 +1,4 @@
-"""`gr1 up --evaluate`, which `make demo` runs: table after table, an instruction each, an outcome; typed
-instructions.
-"""
+"""`gr1 up --evaluate`, which `make demo` runs: trials, results, the keyboard, the whole."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""Faults on purpose: what each switch of the simulated rig shows, what may be asked for, and that the real
-stack stops and says why.
-"""
+"""Injected faults: what each switch shows, what --fault accepts, how the real stack stops."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""`gr1 up --evaluate`: the options, and from them a session. No ROS import."""
+"""`gr1 up --evaluate`: the options, and from them a session. ROS-free."""
 
 from __future__ import annotations
 

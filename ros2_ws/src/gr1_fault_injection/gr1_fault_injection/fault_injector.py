@@ -1,6 +1,4 @@
-"""Faults of the simulated rig at a chosen time: NODE[:KIND]:AT[+FOR], as in docs/how-to/inject_faults.md. No
-ROS import at the top.
-"""
+"""Faults of the simulated rig at a chosen time: NODE[:KIND]:AT[+FOR]. Imports ROS only when it runs."""
 
 from __future__ import annotations
 

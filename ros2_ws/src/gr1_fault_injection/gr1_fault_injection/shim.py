@@ -1,6 +1,4 @@
-"""Nodes whose wall clock can be set and whose network can be cut: a small library (shim.c) that is loaded
-into them before all others.
-"""
+"""Processes whose wall clock can be set and whose network can be cut, by a preloaded library (shim.c)."""
 
 from __future__ import annotations
 

@@ -20,16 +20,7 @@ def load(folder: str | Path) -> Baseline | None:
 
     Raises ValueError for a damaged file.
     """
-    record = checkpoint_records.load_record(folder, FILE, COMMAND)
-    if record is None:
-        return None
-    try:
-        return {
-            name: Residual(float(record["baseline"][name]["whole"]), float(record["baseline"][name]["local"]))
-            for name in CAMERAS
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise checkpoint_records.damaged(Path(folder) / FILE, error, COMMAND) from error
+    return checkpoint_records.load_record(folder, FILE, _parse, COMMAND)
 
 
 def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[str]) -> Path:
@@ -44,3 +35,8 @@ def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[st
         "recommended_limit": limit,
     }
     return checkpoint_records.save_record(folder, FILE, record)
+
+
+def _parse(record: dict) -> Baseline:
+    residuals = {name: record["baseline"][name] for name in CAMERAS}
+    return {name: Residual(float(one["whole"]), float(one["local"])) for name, one in residuals.items()}

@@ -1,6 +1,4 @@
-"""Calibrates the prediction monitor: a checkpoint's residuals, open-loop over recordings without a
-disturbance. No ROS import.
-"""
+"""Calibrates the prediction monitor: a checkpoint's residuals over undisturbed recordings. ROS-free."""
 
 from __future__ import annotations
 

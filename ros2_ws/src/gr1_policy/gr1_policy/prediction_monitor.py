@@ -1,4 +1,4 @@
-"""The prediction monitor: compares the model's predicted frames with the real ones. No ROS import.
+"""The prediction monitor: compares the model's predicted frames with the real ones. ROS-free.
 
 GR-1 predicts the frames `future_steps` control steps ahead. A step's frame is compared with that prediction
 on a coarse grid, because the predictions of a small model are blurred. The residual of a cell is
