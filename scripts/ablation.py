@@ -3,9 +3,9 @@
     python scripts/ablation.py --data data/table --out runs/ablation
     python scripts/ablation.py --data data/table --out runs/ablation --seeds 0 --evaluate data steps=300
 
-The second line is a quick look. An interrupted program continues with the same command: trained recipes are not
-trained again, evaluated ones not evaluated again. OUT/RECIPE-seedS is a run's folder, OUT/RECIPE-seedS.json its
-result, OUT/ablation.md the table, rewritten after each job.
+The second line is a quick look. An interrupted program continues with the same command: trained recipes
+are not trained again, evaluated ones not evaluated again. OUT/RECIPE-seedS is a run's folder, its JSON file
+the result, OUT/ablation.md the table, rewritten after each job.
 """
 
 from __future__ import annotations
