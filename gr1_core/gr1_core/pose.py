@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-
 _ORIGIN, _UPRIGHT = np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
 for _default in (_ORIGIN, _UPRIGHT):
     _default.setflags(write=False)

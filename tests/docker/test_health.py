@@ -5,7 +5,6 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from gr1_check.commands import health
-
 from tests.support.ros_graph import SpinningNodes
 
 

@@ -1,4 +1,4 @@
-"""docker/: what can be promised of images without an engine. Linted, validated, pinned, nobody is root, every step exists."""
+"""docker/: what can be promised of images without an engine: linted, validated, pinned, nobody is root."""
 
 import importlib.util
 import re
