@@ -1,0 +1,79 @@
+"""Handling blocks: which one is in the hand, grasping one wherever it lies, letting go without taking it along."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gr1_core.calvin.environment import BLOCKS, State
+from gr1_core.calvin.expert.layout import EDGE, TABLE
+from gr1_core.calvin.expert.motion import Goal, wrapped
+
+OPEN = 0.075
+"""Metres between the fingers from which on the gripper counts as open."""
+REST = np.pi / 2
+"""The hand's yaw at the start of a chain."""
+TURN = 2.0
+"""rad to both sides of REST that the wrist turns without coming near its ends."""
+LIFTED = 0.012
+CABINET_PITCH, DRAWER_PITCH = -0.8, -0.25
+
+
+def place_of(position: np.ndarray) -> str:
+    """table, drawer or cabinet: what the point is in."""
+    if position[1] > 0.03 and position[2] < 0.66:
+        return "cabinet"
+    return "drawer" if position[1] < EDGE + 0.01 and position[2] < TABLE - 0.01 else "table"
+
+
+def pitch_at(position: np.ndarray) -> float:
+    """The hand's pitch that reaches a point: it leans back from the cabinet's lid and from the table's edge."""
+    return {"cabinet": CABINET_PITCH, "drawer": DRAWER_PITCH, "table": 0.0}[place_of(position)]
+
+
+def held(state: State) -> str:
+    """The block that the fingers are closed on, or ""."""
+    if state.gripper > 0 or not 0.02 < state.gripper_width < 0.07:
+        return ""
+    nearest = nearest_block(state)
+    return nearest if np.linalg.norm(state.block(nearest)[:3] - state.tcp) < 0.03 else ""
+
+
+def nearest_block(state: State) -> str:
+    return min(BLOCKS, key=lambda name: np.linalg.norm(state.block(name)[:3] - state.tcp))
+
+
+def grasp_yaw(state: State, name: str, turn: float = 0.0, near: float | None = None) -> float:
+    """A yaw at which the fingers close across the block, nearest to `near` (the hand's own) that leaves room to turn by `turn`, rad."""
+    angle = state.block(name)[5]
+    period = np.pi / 2 if name == "blue" else np.pi
+    near = state.euler[2] if near is None else near
+    choices = [angle + period * k for k in range(-6, 7)]
+    allowed = [one for one in choices if abs(one - REST) <= TURN and abs(one + turn - REST) <= TURN] or choices
+    return min(allowed, key=lambda one: abs(wrapped(one - near)) + abs(one - REST) + abs(one + turn - REST))
+
+
+def grasp(state: State, name: str, yaw: float) -> Goal:
+    """Goes to a block with open fingers, and closes them where they are around it."""
+    block = state.block(name)[:3]
+    pitch = pitch_at(block)
+    lift = {"cabinet": 0.006, "drawer": 0.012, "table": 0.004}[place_of(block)]
+    goal = Goal(block + [0, 0, lift], yaw, pitch, 1.0, clearance=0.12 if pitch == CABINET_PITCH else 0.57 - block[2])
+    error = state.tcp - goal.position
+    near = np.linalg.norm(error) < 0.009 and abs(wrapped(state.euler[2] - yaw)) < 0.12
+    closing = state.gripper < 0 and np.linalg.norm(error) < 0.02
+    if near or closing:
+        return Goal(goal.position, yaw, pitch, -1.0, approach=False, speed=0.004)
+    return goal
+
+
+def release(state: State, pitch: float, yaw: float) -> Goal:
+    """Opens the fingers on the spot, and backs off along the hand's axis once they are open."""
+    from gr1_core.calvin.expert.motion import approach_axis
+
+    away = state.tcp - 0.06 * approach_axis(pitch, yaw) if state.gripper > 0 and state.gripper_width > OPEN else state.tcp
+    return Goal(away, yaw, pitch, 1.0, approach=False)
+
+
+def in_the_way(state: State) -> bool:
+    """Whether a block is between the fingers or right under them, so that closing them would take it along."""
+    return bool(np.linalg.norm(state.block(nearest_block(state))[:3] - state.tcp) < 0.045)

@@ -1,0 +1,74 @@
+"""Skills on the table's fixtures: button, switch, sliding door and drawer. Each maps the state now to a goal for the hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gr1_core.calvin.environment import State
+from gr1_core.calvin.expert.blocks import REST
+from gr1_core.calvin.expert.layout import SLOPE, Layout
+from gr1_core.calvin.expert.motion import DOWN, Goal, wrapped
+
+_INTO_CABINET = np.array([0.0, 1.0, 0.0])
+_PRESSED = 0.004  # m that the button is in when it is no longer let go
+
+
+def press_button(state: State, layout: Layout) -> Goal:
+    """Presses with the closed fingers from above."""
+    beside = np.linalg.norm((state.tcp - layout.button)[:2])
+    position = layout.button + [0, 0, 0.0 if beside < 0.015 else 0.05]
+    return Goal(position, REST, gripper=-1.0, clearance=0.08, tolerance=0.012, speed=0.01 if beside < 0.015 else 0.016)
+
+
+def release_button(state: State, layout: Layout) -> Goal:
+    """Off the button, which must come up before it can be pressed again."""
+    return Goal(layout.button + [0, 0, 0.07], REST, gripper=-1.0, approach=False)
+
+
+def push_switch(state: State, layout: Layout, up: bool) -> Goal:
+    """Pushes the switch's bar along the cabinet's front: up from before it, down from above it."""
+    bar = layout.handle_of_switch(state)
+    if up:
+        # The bar gives way only along the slope: the fingers stay before it and follow.
+        goal = Goal(bar + [0, 0.0, 0.005], REST, gripper=-1.0, axis=_INTO_CABINET, clearance=0.1, tolerance=0.015)
+        if abs(state.tcp[0] - bar[0]) < 0.04 and bar[1] - state.tcp[1] < 0.05 and abs(state.tcp[2] - bar[2]) < 0.04:
+            return Goal(state.tcp + 0.04 * SLOPE + [0, 0.012, 0], REST, gripper=-1.0, approach=False, speed=0.012)
+        return goal
+    goal = Goal(bar + [0, 0.002, 0.045], REST, gripper=-1.0, axis=DOWN, clearance=0.08, tolerance=0.012)
+    if np.linalg.norm((state.tcp - bar)[:2]) < 0.025 and state.tcp[2] - bar[2] < 0.06:
+        return Goal(state.tcp - 0.04 * SLOPE - [0, 0, 0.012], REST, gripper=-1.0, approach=False, speed=0.012)
+    return goal
+
+
+def push_slider(state: State, layout: Layout, left: bool) -> Goal:
+    """Pushes the sliding door's handle from its side with the closed fingers."""
+    handle, way = layout.handle_of_slider(state), -1.0 if left else 1.0
+    start = handle - [way * 0.065, -0.01, 0]
+    behind = (handle[0] - state.tcp[0]) * way
+    if 0.02 < behind < 0.085 and abs(state.tcp[1] - start[1]) < 0.02 and abs(state.tcp[2] - start[2]) < 0.03:
+        return Goal(np.array([state.tcp[0] + way * 0.05, start[1], start[2]]), REST, gripper=-1.0, approach=False, speed=0.013)
+    return Goal(start, REST, gripper=-1.0, axis=_INTO_CABINET, clearance=0.11, tolerance=0.012)
+
+
+def open_drawer(state: State, layout: Layout) -> Goal:
+    """Closes the fingers over the handle's bar and pulls."""
+    handle = layout.handle_of_drawer(state) + [0, 0, 0.022]
+    yaw = 0.0
+    error = state.tcp - handle
+    around = np.linalg.norm(error[1:]) < 0.014 and abs(error[0]) < 0.06 and abs(wrapped(state.euler[2] - yaw)) < 0.2
+    closed = state.gripper < 0 and state.gripper_width < 0.045
+    if around and closed:
+        return Goal(handle - [0, 0.05, 0], yaw, gripper=-1.0, approach=False, speed=0.013)
+    if around:
+        return Goal(handle, yaw, gripper=-1.0, approach=False, speed=0.004)
+    return Goal(handle, yaw, clearance=0.16)
+
+
+def close_drawer(state: State, layout: Layout) -> Goal:
+    """Pushes the handle's bar from before it with the closed fingers."""
+    handle = layout.handle_of_drawer(state)
+    start = handle + [0, -0.06, 0.02]
+    before = handle[1] - state.tcp[1]
+    if 0.0 < before < 0.075 and abs(state.tcp[2] - start[2]) < 0.03 and abs(state.tcp[0] - handle[0]) < 0.09:
+        return Goal(np.array([state.tcp[0], state.tcp[1] + 0.05, start[2]]), REST, gripper=-1.0, approach=False, speed=0.013)
+    return Goal(start, REST, gripper=-1.0, clearance=0.19, tolerance=0.015)

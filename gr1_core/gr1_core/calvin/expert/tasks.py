@@ -1,0 +1,251 @@
+"""The 34 tasks as goals for the hand, from the simulator's true state now and at the start of the task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gr1_core.calvin.environment import BLOCKS, State
+from gr1_core.calvin.expert import blocks, fixtures
+from gr1_core.calvin.expert.blocks import CABINET_PITCH, DRAWER_PITCH, REST
+from gr1_core.calvin.expert.layout import BLOCK, EDGE, TABLE, Layout
+from gr1_core.calvin.expert.motion import DOWN, Goal, approach_axis, wrapped
+
+_CARRY = 0.016  # m above its support at which a block is carried a short way, and let go
+_PUSH, _ROTATE = 0.125, np.radians(80)
+
+
+@dataclass
+class Situation:
+    """state: now. start: at the start of the task. yaw: the chosen grasp's, kept while it fits."""
+
+    state: State
+    start: State
+    layout: Layout
+    yaw: float | None = None
+
+    def grasp(self, name: str, turn: float = 0.0) -> Goal:
+        """Grasps a block, at a yaw that does not flip between equal choices."""
+        self.yaw = blocks.grasp_yaw(self.state, name, turn, self.yaw)
+        return blocks.grasp(self.state, name, self.yaw)
+
+
+Skill = Callable[[Situation], Goal]
+
+
+def skill_of(task: str) -> Skill:
+    """Raises KeyError for a task that is not one of CALVIN's 34."""
+    if task in _FIXED:
+        return _FIXED[task]
+    verb, name, *rest = task.split("_")
+    if verb == "lift":
+        return lambda s: _lift(s, name)
+    way = 1.0 if (rest[-1] == "right") == (verb == "push") else -1.0  # right: +x for a push, clockwise for a turn
+    return {"push": lambda s: _push(s, name, way), "rotate": lambda s: _rotate(s, name, way)}[verb]
+
+
+def goal_of(situation: Situation, task: str) -> Goal:
+    """What the hand does now; before anything else it lets go of what it should not carry, and leaves the cabinet."""
+    state, wanted = situation.state, _carried(task)
+    holding = blocks.held(state)
+    if holding and wanted is not None and holding != wanted and wanted != "any":
+        return _put_down(state, holding)
+    if holding and wanted is None:
+        return _put_down(state, holding)
+    goal = skill_of(task)(situation)
+    if state.gripper > 0 and goal.gripper < 0 and wanted is None and "drawer" not in task and blocks.in_the_way(state):
+        goal = replace(goal, gripper=1.0)
+    return _leave_cabinet(state, goal)
+
+
+def _carried(task: str) -> str | None:
+    """The block that may be in the hand: a name, "any", or None for tasks that need empty fingers."""
+    verb, name, *_ = task.split("_")
+    if verb in ("lift", "push", "rotate") and name in BLOCKS:
+        return name
+    return "any" if task in ("place_in_slider", "place_in_drawer", "stack_block", "unstack_block", "push_into_drawer") else None
+
+
+def _put_down(state: State, name: str) -> Goal:
+    pitch, yaw = float(state.euler[1]), float(state.euler[2])
+    place = blocks.place_of(state.tcp)
+    support = {"table": TABLE, "cabinet": TABLE + 0.004, "drawer": 0.342}[place]
+    height = state.block(name)[2] - BLOCK / 2 - support
+    if height > 0.03:
+        return Goal(state.tcp - [0, 0, height - 0.01], yaw, pitch, -1.0, approach=False)
+    return Goal(state.tcp, yaw, pitch, 1.0, approach=False)
+
+
+def _leave_cabinet(state: State, goal: Goal) -> Goal:
+    """Back out along the hand's axis where the goal is not in the cabinet as well."""
+    inside = state.tcp[1] > 0.02 and state.tcp[2] < 0.66
+    if not inside or goal.position[1] > 0.0 or not goal.approach:
+        return goal
+    away = state.tcp + [0, -0.08, 0.06]
+    return Goal(away, goal.yaw, float(state.euler[1]), goal.gripper, approach=False)
+
+
+def _lift(s: Situation, name: str) -> Goal:
+    goal = s.grasp(name)
+    if blocks.held(s.state) == name:
+        up = np.array([0, 0, 0.1]) if goal.pitch != CABINET_PITCH else -0.1 * approach_axis(goal.pitch, goal.yaw)
+        return Goal(s.state.tcp + up, goal.yaw, goal.pitch, -1.0, approach=False, speed=0.01)
+    return _make_room(s, goal, s.state.block(name))
+
+
+def _make_room(s: Situation, goal: Goal, block: np.ndarray) -> Goal:
+    """Before a block in the cabinet is grasped, the sliding door must be well beside it."""
+    if goal.pitch != CABINET_PITCH:
+        return goal
+    left, right = (end - s.state.fixture("slider") for end in s.layout.door)
+    x = block[0]
+    if left - 0.05 < x < right + 0.05:
+        to_left = s.state.fixture("slider") > 0.13 if left + 0.07 < x < right - 0.07 else x > (left + right) / 2
+        full = s.state.fixture("slider") > 0.27 if to_left else s.state.fixture("slider") < 0.01
+        if not full:
+            return fixtures.push_slider(s.state, s.layout, to_left)
+    return goal
+
+
+def _carry_to(s: Situation, name: str, place: np.ndarray, yaw: float, pitch: float, over: float, clearance: float) -> Goal:
+    """Carries the held block to a place (of its centre) and lets go `over` metres above it."""
+    state = s.state
+    block = state.block(name)[:3]
+    goal = Goal(place + [0, 0, over] + (state.tcp - block), yaw, pitch, -1.0, clearance=clearance, tolerance=0.01)
+    error = goal.position - state.tcp
+    if np.linalg.norm(error) < 0.012 and abs(wrapped(yaw - state.euler[2])) < 0.1:
+        return replace(goal, gripper=1.0, approach=False)
+    return goal
+
+
+def _push(s: Situation, name: str, way: float) -> Goal:
+    start = s.start.block(name)[:3]
+    goal = s.grasp(name)
+    if blocks.held(s.state) != name:
+        return goal
+    place = _free_place(s, name, start[0] + way * _PUSH, start[1])
+    height = s.state.block(name)[2] - start[2]
+    if abs(place[0] - s.state.block(name)[0]) < 0.012:
+        return Goal(s.state.tcp, goal.yaw, 0.0, 1.0, approach=False)
+    goal = Goal(s.state.tcp + [place[0] - s.state.block(name)[0], place[1] - s.state.block(name)[1], _CARRY - height], s.yaw, 0.0, -1.0)
+    gate = np.clip((height - 0.004) / 0.008, 0.0, 1.0)
+    step = (goal.position - s.state.tcp) * [gate, gate, 1]
+    return replace(goal, position=s.state.tcp + step, approach=False, speed=0.012)
+
+
+def _free_place(s: Situation, name: str, x: float, y: float) -> np.ndarray:
+    """A place of this x on the table beside other blocks and the button, with y as near as may be."""
+    others = [s.state.block(other)[:2] for other in BLOCKS if other != name]
+
+    def cost(candidate: float) -> float:
+        near = sum(max(0.0, 0.085 - np.hypot(x - other[0], candidate - other[1])) for other in others)
+        near += max(0.0, 0.085 - np.hypot(x - s.layout.button[0], candidate - s.layout.button[1]))
+        return 10 * near + abs(candidate - np.clip(y, -0.14, -0.04))
+
+    return np.array([x, min(np.linspace(-0.14, -0.03, 12), key=cost)])
+
+
+def _rotate(s: Situation, name: str, way: float) -> Goal:
+    turned = wrapped(s.state.block(name)[5] - s.start.block(name)[5])
+    left = way * _ROTATE - turned
+    if blocks.held(s.state) != name:
+        return s.grasp(name, left)
+    if abs(left) < np.radians(6):
+        return Goal(s.state.tcp, float(s.state.euler[2]), 0.0, 1.0, approach=False)
+    height = s.state.block(name)[2] - s.start.block(name)[2]
+    gate = np.clip((height - 0.004) / 0.008, 0.0, 1.0)
+    lifted = s.state.tcp + [0, 0, _CARRY - height]
+    return Goal(lifted, float(s.state.euler[2]) + gate * left, 0.0, -1.0, approach=False, speed=0.008)
+
+
+def _place_in_slider(s: Situation) -> Goal:
+    name = blocks.held(s.state)
+    if not name:
+        return _after_placing(s, CABINET_PITCH)
+    low, high = s.layout.opening(s.state)
+    others = [s.state.block(other)[0] for other in BLOCKS if other != name and blocks.place_of(s.state.block(other)) == "cabinet"]
+    middle = (low + high) / 2
+    xs = np.linspace(low + 0.06, high - 0.06, 15) if high - low > 0.13 else [middle]
+    x = min(xs, key=lambda x: abs(x - middle) + 10 * sum(max(0.0, 0.1 - abs(x - other)) for other in others))
+    place = np.array([x, 0.085, TABLE + 0.004 + BLOCK / 2])
+    return _carry_to(s, name, place, REST, CABINET_PITCH, 0.012, clearance=0.2)
+
+
+def _place_in_drawer(s: Situation) -> Goal:
+    name = blocks.held(s.state)
+    if not name:
+        return _after_placing(s, DRAWER_PITCH)
+    centre = s.layout.drawer_centre(s.state)
+    others = [s.state.block(other)[:2] for other in BLOCKS if other != name and blocks.place_of(s.state.block(other)) == "drawer"]
+    xs = np.linspace(s.layout.drawer[0] + 0.08, s.layout.drawer[1] - 0.08, 12)
+    x = min(xs, key=lambda x: abs(x - centre[0]) + 10 * sum(max(0.0, 0.1 - np.hypot(x - o[0], centre[1] - o[1])) for o in others))
+    place = np.array([x, centre[1], centre[2] + BLOCK / 2])
+    return _carry_to(s, name, place, REST, DRAWER_PITCH, 0.02, clearance=0.57 - place[2])
+
+
+def _after_placing(s: Situation, pitch: float) -> Goal:
+    """Nothing is held: lets go of what is touched, and backs off."""
+    return blocks.release(s.state, pitch, float(s.state.euler[2]))
+
+
+def _stack(s: Situation) -> Goal:
+    name = blocks.held(s.state)
+    if not name:
+        return _after_placing(s, 0.0)
+    others = [other for other in BLOCKS if other != name]
+    on_table = [other for other in others if blocks.place_of(s.state.block(other)) == "table"]
+    below = min(on_table or others, key=lambda other: np.linalg.norm((s.start.block(other) - s.start.block(name))[:2]))
+    place = s.state.block(below)[:3] + [0, 0, BLOCK]
+    return _carry_to(s, name, place, s.state.euler[2], 0.0, 0.004, clearance=0.06)
+
+
+def _unstack(s: Situation) -> Goal:
+    top = max(BLOCKS, key=lambda name: s.start.block(name)[2])
+    goal = s.grasp(top)
+    if blocks.held(s.state) == top:
+        return Goal(s.state.tcp + [0, 0, 0.05], goal.yaw, 0.0, -1.0, approach=False, speed=0.008)
+    return goal
+
+
+def _push_into_drawer(s: Situation) -> Goal:
+    on_table = [name for name in BLOCKS if blocks.place_of(s.start.block(name)) == "table"]
+    name = min(on_table or BLOCKS, key=lambda name: np.linalg.norm((s.start.block(name) - s.start.robot[:6])[:2]))
+    if blocks.held(s.state) == name:
+        centre = s.layout.drawer_centre(s.state)
+        place = np.array([np.clip(s.state.block(name)[0], s.layout.drawer[0] + 0.08, s.layout.drawer[1] - 0.08), centre[1], TABLE])
+        goal = _carry_to(s, name, place + [0, 0, BLOCK / 2], float(s.yaw or REST), 0.0, 0.0, clearance=0.03)
+        return goal
+    if s.state.block(name)[1] < EDGE - 0.01 and s.state.block(name)[2] < TABLE:
+        return _after_placing(s, 0.0)
+    return s.grasp(name)
+
+
+def _led(s: Situation) -> Goal:
+    # The button acts when it goes down: one that is down already has to come up first.
+    if s.start.fixture("button") > 0.01 and s.state.fixture("button") > 0.006 and s.state.fixture("led") == s.start.fixture("led"):
+        return fixtures.release_button(s.state, s.layout)
+    return fixtures.press_button(s.state, s.layout)
+
+
+_FIXED: dict[str, Skill] = {
+    "move_slider_left": lambda s: fixtures.push_slider(s.state, s.layout, True),
+    "move_slider_right": lambda s: fixtures.push_slider(s.state, s.layout, False),
+    "open_drawer": lambda s: fixtures.open_drawer(s.state, s.layout),
+    "close_drawer": lambda s: fixtures.close_drawer(s.state, s.layout),
+    "turn_on_lightbulb": lambda s: fixtures.push_switch(s.state, s.layout, True),
+    "turn_off_lightbulb": lambda s: fixtures.push_switch(s.state, s.layout, False),
+    "turn_on_led": _led,
+    "turn_off_led": _led,
+    "place_in_slider": _place_in_slider,
+    "place_in_drawer": _place_in_drawer,
+    "stack_block": _stack,
+    "unstack_block": _unstack,
+    "push_into_drawer": _push_into_drawer,
+}
+_MOVES = [f"{verb}_{name}_block_{way}" for verb in ("rotate", "push") for name in BLOCKS for way in ("right", "left")]
+_LIFTS = [f"lift_{name}_block_{place}" for name in BLOCKS for place in ("table", "slider", "drawer")]
+TASKS = (*_MOVES, *_LIFTS, *_FIXED)
+"""All 34 names."""
+_ = DOWN
