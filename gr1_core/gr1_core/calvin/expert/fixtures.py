@@ -26,18 +26,19 @@ def release_button(state: State, layout: Layout) -> Goal:
 
 
 def push_switch(state: State, layout: Layout, up: bool) -> Goal:
-    """Pushes the switch's bar along the cabinet's front: up from before it, down from above it."""
-    bar = layout.handle_of_switch(state)
+    """Pushes the switch's bar along the cabinet's front: up from before it, down from above it.
+
+    The hand leans back to the robot, since the switch is at the end of its reach.
+    """
+    bar, yaw, pitch = layout.handle_of_switch(state), 0.9, -0.5
     if up:
         # The bar gives way only along the slope: the fingers stay before it and follow.
-        goal = Goal(bar + [0, 0.0, 0.005], REST, gripper=-1.0, axis=_INTO_CABINET, clearance=0.1, tolerance=0.015)
-        if abs(state.tcp[0] - bar[0]) < 0.04 and bar[1] - state.tcp[1] < 0.05 and abs(state.tcp[2] - bar[2]) < 0.04:
-            return Goal(state.tcp + 0.04 * SLOPE + [0, 0.012, 0], REST, gripper=-1.0, approach=False, speed=0.012)
-        return goal
-    goal = Goal(bar + [0, 0.002, 0.045], REST, gripper=-1.0, axis=DOWN, clearance=0.08, tolerance=0.012)
-    if np.linalg.norm((state.tcp - bar)[:2]) < 0.025 and state.tcp[2] - bar[2] < 0.06:
-        return Goal(state.tcp - 0.04 * SLOPE - [0, 0, 0.012], REST, gripper=-1.0, approach=False, speed=0.012)
-    return goal
+        if abs(state.tcp[0] - bar[0]) < 0.035 and bar[1] - state.tcp[1] < 0.05 and abs(state.tcp[2] - bar[2]) < 0.04:
+            return Goal(state.tcp + 0.04 * SLOPE + [0, 0.012, 0], yaw, pitch, -1.0, approach=False, speed=0.012)
+        return Goal(bar + [0, 0.0, 0.005], yaw, pitch, gripper=-1.0, axis=_INTO_CABINET, clearance=0.1, tolerance=0.015)
+    if np.linalg.norm((state.tcp - bar)[:2]) < 0.03 and state.tcp[2] - bar[2] < 0.06:
+        return Goal(state.tcp - 0.04 * SLOPE - [0, 0, 0.012], yaw, pitch, -1.0, approach=False, speed=0.012)
+    return Goal(bar + [0, 0.002, 0.045], yaw, pitch, gripper=-1.0, axis=DOWN, clearance=0.08, tolerance=0.012)
 
 
 def push_slider(state: State, layout: Layout, left: bool) -> Goal:

@@ -57,6 +57,6 @@ TABLE_D = Layout(
     cabinet=(-0.364, 0.164),
     drawer_handle=np.array([0.18, -0.2475, 0.365]),
     drawer=(0.005, 0.355),
-    switch=np.array([0.30, 0.02, 0.53]),
+    switch=np.array([0.275, 0.02, 0.53]),
 )
 LAYOUTS = {"D": TABLE_D}

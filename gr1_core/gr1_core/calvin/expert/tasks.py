@@ -81,7 +81,8 @@ def _put_down(state: State, name: str) -> Goal:
 def _leave_cabinet(state: State, goal: Goal) -> Goal:
     """Back out along the hand's axis where the goal is not in the cabinet as well."""
     inside = state.tcp[1] > 0.02 and state.tcp[2] < 0.66
-    if not inside or goal.position[1] > 0.0 or not goal.approach:
+    near = goal.position[1] > 0.0 and abs(goal.position[0] - state.tcp[0]) < 0.1
+    if not inside or near or not goal.approach:
         return goal
     away = state.tcp + [0, -0.08, 0.06]
     return Goal(away, goal.yaw, float(state.euler[1]), goal.gripper, approach=False)
