@@ -6,15 +6,12 @@ import numpy as np
 
 from gr1_core.calvin.environment import BLOCKS, State
 from gr1_core.calvin.expert.layout import EDGE, TABLE
-from gr1_core.calvin.expert.motion import Goal, wrapped
+from gr1_core.calvin.expert.motion import REST, Goal, approach_axis, unwound, wrapped
 
 OPEN = 0.075
 """Metres between the fingers from which on the gripper counts as open."""
-REST = np.pi / 2
-"""The hand's yaw at the start of a chain."""
-TURN = 2.0
-"""rad to both sides of REST that the wrist turns without coming near its ends."""
-LIFTED = 0.012
+TURN = 2.2
+"""rad to both sides of REST that the wrist turns."""
 CABINET_PITCH, DRAWER_PITCH = -0.8, -0.25
 
 
@@ -46,10 +43,14 @@ def grasp_yaw(state: State, name: str, turn: float = 0.0, near: float | None = N
     """A yaw at which the fingers close across the block, nearest to `near` (the hand's own) that leaves room to turn by `turn`, rad."""
     angle = state.block(name)[5]
     period = np.pi / 2 if name == "blue" else np.pi
-    near = state.euler[2] if near is None else near
-    choices = [angle + period * k for k in range(-6, 7)]
-    allowed = [one for one in choices if abs(one - REST) <= TURN and abs(one + turn - REST) <= TURN] or choices
-    return min(allowed, key=lambda one: abs(wrapped(one - near)) + abs(one - REST) + abs(one + turn - REST))
+    near = unwound(state.euler[2] if near is None else near)
+    choices = [unwound(angle) + period * k for k in range(-4, 5)]
+    allowed = [one for one in choices if abs(one - REST) <= TURN and abs(one + turn - REST) <= TURN] or [unwound(angle)]
+
+    def strain(yaw: float) -> float:
+        return max(0.0, abs(yaw - REST) - 1.5)
+
+    return min(allowed, key=lambda one: abs(one - near) + 0.5 * abs(one + turn / 2 - REST) + 3 * (strain(one) + strain(one + turn)))
 
 
 def grasp(state: State, name: str, yaw: float) -> Goal:
@@ -68,10 +69,13 @@ def grasp(state: State, name: str, yaw: float) -> Goal:
 
 def release(state: State, pitch: float, yaw: float) -> Goal:
     """Opens the fingers on the spot, and backs off along the hand's axis once they are open."""
-    from gr1_core.calvin.expert.motion import approach_axis
-
     away = state.tcp - 0.06 * approach_axis(pitch, yaw) if state.gripper > 0 and state.gripper_width > OPEN else state.tcp
     return Goal(away, yaw, pitch, 1.0, approach=False)
+
+
+def near_open_fingers(state: State, name: str) -> bool:
+    """Whether a block was let go a moment ago: the fingers are still about it and not open yet."""
+    return bool(np.linalg.norm(state.block(name)[:3] - state.tcp) < 0.03 and not (state.gripper > 0 and state.gripper_width > OPEN))
 
 
 def in_the_way(state: State) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gr1_core.calvin.environment import State
-from gr1_core.calvin.expert.blocks import REST
 from gr1_core.calvin.expert.layout import SLOPE, Layout
-from gr1_core.calvin.expert.motion import DOWN, Goal, wrapped
+from gr1_core.calvin.expert.motion import DOWN, REST, Goal, wrapped
 
 _INTO_CABINET = np.array([0.0, 1.0, 0.0])
 _PRESSED = 0.004  # m that the button is in when it is no longer let go

@@ -26,6 +26,7 @@ class Layout:
     button: np.ndarray
     slider_handle: np.ndarray
     door: tuple[float, float]  # x of the sliding door's ends
+    travel: float  # m that the sliding door moves
     cabinet: tuple[float, float]  # x of the cabinet's inner ends
     drawer_handle: np.ndarray
     drawer: tuple[float, float]  # x of the drawer's inner ends
@@ -54,6 +55,7 @@ TABLE_D = Layout(
     button=np.array([-0.12, -0.12, 0.485]),
     slider_handle=np.array([0.04, 0.0, 0.54]),
     door=(-0.105, 0.185),
+    travel=0.28,
     cabinet=(-0.364, 0.164),
     drawer_handle=np.array([0.18, -0.2475, 0.365]),
     drawer=(0.005, 0.355),

@@ -11,6 +11,8 @@ from gr1_core.calvin.environment import State
 TRANSLATION, ROTATION = 0.02, 0.05  # m and rad of an action of 1
 ROLL = 3.1
 """Of a hand that points down, as at the start of a chain; pi would let the measured angle jump between +pi and -pi."""
+REST = np.pi / 2
+"""The hand's yaw at the start of a chain, in the middle of what the wrist can turn."""
 DOWN = np.array([0.0, 0.0, -1.0])
 _GAIN, _TURN_GAIN = 0.3, 0.3
 _SPEED, _TURN = 0.016, 0.045  # m and rad a control period, at most
@@ -58,10 +60,16 @@ def wrapped(angle):
     return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
+def unwound(yaw: float) -> float:
+    """The same yaw within pi of REST: the wrist's way from one yaw to another never leads over REST + pi."""
+    return REST + float(wrapped(yaw - REST))
+
+
 def command(goal: Goal, state: State, target: np.ndarray) -> Command:
     """The action that goes to a goal from anywhere. target: f64[6], the simulator's own target pose, kept within reach of the hand."""
     error = goal.position - state.tcp
     turn = wrapped(np.array([ROLL, goal.pitch, goal.yaw]) - state.euler)
+    turn[2] = unwound(goal.yaw) - unwound(state.euler[2])
     if goal.approach:
         error = _approach(goal, state, error, turn)
     step = _shorten(_GAIN * error, goal.speed)

@@ -9,12 +9,12 @@ import numpy as np
 
 from gr1_core.calvin.environment import BLOCKS, State
 from gr1_core.calvin.expert import blocks, fixtures
-from gr1_core.calvin.expert.blocks import CABINET_PITCH, DRAWER_PITCH, REST
+from gr1_core.calvin.expert.blocks import CABINET_PITCH, DRAWER_PITCH
 from gr1_core.calvin.expert.layout import BLOCK, EDGE, TABLE, Layout
-from gr1_core.calvin.expert.motion import DOWN, Goal, approach_axis, wrapped
+from gr1_core.calvin.expert.motion import REST, Goal, approach_axis, unwound, wrapped
 
 _CARRY = 0.016  # m above its support at which a block is carried a short way, and let go
-_PUSH, _ROTATE = 0.125, np.radians(80)
+_PUSH, _ROTATE = 0.125, np.radians(72)
 
 
 @dataclass
@@ -100,23 +100,22 @@ def _make_room(s: Situation, goal: Goal, block: np.ndarray) -> Goal:
     """Before a block in the cabinet is grasped, the sliding door must be well beside it."""
     if goal.pitch != CABINET_PITCH:
         return goal
-    left, right = (end - s.state.fixture("slider") for end in s.layout.door)
-    x = block[0]
-    if left - 0.05 < x < right + 0.05:
-        to_left = s.state.fixture("slider") > 0.13 if left + 0.07 < x < right - 0.07 else x > (left + right) / 2
-        full = s.state.fixture("slider") > 0.27 if to_left else s.state.fixture("slider") < 0.01
-        if not full:
+    slider, room = s.state.fixture("slider"), 0.09
+    left, right = (end - slider for end in s.layout.door)
+    if block[0] > left - room and block[0] < right + room:
+        to_left = block[0] > sum(s.layout.door) / 2 - s.layout.travel / 2
+        if slider < s.layout.travel - 0.01 if to_left else slider > 0.01:
             return fixtures.push_slider(s.state, s.layout, to_left)
     return goal
 
 
-def _carry_to(s: Situation, name: str, place: np.ndarray, yaw: float, pitch: float, over: float, clearance: float) -> Goal:
+def _carry_to(s: Situation, name: str, place: np.ndarray, yaw: float, pitch: float, over: float, clearance: float, exact: float = 0.012) -> Goal:
     """Carries the held block to a place (of its centre) and lets go `over` metres above it."""
     state = s.state
     block = state.block(name)[:3]
     goal = Goal(place + [0, 0, over] + (state.tcp - block), yaw, pitch, -1.0, clearance=clearance, tolerance=0.01)
     error = goal.position - state.tcp
-    if np.linalg.norm(error) < 0.012 and abs(wrapped(yaw - state.euler[2])) < 0.1:
+    if np.linalg.norm(error) < exact and abs(wrapped(yaw - state.euler[2])) < 0.1:
         return replace(goal, gripper=1.0, approach=False)
     return goal
 
@@ -164,7 +163,7 @@ def _rotate(s: Situation, name: str, way: float) -> Goal:
 def _place_in_slider(s: Situation) -> Goal:
     name = blocks.held(s.state)
     if not name:
-        return _after_placing(s, CABINET_PITCH)
+        return _after_placing(s, CABINET_PITCH, lambda block: blocks.place_of(block) == "cabinet")
     low, high = s.layout.opening(s.state)
     others = [s.state.block(other)[0] for other in BLOCKS if other != name and blocks.place_of(s.state.block(other)) == "cabinet"]
     middle = (low + high) / 2
@@ -177,7 +176,7 @@ def _place_in_slider(s: Situation) -> Goal:
 def _place_in_drawer(s: Situation) -> Goal:
     name = blocks.held(s.state)
     if not name:
-        return _after_placing(s, DRAWER_PITCH)
+        return _after_placing(s, DRAWER_PITCH, lambda block: blocks.place_of(block) == "drawer")
     centre = s.layout.drawer_centre(s.state)
     others = [s.state.block(other)[:2] for other in BLOCKS if other != name and blocks.place_of(s.state.block(other)) == "drawer"]
     xs = np.linspace(s.layout.drawer[0] + 0.08, s.layout.drawer[1] - 0.08, 12)
@@ -186,24 +185,32 @@ def _place_in_drawer(s: Situation) -> Goal:
     return _carry_to(s, name, place, REST, DRAWER_PITCH, 0.02, clearance=0.57 - place[2])
 
 
-def _after_placing(s: Situation, pitch: float) -> Goal:
-    """Nothing is held: lets go of what is touched, and backs off."""
-    return blocks.release(s.state, pitch, float(s.state.euler[2]))
+def _after_placing(s: Situation, pitch: float, is_there: Callable[[np.ndarray], bool]) -> Goal:
+    """Nothing is held: backs off from a block that is where it shall be, and grasps one again that is not."""
+    name = blocks.nearest_block(s.start)
+    if is_there(s.state.block(name)) or blocks.near_open_fingers(s.state, name):
+        return blocks.release(s.state, pitch, float(s.state.euler[2]))
+    return s.grasp(name)
 
 
 def _stack(s: Situation) -> Goal:
     name = blocks.held(s.state)
-    if not name:
-        return _after_placing(s, 0.0)
-    others = [other for other in BLOCKS if other != name]
+    moved = name or blocks.nearest_block(s.start)
+    others = [other for other in BLOCKS if other != moved]
     on_table = [other for other in others if blocks.place_of(s.state.block(other)) == "table"]
-    below = min(on_table or others, key=lambda other: np.linalg.norm((s.start.block(other) - s.start.block(name))[:2]))
+    below = min(on_table or others, key=lambda other: np.linalg.norm((s.start.block(other) - s.start.block(moved))[:2]))
     place = s.state.block(below)[:3] + [0, 0, BLOCK]
-    return _carry_to(s, name, place, s.state.euler[2], 0.0, 0.004, clearance=0.06)
+    if not name:
+        return _after_placing(s, 0.0, lambda block: np.linalg.norm(block[:3] - place) < 0.02)
+    # Across or along the other block, whichever is nearer.
+    yaw = min((s.state.block(below)[5] + k * np.pi / 2 for k in range(-4, 5)), key=lambda yaw: abs(yaw - unwound(s.state.euler[2])))
+    s.yaw = s.yaw if s.yaw is not None else yaw
+    return _carry_to(s, name, place, s.yaw, 0.0, 0.003, clearance=0.06, exact=0.005)
 
 
 def _unstack(s: Situation) -> Goal:
-    top = max(BLOCKS, key=lambda name: s.start.block(name)[2])
+    on_table = [name for name in BLOCKS if blocks.place_of(s.start.block(name)) == "table"]
+    top = max(on_table or BLOCKS, key=lambda name: s.start.block(name)[2])
     goal = s.grasp(top)
     if blocks.held(s.state) == top:
         return Goal(s.state.tcp + [0, 0, 0.05], goal.yaw, 0.0, -1.0, approach=False, speed=0.008)
@@ -219,7 +226,7 @@ def _push_into_drawer(s: Situation) -> Goal:
         goal = _carry_to(s, name, place + [0, 0, BLOCK / 2], float(s.yaw or REST), 0.0, 0.0, clearance=0.03)
         return goal
     if s.state.block(name)[1] < EDGE - 0.01 and s.state.block(name)[2] < TABLE:
-        return _after_placing(s, 0.0)
+        return blocks.release(s.state, 0.0, float(s.state.euler[2]))
     return s.grasp(name)
 
 
@@ -249,4 +256,3 @@ _MOVES = [f"{verb}_{name}_block_{way}" for verb in ("rotate", "push") for name i
 _LIFTS = [f"lift_{name}_block_{place}" for name in BLOCKS for place in ("table", "slider", "drawer")]
 TASKS = (*_MOVES, *_LIFTS, *_FIXED)
 """All 34 names."""
-_ = DOWN
