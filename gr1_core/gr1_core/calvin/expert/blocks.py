@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from gr1_core.calvin.environment import BLOCKS, State
 from gr1_core.calvin.expert.layout import EDGE, TABLE
@@ -22,9 +23,13 @@ def place_of(position: np.ndarray) -> str:
     return "drawer" if position[1] < EDGE + 0.01 and position[2] < TABLE - 0.01 else "table"
 
 
-def pitch_at(position: np.ndarray) -> float:
-    """The hand's pitch that reaches a point: it leans back from the cabinet's lid and from the table's edge."""
-    return {"cabinet": CABINET_PITCH, "drawer": DRAWER_PITCH, "table": 0.0}[place_of(position)]
+def pitch_at(position: np.ndarray, yaw: float = REST) -> float:
+    """The hand's pitch that reaches a point: it leans back from the cabinet's lid and handles and from the table's edge."""
+    place = place_of(position)
+    if place == "cabinet":
+        return CABINET_PITCH
+    lean = DRAWER_PITCH if place == "drawer" else -0.45 * np.clip((position[1] + 0.1) / 0.06, 0, 1)
+    return float(lean * max(0.0, np.cos(yaw - REST)))
 
 
 def held(state: State) -> str:
@@ -43,6 +48,9 @@ def grasp_yaw(state: State, name: str, turn: float = 0.0, near: float | None = N
     """A yaw at which the fingers close across the block, nearest to `near` (the hand's own) that leaves room to turn by `turn`, rad."""
     angle = state.block(name)[5]
     period = np.pi / 2 if name == "blue" else np.pi
+    if place_of(state.block(name)) == "cabinet":
+        yaw = min((unwound(angle + period * k) for k in range(4)), key=lambda yaw: abs(yaw - REST))
+        return REST + float(np.clip(yaw - REST, -0.2, 0.2))  # the closing fingers turn the block; a hand turned more meets the walls
     near = unwound(state.euler[2] if near is None else near)
     choices = [unwound(angle) + period * k for k in range(-4, 5)]
     allowed = [one for one in choices if abs(one - REST) <= TURN and abs(one + turn - REST) <= TURN] or [unwound(angle)]
@@ -50,13 +58,15 @@ def grasp_yaw(state: State, name: str, turn: float = 0.0, near: float | None = N
     def strain(yaw: float) -> float:
         return max(0.0, abs(yaw - REST) - 1.5)
 
-    return min(allowed, key=lambda one: abs(one - near) + 0.5 * abs(one + turn / 2 - REST) + 3 * (strain(one) + strain(one + turn)))
+    # Across the cabinet's front the hand is narrow.
+    front = 3.0 if state.block(name)[1] > -0.1 and place_of(state.block(name)) == "table" else 0.5
+    return min(allowed, key=lambda one: abs(one - near) + front * abs(one + turn / 2 - REST) + 3 * (strain(one) + strain(one + turn)))
 
 
 def grasp(state: State, name: str, yaw: float) -> Goal:
     """Goes to a block with open fingers, and closes them where they are around it."""
     block = state.block(name)[:3]
-    pitch = pitch_at(block)
+    pitch = pitch_at(block, yaw)
     lift = {"cabinet": 0.006, "drawer": 0.012, "table": 0.004}[place_of(block)]
     goal = Goal(block + [0, 0, lift], yaw, pitch, 1.0, clearance=0.12 if pitch == CABINET_PITCH else 0.57 - block[2])
     error = state.tcp - goal.position
@@ -65,6 +75,15 @@ def grasp(state: State, name: str, yaw: float) -> Goal:
     if near or closing:
         return Goal(goal.position, yaw, pitch, -1.0, approach=False, speed=0.004)
     return goal
+
+
+def level_pitch(state: State, name: str) -> float:
+    """The hand's pitch at which the held block is level: it was grasped lying, with the hand at whatever pitch."""
+    up = Rotation.from_euler("xyz", state.block(name)[3:6]).as_matrix()
+    up = up[:, 2] if abs(up[2, 2]) > 0.45 else up[:, np.argmax(np.abs(up[2]))]
+    up = up * np.sign(up[2])
+    yaw = state.euler[2]
+    return float(np.clip(state.euler[1] - np.arctan2(up @ [np.cos(yaw), np.sin(yaw), 0], up[2]), CABINET_PITCH - 0.1, 0.1))
 
 
 def release(state: State, pitch: float, yaw: float) -> Goal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gr1_core.calvin.environment import State
+from gr1_core.calvin.environment import BLOCKS, State
 from gr1_core.calvin.expert.layout import SLOPE, Layout
 from gr1_core.calvin.expert.motion import DOWN, REST, Goal, wrapped
 
@@ -32,9 +32,9 @@ def push_switch(state: State, layout: Layout, up: bool) -> Goal:
     bar, yaw, pitch = layout.handle_of_switch(state), 0.9, -0.5
     if up:
         # The bar gives way only along the slope: the fingers stay before it and follow.
-        if abs(state.tcp[0] - bar[0]) < 0.035 and bar[1] - state.tcp[1] < 0.05 and abs(state.tcp[2] - bar[2]) < 0.04:
+        if abs(state.tcp[0] - bar[0]) < 0.035 and bar[1] - state.tcp[1] < 0.05 and -0.04 < state.tcp[2] - bar[2] < 0.02:
             return Goal(state.tcp + 0.04 * SLOPE + [0, 0.012, 0], yaw, pitch, -1.0, approach=False, speed=0.012)
-        return Goal(bar + [0, 0.0, 0.005], yaw, pitch, gripper=-1.0, axis=_INTO_CABINET, clearance=0.1, tolerance=0.015)
+        return Goal(bar + [0, -0.012, 0.0], yaw, pitch, gripper=-1.0, axis=_INTO_CABINET, clearance=0.1)
     if np.linalg.norm((state.tcp - bar)[:2]) < 0.03 and state.tcp[2] - bar[2] < 0.06:
         return Goal(state.tcp - 0.04 * SLOPE - [0, 0, 0.012], yaw, pitch, -1.0, approach=False, speed=0.012)
     return Goal(bar + [0, 0.002, 0.045], yaw, pitch, gripper=-1.0, axis=DOWN, clearance=0.08, tolerance=0.012)
@@ -53,15 +53,24 @@ def push_slider(state: State, layout: Layout, left: bool) -> Goal:
 def open_drawer(state: State, layout: Layout) -> Goal:
     """Closes the fingers over the handle's bar and pulls."""
     handle = layout.handle_of_drawer(state) + [0, 0, 0.022]
+    handle[0] = _clear_of_blocks(state, handle[0])
     yaw = 0.0
     error = state.tcp - handle
-    around = np.linalg.norm(error[1:]) < 0.014 and abs(error[0]) < 0.06 and abs(wrapped(state.euler[2] - yaw)) < 0.2
+    around = np.linalg.norm(error[1:]) < 0.014 and abs(error[0]) < 0.1 and abs(wrapped(state.euler[2] - yaw)) < 0.2
     closed = state.gripper < 0 and state.gripper_width < 0.045
+    if around:
+        handle[0] = state.tcp[0]
     if around and closed:
         return Goal(handle - [0, 0.05, 0], yaw, gripper=-1.0, approach=False, speed=0.013)
     if around:
         return Goal(handle, yaw, gripper=-1.0, approach=False, speed=0.004)
     return Goal(handle, yaw, clearance=0.16)
+
+
+def _clear_of_blocks(state: State, middle: float) -> float:
+    """x on the handle's bar at which the hand, which reaches over the table's edge, meets no block."""
+    near = [state.block(name)[0] for name in BLOCKS if -0.3 < state.block(name)[1] < -0.07]
+    return min(np.linspace(middle - 0.07, middle + 0.07, 15), key=lambda x: abs(x - middle) + 10 * sum(max(0.0, 0.1 - abs(x - one)) for one in near))
 
 
 def close_drawer(state: State, layout: Layout) -> Goal:

@@ -14,6 +14,8 @@ ROLL = 3.1
 REST = np.pi / 2
 """The hand's yaw at the start of a chain, in the middle of what the wrist can turn."""
 DOWN = np.array([0.0, 0.0, -1.0])
+TRAVEL = 0.57
+"""Height of the hand at which it, and a block in it, pass over everything on the table, m."""
 _GAIN, _TURN_GAIN = 0.3, 0.3
 _SPEED, _TURN = 0.016, 0.045  # m and rad a control period, at most
 _LEASH, _TURN_LEASH = 0.03, 0.2  # m and rad that the simulator's target may be away from the hand
@@ -82,7 +84,10 @@ def command(goal: Goal, state: State, target: np.ndarray) -> Command:
 
 
 def _approach(goal: Goal, state: State, error: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """The error that leads through the funnel: sideways far from the goal, and along the axis once beside it by little."""
+    """The error that leads through the funnel: sideways far from the goal, and along the axis once beside it by little.
+
+    A goal that is not come to from above is passed to above the blocks as well.
+    """
     axis = goal.along()
     ahead = float(error @ axis)
     sideways = error - ahead * axis
@@ -91,7 +96,14 @@ def _approach(goal: Goal, state: State, error: np.ndarray, turn: np.ndarray) -> 
     offset = float(np.clip(2.0 * (beside - goal.tolerance), 0, goal.clearance))
     too_deep = offset - ahead
     gate = np.clip(1 - too_deep / 0.05, 0, 1)
-    return gate * sideways + (ahead - offset) * axis
+    wanted = gate * sideways + (ahead - offset) * axis
+    if axis[2] > -0.9:
+        height = goal.position[2] + np.clip(1.5 * (abs(error[0]) - 0.03), 0, max(0.0, TRAVEL - goal.position[2]))
+        too_low = height - state.tcp[2]
+        if too_low > 0:
+            wanted[:2] *= np.clip(1 - too_low / 0.04, 0, 1)
+            wanted[2] = max(wanted[2], too_low)
+    return wanted
 
 
 def _shorten(vector: np.ndarray, length: float) -> np.ndarray:

@@ -19,12 +19,13 @@ _PUSH, _ROTATE = 0.125, np.radians(72)
 
 @dataclass
 class Situation:
-    """state: now. start: at the start of the task. yaw: the chosen grasp's, kept while it fits."""
+    """state: now. start: at the start of the task. yaw, place: the chosen grasp's and goal's, kept once chosen."""
 
     state: State
     start: State
     layout: Layout
     yaw: float | None = None
+    place: np.ndarray | None = None
 
     def grasp(self, name: str, turn: float = 0.0) -> Goal:
         """Grasps a block, at a yaw that does not flip between equal choices."""
@@ -121,30 +122,35 @@ def _carry_to(s: Situation, name: str, place: np.ndarray, yaw: float, pitch: flo
 
 
 def _push(s: Situation, name: str, way: float) -> Goal:
-    start = s.start.block(name)[:3]
+    block, start = s.state.block(name)[:3], s.start.block(name)[:3]
     goal = s.grasp(name)
     if blocks.held(s.state) != name:
         return goal
-    place = _free_place(s, name, start[0] + way * _PUSH, start[1])
-    height = s.state.block(name)[2] - start[2]
-    if abs(place[0] - s.state.block(name)[0]) < 0.012:
-        return Goal(s.state.tcp, goal.yaw, 0.0, 1.0, approach=False)
-    goal = Goal(s.state.tcp + [place[0] - s.state.block(name)[0], place[1] - s.state.block(name)[1], _CARRY - height], s.yaw, 0.0, -1.0)
+    if s.place is None:
+        s.place = _free_place(s, name, start, way)
+    to_go = s.place - block[:2]
+    height = block[2] - start[2]
+    if np.abs(to_go).max() < 0.012:
+        return Goal(s.state.tcp, goal.yaw, goal.pitch, 1.0, approach=False)
     gate = np.clip((height - 0.004) / 0.008, 0.0, 1.0)
-    step = (goal.position - s.state.tcp) * [gate, gate, 1]
-    return replace(goal, position=s.state.tcp + step, approach=False, speed=0.012)
+    position = s.state.tcp + [gate * to_go[0], gate * to_go[1], _CARRY - height]
+    return Goal(position, s.yaw, blocks.pitch_at(position, s.yaw), -1.0, approach=False, speed=0.012)
 
 
-def _free_place(s: Situation, name: str, x: float, y: float) -> np.ndarray:
-    """A place of this x on the table beside other blocks and the button, with y as near as may be."""
+def _free_place(s: Situation, name: str, start: np.ndarray, way: float) -> np.ndarray:
+    """xy on the table, at least _PUSH to one side of the start, beside other blocks, the button and the handle of the door."""
     others = [s.state.block(other)[:2] for other in BLOCKS if other != name]
+    handle = s.layout.handle_of_slider(s.state)[0]
 
-    def cost(candidate: float) -> float:
-        near = sum(max(0.0, 0.085 - np.hypot(x - other[0], candidate - other[1])) for other in others)
-        near += max(0.0, 0.085 - np.hypot(x - s.layout.button[0], candidate - s.layout.button[1]))
-        return 10 * near + abs(candidate - np.clip(y, -0.14, -0.04))
+    def cost(x: float, y: float) -> float:
+        near = sum(max(0.0, 0.09 - np.hypot(x - other[0], y - other[1])) for other in others)
+        near += max(0.0, 0.085 - np.hypot(x - s.layout.button[0], y - s.layout.button[1]))
+        near += min(max(0.0, 0.15 - abs(x - handle)), max(0.0, y + 0.1))
+        near += max(0.0, abs(x) - 0.38)
+        return 10 * near + abs(y - start[1]) + abs(x - start[0])
 
-    return np.array([x, min(np.linspace(-0.14, -0.03, 12), key=cost)])
+    xs = start[0] + way * np.linspace(_PUSH, _PUSH + 0.15, 11)
+    return np.array(min(((x, y) for x in xs for y in np.linspace(-0.14, -0.03, 12)), key=lambda place: cost(*place)))
 
 
 def _rotate(s: Situation, name: str, way: float) -> Goal:
@@ -153,11 +159,11 @@ def _rotate(s: Situation, name: str, way: float) -> Goal:
     if blocks.held(s.state) != name:
         return s.grasp(name, left)
     if abs(left) < np.radians(6):
-        return Goal(s.state.tcp, float(s.state.euler[2]), 0.0, 1.0, approach=False)
+        return Goal(s.state.tcp, float(s.state.euler[2]), float(s.state.euler[1]), 1.0, approach=False)
     height = s.state.block(name)[2] - s.start.block(name)[2]
     gate = np.clip((height - 0.004) / 0.008, 0.0, 1.0)
     lifted = s.state.tcp + [0, 0, _CARRY - height]
-    return Goal(lifted, float(s.state.euler[2]) + gate * left, 0.0, -1.0, approach=False, speed=0.008)
+    return Goal(lifted, float(s.state.euler[2]) + gate * left, (1 - gate) * float(s.state.euler[1]), -1.0, approach=False, speed=0.008)
 
 
 def _place_in_slider(s: Situation) -> Goal:
@@ -182,7 +188,8 @@ def _place_in_drawer(s: Situation) -> Goal:
     xs = np.linspace(s.layout.drawer[0] + 0.08, s.layout.drawer[1] - 0.08, 12)
     x = min(xs, key=lambda x: abs(x - centre[0]) + 10 * sum(max(0.0, 0.1 - np.hypot(x - o[0], centre[1] - o[1])) for o in others))
     place = np.array([x, centre[1], centre[2] + BLOCK / 2])
-    return _carry_to(s, name, place, REST, DRAWER_PITCH, 0.02, clearance=0.57 - place[2])
+    pitch = min(DRAWER_PITCH, blocks.level_pitch(s.state, name))
+    return _carry_to(s, name, place, REST, pitch, 0.02, clearance=0.57 - place[2])
 
 
 def _after_placing(s: Situation, pitch: float, is_there: Callable[[np.ndarray], bool]) -> Goal:
@@ -205,7 +212,7 @@ def _stack(s: Situation) -> Goal:
     # Across or along the other block, whichever is nearer.
     yaw = min((s.state.block(below)[5] + k * np.pi / 2 for k in range(-4, 5)), key=lambda yaw: abs(yaw - unwound(s.state.euler[2])))
     s.yaw = s.yaw if s.yaw is not None else yaw
-    return _carry_to(s, name, place, s.yaw, 0.0, 0.003, clearance=0.06, exact=0.005)
+    return _carry_to(s, name, place, s.yaw, blocks.level_pitch(s.state, name), 0.003, clearance=0.06, exact=0.005)
 
 
 def _unstack(s: Situation) -> Goal:
