@@ -28,6 +28,7 @@ _ENV_CONF = Path("calvin_env") / "conf"
 _AGENT = Path("calvin_models") / "calvin_agent"
 _TASKS = Path("calvin_models") / "conf" / "callbacks" / "rollout" / "tasks" / "new_playtable_tasks.yaml"
 _INSTRUCTIONS = Path("calvin_models") / "conf" / "annotations" / "new_playtable_validation.yaml"
+_TRAINING_INSTRUCTIONS = _INSTRUCTIONS.with_name("new_playtable.yaml")
 _FILES = (_ENV_CONF / "env" / "play_table_env.yaml", _TASKS, _INSTRUCTIONS, _AGENT / "evaluation" / "multistep_sequences.py")
 _BUTTON = Path("calvin_env") / "calvin_env" / "scene" / "objects" / "button.py"
 
@@ -86,6 +87,10 @@ class Checkout:
     def instructions(self) -> dict[str, str]:
         """{task: the instruction that the official evaluation gives}, the first of the validation annotations."""
         return {task: texts[0] for task, texts in _plain(self.root / _INSTRUCTIONS).items()}
+
+    def training_instructions(self) -> dict[str, list[str]]:
+        """{task: the instructions that the official training annotations were made of}."""
+        return {task: list(texts) for task, texts in _plain(self.root / _TRAINING_INSTRUCTIONS).items()}
 
     def oracle(self):
         """calvin_env's Tasks: get_task_info_for_set(start_info, end_info, {task}) -> the set of tasks that are done."""

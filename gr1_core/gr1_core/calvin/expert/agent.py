@@ -26,3 +26,7 @@ class Expert:
         self._situation.state = state
         self.goal = goal_of(self._situation, self._task)
         return command(self.goal, state, target)
+
+    def distance(self, state: State) -> float:
+        """Metres from the hand to its present goal."""
+        return float(np.linalg.norm(self.goal.position - state.tcp))

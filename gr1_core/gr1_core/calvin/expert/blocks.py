@@ -88,7 +88,8 @@ def level_pitch(state: State, name: str) -> float:
 
 def release(state: State, pitch: float, yaw: float) -> Goal:
     """Opens the fingers on the spot, and backs off along the hand's axis once they are open."""
-    away = state.tcp - 0.06 * approach_axis(pitch, yaw) if state.gripper > 0 and state.gripper_width > OPEN else state.tcp
+    is_open = state.gripper > 0 and state.gripper_width > OPEN
+    away = state.tcp - 0.06 * approach_axis(pitch, yaw) if is_open and state.tcp[2] < 0.62 else state.tcp
     return Goal(away, yaw, pitch, 1.0, approach=False)
 
 

@@ -13,7 +13,7 @@ from gr1_core.calvin.expert.blocks import CABINET_PITCH, DRAWER_PITCH
 from gr1_core.calvin.expert.layout import BLOCK, EDGE, TABLE, Layout
 from gr1_core.calvin.expert.motion import REST, Goal, approach_axis, unwound, wrapped
 
-_CARRY = 0.016  # m above its support at which a block is carried a short way, and let go
+_CARRY = 0.02  # m above its support at which a block is carried a short way, and let go
 _PUSH, _ROTATE = 0.125, np.radians(72)
 
 
