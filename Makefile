@@ -13,18 +13,19 @@ ARGS ?=
 SYSTEM := libegl1 libgl1-mesa-dri libopengl0 libusb-1.0-0 python3-venv
 ROS := "ros-jazzy-rclpy[fastrtps]" ros-jazzy-std-msgs ros-jazzy-sensor-msgs ros-jazzy-geometry-msgs ros-jazzy-std-srvs \
        ros-jazzy-diagnostic-msgs ros-jazzy-visualization-msgs ros-jazzy-lifecycle-msgs
-OURS := -e "gr1_core[sim,test]" -e "ros2_ws/src/gr1_robot[realsense]" -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder -e teleop_vr -e launch
+OURS := -e "gr1_core[sim,test]" -e ros2_ws/src/gr1_common -e "ros2_ws/src/gr1_robot[realsense]" -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder \
+        -e ros2_ws/src/gr1_check -e ros2_ws/src/gr1_fault_injection -e ros2_ws/src/gr1_evaluation -e teleop_vr -e launch
 MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/setup.py)
 
 # The demo and the tests talk to this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: help setup system kinect demo train-demo test test-slow test-lerobot test-vr test-kinect loop bench expert faults clean
+.PHONY: help setup system kinect demo train-demo lint test test-slow test-lerobot test-teleop-browser test-kinect loop docs bench expert faults clean
 help:
 	@sed -n '1,4s/^# //p' Makefile
 	@echo 'also: make setup, kinect (the Azure Kinect has an environment of its own), faults (breaks the running stack, measures how it stops),'
 	@echo '      train-demo (the policy of the demo, from nothing: hours on two cores, goes on where it was interrupted),'
-	@echo '      test-slow, test-lerobot (with the real lerobot), test-vr (a browser as headset), test-kinect, bench (policy speed), expert (110 episodes over ROS topics), clean'
+	@echo '      test-slow, test-lerobot (with the real lerobot), test-teleop-browser (a browser as headset), test-kinect, bench (policy speed), expert (110 episodes over ROS topics), clean'
 
 setup: $(VENV)/.ready
 
@@ -50,7 +51,7 @@ $(KINECT)/.ready: tests/kinect/requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else "Python %d.%d: pyk4a comes as wheels for 3.11 and 3.12; name one with make PYTHON=..." % v)'
 	@$(PYTHON) -m venv --clear $(KINECT)
 	@$(KINECT)/bin/pip install --quiet --disable-pip-version-check -r tests/kinect/requirements.txt
-	@$(KINECT)/bin/pip install --quiet --disable-pip-version-check --no-deps -e gr1_core -e ros2_ws/src/gr1_robot
+	@$(KINECT)/bin/pip install --quiet --disable-pip-version-check --no-deps -e gr1_core -e ros2_ws/src/gr1_common -e ros2_ws/src/gr1_robot
 	@touch $@
 
 # Job control (set -m) hands Ctrl-C to the demo alone; make would otherwise call its clean end an error.
@@ -58,7 +59,7 @@ demo: setup
 	@mkdir -p out; set -m; $(VENV)/bin/gr1 up --robot sim --checkpoint demo --examine tasks --video out/demo.mp4 $(ARGS); exit $$?
 
 # The expert's demonstrations, a first policy, then demonstrations in which that policy drives half of the time (DAgger), and the shipped one:
-# docs/training.md, "The shipped policy". All but the evaluation goes on where it was interrupted; a complete data set stays as it is.
+# docs/how-to/train.md, "The shipped policy". All but the evaluation goes on where it was interrupted; a complete data set stays as it is.
 COLLECT = $(VENV)/bin/gr1 collect sim --to dataset --vary --rig kinova_gen2_small
 train-demo: setup
 	test -e data/expert/meta/info.json || $(COLLECT) --episodes 1705 --glimpses 15000 --out data/expert
@@ -68,6 +69,14 @@ train-demo: setup
 	test -e data/demo/meta/info.json || $(VENV)/bin/gr1 convert lerobot data/expert data/driven data/drawer --out data/demo
 	$(VENV)/bin/gr1 finetune finetune-demo data=data/demo init=runs/demo-expert out=runs/demo optimizer.lr=0.0007 steps=15000 $(ARGS)
 	$(VENV)/bin/gr1 evaluate sim --checkpoint runs/demo --out runs/demo/evaluation
+
+# Style, layers, retired names, documents: seconds. The tools lie in the same environment, since the layers are read off the installed packages.
+lint: setup $(VENV)/.lint
+	@scripts/lint.sh $(VENV)/bin
+
+$(VENV)/.lint: constraints.txt $(VENV)/.ready
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt ruff import-linter codespell mkdocs-material pre-commit
+	@touch $@
 
 test: setup
 	@scripts/test.sh $(VENV)/bin/python $(ARGS)
@@ -80,8 +89,8 @@ test-lerobot: setup $(LEROBOT)/.ready
 	$(LEROBOT)/bin/python -m pytest -q -m lerobot tests/interop $(ARGS)
 
 # The teleoperation pages in headless Chromium with an emulated headset. Needs Node 20 and Chromium; Node's packages are pinned.
-test-vr: setup
-	$(VENV)/bin/python -m pytest -q -m vr tests/teleop $(ARGS)
+test-teleop-browser: setup
+	$(VENV)/bin/python -m pytest -q -m browser tests/teleop $(ARGS)
 
 test-kinect: kinect
 	$(KINECT)/bin/python -m pytest -q -m kinect tests/kinect $(ARGS)
@@ -96,15 +105,19 @@ $(LEROBOT)/.ready: tests/interop/requirements.txt $(VENV)/.ready
 loop: setup
 	@scripts/loop.sh
 
+# The documentation as a site in out/site. A dead link, a dead anchor or a page outside of the navigation fails.
+docs: setup $(VENV)/.lint
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet && echo 'out/site/index.html'
+
 bench: setup
 	$(VENV)/bin/gr1 bench policy $(ARGS)
 
 expert: setup
 	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert --episodes 110 $(ARGS); exit $$?
 
-# Breaks the running simulated stack in every way of docs/faults.md and measures how it stops:  make faults ARGS="--each 3 --only camera"
+# Breaks the running simulated stack in every way of docs/how-to/inject_faults.md and measures how it stops:  make faults ARGS="--each 3 --only camera"
 faults: setup
-	@set -m; $(VENV)/bin/python -m gr1_bringup.faults $(ARGS); exit $$?
+	@set -m; $(VENV)/bin/python -m gr1_fault_injection $(ARGS); exit $$?
 
 clean:
 	rm -rf $(VENV) $(LEROBOT) $(KINECT) out build install log ros2_ws/build ros2_ws/install ros2_ws/log

@@ -17,7 +17,7 @@ setup(
         (f"share/{name}/config", glob("config/*")),
         (f"share/{name}/rviz", glob("rviz/*.rviz")),
     ],
-    install_requires=["setuptools"],
+    install_requires=["setuptools", "gr1_core", "gr1_common"],
     zip_safe=False,
-    entry_points={"console_scripts": ["measure = gr1_bringup.measure:main"]},
+    entry_points={"console_scripts": ["measure = gr1_check.measure:main"]},
 )

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gr1_core.eval.wilson import wilson
-from gr1_core.sim.columns import trials
-from gr1_core.sim.tasks import named
+from gr1_core.sim.suites import trials
+from gr1_core.sim.tasks import parse_task_names
 
 RECIPES = (
     "ablation-no-video", "ablation-video", "ablation-pretrained", "ablation-no-video-10pct", "ablation-video-10pct",
@@ -35,7 +35,7 @@ KEYS = {"recipe", "seed", "train", "evaluate", "seconds", "held_out", "figures"}
 FIGURES = ("action_mm", "action_deg", "gripper_accuracy", "static", "wrist")  # of `gr1 evaluate data`
 _LEGEND = (
     "In brackets Wilson's 95 % interval of the episodes of all seeds together; then the rate of each seed. All: the episodes of all\n"
-    "columns but `swap`. Held out: the arm's error a step, mean over the seeds, plus or minus their standard deviation."
+    "suites but `swap`. Held out: the arm's error a step, mean over the seeds, plus or minus their standard deviation."
 )
 _MOST_TASKS = 5  # have a column each in the table
 LAYOUTS = 500_000  # the recipes are compared here; the test sets' own layouts are for what was chosen
@@ -69,8 +69,12 @@ class Job:
         except ValueError as error:
             raise self._foreign(str(error)) from error
         if not isinstance(found, dict) or (lacks := sorted(KEYS - set(found))):
-            raise self._foreign("it is no JSON object" if not isinstance(found, dict) else f"it lacks {', '.join(lacks)}")
-        return found if (found["train"], found["evaluate"]) == (list(self.train), list(self.evaluate)) else None
+            raise self._foreign(
+                "it is no JSON object" if not isinstance(found, dict) else f"it lacks {', '.join(lacks)}"
+            )
+        return (
+            found if (found["train"], found["evaluate"]) == (list(self.train), list(self.evaluate)) else None
+        )
 
     def _foreign(self, why: str) -> AblationError:
         return AblationError(
@@ -81,15 +85,22 @@ class Job:
 def jobs(arguments) -> list[Job]:
     """All recipes with the first seed, then with the next, so that a table is there early.
 
-    Raises RecipeError for recipes, ValueError for columns and tasks that gr1 evaluate sim would refuse once the first one is trained.
+    Raises RecipeError for recipes, ValueError for suites and tasks that gr1 evaluate sim would refuse once the first one is trained.
     """
     from gr1_core.train import recipe as recipes
 
     if arguments.evaluate == "sim":
-        for column in arguments.columns.split(","):
-            trials(column, 1, arguments.layouts, named(arguments.tasks))
-    pretrained = {name: recipes.load(name, [f"data={arguments.data}", *arguments.changes]).init is not None for name in arguments.recipes}
-    return [_job(arguments, name, seed, pretrained[name]) for seed in arguments.seeds for name in arguments.recipes]
+        for suite in arguments.suites.split(","):
+            trials(suite, 1, arguments.layouts, parse_task_names(arguments.tasks))
+    pretrained = {
+        name: recipes.load(name, [f"data={arguments.data}", *arguments.changes]).init is not None
+        for name in arguments.recipes
+    }
+    return [
+        _job(arguments, name, seed, pretrained[name])
+        for seed in arguments.seeds
+        for name in arguments.recipes
+    ]
 
 
 def _job(arguments, recipe: str, seed: int, pretrained: bool) -> Job:
@@ -105,7 +116,16 @@ def _job(arguments, recipe: str, seed: int, pretrained: bool) -> Job:
         counts = ("--episodes", str(arguments.episodes), "--seed", str(arguments.layouts))
         counts += ("--seconds", str(arguments.seconds)) if arguments.seconds is not None else ()
         tasks = ("--tasks", arguments.tasks) if arguments.tasks != "all" else ()
-        evaluate = ("evaluate", "sim", "--checkpoint", str(run), "--columns", arguments.columns, *tasks, *counts)
+        evaluate = (
+            "evaluate",
+            "sim",
+            "--checkpoint",
+            str(run),
+            "--suites",
+            arguments.suites,
+            *tasks,
+            *counts,
+        )
     return Job(recipe, seed, train, evaluate, arguments.out / f"{name}.json")
 
 
@@ -123,7 +143,13 @@ def do(job: Job) -> dict:
     if "interrupted" in figures:
         raise AblationError(f"{_shown(job.evaluate)}: interrupted after {figures['interrupted']}")
     seconds = {"train": round(trained - began, 1), "evaluate": round(time.monotonic() - trained, 1)}
-    found = {"recipe": job.recipe, "seed": job.seed, "train": list(job.train), "evaluate": list(job.evaluate), "seconds": seconds}
+    found = {
+        "recipe": job.recipe,
+        "seed": job.seed,
+        "train": list(job.train),
+        "evaluate": list(job.evaluate),
+        "seconds": seconds,
+    }
     found |= {"held_out": held_out, "figures": figures}
     partial = job.result.with_suffix(".partial")
     partial.write_text(json.dumps(found, indent=1) + "\n")
@@ -137,7 +163,9 @@ def _held_out(job: Job) -> dict:
     try:
         return json.loads(log.read_text().splitlines()[-1])["held_out"]
     except (OSError, ValueError, IndexError, KeyError) as error:
-        raise AblationError(f"{log} has no held-out figures ({error}): give held_out=0.03 or validation=DIR, and another --out") from None
+        raise AblationError(
+            f"{log} has no held-out figures ({error}): give held_out=0.03 or validation=DIR, and another --out"
+        ) from None
 
 
 def _command(words: tuple[str, ...]) -> str:
@@ -154,7 +182,9 @@ def _command(words: tuple[str, ...]) -> str:
             process.wait()
             raise
     if process.returncode:
-        raise AblationError(f"`{_shown(words)}` ended with code {process.returncode}; the same command goes on from here")
+        raise AblationError(
+            f"`{_shown(words)}` ended with code {process.returncode}; the same command goes on from here"
+        )
     return "".join(lines)
 
 
@@ -168,8 +198,13 @@ def _shown(words: tuple[str, ...]) -> str:
 def table(done: list[dict]) -> str:
     """Markdown of what came out: one line a recipe, seeds pooled; each seed's own figures; the commands."""
     recipes = list(dict.fromkeys(found["recipe"] for found in done))
-    groups = {recipe: sorted((found for found in done if found["recipe"] == recipe), key=lambda found: found["seed"]) for recipe in recipes}
-    sim = all("columns" in found["figures"] for found in done)
+    groups = {
+        recipe: sorted(
+            (found for found in done if found["recipe"] == recipe), key=lambda found: found["seed"]
+        )
+        for recipe in recipes
+    }
+    sim = all("suites" in found["figures"] for found in done)
     head, rows = _successes(groups) if sim else _errors(groups)
     lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""]
     if sim:
@@ -177,38 +212,52 @@ def table(done: list[dict]) -> str:
     else:
         lines += ["Held-out episodes: mean over the seeds, plus or minus their standard deviation.", ""]
     minutes = {kind: sum(found["seconds"][kind] for found in done) / 60 for kind in ("train", "evaluate")}
-    lines += [f"{len(done)} runs: {minutes['train']:.0f} minutes of training, {minutes['evaluate']:.0f} of evaluation. Commands:", ""]
-    lines += [f"    {_shown(words)}" for found in done for words in (tuple(found["train"]), tuple(found["evaluate"]))]
+    lines += [
+        f"{len(done)} runs: {minutes['train']:.0f} minutes of training, {minutes['evaluate']:.0f} of evaluation. Commands:",
+        "",
+    ]
+    lines += [
+        f"    {_shown(words)}"
+        for found in done
+        for words in (tuple(found["train"]), tuple(found["evaluate"]))
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _successes(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]]]:
-    """By task where there are at most five, else by column; and how far off the arm is in held-out episodes, a step."""
+    """By task where there are at most five, else by suite; and how far off the arm is in held-out episodes, a step."""
     tasks = {name for found in sum(groups.values(), []) for name in _by_task(found)}
-    counted = _by_task if len(tasks) <= _MOST_TASKS else _by_column
+    counted = _by_task if len(tasks) <= _MOST_TASKS else _by_suite
     names = list(dict.fromkeys(name for found in sum(groups.values(), []) for name in counted(found)))
     rows = []
     for recipe, found in groups.items():
         each, every = [counted(one) for one in found], [_every(one) for one in found]
         success = [_pooled(every), *(_pooled([one[name] for one in each if name in one]) for name in names)]
-        rows.append([f"`{Path(recipe).stem}`", str(len(found)), *success, _spread(found, "held_out", "action_mm")])
+        rows.append(
+            [f"`{Path(recipe).stem}`", str(len(found)), *success, _spread(found, "held_out", "action_mm")]
+        )
     return ["recipe", "seeds", "all", *names, "held out, mm"], rows
 
 
-def _by_column(found: dict) -> dict[str, tuple[int, int]]:
-    return {name: (one["successes"], one["episodes"]) for name, one in found["figures"]["columns"].items()}
+def _by_suite(found: dict) -> dict[str, tuple[int, int]]:
+    return {name: (one["successes"], one["episodes"]) for name, one in found["figures"]["suites"].items()}
 
 
 def _every(found: dict) -> tuple[int, int]:
-    """Of all columns but the language swap, which asks another question."""
-    return _sum(counts for name, counts in _by_column(found).items() if name != "swap")
+    """Of all suites but the language swap, which asks another question."""
+    return _sum(counts for name, counts in _by_suite(found).items() if name != "swap")
 
 
 def _by_task(found: dict) -> dict[str, tuple[int, int]]:
-    """Of all columns together."""
-    columns = found["figures"]["tasks"].values()
-    names = dict.fromkeys(name for column in columns for name in column)
-    return {name: _sum((column[name]["successes"], column[name]["episodes"]) for column in columns if name in column) for name in names}
+    """Of all suites together."""
+    suites = found["figures"]["tasks"].values()
+    names = dict.fromkeys(name for suite in suites for name in suite)
+    return {
+        name: _sum(
+            (suite[name]["successes"], suite[name]["episodes"]) for suite in suites if name in suite
+        )
+        for name in names
+    }
 
 
 def _sum(counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
@@ -226,7 +275,13 @@ def _pooled(counts: list[tuple[int, int]]) -> str:
 def _errors(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for recipe, found in groups.items():
-        rows.append([f"`{Path(recipe).stem}`", str(len(found)), *(_spread(found, "figures", figure) for figure in FIGURES)])
+        rows.append(
+            [
+                f"`{Path(recipe).stem}`",
+                str(len(found)),
+                *(_spread(found, "figures", figure) for figure in FIGURES),
+            ]
+        )
     return ["recipe", "seeds", *FIGURES], rows
 
 
@@ -235,7 +290,9 @@ def _spread(found: list[dict], kind: str, figure: str) -> str:
     values = [one[kind][figure] for one in found if one[kind].get(figure) is not None]
     if not values:
         return ""
-    return f"{statistics.mean(values):.3f}" + (f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else "")
+    return f"{statistics.mean(values):.3f}" + (
+        f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    )
 
 
 def _row(cells: list[str]) -> str:
@@ -244,18 +301,51 @@ def _row(cells: list[str]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python scripts/ablation.py", description=__doc__.split("\n")[0])
-    parser.add_argument("changes", nargs="*", metavar="key=value", help="what differs from all recipes, e.g. steps=1000")
+    parser.add_argument(
+        "changes", nargs="*", metavar="key=value", help="what differs from all recipes, e.g. steps=1000"
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="demonstrations")
-    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), metavar="DIR", help="(default: runs/ablation)")
-    parser.add_argument("--init", type=Path, metavar="DIR", help="for recipes that begin with videos (default: runs/pretrain-demo)")
-    parser.add_argument("--recipes", type=lambda text: text.split(","), default=list(RECIPES), metavar="A,B", help="(default: all eight)")
-    parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[0, 1, 2], help="(default: 0,1,2)")
-    parser.add_argument("--evaluate", choices=("sim", "data"), default="sim", help="by success (default), or by held-out errors alone")
-    parser.add_argument("--columns", default=COLUMNS, help=f"of gr1 evaluate sim (default: {COLUMNS})")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/ablation"), metavar="DIR", help="(default: runs/ablation)"
+    )
+    parser.add_argument(
+        "--init",
+        type=Path,
+        metavar="DIR",
+        help="for recipes that begin with videos (default: runs/pretrain-demo)",
+    )
+    parser.add_argument(
+        "--recipes",
+        type=lambda text: text.split(","),
+        default=list(RECIPES),
+        metavar="A,B",
+        help="(default: all eight)",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=lambda text: [int(word) for word in text.split(",")],
+        default=[0, 1, 2],
+        help="(default: 0,1,2)",
+    )
+    parser.add_argument(
+        "--evaluate",
+        choices=("sim", "data"),
+        default="sim",
+        help="by success (default), or by held-out errors alone",
+    )
+    parser.add_argument("--suites", default=COLUMNS, help=f"of gr1 evaluate sim (default: {COLUMNS})")
     parser.add_argument("--tasks", default="all", metavar="A,B", help="of gr1 evaluate sim (default: all)")
-    parser.add_argument("--episodes", type=int, default=100, help="of each column (default: 100)")
-    parser.add_argument("--layouts", type=int, default=LAYOUTS, metavar="S", help=f"--seed of gr1 evaluate sim (default: {LAYOUTS})")
-    parser.add_argument("--seconds", type=int, metavar="T", help="a longer episode has failed, as in gr1 evaluate sim")
+    parser.add_argument("--episodes", type=int, default=100, help="of each suite (default: 100)")
+    parser.add_argument(
+        "--layouts",
+        type=int,
+        default=LAYOUTS,
+        metavar="S",
+        help=f"--seed of gr1 evaluate sim (default: {LAYOUTS})",
+    )
+    parser.add_argument(
+        "--seconds", type=int, metavar="T", help="a longer episode has failed, as in gr1 evaluate sim"
+    )
     arguments = parser.parse_intermixed_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments.out.mkdir(parents=True, exist_ok=True)

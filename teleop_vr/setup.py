@@ -13,7 +13,22 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "gr1_core", "gr1_robot", "gr1_recorder", "aiohttp", "cryptography", "segno"],
+    install_requires=[
+        "setuptools",
+        "gr1_core",
+        "gr1_common",
+        "gr1_robot",
+        "gr1_recorder",
+        "aiohttp",
+        "cryptography",
+        "segno",
+    ],
     zip_safe=False,
-    entry_points={"console_scripts": ["teleop_node = gr1_teleop.teleop_node:main"]},
+    entry_points={
+        "console_scripts": ["teleop_node = gr1_teleop.teleop_node:main"],
+        "gr1.commands": [
+            "node.teleop = gr1_teleop.commands.node_teleop",
+            "teleop = gr1_teleop.commands.teleop",
+        ],
+    },
 )

@@ -1,27 +1,81 @@
-"""The `gr1` command. Each command imports what it needs when it runs, so that `gr1 --help` answers at once."""
+"""The `gr1` command: finds the command that the words name, in gr1_core or in another installed package, and runs it.
+
+What a command module looks like, and how a package adds one: `gr1_core.commands`. Each command imports what it needs when it
+runs, so that `gr1 --help` answers at once.
+"""
 
 from __future__ import annotations
 
-import argparse
+import difflib
 import importlib
+import importlib.util
+import shutil
 import sys
+import textwrap
+from importlib import metadata
+from itertools import takewhile
 
-from gr1_core import commands
-
-_UP = "start the stack: cameras, arm, policy (see `gr1 up --help`)"
-_RIG = "the first minutes with an arm, step by step (see `gr1 check rig --help`)"
-_ROS = ("gr1_bringup", "gr1_robot", "gr1_policy", "rclpy")
+GROUP = "gr1.commands"
+OWN = (
+    "bags list",
+    "bags recover",
+    "bags relabel",
+    "bags show",
+    "bags verify",
+    "bench data",
+    "bench policy",
+    "bench sim",
+    "bench train",
+    "collect hands",
+    "collect sim",
+    "convert bags",
+    "convert calvin",
+    "convert ego4d",
+    "convert lerobot",
+    "convert merge",
+    "evaluate data",
+    "evaluate sim",
+    "finetune",
+    "gallery hands",
+    "gallery twin",
+    "import-official",
+    "pretrain",
+    "replay",
+)
+"""The commands of gr1_core. `evaluate sim` is the module gr1_core.commands.evaluate_sim."""
+OF_ROS_PACKAGES = (
+    "bench record",
+    "calibrate",
+    "check rig",
+    "evaluate rig",
+    "faults",
+    "health",
+    "measure",
+    "node arm",
+    "node camera",
+    "node expert",
+    "node policy",
+    "node recorder",
+    "node teleop",
+    "record",
+    "teleop",
+    "up",
+    "video",
+)
+"""Commands that come with the ROS 2 packages: named here only to say what to install where they are missing."""
+INSTALL_ROS = "run `make setup` in the repository, or build ros2_ws with colcon and source its install/setup.bash"
+DESCRIPTION = "GR-1 on a real robot, from demonstration to deployed policy."
 
 
 def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["up"]:
-        return _bringup("gr1 up", "gr1_bringup.up", argv[1:])
-    if argv[:2] == ["check", "rig"]:
-        return _bringup("gr1 check rig", "gr1_bringup.check.command", argv[2:])
-    arguments = _parser().parse_args(argv)
+    """Runs one command. Exit codes: the command's own; 1: an error, named on stderr; 2: wrong words; 130: Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return arguments.run(arguments)
+        modules = command_modules()
+        name = _command(words, modules)
+        if name is None:
+            return _no_command(words, modules)
+        return _run(name, modules[name], words[len(name.split()) :])
     except (ValueError, OSError) as error:
         print(f"gr1: {error}", file=sys.stderr)
         return 1
@@ -29,28 +83,75 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1", description="GR-1 on a real robot, from demonstration to deployed policy.")
-    added = parser.add_subparsers(required=True, metavar="COMMAND")
-    added.add_parser("up", help=_UP, add_help=False)
-    check = added.add_parser("check", help="accept hardware before a policy drives it").add_subparsers(required=True, metavar="WHAT")
-    check.add_parser("rig", help=_RIG, add_help=False)
-    bench = added.add_parser("bench", help="measure speed, as ratios within one run").add_subparsers(required=True, metavar="WHAT")
-    for module in commands.ALL:
-        module.add(added, bench)
-    return parser
+def command_modules() -> dict[str, str]:
+    """Command, e.g. "evaluate sim" -> name of its module, for all installed packages. Raises ValueError where two claim one."""
+    modules = {name: f"gr1_core.commands.{name.replace(' ', '_').replace('-', '_')}" for name in OWN}
+    for point in metadata.entry_points(group=GROUP):
+        name = point.name.replace(".", " ")
+        other = modules.setdefault(name, point.value)
+        if other != point.value:
+            raise ValueError(f"`gr1 {name}` is in {other} and in {point.value}: uninstall one of the two packages")
+    return dict(sorted(modules.items()))
 
 
-def _bringup(command: str, module: str, argv: list[str]) -> int:
+def _command(words: list[str], modules: dict[str, str]) -> str | None:
+    """The longest command that the words begin with."""
+    for length in range(len(words), 0, -1):
+        if (name := " ".join(words[:length])) in modules:
+            return name
+    return None
+
+
+def _run(name: str, module: str, argv: list[str]) -> int:
     try:
-        main = importlib.import_module(module).main
+        return importlib.import_module(module).main(argv)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in _ROS:
+        missing = (error.name or "").split(".")[0]
+        if not missing or importlib.util.find_spec(missing):
             raise
-        print(
-            f"gr1: `{command}` needs the ROS 2 packages, {error.name} is not installed here: run `make setup` in the repository "
-            "(or build ros2_ws with colcon and source its install/setup.bash)",
-            file=sys.stderr,
-        )
+        remedy = INSTALL_ROS if name in OF_ROS_PACKAGES else "run `make setup` in the repository"
+        print(f"gr1: `gr1 {name}` needs the Python package {missing}, which is not installed here: {remedy}", file=sys.stderr)
         return 1
-    return main(argv)
+
+
+def _no_command(words: list[str], modules: dict[str, str]) -> int:
+    """Help where it is asked for, else what is wrong with the words."""
+    group = list(takewhile(lambda word: not word.startswith("-"), words))
+    prefix = " ".join(group)
+    members = [name for name in modules if not group or name.startswith(f"{prefix} ")]
+    asked = bool({"-h", "--help"} & set(words))
+    if members and (asked or len(group) == len(words)):
+        print(_help(members, modules), end="", file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
+    for name in OF_ROS_PACKAGES:
+        if f"{prefix} ".startswith(f"{name} ") or f"{name} ".startswith(f"{prefix} "):
+            print(f"gr1: `gr1 {name}` comes with the ROS 2 packages, which are not installed here: {INSTALL_ROS}", file=sys.stderr)
+            return 1
+    print(f"gr1: there is no command `{prefix or words[0]}`{_nearest(group, modules)}; `gr1 --help` lists all", file=sys.stderr)
+    return 2
+
+
+def _nearest(group: list[str], modules: dict[str, str]) -> str:
+    for length in range(len(group), 0, -1):
+        if near := difflib.get_close_matches(" ".join(group[:length]), modules, 1, 0.6):
+            return f", did you mean `gr1 {near[0]}`?"
+    members = [name for name in modules if group and name.startswith(f"{group[0]} ")]
+    return f"; there are {', '.join(members)}" if members else ""
+
+
+def _help(names: list[str], modules: dict[str, str]) -> str:
+    """The commands with one line each; a line longer than the terminal is wrapped."""
+    indent = max(map(len, names)) + 4
+    width = max(shutil.get_terminal_size((120, 24)).columns, indent + 40)
+    lines = ["usage: gr1 COMMAND ...   (gr1 COMMAND --help: its options)", "", DESCRIPTION, "", "commands:"]
+    for name in names:
+        text = textwrap.wrap(_help_line(modules[name]), width - indent)
+        lines += [f"  {name}".ljust(indent) + text[0], *(" " * indent + more for more in text[1:])]
+    return "\n".join(lines) + "\n"
+
+
+def _help_line(module: str) -> str:
+    try:
+        return importlib.import_module(module).HELP
+    except ImportError as error:
+        return f"cannot be loaded: {error}"

@@ -46,17 +46,23 @@ def size(data) -> tuple[int, int]:
     try:
         return simplejpeg.decode_jpeg_header(data)[:2]
     except ValueError as error:
-        raise ImageError(f"{len(data)} bytes that begin with {head[:4]!r} are neither JPEG nor PNG") from error
+        raise ImageError(
+            f"{len(data)} bytes that begin with {head[:4]!r} are neither JPEG nor PNG"
+        ) from error
 
 
 def encode_jpeg(image: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
     """u8[H, W, 3] RGB -> JPEG."""
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(_rgb(image)), quality=quality, colorspace="RGB", colorsubsampling="444")
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(_rgb(image)), quality=quality, colorspace="RGB", colorsubsampling="444"
+    )
 
 
 def encode_png(image: np.ndarray) -> bytes:
     """u8[H, W, 3] RGB -> PNG, without loss."""
-    done, data = cv2.imencode(".png", cv2.cvtColor(_rgb(image), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    done, data = cv2.imencode(
+        ".png", cv2.cvtColor(_rgb(image), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )
     if not done:
         raise ImageError(f"OpenCV could not encode a {image.shape[1]}x{image.shape[0]} image as PNG")
     return data.tobytes()
@@ -65,11 +71,15 @@ def encode_png(image: np.ndarray) -> bytes:
 def from_raw(encoding: str, height: int, width: int, step: int, data) -> np.ndarray:
     """The fields of a sensor_msgs/Image (rgb8 or bgr8, rows may be padded) -> u8[H, W, 3] RGB, a view where that is possible."""
     if encoding not in ("rgb8", "bgr8"):
-        raise ImageError(f"image encoding '{encoding}' is not supported: have the camera publish rgb8 or bgr8")
+        raise ImageError(
+            f"image encoding '{encoding}' is not supported: have the camera publish rgb8 or bgr8"
+        )
     data = np.frombuffer(data, np.uint8)
     if step < 3 * width or data.size < height * step:
         needed = height * max(step, 3 * width)
-        raise ImageError(f"image of {width}x{height} with step {step} holds {data.size} bytes, expected at least {needed}: a broken sender")
+        raise ImageError(
+            f"image of {width}x{height} with step {step} holds {data.size} bytes, expected at least {needed}: a broken sender"
+        )
     image = data[: height * step].reshape(height, step)[:, : 3 * width].reshape(height, width, 3)
     return image if encoding == "rgb8" else image[:, :, ::-1]
 

@@ -29,7 +29,9 @@ class Joint(NamedTuple):
 class Chain:
     """An arm as a chain of joints with the tool's frame at its end (xyz, rpy in the last joint's frame)."""
 
-    def __init__(self, joints: Sequence[Joint], xyz: tuple[float, float, float], rpy: tuple[float, float, float]):
+    def __init__(
+        self, joints: Sequence[Joint], xyz: tuple[float, float, float], rpy: tuple[float, float, float]
+    ):
         self._fixed = [(_matrix(joint.rpy), np.array(joint.xyz, np.float64)) for joint in joints]
         self._tool = _matrix(rpy), np.array(xyz, np.float64)
         ends = [joint.limits or (-math.inf, math.inf) for joint in joints]

@@ -21,10 +21,10 @@ from torch import Tensor
 from gr1_core.model import checkpoint, factory, patches
 from gr1_core.model.config import GR1Config
 from gr1_core.model.gr1 import GR1
-from gr1_core.model.language import short, token_tensor, tokenize
-from gr1_core.pack import pack
+from gr1_core.model.language import shorten, token_tensor, tokenize
+from gr1_core.model.packed_linear import pack
+from gr1_core.pretrained import resolve
 from gr1_core.rig import ROLES, Rig
-from gr1_core.shipped import resolve
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -80,10 +80,19 @@ class Action:
 class Policy:
     """A GR-1 ready to run. Use it from one thread at a time."""
 
-    def __init__(self, model: GR1, rig: Rig, device: str = "auto", precision: str = "auto", tokenizer: Path | None = None):
+    def __init__(
+        self,
+        model: GR1,
+        rig: Rig,
+        device: str = "auto",
+        precision: str = "auto",
+        tokenizer: Path | None = None,
+    ):
         """Takes the model over (casts and packs it in place)."""
         self.rig, self.config = rig, model.config
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.device = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        )
         self.precision = best_precision(self.device) if precision == "auto" else precision
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}, auto")
@@ -107,11 +116,13 @@ class Policy:
         return cls(model, rig, device, precision, resolve(folder))
 
     @classmethod
-    def untrained(cls, config: GR1Config, rig: Rig, seed: int = 0, device: str = "auto", precision: str = "auto") -> Policy:
+    def untrained(
+        cls, config: GR1Config, rig: Rig, seed: int = 0, device: str = "auto", precision: str = "auto"
+    ) -> Policy:
         """Random weights, the same for the same seed: for demonstrations and measurements, not for a robot."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = factory.new(config)
+            model = factory.new_model(config)
         return cls(model, rig, device, precision)
 
     def reset(self, instruction: str | Sequence[int]) -> None:
@@ -130,7 +141,9 @@ class Policy:
             raise PolicyError("no instruction yet: call reset(instruction) before step()")
         arm = _arm(observation.arm)
         if np.ndim(observation.gripper) or observation.gripper not in (1, -1):
-            raise PolicyError(f"gripper is {observation.gripper!r}, expected the last command: +1 open or -1 closed")
+            raise PolicyError(
+                f"gripper is {observation.gripper!r}, expected the last command: +1 open or -1 closed"
+            )
         with torch.inference_mode():
             images = self._preprocess(observation)
             tokens = self._tokens(images, arm, observation.gripper)
@@ -149,7 +162,10 @@ class Policy:
         """Runs each code path once at every length of the window, so that the first real step is as fast as the rest."""
         language, history = self._language, list(self._window)
         self.reset("a")  # as text: the first one waits half a second for the tokenizer
-        frames = {role: np.zeros((camera.height, camera.width, 3), np.uint8) for role, camera in self.rig.cameras.items()}
+        frames = {
+            role: np.zeros((camera.height, camera.width, 3), np.uint8)
+            for role, camera in self.rig.cameras.items()
+        }
         for _ in range(self.config.window + 1):
             action = self.step(Observation(**frames, arm=np.zeros(6), gripper=1))
         if self.config.predicts_frames:
@@ -176,8 +192,8 @@ class Policy:
         if not self.config.predicts_frames:
             raise PolicyError(f"policy '{self.config.policy}' predicts no frames: only a GR-1 has a future()")
         with torch.inference_mode():
-            predicted = self.model.foresee(memory, images[None])[0].to(self._outer)
-            frames = patches.to_pixels(self.model.frames(predicted, images)).cpu().numpy()
+            predicted = self.model.predict_frames(memory, images[None])[0].to(self._outer)
+            frames = patches.to_pixels(self.model.compose_frames(predicted, images)).cpu().numpy()
         return Future(frames[0], frames[1], *predicted.cpu().numpy())
 
 
@@ -194,5 +210,7 @@ def _arm(arm) -> np.ndarray:
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.shape != (6,) or not np.isfinite(numbers).all():
-        raise PolicyError(f"arm is {short(arm)}, expected 6 finite numbers: xyz in metres and three Euler angles")
+        raise PolicyError(
+            f"arm is {shorten(arm)}, expected 6 finite numbers: xyz in metres and three Euler angles"
+        )
     return numbers

@@ -34,11 +34,19 @@ def load(file: str) -> dict[str, dict[str, object]]:
         if node not in NODES:
             raise HardwareError(f"'{file}' has parameters for '{node}'; there are {', '.join(NODES)}")
         if not isinstance(parameters, Mapping):
-            raise HardwareError(f"'{file}': {node} must hold parameters, such as 'realsense.serial: \"0123\"', not {parameters!r}")
+            raise HardwareError(
+                f"'{file}': {node} must hold parameters, such as 'realsense.serial: \"0123\"', not {parameters!r}"
+            )
         for name, value in parameters.items():
             if name in _TAKEN:
-                raise HardwareError(f"'{file}': {node} sets '{name}', which is an argument of the stack: leave it out here")
+                raise HardwareError(
+                    f"'{file}': {node} sets '{name}', which is an argument of the stack: leave it out here"
+                )
             items = value if isinstance(value, list) and value else [value]
             if any(isinstance(item, (Mapping, list)) or item is None for item in items):
-                raise HardwareError(f"'{file}': {node}: '{name}' must be a text, a number, true/false or a list of them, not {value!r}")
-    return {node: {str(name): value for name, value in parameters.items()} for node, parameters in given.items()}
+                raise HardwareError(
+                    f"'{file}': {node}: '{name}' must be a text, a number, true/false or a list of them, not {value!r}"
+                )
+    return {
+        node: {str(name): value for name, value in parameters.items()} for node, parameters in given.items()
+    }

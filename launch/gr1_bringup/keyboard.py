@@ -32,7 +32,9 @@ class Keyboard:
             return self  # closed, or not a file
         if not os.isatty(file):
             self._file = file
-        elif os.tcgetpgrp(file) == os.getpgrp():  # to touch a terminal from the background would stop the process
+        elif (
+            os.tcgetpgrp(file) == os.getpgrp()
+        ):  # to touch a terminal from the background would stop the process
             self._file, self._before = file, termios.tcgetattr(file)
             tty.setcbreak(file)
         return self

@@ -13,7 +13,10 @@ def description(**defaults: str) -> LaunchDescription:
     """The stack's nodes with the stack's arguments, some of which have another default than stack.ARGUMENTS says."""
     arguments = [
         DeclareLaunchArgument(
-            one.name, default_value=defaults.get(one.name, one.default), description=one.description, choices=list(one.choices) or None
+            one.name,
+            default_value=defaults.get(one.name, one.default),
+            description=one.description,
+            choices=list(one.choices) or None,
         )
         for one in stack.ARGUMENTS
     ]
@@ -21,9 +24,12 @@ def description(**defaults: str) -> LaunchDescription:
 
 
 def _actions(context) -> list:
-    chosen = stack.settings(**{one.name: LaunchConfiguration(one.name).perform(context) for one in stack.ARGUMENTS})
+    chosen = stack.settings(
+        **{one.name: LaunchConfiguration(one.name).perform(context) for one in stack.ARGUMENTS}
+    )
     variables = [
-        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value)) for name, value in stack.environment().items()
+        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
+        for name, value in stack.environment().items()
     ]
     return variables + [_node(node, chosen["namespace"]) for node in stack.nodes(chosen)]
 

@@ -32,7 +32,14 @@ class Process:
     """One node as a process group of its own, its output in `log`. Lines that say ERROR or FATAL are also handed to `echo`, and of a node
     that speaks aloud all that are not of its log."""
 
-    def __init__(self, node: stack.Node, command: list[str], log: Path, environment: Mapping[str, str], echo: Callable[[str], None]):
+    def __init__(
+        self,
+        node: stack.Node,
+        command: list[str],
+        log: Path,
+        environment: Mapping[str, str],
+        echo: Callable[[str], None],
+    ):
         self.name, self.log = node.name, log
         self._tail: collections.deque[str] = collections.deque(maxlen=TAIL)
         self._echo, self._aloud = echo, node.aloud
@@ -98,7 +105,9 @@ class Processes:
     def start(self, nodes: Iterable[stack.Node], namespace: str = "") -> None:
         for node in nodes:
             command = self._command(node, namespace)
-            self.all.append(Process(node, command, self.folder / f"{node.name}.log", self._environment, self._echo))
+            self.all.append(
+                Process(node, command, self.folder / f"{node.name}.log", self._environment, self._echo)
+            )
 
     def dead(self) -> Process | None:
         """The first process that has ended by itself."""
@@ -148,16 +157,20 @@ def program(node: stack.Node) -> list[str]:
     if node.package.startswith("gr1_"):
         if node.python and not shutil.which(node.python):
             raise stack.SettingError(f"{node.name}: no interpreter '{node.python}' ({stack.KINECT_PYTHON})")
-        return [node.python or sys.executable, "-m", f"{node.package}.{node.executable}"]
+        return [node.python or sys.executable, "-m", node.module]
     found = shutil.which(node.executable)
     if not found:
-        raise stack.SettingError(f"{node.name}: no program '{node.executable}' on PATH; install {node.package} (apt) or leave it out")
+        raise stack.SettingError(
+            f"{node.name}: no program '{node.executable}' on PATH; install {node.package} (apt) or leave it out"
+        )
     return [found]
 
 
 def _inherited(environment: Mapping[str, str], node: stack.Node) -> dict[str, str]:
     """Another interpreter finds the ROS libraries of its own environment: what says that this one has found its is taken out."""
-    return {name: value for name, value in environment.items() if not (node.python and name == _FOUND)} | dict(node.environment)
+    return {
+        name: value for name, value in environment.items() if not (node.python and name == _FOUND)
+    } | dict(node.environment)
 
 
 def _before() -> None:

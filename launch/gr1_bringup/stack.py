@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gr1_bringup import hardware
-from gr1_core import Rig, shipped
+from gr1_core import Rig, pretrained
 from gr1_core.eval import verdict
 from gr1_core.rig import RigError
 
@@ -56,23 +56,51 @@ class Node:
     environment: Mapping[str, str] = field(default_factory=dict)
     aloud: bool = False
 
+    @property
+    def module(self) -> str:
+        """The Python module behind the executable of one of our packages, for `python -m`."""
+        return _MODULES.get(self.executable, f"{self.package}.{self.executable}")
 
-ROBOTS = {"sim": "kinova_gen2", "kinova_gen2": "kinova_gen2", "kortex": "kinova_gen3"}
+
+_MODULES = {"arm_node": "gr1_robot.arm.node", "camera_node": "gr1_robot.cameras.node"}
+
+
+ROBOTS = {"sim": "kinova_gen2", "kinova_gen2": "kinova_gen2", "kinova_gen3": "kinova_gen3"}
 """Each robot, and the built-in rig that is meant for it."""
 CAMERAS = ("sim", "realsense", "azure_kinect", "orbbec")
 KINECT_PYTHON = "GR1_KINECT_PYTHON"
 """Environment variable: the interpreter that has pyk4a, which needs an older numpy than the rest; else `make kinect`'s."""
 ARGUMENTS = (
-    Argument("robot", "sim", "sim: the simulated tabletop; kinova_gen2: Kinova SDK; kortex: Kinova Gen3", tuple(ROBOTS)),
-    Argument("static", "", "source of the static camera; empty: sim for robot:=sim, else azure_kinect", ("", *CAMERAS)),
-    Argument("wrist", "", "source of the wrist camera; empty: sim for robot:=sim, else realsense", ("", *CAMERAS)),
-    Argument("hardware", "", "YAML file with parameters of arm, camera_static, camera_wrist: serial numbers, addresses, folders"),
+    Argument(
+        "robot",
+        "sim",
+        "sim: the simulated tabletop; kinova_gen2: Kinova SDK; kortex: Kinova Gen3",
+        tuple(ROBOTS),
+    ),
+    Argument(
+        "static",
+        "",
+        "source of the static camera; empty: sim for robot:=sim, else azure_kinect",
+        ("", *CAMERAS),
+    ),
+    Argument(
+        "wrist", "", "source of the wrist camera; empty: sim for robot:=sim, else realsense", ("", *CAMERAS)
+    ),
+    Argument(
+        "hardware",
+        "",
+        "YAML file with parameters of arm, camera_static, camera_wrist: serial numbers, addresses, folders",
+    ),
     Argument(
         "checkpoint",
         "",
         "folder with weights, config and rig, or demo: the one that comes along; empty: a small UNTRAINED model (robot:=sim only)",
     ),
-    Argument("instruction", "", "what is to be done; empty: the task's own words, on a robot what the desk says; not with drive:=expert"),
+    Argument(
+        "instruction",
+        "",
+        "what is to be done; empty: the task's own words, on a robot what the desk says; not with drive:=expert",
+    ),
     Argument(
         "drive",
         "policy",
@@ -80,9 +108,19 @@ ARGUMENTS = (
         "with headset, phone or desk",
         ("policy", "expert", "vr"),
     ),
-    Argument("teleop", "false", "teleoperation beside whoever drives: a person takes over by squeezing (drive:=vr has it)", TRUE_FALSE),
+    Argument(
+        "teleop",
+        "false",
+        "teleoperation beside whoever drives: a person takes over by squeezing (drive:=vr has it)",
+        TRUE_FALSE,
+    ),
     Argument("port", "8443", "teleoperation: port of its pages (HTTPS); 0: any free one"),
-    Argument("ignore_replay", "false", "act even with a checkpoint that failed its open-loop replay (gr1 replay)", TRUE_FALSE),
+    Argument(
+        "ignore_replay",
+        "false",
+        "act even with a checkpoint that failed its open-loop replay (gr1 replay)",
+        TRUE_FALSE,
+    ),
     Argument("collect", "false", "record demonstrations: one bag per episode", TRUE_FALSE),
     Argument(
         "operator",
@@ -92,14 +130,21 @@ ARGUMENTS = (
     ),
     Argument("bags", "bags", "collect:=true: folder that the bags go into"),
     Argument(
-        "images", "jpeg", "collect:=true: what is recorded of the cameras; raw: without loss, about ten times the size", ("jpeg", "raw")
+        "images",
+        "jpeg",
+        "collect:=true: what is recorded of the cameras; raw: without loss, about ten times the size",
+        ("jpeg", "raw"),
     ),
     Argument(
         "task",
         "",
         "robot:=sim: the task that is set up; drive:=expert: or several, as a,b; empty: the first one, the expert plays all in turn",
     ),
-    Argument("seed", "1000", "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks"),
+    Argument(
+        "seed",
+        "1000",
+        "robot:=sim: seed of the layout on the table; with drive:=expert, of its first round of the tasks",
+    ),
     Argument("episodes", "0", "drive:=expert: end after this many episodes; 0: go on until it is stopped"),
     Argument(
         "rig",
@@ -108,7 +153,12 @@ ARGUMENTS = (
         "checkpoint's picture sizes",
     ),
     Argument("namespace", "", "ROS namespace that all topics and nodes go into"),
-    Argument("rviz", "false", "start rviz2 with cameras, predicted frames and markers of the commanded motion", TRUE_FALSE),
+    Argument(
+        "rviz",
+        "false",
+        "start rviz2 with cameras, predicted frames and markers of the commanded motion",
+        TRUE_FALSE,
+    ),
 )
 _BY_NAME = {argument.name: argument for argument in ARGUMENTS}
 
@@ -125,7 +175,7 @@ def settings(**given: str) -> dict[str, str]:
             raise SettingError(f"{name}: '{value}' is not one of {', '.join(choices)}")
     chosen = {argument.name: argument.default for argument in ARGUMENTS} | given
     if chosen["checkpoint"]:
-        chosen["checkpoint"] = str(shipped.resolve(chosen["checkpoint"]))
+        chosen["checkpoint"] = str(pretrained.resolve(chosen["checkpoint"]))
     _collect(chosen)
     rig = rig_settings(chosen)
     _only_simulated(chosen)
@@ -135,9 +185,13 @@ def settings(**given: str) -> dict[str, str]:
         if not re.fullmatch("[0-9]{1,9}", chosen[name]):
             raise SettingError(f"{name}: '{chosen[name]}' is not a whole number from 0 to 999999999")
     if chosen["drive"] == "expert" and chosen["instruction"]:
-        raise SettingError("instruction: with drive 'expert' each task brings its own words; leave it out, or choose a task")
+        raise SettingError(
+            "instruction: with drive 'expert' each task brings its own words; leave it out, or choose a task"
+        )
     if chosen["drive"] != "expert" and int(chosen["episodes"]):
-        raise SettingError(f"episodes: only the expert plays episodes; choose drive 'expert', or leave {chosen['episodes']} out")
+        raise SettingError(
+            f"episodes: only the expert plays episodes; choose drive 'expert', or leave {chosen['episodes']} out"
+        )
     chosen["namespace"] = _namespace(chosen["namespace"])
     _fits(chosen["checkpoint"], rig)
     if chosen["drive"] == "policy" and chosen["ignore_replay"] == "false":
@@ -163,10 +217,14 @@ def _collect(chosen: dict[str, str]) -> None:
     if chosen["collect"] == "false":
         for name in ("operator", "bags", "images"):
             if chosen[name] != _BY_NAME[name].default:
-                raise SettingError(f"{name}: '{chosen[name]}' is for recording; add collect:=true, or leave it out")
+                raise SettingError(
+                    f"{name}: '{chosen[name]}' is for recording; add collect:=true, or leave it out"
+                )
         return
     if operator and chosen["drive"] not in (operator, _BY_NAME["drive"].default):
-        raise SettingError(f"operator: '{operator}' demonstrates, but drive is '{chosen['drive']}': leave drive out")
+        raise SettingError(
+            f"operator: '{operator}' demonstrates, but drive is '{chosen['drive']}': leave drive out"
+        )
     # What an untrained model does demonstrates nothing, unless it is asked for by name.
     person = not operator and chosen["drive"] == _BY_NAME["drive"].default and not chosen["checkpoint"]
     chosen["drive"] = "vr" if person else operator or chosen["drive"]
@@ -177,12 +235,16 @@ def _collect(chosen: dict[str, str]) -> None:
 def rig_settings(chosen: dict[str, str]) -> Rig:
     """Fills in the rig and the cameras that fit the robot, where none were named, and returns the rig. Raises SettingError."""
     robot = chosen["robot"]
-    chosen["rig"] = chosen["rig"] or (_simulated(chosen["checkpoint"]) if robot == "sim" else "") or ROBOTS[robot]
+    chosen["rig"] = (
+        chosen["rig"] or (_simulated(chosen["checkpoint"]) if robot == "sim" else "") or ROBOTS[robot]
+    )
     for role, usual in (("static", "azure_kinect"), ("wrist", "realsense")):
         chosen[role] = chosen[role] or ("sim" if robot == "sim" else usual)
         if chosen[role] == "sim" and robot != "sim":
             real = ", ".join(CAMERAS[1:])
-            raise SettingError(f"{role}: a simulated camera sees the simulated arm only; with robot '{robot}' choose {real}")
+            raise SettingError(
+                f"{role}: a simulated camera sees the simulated arm only; with robot '{robot}' choose {real}"
+            )
     _mine(chosen)
     return _rig(chosen["rig"])
 
@@ -193,7 +255,11 @@ def _simulated(checkpoint: str) -> str:
     if not checkpoint or not file.is_file():
         return ""
     theirs, ours = _rig(str(file)), Rig.load(ROBOTS["sim"])
-    return str(file.absolute()) if dataclasses.replace(theirs, name=ours.name, cameras=ours.cameras) == ours else ""
+    return (
+        str(file.absolute())
+        if dataclasses.replace(theirs, name=ours.name, cameras=ours.cameras) == ours
+        else ""
+    )
 
 
 def _only_simulated(chosen: Mapping[str, str]) -> None:
@@ -202,12 +268,18 @@ def _only_simulated(chosen: Mapping[str, str]) -> None:
     if robot == "sim":
         return
     if chosen["drive"] == "expert":
-        raise SettingError(f"drive: the scripted expert sees the simulated table only; with robot '{robot}' there are policy and vr")
+        raise SettingError(
+            f"drive: the scripted expert sees the simulated table only; with robot '{robot}' there are policy and vr"
+        )
     for name in ("task", "seed"):
         if chosen[name] != _BY_NAME[name].default:
-            raise SettingError(f"{name}: only the simulated table is laid by it; leave it out with robot '{robot}'")
+            raise SettingError(
+                f"{name}: only the simulated table is laid by it; leave it out with robot '{robot}'"
+            )
     if not chosen["checkpoint"] and with_policy(chosen):
-        raise SettingError(f"checkpoint: robot '{robot}' needs a trained one; an untrained model moves the simulated arm only")
+        raise SettingError(
+            f"checkpoint: robot '{robot}' needs a trained one; an untrained model moves the simulated arm only"
+        )
 
 
 def _mine(chosen: Mapping[str, str]) -> dict[str, dict[str, object]]:
@@ -219,27 +291,53 @@ def _mine(chosen: Mapping[str, str]) -> dict[str, dict[str, object]]:
 
 def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     """The processes that these settings lead to, in the order in which they are started."""
-    robot, rig, expert, collect = chosen["robot"], chosen["rig"], chosen["drive"] == "expert", chosen["collect"] == "true"
+    robot, rig, expert, collect = (
+        chosen["robot"],
+        chosen["rig"],
+        chosen["drive"] == "expert",
+        chosen["collect"] == "true",
+    )
     found = rig_nodes(chosen)
     if with_policy(chosen):
         acts = chosen["drive"] == "policy"
-        policy = {"checkpoint": chosen["checkpoint"], "instruction": chosen["instruction"], "act": acts, "autostart": True}
+        policy = {
+            "checkpoint": chosen["checkpoint"],
+            "instruction": chosen["instruction"],
+            "act": acts,
+            "autostart": True,
+        }
         policy["ignore_replay"] = chosen["ignore_replay"] == "true"
-        found.append(Node("gr1_policy", "policy_node", "policy", "policy.yaml", {"robot": robot, "rig": rig} | policy))
+        found.append(
+            Node("gr1_policy", "policy_node", "policy", "policy.yaml", {"robot": robot, "rig": rig} | policy)
+        )
     if collect:
-        what = {"root": chosen["bags"], "images": chosen["images"], "operator": chosen["operator"], "instruction": chosen["instruction"]}
+        what = {
+            "root": chosen["bags"],
+            "images": chosen["images"],
+            "operator": chosen["operator"],
+            "instruction": chosen["instruction"],
+        }
         found.append(Node("gr1_recorder", "recorder_node", "recorder", "recorder.yaml", {"rig": rig} | what))
     if expert:
-        plan = {"tasks": chosen["task"] or "all", "first_seed": int(chosen["seed"]), "episodes": int(chosen["episodes"]), "record": collect}
+        plan = {
+            "tasks": chosen["task"] or "all",
+            "first_seed": int(chosen["seed"]),
+            "episodes": int(chosen["episodes"]),
+            "record": collect,
+        }
         if collect:
             plan["seeds"] = 1_000_000  # a demonstration of a layout that was recorded before teaches nothing
-        found.append(Node("gr1_robot", "expert_node", "expert", "expert.yaml", {"rig": rig} | plan, waits=True))
+        found.append(
+            Node("gr1_policy", "expert_node", "expert", "expert.yaml", {"rig": rig} | plan, waits=True)
+        )
     if with_teleop(chosen):
         # Where a policy acts, its instruction is known to it: saying it again would begin its rollout anew.
         said = chosen["instruction"] if chosen["drive"] == "vr" else ""
         pages = {"port": int(chosen["port"]), "bags": chosen["bags"], "instruction": said}
         pages["new_tables"] = robot == "sim" and chosen["drive"] == "vr"
-        found.append(Node("gr1_teleop", "teleop_node", "teleop", "teleop.yaml", {"rig": rig} | pages, aloud=True))
+        found.append(
+            Node("gr1_teleop", "teleop_node", "teleop", "teleop.yaml", {"rig": rig} | pages, aloud=True)
+        )
     if chosen["rviz"] == "true":
         found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))
     return tuple(found)
@@ -249,7 +347,9 @@ def rig_nodes(chosen: Mapping[str, str]) -> list[Node]:
     """The arm and its two cameras."""
     robot, common = chosen["robot"], {"rig": chosen["rig"]}
     mine = _mine(chosen)
-    episode = {"sim.seed": int(chosen["seed"])} | ({"sim.task": chosen["task"].split(",")[0]} if chosen["task"] else {})
+    episode = {"sim.seed": int(chosen["seed"])} | (
+        {"sim.task": chosen["task"].split(",")[0]} if chosen["task"] else {}
+    )
     arm = {"robot": robot} | common | (episode if robot == "sim" else {}) | mine.get("arm", {})
     found = [Node("gr1_robot", "arm_node", "arm", "arm.yaml", arm, environment=_libraries(arm))]
     for role in ("static", "wrist"):
@@ -311,7 +411,9 @@ def _fits(checkpoint: str, rig: Rig) -> None:
         raise SettingError(f"checkpoint: no folder '{checkpoint}'")
     missing = [name for name in CHECKPOINT if not (folder / name).is_file()]
     if missing:
-        raise SettingError(f"checkpoint: '{checkpoint}' is not a whole checkpoint: {', '.join(missing)} is missing")
+        raise SettingError(
+            f"checkpoint: '{checkpoint}' is not a whole checkpoint: {', '.join(missing)} is missing"
+        )
     try:
         rig.require_same(_rig(str(folder / "rig.yaml")), f"checkpoint {checkpoint}")
     except RigError as error:
@@ -339,4 +441,6 @@ def share() -> Path:
     for folder in folders:
         if (folder / "config" / "policy.yaml").is_file():
             return folder
-    raise FileNotFoundError(f"gr1_bringup's config/ is neither beside {here.parent} nor in a share/gr1_bringup above it: reinstall it")
+    raise FileNotFoundError(
+        f"gr1_bringup's config/ is neither beside {here.parent} nor in a share/gr1_bringup above it: reinstall it"
+    )

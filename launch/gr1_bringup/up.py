@@ -20,8 +20,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from gr1_bringup import processes, rehearsal, sitting, stack, table
-from gr1_bringup.bags import Bags
+from gr1_bringup import processes, stack, status_table
+from gr1_bringup.bag_summary import Bags
+from gr1_evaluation import session
+from gr1_fault_injection import fault_injector
 
 START_LIMIT = 120.0
 LINE_EVERY = 5.0
@@ -41,13 +43,15 @@ HEARD = {
 """What a node that is up says on /diagnostics."""
 BY_HAND = "python -m gr1_recorder start | success | failure | discard"
 BY_PAGE = "the headset (A: start, twice: success; B twice: discard) and the workstation's page"
-ANOTHER = "another stack runs in ROS_DOMAIN_ID {domain}: end it, or set that variable to another number (0 to 101)"
+ANOTHER = (
+    "another stack runs in ROS_DOMAIN_ID {domain}: end it, or set that variable to another number (0 to 101)"
+)
 UNTRAINED = "no --checkpoint: a small model with seeded random weights. It is UNTRAINED: what it does and predicts means nothing."
 EXAMINE = (
     "robot:=sim: lay a table, say its sentence, judge what the policy does, and so on; WHAT: tasks (all in turn), a,b (these in turn) or "
     "a column of gr1 evaluate sim. Type another sentence at any time"
 )
-FAULT = "rehearse a fault of the simulated rig AT seconds after all nodes are up, FOR seconds; may be given again (docs/faults.md)"
+FAULT = "rehearse a fault of the simulated rig AT seconds after all nodes are up, FOR seconds; may be given again (docs/how-to/inject_faults.md)"
 
 
 class NotRunning(RuntimeError):
@@ -61,10 +65,14 @@ def main(argv: list[str] | None = None) -> int:
     chosen = {argument.name: getattr(options, argument.name) for argument in stack.ARGUMENTS}
     try:
         chosen = stack.settings(**chosen)
-        asked = sitting.parse(options.examine, options.trials, vars(options), chosen)
+        asked = session.parse(options.examine, options.trials, vars(options), chosen)
         for node in stack.nodes(chosen):
             processes.program(node)
-        faults = rehearsal.parse(options.fault, rehearsal.kinds(stack.nodes(chosen))) if options.fault else []
+        faults = (
+            fault_injector.parse(options.fault, fault_injector.kinds(stack.nodes(chosen)))
+            if options.fault
+            else []
+        )
         folder = Path(options.out or f"out/run-{datetime.now():%Y%m%d-%H%M%S}").absolute()
         _check_video(options, folder)
         _make("--out", folder)
@@ -79,13 +87,19 @@ def main(argv: list[str] | None = None) -> int:
 
 class _Run:
     def __init__(self, chosen, options, folder: Path, console: Console, ended, faults, asked):
-        self.chosen, self.options, self.folder, self.console, self.ended = chosen, options, folder, console, ended
+        self.chosen, self.options, self.folder, self.console, self.ended = (
+            chosen,
+            options,
+            folder,
+            console,
+            ended,
+        )
         self.faults, self.rehearsal = faults, None
         self.teleop = stack.with_teleop(chosen)
         self.untrained = stack.with_policy(chosen) and not chosen["checkpoint"]
         self.bags = Bags(Path(chosen["bags"])) if chosen["collect"] == "true" else None
         film = None if options.no_video else Path(options.video or folder / "video.mp4").absolute()
-        self.film, self.sitting = film, sitting.Sitting(asked, chosen, film, self._say) if asked else None
+        self.film, self.sitting = film, session.Sitting(asked, chosen, film, self._say) if asked else None
         self.live: Live | None = None
         self.environment = processes.environment(folder)
         self.processes = processes.Processes(folder, self.environment, self._say)
@@ -94,10 +108,16 @@ class _Run:
         if self.untrained:
             self._say(UNTRAINED, "bold yellow")
         watching = ", the policy watches" if stack.with_policy(self.chosen) else ""
-        driver = {"expert": f"the scripted expert drives{watching}", "vr": f"a person drives{watching}", "policy": "the policy drives"}
+        driver = {
+            "expert": f"the scripted expert drives{watching}",
+            "vr": f"a person drives{watching}",
+            "policy": "the policy drives",
+        }
         takes_over = ", a person may take over" if self.teleop and self.chosen["drive"] != "vr" else ""
         recording = f"; bags go to {_short(self.bags.root)}" if self.bags else ""
-        self._say(f"{driver[self.chosen['drive']]}{takes_over}{recording}; logs in {_short(self.folder)}; Ctrl-C ends it")
+        self._say(
+            f"{driver[self.chosen['drive']]}{takes_over}{recording}; logs in {_short(self.folder)}; Ctrl-C ends it"
+        )
         if self.bags and self.chosen["drive"] != "expert":
             self._say(f"episodes begin and end with: {f'{BY_PAGE}, or ' if self.teleop else ''}{BY_HAND}")
         code, monitor, video = 0, None, None
@@ -106,14 +126,18 @@ class _Run:
             monitor, video = self._watchers()
             self._until_alone(monitor)
             if not self.ended:
-                self.processes.start(nodes=[node for node in nodes if not node.waits], namespace=self.chosen["namespace"])
+                self.processes.start(
+                    nodes=[node for node in nodes if not node.waits], namespace=self.chosen["namespace"]
+                )
                 self._until_up(monitor, [HEARD[node.name] for node in nodes if node.name in HEARD])
             if not self.ended:
-                self.processes.start(nodes=[node for node in nodes if node.waits], namespace=self.chosen["namespace"])
+                self.processes.start(
+                    nodes=[node for node in nodes if node.waits], namespace=self.chosen["namespace"]
+                )
                 for one in filter(None, (video, self.sitting)):
                     one.start()
             self._until_ended(monitor)
-        except (NotRunning, sitting.SittingError, stack.SettingError) as error:
+        except (NotRunning, session.SittingError, stack.SettingError) as error:
             self._say(f"gr1 up: {error}", "red")
             code = 1
         finally:
@@ -127,18 +151,24 @@ class _Run:
     def _watchers(self):
         # It must look for other stacks where the nodes will be: on this machine only, unless the user has said otherwise.
         os.environ.update(self.environment)
-        from gr1_bringup.monitor import Monitor
+        from gr1_common.stack_monitor import Monitor
 
         monitor, video = Monitor("gr1_up", self.chosen["namespace"], self.chosen["instruction"]), None
         self.began = time.monotonic()
         if self.faults:
-            self.rehearsal = rehearsal.Rehearsal(self.faults, monitor.node, lambda text: self._say(text, "bold red"))
+            self.rehearsal = fault_injector.Rehearsal(
+                self.faults, monitor.node, lambda text: self._say(text, "bold red")
+            )
         if self.sitting:
             self.sitting.attach(monitor)
         elif self.film:
-            from gr1_bringup.video import Video
+            from gr1_bringup.run_video import Video
 
-            predicted = ("predicted (untrained)" if self.untrained else "predicted") if stack.with_policy(self.chosen) else ""
+            predicted = (
+                ("predicted (untrained)" if self.untrained else "predicted")
+                if stack.with_policy(self.chosen)
+                else ""
+            )
             video = Video(self.film, monitor, predicted, self._warn)
         monitor.start()
         return monitor, video
@@ -155,14 +185,18 @@ class _Run:
             if others and waited > DISCOVERY and not warned:
                 warned = True
                 there = f"{', '.join(others)}: already running in ROS_DOMAIN_ID {_domain()}"
-                self._warn(f"{there}; waiting up to {GHOST_LIMIT:.0f} s for it to end, nothing is started meanwhile")
+                self._warn(
+                    f"{there}; waiting up to {GHOST_LIMIT:.0f} s for it to end, nothing is started meanwhile"
+                )
             time.sleep(0.05)
 
     def _until_up(self, monitor, wanted: list[str]) -> None:
         began = time.monotonic()
         while not self.ended and not self._over():
             statuses = monitor.seen().statuses
-            missing = [name.split(":")[0] for name in wanted if name not in statuses or not statuses[name].values]
+            missing = [
+                name.split(":")[0] for name in wanted if name not in statuses or not statuses[name].values
+            ]
             present = monitor.present()
             if any(present[name] > 1 for name in NODES):
                 # Both were started at the same moment and could not yet see each other.
@@ -177,7 +211,11 @@ class _Run:
     def _until_ended(self, monitor) -> None:
         began, printed = time.monotonic(), -LINE_EVERY
         terminal = self.console.is_terminal and not self.options.no_table
-        live = Live(console=self.console, auto_refresh=False, transient=True) if terminal else contextlib.nullcontext()
+        live = (
+            Live(console=self.console, auto_refresh=False, transient=True)
+            if terminal
+            else contextlib.nullcontext()
+        )
         keyboard = self.sitting.keyboard if self.sitting else contextlib.nullcontext()
         with keyboard, live as self.live:
             while not self.ended:
@@ -189,11 +227,18 @@ class _Run:
                 if self.rehearsal:
                     self.rehearsal.play(seconds)
                 if self.live:
-                    shown = table.table(monitor.seen(), self._title(seconds))
+                    shown = status_table.table(monitor.seen(), self._title(seconds))
                     self.live.update(self.sitting.shown(shown) if self.sitting else shown, refresh=True)
                 elif seconds - printed >= LINE_EVERY:
                     printed = seconds
-                    self._say(" | ".join([table.line(monitor.seen(), seconds), *([self.sitting.line()] if self.sitting else [])]))
+                    self._say(
+                        " | ".join(
+                            [
+                                status_table.line(monitor.seen(), seconds),
+                                *([self.sitting.line()] if self.sitting else []),
+                            ]
+                        )
+                    )
                 time.sleep(min(0.2, self.rehearsal.patience(seconds)) if self.rehearsal else 0.2)
         self.live = None
 
@@ -219,7 +264,11 @@ class _Run:
         if monitor and monitor.seen().statuses:
             # The last figures before the end, so their age counts from the newest of them.
             seen = monitor.seen()
-            self.console.print(table.table(seen, "at the end", now=max(status.at for status in seen.statuses.values())))
+            self.console.print(
+                status_table.table(
+                    seen, "at the end", now=max(status.at for status in seen.statuses.values())
+                )
+            )
         if video and video.whole:
             self._say(f"video: {_short(video.file)}")
         if self.bags:
@@ -272,11 +321,22 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     for argument in stack.ARGUMENTS:
         flag = {"nargs": "?", "const": "true"} if argument.choices == stack.TRUE_FALSE else {}
         choices = argument.choices or None
-        parser.add_argument(f"--{argument.name}", default=argument.default, choices=choices, help=argument.description, **flag)
+        parser.add_argument(
+            f"--{argument.name}", default=argument.default, choices=choices, help=argument.description, **flag
+        )
     parser.add_argument("--examine", default="", metavar="WHAT", help=EXAMINE)
-    parser.add_argument("--trials", type=_trials, metavar="N", help="examine: end after N trials; the last line is then one JSON document")
-    parser.add_argument("--fault", action="append", default=[], metavar=rehearsal.FORM.partition(",")[0], help=FAULT)
-    parser.add_argument("--seconds", type=_duration, help="end after this many seconds, counted from when all nodes are up")
+    parser.add_argument(
+        "--trials",
+        type=_trials,
+        metavar="N",
+        help="examine: end after N trials; the last line is then one JSON document",
+    )
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar=fault_injector.FORM.partition(",")[0], help=FAULT
+    )
+    parser.add_argument(
+        "--seconds", type=_duration, help="end after this many seconds, counted from when all nodes are up"
+    )
     parser.add_argument("--out", help="folder for logs, parameters and video (default: out/run-<time>)")
     parser.add_argument("--video", help="file for the video (default: video.mp4 in that folder)")
     parser.add_argument("--no-video", action="store_true", help="record no video")
@@ -304,7 +364,7 @@ def _check_video(options: argparse.Namespace, folder: Path) -> None:
     """Refuses a film that could not be written. The usual one, in the run's own folder, needs no look."""
     if options.no_video or not options.video:
         return
-    from gr1_bringup import video
+    from gr1_bringup import run_video
 
     file = Path(options.video).absolute()
     if file.parent != folder and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
@@ -312,9 +372,11 @@ def _check_video(options: argparse.Namespace, folder: Path) -> None:
     if file.is_dir():
         raise stack.SettingError(f"--video: '{file}' is a folder; give a file such as video.mp4 in it")
     try:
-        video.check(file)
+        run_video.check(file)
     except (ValueError, OSError) as error:
-        raise stack.SettingError(f"--video: '{file.name}' cannot be written: {error}; use a name that ends in .mp4") from error
+        raise stack.SettingError(
+            f"--video: '{file.name}' cannot be written: {error}; use a name that ends in .mp4"
+        ) from error
 
 
 def _make(option: str, folder: Path) -> None:

@@ -1,5 +1,5 @@
-"""Teleoperation: a hand in a headset's browser, a phone or a desk device moves the arm while a clutch is held.
+"""Teleoperation: a headset, a phone or a desk device moves the arm while the operator holds the clutch.
 
-The hand's side (protocol, filters, clutch, clock, link) is plain Python without ROS or sockets; the server brings messages, the node asks
-for commands at the control rate.
+`protocol`, `filters`, `hand_input`, `clutch`, `page_clock` and `operator_link` use neither ROS nor sockets.
+The server receives the operator's messages. The node computes a command once per control period.
 """

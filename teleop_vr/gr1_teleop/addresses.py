@@ -1,4 +1,4 @@
-"""This computer's own network addresses, as a headset beside it would type them."""
+"""This computer's network addresses, in the form in which a user types them on a headset."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from pathlib import Path
 _SIOCGIFADDR = 0x8915
 _IF_INET6 = Path("/proc/net/if_inet6")
 _GLOBAL_SCOPE, _TEMPORARY = 0x00, 0x01
-_ELSEWHERE = "192.0.2.1"  # kept free for documentation; nothing is sent there
+_EXTERNAL_ADDRESS = "192.0.2.1"  # reserved for documentation (RFC 5737); no packet is sent to it
 
 
 def addresses() -> list[str]:
-    """IPv4 and IPv6 of all interfaces, the one that other computers reach first; without loopback, link-local addresses (browsers
-    cannot name them) and IPv6's temporary ones (they change by the day, and the certificate with them)."""
+    """IPv4 and IPv6 addresses of all interfaces; the address that other computers reach comes first.
+
+    Left out: loopback, link-local addresses (browsers cannot open them) and temporary IPv6 addresses (they
+    change every day, and the certificate would have to change with them).
+    """
     found = [*_routed(), *_ipv4(), *_ipv6()]
     return list(dict.fromkeys(text for text in found if not ipaddress.ip_address(text).is_loopback))
 
 
 def _routed() -> list[str]:
-    """The address that a packet to another network would leave from."""
+    """The source address of packets to another network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect((_ELSEWHERE, 9))
+        probe.connect((_EXTERNAL_ADDRESS, 9))
         return [probe.getsockname()[0]]
     return []
 

@@ -1,7 +1,8 @@
-"""The TLS certificate of this installation: made here, for this computer's addresses, its private key never leaves the folder.
+"""The TLS certificate of this installation, created for this computer's addresses.
 
-Browsers offer WebXR to HTTPS pages only. A certificate that is shipped with a program is a private key that everybody has, so each
-installation signs its own; the browser asks once whether to trust it, and the fingerprint in the terminal says whether it is ours.
+Browsers offer WebXR only to HTTPS pages. A certificate shipped with a program would have a private key that
+everybody knows, so each installation signs its own certificate. The browser asks once whether to trust it;
+the user compares the fingerprint with the one in the terminal.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from gr1_teleop.addresses import addresses
 
 FILE = "server.pem"
-_LASTS = timedelta(days=365)
-_RENEW = timedelta(days=1)  # before its end, so that it does not expire in the middle of a session
-_SLOW_CLOCK = timedelta(days=1)  # a headset that was off for long may be behind
+_LIFETIME = timedelta(days=365)
+_RENEW_BEFORE_END = timedelta(days=1)  # so that it does not expire during a session
+_CLOCK_TOLERANCE = timedelta(days=1)  # the clock of a headset that was switched off for long may be slow
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 
 
 class CertificateError(ValueError):
-    """The certificate cannot be read or written; the text names the file and the remedy."""
+    """The certificate cannot be read or written. The text names the file and the remedy."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """path: PEM file with key and certificate, readable by its owner only; names: what it is good for; fingerprint: SHA-256, as
-    browsers show it; new: made by this call, so browsers will ask about it."""
+    """path: PEM file with key and certificate, readable only by its owner. names: host names and addresses
+    that it covers.
+    fingerprint: SHA-256, as browsers show it. new: created by this call, so browsers will ask about it."""
 
     path: Path
     names: frozenset[str]
@@ -47,7 +49,7 @@ class Certificate:
     new: bool = False
 
     def context(self) -> ssl.SSLContext:
-        """A server's TLS settings: TLS 1.2 or newer with this certificate."""
+        """TLS settings of a server: TLS 1.2 or newer with this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.path)
@@ -55,21 +57,29 @@ class Certificate:
 
 
 def folder() -> Path:
-    """$XDG_DATA_HOME/gr1/teleop; ~/.local/share/gr1/teleop where that is not set."""
+    """Folder of the certificate: $XDG_DATA_HOME/gr1/teleop, or ~/.local/share/gr1/teleop if the variable is
+    not set."""
     data = os.environ.get("XDG_DATA_HOME", "")
     return (Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share") / "gr1" / "teleop"
 
 
 def names() -> frozenset[str]:
-    """Everything that this computer can be called by: its addresses, its name, localhost."""
+    """All names of this computer: its addresses, its host name, localhost."""
     host = socket.gethostname()
     hosts = {"localhost", host, host if "." in host else f"{host}.local"}
-    return frozenset({name.lower() for name in hosts if _NAME.fullmatch(name)} | {"127.0.0.1", "::1"} | set(addresses()))
+    return frozenset(
+        {name.lower() for name in hosts if _NAME.fullmatch(name)} | {"127.0.0.1", "::1"} | set(addresses())
+    )
 
 
-def ensure(where: Path | None = None, wanted: Iterable[str] | None = None, now: datetime | None = None) -> Certificate:
-    """The installation's certificate, made anew where there is none, it ends within a day, it does not name one of `wanted` (by
-    default `names()`), it is damaged, or others could have read its key. Raises CertificateError."""
+def ensure(
+    where: Path | None = None, wanted: Iterable[str] | None = None, now: datetime | None = None
+) -> Certificate:
+    """The installation's certificate.
+
+    A new one is created if there is none, or if the present one is damaged, ends within a day, does not cover
+    one of `wanted` (default: `names()`), or if others could have read its key. Raises CertificateError.
+    """
     path, now = (where or folder()) / FILE, now or datetime.now(UTC)
     wanted = names() if wanted is None else frozenset(wanted)
     found = _read(path, now)
@@ -77,16 +87,16 @@ def ensure(where: Path | None = None, wanted: Iterable[str] | None = None, now: 
         return found
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(path, _make(wanted, now))
+        _write(path, _create(wanted, now))
     except OSError as error:
-        text = f"{path}: the TLS certificate cannot be written ({error.strerror}): make the folder writable, or set XDG_DATA_HOME to one"
-        raise CertificateError(text) from error
+        text = f"{path}: cannot write the TLS certificate ({error.strerror})"
+        raise CertificateError(f"{text}: make the folder writable, or set XDG_DATA_HOME") from error
     made = _read(path, now)
     return Certificate(made.path, made.names, made.fingerprint, new=True)
 
 
 def _read(path: Path, now: datetime) -> Certificate | None:
-    """None for a file that must not be used any more."""
+    """The certificate in this file, or None if it must not be used any more."""
     try:
         with open(path, "rb") as stream:
             if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
@@ -100,18 +110,18 @@ def _read(path: Path, now: datetime) -> Certificate | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        text = f"{path}: the TLS certificate cannot be read ({error.strerror}): is it another user's? Move it away, or set XDG_DATA_HOME"
-        raise CertificateError(text) from error
+        text = f"{path}: cannot read the TLS certificate ({error.strerror})"
+        raise CertificateError(f"{text}: move the file away, or set XDG_DATA_HOME") from error
     except (ValueError, TypeError, x509.ExtensionNotFound):
         return None
-    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW:
+    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW_BEFORE_END:
         return None
     ips = {str(ip) for ip in alternative.get_values_for_type(x509.IPAddress)}
     fingerprint = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
     return Certificate(path, frozenset(ips | set(alternative.get_values_for_type(x509.DNSName))), fingerprint)
 
 
-def _make(wanted: Iterable[str], now: datetime) -> bytes:
+def _create(wanted: Iterable[str], now: datetime) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "GR-1 teleoperation")])
     usage = dict.fromkeys(
@@ -133,19 +143,23 @@ def _make(wanted: Iterable[str], now: datetime) -> bytes:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SLOW_CLOCK)
-        .not_valid_after(now + _LASTS)
-        .add_extension(x509.SubjectAlternativeName([_general(name) for name in sorted(wanted)]), critical=False)
+        .not_valid_before(now - _CLOCK_TOLERANCE)
+        .not_valid_after(now + _LIFETIME)
+        .add_extension(
+            x509.SubjectAlternativeName([_general_name(name) for name in sorted(wanted)]), critical=False
+        )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(digital_signature=True, **usage), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     return private + certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _general(name: str) -> x509.GeneralName:
+def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -153,7 +167,7 @@ def _general(name: str) -> x509.GeneralName:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """As a whole or not at all, and never readable by others: mkstemp makes its file with mode 0600."""
+    """Writes the file atomically and never readable by others: mkstemp creates it with mode 0600."""
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -1,4 +1,4 @@
-"""Who may see anything at all: one token for each start of the server, handed over by the terminal's QR code."""
+"""Pairing: one token per start of the server, passed to the device by the QR code in the terminal."""
 
 from __future__ import annotations
 
@@ -11,70 +11,74 @@ from collections.abc import Callable
 
 import segno
 
-TRIES, MINUTE_S = 10, 60.0
+MAX_FAILURES, BLOCK_S = 10, 60.0
 _BYTES = 16
-_SHORTEST = 16  # characters of a token that a person chose
-_REMEMBERED = 1000  # addresses
+_MIN_LENGTH = 16  # characters of a token from the user
+_MAX_ADDRESSES = 1000
 _URL_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 class TokenError(ValueError):
-    """A token that cannot be used."""
+    """The token is too short or has characters that a URL cannot carry."""
 
 
 class Pairing:
-    """Compares tokens in constant time, and stops answering an address after ten wrong ones in a minute.
+    """Compares tokens in constant time and blocks an address after ten wrong tokens within a minute.
 
-    Tokens that arrive in a URL and those in a cookie are counted apart: a page that was left open since the last start tries its old
-    cookie again and again, and must not keep its own user from pairing anew.
+    Tokens in a URL and tokens in a cookie are counted separately. A page that is still open since the last
+    start retries its old cookie and must not block its own user from pairing again.
     """
 
     def __init__(self, token: str = "", clock: Callable[[], float] = time.monotonic):
-        self.token = checked(token) if token else secrets.token_urlsafe(_BYTES)
+        self.token = validate_token(token) if token else secrets.token_urlsafe(_BYTES)
         self._clock = clock
-        self._wrong: dict[tuple[str, str], deque[float]] = {}
+        self._failures: dict[tuple[str, str], deque[float]] = {}
 
-    def allows(self, given: str, address: str, where: str) -> bool:
-        """Whether this is the token; a wrong one counts. where: "url" or "cookie". Ask `blocked` first."""
+    def accepts(self, given: str, address: str, where: str) -> bool:
+        """Whether this is the token; a wrong one is counted. where: "url" or "cookie". Call `is_blocked`
+        first."""
         right = hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self.token.encode())
         if right and where == "url":
             for kind in ("url", "cookie"):
-                self._wrong.pop((address, kind), None)
+                self._failures.pop((address, kind), None)
         elif not right:
             self._count(address, where)
         return right
 
-    def blocked(self, address: str, where: str) -> bool:
-        """Whether this address has had its ten wrong tries within the last minute; then even the right token is not looked at."""
-        tries = self._wrong.get((address, where))
-        return tries is not None and len(tries) == TRIES and self._clock() - tries[0] < MINUTE_S
+    def is_blocked(self, address: str, where: str) -> bool:
+        """Whether this address sent ten wrong tokens within the last minute; then even the right token is
+        refused."""
+        tries = self._failures.get((address, where))
+        return tries is not None and len(tries) == MAX_FAILURES and self._clock() - tries[0] < BLOCK_S
 
     def _count(self, address: str, where: str) -> None:
         key = address, where
-        tries = self._wrong.pop(key, None) or deque(maxlen=TRIES)
+        tries = self._failures.pop(key, None) or deque(maxlen=MAX_FAILURES)
         tries.append(self._clock())
-        self._wrong[key] = tries  # at the end: the oldest is forgotten first
-        if len(self._wrong) > _REMEMBERED:
-            del self._wrong[next(iter(self._wrong))]
+        self._failures[key] = tries  # moved to the end: the oldest address is forgotten first
+        if len(self._failures) > _MAX_ADDRESSES:
+            del self._failures[next(iter(self._failures))]
 
 
-def checked(token: str) -> str:
-    """The token as it is, or TokenError: short ones can be guessed, others do not survive a URL."""
-    if len(token) < _SHORTEST or not _URL_SAFE.issuperset(token):
-        text = f"the token has {len(token)} characters: at least {_SHORTEST} of A-Z a-z 0-9 - _ are needed; leave it out for a random one"
-        raise TokenError(text)
+def validate_token(token: str) -> str:
+    """Returns the token; raises TokenError if it can be guessed or does not fit into a URL."""
+    if len(token) < _MIN_LENGTH or not _URL_SAFE.issuperset(token):
+        raise TokenError(
+            f"the token has {len(token)} characters: use at least {_MIN_LENGTH} of A-Z a-z 0-9 - _, "
+            "or leave it out for a random one"
+        )
     return token
 
 
-def invitation(url: str, fingerprint: str) -> str:
-    """What the terminal shows: a QR code of the URL, the URL itself, and how to know the certificate."""
+def pairing_text(url: str, fingerprint: str) -> str:
+    """Text for the terminal: QR code, URL and the certificate's fingerprint."""
     code = io.StringIO()
     segno.make(url, error="l", micro=False).terminal(code, compact=True)
     return (
         f"{code.getvalue()}\n"
         f"Open this on the headset, phone or workstation (same network), or scan the code:\n  {url}\n"
         f"The workstation's page: {url.replace('/?', '/desk?')}\n"
-        "The browser will warn once that it does not know the certificate: it is this computer's own. Its SHA-256 fingerprint:\n"
-        f"  {fingerprint}\n"
-        "Who has this address can move the robot: do not pass it on.\n"
+        "The browser warns once about the certificate, which this computer has signed itself.\n"
+        f"SHA-256 fingerprint:\n  {fingerprint}\n"
+        "Anyone with this address can move the robot: keep it private.\n"
     )

@@ -1,13 +1,13 @@
-"""The server of teleoperation: HTTPS and websockets on one port, in a thread of its own.
+"""The teleoperation server: HTTPS and websockets on one port, in its own thread.
 
-    server = Server(link, Episodes(recorder, "bags"), watch)
+    server = Server(link, EpisodeControl(recorder, "bags"), view)
     server.start()
-    print(server.invitation)                     # QR code and address, token included
+    print(server.pairing_text)                     # QR code and address, token included
     ...
     server.close()
 
-Nothing is answered without the token that `url` carries (door.py); what can be fetched is in pages.py, what is said over websockets in
-sessions.py. The server hands the operator's messages to the link and moves nothing itself.
+Every request needs the token in `url` (auth.py). The HTTP routes are in pages.py, the websockets in
+sessions.py. The server passes the operator's messages to the link and commands nothing itself.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from aiohttp import web
 
 from gr1_teleop import certificate as certificates
-from gr1_teleop import pairing, plain
+from gr1_teleop import http_redirect, pairing
 from gr1_teleop.addresses import addresses
-from gr1_teleop.door import Door, add_headers
-from gr1_teleop.episodes import Episodes
-from gr1_teleop.pages import Pages, Watch
+from gr1_teleop.auth import Auth, add_headers
+from gr1_teleop.episode_control import EpisodeControl
+from gr1_teleop.pages import Pages, RobotView
 from gr1_teleop.sessions import Sessions
 
 PORT = 8443
-GREETING_S = 5.0
-"""How long a new connection may take to begin: its first byte, its TLS handshake."""
+HANDSHAKE_TIMEOUT_S = 5.0
+"""Time limit for the first byte and the TLS handshake of a connection, s."""
 
-_CONNECTIONS, _FROM_ONE_ADDRESS = 256, 64
-_CLOSING_S = 2.0
+_MAX_CONNECTIONS, _MAX_PER_ADDRESS = 256, 64
+_CLOSE_TIMEOUT_S = 2.0
 _log = logging.getLogger(__name__)
 
 
 class ServerError(ValueError):
-    """The server cannot listen as asked; the text says why and what to do."""
+    """The server cannot listen on this address; the text says why and what to do."""
 
 
 class Server:
-    """host: the address to listen on, "0.0.0.0" for all of IPv4 and "::" for all; port 0: any free one, `url` says which. token: "" for a
-    random one (TokenError for one that can be guessed). certificate: by default this installation's."""
+    """host: address to listen on; "0.0.0.0": all IPv4, "::": all addresses. port: 0: any free one.
+    token: "": a random one; TokenError for a weak one. certificate: default: the installation's."""
 
     def __init__(
         self,
         link,
-        episodes: Episodes,
-        watch: Watch,
+        episodes: EpisodeControl,
+        view: RobotView,
         host: str = "0.0.0.0",
         port: int = PORT,
         token: str = "",
@@ -62,17 +62,17 @@ class Server:
         self._pairing = pairing.Pairing(token)
         self._certificate = certificate or certificates.ensure()
         self._tls = self._certificate.context()
-        # Two threads, since the recorder takes seconds to begin and a list of episodes must not wait for it.
+        # Two threads: the recorder takes seconds to start, and the list of episodes must not wait for it.
         self._readers = ThreadPoolExecutor(1, "teleop bags")
         self._callers = ThreadPoolExecutor(1, "teleop recorder")
-        self._pages = Pages(episodes.library, watch, self._readers)
-        self._sessions = Sessions(link, episodes, watch, self._callers)
+        self._pages = Pages(episodes.index, view, self._readers)
+        self._sessions = Sessions(link, episodes, view, self._callers)
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
-        self._arriving: set[asyncio.Task] = set()
+        self._handshaking: set[asyncio.Task] = set()
 
     def start(self) -> None:
-        """Returns when connections are taken. Raises ServerError, naming the port and the remedy."""
+        """Returns when connections are accepted. Raises ServerError, naming the port and the remedy."""
         self._listener = _listen(self._host, self._port)
         self._port = self._listener.getsockname()[1]
         ready: Future[None] = Future()
@@ -81,7 +81,7 @@ class Server:
         ready.result()
 
     def close(self) -> None:
-        """Says goodbye to everybody, which releases the clutch, and returns when the port is free."""
+        """Closes all connections, which releases the clutch. Returns when the port is free."""
         if self._thread and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
@@ -90,7 +90,7 @@ class Server:
 
     @property
     def alive(self) -> bool:
-        """False once it has ended, on purpose or not."""
+        """False after it has ended, for whatever reason."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
@@ -99,13 +99,13 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where a headset pairs; the token is in it."""
+        """The pairing address; contains the token."""
         return f"https://{self._address}:{self._port}/?token={self._pairing.token}"
 
     @property
-    def invitation(self) -> str:
-        """For the terminal: QR code, address, the certificate's fingerprint."""
-        return pairing.invitation(self.url, self._certificate.fingerprint)
+    def pairing_text(self) -> str:
+        """For the terminal: QR code, address and the certificate's fingerprint."""
+        return pairing.pairing_text(self.url, self._certificate.fingerprint)
 
     @property
     def _address(self) -> str:
@@ -120,26 +120,32 @@ class Server:
         except Exception as error:
             if not ready.done():
                 ready.set_exception(error)
-            _log.critical("the server of teleoperation has ended, nobody can drive any more: start it again", exc_info=True)
+            _log.critical(
+                "the teleoperation server has ended; teleoperation is impossible: restart the node",
+                exc_info=True,
+            )
 
     async def _serve(self, ready: Future) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        door = Door(self._pairing, self._port, self._sessions.refuse)
-        app = web.Application(middlewares=[door.middleware()])
+        auth = Auth(self._pairing, self._port, self._sessions.refuse)
+        app = web.Application(middlewares=[auth.middleware()])
         app.on_response_prepare.append(add_headers)
         app.add_routes([*self._pages.routes(), *self._sessions.routes()])
-        # No access log: it would hold the token.
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSING_S)
+        # No access log: it would contain the token.
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_TIMEOUT_S)
         await runner.setup()
-        tasks = {asyncio.create_task(work) for work in (self._accept(runner.server), self._sessions.tell(), self._stop.wait())}
+        tasks = {
+            asyncio.create_task(work)
+            for work in (self._accept(runner.server), self._sessions.broadcast_state(), self._stop.wait())
+        }
         ready.set_result(None)
         try:
-            # Only the last of them ends by itself; an error in another ends the server, and with it every session.
+            # Only the last task ends normally; an error in another one ends the server and all sessions.
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
         finally:
-            running = tasks | self._arriving
+            running = tasks | self._handshaking
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
@@ -152,48 +158,54 @@ class Server:
             try:
                 client, _ = await self._loop.sock_accept(self._listener)
             except OSError as error:
-                # No more file descriptors, above all. Trying again at once would take the whole thread.
-                _log.warning("a connection was not taken: %s", error)
+                # Usually no file descriptors left. An immediate retry would block the thread.
+                _log.warning("a connection was not accepted: %s", error)
                 await asyncio.sleep(0.1)
                 continue
             client.setblocking(False)
-            if self._crowded(client, protocols):
+            if self._is_full(client, protocols):
                 client.close()
                 continue
-            task = asyncio.create_task(self._greet(client, protocols))
-            self._arriving.add(task)
-            task.add_done_callback(self._arriving.discard)
+            task = asyncio.create_task(self._handshake(client, protocols))
+            self._handshaking.add(task)
+            task.add_done_callback(self._handshaking.discard)
 
-    def _crowded(self, client: socket.socket, protocols: web.Server) -> bool:
-        """Whether there are too many connections, or too many from this address: one neighbour is not to shut out the operator."""
+    def _is_full(self, client: socket.socket, protocols: web.Server) -> bool:
+        """Whether there are too many connections in all or from this address; one client must not block the
+        operator."""
         try:
             address = client.getpeername()[0]
-        except OSError:  # gone already
+        except OSError:  # already closed
             return True
-        # A TLS transport that is closed knows no peer any more, and says so with an AttributeError.
+        # A closed TLS transport raises AttributeError when asked for its peer.
         transports = [
-            protocol.transport for protocol in protocols.connections if protocol.transport and not protocol.transport.is_closing()
+            protocol.transport
+            for protocol in protocols.connections
+            if protocol.transport and not protocol.transport.is_closing()
         ]
         peers = [transport.get_extra_info("peername") for transport in transports]
         same = sum(1 for peer in peers if peer and peer[0] == address)
-        return len(peers) + len(self._arriving) >= _CONNECTIONS or same >= _FROM_ONE_ADDRESS
+        return len(peers) + len(self._handshaking) >= _MAX_CONNECTIONS or same >= _MAX_PER_ADDRESS
 
-    async def _greet(self, client: socket.socket, protocols: web.Server) -> None:
+    async def _handshake(self, client: socket.socket, protocols: web.Server) -> None:
         speaks_tls = False
         try:
-            async with asyncio.timeout(GREETING_S):
-                speaks_tls = await plain.peek(client) == plain.TLS
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+                speaks_tls = await http_redirect.peek_first_byte(client) == http_redirect.TLS
                 if not speaks_tls:
-                    await plain.answer(client, self._port)
+                    await http_redirect.redirect_to_https(client, self._port)
         except (OSError, TimeoutError):
             speaks_tls = False
         finally:
             if not speaks_tls:
                 client.close()
         if speaks_tls:
-            # A browser that has not accepted the certificate yet ends the handshake: nothing to tell. asyncio closes the socket then.
+            # A browser that has not accepted the certificate aborts the handshake; asyncio closes the socket.
             with contextlib.suppress(OSError, TimeoutError):
-                waits = {"ssl_handshake_timeout": GREETING_S, "ssl_shutdown_timeout": _CLOSING_S}
+                waits = {
+                    "ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S,
+                    "ssl_shutdown_timeout": _CLOSE_TIMEOUT_S,
+                }
                 await self._loop.connect_accepted_socket(protocols, client, ssl=self._tls, **waits)
 
 
@@ -204,18 +216,22 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=100, dualstack_ipv6=both)
     except OverflowError as error:
-        raise ServerError(f"{where}: ports are 0 .. 65535; {PORT} is the usual one") from error
+        raise ServerError(f"{where}: ports are 0 .. 65535; the default is {PORT}") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            text = f"{where} is in use: another teleoperation may still run there. End it, or choose another port"
+            text = f"{where} is in use, perhaps by another teleoperation node: end it, or choose another port"
         elif error.errno == errno.EACCES:
-            text = f"{where} is not allowed to this user: choose one from 1024 on, {PORT} is the usual one"
+            text = f"{where} is not permitted for this user: choose one from 1024 on; the default is {PORT}"
         else:
-            text = f"{where} cannot be listened on ({error.strerror}): choose one of this computer's ({_own()}) or 0.0.0.0 for all"
+            remedy = f"choose one of this computer's addresses ({_own()}) or 0.0.0.0"
+            text = f"cannot listen on {where} ({error.strerror}): {remedy}"
         raise ServerError(text) from error
     listener.setblocking(False)
     return listener
 
 
 def _own() -> str:
-    return ", ".join(address for address in addresses() if ipaddress.ip_address(address).version == 4) or "127.0.0.1"
+    return (
+        ", ".join(address for address in addresses() if ipaddress.ip_address(address).version == 4)
+        or "127.0.0.1"
+    )

@@ -1,13 +1,13 @@
 """A camera's driver by itself, without its node."""
 
-from gr1_robot import source
-from gr1_robot.source import Ended
+from gr1_robot.cameras import driver
+from gr1_robot.cameras.driver import Ended
 
 
 def load(kind, node, role, width, height, rate_hz, **settings):
     """The source `kind` with its default options, but for `settings`."""
-    defaults = {option.name: option.default for option in source.options(kind)}
-    return source.load(kind, node, role, width, height, rate_hz, defaults | settings)
+    defaults = {option.name: option.default for option in driver.options(kind)}
+    return driver.load(kind, node, role, width, height, rate_hz, defaults | settings)
 
 
 def frames_of(driver):

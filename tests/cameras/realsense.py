@@ -11,7 +11,13 @@ rs = pytest.importorskip("pyrealsense2", reason="needs pyrealsense2 (make setup)
 
 SERIAL = "841512070001"
 FX, FY, CX, CY = 301.25, 302.5, 158.75, 121.5
-COEFFICIENTS = (0.125, -0.25, 0.0009765625, -0.001953125, 0.0625)  # exact in single precision, which librealsense keeps
+COEFFICIENTS = (
+    0.125,
+    -0.25,
+    0.0009765625,
+    -0.001953125,
+    0.0625,
+)  # exact in single precision, which librealsense keeps
 
 
 class Recording(NamedTuple):
@@ -23,7 +29,9 @@ class Recording(NamedTuple):
     numbers: np.ndarray
 
 
-def record(path, frames=60, width=320, height=240, fps=30, numbers=None, model="brown_conrady", usb="3.2") -> Recording:
+def record(
+    path, frames=60, width=320, height=240, fps=30, numbers=None, model="brown_conrady", usb="3.2"
+) -> Recording:
     """Writes a colour stream of noise: no two frames are alike, and one wrong bit shows."""
     images = np.random.default_rng(0).integers(0, 256, (frames, height, width, 3), np.uint8)
     numbers = np.arange(1, frames + 1) if numbers is None else np.asarray(numbers)
@@ -53,7 +61,11 @@ def record(path, frames=60, width=320, height=240, fps=30, numbers=None, model="
     for image, stamp, number in zip(images, stamps, numbers, strict=True):
         frame = rs.software_video_frame()
         frame.pixels, frame.stride, frame.bpp = image, 3 * width, 3
-        frame.timestamp, frame.domain, frame.frame_number = stamp, rs.timestamp_domain.hardware_clock, int(number)
+        frame.timestamp, frame.domain, frame.frame_number = (
+            stamp,
+            rs.timestamp_domain.hardware_clock,
+            int(number),
+        )
         frame.profile = profile.as_video_stream_profile()
         sensor.on_video_frame(frame)
         queue.wait_for_frame()

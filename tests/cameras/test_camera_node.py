@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gr1_robot import camera_node
-from gr1_robot import source as sources
-from gr1_robot.source import Ended, Frame, Source, SourceError, Unplugged
+from gr1_robot.cameras import driver as sources
+from gr1_robot.cameras import node as camera_node
+from gr1_robot.cameras.driver import Ended, Frame, Source, SourceError, Unplugged
 
 from ..robot import graph
 
@@ -65,7 +65,9 @@ def play(monkeypatch):
 
         monkeypatch.setattr(sources, "load", load)
         said = []
-        logger = SimpleNamespace(**{level: partial(lambda level, text: said.append((level, text)), level) for level in LEVELS})
+        logger = SimpleNamespace(
+            **{level: partial(lambda level, text: said.append((level, text)), level) for level in LEVELS}
+        )
         monkeypatch.setattr(camera_node.CameraNode, "get_logger", lambda self: logger)
         node = camera_node.CameraNode()
         nodes.append(node)
@@ -84,7 +86,9 @@ def test_an_absent_camera_is_looked_for_less_and_less_often(play):
     waits = [after - before for before, after in pairwise(source.opened)]
     expected = [FIRST, 2 * FIRST, 4 * FIRST, LONGEST, LONGEST, LONGEST]
     assert len(waits) == 6 and all(wait >= least for wait, least in zip(waits, expected, strict=True))
-    assert [text for level, text in said if level == "warning"] == ["no camera; it is looked for until it is back"], "once an outage"
+    assert [text for level, text in said if level == "warning"] == [
+        "no camera; it is looked for until it is back"
+    ], "once an outage"
 
 
 def test_frames_make_the_search_quick_again_and_end_the_outage(play):
@@ -103,4 +107,6 @@ def test_a_camera_that_cannot_be_used_ends_the_node(play):
 def test_a_frame_of_another_size_is_refused_by_name(play):
     _, node, said = play([1], shape=(480, 640, 3))
     text = next(text for level, text in said if level == "fatal")
-    assert node.exit_code == 1 and all(word in text for word in ("Scripted 1000", "640x480", "640x360", "'width'", "'height'"))
+    assert node.exit_code == 1 and all(
+        word in text for word in ("Scripted 1000", "640x480", "640x360", "'width'", "'height'")
+    )

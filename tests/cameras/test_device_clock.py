@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr1_robot.device_clock import Arrival, DeviceClock
+from gr1_robot.cameras.device_clock import Arrival, DeviceClock
 
 MS, S = 1_000_000, 1_000_000_000
-NODE, BOOT = 1_800_000_000 * S, 77 * S  # the node's clock and the steady clock when the camera takes its first frame
+NODE, BOOT = (
+    1_800_000_000 * S,
+    77 * S,
+)  # the node's clock and the steady clock when the camera takes its first frame
 PERIOD = S / 30
 
 
@@ -31,7 +34,9 @@ def run(clock, camera, delays_ms, first=0, host=False, wall=0):
         true = int((first + number) * PERIOD)
         arrived = max(true + int(delay * MS), last + 1)  # a queue keeps its order
         last = arrived
-        stamp = clock.stamp(camera.device(true), Arrival(BOOT + arrived, NODE + arrived, NODE + arrived + wall), host)
+        stamp = clock.stamp(
+            camera.device(true), Arrival(BOOT + arrived, NODE + arrived, NODE + arrived + wall), host
+        )
         rows.append((true, stamp - NODE, arrived))
     return np.array(rows, dtype=np.int64)
 
@@ -46,14 +51,18 @@ def test_whatever_the_delays_a_stamp_lies_between_exposure_and_arrival(delays_ms
     true, stamp, arrived = rows.T
     assert (np.diff(stamp) > 0).all() and (stamp <= arrived).all()
     # As old as the frame is, up to the delay of the frame that was held up least so far and 5 s of drift, 300 + 200 ppm.
-    assert (stamp - true <= np.minimum.accumulate(arrived - true) + 2.5 * MS).all() and (stamp - true >= -1 * MS).all()
+    assert (stamp - true <= np.minimum.accumulate(arrived - true) + 2.5 * MS).all() and (
+        stamp - true >= -1 * MS
+    ).all()
 
 
 def test_a_queue_does_not_shift_the_stamps():
     delays_ms = np.full(300, 8.0)
     delays_ms[100:130] = 250.0  # the bus was busy for a second
     true, stamp, arrived = run(DeviceClock(), Camera(10**12), delays_ms).T
-    assert np.abs(stamp - true - 8 * MS).max() <= MS, "each stamp is 8 ms, the shortest delay, behind its exposure"
+    assert np.abs(stamp - true - 8 * MS).max() <= MS, (
+        "each stamp is 8 ms, the shortest delay, behind its exposure"
+    )
     assert (arrived - stamp)[110:120].min() > 200 * MS, "and the delay is seen as an age"
 
 
@@ -134,7 +143,9 @@ def arrivals(clock, jump, frames=60, host=False, follow=False, at=30, latency=20
 def test_a_jump_of_the_wall_clock_makes_no_frame_look_new_or_very_old(jump, host, follow):
     ages = arrivals(DeviceClock(), jump, host=host, follow=follow)
     assert all(0 <= now - stamp <= S for stamp, now in ages)
-    assert all(before < after for (before, _), (after, now) in pairwise(ages) if before < now), "rising, unless the clock was set back"
+    assert all(before < after for (before, _), (after, now) in pairwise(ages) if before < now), (
+        "rising, unless the clock was set back"
+    )
 
 
 def test_a_wall_clock_set_back_an_hour_does_not_stop_the_stamps():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from gr1_robot import messages
-from gr1_robot.messages import ImageError, msg_to_image
+from gr1_common import messages
+from gr1_common.messages import ImageError, msg_to_image
 
 STAND_IN = """
 import cv2
@@ -27,7 +27,9 @@ class CvBridge:
 
 
 def message(encoding: str) -> Image:
-    return Image(height=2, width=3, encoding=encoding, step=3, data=array.array("B", [0, 50, 100, 150, 200, 250]))
+    return Image(
+        height=2, width=3, encoding=encoding, step=3, data=array.array("B", [0, 50, 100, 150, 200, 250])
+    )
 
 
 @pytest.fixture

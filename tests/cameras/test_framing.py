@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gr1_robot.framing import Framing, choose
-from gr1_robot.lens import plumb_bob
+from gr1_robot.cameras.framing import Framing, choose
+from gr1_robot.cameras.lens import plumb_bob
 
 D435 = [(320, 180), (320, 240), (424, 240), (640, 360), (640, 480), (848, 480), (1280, 720), (1920, 1080)]
 MATRIX = np.array([[900.0, 0, 644.0], [0, 905.0, 355.0], [0, 0, 1]])
@@ -56,7 +56,9 @@ def test_a_lens_of_this_very_model_is_found_exactly():
         seen = np.array([(u - MATRIX[0, 2]) / MATRIX[0, 0], (v - MATRIX[1, 2]) / MATRIX[1, 1]])
         x, y = seen
         for _ in range(100):
-            distorted = cv2.projectPoints(np.array([[x, y, 1.0]]), np.zeros(3), np.zeros(3), np.eye(3), np.array(true))[0][0, 0]
+            distorted = cv2.projectPoints(
+                np.array([[x, y, 1.0]]), np.zeros(3), np.zeros(3), np.eye(3), np.array(true)
+            )[0][0, 0]
             x, y = (x, y) + seen - distorted
         return x, y
 
@@ -80,4 +82,6 @@ def test_an_inverse_model_is_met_within_a_fraction_of_a_pixel():
     seen = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), MATRIX, np.array(found))[0][:, 0]
     worst = np.linalg.norm(seen - pixels, axis=1).max()
     undistorted = (rays @ MATRIX.T)[:, :2]
-    assert worst < 0.1 < 5 < np.linalg.norm(undistorted - pixels, axis=1).max() and error == pytest.approx(worst, abs=0.05)
+    assert worst < 0.1 < 5 < np.linalg.norm(undistorted - pixels, axis=1).max() and error == pytest.approx(
+        worst, abs=0.05
+    )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gr1_robot.source import SourceError
+from gr1_robot.cameras.driver import SourceError
 
 from .driven import frames_of, load
 from .realsense import COEFFICIENTS, CX, CY, FX, FY, SERIAL, record
@@ -27,7 +27,9 @@ def played(node, recording):
 def test_every_frame_comes_out_with_every_bit(played, recording):
     _, frames = played
     assert len(frames) == len(recording.images)
-    assert all(np.array_equal(frame.image, image) for frame, image in zip(frames, recording.images, strict=True))
+    assert all(
+        np.array_equal(frame.image, image) for frame, image in zip(frames, recording.images, strict=True)
+    )
 
 
 def test_stamps_rise_at_the_rate_of_the_recording(played, recording, node):
@@ -50,7 +52,9 @@ def test_the_lens_is_the_recorded_one(played):
 
 def test_it_says_what_is_open(played):
     driver, _ = played
-    assert all(words in driver.describe() for words in ("Software D435", SERIAL, "5.16.0.1", "320x240 at 30 Hz"))
+    assert all(
+        words in driver.describe() for words in ("Software D435", SERIAL, "5.16.0.1", "320x240 at 30 Hz")
+    )
     assert driver.rate_hz == 30.0, "the camera's own rate, not less than the 20 Hz asked for"
     assert driver.values()["lost_by_camera"] == 0 and driver.values()["stamp_source"] == "camera clock"
 
@@ -59,7 +63,9 @@ def test_a_file_that_is_no_recording_is_refused_by_name(node, tmp_path):
     file = tmp_path / "broken.db3"
     file.write_bytes(b"not a recording")
     driver = camera(node, playback=str(file))
-    with pytest.raises(SourceError, match="realsense.playback is '.*broken.db3': librealsense cannot play it"):
+    with pytest.raises(
+        SourceError, match="realsense.playback is '.*broken.db3': librealsense cannot play it"
+    ):
         driver.open()
     driver.close()
 

@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gr1_robot import source
-from gr1_robot.source import SourceError, Unplugged
+from gr1_robot.cameras.driver import SourceError, Unplugged
 
 from .realsense import SERIAL, record, rs
 
@@ -34,7 +33,9 @@ class Sensor:
         return option.name in RANGES
 
     def get_option_range(self, option):
-        return SimpleNamespace(**dict(zip(("min", "max", "step", "default"), RANGES[option.name], strict=True)))
+        return SimpleNamespace(
+            **dict(zip(("min", "max", "step", "default"), RANGES[option.name], strict=True))
+        )
 
     def set_option(self, option, value):
         self.set[option.name] = value
@@ -98,8 +99,8 @@ def camera(node):
     made = []
 
     def make(width=320, height=240, rate_hz=20.0, **settings):
-        defaults = {option.name: option.default for option in source.options("realsense")}
-        made.append(source.load("realsense", node, "wrist", width, height, rate_hz, defaults | settings))
+        defaults = {option.name: option.default for option in driver.options("realsense")}
+        made.append(driver.load("realsense", node, "wrist", width, height, rate_hz, defaults | settings))
         return made[-1]
 
     yield make
@@ -136,7 +137,9 @@ def test_without_a_camera_it_says_so_and_may_be_tried_again(bus, camera):
 def test_the_serial_number_chooses_among_several(bus, camera):
     bus.plug("111")
     bus.plug("222")
-    with pytest.raises(SourceError, match="2 RealSense cameras are connected .111, 222.: say which with realsense.serial") as refused:
+    with pytest.raises(
+        SourceError, match="2 RealSense cameras are connected .111, 222.: say which with realsense.serial"
+    ) as refused:
         camera().open()
     assert not isinstance(refused.value, Unplugged), "to try again would not help"
     driver = camera(serial="222")
@@ -160,7 +163,9 @@ def test_a_pulled_cable_is_noticed_and_a_replugged_camera_goes_on(bus, camera, r
     bus.plug()
     driver.open()
     after = some(driver)
-    assert after[0].stamp > before[-1].stamp and any(np.array_equal(after[0].image, image) for image in recording.images)
+    assert after[0].stamp > before[-1].stamp and any(
+        np.array_equal(after[0].image, image) for image in recording.images
+    )
 
 
 def test_a_cable_pulled_while_it_is_opened_is_a_reason_to_try_again(bus, camera):
@@ -184,7 +189,11 @@ def test_a_camera_that_is_there_but_silent_is_opened_again(bus, camera):
 def test_the_automatic_settings_never_cost_frames(bus, camera):
     sensor = bus.plug()
     camera().open()
-    assert sensor.set == {"auto_exposure_priority": 0, "enable_auto_exposure": 1, "enable_auto_white_balance": 1}
+    assert sensor.set == {
+        "auto_exposure_priority": 0,
+        "enable_auto_exposure": 1,
+        "enable_auto_white_balance": 1,
+    }
 
 
 def test_fixed_settings_switch_the_automatic_ones_off(bus, camera):
@@ -243,7 +252,10 @@ def test_a_larger_picture_is_cropped_and_reduced_as_its_lens(bus, camera, record
     driver = camera(width=84, height=84)
     driver.open()
     frame = some(driver, 1)[0]
-    assert frame.image.shape == (84, 84, 3) and "320x240 cropped to 240x240 reduced to 84x84" in driver.describe()
+    assert (
+        frame.image.shape == (84, 84, 3)
+        and "320x240 cropped to 240x240 reduced to 84x84" in driver.describe()
+    )
     native = camera()
     native.open()
     assert frame.intrinsics[0, 0] == pytest.approx(some(native, 1)[0].intrinsics[0, 0] * 84 / 240)

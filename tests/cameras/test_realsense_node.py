@@ -7,8 +7,8 @@ import pytest
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
-from gr1_robot.diagnostics import ERROR, OK, WARN
-from gr1_robot.messages import msg_to_image
+from gr1_common.diagnostics import ERROR, OK, WARN
+from gr1_common.messages import msg_to_image
 
 from ..robot.graph import Process, stamp
 from .realsense import COEFFICIENTS, CX, CY, FX, FY, SERIAL, record
@@ -27,7 +27,7 @@ def ended(ear, recording):
     """The last status of a node that has played the whole recording; what it published is in the ear."""
     ear.hear(TOPIC, Image, DEEP)
     ear.hear(INFO, CameraInfo, DEEP)
-    process = Process("gr1_robot.camera_node", "role:=wrist", "source:=realsense", "qos_reliability:=reliable",
+    process = Process("gr1_robot.cameras.node", "role:=wrist", "source:=realsense", "qos_reliability:=reliable",
                       f"realsense.playback:={recording.path}")  # fmt: skip
     yield ear.status("camera_wrist: stream", lambda status: "has ended" in status.message)
     process.end()
@@ -36,12 +36,16 @@ def ended(ear, recording):
 def test_the_node_counts_as_many_frames_as_were_recorded(ended, recording):
     status, values = ended
     assert int(values["frames"]) == len(recording.images) and values["lost_by_camera"] == "0"
-    assert status.level == ERROR and recording.path in status.message, "nothing comes any more, and it says why"
+    assert status.level == ERROR and recording.path in status.message, (
+        "nothing comes any more, and it says why"
+    )
 
 
 def test_the_frames_that_arrive_are_the_recorded_ones_in_their_order(ear, ended, recording):
     order = {hashlib.sha256(image).digest(): number for number, image in enumerate(recording.images)}
-    arrived = [order[hashlib.sha256(np.ascontiguousarray(msg_to_image(msg))).digest()] for msg in ear.heard(TOPIC)]
+    arrived = [
+        order[hashlib.sha256(np.ascontiguousarray(msg_to_image(msg))).digest()] for msg in ear.heard(TOPIC)
+    ]
     # The node keeps one frame, the newest: a computer that is busy elsewhere misses some, and never gets a wrong one.
     assert arrived == sorted(set(arrived)) and len(arrived) >= 10
 
@@ -60,7 +64,9 @@ def test_while_it_plays_its_status_has_rate_device_and_stamps(ear, ended):
     _, values = ear.status("camera_wrist: stream", lambda status: status.level in (OK, WARN))
     assert SERIAL in values["device"] and float(values["expected_hz"]) == 30.0
     assert values["stamp_source"] == "camera clock"
-    values = [item for array in ear.heard("/diagnostics") for status in array.status for item in status.values]
+    values = [
+        item for array in ear.heard("/diagnostics") for status in array.status for item in status.values
+    ]
     rates = [float(item.value) for item in values if item.key == "rate_hz"]
     assert 0.0 < max(rates) < 36.0, "at the recording's pace, not as fast as the file can be read"
 
@@ -68,20 +74,25 @@ def test_while_it_plays_its_status_has_rate_device_and_stamps(ear, ended):
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        (["realsense.playback:=/nowhere/wrist.db3"], ["realsense.playback", "/nowhere/wrist.db3", "no such file"]),
+        (
+            ["realsense.playback:=/nowhere/wrist.db3"],
+            ["realsense.playback", "/nowhere/wrist.db3", "no such file"],
+        ),
         (["width:=640", "height:=480"], ["640x480", "320x240 at 30"]),
         (["rate_hz:=60.0"], ["60 Hz", "320x240 at 30"]),
     ],
 )
 def test_what_cannot_be_done_ends_the_node_with_its_reason(recording, parameters, words):
     playback = [] if "playback" in parameters[0] else [f"realsense.playback:={recording.path}"]
-    code, output = Process("gr1_robot.camera_node", "role:=wrist", "source:=realsense", *playback, *parameters).wait()
+    code, output = Process(
+        "gr1_robot.cameras.node", "role:=wrist", "source:=realsense", *playback, *parameters
+    ).wait()
     assert code == 1 and "Traceback" not in output and all(word in output for word in words)
 
 
 @pytest.fixture
 def absent():
-    process = Process("gr1_robot.camera_node", "role:=static", "source:=realsense", "realsense.serial:=_42")
+    process = Process("gr1_robot.cameras.node", "role:=static", "source:=realsense", "realsense.serial:=_42")
     yield process
     process.end()
 

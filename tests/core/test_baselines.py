@@ -33,10 +33,10 @@ RIG = sets.rig()
 SENTENCES = ("move to the left", "move down")
 
 
-def lively(config):
+def random_model(config):
     """Random weights of which every input matters: FiLM and words begin at zero."""
     torch.manual_seed(0)
-    model = factory.new(config).eval()
+    model = factory.new_model(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():
@@ -48,7 +48,11 @@ def observations(count, seed=0):
     rng = np.random.default_rng(seed)
     sizes = {role: (camera.height, camera.width, 3) for role, camera in RIG.cameras.items()}
     return [
-        Observation(**{role: rng.integers(0, 256, size, np.uint8) for role, size in sizes.items()}, arm=rng.normal(size=6), gripper=sign)
+        Observation(
+            **{role: rng.integers(0, 256, size, np.uint8) for role, size in sizes.items()},
+            arm=rng.normal(size=6),
+            gripper=sign,
+        )
         for sign in rng.choice([-1, 1], count)
     ]
 
@@ -80,12 +84,16 @@ def test_the_loss_is_least_for_the_right_bin_and_ln_256_for_none():
 
 
 def test_the_arms_loss_of_a_policy_with_bins_is_their_cross_entropy_at_valid_steps():
-    model = lively(CONFIGS["rt1"])
-    features = {role: model.see(torch.randn(2, 3, 3, 32, 32), torch.randn(2, 16)) for role in ("static", "wrist")}
+    model = random_model(CONFIGS["rt1"])
+    features = {
+        role: model.encode_images(torch.randn(2, 3, 3, 32, 32), torch.randn(2, 16)) for role in ("static", "wrist")
+    }
     action, valid = torch.rand(2, 3, 7) * 2 - 1, torch.tensor([[True, True, True], [True, False, False]])
     action[1, 1:] = float("nan")
     inputs = Inputs(torch.randn(2, 16), torch.randn(2, 3, 7), action, valid, None)
-    prediction = model.predict(inputs.embedding, features, inputs.state[..., :6], inputs.state[..., 6], valid, ("action",))
+    prediction = model.predict(
+        inputs.embedding, features, inputs.state[..., :6], inputs.state[..., 6], valid, ("action",)
+    )
     expected = bins.cross_entropy(prediction.arm_bins[valid], action[valid][:, :6]).sum()
     assert losses.sums(prediction, inputs, {})["arm"].item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -103,7 +111,7 @@ def test_a_learned_token_is_a_mean_of_cells():
 
 
 def test_a_step_of_the_window_does_not_see_later_ones():
-    model = lively(CONFIGS["rt1"])
+    model = random_model(CONFIGS["rt1"])
     tokens = torch.randn(1, 3, 17, 32)
     later = tokens.clone()
     later[:, 2] = torch.randn(17, 32)
@@ -117,40 +125,54 @@ def test_a_step_of_the_window_does_not_see_later_ones():
 
 
 def test_every_input_matters(config):
-    model = lively(config)
-    embedding, images = torch.randn(1, 16), {role: torch.randn(1, 1, 3, 32, 32) for role in ("static", "wrist")}
+    model = random_model(config)
+    embedding, images = (
+        torch.randn(1, 16),
+        {role: torch.randn(1, 1, 3, 32, 32) for role in ("static", "wrist")},
+    )
     state = torch.randn(1, 1, 7)
 
     def logits(embedding=embedding, state=state, **changed):
         with torch.no_grad():
-            features = {role: model.see(each, embedding) for role, each in (images | changed).items()}
+            features = {role: model.encode_images(each, embedding) for role, each in (images | changed).items()}
             return model.predict(embedding, features, state[..., :6], state[..., 6]).gripper_logit.item()
 
     opened = torch.cat([state[..., :6], -state[..., 6:]], -1)
-    changes = {"embedding": -embedding, "state": opened, "static": -images["static"], "wrist": -images["wrist"]}
+    changes = {
+        "embedding": -embedding,
+        "state": opened,
+        "static": -images["static"],
+        "wrist": -images["wrist"],
+    }
     assert all(abs(logits(**{name: value}) - logits()) > 1e-6 for name, value in changes.items())
 
 
 def test_the_policy_acts_as_the_whole_window_does_and_so_do_several_rollouts_at_once(config, tmp_path):
-    model = lively(config)
+    model = random_model(config)
     checkpoint.save(tmp_path, model.state_dict(), config, RIG)
-    alone, batch = (kind.from_pretrained(tmp_path, device="cpu", precision="fp64") for kind in (Policy, BatchPolicy))
+    alone, batch = (
+        kind.from_pretrained(tmp_path, device="cpu", precision="fp64") for kind in (Policy, BatchPolicy)
+    )
     shown = {sentence: observations(5, seed) for seed, sentence in enumerate(SENTENCES)}
     expected = {}
     for sentence, seen in shown.items():
         alone.reset(sentence)
         expected[sentence] = [alone.step(one) for one in seen]
-        batch.begin(sentence, sentence)
+        batch.start_rollout(sentence, sentence)
     for step, turn in enumerate((SENTENCES[:1], SENTENCES, SENTENCES, SENTENCES)):
-        for sentence, action in batch.act({each: shown[each][step - (each != SENTENCES[0])] for each in turn}).items():
+        for sentence, action in batch.act(
+            {each: shown[each][step - (each != SENTENCES[0])] for each in turn}
+        ).items():
             own = expected[sentence][step - (sentence != SENTENCES[0])]
             np.testing.assert_allclose(action.delta, own.delta, atol=1e-10)
             assert action.gripper_logit == pytest.approx(own.gripper_logit, abs=1e-10)
-    images = torch.stack([alone._preprocess(one) for one in shown[SENTENCES[0]][-config.window :]], 1)[:, None]
+    images = torch.stack([alone._preprocess(one) for one in shown[SENTENCES[0]][-config.window :]], 1)[
+        :, None
+    ]
     state = torch.tensor([[[*one.arm, one.gripper] for one in shown[SENTENCES[0]][-config.window :]]])
     with torch.no_grad():
         embedding = alone.model.text(torch.tensor([tokenize(SENTENCES[0])]))
-        features = {role: alone.model.see(images[i], embedding) for i, role in enumerate(("static", "wrist"))}
+        features = {role: alone.model.encode_images(images[i], embedding) for i, role in enumerate(("static", "wrist"))}
         whole = alone.model.predict(embedding, features, state[..., :6], state[..., 6])
     last = expected[SENTENCES[0]][-1]
     np.testing.assert_allclose(whole.arm[0, -1].numpy(), last.delta, atol=1e-10)
@@ -160,13 +182,17 @@ def test_the_policy_acts_as_the_whole_window_does_and_so_do_several_rollouts_at_
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_it_runs_in_the_precisions_of_the_runtime_and_has_no_future(config, precision):
-    exact, policy = (Policy(lively(config), RIG, device="cpu", precision=each) for each in ("fp64", precision))
+    exact, policy = (
+        Policy(random_model(config), RIG, device="cpu", precision=each) for each in ("fp64", precision)
+    )
     policy.warm_up()
     for each in (exact, policy):
         each.reset(SENTENCES[0])
     for observation in observations(4):
         action, true = policy.step(observation), exact.step(observation)
-        assert action.gripper_logit == pytest.approx(true.gripper_logit, abs=1e-4 if precision == "fp32" else 0.1)
+        assert action.gripper_logit == pytest.approx(
+            true.gripper_logit, abs=1e-4 if precision == "fp32" else 0.1
+        )
     with pytest.raises(PolicyError, match=f"policy '{config.policy}' predicts no frames"):
         action.future()
     with pytest.raises(ValueError, match="predicts no frames"):
@@ -174,7 +200,12 @@ def test_it_runs_in_the_precisions_of_the_runtime_and_has_no_future(config, prec
 
 
 def arguments(config, data, out, *changes):
-    model = SMALL | {"size": "small", "policy": config.policy, "vision": config.vision, "window": config.window}
+    model = SMALL | {
+        "size": "small",
+        "policy": config.policy,
+        "vision": config.vision,
+        "window": config.window,
+    }
     return [
         f"baseline-{config.policy}", f"data={data}", f"out={out}", f"model={model}", "device=cpu", "threads=1", "loader_threads=1",
         "batch=8", "save_every=2", "evaluation.every=3", "evaluation.windows=8", "held_out=0.2", "precision=fp32", "init=null", *changes,
@@ -191,7 +222,10 @@ def test_it_is_trained_resumed_and_judged_by_the_same_commands(config, tmp_path,
     again = checkpoint.load_model(cut).state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in whole.items())
     capsys.readouterr()
-    assert cli.main(["evaluate", "data", "--checkpoint", str(cut), "--dataset", str(data), "--windows", "8"]) == 0
+    assert (
+        cli.main(["evaluate", "data", "--checkpoint", str(cut), "--dataset", str(data), "--windows", "8"])
+        == 0
+    )
     figures = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert figures["action_mm"] > 0 and figures["episodes"] == "held-out" and "static" not in figures
 
@@ -204,7 +238,7 @@ def checkpoint_after(config, data, out, steps):
 def test_learning_leaves_r3ms_encoder_and_trains_rt1s(config, tmp_path):
     data = sets.demonstrations(tmp_path / "data", episodes=9, length=8)
     followed = recipe.load(*_split(arguments(config, data, tmp_path / "run", "steps=3")))
-    before = weights.begin(followed)[0].state_dict()
+    before = weights.initial_model(followed)[0].state_dict()
     after = checkpoint_after(config, data, tmp_path / "run", 3)
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     seeing = {name for name in after if name.startswith("vision.")}
@@ -218,14 +252,14 @@ def _split(words):
 
 def test_frozen_features_are_those_of_the_checkpoint_that_it_begins_with(config, tmp_path):
     gr1 = dataclasses.replace(config, policy="gr1", window=2)
-    checkpoint.save(tmp_path / "gr1", lively(gr1).state_dict(), gr1, RIG)
+    checkpoint.save(tmp_path / "gr1", random_model(gr1).state_dict(), gr1, RIG)
     changes = arguments(config, "d", tmp_path / "run", f"init={tmp_path / 'gr1'}")
-    model, report = weights.begin(recipe.load(*_split(changes)))
+    model, report = weights.initial_model(recipe.load(*_split(changes)))
     taken = checkpoint.load_model(tmp_path / "gr1").vision.state_dict()
     assert all(torch.equal(model.vision.state_dict()[name], tensor) for name, tensor in taken.items())
     assert {name.split(".")[0] for name in report.taken_over} == {"text", "vision"}
     with pytest.raises(RecipeError, match="vision_width is 16 there, 32 here"):
-        weights.begin(recipe.load(*_split([*changes, "model.vision_width=32"])))
+        weights.initial_model(recipe.load(*_split([*changes, "model.vision_width=32"])))
 
 
 @pytest.mark.parametrize(
@@ -233,9 +267,13 @@ def test_frozen_features_are_those_of_the_checkpoint_that_it_begins_with(config,
     [
         ("rt1", "loss.static=1", "predict no frames: loss.static and loss.wrist must be 0"),
         ("r3m", "loss.wrist=1", "predict no frames: loss.static and loss.wrist must be 0"),
-        ("rt1", "train_vision=false", "vision film conditions the image encoder by words, which it must learn"),
-        ("r3m", "model.window=2", "acts from the present alone: window 1"),
-        ("rt1", "model.vision=vit", "conditions convolutions by the sentence: vision 'film'"),
+        (
+            "rt1",
+            "train_vision=false",
+            "vision conv_film is conditioned by the instruction and must be trained",
+        ),
+        ("r3m", "model.window=2", "acts from the current step alone: window 1"),
+        ("rt1", "model.vision=vit", "policy 'rt1' needs vision 'conv_film'"),
         ("rt1", "model.policy=rt2", "policy is 'rt2', expected gr1 or rt1 or r3m"),
     ],
 )
@@ -246,7 +284,10 @@ def test_what_a_baseline_cannot_do_is_refused(name, change, said):
 
 def test_baselines_differ_from_the_gr1_beside_them_in_what_makes_them_baselines():
     beside = recipe.load("ablation-no-video", ["data=d"]).to_dict()
-    unlike = {"rt1": {"model.policy", "loss.arm", "loss.gripper"}, "r3m": {"model.policy", "model.vision", "train_vision", "init"}}
+    unlike = {
+        "rt1": {"model.policy", "loss.arm", "loss.gripper"},
+        "r3m": {"model.policy", "model.vision", "train_vision", "init"},
+    }
     for name, differs in unlike.items():
-        lines = recipe.differences(beside, recipe.load(f"baseline-{name}", ["data=d"]).to_dict())
+        lines = recipe.changed_settings(beside, recipe.load(f"baseline-{name}", ["data=d"]).to_dict())
         assert {line.split(" was ")[0] for line in lines} == differs

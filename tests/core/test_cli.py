@@ -45,4 +45,7 @@ def test_the_bench_ends_with_one_json_document(capsys):
 
 def test_a_missing_file_is_one_line_and_exit_code_1(capsys, tmp_path):
     assert main(["bench", "policy", "--checkpoint", str(tmp_path / "nowhere")]) == 1
-    assert capsys.readouterr().err == f"gr1: no checkpoint at {tmp_path / 'nowhere'}: the folder does not exist\n"
+    assert (
+        capsys.readouterr().err
+        == f"gr1: no checkpoint at {tmp_path / 'nowhere'}: the folder does not exist\n"
+    )

@@ -27,8 +27,14 @@ def test_every_step_of_the_episode_agrees_with_the_published_code(tiny, precisio
         assert abs(action.gripper_logit - truth["gripper_logit"][step]) <= logit_limit
         assert action.gripper == (1 if truth["gripper_logit"][step] > 0 else -1)
     future = action.future()
-    assert np.abs(future.static_patches[PATCHES] - truth["obs_preds_last_step_patches0_15_98_195"]).max() <= patch_limit
-    assert np.abs(future.wrist_patches[PATCHES] - truth["obs_hand_preds_last_step_patches0_15_98_195"]).max() <= patch_limit
+    assert (
+        np.abs(future.static_patches[PATCHES] - truth["obs_preds_last_step_patches0_15_98_195"]).max()
+        <= patch_limit
+    )
+    assert (
+        np.abs(future.wrist_patches[PATCHES] - truth["obs_hand_preds_last_step_patches0_15_98_195"]).max()
+        <= patch_limit
+    )
 
 
 def test_another_instruction_on_the_same_frames_agrees(tiny):
@@ -55,10 +61,18 @@ def test_the_whole_window_agrees_in_actions_frames_and_targets(tiny, precision):
     assert np.abs(out.arm[0].numpy() - truth["window_arm"]).max() <= arm_limit
     assert np.abs(out.gripper_logit[0].numpy() - truth["window_gripper_logit"]).max() <= logit_limit
     for name, frames in (("obs", out.static), ("obs_hand", out.wrist)):
-        assert np.abs(frames[0, -1, PATCHES].numpy() - truth[f"{name}_preds_last_step_patches0_15_98_195"]).max() <= patch_limit
+        assert (
+            np.abs(frames[0, -1, PATCHES].numpy() - truth[f"{name}_preds_last_step_patches0_15_98_195"]).max()
+            <= patch_limit
+        )
         # A float32 patch of nearly one colour has a tiny scale, by which its rounding is divided.
         limit = 1e-10 if precision == "fp64" else 1e-4
-        assert np.abs(targets[name][0, -1, PATCHES].numpy() - truth[f"{name}_targets_last_step_patches0_15_98_195"]).max() <= limit
+        assert (
+            np.abs(
+                targets[name][0, -1, PATCHES].numpy() - truth[f"{name}_targets_last_step_patches0_15_98_195"]
+            ).max()
+            <= limit
+        )
 
 
 def test_statistics_of_all_predicted_frames_agree(tiny):
@@ -84,7 +98,13 @@ def test_a_padded_window_agrees_in_every_row_even_the_padded_ones(tiny):
     valid = torch.arange(10)[None] < 3
     with torch.inference_mode():
         out = model(
-            token_tensor(golden.RECORD["tokens"]), padded(static), padded(wrist), padded(arm), padded(gripper, -1.0), valid, {"action"}
+            token_tensor(golden.RECORD["tokens"]),
+            padded(static),
+            padded(wrist),
+            padded(arm),
+            padded(gripper, -1.0),
+            valid,
+            {"action"},
         )
     assert np.abs(out.arm[0].numpy() - truth["padded3_window_arm"]).max() <= 1e-5
     assert np.abs(out.gripper_logit[0].numpy() - truth["padded3_window_gripper_logit"]).max() <= 3e-5
@@ -104,7 +124,9 @@ def load(folder, precision):
     def window(steps):
         seen = [golden.observation(step) for step in steps]
         static, wrist = (
-            torch.cat([patches.preprocess(torch.from_numpy(getattr(o, role))[None], 224, dtype) for o in seen])[None]
+            torch.cat(
+                [patches.preprocess(torch.from_numpy(getattr(o, role))[None], 224, dtype) for o in seen]
+            )[None]
             for role in ("static", "wrist")
         )
         arm = torch.tensor(np.array([o.arm for o in seen]), dtype=dtype)[None]

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from gr1_core import GR1, GR1Config, Policy, Rig
-from gr1_core.bench.policy import lively, observation
+from gr1_core.bench.policy import random_model, synthetic_observation
 from gr1_core.model import checkpoint
 from gr1_core.model.config import ConfigError
-from gr1_core.model.convolution import ConvEncoder, FilmEncoder
+from gr1_core.model.convolution import ConvEncoder, ConvFilmEncoder
 from gr1_core.model.language import END, START, WordEncoder, tokenize
+from gr1_core.model.packed_linear import can_pack
 from gr1_core.model.resampler import GridResampler
-from gr1_core.pack import can_pack
-from gr1_core.shipped import resolve
-from gr1_core.sim import phrases
-from gr1_core.sim.things import FORMS, NAMED
+from gr1_core.pretrained import resolve
+from gr1_core.sim import instructions
+from gr1_core.sim.objects.catalogue import CATEGORIES, NAMED_CATEGORIES
 from tests.core import exactness
 
 RIG = Rig.load("kinova_gen2_small")
@@ -27,7 +27,7 @@ CONFIG = dataclasses.replace(GR1Config.small(), window=4, layers=2)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
-    checkpoint.save(folder, lively(CONFIG).state_dict(), CONFIG, RIG)
+    checkpoint.save(folder, random_model(CONFIG).state_dict(), CONFIG, RIG)
     return folder
 
 
@@ -41,7 +41,7 @@ def test_the_shipped_checkpoint_is_whole_acts_and_foresees():
     assert (resolve("demo") / "model.safetensors").stat().st_size < 20e6
     policy = Policy.from_pretrained("demo", device="cpu")
     policy.reset("put the eggplant on the plate")
-    action = policy.step(observation(policy.rig, 0))
+    action = policy.step(synthetic_observation(policy.rig, 0))
     assert np.isfinite(action.delta).all() and action.future().wrist.shape == (96, 96, 3)
 
 
@@ -67,7 +67,7 @@ def test_what_is_seen_elsewhere_changes_the_cells_there():
 
 
 def test_film_begins_as_the_identity_and_then_the_sentence_changes_what_is_seen():
-    film, plain = FilmEncoder(CONFIG).eval(), ConvEncoder(CONFIG).eval()
+    film, plain = ConvFilmEncoder(CONFIG).eval(), ConvEncoder(CONFIG).eval()
     plain.load_state_dict(film.state_dict(), strict=False)
     images, sentences = torch.randn(2, 3, 96, 96), torch.randn(2, CONFIG.text_dim)
     with torch.no_grad():
@@ -106,7 +106,9 @@ def words():
 
 def test_words_are_told_apart_and_their_order_is_not(words):
     with torch.inference_mode():
-        opened, closed, turned = (words(ids(text)) for text in ("open the drawer", "close the drawer", "the drawer open"))
+        opened, closed, turned = (
+            words(ids(text)) for text in ("open the drawer", "close the drawer", "the drawer open")
+        )
     assert torch.allclose(opened, turned) and (opened - closed).norm() > 0.1 * opened.norm()
 
 
@@ -130,9 +132,15 @@ def test_sentences_of_a_batch_do_not_depend_on_each_other(words):
 
 
 def test_no_two_words_of_the_twins_sentences_share_a_row(words):
-    nouns = [FORMS[form].noun for form in NAMED]
-    kinds = {kind: [None] if kind in ("open", "close") else nouns for kind in phrases.KINDS}
-    said = {text for kind, told in kinds.items() for noun in told for part in phrases.said(kind, noun) for text in part}
+    nouns = [CATEGORIES[form].noun for form in NAMED_CATEGORIES]
+    kinds = {kind: [None] if kind in ("open", "close") else nouns for kind in instructions.KINDS}
+    said = {
+        text
+        for kind, told in kinds.items()
+        for noun in told
+        for part in instructions.instructions_for(kind, noun)
+        for text in part
+    }
     ids = torch.tensor(sorted({token for text in said for token in tokenize(text)} - {0, START, END}))
     with torch.no_grad():
         words.table.copy_(torch.arange(words.ROWS)[:, None].expand_as(words.table))
@@ -152,7 +160,7 @@ def test_words_are_left_out_only_in_training(words):
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"vision": "cnn"}, "vision is 'cnn', expected vit or conv or film"),
+        ({"vision": "cnn"}, "vision is 'cnn', expected vit or conv or conv_film"),
         ({"patch_size": 12}, "patch_size 12 is not a power of two"),
         ({"vision_width": 130}, "vision_width 130 is not divisible by 4"),
         ({"latents": 8}, "latents 8 do not divide 6 x 6 patches"),
@@ -165,6 +173,10 @@ def test_sizes_that_do_not_fit_are_refused(change, said):
 
 
 def test_a_configuration_that_names_no_kinds_is_of_the_papers(tmp_path):
-    raw = {key: value for key, value in GR1Config.demo().to_dict().items() if key not in ("vision", "resampler", "text")}
+    raw = {
+        key: value
+        for key, value in GR1Config.demo().to_dict().items()
+        if key not in ("vision", "resampler", "text")
+    }
     (tmp_path / "config.json").write_text(json.dumps(raw))
     assert GR1Config.load(tmp_path / "config.json") == GR1Config.demo()

@@ -31,7 +31,10 @@ def test_the_jacobian_is_the_derivative_of_the_pose(chain):
         jacobian = chain.jacobian(joints)
         for index in range(7):
             step = small * np.eye(7)[index]
-            (before, turned_before), (after, turned_after) = chain.forward(joints - step), chain.forward(joints + step)
+            (before, turned_before), (after, turned_after) = (
+                chain.forward(joints - step),
+                chain.forward(joints + step),
+            )
             turn = (Rotation.from_quat(turned_after) * Rotation.from_quat(turned_before).inv()).as_rotvec()
             derivative = np.concatenate([after - before, turn]) / (2 * small)
             np.testing.assert_allclose(jacobian[:, index], derivative, atol=1e-6)
@@ -54,5 +57,7 @@ def test_the_gen3_is_where_its_own_controller_says_it_is():
 def test_the_grip_of_the_gen3_lies_along_its_approach():
     joints = np.radians([10, 20, 170, -85, 5, -75, 90])
     (flange, quaternion), (grip, turned) = gen3(0.0).forward(joints), gen3(GEN3_GRIP).forward(joints)
-    np.testing.assert_allclose(grip - flange, GEN3_GRIP * Rotation.from_quat(quaternion).as_matrix()[:, 2], atol=1e-12)
+    np.testing.assert_allclose(
+        grip - flange, GEN3_GRIP * Rotation.from_quat(quaternion).as_matrix()[:, 2], atol=1e-12
+    )
     np.testing.assert_array_equal(quaternion, turned)

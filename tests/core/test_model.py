@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gr1_core import GR1, GR1Config
-from gr1_core.bench.policy import TOKENS, lively
+from gr1_core.bench.policy import TOKENS, random_model
 from gr1_core.model import patches
 from gr1_core.model.config import ConfigError
 from gr1_core.model.language import token_tensor
@@ -14,7 +14,7 @@ CONFIG = GR1Config.demo()
 
 @pytest.fixture(scope="module")
 def model():
-    return lively(CONFIG)
+    return random_model(CONFIG)
 
 
 def window(steps=4, seed=0):
@@ -22,7 +22,11 @@ def window(steps=4, seed=0):
     images = torch.randn(2, 1, steps, 3, CONFIG.image_size, CONFIG.image_size, generator=random)
     gripper = torch.where(torch.rand(1, steps, generator=random) > 0.5, 1.0, -1.0)
     return dict(
-        language=token_tensor(TOKENS), static=images[0], wrist=images[1], arm=torch.randn(1, steps, 6, generator=random), gripper=gripper
+        language=token_tensor(TOKENS),
+        static=images[0],
+        wrist=images[1],
+        arm=torch.randn(1, steps, 6, generator=random),
+        gripper=gripper,
     )
 
 
@@ -48,7 +52,11 @@ def test_what_is_predicted_does_not_depend_on_what_else_is_asked_for(model):
     inputs = window()
     with torch.inference_mode():
         everything = model(**inputs)
-        for target, names in (("action", ["arm", "gripper_logit"]), ("static", ["static"]), ("wrist", ["wrist"])):
+        for target, names in (
+            ("action", ["arm", "gripper_logit"]),
+            ("static", ["static"]),
+            ("wrist", ["wrist"]),
+        ):
             alone = model(**inputs, targets={target})
             for name in names:
                 assert torch.allclose(getattr(alone, name), getattr(everything, name), atol=1e-5)
@@ -74,7 +82,17 @@ def test_videos_need_neither_state_nor_wrist_camera_nor_actions(model):
     model.zero_grad(set_to_none=True)
     assert {"query.static", "embed_cls.static.weight", "decoder.mask_token", "embed_time"} <= used
     assert not any(
-        name.startswith(("query.action", "query.wrist", "embed_arm", "embed_patches.wrist", "action_head", "text", "vision"))
+        name.startswith(
+            (
+                "query.action",
+                "query.wrist",
+                "embed_arm",
+                "embed_patches.wrist",
+                "action_head",
+                "text",
+                "vision",
+            )
+        )
         for name in used
     )
 
@@ -82,10 +100,14 @@ def test_videos_need_neither_state_nor_wrist_camera_nor_actions(model):
 def test_the_encoders_are_frozen_and_never_in_training_mode():
     model = GR1(CONFIG).train()
     assert model.transformer.training and not model.vision.training and not model.text.training
-    assert not any(parameter.requires_grad for part in (model.text, model.vision) for parameter in part.parameters())
+    assert not any(
+        parameter.requires_grad for part in (model.text, model.vision) for parameter in part.parameters()
+    )
 
 
-@pytest.mark.parametrize("call, said", [({"targets": {"depth"}}, "depth"), ({"targets": set()}, "expected some")])
+@pytest.mark.parametrize(
+    "call, said", [({"targets": {"depth"}}, "depth"), ({"targets": set()}, "expected some")]
+)
 def test_unknown_targets_are_refused(model, call, said):
     with pytest.raises(ValueError, match=said):
         model(**window(), **call)
@@ -97,7 +119,12 @@ def test_a_window_that_is_too_long_is_refused(model):
 
 
 @pytest.mark.parametrize(
-    "change, said", [({"heads": 7}, "not divisible by heads 7"), ({"layers": 0}, "layers is 0"), ({"dropout": 1.5}, "dropout is 1.5")]
+    "change, said",
+    [
+        ({"heads": 7}, "not divisible by heads 7"),
+        ({"layers": 0}, "layers is 0"),
+        ({"dropout": 1.5}, "dropout is 1.5"),
+    ],
 )
 def test_sizes_that_do_not_fit_are_refused(change, said):
     with pytest.raises(ConfigError, match=said):

@@ -36,22 +36,46 @@ def same(folder, other) -> bool:
 def test_the_mae_may_lie_in_its_own_file(tmp_path, tiny, tiny_config):
     own = torch.load(golden.FOLDER / "tiny_mae.pt", weights_only=True)["model"]
     # The published `full` file also holds MAE's decoder, whose names are names of GR-1 too.
-    mae = saved(tmp_path / "mae.pth", own | {"mask_token": torch.zeros(3), "decoder_pos_embed": torch.zeros(3)}, "model")
-    import_official(saved(tmp_path / "s.pt", without("model_mae.")), tmp_path / "out", mae=mae, config=tiny_config)
+    mae = saved(
+        tmp_path / "mae.pth",
+        own | {"mask_token": torch.zeros(3), "decoder_pos_embed": torch.zeros(3)},
+        "model",
+    )
+    import_official(
+        saved(tmp_path / "s.pt", without("model_mae.")), tmp_path / "out", mae=mae, config=tiny_config
+    )
     assert same(tmp_path / "out", tiny)
 
 
 def test_the_snapshots_own_encoder_wins_over_the_file(tmp_path, tiny, tiny_config):
-    other = {key: value + 1 for key, value in torch.load(golden.FOLDER / "tiny_mae.pt", weights_only=True)["model"].items()}
-    import_official(SNAPSHOT, tmp_path / "out", mae=saved(tmp_path / "mae.pth", other, "model"), config=tiny_config)
+    other = {
+        key: value + 1
+        for key, value in torch.load(golden.FOLDER / "tiny_mae.pt", weights_only=True)["model"].items()
+    }
+    import_official(
+        SNAPSHOT, tmp_path / "out", mae=saved(tmp_path / "mae.pth", other, "model"), config=tiny_config
+    )
     assert same(tmp_path / "out", tiny)
 
 
 def test_clip_may_be_openais_state_dict(tmp_path, tiny, tiny_config):
-    clip = {key.removeprefix("model_clip."): value for key, value in snapshot().items() if key.startswith("model_clip.")}
-    clip |= {"input_resolution": torch.tensor(224), "context_length": torch.tensor(77), "vocab_size": torch.tensor(49408)}
+    clip = {
+        key.removeprefix("model_clip."): value
+        for key, value in snapshot().items()
+        if key.startswith("model_clip.")
+    }
+    clip |= {
+        "input_resolution": torch.tensor(224),
+        "context_length": torch.tensor(77),
+        "vocab_size": torch.tensor(49408),
+    }
     torch.save(clip, tmp_path / "clip.pt")
-    import_official(saved(tmp_path / "s.pt", without("model_clip.")), tmp_path / "out", clip=tmp_path / "clip.pt", config=tiny_config)
+    import_official(
+        saved(tmp_path / "s.pt", without("model_clip.")),
+        tmp_path / "out",
+        clip=tmp_path / "clip.pt",
+        config=tiny_config,
+    )
     assert same(tmp_path / "out", tiny)
 
 
@@ -67,7 +91,12 @@ def test_clip_may_be_openais_torchscript_archive(tmp_path, tiny, tiny_config):
                 module = getattr(module, part)
             module.register_parameter(path[-1], torch.nn.Parameter(value.float()))
     torch.jit.save(torch.jit.script(root), tmp_path / "ViT-B-32.pt")
-    import_official(saved(tmp_path / "s.pt", without("model_clip.")), tmp_path / "out", clip=tmp_path / "ViT-B-32.pt", config=tiny_config)
+    import_official(
+        saved(tmp_path / "s.pt", without("model_clip.")),
+        tmp_path / "out",
+        clip=tmp_path / "ViT-B-32.pt",
+        config=tiny_config,
+    )
     assert same(tmp_path / "out", tiny)
 
 
@@ -81,13 +110,19 @@ def test_clip_may_be_transformers_folder_and_its_tokenizer_comes_along(tmp_path,
     save_file(clip, folder / "model.safetensors")
     (folder / "vocab.json").write_text("{}")
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    import_official(saved(tmp_path / "s.pt", without("model_clip.")), tmp_path / "out", clip=folder, config=tiny_config)
+    import_official(
+        saved(tmp_path / "s.pt", without("model_clip.")), tmp_path / "out", clip=folder, config=tiny_config
+    )
     assert same(tmp_path / "out", tiny)
     assert (tmp_path / "out" / "vocab.json").read_text() == "{}"
 
 
 def test_half_precision_data_parallel_and_bufferless_snapshots_are_taken(tmp_path, tiny, tiny_config):
-    state = {f"module.{key}": value for key, value in snapshot().items() if not key.endswith((".attn.bias", ".masked_bias", "wte.weight"))}
+    state = {
+        f"module.{key}": value
+        for key, value in snapshot().items()
+        if not key.endswith((".attn.bias", ".masked_bias", "wte.weight"))
+    }
     import_official(saved(tmp_path / "s.pt", state), tmp_path / "out", config=tiny_config)
     ours, theirs = load_file(tmp_path / "out" / "model.safetensors"), load_file(tiny / "model.safetensors")
     assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == ["transformer.wte"]
@@ -98,9 +133,18 @@ def test_half_precision_data_parallel_and_bufferless_snapshots_are_taken(tmp_pat
     [
         (lambda state: state.pop("pred_arm_act.weight"), "missing: pred_arm_act.weight"),
         (lambda state: state.update(surprise=torch.zeros(2)), "unknown: surprise"),
-        (lambda state: state.update({"embed_ln.bias": torch.zeros(5)}), r"embed_norm.bias is \[5\], the configuration says \[48\]"),
-        (lambda state: state["embed_ln.bias"].fill_(float("nan")), "NaN or infinite values in embed_norm.bias"),
-        (lambda state: [state.pop(key) for key in list(state) if key.startswith("model_clip.")], "give its file with --clip"),
+        (
+            lambda state: state.update({"embed_ln.bias": torch.zeros(5)}),
+            r"embed_norm.bias is \[5\], the configuration says \[48\]",
+        ),
+        (
+            lambda state: state["embed_ln.bias"].fill_(float("nan")),
+            "NaN or infinite values in embed_norm.bias",
+        ),
+        (
+            lambda state: [state.pop(key) for key in list(state) if key.startswith("model_clip.")],
+            "give its file with --clip",
+        ),
     ],
 )
 def test_a_wrong_snapshot_is_refused_by_name(tmp_path, tiny_config, change, said):
@@ -133,7 +177,9 @@ def test_a_checkpoint_is_not_overwritten(tiny, tiny_config):
 
 
 def test_another_activation_is_refused(tmp_path):
-    (tmp_path / "c.json").write_text(json.dumps(golden.RECORD["config"] | {"activation_function": "gelu_new"}))
+    (tmp_path / "c.json").write_text(
+        json.dumps(golden.RECORD["config"] | {"activation_function": "gelu_new"})
+    )
     with pytest.raises(CheckpointError, match="gelu_new"):
         read_config(tmp_path / "c.json")
 

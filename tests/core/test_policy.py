@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from gr1_core import GR1Config, Policy, Rig
-from gr1_core.bench.policy import TOKENS, lively, observation
+from gr1_core.bench.policy import TOKENS, random_model, synthetic_observation
 from gr1_core.model import checkpoint
-from gr1_core.pack import can_pack
+from gr1_core.model.packed_linear import can_pack
 from gr1_core.policy import PolicyError
 from gr1_core.rig import RigError
 from tests.core import exactness
@@ -19,8 +19,8 @@ RIG = Rig.load("kinova_gen2")
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lively")
-    checkpoint.save(folder, lively(GR1Config.demo()).state_dict(), GR1Config.demo(), RIG)
+    folder = tmp_path_factory.mktemp("random_model")
+    checkpoint.save(folder, random_model(GR1Config.demo()).state_dict(), GR1Config.demo(), RIG)
     return folder
 
 
@@ -35,10 +35,10 @@ def test_bf16_stays_close(model_folder):
 
 def test_the_future_does_not_depend_on_when_it_is_asked_for(demo_policy):
     demo_policy.reset("open the drawer")
-    actions = [demo_policy.step(observation(RIG, step)) for step in range(3)]
+    actions = [demo_policy.step(synthetic_observation(RIG, step)) for step in range(3)]
     late = actions[0].future()
     demo_policy.reset("open the drawer")
-    early = demo_policy.step(observation(RIG, 0)).future()
+    early = demo_policy.step(synthetic_observation(RIG, 0)).future()
     assert np.array_equal(late.static_patches, early.static_patches)
     assert late.static.shape == late.wrist.shape == (112, 112, 3) and late.static.dtype == np.uint8
     assert not np.array_equal(late.static, late.wrist)
@@ -46,21 +46,21 @@ def test_the_future_does_not_depend_on_when_it_is_asked_for(demo_policy):
 
 def test_a_new_instruction_forgets_the_history_and_changes_the_action(demo_policy):
     demo_policy.reset("open the drawer")
-    first = demo_policy.step(observation(RIG, 0))
-    demo_policy.step(observation(RIG, 1))
+    first = demo_policy.step(synthetic_observation(RIG, 0))
+    demo_policy.step(synthetic_observation(RIG, 1))
     demo_policy.reset("open the drawer")
-    assert np.array_equal(demo_policy.step(observation(RIG, 0)).delta, first.delta)
+    assert np.array_equal(demo_policy.step(synthetic_observation(RIG, 0)).delta, first.delta)
     demo_policy.reset("close the drawer")
-    assert not np.array_equal(demo_policy.step(observation(RIG, 0)).delta, first.delta)
+    assert not np.array_equal(demo_policy.step(synthetic_observation(RIG, 0)).delta, first.delta)
 
 
 def test_the_warm_up_leaves_no_trace(demo_policy):
     demo_policy.reset("open the drawer")
-    expected = demo_policy.step(observation(RIG, 0)).delta, demo_policy.step(observation(RIG, 1)).delta
+    expected = demo_policy.step(synthetic_observation(RIG, 0)).delta, demo_policy.step(synthetic_observation(RIG, 1)).delta
     demo_policy.reset("open the drawer")
-    demo_policy.step(observation(RIG, 0))
+    demo_policy.step(synthetic_observation(RIG, 0))
     demo_policy.warm_up()
-    assert np.array_equal(demo_policy.step(observation(RIG, 1)).delta, expected[1])
+    assert np.array_equal(demo_policy.step(synthetic_observation(RIG, 1)).delta, expected[1])
 
 
 def test_untrained_weights_are_the_same_for_the_same_seed():
@@ -68,16 +68,19 @@ def test_untrained_weights_are_the_same_for_the_same_seed():
     deltas = []
     for policy in (first, again, other):
         policy.reset(TOKENS)
-        deltas.append(policy.step(observation(RIG, 0)).delta)
+        deltas.append(policy.step(synthetic_observation(RIG, 0)).delta)
     assert np.array_equal(deltas[0], deltas[1]) and not np.array_equal(deltas[0], deltas[2])
 
 
 def test_every_pixel_row_and_state_number_matters(model_folder):
     policy = Policy.from_pretrained(model_folder, device="cpu", precision="fp32")
-    seen = observation(RIG, 0)
+    seen = synthetic_observation(RIG, 0)
     variants = [seen, dataclasses.replace(seen, gripper=-seen.gripper)]
     variants += [dataclasses.replace(seen, arm=seen.arm + 0.1 * np.eye(6)[i]) for i in range(6)]
-    variants += [dataclasses.replace(seen, **{role: np.roll(getattr(seen, role), 40, axis=0)}) for role in ("static", "wrist")]
+    variants += [
+        dataclasses.replace(seen, **{role: np.roll(getattr(seen, role), 40, axis=0)})
+        for role in ("static", "wrist")
+    ]
     deltas = []
     for variant in variants:
         policy.reset(TOKENS)
@@ -97,22 +100,23 @@ def test_every_pixel_row_and_state_number_matters(model_folder):
 )
 def test_an_observation_that_cannot_be_acted_on_is_refused_and_forgotten(demo_policy, change, error, said):
     demo_policy.reset("open the drawer")
-    demo_policy.step(observation(RIG, 0))
-    expected = demo_policy.step(observation(RIG, 1)).delta
+    demo_policy.step(synthetic_observation(RIG, 0))
+    expected = demo_policy.step(synthetic_observation(RIG, 1)).delta
     demo_policy.reset("open the drawer")
-    demo_policy.step(observation(RIG, 0))
+    demo_policy.step(synthetic_observation(RIG, 0))
     with pytest.raises(error, match=said):
-        demo_policy.step(dataclasses.replace(observation(RIG, 1), **change))
-    assert np.array_equal(demo_policy.step(observation(RIG, 1)).delta, expected)
+        demo_policy.step(dataclasses.replace(synthetic_observation(RIG, 1), **change))
+    assert np.array_equal(demo_policy.step(synthetic_observation(RIG, 1)).delta, expected)
 
 
 def test_acting_needs_an_instruction(demo_policy):
     with pytest.raises(PolicyError, match="reset"):
-        demo_policy.step(observation(RIG, 0))
+        demo_policy.step(synthetic_observation(RIG, 0))
 
 
 @pytest.mark.parametrize(
-    "instruction, said", [("", "no words"), ("word " * 80, "80 tokens"), ([49406, 49407], "77"), ([0] * 77, "end token")]
+    "instruction, said",
+    [("", "no words"), ("word " * 80, "80 tokens"), ([49406, 49407], "77"), ([0] * 77, "end token")],
 )
 def test_an_instruction_that_clip_cannot_take_is_refused(demo_policy, instruction, said):
     with pytest.raises(ValueError, match=said):
@@ -130,7 +134,7 @@ def test_an_action_that_is_not_finite_never_leaves_the_policy():
         policy.model.action_head.arm.bias.fill_(float("inf"))
     policy.reset(TOKENS)
     with pytest.raises(PolicyError, match="not finite"):
-        policy.step(observation(RIG, 0))
+        policy.step(synthetic_observation(RIG, 0))
 
 
 @pytest.mark.parametrize("change, said", [
@@ -142,4 +146,4 @@ def test_an_action_that_is_not_finite_never_leaves_the_policy():
 def test_what_is_no_observation_at_all_is_named(demo_policy, change, said):
     demo_policy.reset("open the drawer")
     with pytest.raises(ValueError, match=said):
-        demo_policy.step(dataclasses.replace(observation(RIG, 1), **change))
+        demo_policy.step(dataclasses.replace(synthetic_observation(RIG, 1), **change))

@@ -44,27 +44,39 @@ def test_the_hand_pointing_down_is_far_from_the_angles_edge():
 def test_the_view_is_the_centred_square_and_shares_the_pixels():
     image = np.arange(360 * 640 * 3, dtype=np.uint32).astype(np.uint8).reshape(360, 640, 3)
     view = KINOVA.cameras["static"].view(image)
-    assert view.shape == (360, 360, 3) and np.shares_memory(view, image) and np.array_equal(view, image[:, 140:500])
+    assert (
+        view.shape == (360, 360, 3)
+        and np.shares_memory(view, image)
+        and np.array_equal(view, image[:, 140:500])
+    )
 
 
 def test_a_rig_that_means_something_else_is_refused_and_the_difference_named():
-    with pytest.raises(RigError, match="of policy does not fit .* action.translation_scale is 0.05 there, 0.02 here"):
-        KINOVA.require_same(dataclasses.replace(KINOVA, action=dataclasses.replace(KINOVA.action, translation_scale=0.05)), "policy")
+    with pytest.raises(
+        RigError, match="of policy does not fit .* action.translation_scale is 0.05 there, 0.02 here"
+    ):
+        KINOVA.require_same(
+            dataclasses.replace(KINOVA, action=dataclasses.replace(KINOVA.action, translation_scale=0.05)),
+            "policy",
+        )
     # Limits and ages belong to the place, not to the model.
-    KINOVA.require_same(dataclasses.replace(KINOVA, limits=dataclasses.replace(KINOVA.limits, linear_speed=0.1)))
+    KINOVA.require_same(
+        dataclasses.replace(KINOVA, limits=dataclasses.replace(KINOVA.limits, linear_speed=0.1))
+    )
 
 
 @pytest.mark.parametrize(
     "change, said",
     [
-        (lambda r: r.update(control_hz=0), "control_hz: expected a number above zero"),
-        (lambda r: r.update(control_hertz=10), "unknown field 'control_hertz', did you mean 'control_hz'"),
+        (lambda r: r.update(control_hz=0), "control_hz is 0, expected a finite number above 0"),
+        (lambda r: r.update(control_hertz=10), "control_hertz is unknown, did you mean 'control_hz'"),
         (lambda r: r.pop("action"), "missing action"),
-        (lambda r: r["cameras"].pop("wrist"), "exactly the roles static, wrist"),
-        (lambda r: r["cameras"]["wrist"].update(crop="middle"), "'middle' is not one of square, none"),
-        (lambda r: r["cameras"]["wrist"].update(width=3.5), "whole number, got 3.5"),
-        (lambda r: r["limits"].update(leash=float("nan")), "finite number, got nan"),
-        (lambda r: r["limits"].update(workspace_min=[0, 0]), "expected 3 numbers"),
+        (lambda r: r["cameras"].pop("wrist"), "missing cameras.wrist"),
+        (lambda r: r["cameras"]["wrist"].update(crop="middle"), "crop is 'middle', expected square or none"),
+        (lambda r: r["cameras"]["wrist"].update(width=3.5), "width is 3.5, expected a whole number above 0"),
+        (lambda r: r["limits"].update(force=float("nan")), "force is nan, expected a finite number above 0"),
+        (lambda r: r["limits"].update(leash=0.1), "limits.leash is now called limits.max_following_error"),
+        (lambda r: r["limits"].update(workspace_min=[0, 0]), r"workspace_min is \[0, 0\], expected 3 finite numbers"),
         (lambda r: r["limits"].update(workspace_min=[9, 9, 9]), "below workspace_max"),
     ],
 )

@@ -47,41 +47,83 @@ class Recording:
             fields = {"header": header(at_ms)} | fields
         self.messages.append((at_ms, topic, schemas.message(type, **fields)))
 
-    def twist(self, at_ms: float, linear=(0.0, 0.0, 0.0), angular=(0.0, 0.0, 0.0), source: str = "policy") -> None:
-        twist = {"linear": dict(zip("xyz", map(float, linear))), "angular": dict(zip("xyz", map(float, angular)))}
+    def twist(
+        self, at_ms: float, linear=(0.0, 0.0, 0.0), angular=(0.0, 0.0, 0.0), source: str = "policy"
+    ) -> None:
+        twist = {
+            "linear": dict(zip("xyz", map(float, linear))),
+            "angular": dict(zip("xyz", map(float, angular))),
+        }
         self.add(at_ms, f"/command/{source}/twist", twist=twist)
 
     def grip(self, at_ms: float, closure: float, source: str = "policy") -> None:
         self.add(at_ms, f"/command/{source}/gripper", data=float(closure))
 
-    def arm(self, at_ms: float, position=(0.4, 0.0, 0.2), quaternion=(1.0, 0.0, 0.0, 0.0), closure: float = 0.0) -> None:
-        pose = {"position": dict(zip("xyz", map(float, position))), "orientation": dict(zip("xyzw", map(float, quaternion)))}
+    def arm(
+        self, at_ms: float, position=(0.4, 0.0, 0.2), quaternion=(1.0, 0.0, 0.0, 0.0), closure: float = 0.0
+    ) -> None:
+        pose = {
+            "position": dict(zip("xyz", map(float, position))),
+            "orientation": dict(zip("xyzw", map(float, quaternion))),
+        }
         self.add(at_ms, "/arm/pose", pose=pose)
-        self.add(at_ms, "/arm/gripper", name=("closure", "closure_command"), position=(float(closure), float(closure)))
+        self.add(
+            at_ms,
+            "/arm/gripper",
+            name=("closure", "closure_command"),
+            position=(float(closure), float(closure)),
+        )
 
     def frame(self, at_ms: float, role: str, array: np.ndarray, kind: str) -> None:
         if kind == "jpeg":
-            return self.add(at_ms, f"/camera/{role}/image_raw/compressed", format="jpeg", data=images.encode_jpeg(array, 85))
+            return self.add(
+                at_ms,
+                f"/camera/{role}/image_raw/compressed",
+                format="jpeg",
+                data=images.encode_jpeg(array, 85),
+            )
         height, width = array.shape[:2]
         data = array.tobytes()
-        self.add(at_ms, f"/camera/{role}/image_raw", height=height, width=width, encoding="rgb8", step=3 * width, data=data)
+        self.add(
+            at_ms,
+            f"/camera/{role}/image_raw",
+            height=height,
+            width=width,
+            encoding="rgb8",
+            step=3 * width,
+            data=data,
+        )
 
     def save(self, folder: Path, rig: Rig | None = None, **labels: str) -> Path:
-        known = {"instruction": "lift the cup", "operator": "alice", "rig": yaml.safe_dump((rig or tiny_rig()).to_dict())}
+        known = {
+            "instruction": "lift the cup",
+            "operator": "alice",
+            "rig": yaml.safe_dump((rig or tiny_rig()).to_dict()),
+        }
         labels = known | {"outcome": "success"} | labels
         topics = {self.namespace + topic: TYPES[topic] for _, topic, _ in self.messages}
-        arrivals = sorted((at_ms + self.received.get(number, 1.0), number) for number, (at_ms, _, _) in enumerate(self.messages))
-        with BagWriter(folder, topics, {name: text for name, text in labels.items() if name != "outcome"}) as writer:
+        arrivals = sorted(
+            (at_ms + self.received.get(number, 1.0), number)
+            for number, (at_ms, _, _) in enumerate(self.messages)
+        )
+        with BagWriter(
+            folder, topics, {name: text for name, text in labels.items() if name != "outcome"}
+        ) as writer:
             for arrival, number in arrivals:
                 at_ms, topic, message = self.messages[number]
                 data = schemas.serialize(message, TYPES[topic])
-                writer.write(self.namespace + topic, data, START + round(arrival * MS), START + round(at_ms * MS))
+                writer.write(
+                    self.namespace + topic, data, START + round(arrival * MS), START + round(at_ms * MS)
+                )
             return writer.close({"outcome": labels["outcome"]})
 
 
 def header(at_ms: float) -> dict:
     at = START + round(at_ms * MS)
-    return {"stamp": schemas.message("builtin_interfaces/msg/Time", sec=at // 10**9, nanosec=at % 10**9), "frame_id": "base_link"}
+    return {
+        "stamp": schemas.message("builtin_interfaces/msg/Time", sec=at // 10**9, nanosec=at % 10**9),
+        "frame_id": "base_link",
+    }
 
 
 def demonstration(seed: int = 0, steps: int = 15, kind: str = "jpeg", without: str = "") -> Recording:

@@ -32,11 +32,15 @@ def _split(folder: Path, spans: int, length: int, random: np.random.Generator) -
     colours = random.integers(60, 255, (spans + 1, 3))
     pose = np.array([0.1, -0.1, 0.5, np.pi - 0.02, 0.05, 1.5])
     for index in range(frames):
-        action = np.round(random.uniform(-0.2, 0.2, 6) + 0.7 * np.sin(index / 9 + np.arange(6)), 3).clip(-1, 1)
+        action = np.round(random.uniform(-0.2, 0.2, 6) + 0.7 * np.sin(index / 9 + np.arange(6)), 3).clip(
+            -1, 1
+        )
         target = pose + action * np.repeat([0.02, 0.05], 3)
         target[3:] = (target[3:] + np.pi) % (2 * np.pi) - np.pi
         gripper = 1.0 if index // 12 % 2 else -1.0
-        robot_obs = np.concatenate([pose, [0.04], np.zeros(7), [1.0 if max(index - 1, 0) // 12 % 2 else -1.0]])
+        robot_obs = np.concatenate(
+            [pose, [0.04], np.zeros(7), [1.0 if max(index - 1, 0) // 12 % 2 else -1.0]]
+        )
         np.savez_compressed(
             folder / f"episode_{FIRST + index:07d}.npz",
             actions=np.append(target, gripper),

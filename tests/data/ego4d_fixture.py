@@ -56,7 +56,9 @@ def write_video(path: Path, width: int, height: int, seconds: float, fps: int = 
     """h264 with key frames 2 s apart. The left half of the centred square is as bright as the time (see `brightness`); a block moves
     over the right half."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "10", "g": str(2 * fps), "preset": "ultrafast"})
+        stream = container.add_stream(
+            "libx264", rate=fps, options={"crf": "10", "g": str(2 * fps), "preset": "ultrafast"}
+        )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for index in range(round(seconds * fps)):
             image = np.full((height, width, 3), (70, 90, 120), np.uint8)
@@ -74,7 +76,12 @@ def brightness(time: float) -> float:
 
 def _narration(uid: str, seconds: float, text: str) -> dict:
     frame = round(seconds * 30)
-    return {"timestamp_sec": seconds, "timestamp_frame": frame, "narration_text": text, "annotation_uid": f"{uid[:8]}-{frame:04d}"}
+    return {
+        "timestamp_sec": seconds,
+        "timestamp_frame": frame,
+        "narration_text": text,
+        "annotation_uid": f"{uid[:8]}-{frame:04d}",
+    }
 
 
 if __name__ == "__main__":

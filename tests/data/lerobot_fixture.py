@@ -65,7 +65,10 @@ class Motion:
 
     def __init__(self, episode: int, length: int):
         random = np.random.default_rng(episode)
-        self.move, self.twist = random.uniform(-0.01, 0.01, (length, 3)), random.uniform(-0.05, 0.05, (length, 3))
+        self.move, self.twist = (
+            random.uniform(-0.01, 0.01, (length, 3)),
+            random.uniform(-0.05, 0.05, (length, 3)),
+        )
         self.position, turns = [np.array([0.4, 0.0, 0.2])], [Rotation.from_euler("xyz", [3.0, 0.1, 0.4])]
         for step in range(length - 1):
             self.position.append(self.position[-1] + self.move[step])
@@ -75,11 +78,15 @@ class Motion:
 
     def state(self) -> np.ndarray:
         """[T, 8]: millimetres, quaternion, jaw opening in metres."""
-        return np.column_stack([1000 * self.position, self.turn.as_quat(), np.where(self.closed, 0.0, 0.08)]).astype(np.float32)
+        return np.column_stack(
+            [1000 * self.position, self.turn.as_quat(), np.where(self.closed, 0.0, 0.08)]
+        ).astype(np.float32)
 
     def action(self) -> np.ndarray:
         """[T, 7]: metres and rotation vector a frame, jaw 0 open .. 1 closed, commanded one frame ahead."""
-        return np.column_stack([self.move, self.twist, np.append(self.closed[1:], self.closed[-1])]).astype(np.float32)
+        return np.column_stack([self.move, self.twist, np.append(self.closed[1:], self.closed[-1])]).astype(
+            np.float32
+        )
 
 
 def picture(episode: int, step: int, camera: int) -> np.ndarray:
@@ -92,20 +99,43 @@ def picture(episode: int, step: int, camera: int) -> np.ndarray:
 def make(root: Path, videos: bool = False, task_of=lambda episode, step: episode % 2) -> Path:
     """Three episodes in two data files; with videos, each camera's episodes follow each other in one file."""
     cameras = ("observation.images.front", "observation.images.hand")
-    feature = {"dtype": "video" if videos else "image", "shape": [*SHAPE, 3], "names": ["height", "width", "channels"]}
+    feature = {
+        "dtype": "video" if videos else "image",
+        "shape": [*SHAPE, 3],
+        "names": ["height", "width", "channels"],
+    }
     features = {name: feature for name in cameras}
     features |= {
         "observation.state": {"dtype": "float32", "shape": [8], "names": {"motors": STATE}},
         "action": {"dtype": "float32", "shape": [7], "names": ACTION},
     }
-    features |= {name: {"dtype": "int64", "shape": [1], "names": None} for name in ("episode_index", "frame_index", "index", "task_index")}
-    info = {"codebase_version": "v3.0", "fps": FPS, "total_episodes": 3, "total_frames": sum(LENGTHS), "features": features}
+    features |= {
+        name: {"dtype": "int64", "shape": [1], "names": None}
+        for name in ("episode_index", "frame_index", "index", "task_index")
+    }
+    info = {
+        "codebase_version": "v3.0",
+        "fps": FPS,
+        "total_episodes": 3,
+        "total_frames": sum(LENGTHS),
+        "features": features,
+    }
     info |= {"data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"}
-    info |= {"video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4" if videos else None}
-    for folder in ("meta/episodes/chunk-000", "data/chunk-000", *(f"videos/{name}/chunk-000" for name in cameras if videos)):
+    info |= {
+        "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+        if videos
+        else None
+    }
+    for folder in (
+        "meta/episodes/chunk-000",
+        "data/chunk-000",
+        *(f"videos/{name}/chunk-000" for name in cameras if videos),
+    ):
         (root / folder).mkdir(parents=True)
     (root / "meta" / "info.json").write_text(json.dumps(info))
-    pq.write_table(pa.table({"task_index": [0, 1], "__index_level_0__": list(TASKS)}), root / "meta" / "tasks.parquet")
+    pq.write_table(
+        pa.table({"task_index": [0, 1], "__index_level_0__": list(TASKS)}), root / "meta" / "tasks.parquet"
+    )
     starts = np.cumsum([0, *LENGTHS])
     rows, tables = [], {0: [], 1: []}
     for episode, length in enumerate(LENGTHS):
@@ -113,7 +143,11 @@ def make(root: Path, videos: bool = False, task_of=lambda episode, step: episode
         row = {"episode_index": episode, "length": length, "data/chunk_index": 0, "data/file_index": number}
         row |= {"dataset_from_index": int(starts[episode]), "dataset_to_index": int(starts[episode + 1])}
         for name in cameras if videos else ():
-            row |= {f"videos/{name}/chunk_index": 0, f"videos/{name}/file_index": 0, f"videos/{name}/from_timestamp": starts[episode] / FPS}
+            row |= {
+                f"videos/{name}/chunk_index": 0,
+                f"videos/{name}/file_index": 0,
+                f"videos/{name}/from_timestamp": starts[episode] / FPS,
+            }
         rows.append(row)
         motion = Motion(episode, length)
         columns = {"observation.state": motion.state().tolist(), "action": motion.action().tolist()}
@@ -126,7 +160,9 @@ def make(root: Path, videos: bool = False, task_of=lambda episode, step: episode
         tables[number].append(pa.table(columns))
     pq.write_table(pa.Table.from_pylist(rows), root / "meta/episodes/chunk-000/file-000.parquet")
     for number, parts in tables.items():
-        pq.write_table(pa.concat_tables(parts), root / f"data/chunk-000/file-{number:03d}.parquet", row_group_size=10)
+        pq.write_table(
+            pa.concat_tables(parts), root / f"data/chunk-000/file-{number:03d}.parquet", row_group_size=10
+        )
     for camera, name in enumerate(cameras if videos else ()):
         _film(root / f"videos/{name}/chunk-000/file-000.mp4", camera)
     return root
@@ -138,5 +174,7 @@ def _film(path: Path, camera: int) -> None:
         stream.width, stream.height, stream.pix_fmt = SHAPE[1], SHAPE[0], "yuv420p"
         for episode, length in enumerate(LENGTHS):
             for step in range(length):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(episode, step, camera), format="rgb24")))
+                container.mux(
+                    stream.encode(av.VideoFrame.from_ndarray(picture(episode, step, camera), format="rgb24"))
+                )
         container.mux(stream.encode())

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gr1_core import images
-from gr1_core.data.convert.source import Episode
+from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset_writer import DatasetWriter
 from gr1_core.rig import Rig
 
@@ -28,7 +28,14 @@ def picture(generator, shape) -> np.ndarray:
     return blocks.repeat(4, 0).repeat(4, 1)
 
 
-def episode(generator, length: int, task: str, encode=images.encode_jpeg, roles=("static", "wrist"), robot: bool = True) -> Episode:
+def episode(
+    generator,
+    length: int,
+    task: str,
+    encode=images.encode_jpeg,
+    roles=("static", "wrist"),
+    robot: bool = True,
+) -> Episode:
     shapes = {"static": STATIC, "wrist": WRIST}
     pictures = {role: [encode(picture(generator, shapes[role])) for _ in range(length)] for role in roles}
     vectors = [generator.normal(size=(length, 7)).astype(np.float32) if robot else None for _ in range(2)]
@@ -38,7 +45,9 @@ def episode(generator, length: int, task: str, encode=images.encode_jpeg, roles=
 def write(root, episodes, rig=None, fps: int = 10) -> None:
     """rig None: a set of videos, static camera only."""
     shapes = {"static": STATIC, "wrist": WRIST} if rig else {"static": STATIC}
-    writer = DatasetWriter(root, fps, shapes, rig, {"kind": "demonstrations" if rig else "videos", "source": "bags"})
+    writer = DatasetWriter(
+        root, fps, shapes, rig, {"kind": "demonstrations" if rig else "videos", "source": "bags"}
+    )
     for one in episodes:
         writer.add(one)
     writer.close()
@@ -47,14 +56,19 @@ def write(root, episodes, rig=None, fps: int = 10) -> None:
 def demonstrations(root, lengths=(7, 1, 12, 5), encode=images.encode_jpeg, seed: int = 0) -> list[Episode]:
     """A set of these episodes, their texts in turn; returns what was written."""
     generator = np.random.default_rng(seed)
-    episodes = [episode(generator, length, TASKS[number % len(TASKS)], encode) for number, length in enumerate(lengths)]
+    episodes = [
+        episode(generator, length, TASKS[number % len(TASKS)], encode)
+        for number, length in enumerate(lengths)
+    ]
     write(root, episodes, small_rig())
     return episodes
 
 
 def videos(root, lengths=(30, 9)) -> list[Episode]:
     generator = np.random.default_rng(1)
-    episodes = [episode(generator, length, f"clip {length}", roles=("static",), robot=False) for length in lengths]
+    episodes = [
+        episode(generator, length, f"clip {length}", roles=("static",), robot=False) for length in lengths
+    ]
     write(root, episodes, fps=10)
     return episodes
 
@@ -67,4 +81,6 @@ def damage_picture(root, role: str, row: int) -> None:
     values = table[name].to_pylist()
     values[row]["bytes"] = values[row]["bytes"][: len(values[row]["bytes"]) * 2 // 3]
     field = table.schema.field(name)
-    pq.write_table(table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type)), path)
+    pq.write_table(
+        table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type)), path
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gr1_core import images
-from gr1_core.data.convert.source import Episode, Skipped, SourceError, Unit
+from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit
 from gr1_core.rig import Rig
 
 SHAPES = {"static": (36, 64), "wrist": (24, 32)}
@@ -21,7 +21,10 @@ SHAPES = {"static": (36, 64), "wrist": (24, 32)}
 def tiny_rig() -> Rig:
     """The Kinova's rig with cameras of SHAPES."""
     rig = Rig.load("kinova_gen2")
-    cameras = {role: dataclasses.replace(rig.cameras[role], height=height, width=width) for role, (height, width) in SHAPES.items()}
+    cameras = {
+        role: dataclasses.replace(rig.cameras[role], height=height, width=width)
+        for role, (height, width) in SHAPES.items()
+    }
     return dataclasses.replace(rig, cameras=cameras)
 
 
@@ -37,11 +40,21 @@ def picture(seed: int, shape: tuple[int, int]) -> np.ndarray:
 
 def demonstration(name: str, seed: int, length: int = 12, task: str = "lift the cup", shapes=None) -> Episode:
     rng, shapes = np.random.default_rng(seed), shapes or SHAPES
-    encoded = {role: [images.encode_jpeg(picture(1000 * seed + step, shape)) for step in range(length)] for role, shape in shapes.items()}
-    action = np.append(rng.normal(size=(length, 6)), np.where(np.arange(length) < length // 2, 1, -1)[:, None], axis=1).astype(np.float32)
+    encoded = {
+        role: [images.encode_jpeg(picture(1000 * seed + step, shape)) for step in range(length)]
+        for role, shape in shapes.items()
+    }
+    action = np.append(
+        rng.normal(size=(length, 6)), np.where(np.arange(length) < length // 2, 1, -1)[:, None], axis=1
+    ).astype(np.float32)
     state = np.append(np.cumsum(action[:, :6], 0) * 0.02, action[:, 6:], axis=1).astype(np.float32)
     return Episode(
-        name, task, encoded, state, action, {"source": f"synthetic/{name}", "outcome": "success", "operator": "nobody", "problems": []}
+        name,
+        task,
+        encoded,
+        state,
+        action,
+        {"source": f"synthetic/{name}", "outcome": "success", "operator": "nobody", "problems": []},
     )
 
 
@@ -76,4 +89,6 @@ class Synthetic:
         if index in self.left_out:
             yield Skipped(unit.key, "not asked for", intended=True)
             return
-        yield demonstration(f"episode-{index:03d}", index, 10 + index, ["lift the cup", "open the drawer"][index % 2])
+        yield demonstration(
+            f"episode-{index:03d}", index, 10 + index, ["lift the cup", "open the drawer"][index % 2]
+        )

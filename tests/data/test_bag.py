@@ -40,10 +40,14 @@ def recorded(request, tmp_path_factory):
     """A bag of random messages, sent a little before they were received and not received in the order of their topics."""
     rng = random.Random(4)
     messages = [
-        (topic, rng.randbytes(rng.randrange(1, 3000)), START + 1000 * n, START + 1000 * n - 300) for n in range(500) for topic in TOPICS
+        (topic, rng.randbytes(rng.randrange(1, 3000)), START + 1000 * n, START + 1000 * n - 300)
+        for n in range(500)
+        for topic in TOPICS
     ]
     folder = tmp_path_factory.mktemp("bags") / "episode"
-    with BagWriter(folder, TOPICS, LABELS, request.param, chunk_size=10_000, qos={"/instruction": "transient_local"}) as writer:
+    with BagWriter(
+        folder, TOPICS, LABELS, request.param, chunk_size=10_000, qos={"/instruction": "transient_local"}
+    ) as writer:
         for number, message in enumerate(messages):
             writer.write(*message)
             if number % 90 == 0:
@@ -59,7 +63,9 @@ def test_a_bag_gives_back_what_was_written(recorded):
     assert {m.topic: m.type for m in bag.messages()} == TOPICS == bag.topics
     assert bag.counts == {"/arm/pose": 500, "/instruction": 500}
     assert (bag.start_ns, bag.duration_s) == (START, pytest.approx(499e-6))
-    assert [bytes(m.data) for m in bag.messages(["/instruction"])] == [data for topic, data, *_ in messages if topic == "/instruction"]
+    assert [bytes(m.data) for m in bag.messages(["/instruction"])] == [
+        data for topic, data, *_ in messages if topic == "/instruction"
+    ]
 
 
 def test_mcaps_own_reader_gives_the_same_messages(recorded):
@@ -77,9 +83,13 @@ def test_mcaps_own_reader_gives_the_same_messages(recorded):
 def test_rosbags_gives_the_same_messages(recorded):
     folder, messages = recorded
     with Reader(folder) as reader:
-        assert [(c.topic, bytes(data), at) for c, at, data in reader.messages()] == [message[:3] for message in messages]
+        assert [(c.topic, bytes(data), at) for c, at, data in reader.messages()] == [
+            message[:3] for message in messages
+        ]
         assert reader.ros_distro == "jazzy"
-        profiles = {c.topic: [qos.durability.name for qos in c.ext.offered_qos_profiles] for c in reader.connections}
+        profiles = {
+            c.topic: [qos.durability.name for qos in c.ext.offered_qos_profiles] for c in reader.connections
+        }
         assert profiles == {"/arm/pose": [], "/instruction": ["TRANSIENT_LOCAL"]}
         for connection in reader.connections:
             assert connection.msgdef.data == schemas.definition(connection.msgtype)
@@ -89,9 +99,13 @@ def test_rosbags_gives_the_same_messages(recorded):
 def test_any_reader_decodes_a_demonstration_without_knowing_ours(tmp_path):
     folder = demonstration(steps=3).save(tmp_path / "episode")
     with AnyReader([folder]) as reader:
-        poses = [reader.deserialize(data, c.msgtype) for c, _, data in reader.messages() if c.topic == "/arm/pose"]
+        poses = [
+            reader.deserialize(data, c.msgtype) for c, _, data in reader.messages() if c.topic == "/arm/pose"
+        ]
         frames = [
-            reader.deserialize(data, c.msgtype) for c, _, data in reader.messages() if c.topic.endswith("static/image_raw/compressed")
+            reader.deserialize(data, c.msgtype)
+            for c, _, data in reader.messages()
+            if c.topic.endswith("static/image_raw/compressed")
         ]
     assert len(poses) == 20 and poses[0].header.frame_id == "base_link"
     assert all(bytes(frame.data[:3]) == b"\xff\xd8\xff" for frame in frames)
@@ -105,13 +119,23 @@ def test_metadata_has_the_fields_and_types_that_ros2_bag_of_jazzy_parses(recorde
     assert raw["starting_time"] == {"nanoseconds_since_epoch": START}
     assert raw["relative_file_paths"] == ["episode_0.mcap"]
     assert raw["files"] == [
-        {"path": "episode_0.mcap", "starting_time": raw["starting_time"], "duration": raw["duration"], "message_count": 1000}
+        {
+            "path": "episode_0.mcap",
+            "starting_time": raw["starting_time"],
+            "duration": raw["duration"],
+            "message_count": 1000,
+        }
     ]
     assert (raw["compression_format"], raw["compression_mode"]) == ("", "")
     entry = raw["topics_with_message_count"][1]
-    assert entry["message_count"] == 500 and entry["topic_metadata"]["offered_qos_profiles"][0]["durability"] == "transient_local"
+    assert (
+        entry["message_count"] == 500
+        and entry["topic_metadata"]["offered_qos_profiles"][0]["durability"] == "transient_local"
+    )
     assert all(isinstance(value, str) for value in raw["custom_data"].values())
-    assert "&" not in (folder / "metadata.yaml").read_text().split("custom_data")[0], "yaml-cpp's conversions know no references"
+    assert "&" not in (folder / "metadata.yaml").read_text().split("custom_data")[0], (
+        "yaml-cpp's conversions know no references"
+    )
 
 
 def test_the_labels_say_what_was_done_and_how_much_was_received(recorded):
@@ -139,8 +163,18 @@ def test_a_bag_is_not_whole_before_it_is_closed(tmp_path):
 def test_relabelling_changes_the_label_and_not_a_byte_of_the_recording(tmp_path):
     folder = demonstration(steps=3).save(tmp_path / "episode")
     before, counts = digest(folder / "episode_0.mcap"), Bag(folder).counts
-    bag = relabel(folder, outcome="discarded", instruction='say "cheese": café, 引き出し', operator="bob", note="- the drawer: stuck #2")
-    assert (bag.outcome, bag.instruction, bag.labels["operator"]) == ("discarded", 'say "cheese": café, 引き出し', "bob")
+    bag = relabel(
+        folder,
+        outcome="discarded",
+        instruction='say "cheese": café, 引き出し',
+        operator="bob",
+        note="- the drawer: stuck #2",
+    )
+    assert (bag.outcome, bag.instruction, bag.labels["operator"]) == (
+        "discarded",
+        'say "cheese": café, 引き出し',
+        "bob",
+    )
     assert bag.labels["note"] == "- the drawer: stuck #2"
     assert digest(folder / "episode_0.mcap") == before and bag.counts == counts and bag.rig == tiny_rig()
     assert [path.name for path in sorted(folder.iterdir())] == ["episode_0.mcap", "metadata.yaml"]
@@ -200,7 +234,9 @@ def test_bags_of_other_programs_are_refused_by_the_labels_they_lack(tmp_path):
         ("sqlite", StoragePlugin.SQLITE3, "storage is 'sqlite3', expected mcap"),
     ):
         with Writer(tmp_path / name, version=9, storage_plugin=storage) as writer:
-            topic = writer.add_connection("/instruction", "std_msgs/msg/String", msgdef="string data\n", rihs01="RIHS01_0")
+            topic = writer.add_connection(
+                "/instruction", "std_msgs/msg/String", msgdef="string data\n", rihs01="RIHS01_0"
+            )
             writer.write(topic, START, text("go"))
         with pytest.raises(BagError, match=says):
             Bag(tmp_path / name)
@@ -212,7 +248,9 @@ def test_bags_of_other_programs_are_refused_by_the_labels_they_lack(tmp_path):
 
 
 def test_topics_are_found_in_any_namespace_but_not_in_two(tmp_path):
-    kinds = {f"/{arm}/arm/pose": TOPICS["/arm/pose"] for arm in ("left", "right")} | {"/left/instruction": TOPICS["/instruction"]}
+    kinds = {f"/{arm}/arm/pose": TOPICS["/arm/pose"] for arm in ("left", "right")} | {
+        "/left/instruction": TOPICS["/instruction"]
+    }
     with BagWriter(tmp_path / "episode", kinds, LABELS) as writer:
         for topic in kinds:
             writer.write(topic, text("x"), START, START)
@@ -231,10 +269,16 @@ def test_verify_notices_a_flipped_bit_anywhere_in_the_file(tmp_path):
     folder = demonstration(steps=2).save(tmp_path / "episode")
     path = folder / "episode_0.mcap"
     whole, rng = path.read_bytes(), random.Random(11)
-    places = [*range(60), *(rng.randrange(len(whole)) for _ in range(60)), *range(len(whole) - 150, len(whole))]
+    places = [
+        *range(60),
+        *(rng.randrange(len(whole)) for _ in range(60)),
+        *range(len(whole) - 150, len(whole)),
+    ]
     for place in places:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :])
-        assert any(problem.startswith(("checksum:", "cut off:")) for problem in verify(folder)), f"byte {place} of {len(whole)}"
+        assert any(problem.startswith(("checksum:", "cut off:")) for problem in verify(folder)), (
+            f"byte {place} of {len(whole)}"
+        )
 
 
 def test_reading_a_damaged_bag_says_so(tmp_path):
@@ -248,12 +292,17 @@ def test_reading_a_damaged_bag_says_so(tmp_path):
 
 
 def test_verify_names_a_missing_camera_lost_messages_gaps_and_clocks_that_go_backwards(tmp_path):
-    assert "missing: no picture of the wrist camera" in verify(demonstration(steps=3, without="wrist").save(tmp_path / "blind"))
+    assert "missing: no picture of the wrist camera" in verify(
+        demonstration(steps=3, without="wrist").save(tmp_path / "blind")
+    )
 
     stalled = demonstration(steps=20)
     stalled.messages = [m for m in stalled.messages if "static" not in m[1] or not 400 < m[0] < 900]
     (problem,) = verify(stalled.save(tmp_path / "stalled"))
-    assert problem == "gap: /camera/static/image_raw/compressed: 1 longer than 150 ms, the longest 500 ms at 0.40 s"
+    assert (
+        problem
+        == "gap: /camera/static/image_raw/compressed: 1 longer than 150 ms, the longest 500 ms at 0.40 s"
+    )
 
     turned = demonstration(steps=20)
     late = next(message for at, topic, message in turned.messages if topic == "/arm/pose" and at > 1000)
@@ -277,15 +326,28 @@ def test_verify_compares_the_counts_of_the_metadata_with_the_file(tmp_path):
     path = folder / "metadata.yaml"
     count = Bag(folder).counts["/command/policy/twist"]
     head, tail = path.read_text().split("name: /command/policy/twist", 1)
-    path.write_text(head + "name: /command/policy/twist" + tail.replace(f"message_count: {count}", f"message_count: {count + 2}", 1))
-    assert f"count: /command/policy/twist: metadata.yaml says {count + 2} messages, the file holds {count}" in verify(folder)
+    path.write_text(
+        head
+        + "name: /command/policy/twist"
+        + tail.replace(f"message_count: {count}", f"message_count: {count + 2}", 1)
+    )
+    assert (
+        f"count: /command/policy/twist: metadata.yaml says {count + 2} messages, the file holds {count}"
+        in verify(folder)
+    )
 
 
 def test_messages_are_those_that_a_ros_node_would_read():
     """rclpy in a process of its own, since its wheel re-executes the interpreter."""
     pytest.importorskip("rclpy")
-    fields = {"header": {"stamp": {"sec": 7, "nanosec": 9}, "frame_id": "base_link"}, "name": ("a", "bc"), "position": (0.5, -1.25)}
-    data = schemas.serialize(schemas.message("sensor_msgs/msg/JointState", **fields), "sensor_msgs/msg/JointState")
+    fields = {
+        "header": {"stamp": {"sec": 7, "nanosec": 9}, "frame_id": "base_link"},
+        "name": ("a", "bc"),
+        "position": (0.5, -1.25),
+    }
+    data = schemas.serialize(
+        schemas.message("sensor_msgs/msg/JointState", **fields), "sensor_msgs/msg/JointState"
+    )
     code = (
         "import sys; from rclpy.serialization import deserialize_message as d; from sensor_msgs.msg import JointState as J;"
         f"m = d(bytes.fromhex('{data.hex()}'), J); h = m.header;"

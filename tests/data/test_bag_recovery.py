@@ -49,7 +49,9 @@ def test_sigkill_loses_only_what_came_after_the_last_flush(tmp_path, attempt):
     before = digest(earlier / "earlier_0.mcap")
     folder = tmp_path / "killed"
     arguments = [str(folder), LABELS["rig"], ("none", "zstd")[attempt % 2]]
-    recorder = subprocess.Popen([sys.executable, "-c", RECORDER, *arguments], stdout=subprocess.PIPE, text=True)
+    recorder = subprocess.Popen(
+        [sys.executable, "-c", RECORDER, *arguments], stdout=subprocess.PIPE, text=True
+    )
     for _ in range(random.Random(attempt).randrange(1, 60)):
         line = recorder.stdout.readline()
     recorder.kill()
@@ -62,10 +64,16 @@ def test_sigkill_loses_only_what_came_after_the_last_flush(tmp_path, attempt):
     saved = recover(folder)
     messages = contents(folder)
     assert [int.from_bytes(data[:4], "little") for *_, data in messages] == list(range(len(messages)))
-    assert all(data[4:] == bytes([number % 251]) * (len(data) - 4) for number, (*_, data) in enumerate(messages))
+    assert all(
+        data[4:] == bytes([number % 251]) * (len(data) - 4) for number, (*_, data) in enumerate(messages)
+    )
     assert len(messages) >= safe and saved.messages == len(messages)
     bag = Bag(folder)
-    assert (bag.outcome, bag.instruction, bag.labels["operator"]) == ("unfinished", "open the drawer", "alice")
+    assert (bag.outcome, bag.instruction, bag.labels["operator"]) == (
+        "unfinished",
+        "open the drawer",
+        "alice",
+    )
     assert not [problem for problem in verify(folder) if not problem.startswith("missing")]
     assert digest(earlier / "earlier_0.mcap") == before and unfinished(tmp_path) == []
 
@@ -76,7 +84,10 @@ def whole(tmp_path_factory):
     root = tmp_path_factory.mktemp("bags")
     bag = Bag(demonstration(steps=12).save(root / "plain"))
     with BagWriter(
-        root / "episode", bag.topics, {name: bag.labels[name] for name in ("instruction", "operator", "rig")}, chunk_size=8000
+        root / "episode",
+        bag.topics,
+        {name: bag.labels[name] for name in ("instruction", "operator", "rig")},
+        chunk_size=8000,
     ) as writer:
         for message in bag.messages():
             writer.write(message.topic, message.data, message.log_time, message.publish_time)
@@ -131,7 +142,7 @@ def test_recovery_that_is_killed_itself_can_be_repeated(whole, tmp_path, monkeyp
         patch.setattr(recovery.Episode if moment == "finish" else recovery, moment, _killed)
         with pytest.raises(KeyboardInterrupt):
             recover(folder)
-    (folder / "episode_0.mcap.partial").write_bytes(b"what the killed one had begun")
+    (folder / "episode_0.mcap.4711.partial").write_bytes(b"what the killed one had begun")
     assert unfinished(tmp_path) == [folder]
     recover(folder)
     assert contents(folder) == contents(expected)
@@ -147,7 +158,11 @@ def test_a_recording_without_a_message_is_set_aside_and_not_deleted(whole, tmp_p
     for size in (0, 3, 700):
         folder = cut(whole, tmp_path / "nothing", size)
         saved = recover(folder)
-        assert saved.messages == 0 and saved.folder.name.startswith("nothing") and saved.folder.name.endswith(".empty")
+        assert (
+            saved.messages == 0
+            and saved.folder.name.startswith("nothing")
+            and saved.folder.name.endswith(".empty")
+        )
         assert (saved.folder / "nothing_0.mcap").stat().st_size == size
         assert not folder.exists() and unfinished(tmp_path) == find(tmp_path) == []
 
@@ -170,7 +185,9 @@ def test_an_mcap_of_another_program_is_not_touched(tmp_path):
     with open(path, "wb") as stream:
         writer = Writer(stream)
         writer.start()
-        writer.add_message(writer.register_channel("x", "json", writer.register_schema("s", "", b"")), 1, b"{}", 1)
+        writer.add_message(
+            writer.register_channel("x", "json", writer.register_schema("s", "", b"")), 1, b"{}", 1
+        )
         writer.flush()
     before = digest(path)
     with pytest.raises(BagError, match="does not say instruction, rig"):
@@ -197,9 +214,13 @@ for number in range(10_000):
 def test_a_full_disk_is_named_and_what_was_flushed_before_is_kept(tmp_path, size):
     """A limit on the size of files stands for the disk: the write fails in the same way, in the middle of a chunk."""
     folder = tmp_path / "episode"
-    done = subprocess.run([sys.executable, "-c", FULL, str(folder), LABELS["rig"], str(size)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(folder), LABELS["rig"], str(size)], capture_output=True, text=True
+    )
     assert done.returncode == 1
-    (error,) = [line for line in done.stderr.splitlines() if line.startswith("gr1_core.data.metadata.BagError")]
+    (error,) = [
+        line for line in done.stderr.splitlines() if line.startswith("gr1_core.data.metadata.BagError")
+    ]
     assert f"cannot write {folder}/episode_0.mcap: File too large" in error and "gr1 bags recover" in error
     safe = int(done.stdout.split()[-1])
     recover(folder)

@@ -14,8 +14,21 @@ from tests.data.bag_fixture import demonstration
 def bags(tmp_path):
     """Two whole bags, one that lost messages, one without metadata.yaml."""
     one = demonstration(steps=5).save(tmp_path / "2024-05-01" / "one")
-    lossy = json.dumps({"/arm/pose": {"expected": 33, "received": 30, "lost": 2, "dropped": 1, "gaps": 1, "longest_gap_ms": 80.0}})
-    demonstration(seed=1, steps=5).save(tmp_path / "2024-05-02" / "two", outcome="failure", topics=lossy, operator="bob")
+    lossy = json.dumps(
+        {
+            "/arm/pose": {
+                "expected": 33,
+                "received": 30,
+                "lost": 2,
+                "dropped": 1,
+                "gaps": 1,
+                "longest_gap_ms": 80.0,
+            }
+        }
+    )
+    demonstration(seed=1, steps=5).save(
+        tmp_path / "2024-05-02" / "two", outcome="failure", topics=lossy, operator="bob"
+    )
     shutil.copytree(one, tmp_path / "cut")
     (tmp_path / "cut" / "metadata.yaml").unlink()
     return tmp_path
@@ -118,7 +131,9 @@ def test_verify_says_how_to_save_a_damaged_bag_and_that_works(bags, capsys):
 
 def test_a_long_foreign_label_does_not_flood_the_list(bags, capsys):
     path = bags / "2024-05-01" / "one" / "metadata.yaml"
-    path.write_text(path.read_text().replace("instruction: lift the cup", 'instruction: "' + "many words\\n" * 100 + '"'))
+    path.write_text(
+        path.read_text().replace("instruction: lift the cup", 'instruction: "' + "many words\\n" * 100 + '"')
+    )
     _, out, _ = run(capsys, "list", bags, "--json")
     (problem,) = json.loads(out)[0]["problems"]
     assert "control characters" in problem and "\n" not in problem and len(problem) < 300 + len(str(bags))

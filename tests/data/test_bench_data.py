@@ -27,7 +27,11 @@ def test_the_copy_holds_the_same_bytes_of_the_first_episodes(coloured, tmp_path)
     copy = bench.copy_beginning(coloured, 25, tmp_path / "copy")
     assert copy.episodes["end"].tolist() == [9, 23]
     assert np.array_equal(copy.action, coloured.action[:23])
-    assert all(copy.encoded(role, row) == coloured.encoded(role, row) for role in copy.roles for row in range(copy.length))
+    assert all(
+        copy.encoded(role, row) == coloured.encoded(role, row)
+        for role in copy.roles
+        for row in range(copy.length)
+    )
 
 
 def test_the_mp4_gives_the_frames_of_the_window(coloured, tmp_path):
@@ -59,5 +63,7 @@ def test_videos_without_a_robot_can_be_measured_too(tmp_path, capsys, monkeypatc
 
 
 def test_an_interpreter_without_lerobot_is_named(coloured):
-    with pytest.raises(OSError, match=r"could not read the data set through lerobot: .*No module named 'lerobot'"):
+    with pytest.raises(
+        OSError, match=r"could not read the data set through lerobot: .*No module named 'lerobot'"
+    ):
         bench.run(coloured.root, threads=1, frames=30, rounds=1, lerobot=Path(sys.executable))

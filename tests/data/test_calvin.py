@@ -9,8 +9,8 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert.calvin import CalvinSource, Span, load_object, subset
-from gr1_core.data.convert.source import Skipped, SourceError
+from gr1_core.data.convert.sources.calvin import CalvinSource, Span, load_object, subset
+from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 
 from . import calvin_fixture
@@ -50,16 +50,29 @@ def annotate(root, texts, tasks, spans):
 
 def test_every_annotated_span_is_an_episode_with_both_its_ends(original):
     episodes = read(CalvinSource(original))
-    assert [episode.info["frames"] for episode in episodes] == [[FIRST + 25 * i, FIRST + 25 * i + 29] for i in range(6)]
-    assert [episode.task for episode in episodes[:2]] == [TASKS["push_red_block_left"][0], TASKS["open_drawer"][0]]
+    assert [episode.info["frames"] for episode in episodes] == [
+        [FIRST + 25 * i, FIRST + 25 * i + 29] for i in range(6)
+    ]
+    assert [episode.task for episode in episodes[:2]] == [
+        TASKS["push_red_block_left"][0],
+        TASKS["open_drawer"][0],
+    ]
     for episode in episodes:
         first, last = episode.info["frames"]
-        assert len(episode.state) == len(episode.action) == len(episode.images["static"]) == len(episode.images["wrist"]) == 30
+        assert (
+            len(episode.state)
+            == len(episode.action)
+            == len(episode.images["static"])
+            == len(episode.images["wrist"])
+            == 30
+        )
         for step, number in ((0, first), (29, last)):
             with np.load(frame(original, number)) as expected:
                 state = np.append(expected["robot_obs"][:6], expected["robot_obs"][14]).astype(np.float32)
                 np.testing.assert_array_equal(episode.state[step], state)
-                np.testing.assert_array_equal(episode.action[step], expected["rel_actions"].astype(np.float32))
+                np.testing.assert_array_equal(
+                    episode.action[step], expected["rel_actions"].astype(np.float32)
+                )
                 shown = images.decode(episode.images["static"][step])
                 assert np.abs(shown.astype(int) - expected["rgb_static"]).mean() < 1.5
                 assert images.size(episode.images["wrist"][step]) == (84, 84)
@@ -102,9 +115,15 @@ DAMAGES = {
         lambda path: change(path, rgb_static=np.zeros((150, 200, 3), np.uint8)),
         "rgb_static is [150, 200, 3], expected [200, 200, 3]",
     ),
-    "float pixels": (lambda path: change(path, rgb_static=np.zeros((200, 200, 3))), "rgb_static is float64, expected uint8"),
+    "float pixels": (
+        lambda path: change(path, rgb_static=np.zeros((200, 200, 3))),
+        "rgb_static is float64, expected uint8",
+    ),
     "not a number": (lambda path: change(path, robot_obs=np.full(15, np.nan)), "robot_obs is not all finite"),
-    "half a gripper": (lambda path: change(path, rel_actions=np.zeros(7)), "the gripper in rel_actions[6] is 0.0, expected +1"),
+    "half a gripper": (
+        lambda path: change(path, rel_actions=np.zeros(7)),
+        "the gripper in rel_actions[6] is 0.0, expected +1",
+    ),
 }
 
 
@@ -194,7 +213,10 @@ def test_a_span_without_text_is_left_out(damaged):
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_annotations_of_any_pickle_protocol_load(tmp_path, protocol):
-    content = {"language": {"emb": np.ones((2, 1, 4), np.float32), "ann": np.array(["a", "b"])}, "info": {"indx": [(np.int64(1), 2)]}}
+    content = {
+        "language": {"emb": np.ones((2, 1, 4), np.float32), "ann": np.array(["a", "b"])},
+        "info": {"indx": [(np.int64(1), 2)]},
+    }
     write_object(tmp_path / "a.npy", np.array(content, object), protocol)
     loaded = load_object(tmp_path / "a.npy")
     np.testing.assert_array_equal(loaded["language"]["emb"], np.ones((2, 1, 4)))
@@ -233,7 +255,13 @@ def test_the_command_writes_a_data_set_and_lists_what_it_skipped(damaged, tmp_pa
     truncate(frame(damaged, FIRST + 60))
     assert main(["convert", "calvin", str(damaged), "--out", str(tmp_path / "set"), "--workers", "1"]) == 0
     written = Dataset(tmp_path / "set")
-    assert (written.kind, written.fps, written.rig.name, len(written.episodes), written.length) == ("demonstrations", 30, "calvin", 5, 150)
+    assert (written.kind, written.fps, written.rig.name, len(written.episodes), written.length) == (
+        "demonstrations",
+        30,
+        "calvin",
+        5,
+        150,
+    )
     episode = read(CalvinSource(damaged))[1]
     np.testing.assert_array_equal(written.action[30:60], episode.action)
     assert bytes(written.encoded("wrist", 30)) == episode.images["wrist"][0]

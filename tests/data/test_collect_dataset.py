@@ -9,16 +9,18 @@ import pytest
 import torch
 
 from gr1_core import GR1, GR1Config, cli, images
-from gr1_core.data.convert import driver
-from gr1_core.data.convert.bags import BagSource
-from gr1_core.data.convert.simulation import SimulationSource, Stage
-from gr1_core.data.convert.source import Skipped
+from gr1_core.data.convert import conversion
+from gr1_core.data.convert.sources.bags import BagSource
+from gr1_core.data.convert.sources.source import Skipped
 from gr1_core.data.dataset import Dataset
 from gr1_core.model import checkpoint
 from gr1_core.rig import ROLES
-from gr1_core.sim import Pose, Twin, disturbance, things
-from gr1_core.sim.collect import Take, collect, plan
-from gr1_core.sim.state import View
+from gr1_core.sim import Pose, Twin
+from gr1_core.sim.collection import disturbance
+from gr1_core.sim.collection.bags import EpisodeSpec, collect, plan
+from gr1_core.sim.collection.dataset_source import SimulationSource, EpisodeGenerator
+from gr1_core.sim.objects import catalogue
+from gr1_core.sim.state import StateView
 from gr1_core.sim.tasks import TASKS
 from tests.data.synthetic import tiny_rig
 
@@ -35,15 +37,18 @@ def frames(dataset: Dataset) -> list[dict]:
             "state": dataset.state[row["start"] : row["end"]],
             "action": dataset.action[row["start"] : row["end"]],
         }
-        | {role: [bytes(dataset.encoded(role, index)) for index in range(row["start"], row["end"])] for role in ROLES}
+        | {
+            role: [bytes(dataset.encoded(role, index)) for index in range(row["start"], row["end"])]
+            for role in ROLES
+        }
         for number, row in enumerate(dataset.episodes)
     ]
 
 
 def test_without_vary_it_is_what_bags_and_their_conversion_give(tmp_path):
     assert all(success for _, success, _ in collect(TAKES, tmp_path / "bags", RIG))
-    driver.convert(BagSource(tmp_path / "bags"), tmp_path / "converted", workers=1, progress=False)
-    driver.convert(SimulationSource(RIG, TAKES), tmp_path / "straight", workers=1, progress=False)
+    conversion.convert(BagSource(tmp_path / "bags"), tmp_path / "converted", workers=1, progress=False)
+    conversion.convert(SimulationSource(RIG, TAKES), tmp_path / "straight", workers=1, progress=False)
     straight, converted = (Dataset(tmp_path / name, tmp_path / "cache") for name in ("straight", "converted"))
     assert straight.rig == converted.rig == RIG and straight.fps == converted.fps == 10
     for mine, theirs in zip(frames(straight), frames(converted), strict=True):
@@ -65,7 +70,9 @@ def test_varied_episodes_differ_in_looks_and_starts(varied):
     assert len(episodes) >= 5
     starts = np.array([episode.state[0, :3] for episode in episodes])
     assert np.ptp(starts, axis=0).max() > 0.05, "all begin at the same place"
-    corners = np.array([images.decode(episode.images["static"][0])[:4, -8:].mean((0, 1)) for episode in episodes])
+    corners = np.array(
+        [images.decode(episode.images["static"][0])[:4, -8:].mean((0, 1)) for episode in episodes]
+    )
     assert np.ptp(corners, axis=0).max() > 25, "the backgrounds are all alike"
     assert all(episode.task in TASKS["close_drawer"].instructions for episode in episodes)
 
@@ -79,20 +86,25 @@ def test_a_varied_episode_is_the_same_whenever_it_is_made(varied):
 
 
 def test_starts_keep_clear_of_what_stands_on_the_table():
-    crowded = [props for props in map(things.training, range(100)) if props.distractors]
-    starts = [(disturbance.start(np.random.default_rng(seed), props), props) for seed, props in enumerate(crowded * 10)]
+    crowded = [objects for objects in map(catalogue.training_objects, range(100)) if objects.distractors]
+    starts = [
+        (disturbance.start(np.random.default_rng(seed), objects), objects)
+        for seed, objects in enumerate(crowded * 10)
+    ]
     assert sum(start is not None for start, _ in starts) > 200
-    for start, props in starts:
-        for still in props.distractors if start else ():
+    for start, objects in starts:
+        for still in objects.distractors if start else ():
             x, y, z = start.position
             aside, over = np.hypot(x - still.x, y - still.y) - still.radius, z - still.height
-            assert aside >= 0.06 or over >= 0.08, f"{start.position} is {aside:.3f} m beside the {still.form} and {over:.3f} m over it"
+            assert aside >= 0.06 or over >= 0.08, (
+                f"{start.position} is {aside:.3f} m beside the {still.form} and {over:.3f} m over it"
+            )
 
 
 def test_a_start_that_the_arm_does_not_reach_is_left_out_with_its_reason(monkeypatch):
-    monkeypatch.setattr(disturbance, "start", lambda rng, props: Pose(np.array([1.4, 0.0, 0.2])))
-    with Stage(RIG, things.STANDARD) as stage:
-        left_out = stage.play(Take("close_drawer", 3000), True)
+    monkeypatch.setattr(disturbance, "start", lambda rng, objects: Pose(np.array([1.4, 0.0, 0.2])))
+    with EpisodeGenerator(RIG, catalogue.STANDARD_OBJECTS) as stage:
+        left_out = stage.play(EpisodeSpec("close_drawer", 3000), True)
     assert left_out.intended and "does not reach the start pose [1.4, 0.0, 0.2] m" in left_out.reason
 
 
@@ -105,15 +117,31 @@ def test_labels_are_the_experts_although_the_hand_does_something_else(varied):
         moved = np.diff(episode.state[:, :3], axis=0)[1:] / unit
         off.append(np.abs(moved - episode.action[:-2, :3]).max(1))
     assert max(values.max() for values in off) > 0.5
-    assert all(np.linalg.norm(episode.action[:, :3], axis=1).max() <= 1.001 for episode in episodes), "faster than the expert ever is"
+    assert all(np.linalg.norm(episode.action[:, :3], axis=1).max() <= 1.001 for episode in episodes), (
+        "faster than the expert ever is"
+    )
 
 
 def test_the_command_makes_a_data_set_and_says_what_to_do_with_it(tmp_path, capsys):
     RIG.save(tmp_path / "tiny.yaml")
-    command = ["collect", "sim", "--to", "dataset", "--rig", str(tmp_path / "tiny.yaml"), "--tasks", "close_drawer", "--episodes", "2"]
+    command = [
+        "collect",
+        "sim",
+        "--to",
+        "dataset",
+        "--rig",
+        str(tmp_path / "tiny.yaml"),
+        "--tasks",
+        "close_drawer",
+        "--episodes",
+        "2",
+    ]
     assert cli.main([*command, "--vary", "--workers", "1", "--out", str(tmp_path / "set")]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"{tmp_path}/set: 2 episodes, ") and f"next: gr1 finetune RECIPE data={tmp_path}/set" in out
+    assert (
+        out.startswith(f"{tmp_path}/set: 2 episodes, ")
+        and f"next: gr1 finetune RECIPE data={tmp_path}/set" in out
+    )
     said = json.loads((tmp_path / "set" / "meta" / "gr1.json").read_text())
     assert said["source"] == "simulation" and said["settings"] == {"vary": True}
     assert cli.main([*command, "--workers", "1", "--out", str(tmp_path / "set")]) == 1
@@ -127,7 +155,10 @@ def test_the_command_makes_a_data_set_and_says_what_to_do_with_it(tmp_path, caps
         (["--to", "dataset", "--images", "raw"], "--images raw is for bags"),
         (["--to", "dataset", "--seed", "-1"], "--seed -1: seeds are whole numbers from 0 up"),
         (["--to", "dataset", "--tasks", "open_draw"], "did you mean 'open_drawer'"),
-        (["--to", "dataset", "--seed", "100000"], "reach seed 100000: from 100000 on they are kept for tests; choose a lower --seed"),
+        (
+            ["--to", "dataset", "--seed", "100000"],
+            "reach seed 100000: from 100000 on they are kept for tests; choose a lower --seed",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused(tmp_path, capsys, words, says):
@@ -161,18 +192,24 @@ class Stubborn:
 @pytest.mark.slow
 def test_where_a_policy_drives_the_labels_are_still_the_experts():
     policy = Stubborn()
-    with Stage(RIG, things.STANDARD) as stage:
-        episode = stage.play(Take("close_drawer", 3000), True, policy, 1.0)
+    with EpisodeGenerator(RIG, catalogue.STANDARD_OBJECTS) as stage:
+        episode = stage.play(EpisodeSpec("close_drawer", 3000), True, policy, 1.0)
     assert episode.info["outcome"] == "success", "the expert brings it to its end"
-    assert policy.instruction == episode.task and len(policy.seen) == 100 < len(episode.state), "it drives for ten seconds"
-    assert images.encode_jpeg(policy.seen[50].static) == episode.images["static"][50], "it sees what the data set shows"
+    assert policy.instruction == episode.task and len(policy.seen) == 100 < len(episode.state), (
+        "it drives for ten seconds"
+    )
+    assert images.encode_jpeg(policy.seen[50].static) == episode.images["static"][50], (
+        "it sees what the data set shows"
+    )
     moved = np.diff(episode.state[:90, :3], axis=0)[1:].mean(0) / RIG.action.translation_scale
     assert moved[0] < 0.0 < 0.2 < episode.action[:90, 0].mean(), "the hand goes back, the labels say forwards"
 
 
 @pytest.fixture(scope="module")
 def glimpses():
-    source = SimulationSource(RIG, [], vary=True, glimpses=plan("pick_broccoli,take_eggplant_from_plate,open_drawer", 6, 4000))
+    source = SimulationSource(
+        RIG, [], vary=True, glimpses=plan("pick_broccoli,take_eggplant_from_plate,open_drawer", 6, 4000)
+    )
     (unit,) = source.units()
     return source, unit, [item for item in source.read(unit) if not isinstance(item, Skipped)]
 
@@ -187,7 +224,7 @@ def test_a_glimpse_is_one_picture_with_three_sentences_and_what_each_of_them_ask
     assert len(scenes) >= 5
     for name, told in scenes.items():
         assert len(told) == 3 and all(episode.images == told[0].images for episode in told)
-        assert len({TASKS[episode.info["task"]].vegetable for episode in told}) == 3, "each of another thing"
+        assert len({TASKS[episode.info["task"]].slot for episode in told}) == 3, "each of another thing"
         assert told[0].info["task"] in name
         actions = np.array([episode.action[0, :6] for episode in told])
         assert np.linalg.norm(actions[:, None] - actions[None], axis=-1)[np.triu_indices(3, 1)].max() > 0.1
@@ -208,12 +245,28 @@ def test_a_glimpse_is_the_same_whenever_it_is_made(glimpses):
 
 def test_glimpses_and_episodes_come_into_one_data_set_by_one_command(tmp_path):
     RIG.save(tmp_path / "tiny.yaml")
-    words = ["--episodes", "1", "--glimpses", "2", "--tasks", "close_drawer", "--seed", "5000", "--rig", str(tmp_path / "tiny.yaml")]
+    words = [
+        "--episodes",
+        "1",
+        "--glimpses",
+        "2",
+        "--tasks",
+        "close_drawer",
+        "--seed",
+        "5000",
+        "--rig",
+        str(tmp_path / "tiny.yaml"),
+    ]
     out = tmp_path / "out"
-    assert cli.main(["collect", "sim", "--to", "dataset", "--vary", *words, "--workers", "1", "--out", str(out)]) == 0
+    assert (
+        cli.main(["collect", "sim", "--to", "dataset", "--vary", *words, "--workers", "1", "--out", str(out)])
+        == 0
+    )
     sources = [json.loads(line) for line in (out / "meta" / "sources.jsonl").read_text().splitlines()]
     assert len(Dataset(out, tmp_path / "cache").episodes) == len(sources) > 3
-    assert {source["seed"] for source in sources} == {5000, 5001, 5002}, "the glimpses have scenes of their own"
+    assert {source["seed"] for source in sources} == {5000, 5001, 5002}, (
+        "the glimpses have scenes of their own"
+    )
     assert cli.main(["collect", "sim", "--to", "dataset", *words, "--out", str(out)]) == 1
 
 
@@ -232,7 +285,24 @@ def test_a_checkpoint_and_the_expert_take_turns(tmp_path, checkpoint_folder):
         "--rig",
         str(tmp_path / "tiny.yaml"),
     ]
-    assert cli.main(["collect", "sim", "--to", "dataset", *words, "--episodes", "1", "--workers", "1", "--out", str(tmp_path / "out")]) == 0
+    assert (
+        cli.main(
+            [
+                "collect",
+                "sim",
+                "--to",
+                "dataset",
+                *words,
+                "--episodes",
+                "1",
+                "--workers",
+                "1",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
     assert len(Dataset(tmp_path / "out", tmp_path / "cache").episodes) == 1
 
 
@@ -248,21 +318,36 @@ def test_a_checkpoint_and_the_expert_take_turns(tmp_path, checkpoint_folder):
 def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_folder, words, says):
     RIG.save(tmp_path / "tiny.yaml")
     words = [str(checkpoint_folder) if word == "CHECKPOINT" else word for word in words]
-    command = ["collect", "sim", "--to", "dataset", "--episodes", "1", "--rig", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "out")]
+    command = [
+        "collect",
+        "sim",
+        "--to",
+        "dataset",
+        "--episodes",
+        "1",
+        "--rig",
+        str(tmp_path / "tiny.yaml"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert cli.main([*command, *words]) == 1
     assert says in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_an_unknown_noun_means_the_nearest_thing_without_a_name():
-    seed = next(seed for seed in range(100) if all(things.training(seed).noun(slot) == things.UNKNOWN for slot in things.SLOTS))
+    seed = next(
+        seed
+        for seed in range(100)
+        if all(catalogue.training_objects(seed).noun(slot) == catalogue.UNKNOWN_NOUN for slot in catalogue.SLOTS)
+    )
     (unit,) = SimulationSource(RIG, [], vary=True, glimpses=plan("pick_broccoli", 2, seed)).units()
-    twin, told = Twin(things.training(seed)), 0
+    twin, told = Twin(catalogue.training_objects(seed)), 0
     for episode in SimulationSource(RIG, [], vary=True).read(unit):
         if isinstance(episode, Skipped):
             continue
         twin.reset("pick_broccoli", episode.info["seed"])
-        hand, view = episode.state[0, :3], View(twin.state())
-        nearest = min(things.SLOTS, key=lambda slot: np.hypot(*(view.place(slot) - hand)[:2]))
-        assert "?" in episode.task and TASKS[episode.info["task"]].vegetable == nearest
+        hand, view = episode.state[0, :3], StateView(twin.state())
+        nearest = min(catalogue.SLOTS, key=lambda slot: np.hypot(*(view.place(slot) - hand)[:2]))
+        assert "?" in episode.task and TASKS[episode.info["task"]].slot == nearest
         told += 1
     assert told >= 2

@@ -18,9 +18,9 @@ from gr1_core.data.recovery import recover, unfinished
 from gr1_core.data.steps import steps
 from gr1_core.data.verification import verify
 from gr1_core.sim import Expert, Renderer
-from gr1_core.sim.collect import collect, plan
-from gr1_core.sim.recording import STARTED, Studio
-from gr1_core.sim.state import View
+from gr1_core.sim.collection.bag_recording import STARTED, EpisodeRecorder
+from gr1_core.sim.collection.bags import collect, plan
+from gr1_core.sim.state import StateView
 from tests.data.synthetic import tiny_rig
 
 RIG, TASK, SEED = tiny_rig(), "close_drawer", 1000
@@ -33,7 +33,7 @@ def bags(tmp_path_factory):
     """{kind: bag} of the same episode, with pictures of 64 x 36 and 32 x 24."""
     root, made = tmp_path_factory.mktemp("bags"), {}
     for kind in ("raw", "jpeg"):
-        with Studio(RIG, kind) as studio:
+        with EpisodeRecorder(RIG, kind) as studio:
             success, _ = studio.record(root / kind, TASK, SEED)
         assert success
         made[kind] = Bag(root / kind)
@@ -45,7 +45,12 @@ def read(bag: Bag, topic: str) -> list[tuple[int, object]]:
     found = []
     for message in bag.messages([topic]):
         stamp = schemas.stamp(message.type, message.data)
-        found.append(((message.publish_time if stamp is None else stamp) - START, schemas.deserialize(message.type, message.data)))
+        found.append(
+            (
+                (message.publish_time if stamp is None else stamp) - START,
+                schemas.deserialize(message.type, message.data),
+            )
+        )
     return found
 
 
@@ -62,7 +67,7 @@ def test_an_episode_is_labelled_and_has_no_problems(bags, kind):
 @pytest.mark.parametrize("kind", ["raw", "jpeg"])
 def test_topics_and_types_are_those_of_the_live_stack(bags, kind):
     documented = {}
-    for line in (ROOT / "docs/interfaces.md").read_text().splitlines():
+    for line in (ROOT / "docs/reference/interfaces.md").read_text().splitlines():
         if row := re.match(r"\| (`.*?) \| (?:the same|([a-z_]+)/(\w+))", line):
             for name in re.findall("`([^`]+)`", row[1]):
                 documented[f"/{name.lstrip('/')}"] = f"{row[2]}/msg/{row[3]}"
@@ -72,9 +77,19 @@ def test_topics_and_types_are_those_of_the_live_stack(bags, kind):
 
 def test_rates_are_those_of_the_live_stack(bags):
     counts, seconds = bags["jpeg"].counts, bags["jpeg"].duration_s
-    for topic, hz in {"/arm/pose": 100, "/arm/commanded_twist": 100, "/joint_states": 100, "/arm/gripper": 100, "/sim/state": 50}.items():
+    for topic, hz in {
+        "/arm/pose": 100,
+        "/arm/commanded_twist": 100,
+        "/joint_states": 100,
+        "/arm/gripper": 100,
+        "/sim/state": 50,
+    }.items():
         assert counts[topic] == pytest.approx(seconds * hz, abs=2)
-    for topic, hz in {"/camera/static/camera_info": 20, "/camera/wrist/image_raw/compressed": 20, "/command/policy/twist": 10}.items():
+    for topic, hz in {
+        "/camera/static/camera_info": 20,
+        "/camera/wrist/image_raw/compressed": 20,
+        "/command/policy/twist": 10,
+    }.items():
         assert counts[topic] == pytest.approx(seconds * hz, abs=2)
     assert counts["/command/policy/gripper"] == counts["/sim/success"] == counts["/command/policy/twist"]
 
@@ -83,17 +98,23 @@ def test_each_command_is_the_experts_answer_to_the_state_of_that_moment(bags):
     """Also for the last one, which no motion follows."""
     bag, expert = bags["jpeg"], Expert(TASK, RIG.control_hz)
     states = dict(read(bag, "/sim/state"))
-    commands, grips = read(bag, "/command/policy/twist"), [msg.data for _, msg in read(bag, "/command/policy/gripper")]
+    commands, grips = (
+        read(bag, "/command/policy/twist"),
+        [msg.data for _, msg in read(bag, "/command/policy/gripper")],
+    )
     assert len(commands) > 20
     for (at, msg), closure in zip(commands, grips, strict=True):
         answer = expert.act(states[at // 10_000_000 * 10_000_000].position)
         v, w = msg.twist.linear, msg.twist.angular
-        assert [v.x, v.y, v.z, w.x, w.y, w.z] == [*answer.linear, *answer.angular] and closure == answer.closure
+        assert [v.x, v.y, v.z, w.x, w.y, w.z] == [
+            *answer.linear,
+            *answer.angular,
+        ] and closure == answer.closure
 
 
 def test_the_control_steps_of_the_bag_are_what_was_seen_and_the_experts_answer(bags):
     bag, expert = bags["jpeg"], Expert(TASK, RIG.control_hz)
-    states = {at: View(msg.position) for at, msg in read(bag, "/sim/state")}
+    states = {at: StateView(msg.position) for at, msg in read(bag, "/sim/state")}
     found = list(steps(bag))
     assert len(found) == bag.counts["/command/policy/twist"]
     for step in found:
@@ -102,13 +123,18 @@ def test_the_control_steps_of_the_bag_are_what_was_seen_and_the_experts_answer(b
         arm = RIG.arm_state(pose.position, pose.quaternion)
         assert step.static.stamp == step.wrist.stamp == START + at
         assert np.allclose(step.state[:6], arm, atol=1e-6)
-        assert np.allclose(step.action, [*RIG.delta(answer.linear, answer.angular, arm), 1 - 2 * answer.closure], atol=1e-6)
+        assert np.allclose(
+            step.action, [*RIG.delta(answer.linear, answer.angular, arm), 1 - 2 * answer.closure], atol=1e-6
+        )
 
 
 def test_raw_frames_show_the_state_of_their_stamp_and_jpeg_ones_are_those_encoded(bags):
     states = dict(read(bags["raw"], "/sim/state"))
     for role in ("static", "wrist"):
-        raw, packed = read(bags["raw"], f"/camera/{role}/image_raw"), read(bags["jpeg"], f"/camera/{role}/image_raw/compressed")
+        raw, packed = (
+            read(bags["raw"], f"/camera/{role}/image_raw"),
+            read(bags["jpeg"], f"/camera/{role}/image_raw/compressed"),
+        )
         assert [at for at, _ in raw] == [at for at, _ in packed]
         with Renderer(role, RIG.cameras[role].width, RIG.cameras[role].height) as camera:
             for (at, msg), (_, jpeg) in list(zip(raw, packed))[::8]:
@@ -124,17 +150,26 @@ def test_the_last_grip_is_what_the_gripper_state_says_at_the_next_control_step(b
     steps = [at // 10_000_000 * 10_000_000 for at, _ in read(bag, "/command/policy/twist")]
     assert grips[0] == 1.0 and closures[steps[0]] == closures[steps[1]] == 0.0, "the hand is open at first"
     for number in range(2, len(steps)):
-        assert closures[steps[number]] == grips[number - 2], "in effect since one period after the state it answered"
+        assert closures[steps[number]] == grips[number - 2], (
+            "in effect since one period after the state it answered"
+        )
 
 
 def test_commands_follow_the_observation_that_they_answer(bags):
     """In the order of sending: state, frames, command; so a reader that takes what was sent before the command gets its observation."""
     sent = [
-        (message.topic, message.publish_time - START) for message in bags["jpeg"].messages() if message.publish_time - START < 100_000_000
+        (message.topic, message.publish_time - START)
+        for message in bags["jpeg"].messages()
+        if message.publish_time - START < 100_000_000
     ]
     first = [topic for topic, _ in sent].index("/command/policy/twist")
     before = {topic for topic, _ in sent[:first]}
-    assert {"/arm/pose", "/arm/gripper", "/camera/static/image_raw/compressed", "/camera/wrist/image_raw/compressed"} <= before
+    assert {
+        "/arm/pose",
+        "/arm/gripper",
+        "/camera/static/image_raw/compressed",
+        "/camera/wrist/image_raw/compressed",
+    } <= before
     assert [at for _, at in sent] == sorted(at for _, at in sent)
 
 
@@ -142,11 +177,29 @@ def test_commands_follow_the_observation_that_they_answer(bags):
 def test_the_command_records_and_goes_on_where_it_was_with_the_same_bytes(tmp_path, capsys):
     rig = tmp_path / "tiny.yaml"
     RIG.save(rig)
-    command = ["collect", "sim", "--episodes", "3", "--tasks", "close_drawer,open_drawer", "--seed", "7", "--rig", str(rig), "--out"]
+    command = [
+        "collect",
+        "sim",
+        "--episodes",
+        "3",
+        "--tasks",
+        "close_drawer,open_drawer",
+        "--seed",
+        "7",
+        "--rig",
+        str(rig),
+        "--out",
+    ]
     assert cli.main([*command, str(tmp_path / "bags"), "--workers", "2"]) == 0
-    assert capsys.readouterr().out.startswith(f"3 episodes in {tmp_path}/bags, 0 of them from before; 3 successes")
+    assert capsys.readouterr().out.startswith(
+        f"3 episodes in {tmp_path}/bags, 0 of them from before; 3 successes"
+    )
     folders = find(tmp_path / "bags")
-    assert [folder.name for folder in folders] == ["close_drawer_000007", "close_drawer_000008", "open_drawer_000007"]
+    assert [folder.name for folder in folders] == [
+        "close_drawer_000007",
+        "close_drawer_000008",
+        "open_drawer_000007",
+    ]
 
     before = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
     times = {path: path.stat().st_mtime_ns for path in before}
@@ -170,10 +223,20 @@ def test_the_command_records_and_goes_on_where_it_was_with_the_same_bytes(tmp_pa
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_collection_ends_at_once_and_leaves_nothing_that_looks_whole(tmp_path, how):
-    command = [sys.executable, "-c", "import sys; from gr1_core.cli import main; sys.exit(main())", "collect", "sim", "--episodes", "50"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from gr1_core.cli import main; sys.exit(main())",
+        "collect",
+        "sim",
+        "--episodes",
+        "50",
+    ]
     # A test run in the background of a script has inherited that SIGINT is ignored.
     heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen([*command, "--workers", "1", "--out", str(tmp_path)], start_new_session=True, preexec_fn=heeds)
+    process = subprocess.Popen(
+        [*command, "--workers", "1", "--out", str(tmp_path)], start_new_session=True, preexec_fn=heeds
+    )
     while not list(tmp_path.glob("*/*.mcap")):
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=0.05)
@@ -184,7 +247,9 @@ def test_an_interrupted_collection_ends_at_once_and_leaves_nothing_that_looks_wh
 
 def test_the_plan_takes_turns_and_unknown_tasks_are_refused():
     takes = plan("open_drawer, close_drawer", 5, 40)
-    assert [take.name for take in takes] == [f"{task}_{seed:06d}" for seed in (40, 41, 42) for task in ("open_drawer", "close_drawer")][:5]
+    assert [take.name for take in takes] == [
+        f"{task}_{seed:06d}" for seed in (40, 41, 42) for task in ("open_drawer", "close_drawer")
+    ][:5]
     assert len({take.name for take in plan("all", 200, 0)}) == 200
     with pytest.raises(ValueError, match="did you mean 'open_drawer'"):
         plan("open_draw", 1, 0)
@@ -199,7 +264,10 @@ def test_seeds_that_are_kept_for_tests_are_not_planned():
 def test_a_rig_that_is_not_the_simulated_arms_is_refused(tmp_path):
     import dataclasses
 
-    far = dataclasses.replace(RIG, limits=dataclasses.replace(RIG.limits, workspace_min=(2.0, 2.0, 2.0), workspace_max=(3.0, 3.0, 3.0)))
+    far = dataclasses.replace(
+        RIG,
+        limits=dataclasses.replace(RIG.limits, workspace_min=(2.0, 2.0, 2.0), workspace_max=(3.0, 3.0, 3.0)),
+    )
     with pytest.raises(ValueError, match="is not the simulated arm's: its workspace"):
         list(collect(plan("open_drawer", 1, 0), tmp_path / "new" / "bags", far))
     assert not list(tmp_path.iterdir()), "no empty folder is left"
@@ -219,4 +287,9 @@ def test_a_refusal_is_one_line_and_leaves_no_folder(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert cli.main(["collect", "sim", "--episodes", "1", "--workers", "1", *words]) == 1
     error = capsys.readouterr().err
-    assert says in error and "did you mean" not in error and len(error.splitlines()) == 1 and not list(tmp_path.iterdir())
+    assert (
+        says in error
+        and "did you mean" not in error
+        and len(error.splitlines()) == 1
+        and not list(tmp_path.iterdir())
+    )

@@ -10,10 +10,10 @@ import shutil
 import pytest
 
 from gr1_core import images
-from gr1_core.data.convert import driver, merge, plan
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert import conversion, merge, plan
+from gr1_core.data.convert.conversion import convert
 from gr1_core.data.convert.plan import ConvertError
-from gr1_core.data.convert.source import SourceError
+from gr1_core.data.convert.sources.source import SourceError
 from tests.data.synthetic import SHAPES, Synthetic, files, picture, tiny_rig
 
 
@@ -76,7 +76,9 @@ def test_parts_that_are_there_are_kept_and_changed_units_are_made_again(whole, t
     assert convert(source(), tmp_path, workers=1, shard=(0, 1), progress=False).made == 2
     changed = convert(source(mark="written again "), tmp_path, workers=1, shard=(0, 1), progress=False)
     assert (changed.made, changed.kept) == (7, 0)
-    assert files(convert(source(mark="written again "), tmp_path, workers=1, progress=False).root) == files(whole.root)
+    assert files(convert(source(mark="written again "), tmp_path, workers=1, progress=False).root) == files(
+        whole.root
+    )
 
 
 def test_other_options_make_all_parts_again_and_shards_with_other_options_are_refused(tmp_path):
@@ -109,7 +111,9 @@ def test_a_complete_data_set_is_not_overwritten(tmp_path):
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, precious):
     (tmp_path / precious).parent.mkdir(exist_ok=True)
     (tmp_path / precious).write_text("ten years of work")
-    with pytest.raises(ConvertError, match=f"not empty \\({precious.split('/')[0 if 'parts' not in precious else 1]}"):
+    with pytest.raises(
+        ConvertError, match=f"not empty \\({precious.split('/')[0 if 'parts' not in precious else 1]}"
+    ):
         convert(Synthetic(2), tmp_path, workers=1, progress=False)
     assert (tmp_path / precious).read_text() == "ten years of work"
 
@@ -119,7 +123,10 @@ def test_shards_work_side_by_side_and_whoever_merges_is_alone(tmp_path):
     with open(plan.folder_of(tmp_path) / "lock", "w") as another_shard:
         fcntl.flock(another_shard, fcntl.LOCK_SH)
         assert convert(Synthetic(4), tmp_path, workers=1, shard=(1, 2), progress=False).made == 2
-        for alone in (lambda: merge.merge(tmp_path, progress=False), lambda: convert(Synthetic(4), tmp_path, workers=1, progress=False)):
+        for alone in (
+            lambda: merge.merge(tmp_path, progress=False),
+            lambda: convert(Synthetic(4), tmp_path, workers=1, progress=False),
+        ):
             with pytest.raises(ConvertError, match="another gr1 convert is at work"):
                 alone()
         fcntl.flock(another_shard, fcntl.LOCK_EX)
@@ -133,7 +140,12 @@ def test_what_killed_runs_have_left_does_not_fill_the_disk(tmp_path):
     (tmp_path / "parts/unit-004.arrow.4711.partial").write_bytes(b"half a part")
     with pytest.raises(ConvertError, match="damaged"):
         convert(Synthetic(2, damaged=(0, 1), mark="written again "), tmp_path, workers=1, progress=False)
-    assert {path.name for path in (tmp_path / "parts").iterdir()} == {"unit-000.arrow", "unit-001.arrow", "plan.json", "lock"}
+    assert {path.name for path in (tmp_path / "parts").iterdir()} == {
+        "unit-000.arrow",
+        "unit-001.arrow",
+        "plan.json",
+        "lock",
+    }
 
 
 def test_when_everything_is_damaged_there_is_no_data_set(tmp_path):
@@ -141,7 +153,9 @@ def test_when_everything_is_damaged_there_is_no_data_set(tmp_path):
         convert(Synthetic(3, damaged=(0, 1, 2)), tmp_path, workers=1, progress=False)
     assert "unit-002: its disk has a scratch" in str(error.value)
     assert not plan.is_complete(tmp_path) and not (tmp_path / ".partial").exists()
-    assert convert(Synthetic(3), tmp_path, workers=1, progress=False).frames > 0, "the repaired source converts"
+    assert convert(Synthetic(3), tmp_path, workers=1, progress=False).frames > 0, (
+        "the repaired source converts"
+    )
 
 
 def test_an_empty_source_is_an_error(tmp_path):
@@ -162,8 +176,14 @@ def torn(data: bytes) -> bytes:
         (lambda e: e.images["static"].__setitem__(0, e.images["wrist"][0]), "32x24 pixels, expected 64x36"),
         (lambda e: e.images["static"].__setitem__(5, b"no picture"), "frame 5 of camera 'static'"),
         (lambda e: e.images["static"].pop(), "same number of steps"),
-        (lambda e: e.images["wrist"].__setitem__(2, torn(images.encode_png(picture(1, SHAPES["wrist"])))), "damaged PNG"),
-        (lambda e: setattr(e, "state", e.state.astype(float)), "state is float64[11, 7], expected float32[T, 7]"),
+        (
+            lambda e: e.images["wrist"].__setitem__(2, torn(images.encode_png(picture(1, SHAPES["wrist"])))),
+            "damaged PNG",
+        ),
+        (
+            lambda e: setattr(e, "state", e.state.astype(float)),
+            "state is float64[11, 7], expected float32[T, 7]",
+        ),
         (lambda e: e.action.__setitem__((4, 2), float("nan")), "action of step 4 is not finite"),
         (lambda e: e.state.__setitem__((2, 0), float("inf")), "state of step 2 is not finite"),
     ],
@@ -184,7 +204,9 @@ def test_a_set_of_videos_has_neither_rig_nor_actions(tmp_path):
     class Videos(Synthetic):
         def read(self, unit):
             for episode in super().read(unit):
-                yield dataclasses.replace(episode, images={"static": episode.images["static"]}, state=None, action=None)
+                yield dataclasses.replace(
+                    episode, images={"static": episode.images["static"]}, state=None, action=None
+                )
 
     videos = Videos(3, kind="videos", rig=None, shapes={"static": (36, 64)}, fps=3)
     done = convert(videos, tmp_path, workers=1, progress=False)
@@ -220,7 +242,7 @@ def test_the_rig_travels_with_the_data_set(whole):
 def test_a_run_cut_off_after_its_last_rename_is_only_tidied_up(whole, tmp_path):
     convert(source(), tmp_path, workers=1, shard=(0, 1), progress=False)
     shutil.copytree(tmp_path / "parts", tmp_path.with_name("kept"))
-    driver.convert(source(), tmp_path, workers=1, progress=False)
+    conversion.convert(source(), tmp_path, workers=1, progress=False)
     tmp_path.with_name("kept").rename(tmp_path / "parts")
-    assert files(driver.convert(source(), tmp_path, workers=1, progress=False).root) == files(whole.root)
+    assert files(conversion.convert(source(), tmp_path, workers=1, progress=False).root) == files(whole.root)
     assert not (tmp_path / "parts").exists()

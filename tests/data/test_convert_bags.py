@@ -13,8 +13,8 @@ from gr1_core import images
 from gr1_core.cli import main
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag, relabel
-from gr1_core.data.convert.bags import BagSource
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert.conversion import convert
+from gr1_core.data.convert.sources.bags import BagSource
 from gr1_core.data.dataset import Dataset
 from gr1_core.rig import RigError
 from tests.data.bag_fixture import Recording, demonstration
@@ -48,7 +48,9 @@ def test_bit_exact_for_100_frames(tmp_path, kind):
             assert np.array_equal(data.image(role, row), pixels)
         pose, gripper = newest["/arm/pose"].pose, newest["/arm/gripper"]
         position, turn = pose.position, pose.orientation
-        state = rig.state_vector((position.x, position.y, position.z), (turn.x, turn.y, turn.z, turn.w), gripper.position[1])
+        state = rig.state_vector(
+            (position.x, position.y, position.z), (turn.x, turn.y, turn.z, turn.w), gripper.position[1]
+        )
         assert data.state[row].tobytes() == state.tobytes()
         row += 1
     assert row == 100
@@ -74,9 +76,14 @@ def test_images_are_encoded_as_asked(tmp_path, kind, option, png, same):
 
 def test_only_successes_are_taken_unless_others_are_named(tmp_path):
     for index, outcome in enumerate(("success", "failure", "discarded", "unfinished")):
-        demonstration(index, 5).save(tmp_path / "bags" / outcome, outcome=outcome, instruction=f"do {outcome}")
+        demonstration(index, 5).save(
+            tmp_path / "bags" / outcome, outcome=outcome, instruction=f"do {outcome}"
+        )
     assert converted(tmp_path / "bags", tmp_path / "a").tasks == ["do success"]
-    assert converted(tmp_path / "bags", tmp_path / "b", outcomes=("success", "failure")).tasks == ["do failure", "do success"]
+    assert converted(tmp_path / "bags", tmp_path / "b", outcomes=("success", "failure")).tasks == [
+        "do failure",
+        "do success",
+    ]
     left_out = json.loads((tmp_path / "a/meta/gr1.json").read_text())["left_out"]
     assert [entry["name"] for entry in left_out] == ["discarded", "failure", "unfinished"]
 
@@ -122,13 +129,17 @@ def test_two_rigs_in_one_folder_are_refused_and_both_are_named(tmp_path):
     slow = dataclasses.replace(tiny_rig(), name="other_arm", control_hz=5.0)
     demonstration(0, 5).save(tmp_path / "a")
     demonstration(1, 5).save(tmp_path / "b", rig=slow)
-    with pytest.raises(RigError, match="other_arm.* of bag b .*kinova_gen2.*control_hz is 5.0 there, 10.0 here.*bag a"):
+    with pytest.raises(
+        RigError, match="other_arm.* of bag b .*kinova_gen2.*control_hz is 5.0 there, 10.0 here.*bag a"
+    ):
         BagSource(tmp_path)
 
 
 def test_a_failure_with_another_rig_does_not_matter_when_only_successes_are_taken(tmp_path):
     demonstration(0, 5).save(tmp_path / "bags/a")
-    demonstration(1, 5).save(tmp_path / "bags/b", rig=dataclasses.replace(tiny_rig(), control_hz=5.0), outcome="failure")
+    demonstration(1, 5).save(
+        tmp_path / "bags/b", rig=dataclasses.replace(tiny_rig(), control_hz=5.0), outcome="failure"
+    )
     assert converted(tmp_path / "bags", tmp_path / "set").length == 5
 
 
@@ -138,7 +149,10 @@ def test_a_rig_can_be_given_and_must_agree(tmp_path):
     patient = dataclasses.replace(patient, state=dataclasses.replace(patient.state, max_age=0.5))
     assert converted(tmp_path / "bags", tmp_path / "set", rig=patient).rig.state.max_age == 0.5
     with pytest.raises(RigError, match="rotation_scale"):
-        BagSource(tmp_path / "bags", rig=dataclasses.replace(patient, action=dataclasses.replace(patient.action, rotation_scale=1.0)))
+        BagSource(
+            tmp_path / "bags",
+            rig=dataclasses.replace(patient, action=dataclasses.replace(patient.action, rotation_scale=1.0)),
+        )
 
 
 def test_a_camera_of_another_size_than_the_rigs_is_named_and_skipped(tmp_path):
@@ -163,7 +177,10 @@ def test_bags_of_the_same_name_in_two_folders_are_two_episodes(tmp_path):
 def test_a_folder_of_any_name_is_an_episode_of_that_name(tmp_path):
     demonstration(0, 5).save(tmp_path / "bags/Schublade öffnen: 1. Versuch")
     converted(tmp_path / "bags", tmp_path / "set")
-    assert json.loads((tmp_path / "set/meta/sources.jsonl").read_text())["name"] == "Schublade öffnen: 1. Versuch"
+    assert (
+        json.loads((tmp_path / "set/meta/sources.jsonl").read_text())["name"]
+        == "Schublade öffnen: 1. Versuch"
+    )
 
 
 def test_a_recording_that_was_cut_off_is_named_with_its_remedy(tmp_path):
@@ -176,7 +193,9 @@ def test_a_recording_that_was_cut_off_is_named_with_its_remedy(tmp_path):
 
 def test_what_was_cut_stands_beside_the_episode_and_in_the_report(tmp_path):
     made = demonstration(0, 40)
-    made.messages = [message for message in made.messages if not ("static" in message[1] and 1000 <= message[0] < 1600)]
+    made.messages = [
+        message for message in made.messages if not ("static" in message[1] and 1000 <= message[0] < 1600)
+    ]
     made.save(tmp_path / "bags/a")
     converted(tmp_path / "bags", tmp_path / "set")
     line = json.loads((tmp_path / "set/meta/sources.jsonl").read_text())
@@ -191,7 +210,9 @@ def test_the_frames_that_a_person_commanded_stand_beside_the_episode(tmp_path):
         taken_over.twist(at, (0.1, 0, 0), source="teleop")
     taken_over.save(tmp_path / "bags/taken_over")
     converted(tmp_path / "bags", tmp_path / "set")
-    alone, taken = (json.loads(line) for line in (tmp_path / "set/meta/sources.jsonl").read_text().splitlines())
+    alone, taken = (
+        json.loads(line) for line in (tmp_path / "set/meta/sources.jsonl").read_text().splitlines()
+    )
     assert "by_hand" not in alone and taken["by_hand"] == [[5, 10]]
 
 
@@ -221,7 +242,22 @@ def test_shards_on_the_command_line(tmp_path, capsys):
         demonstration(index, 5).save(tmp_path / f"bags/{index}")
     out = tmp_path / "set"
     for share in ("1/2", "2/2"):
-        assert main(["convert", "bags", str(tmp_path / "bags"), "--out", str(out), "--workers", "1", "--shard", share]) == 0
+        assert (
+            main(
+                [
+                    "convert",
+                    "bags",
+                    str(tmp_path / "bags"),
+                    "--out",
+                    str(out),
+                    "--workers",
+                    "1",
+                    "--shard",
+                    share,
+                ]
+            )
+            == 0
+        )
     assert f"gr1 convert merge {out}" in capsys.readouterr().out
     assert main(["convert", "merge", str(out)]) == 0
     assert "3 episodes, 15 frames" in capsys.readouterr().out

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert.conversion import convert
 from tests.data.bag_fixture import demonstration
 from tests.data.synthetic import Synthetic, files
 
 _AT_EACH_CHANGE_OF_THE_DISK = """
 import os, shutil, signal, sys
 from pathlib import Path
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert.conversion import convert
 from tests.data.synthetic import Synthetic
 
 CHANGES = ((os, ("replace", "unlink", "rmdir", "fsync")), (shutil, ("rmtree",)))
@@ -65,7 +65,9 @@ def test_killed_before_each_change_of_the_disk(tmp_path):
     """Every rename, removal and flush of a run is once the moment at which it dies."""
     expected = files(convert(Synthetic(2), tmp_path / "whole", workers=1, progress=False).root)
     command = [sys.executable, "-c", _AT_EACH_CHANGE_OF_THE_DISK, tmp_path]
-    told = subprocess.run(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True).stdout.decode()
+    told = subprocess.run(
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True
+    ).stdout.decode()
     deaths = [tuple(map(int, line.split())) for line in told.splitlines()]
     assert len(deaths) >= 15 and all(code == -signal.SIGKILL for _, code, _ in deaths)
     for number, _, resumed in deaths:
@@ -108,6 +110,9 @@ def _children(pid: int) -> list[int]:
 def _await_the_end_of(pids: list[int]) -> None:
     """A worker notices its parent's death by itself."""
     deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" for pid in pids):
+    while any(
+        Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+        for pid in pids
+    ):
         assert time.monotonic() < deadline, f"a worker outlived its parent: {pids}"
         os.sched_yield()

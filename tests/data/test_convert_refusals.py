@@ -11,7 +11,7 @@ import pytest
 
 from gr1_core.cli import main
 from gr1_core.data.convert import merge
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert.conversion import convert
 from gr1_core.data.convert.plan import ConvertError
 from tests.data import lerobot_fixture
 from tests.data.bag_fixture import demonstration
@@ -72,7 +72,9 @@ def test_a_full_disk_says_what_to_do_and_the_same_command_goes_on(tmp_path, monk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         patch.setattr(*((os, "fsync") if full_at == "parts" else (merge.DatasetWriter, "add")), full)
-        with pytest.raises(ConvertError, match=f"{tmp_path / 'set'}: .*size twice; make room and give the same command again"):
+        with pytest.raises(
+            ConvertError, match=f"{tmp_path / 'set'}: .*size twice; make room and give the same command again"
+        ):
             convert(Synthetic(3), tmp_path / "set", workers=1, progress=False)
     assert files(convert(Synthetic(3), tmp_path / "set", workers=1, progress=False).root) == files(whole.root)
 
@@ -103,13 +105,16 @@ def test_a_mapping_or_rig_that_cannot_be_read_is_one_line(tmp_path, capsys):
         ("syntax.yaml", "is not YAML at line 2"),
     ):
         error = refused(capsys, "lerobot", source, "--out", tmp_path / "set", "--mapping", tmp_path / name)
-        assert f"mapping {tmp_path / name} {says}" in error and "docs/datasets.md" in error
+        assert f"mapping {tmp_path / name} {says}" in error and "docs/how-to/convert_datasets.md" in error
     assert not (tmp_path / "set").exists()
 
 
 def test_a_rig_that_cannot_be_read_is_one_line(bags, tmp_path, capsys):
     (tmp_path / "bytes.yaml").write_bytes(bytes(range(128, 256)))
     (tmp_path / "syntax.yaml").write_text("name: [\nx: y: z\n")
-    for name, says in (("bytes.yaml", "is not text: give a YAML file or a built-in rig"), ("syntax.yaml", "not YAML")):
+    for name, says in (
+        ("bytes.yaml", "is not text: give a YAML file or a built-in rig"),
+        ("syntax.yaml", "not YAML"),
+    ):
         error = refused(capsys, "bags", bags, "--out", tmp_path / "set", "--rig", tmp_path / name)
         assert str(tmp_path / name) in error and says in error

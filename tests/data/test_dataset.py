@@ -33,7 +33,7 @@ def same_frames(dataset, episodes):
 # What it gives
 
 
-def test_a_data_set_gives_what_was_written(tmp_path):
+def test_a_dataset_gives_what_was_written(tmp_path):
     episodes = sets.demonstrations(tmp_path / "set")
     dataset = Dataset(tmp_path / "set")
     assert (dataset.fps, dataset.kind, dataset.roles, dataset.length) == (10, "demonstrations", ROLES, 25)
@@ -50,7 +50,13 @@ def test_a_data_set_gives_what_was_written(tmp_path):
 def test_a_set_of_videos_has_no_state_action_and_rig(tmp_path):
     episodes = sets.videos(tmp_path / "set")
     dataset = Dataset(tmp_path / "set")
-    assert (dataset.kind, dataset.roles, dataset.state, dataset.action, dataset.rig) == ("videos", ("static",), None, None, None)
+    assert (dataset.kind, dataset.roles, dataset.state, dataset.action, dataset.rig) == (
+        "videos",
+        ("static",),
+        None,
+        None,
+        None,
+    )
     same_frames(dataset, episodes)
     assert dataset.cameras["static"].view(dataset.image("static", 0)).shape == (24, 24, 3)
     with pytest.raises(DatasetError, match="no wrist camera, only static"):
@@ -59,7 +65,9 @@ def test_a_set_of_videos_has_no_state_action_and_rig(tmp_path):
 
 def test_frames_are_read_where_they_lie_and_not_copied(root):
     Dataset(root).encoded("static", 0)
-    assert [path.name for path in root.glob(".cache/*/*") if path.suffix != ".lock"] == ["observation.images.static.index.npy"]
+    assert [path.name for path in root.glob(".cache/*/*") if path.suffix != ".lock"] == [
+        "observation.images.static.index.npy"
+    ]
 
 
 def test_episodes_in_several_files(tmp_path, monkeypatch):
@@ -69,7 +77,10 @@ def test_episodes_in_several_files(tmp_path, monkeypatch):
     same_frames(Dataset(tmp_path / "set"), episodes)
 
 
-@pytest.mark.parametrize("options", [{}, {"compression": "zstd", "use_dictionary": False}, {"compression": "none", "row_group_size": 4}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compression": "zstd", "use_dictionary": False}, {"compression": "none", "row_group_size": 4}],
+)
 def test_image_columns_that_others_wrote_give_the_same_bytes(tmp_path, options):
     """lerobot's own recorder compresses the image bytes and puts them through a dictionary."""
     episodes = sets.demonstrations(tmp_path / "set")
@@ -86,7 +97,9 @@ def test_image_columns_of_plain_bytes_and_large_pages_are_found(tmp_path):
         for role in ROLES:
             name = f"observation.images.{role}"
             number = table.schema.get_field_index(name)
-            table = table.set_column(number, name, table[name].combine_chunks().field("bytes").cast(pa.large_binary()))
+            table = table.set_column(
+                number, name, table[name].combine_chunks().field("bytes").cast(pa.large_binary())
+            )
         pq.write_table(table, path, compression="none", use_dictionary=False, data_page_size=2000)
     same_frames(Dataset(tmp_path / "set"), episodes)
 
@@ -118,7 +131,9 @@ def change_column(root, name, change):
     table = pq.read_table(path)
     field = table.schema.field(name)
     values = change(table[name].to_pylist())
-    pq.write_table(table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type)), path)
+    pq.write_table(
+        table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type)), path
+    )
 
 
 def replaced(row, value):
@@ -141,35 +156,74 @@ def other_rig(root, **values):
 
 DATA = "data/chunk-000/file-000.parquet"
 DAMAGE = {
-    "no info": (lambda root: (root / "meta/info.json").unlink(), r"is no data set: .*info.json is missing"),
-    "info cut off": (lambda root: (root / "meta/info.json").write_text('{"fps": 10'), r"info.json cannot be used"),
-    "older format": (lambda root: change_info(root, codebase_version="v2.1"), r"codebase_version is 'v2.1', only v3.0"),
-    "no episodes": (lambda root: shutil.rmtree(root / "meta/episodes"), r"meta/episodes holds no parquet file"),
-    "an episode too few": (lambda root: change_info(root, total_episodes=5), r"lists 4 episodes, meta/info.json says 5"),
-    "a frame too few": (lambda root: change_info(root, total_frames=26), r"lists 25 frames, meta/info.json says 26"),
+    "no info": (lambda root: (root / "meta/info.json").unlink(), r"is no dataset: .*info.json is missing"),
+    "info cut off": (
+        lambda root: (root / "meta/info.json").write_text('{"fps": 10'),
+        r"info.json cannot be used",
+    ),
+    "older format": (
+        lambda root: change_info(root, codebase_version="v2.1"),
+        r"codebase_version is 'v2.1', only v3.0",
+    ),
+    "no episodes": (
+        lambda root: shutil.rmtree(root / "meta/episodes"),
+        r"meta/episodes holds no parquet file",
+    ),
+    "an episode too few": (
+        lambda root: change_info(root, total_episodes=5),
+        r"lists 4 episodes, meta/info.json says 5",
+    ),
+    "a frame too few": (
+        lambda root: change_info(root, total_frames=26),
+        r"lists 25 frames, meta/info.json says 26",
+    ),
     "no tasks": (lambda root: (root / "meta/tasks.parquet").unlink(), r"tasks.parquet is missing"),
     "data missing": (lambda root: (root / DATA).unlink(), r"file-000.parquet is missing: copy"),
     "data cut off": (lambda root: truncate(root / DATA), r"file-000.parquet is not a whole parquet file"),
-    "no state": (lambda root: drop_column(root, "observation.state"), r"file-000.parquet has no column observation.state"),
-    "no images": (lambda root: drop_column(root, "observation.images.wrist"), r"has no column observation.images.wrist"),
-    "rows swapped": (lambda root: change_column(root, "index", lambda v: v[:3] + [v[4], v[3]] + v[5:]), r"row 3 has index 4, expected 3"),
-    "other episode": (lambda root: change_column(root, "episode_index", replaced(7, 0)), r"row 7 has episode_index 0, expected 1"),
+    "no state": (
+        lambda root: drop_column(root, "observation.state"),
+        r"file-000.parquet has no column observation.state",
+    ),
+    "no images": (
+        lambda root: drop_column(root, "observation.images.wrist"),
+        r"has no column observation.images.wrist",
+    ),
+    "rows swapped": (
+        lambda root: change_column(root, "index", lambda v: v[:3] + [v[4], v[3]] + v[5:]),
+        r"row 3 has index 4, expected 3",
+    ),
+    "other episode": (
+        lambda root: change_column(root, "episode_index", replaced(7, 0)),
+        r"row 7 has episode_index 0, expected 1",
+    ),
     "NaN": (
         lambda root: change_column(root, "action", replaced(9, [0.0] * 6 + [float("nan")])),
         r"file-000.parquet: action of frame 1 of episode 2 is not finite .*leave this episode out",
     ),
-    "two tasks": (lambda root: change_column(root, "task_index", replaced(10, 0)), r"episode 2 has several tasks"),
+    "two tasks": (
+        lambda root: change_column(root, "task_index", replaced(10, 0)),
+        r"episode 2 has several tasks",
+    ),
     "unknown task": (
         lambda root: change_column(root, "task_index", lambda v: [9] * len(v)),
         r"task_index 9 to 9, meta/tasks.parquet has 3",
     ),
-    "six numbers": (lambda root: change_feature(root, "action", shape=[6]), r"action has shape \[6\], expected \[7\]"),
+    "six numbers": (
+        lambda root: change_feature(root, "action", shape=[6]),
+        r"action has shape \[6\], expected \[7\]",
+    ),
     "videos as mp4": (
         lambda root: change_feature(root, "observation.images.static", dtype="video"),
         r"dtype 'video', only 'image' is read here: `gr1 convert lerobot`",
     ),
-    "other size": (lambda root: change_feature(root, "observation.images.wrist", shape=[9, 9, 3]), r"wrist is 9x9, rig .* says 16x20"),
-    "other rate": (lambda root: other_rig(root, control_hz=30.0), r"10 frames a second, but rig .* control_hz 30"),
+    "other size": (
+        lambda root: change_feature(root, "observation.images.wrist", shape=[9, 9, 3]),
+        r"wrist is 9x9, rig .* says 16x20",
+    ),
+    "other rate": (
+        lambda root: other_rig(root, control_hz=30.0),
+        r"10 frames a second, but rig .* control_hz 30",
+    ),
     "other kind": (lambda root: (root / "meta/gr1.json").write_text('{"kind": "x"}'), r"kind 'x' is neither"),
 }
 
@@ -189,7 +243,10 @@ def test_damage_is_named_when_the_set_is_opened(root, name):
             {"bytes": images.encode_jpeg(np.zeros((8, 8, 3), np.uint8)), "path": None},
             r"frame 11 of .*static is 8x8, meta/info.json says 40x24",
         ),
-        ({"bytes": b"no picture at all, but some bytes", "path": None}, r"frame 11 of .*static is no picture"),
+        (
+            {"bytes": b"no image at all, but some bytes", "path": None},
+            r"frame 11 of .*static is no image",
+        ),
         ({"bytes": None, "path": "frame.png"}, r"frame 11 of .*static holds no image bytes"),
     ],
 )
@@ -229,8 +286,12 @@ def test_caches_can_lie_elsewhere(root, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_refused_before_anything_is_written(root, monkeypatch):
-    monkeypatch.setattr(caches.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 10**7, 10**7))
-    with pytest.raises(DatasetError, match=r"needs 0.00 GB, 0.01 GB are free there: make room, or set GR1_CACHE"):
+    monkeypatch.setattr(
+        caches.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 10**7, 10**7)
+    )
+    with pytest.raises(
+        DatasetError, match=r"needs 0.00 GB, 0.01 GB are free there: make room, or set GR1_CACHE"
+    ):
         Dataset(root).encoded("static", 0)
     assert not list(root.glob(".cache/*/*.npy*partial"))
 
@@ -244,43 +305,37 @@ def test_a_cache_that_cannot_be_written_is_refused_with_a_remedy(root, tmp_path)
 def test_what_fails_or_was_killed_half_way_leaves_no_file(root):
     cache = Cache(root)
 
-    def fails(path):
-        path.write_text("half")
+    with pytest.raises(OSError, match="no space"), cache.creating("thing", 4) as partial:
+        partial.write_text("half")
         raise OSError("no space left on device")
-
-    with pytest.raises(OSError, match="no space"):
-        cache.get("thing", 4, fails)
     assert {path.name for path in cache.folder.iterdir()} == {"thing.lock"}
-    (cache.folder / "thing.partial").write_text("half")
-    assert cache.get("thing", 5, lambda path: path.write_text("whole")).read_text() == "whole"
+    (cache.folder / "thing.17-ab.partial").write_text("half")
+    with cache.creating("thing", 5) as partial:
+        partial.write_text("whole")
+    assert cache.path("thing").read_text() == "whole"
     assert {path.name for path in cache.folder.iterdir()} == {"thing.lock", "thing"}
 
 
-def _build_slowly(root, log, other_is_there, results):
-    def build(path):
-        with open(log, "a") as file:
-            file.write("built\n")
-        assert other_is_there.wait(30)
-        path.write_text("content")
-
-    results.put(Cache(root).get("thing", 10, build).read_text())
-
-
-def _build_too(root, log, other_is_there, results):
-    def build(path):
-        with open(log, "a") as file:
-            file.write("built\n")
-        path.write_text("content")
-
-    other_is_there.set()
-    results.put(Cache(root).get("thing", 10, build).read_text())
+def _build(root, log, other_is_there, results, slowly):
+    cache = Cache(root)
+    if not slowly:
+        other_is_there.set()
+    with cache.creating("figures", 10) as partial:
+        if partial is not None:
+            with open(log, "a") as file:
+                file.write("built\n")
+            assert other_is_there.wait(30)
+            partial.write_text("content")
+    results.put(cache.path("figures").read_text())
 
 
 def test_of_two_processes_that_start_at_once_one_builds_and_both_read(root, tmp_path):
     context = multiprocessing.get_context("spawn")
     there, results = context.Event(), context.Queue()
     log = tmp_path / "log"
-    processes = [context.Process(target=target, args=(root, log, there, results)) for target in (_build_slowly, _build_too)]
+    processes = [
+        context.Process(target=_build, args=(root, log, there, results, slowly)) for slowly in (True, False)
+    ]
     for process in processes:
         process.start()
     assert [results.get(timeout=60) for _ in processes] == ["content", "content"]

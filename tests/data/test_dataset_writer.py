@@ -56,7 +56,12 @@ def test_frames_states_and_counters_are_the_episodes(root):
                 assert row[f"observation.images.{role}"]["bytes"] == encoded[step]
             assert np.float32(row["observation.state"]).tobytes() == episode.state[step].tobytes()
             assert np.float32(row["action"]).tobytes() == episode.action[step].tobytes()
-            assert (row["index"], row["episode_index"], row["frame_index"], row["task_index"]) == (at, number, step, number % 2)
+            assert (row["index"], row["episode_index"], row["frame_index"], row["task_index"]) == (
+                at,
+                number,
+                step,
+                number % 2,
+            )
             assert row["timestamp"] == np.float32(step / 10)
             at += 1
 
@@ -74,7 +79,11 @@ def test_the_schema_carries_what_the_datasets_library_asks_for(root):
     schema = pq.read_schema(root / "data/chunk-000/file-000.parquet")
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     assert features["observation.images.wrist"] == {"_type": "Image"}
-    assert features["action"] == {"feature": {"dtype": "float32", "_type": "Value"}, "length": 7, "_type": "List"}
+    assert features["action"] == {
+        "feature": {"dtype": "float32", "_type": "Value"},
+        "length": 7,
+        "_type": "List",
+    }
     assert features["index"] == {"dtype": "int64", "_type": "Value"}
 
 
@@ -102,9 +111,16 @@ def test_totals_are_those_of_all_frames_together(root):
         np.testing.assert_allclose(total["action"][name], getattr(action, name)(0), rtol=1e-9)
     assert total["action"]["count"] == [33]
     assert set(total["observation.state"]) == set(stats.NAMES)
-    pixels = np.concatenate([images.decode(data).reshape(-1, 3) for episode in three() for data in episode.images["wrist"]]) / 255
+    pixels = (
+        np.concatenate(
+            [images.decode(data).reshape(-1, 3) for episode in three() for data in episode.images["wrist"]]
+        )
+        / 255
+    )
     for name in ("min", "max", "mean", "std"):
-        np.testing.assert_allclose(np.ravel(total["observation.images.wrist"][name]), getattr(pixels, name)(0), rtol=1e-9)
+        np.testing.assert_allclose(
+            np.ravel(total["observation.images.wrist"][name]), getattr(pixels, name)(0), rtol=1e-9
+        )
 
 
 def test_statistics_of_many_frames_come_from_a_sample():

@@ -8,8 +8,8 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert.ego4d import NOT_HERE, Ego4DSource, clean
-from gr1_core.data.convert.source import Skipped, SourceError
+from gr1_core.data.convert.sources.ego4d import NOT_HERE, Ego4DSource, clean
+from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 
 from . import ego4d_fixture
@@ -48,7 +48,10 @@ def seen_at(picture: bytes) -> float:
     """The time that a frame of the fixture's videos tells by the brightness of its left half, in seconds."""
     shown = images.decode(picture)
     assert shown.shape == (224, 224, 3)
-    assert shown[20:60, :108].std(axis=(1, 2)).max() < 3 and np.abs(shown[20:60, 116:] - np.array([70.0, 90, 120])).mean() < 4  # centred
+    assert (
+        shown[20:60, :108].std(axis=(1, 2)).max() < 3
+        and np.abs(shown[20:60, 116:] - np.array([70.0, 90, 120])).mean() < 4
+    )  # centred
     return (shown[20:-20, 20:100].mean() - brightness(0)) / (brightness(1) - brightness(0))
 
 
@@ -104,7 +107,9 @@ def test_long_gaps_are_jumped_to_the_right_frames(tmp_path):
 
 
 def test_a_narration_after_the_videos_end_is_left_out(folder):
-    write_narrations(folder, {UIDS[0]: [(4.0, "#C C sits"), (12.5, "#C C stands")], UIDS[1]: NARRATIONS[UIDS[1]]})
+    write_narrations(
+        folder, {UIDS[0]: [(4.0, "#C C sits"), (12.5, "#C C stands")], UIDS[1]: NARRATIONS[UIDS[1]]}
+    )
     first, second, *rest = read(Ego4DSource(folder))
     assert isinstance(first, Skipped) and first.name == f"{UIDS[0]}_narration_pass_2_00000"
     assert f"{UIDS[0]}.mp4" in first.reason and "10.0 s long" in first.reason and "12.5 s" in first.reason
@@ -135,10 +140,14 @@ def test_damage_inside_a_video_costs_the_clips_that_it_hits(folder):
     for item in read(Ego4DSource(folder)):
         (skipped if isinstance(item, Skipped) else clips).append(item)
     assert {clip.task for clip in clips} >= {"picks up the knife", "opens the drawer"}
-    assert skipped and all("no picture can be decoded" in item.reason and path.name in item.reason for item in skipped)
+    assert skipped and all(
+        "no picture can be decoded" in item.reason and path.name in item.reason for item in skipped
+    )
     for clip in clips:
         start = clip.info["seconds"][0]
-        np.testing.assert_allclose([seen_at(picture) for picture in clip.images["static"]], start + np.arange(10) / 3, atol=0.2)
+        np.testing.assert_allclose(
+            [seen_at(picture) for picture in clip.images["static"]], start + np.arange(10) / 3, atol=0.2
+        )
 
 
 def test_a_video_that_is_not_there_is_named_once(folder):
@@ -150,7 +159,9 @@ def test_a_video_that_is_not_there_is_named_once(folder):
 
 
 def test_narrations_without_words_or_time_are_named(folder):
-    write_narrations(folder, {UIDS[0]: [(1.0, "#C C"), (-5.0, "#C C sits"), (3.0, None), (4.0, "#C C stands")]})
+    write_narrations(
+        folder, {UIDS[0]: [(1.0, "#C C"), (-5.0, "#C C sits"), (3.0, None), (4.0, "#C C stands")]}
+    )
     items = read(Ego4DSource(folder))
     assert sorted(item.reason.split(": ", 1)[1] for item in items if isinstance(item, Skipped)) == [
         "its time is not seconds from the video's start",
@@ -163,7 +174,12 @@ def test_narrations_without_words_or_time_are_named(folder):
 def test_the_redacted_file_of_all_narrations_is_read_too(folder):
     annotations = folder / "v2" / "annotations"
     (annotations / "narration.json").unlink()
-    content = {"version": "v2", "videos": {UIDS[1]: {"narrations": [{"time": 3.0, "text": "#C C opens the drawer"}], "summaries": []}}}
+    content = {
+        "version": "v2",
+        "videos": {
+            UIDS[1]: {"narrations": [{"time": 3.0, "text": "#C C opens the drawer"}], "summaries": []}
+        },
+    }
     (annotations / "all_narrations_redacted.json").write_text(json.dumps(content))
     clip, *missing = read(Ego4DSource(folder))
     assert clip.task == "opens the drawer" and not missing
@@ -193,7 +209,9 @@ def test_videos_of_a_later_version_and_small_videos_are_found(folder):
     assert len(read(Ego4DSource(folder))) == 6
 
 
-@pytest.mark.parametrize(("gone", "said"), [("annotations", "--datasets annotations"), ("full_scale", "--datasets video_540ss")])
+@pytest.mark.parametrize(
+    ("gone", "said"), [("annotations", "--datasets annotations"), ("full_scale", "--datasets video_540ss")]
+)
 def test_what_is_not_downloaded_is_named(folder, gone, said):
     shutil.rmtree(folder / "v2" / gone)
     with pytest.raises(SourceError, match=said):
@@ -218,6 +236,12 @@ def test_the_command_writes_a_set_of_videos_and_counts_what_it_skipped(folder, t
     video(folder, UIDS[0]).write_bytes(b"not a video")
     assert main(["convert", "ego4d", str(folder), "--out", str(tmp_path / "set"), "--workers", "1"]) == 0
     written = Dataset(tmp_path / "set")
-    assert (written.kind, written.fps, written.rig, written.roles, written.length) == ("videos", 3, None, ("static",), 20)
+    assert (written.kind, written.fps, written.rig, written.roles, written.length) == (
+        "videos",
+        3,
+        None,
+        ("static",),
+        20,
+    )
     assert written.tasks == ["opens the drawer", "turns the tap off"]
     assert UIDS[0] in capsys.readouterr().out

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gr1_core import cli
-from gr1_core.data.convert import driver
-from gr1_core.data.convert.joined import Joined
-from gr1_core.data.convert.lerobot import LeRobotSource
-from gr1_core.data.convert.source import SourceError
+from gr1_core.data.convert import conversion
+from gr1_core.data.convert.sources.joined import Joined
+from gr1_core.data.convert.sources.lerobot import LeRobotSource
+from gr1_core.data.convert.sources.source import SourceError
 from gr1_core.data.dataset import Dataset
 from gr1_core.rig import RigError
 
@@ -23,8 +23,10 @@ def monday(tmp_path_factory):
     """Three demonstrations of this package's names."""
     work = tmp_path_factory.mktemp("days")
     lerobot_fixture.rig(FPS).save(work / "rig.yaml")
-    source = LeRobotSource(lerobot_fixture.make(work / "cups"), write_mapping(work / "mapping.yaml"), str(work / "rig.yaml"))
-    driver.convert(source, work / "monday", workers=1, progress=False)
+    source = LeRobotSource(
+        lerobot_fixture.make(work / "cups"), write_mapping(work / "mapping.yaml"), str(work / "rig.yaml")
+    )
+    conversion.convert(source, work / "monday", workers=1, progress=False)
     return work / "monday"
 
 
@@ -34,15 +36,37 @@ def tuesday(monday, tmp_path):
 
 
 def test_the_episodes_of_one_follow_those_of_the_other(monday, tuesday, tmp_path):
-    assert cli.main(["convert", "lerobot", str(monday), str(tuesday), "--out", str(tmp_path / "week"), "--workers", "1"]) == 0
+    assert (
+        cli.main(
+            [
+                "convert",
+                "lerobot",
+                str(monday),
+                str(tuesday),
+                "--out",
+                str(tmp_path / "week"),
+                "--workers",
+                "1",
+            ]
+        )
+        == 0
+    )
     one, week = Dataset(monday), Dataset(tmp_path / "week")
     assert len(week.episodes) == 2 * len(one.episodes) == 6 and week.tasks == one.tasks
     for array in ("state", "action"):
         np.testing.assert_array_equal(getattr(week, array), np.concatenate([getattr(one, array)] * 2))
     frames = len(one.state)
-    assert all(bytes(week.encoded("wrist", row + frames)) == bytes(one.encoded("wrist", row)) for row in range(frames))
-    named = [json.loads(line) for line in (tmp_path / "week" / "meta" / "sources.jsonl").read_text().splitlines()]
-    assert len({row["name"] for row in named}) == 6 and {row["source"].split("/")[0] for row in named} == {"monday", "tuesday"}
+    assert all(
+        bytes(week.encoded("wrist", row + frames)) == bytes(one.encoded("wrist", row))
+        for row in range(frames)
+    )
+    named = [
+        json.loads(line) for line in (tmp_path / "week" / "meta" / "sources.jsonl").read_text().splitlines()
+    ]
+    assert len({row["name"] for row in named}) == 6 and {row["source"].split("/")[0] for row in named} == {
+        "monday",
+        "tuesday",
+    }
 
 
 def test_a_folder_given_twice_is_refused(monday, tuesday):
@@ -57,5 +81,8 @@ def test_another_rate_and_another_rig_are_refused_by_what_differs(monday, tuesda
         Joined([LeRobotSource(monday), LeRobotSource(tuesday)])
     path.unlink()
     lerobot_fixture.rig(FPS // 2).save(path)
-    with pytest.raises(SourceError, match=f"tuesday cannot be joined with .*monday: frames a second {FPS // 2} there, {FPS} here"):
+    with pytest.raises(
+        SourceError,
+        match=f"tuesday cannot be joined with .*monday: frames a second {FPS // 2} there, {FPS} here",
+    ):
         Joined([LeRobotSource(monday), LeRobotSource(tuesday)])

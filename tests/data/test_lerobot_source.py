@@ -12,12 +12,12 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert import driver
-from gr1_core.data.convert.calvin import CalvinSource
-from gr1_core.data.convert.ego4d import Ego4DSource
-from gr1_core.data.convert.lerobot import LeRobotSource
-from gr1_core.data.convert.mapping import load
-from gr1_core.data.convert.source import Skipped, SourceError
+from gr1_core.data.convert import conversion
+from gr1_core.data.convert.sources.calvin import CalvinSource
+from gr1_core.data.convert.sources.ego4d import Ego4DSource
+from gr1_core.data.convert.sources.lerobot import LeRobotSource
+from gr1_core.data.convert.sources.mapping import load_mapping
+from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 from gr1_core.rig import RigError
 
@@ -64,17 +64,29 @@ def test_frames_states_and_motions_arrive(either, open_source):
     root, videos = either
     source = open_source(root)
     episodes = read(source)
-    assert [(episode.name, episode.task) for episode in episodes] == [(f"episode_{i:06d}", TASKS[i % 2]) for i in range(3)]
+    assert [(episode.name, episode.task) for episode in episodes] == [
+        (f"episode_{i:06d}", TASKS[i % 2]) for i in range(3)
+    ]
     for number, (episode, length) in enumerate(zip(episodes, LENGTHS)):
         motion = Motion(number, length)
         for step in range(length):
             for camera, role in enumerate(("static", "wrist")):
-                difference = np.abs(images.decode(episode.images[role][step]).astype(int) - picture(number, step, camera))
+                difference = np.abs(
+                    images.decode(episode.images[role][step]).astype(int) - picture(number, step, camera)
+                )
                 assert difference.mean() < 4 if videos else difference.max() == 0, (number, step, role)
-            np.testing.assert_allclose(episode.state[step], expected_state(source.rig, motion, step), atol=1e-5)
-        np.testing.assert_allclose(episode.action[:, :3] * source.rig.action.translation_scale, motion.move, atol=1e-6)
-        np.testing.assert_allclose(episode.action[:, 3:6] * source.rig.action.rotation_scale, motion.twist, atol=1e-6)
-        np.testing.assert_array_equal(episode.action[:, 6], np.where(np.append(motion.closed[1:], motion.closed[-1]), -1, 1))
+            np.testing.assert_allclose(
+                episode.state[step], expected_state(source.rig, motion, step), atol=1e-5
+            )
+        np.testing.assert_allclose(
+            episode.action[:, :3] * source.rig.action.translation_scale, motion.move, atol=1e-6
+        )
+        np.testing.assert_allclose(
+            episode.action[:, 3:6] * source.rig.action.rotation_scale, motion.twist, atol=1e-6
+        )
+        np.testing.assert_array_equal(
+            episode.action[:, 6], np.where(np.append(motion.closed[1:], motion.closed[-1]), -1, 1)
+        )
 
 
 @pytest.mark.parametrize("stride", [1, 4])
@@ -96,7 +108,11 @@ def test_all_kinds_of_action_tell_the_same_motion(folder, open_source, kind, str
         motion, scale = Motion(number, LENGTHS[number]), source.rig.action
         for step, first in enumerate(range(0, LENGTHS[number] - stride, stride)):
             action, after = episode.action[step], first + stride
-            np.testing.assert_allclose(action[:3] * scale.translation_scale, motion.position[after] - motion.position[first], atol=1e-6)
+            np.testing.assert_allclose(
+                action[:3] * scale.translation_scale,
+                motion.position[after] - motion.position[first],
+                atol=1e-6,
+            )
             turn = motion.turn[after] * motion.turn[first].inv()
             np.testing.assert_allclose(action[3:6] * scale.rotation_scale, turn.as_rotvec(), atol=1e-5)
             assert action[6] == (-1 if motion.closed[after] else 1)
@@ -110,7 +126,10 @@ def shift_states_into_targets(root):
     for path in root.glob("data/*/*.parquet"):
         table = pq.read_table(path)
         states, episodes = table["observation.state"].to_pylist(), table["episode_index"].to_pylist()
-        after = [states[i + 1] if i + 1 < len(states) and episodes[i + 1] == episodes[i] else states[i] for i in range(len(states))]
+        after = [
+            states[i + 1] if i + 1 < len(states) and episodes[i + 1] == episodes[i] else states[i]
+            for i in range(len(states))
+        ]
         pq.write_table(table.append_column("target", [after]), path)
 
 
@@ -125,13 +144,15 @@ def test_a_faster_data_set_keeps_the_frames_at_the_rigs_rate(either, open_source
         for step, first in enumerate(range(0, LENGTHS[number], 4)):
             shown = images.decode(episode.images["static"][step]).astype(int)
             assert np.abs(shown - picture(number, first, 0)).mean() < 4
-            np.testing.assert_allclose(episode.state[step], expected_state(source.rig, motion, first), atol=1e-5)
+            np.testing.assert_allclose(
+                episode.state[step], expected_state(source.rig, motion, first), atol=1e-5
+            )
 
 
 def test_calvins_own_action_survives_a_mapping(tmp_path):
     """Differences of Euler angles in metres and radians, through a mapping: the numbers of the CALVIN converter."""
     calvin = CalvinSource(calvin_fixture.make(tmp_path))
-    driver.convert(calvin, tmp_path / "calvin", workers=1, progress=False)
+    conversion.convert(calvin, tmp_path / "calvin", workers=1, progress=False)
     mapping = {
         "cameras": {"static": "observation.images.static", "wrist": "observation.images.wrist"},
         "state": {
@@ -142,7 +163,12 @@ def test_calvins_own_action_survives_a_mapping(tmp_path):
         "action": {
             "kind": "delta",
             "position": {"feature": "action", "take": ["dx", "dy", "dz"], "scale": 0.02},
-            "rotation": {"feature": "action", "take": ["drx", "dry", "drz"], "as": "euler_difference", "scale": 0.05},
+            "rotation": {
+                "feature": "action",
+                "take": ["drx", "dry", "drz"],
+                "as": "euler_difference",
+                "scale": 0.05,
+            },
             "gripper": {"feature": "action", "take": "gripper", "open_above": 0},
         },
     }
@@ -157,16 +183,20 @@ def test_calvins_own_action_survives_a_mapping(tmp_path):
 
 
 def test_a_set_of_videos_passes_unchanged(tmp_path):
-    driver.convert(Ego4DSource(ego4d_fixture.make(tmp_path)), tmp_path / "set", workers=1, progress=False)
+    conversion.convert(Ego4DSource(ego4d_fixture.make(tmp_path)), tmp_path / "set", workers=1, progress=False)
     source = LeRobotSource(tmp_path / "set")
     assert (source.kind, source.fps, source.rig, source.shapes) == ("videos", 3, None, {"static": (224, 224)})
     original, episodes = Dataset(tmp_path / "set"), read(source)
     assert [episode.task for episode in episodes] == original.tasks
-    assert b"".join(episodes[-1].images["static"]) == b"".join(bytes(original.encoded("static", row)) for row in range(50, 60))
+    assert b"".join(episodes[-1].images["static"]) == b"".join(
+        bytes(original.encoded("static", row)) for row in range(50, 60)
+    )
 
 
 def test_an_episode_whose_text_changes_is_split_there(tmp_path, open_source):
-    root = lerobot_fixture.make(tmp_path / "split", task_of=lambda episode, step: int(episode == 0 and step >= 5))
+    root = lerobot_fixture.make(
+        tmp_path / "split", task_of=lambda episode, step: int(episode == 0 and step >= 5)
+    )
     episodes = read(open_source(root))
     assert [(episode.name, episode.task, len(episode.state)) for episode in episodes[:2]] == [
         ("episode_000000_0", TASKS[0], 5),
@@ -176,12 +206,16 @@ def test_an_episode_whose_text_changes_is_split_there(tmp_path, open_source):
 
 
 def test_the_mapping_in_the_documentation_is_one(folder, open_source, tmp_path):
-    pages = Path(__file__).parents[2] / "docs" / "datasets.md"
+    pages = Path(__file__).parents[2] / "docs" / "how-to" / "convert_datasets.md"
     (tmp_path / "cups.yaml").write_text(re.search(r"```yaml\n(.*?)```", pages.read_text(), re.DOTALL)[1])
     features = open_source(folder).features
     vector = {"dtype": "float32", "shape": [8], "names": ["x", "y", "z", "qx", "qy", "qz", "qw", "jaw"]}
-    mapping = load(tmp_path / "cups.yaml", features | {"observation.state": vector, "action": vector | {"names": None}})
-    assert mapping.kind == "target" and mapping.state["gripper"].take == mapping.action["gripper"].take == (7,)
+    mapping = load_mapping(
+        tmp_path / "cups.yaml", features | {"observation.state": vector, "action": vector | {"names": None}}
+    )
+    assert mapping.kind == "target" and mapping.state["gripper"].take == mapping.action["gripper"].take == (
+        7,
+    )
 
 
 WRONG = {
@@ -191,21 +225,33 @@ WRONG = {
     ),
     "a vector as camera": (
         {"cameras.wrist": "action"},
-        r"cameras.wrist: the data set has no such feature 'action'.*hand \(image \[48, 64, 3\]\)",
+        r"cameras.wrist: the dataset has no such feature 'action'.*hand \(image \[48, 64, 3\]\)",
     ),
-    "an unknown component": ({"state.position.take": ["x", "y", "height"]}, r"no component 'height'; it has x, y, z, qx"),
+    "an unknown component": (
+        {"state.position.take": ["x", "y", "height"]},
+        r"no component 'height'; it has x, y, z, qx",
+    ),
     "a component out of range": ({"action.rotation.take": [4, 5, 7]}, "no component 7"),
     "too few components": ({"state.rotation.take": [3, 4, 5]}, "state.rotation: 3 numbers, expected 4"),
     "an unknown rotation": (
         {"state.rotation.as": "quaternion"},
         "state.rotation.as is 'quaternion', expected one of euler_xyz, quaternion_xyzw",
     ),
-    "an orientation as motion": ({"action.rotation.as": "euler_xyz"}, "expected one of rotation_vector, euler_difference"),
-    "an unknown kind": ({"action.kind": "absolute"}, "action.kind is 'absolute', expected delta .*target .*next_state"),
-    "a misspelt field": ({"state.position.scales": 1.0}, "unknown field 'scales', did you mean 'scale'"),
+    "an orientation as motion": (
+        {"action.rotation.as": "euler_xyz"},
+        "expected one of rotation_vector, euler_difference",
+    ),
+    "an unknown kind": (
+        {"action.kind": "absolute"},
+        "action.kind is 'absolute', expected delta .*target .*next_state",
+    ),
+    "a misspelt field": ({"state.position.scales": 1.0}, "state.position.scales is unknown, did you mean 'scale'"),
     "no threshold": ({"state.gripper.open_above": None}, "state.gripper: say when the gripper is open"),
     "two thresholds": ({"state.gripper.open_below": 1.0}, "with one of open_above and open_below"),
-    "a scale that is no number": ({"state.position.scale": "mm"}, "state.position.scale: expected a finite number, got 'mm'"),
+    "a scale that is no number": (
+        {"state.position.scale": "mm"},
+        "state.position.scale is 'mm', expected a finite number",
+    ),
     "no action": ({"action": None}, "state and action come together"),
     "no wrist camera": ({"cameras.wrist": None}, "cameras.wrist is missing"),
 }
@@ -219,7 +265,10 @@ def test_a_wrong_mapping_is_refused_by_name(folder, open_source, case):
 
 
 def test_without_mapping_foreign_names_are_listed(folder, rig):
-    with pytest.raises(SourceError, match=r"--mapping.*observation.images.front \(image \[48, 64, 3\]\).*action \(float32 \[7\]\)"):
+    with pytest.raises(
+        SourceError,
+        match=r"--mapping.*observation.images.front \(image \[48, 64, 3\]\).*action \(float32 \[7\]\)",
+    ):
         LeRobotSource(folder, rig_name=str(rig))
 
 
@@ -227,7 +276,10 @@ def test_a_rig_that_does_not_fit_is_refused(folder, tmp_path, open_source):
     mapping = write_mapping(tmp_path / "mapping.yaml")
     with pytest.raises(SourceError, match="20 frames a second, rig 'calvin' is at 30"):
         LeRobotSource(folder, mapping, "calvin")
-    with pytest.raises(SourceError, match="observation.images.front is 64x48, rig 'kinova_gen2' has 640x360 for the static camera"):
+    with pytest.raises(
+        SourceError,
+        match="observation.images.front is 64x48, rig 'kinova_gen2' has 640x360 for the static camera",
+    ):
         LeRobotSource(folder, mapping, "kinova_gen2")
     with pytest.raises(SourceError, match="no meta/rig.yaml: say with --rig"):
         LeRobotSource(folder, mapping)
@@ -238,7 +290,9 @@ def test_a_rig_that_does_not_fit_is_refused(folder, tmp_path, open_source):
 def test_older_versions_are_refused_with_the_remedy(folder, open_source):
     path = folder / "meta" / "info.json"
     path.write_text(path.read_text().replace('"v3.0"', '"v2.1"'))
-    with pytest.raises(SourceError, match=r"is a LeRobotDataset v2.1, expected v3.0.*convert_dataset_v21_to_v30"):
+    with pytest.raises(
+        SourceError, match=r"is a LeRobotDataset v2.1, expected v3.0.*convert_dataset_v21_to_v30"
+    ):
         open_source(folder)
 
 
@@ -265,7 +319,9 @@ def test_a_missing_or_truncated_data_file_is_named(folder, open_source):
     path = folder / "data/chunk-000/file-001.parquet"
     path.write_bytes(path.read_bytes()[:-100])
     lost = skipped(source)
-    assert [unit.name for unit in lost] == ["episodes_000002_000002"] and "file-001.parquet: damaged" in lost[0].reason
+    assert [unit.name for unit in lost] == ["episodes_000002_000002"] and "file-001.parquet: damaged" in lost[
+        0
+    ].reason
     path.unlink()
     assert "file-001.parquet is missing" in skipped(source)[0].reason
 
@@ -274,7 +330,9 @@ def test_a_data_file_without_its_last_rows_is_named(folder, open_source):
     path = folder / "data/chunk-000/file-000.parquet"
     pq.write_table(pq.read_table(path).slice(0, 20), path)
     lost = skipped(open_source(folder))
-    assert [item.name for item in lost] == ["episode_000001"] and "rows 14 to 22 are not in it" in lost[0].reason
+    assert [item.name for item in lost] == ["episode_000001"] and "rows 14 to 22 are not in it" in lost[
+        0
+    ].reason
 
 
 def test_rows_that_are_not_where_the_index_says_are_named(folder, open_source):
@@ -310,7 +368,9 @@ def test_a_missing_or_damaged_video_is_named(tmp_path, open_source):
 def test_a_task_without_text_is_named(tmp_path, open_source):
     root = lerobot_fixture.make(tmp_path / "silent", task_of=lambda episode, step: 7 if episode == 1 else 0)
     lost = skipped(open_source(root))
-    assert [item.name for item in lost] == ["episode_000001"] and "frame 0 has task 7, which has no text" in lost[0].reason
+    assert [item.name for item in lost] == [
+        "episode_000001"
+    ] and "frame 0 has task 7, which has no text" in lost[0].reason
 
 
 def test_the_command_writes_a_data_set_to_train_on(folder, tmp_path, rig):
@@ -330,5 +390,10 @@ def test_the_command_writes_a_data_set_to_train_on(folder, tmp_path, rig):
     ]
     assert main(command) == 0
     written = Dataset(tmp_path / "set")
-    assert (written.kind, written.fps, written.length, written.tasks) == ("demonstrations", FPS, sum(LENGTHS), list(TASKS))
+    assert (written.kind, written.fps, written.length, written.tasks) == (
+        "demonstrations",
+        FPS,
+        sum(LENGTHS),
+        list(TASKS),
+    )
     np.testing.assert_array_equal(written.image("wrist", 16), picture(1, 2, 1))

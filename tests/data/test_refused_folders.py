@@ -16,16 +16,22 @@ def refused(capsys, *words) -> str:
 @pytest.mark.parametrize("out", ["/etc/passwd", "/proc/x"])
 def test_replay_names_an_out_that_cannot_be_made(tmp_path, capsys, out):
     bag = demonstration(0, 5).save(tmp_path / "a")
-    assert f"--out {out} cannot be made" in refused(capsys, "replay", bag, "--checkpoint", tmp_path, "--out", out)
+    assert f"--out {out} cannot be made" in refused(
+        capsys, "replay", bag, "--checkpoint", tmp_path, "--out", out
+    )
 
 
 def test_bench_record_names_a_folder_that_is_not_there(tmp_path, capsys):
-    assert f"--folder {tmp_path / 'nope'}: there is no such folder" in refused(capsys, "bench", "record", "--folder", tmp_path / "nope")
+    assert f"--folder {tmp_path / 'nope'}: there is no such folder" in refused(
+        capsys, "bench", "record", "--folder", tmp_path / "nope"
+    )
 
 
 def test_convert_names_an_out_whose_name_is_too_long(tmp_path, capsys):
     bag = demonstration(0, 5).save(tmp_path / "bags/a")
-    assert "cannot be used (File name too long)" in refused(capsys, "convert", "bags", bag, "--out", tmp_path / ("x" * 300))
+    assert "cannot be used (File name too long)" in refused(
+        capsys, "convert", "bags", bag, "--out", tmp_path / ("x" * 300)
+    )
 
 
 def test_collect_names_a_rig_that_is_not_text(tmp_path, capsys):

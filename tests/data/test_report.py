@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from gr1_core import images
-from gr1_core.data.convert import quality, survey
-from gr1_core.data.convert.findings import findings
-from gr1_core.data.convert.report import SHOWN, Report
-from gr1_core.data.convert.source import Episode
+from gr1_core.data.convert.report import episode_quality, survey
+from gr1_core.data.convert.report.findings import findings
+from gr1_core.data.convert.report.page import SHOWN, Report
+from gr1_core.data.convert.sources.source import Episode
 from tests.data.synthetic import SHAPES, demonstration, picture, tiny_rig
 
 STREAM = {"expected": 100, "received": 100, "gaps": 0, "longest_gap_ms": 50.0}
@@ -22,17 +22,24 @@ STREAM = {"expected": 100, "received": 100, "gaps": 0, "longest_gap_ms": 50.0}
 def page(episodes: list[Episode], tmp_path, rig="tiny", shapes=SHAPES, skipped=(), left_out=()) -> str:
     report = Report("bags", 10, shapes, tiny_rig() if rig else None)
     for episode in episodes:
-        report.add(episode, quality.look(episode))
+        report.add(episode, episode_quality.look(episode))
     report.write(tmp_path / "report/index.html", skipped, left_out)
     return (tmp_path / "report/index.html").read_text()
 
 
 def flags(episodes: list[Episode], skipped=()) -> dict[str, list[int]]:
     """flag -> episodes."""
-    rows = [survey.row(index, episode, quality.look(episode)) for index, episode in enumerate(episodes)]
-    action = np.concatenate([episode.action for episode in episodes]) if episodes[0].action is not None else None
+    rows = [
+        survey.row(index, episode, episode_quality.look(episode)) for index, episode in enumerate(episodes)
+    ]
+    action = (
+        np.concatenate([episode.action for episode in episodes]) if episodes[0].action is not None else None
+    )
     saturation = survey.saturation(action, tiny_rig()) if action is not None else None
-    return {found.flag or found.title: found.episodes for found in findings(rows, skipped, survey.duplicates(rows), saturation)}
+    return {
+        found.flag or found.title: found.episodes
+        for found in findings(rows, skipped, survey.duplicates(rows), saturation)
+    }
 
 
 def good(count: int = 3) -> list[Episode]:
@@ -69,7 +76,10 @@ def test_a_camera_that_stands_still_while_the_arm_moves_is_found():
 
 def test_an_episode_that_was_recorded_twice_is_found_also_when_it_was_encoded_again():
     twice = good()
-    again = {role: [images.encode_jpeg(images.decode(data), 90) for data in encoded] for role, encoded in twice[0].images.items()}
+    again = {
+        role: [images.encode_jpeg(images.decode(data), 90) for data in encoded]
+        for role, encoded in twice[0].images.items()
+    }
     copy = dataclasses.replace(twice[0], name="again", images=again)
     assert flags([*twice, copy]) == {"duplicate": [0, 3]}
 
@@ -99,12 +109,18 @@ def test_actions_above_the_speed_limit_are_found_and_at_the_limit_counted(tmp_pa
     assert flags(fast) == {}
     fast[0].action[:, :3] = (1.5, 0, 0)
     assert any("above the rig's speed limit in 33.3 %" in title for title in flags(fast))
-    assert survey.saturation(np.concatenate([episode.action for episode in fast]), tiny_rig()).linear == pytest.approx(1 / 3)
+    assert survey.saturation(
+        np.concatenate([episode.action for episode in fast]), tiny_rig()
+    ).linear == pytest.approx(1 / 3)
 
 
 def test_the_page_stands_alone_and_is_well_formed(tmp_path):
     text = page(good(), tmp_path, left_out=[{"name": "x", "reason": "its outcome is 'failure'"}])
-    assert set(re.findall(r'(?:src|href)="?([^">]{5})', text)) == {"data:"} and "<script" not in text and "@import" not in text
+    assert (
+        set(re.findall(r'(?:src|href)="?([^">]{5})', text)) == {"data:"}
+        and "<script" not in text
+        and "@import" not in text
+    )
     _Balanced().check(text)
     assert len(re.findall(r"data:image/jpeg;base64,", text)) == 3 * 2 * 3
     assert text.count('class="histogram"') == 1 + 6 and text.count('class="paths"') == 2
@@ -119,7 +135,9 @@ def test_texts_of_people_are_shown_as_text(tmp_path):
 
 
 def test_videos_show_what_applies_to_them(tmp_path):
-    videos = [Episode(episode.name, episode.task, {"static": episode.images["static"]}) for episode in good(4)]
+    videos = [
+        Episode(episode.name, episode.task, {"static": episode.images["static"]}) for episode in good(4)
+    ]
     videos[1].images = {"static": [videos[1].images["static"][0]] * 20}
     videos[3] = dataclasses.replace(videos[2], name="copy")
     assert flags(videos) == {"static": [1], "duplicate": [2, 3]}
@@ -130,7 +148,10 @@ def test_videos_show_what_applies_to_them(tmp_path):
 
 def test_of_many_episodes_some_are_shown_evenly_spread(tmp_path):
     one = {role: [images.encode_jpeg(picture(1, shape))] for role, shape in SHAPES.items()}
-    many = [dataclasses.replace(demonstration("x", 1, 1), name=f"e{index}", images=one) for index in range(2 * SHOWN + 10)]
+    many = [
+        dataclasses.replace(demonstration("x", 1, 1), name=f"e{index}", images=one)
+        for index in range(2 * SHOWN + 10)
+    ]
     text = page(many, tmp_path)
     shown = [int(number) for number in re.findall(r"class=about>#(\d+) ", text)]
     assert len(shown) <= SHOWN and len(set(np.diff(shown))) == 1 and shown[0] == 0 and shown[-1] > 2 * SHOWN

@@ -7,7 +7,7 @@ import pytest
 
 from gr1_core import images
 from gr1_core.data.bag import Bag
-from gr1_core.data.commanded import spans
+from gr1_core.data.command_timeline import spans
 from gr1_core.data.steps import StepsError, select, steps
 from tests.data.bag_fixture import MS, START, Recording, demonstration
 from tests.data.synthetic import SHAPES, picture, tiny_rig
@@ -16,7 +16,9 @@ RIG = tiny_rig()
 UNITS = RIG.period / RIG.action.translation_scale  # of action to 1 m/s
 
 
-def recording(length_ms: int, kind: str = "jpeg", hole: tuple[int, int] | None = None, of: str = "static") -> Recording:
+def recording(
+    length_ms: int, kind: str = "jpeg", hole: tuple[int, int] | None = None, of: str = "static"
+) -> Recording:
     """A resting arm and both cameras for that long, without commands. hole: ms in which camera `of` says nothing."""
     made = Recording()
     for at in range(0, length_ms, 50):
@@ -64,7 +66,9 @@ def test_teleoperation_wins_while_it_is_fresh(tmp_path):
     made.twist(300, (-0.2, 0, 0), source="teleop")
     found = actions(made, tmp_path / "bag")
     # fresh from 300 to 450 ms: one whole period and half of the next
-    np.testing.assert_allclose(found[:, 0], np.array([0.1, 0.1, -0.2, -0.05, 0.1, 0.1, 0.1, 0.1]) * UNITS, atol=1e-6)
+    np.testing.assert_allclose(
+        found[:, 0], np.array([0.1, 0.1, -0.2, -0.05, 0.1, 0.1, 0.1, 0.1]) * UNITS, atol=1e-6
+    )
 
 
 def test_the_steps_that_a_person_commanded_are_marked_and_those_of_the_policy_are_not(tmp_path):
@@ -108,7 +112,9 @@ def test_a_command_that_is_not_finite_is_rest(tmp_path):
     made.twist(100, (0.1, 0, 0))
     made.twist(200, (np.nan, 0, 0))
     made.twist(300, (0.1, 0, 0))
-    np.testing.assert_allclose(actions(made, tmp_path / "bag")[:, 0], np.array([0.1, 0, 0.1]) * UNITS, atol=1e-6)
+    np.testing.assert_allclose(
+        actions(made, tmp_path / "bag")[:, 0], np.array([0.1, 0, 0.1]) * UNITS, atol=1e-6
+    )
 
 
 def test_what_was_commanded_comes_out_as_the_rig_makes_it(tmp_path):
@@ -124,7 +130,11 @@ def test_the_observation_is_the_newest_that_had_been_sent(tmp_path):
     made.twist(149)
     made.twist(249)
     first, second = steps(Bag(made.save(tmp_path / "bag")))
-    assert [(frame.stamp - START) / MS for frame in (first.static, first.wrist, second.static)] == [100, 100, 200]
+    assert [(frame.stamp - START) / MS for frame in (first.static, first.wrist, second.static)] == [
+        100,
+        100,
+        200,
+    ]
 
 
 def test_arm_and_gripper_are_those_of_the_older_picture_not_of_the_command(tmp_path):
@@ -137,7 +147,9 @@ def test_arm_and_gripper_are_those_of_the_older_picture_not_of_the_command(tmp_p
     made.twist(199)
     made.twist(299)
     states = np.stack([step.state for step in steps(Bag(made.save(tmp_path / "bag")))])
-    np.testing.assert_allclose(states[:, 0], [0.150, 0.250], atol=1e-6)  # static 150, wrist 173; static 250, wrist 273
+    np.testing.assert_allclose(
+        states[:, 0], [0.150, 0.250], atol=1e-6
+    )  # static 150, wrist 173; static 250, wrist 273
     assert states[:, 6].tolist() == [1, -1]
 
 
@@ -183,7 +195,9 @@ def test_frames_that_are_stamped_long_ago_are_old_however_late_they_are_sent(tmp
         select(Bag(made.save(tmp_path / "bag")))
 
 
-@pytest.mark.parametrize("missing", ["camera/static", "camera/wrist", "arm/pose", "arm/gripper", "command/policy/twist"])
+@pytest.mark.parametrize(
+    "missing", ["camera/static", "camera/wrist", "arm/pose", "arm/gripper", "command/policy/twist"]
+)
 def test_a_missing_stream_is_named(tmp_path, missing):
     made = demonstration(0, 5)
     made.messages = [message for message in made.messages if missing not in message[1]]
@@ -204,7 +218,9 @@ def test_a_gripper_without_its_command_is_named(tmp_path):
 def test_a_stack_in_a_namespace_gives_the_same_steps(tmp_path):
     plain, spaced = demonstration(5), demonstration(5)
     spaced.namespace = "/left"
-    for a, b in zip(steps(Bag(plain.save(tmp_path / "a"))), steps(Bag(spaced.save(tmp_path / "b"))), strict=True):
+    for a, b in zip(
+        steps(Bag(plain.save(tmp_path / "a"))), steps(Bag(spaced.save(tmp_path / "b"))), strict=True
+    ):
         assert a.static.data == b.static.data and a.state.tobytes() == b.state.tobytes()
 
 

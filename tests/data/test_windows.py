@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gr1_core.data.dataset import Dataset, DatasetError
-from gr1_core.data.windows import Windows, split, step_offsets
+from gr1_core.data.windows import Windows, split_episodes, step_offsets
 from gr1_core.model.language import tokenize
 
 from . import sets
@@ -93,14 +93,19 @@ def test_masks_and_frames_are_those_of_the_definition(dataset, window, future, h
     windows = Windows(dataset, episodes, window, future, hz)
     indices = data.draw(st.lists(st.integers(0, len(windows) - 1), min_size=1, max_size=5))
     starts = [
-        (start, episode) for episode in episodes for start in range(dataset.episodes["start"][episode], dataset.episodes["end"][episode])
+        (start, episode)
+        for episode in episodes
+        for start in range(dataset.episodes["start"][episode], dataset.episodes["end"][episode])
     ]
     frames, valid, ahead = windows.masks(indices)
     for row, index in enumerate(indices):
         start, episode = starts[index]
         end = dataset.episodes["end"][episode]
         # In seconds: step k is at k / hz, and the frame nearest to it is taken.
-        steps = [start + int(np.floor(Fraction(k) / Fraction(hz or 10) * 10 + Fraction(1, 2))) for k in range(window + future)]
+        steps = [
+            start + int(np.floor(Fraction(k) / Fraction(hz or 10) * 10 + Fraction(1, 2)))
+            for k in range(window + future)
+        ]
         assert frames[row].tolist() == [min(step, end - 1) for step in steps]
         assert valid[row].tolist() == [step < end for step in steps[:window]]
         assert ahead[row].tolist() == [step < end for step in steps[future:]]
@@ -113,7 +118,10 @@ def test_steps_are_within_half_a_frame_of_their_time_and_never_go_back(fps, hz, 
     offsets = step_offsets(fps, hz, count)
     assert offsets[0] == 0
     assert all(np.diff(offsets) >= 1)
-    assert all(abs(Fraction(int(offset)) - Fraction(k) * fps / Fraction(hz)) <= Fraction(1, 2) for k, offset in enumerate(offsets))
+    assert all(
+        abs(Fraction(int(offset)) - Fraction(k) * fps / Fraction(hz)) <= Fraction(1, 2)
+        for k, offset in enumerate(offsets)
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,30 +167,33 @@ def many(tmp_path_factory):
 
 
 def by_text(dataset, episodes):
-    return {text: sum(dataset.tasks[dataset.task_of[episode]] == text for episode in episodes) for text in sets.TASKS}
+    return {
+        text: sum(dataset.tasks[dataset.task_of[episode]] == text for episode in episodes)
+        for text in sets.TASKS
+    }
 
 
 def test_a_part_of_each_instruction_is_held_out_and_rare_ones_stay_in_training(many):
-    training, held = split(many, 0.2, seed=3)
+    training, held = split_episodes(many, 0.2, seed=3)
     assert sorted([*training, *held]) == list(range(27))
     assert by_text(many, held) == dict(zip(sets.TASKS, (4, 1, 0)))
-    assert by_text(many, split(many, 0.01, seed=3)[1]) == dict(zip(sets.TASKS, (1, 1, 0)))
-    assert by_text(many, split(many, 0.99, seed=3)[0]) == dict(zip(sets.TASKS, (1, 1, 2)))
+    assert by_text(many, split_episodes(many, 0.01, seed=3)[1]) == dict(zip(sets.TASKS, (1, 1, 0)))
+    assert by_text(many, split_episodes(many, 0.99, seed=3)[0]) == dict(zip(sets.TASKS, (1, 1, 2)))
 
 
 def test_the_seed_alone_decides_which(many):
-    assert [part.tolist() for part in split(many, 0.2, 3)] == [part.tolist() for part in split(many, 0.2, 3)]
-    assert split(many, 0.2, 3)[1].tolist() != split(many, 0.2, 4)[1].tolist()
+    assert [part.tolist() for part in split_episodes(many, 0.2, 3)] == [part.tolist() for part in split_episodes(many, 0.2, 3)]
+    assert split_episodes(many, 0.2, 3)[1].tolist() != split_episodes(many, 0.2, 4)[1].tolist()
 
 
 def test_nothing_is_held_out_on_request(many):
-    training, held = split(many, 0, seed=3)
+    training, held = split_episodes(many, 0, seed=3)
     assert (len(training), len(held)) == (27, 0)
     with pytest.raises(ValueError, match="held-out fraction 1"):
-        split(many, 1, seed=3)
+        split_episodes(many, 1, seed=3)
 
 
 def test_videos_that_each_have_their_own_narration_are_held_out_all_the_same(tmp_path):
     sets.videos(tmp_path / "set", lengths=range(2, 12))
-    training, held = split(Dataset(tmp_path / "set"), 0.2, seed=0)
+    training, held = split_episodes(Dataset(tmp_path / "set"), 0.2, seed=0)
     assert (len(training), len(held)) == (8, 2)

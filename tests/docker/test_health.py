@@ -4,7 +4,7 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
-from gr1_bringup import health
+from gr1_check import health
 
 from ..stack.fake import Spinning
 
@@ -15,7 +15,10 @@ def speaking():
     spinning = Spinning()
     node = rclpy.create_node("speaker", context=spinning.context)
     publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-    said = [DiagnosticStatus(name=name, level=DiagnosticStatus.ERROR) for name in ("arm: gate", "camera_static: stream")]
+    said = [
+        DiagnosticStatus(name=name, level=DiagnosticStatus.ERROR)
+        for name in ("arm: gate", "camera_static: stream")
+    ]
     node.create_timer(0.1, lambda: publisher.publish(DiagnosticArray(status=said)))
     spinning.start(node)
     yield

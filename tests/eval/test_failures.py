@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from gr1_core import Rig
-from gr1_core.eval.failures import why
+from gr1_core.eval.failures import failure_kind
 from gr1_core.sim import Expert, Twin
-from gr1_core.sim.rollout import episode
-from gr1_core.sim.state import View
+from gr1_core.sim.rollout import run_episode
+from gr1_core.sim.state import StateView
 
 RIG = Rig.load("kinova_gen2_small")
 SEED = 1_000_003
@@ -22,7 +22,7 @@ class Acting:
         self._expert, self._change = Expert(task, RIG.control_hz), change
 
     def act(self, state):
-        return self._change(self._expert.act(state), View(state))
+        return self._change(self._expert.act(state), StateView(state))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def twin():
 
 def play(twin, scene, acting, seconds=8.0):
     twin.reset(scene, SEED)
-    return np.array([state for state, _, _ in episode(twin, acting, RIG, seconds)])
+    return np.array([state for state, _, _ in run_episode(twin, acting, RIG, seconds)])
 
 
 def never_closes(command, view):
@@ -79,6 +79,6 @@ def keeps_away(command, view):
         ("open_drawer", "open_drawer", stays, "nothing reached"),
     ],
 )
-def test_what_happened_is_called_by_its_name(twin, asked, done, spoiled, kind):
+def test_each_kind_of_failure_is_recognised(twin, asked, done, spoiled, kind):
     states = play(twin, asked, Acting(done, spoiled) if spoiled else Acting(done))
-    assert why(asked, states) == kind
+    assert failure_kind(asked, states) == kind

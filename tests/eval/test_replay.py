@@ -12,7 +12,7 @@ from gr1_core import GR1, GR1Config, Policy
 from gr1_core.cli import main
 from gr1_core.data.bag import Bag
 from gr1_core.eval import verdict
-from gr1_core.eval.replay import Replay, ReplayError, judge, replay
+from gr1_core.eval.replay import Replay, ReplayError, check_replays, replay_bag
 from gr1_core.model import checkpoint
 from gr1_core.rig import RigError
 from tests.data.bag_fixture import demonstration
@@ -44,14 +44,16 @@ def policy():
 
 
 @pytest.mark.slow
-def test_the_command_draws_every_episode_and_keeps_its_verdict_with_the_weights(bags, folder, tmp_path, capsys):
+def test_the_command_draws_every_episode_and_keeps_its_verdict_with_the_weights(
+    bags, folder, tmp_path, capsys
+):
     code = main(["replay", str(bags), "--checkpoint", str(folder), "--out", str(tmp_path)])
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert document["episodes"] == 2 and document["steps"] > 20 and document["action_mm"] > 0
     for name in ("episode_0", "episode_1"):
-        for picture in ("actions", "frames"):
-            assert cv2.imread(str(tmp_path / f"{name}-{picture}.png")).std() > 1
-    kept = verdict.load(folder)
+        for kind in ("actions", "frames"):
+            assert cv2.imread(str(tmp_path / f"{name}-{kind}.png")).std() > 1
+    kept = verdict.load_verdict(folder)
     assert kept.bags == ("episode_0", "episode_1") and kept.passed == document["passed"] == (code == 0)
     assert code == 3, "an untrained model must fail"
 
@@ -60,50 +62,68 @@ def test_the_policy_is_shown_what_was_recorded_and_nothing_of_the_future(bags, p
     shown = []
     step = policy.step
     policy.step = lambda observation: shown.append(observation) or step(observation)
-    one = replay(policy, Bag(bags / "episode_0"), pictures=3)
+    one = replay_bag(policy, Bag(bags / "episode_0"), comparisons=3)
     assert len(one.recorded) == len(shown) == len(one.seconds) and not one.failure
     np.testing.assert_allclose(np.diff(one.seconds), 0.1, atol=1e-6)
-    assert [len(picture.frames) for picture in one.pictures] == [2, 2, 2]
+    assert [len(comparison.frames) for comparison in one.comparisons] == [2, 2, 2]
     ahead = CONFIG.future_steps
-    now, predicted, came = one.pictures[0].frames["static"]
+    now, predicted, real = one.comparisons[0].frames["static"]
     view = policy.rig.cameras["static"].view
     np.testing.assert_array_equal(now, view(shown[0].static))
-    np.testing.assert_array_equal(came, view(shown[ahead].static))
+    np.testing.assert_array_equal(real, view(shown[ahead].static))
     assert predicted.shape == (32, 32, 3)
 
 
 def test_a_policy_that_breaks_off_fails_with_the_step_named(bags, policy):
     with torch.no_grad():
         policy.model.action_head.arm.bias.fill_(float("nan"))
-    one = replay(policy, Bag(bags / "episode_0"))
+    one = replay_bag(policy, Bag(bags / "episode_0"))
     assert one.failure.startswith("step 0: the action is not finite")
-    checks = judge([one], policy.rig)
+    checks = check_replays([one], policy.rig)
     assert not checks[0].passed and "step 0" in checks[0].text
 
 
 def test_a_bag_of_another_rig_is_refused(bags, policy):
-    other = dataclasses.replace(policy.rig, action=dataclasses.replace(policy.rig.action, translation_scale=0.05))
+    other = dataclasses.replace(
+        policy.rig, action=dataclasses.replace(policy.rig.action, translation_scale=0.05)
+    )
     policy.rig = other
     with pytest.raises(RigError, match="translation_scale"):
-        replay(policy, Bag(bags / "episode_0"))
+        replay_bag(policy, Bag(bags / "episode_0"))
 
 
 def test_a_bag_that_is_too_short_is_refused(tmp_path, policy):
     demonstration(steps=2).save(tmp_path / "short")
     with pytest.raises(ReplayError, match="short has 2 usable control steps"):
-        replay(policy, Bag(tmp_path / "short"))
+        replay_bag(policy, Bag(tmp_path / "short"))
 
 
 def made_up(scale: float, gripper: float) -> Replay:
     rng = np.random.default_rng(0)
     recorded = np.append(0.4 * rng.normal(size=(40, 6)), np.ones((40, 1)), 1).astype(np.float32)
-    return Replay("made up", "x", np.arange(40) / 10, recorded, recorded[:, :6] * scale, np.full(40, gripper), np.ones(40), (), "")
+    return Replay(
+        "made up",
+        "x",
+        np.arange(40) / 10,
+        recorded,
+        recorded[:, :6] * scale,
+        np.full(40, gripper),
+        np.ones(40),
+        (),
+        "",
+    )
 
 
 @pytest.mark.parametrize(
     ("scale", "gripper", "failed"),
-    [(1.0, 1.0, set()), (0.5, 1.0, set()), (0.0, 1.0, {"motion"}), (1.0, -1.0, {"gripper"}), (-4.0, 1.0, {"motion", "speed"})],
+    [
+        (1.0, 1.0, set()),
+        (0.5, 1.0, set()),
+        (0.0, 1.0, {"motion"}),
+        (1.0, -1.0, {"gripper"}),
+        (-4.0, 1.0, {"motion", "speed"}),
+    ],
 )
 def test_what_passes_and_what_does_not(scale, gripper, failed):
-    checks = judge([made_up(scale, gripper)], tiny_rig())
+    checks = check_replays([made_up(scale, gripper)], tiny_rig())
     assert {check.name for check in checks if not check.passed} == failed

@@ -9,17 +9,19 @@ import yaml
 
 from gr1_core import images
 from gr1_core.data import windows
-from gr1_core.data.convert import driver
-from gr1_core.data.convert.bags import BagSource
-from gr1_core.data.convert.calvin import CalvinSource
-from gr1_core.data.convert.ego4d import Ego4DSource
-from gr1_core.data.convert.lerobot import LeRobotSource
+from gr1_core.data.convert import conversion
+from gr1_core.data.convert.sources.bags import BagSource
+from gr1_core.data.convert.sources.calvin import CalvinSource
+from gr1_core.data.convert.sources.ego4d import Ego4DSource
+from gr1_core.data.convert.sources.lerobot import LeRobotSource
 from gr1_core.data.dataset import Dataset
 from tests.data import bag_fixture, calvin_fixture, ego4d_fixture
 
 pytestmark = pytest.mark.lerobot
 lerobot_dataset = pytest.importorskip(
-    "lerobot.datasets.lerobot_dataset", reason="lerobot is not in this environment: make test-lerobot", exc_type=ImportError
+    "lerobot.datasets.lerobot_dataset",
+    reason="lerobot is not in this environment: make test-lerobot",
+    exc_type=ImportError,
 )
 WINDOW, FUTURE = 10, 3
 
@@ -46,7 +48,7 @@ def ego4d(folder):
 def converted(request, tmp_path_factory):
     """A data set made by `gr1 convert`, opened by us."""
     folder = tmp_path_factory.mktemp(request.param.__name__)
-    driver.convert(request.param(folder), folder / "set", workers=1, progress=False)
+    conversion.convert(request.param(folder), folder / "set", workers=1, progress=False)
     return Dataset(folder / "set")
 
 
@@ -61,12 +63,18 @@ def pixels(tensor) -> np.ndarray:
 
 def test_every_frame_is_the_same(converted):
     theirs = open_with_lerobot(converted)
-    assert (len(theirs), theirs.fps, theirs.num_episodes) == (converted.length, converted.fps, len(converted.episodes))
+    assert (len(theirs), theirs.fps, theirs.num_episodes) == (
+        converted.length,
+        converted.fps,
+        len(converted.episodes),
+    )
     for index in range(converted.length):
         item, episode = theirs[index], int(np.searchsorted(converted.episodes["end"], index, "right"))
         for role in converted.roles:
             np.testing.assert_array_equal(
-                pixels(item[f"observation.images.{role}"]), images.decode(converted.encoded(role, index)), f"{role} {index}"
+                pixels(item[f"observation.images.{role}"]),
+                images.decode(converted.encoded(role, index)),
+                f"{role} {index}",
             )
         if converted.kind == "demonstrations":
             np.testing.assert_array_equal(item["observation.state"].numpy(), converted.state[index])
@@ -79,7 +87,9 @@ def test_every_frame_is_the_same(converted):
 
 def test_windows_are_the_same(converted, monkeypatch):
     """delta_timestamps of 13 frames, also past an episode's end: the same frames, and padding where our masks say invalid."""
-    monkeypatch.setattr(windows, "_tokens", lambda dataset, tasks: None)  # transformers needs another hub than lerobot
+    monkeypatch.setattr(
+        windows, "_tokens", lambda dataset, tasks: None
+    )  # transformers needs another hub than lerobot
     ahead = [step / converted.fps for step in range(WINDOW + FUTURE)]
     names = [f"observation.images.{role}" for role in converted.roles]
     theirs = open_with_lerobot(converted, delta_timestamps={name: ahead for name in names})
@@ -100,7 +110,9 @@ def test_one_episode_of_it_can_be_chosen(converted):
     theirs = open_with_lerobot(converted, episodes=[last])
     start, end = converted.episodes[last]
     assert len(theirs) == end - start
-    np.testing.assert_array_equal(pixels(theirs[0]["observation.images.static"]), converted.image("static", start))
+    np.testing.assert_array_equal(
+        pixels(theirs[0]["observation.images.static"]), converted.image("static", start)
+    )
 
 
 def test_lerobot_knows_the_ranges(converted):
@@ -109,21 +121,36 @@ def test_lerobot_knows_the_ranges(converted):
     assert stats["observation.images.static"]["mean"].shape == (3, 1, 1)
     if converted.kind == "demonstrations":
         np.testing.assert_allclose(stats["action"]["max"], converted.action.max(axis=0), rtol=1e-6)
-        np.testing.assert_allclose(stats["observation.state"]["mean"], converted.state.mean(axis=0), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            stats["observation.state"]["mean"], converted.state.mean(axis=0), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("videos", [False, True], ids=["images", "videos"])
 def test_what_lerobot_records_converts(tmp_path, videos):
     """A data set written by lerobot's own recorder, as files of pictures or of video, through a mapping: same frames, same motion."""
-    camera = {"dtype": "video" if videos else "image", "shape": (64, 96, 3), "names": ["height", "width", "channels"]}
+    camera = {
+        "dtype": "video" if videos else "image",
+        "shape": (64, 96, 3),
+        "names": ["height", "width", "channels"],
+    }
     features = {
         "observation.images.front": camera,
         "observation.images.hand": camera,
-        "observation.state": {"dtype": "float32", "shape": (7,), "names": ["x", "y", "z", "rx", "ry", "rz", "grip"]},
+        "observation.state": {
+            "dtype": "float32",
+            "shape": (7,),
+            "names": ["x", "y", "z", "rx", "ry", "rz", "grip"],
+        },
         "action": {"dtype": "float32", "shape": (7,), "names": ["x", "y", "z", "rx", "ry", "rz", "grip"]},
     }
     recorded = lerobot_dataset.LeRobotDataset.create(
-        "somebody/recorded", fps=10, features=features, root=tmp_path / "recorded", use_videos=videos, vcodec="h264"
+        "somebody/recorded",
+        fps=10,
+        features=features,
+        root=tmp_path / "recorded",
+        use_videos=videos,
+        vcodec="h264",
     )
     random, shown = np.random.default_rng(0), []
     for episode in range(2):
@@ -156,7 +183,7 @@ def test_what_lerobot_records_converts(tmp_path, videos):
         """
     )
     source = LeRobotSource(tmp_path / "recorded", tmp_path / "mapping.yaml", str(tmp_path / "rig.yaml"))
-    driver.convert(source, tmp_path / "set", workers=1, progress=False)
+    conversion.convert(source, tmp_path / "set", workers=1, progress=False)
     ours = Dataset(tmp_path / "set")
     assert (ours.length, ours.fps, ours.tasks) == (24, 10, ["task 0", "task 1"])
     for index, (picture, pose) in enumerate(shown):

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pyk4a = pytest.importorskip("pyk4a", reason="pyk4a is not in this environment: make test-kinect", exc_type=ImportError)
+pyk4a = pytest.importorskip(
+    "pyk4a", reason="pyk4a is not in this environment: make test-kinect", exc_type=ImportError
+)
 MJPG, BGRA = pyk4a.ImageFormat.COLOR_MJPG, pyk4a.ImageFormat.COLOR_BGRA32
 SIZES = {pyk4a.ColorResolution.RES_720P: (1280, 720), pyk4a.ColorResolution.RES_1536P: (2048, 1536)}
 # Of a 4:3 sensor, in units of its width and height, (0, 0) the corner: cx, cy, fx, fy, k1 .. k6, codx, cody, p2, p1.
@@ -46,19 +48,29 @@ def noise(seed: int, width: int = 1280, height: int = 720) -> np.ndarray:
     return np.ascontiguousarray(colours.repeat(16, 0).repeat(16, 1))
 
 
-def write(path: Path, pictures: Sequence, stamps_us: Sequence[int], resolution=None, form=MJPG, fps=pyk4a.FPS.FPS_30) -> None:
+def write(
+    path: Path, pictures: Sequence, stamps_us: Sequence[int], resolution=None, form=MJPG, fps=pyk4a.FPS.FPS_30
+) -> None:
     """pictures: JPEG bytes, or u8[H, W, 4] BGRA arrays; stamps_us: the device's clock at the middle of each exposure."""
     resolution = resolution or pyk4a.ColorResolution.RES_720P
     camera, recorder = _library("libk4a"), _library("libk4arecord")
     configuration = _Configuration(form, resolution, pyk4a.DepthMode.OFF, fps)
     recording = c_void_p()
-    _done(recorder.k4a_record_create(c_char_p(bytes(path)), None, configuration, byref(recording)), "k4a_record_create")
+    _done(
+        recorder.k4a_record_create(c_char_p(bytes(path)), None, configuration, byref(recording)),
+        "k4a_record_create",
+    )
     calibration = json.dumps(_calibration()).encode()
     _done(
-        recorder.k4a_record_add_attachment(recording, b"calibration.json", calibration, c_size_t(len(calibration))),
+        recorder.k4a_record_add_attachment(
+            recording, b"calibration.json", calibration, c_size_t(len(calibration))
+        ),
         "k4a_record_add_attachment",
     )
-    _done(recorder.k4a_record_add_tag(recording, b"K4A_CALIBRATION_FILE", b"calibration.json"), "k4a_record_add_tag")
+    _done(
+        recorder.k4a_record_add_tag(recording, b"K4A_CALIBRATION_FILE", b"calibration.json"),
+        "k4a_record_add_tag",
+    )
     _done(recorder.k4a_record_write_header(recording), "k4a_record_write_header")
     width, height = SIZES[resolution]
     for picture, stamp in zip(pictures, stamps_us, strict=True):
@@ -88,7 +100,12 @@ def _done(result: int, call: str) -> None:
 
 
 def _calibration() -> dict:
-    return {"CalibrationInformation": {"Cameras": [_camera("D0", 1024, 1024), _camera("PV0", 4096, 3072)], "InertialSensors": _imu()}}
+    return {
+        "CalibrationInformation": {
+            "Cameras": [_camera("D0", 1024, 1024), _camera("PV0", 4096, 3072)],
+            "InertialSensors": _imu(),
+        }
+    }
 
 
 def _camera(place: str, width: int, height: int) -> dict:
@@ -99,7 +116,9 @@ def _camera(place: str, width: int, height: int) -> dict:
             "ModelType": "CALIBRATION_LensDistortionModelBrownConrady",
         },
         "Location": f"CALIBRATION_CameraLocation{place}",
-        "Purpose": "CALIBRATION_CameraPurposeDepth" if place == "D0" else "CALIBRATION_CameraPurposePhotoVideo",
+        "Purpose": "CALIBRATION_CameraPurposeDepth"
+        if place == "D0"
+        else "CALIBRATION_CameraPurposePhotoVideo",
         "MetricRadius": 1.7,
         "Rt": _rt(),
         "SensorWidth": width,
@@ -122,7 +141,10 @@ def _imu() -> list:
         "TemperatureBounds": [5, 60],
         "TemperatureC": 0,
     }
-    return [sensor | {"SensorType": f"CALIBRATION_InertialSensorType_{kind}"} for kind in ("Gyro", "Accelerometer")]
+    return [
+        sensor | {"SensorType": f"CALIBRATION_InertialSensorType_{kind}"}
+        for kind in ("Gyro", "Accelerometer")
+    ]
 
 
 def _rt() -> dict:

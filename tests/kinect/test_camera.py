@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gr1_core import images
-from gr1_robot import kinect, source
-from gr1_robot.source import SourceError, Unplugged
+from gr1_robot.cameras import driver, kinect_device
+from gr1_robot.cameras.driver import SourceError, Unplugged
 
 from . import recording
 from .bench import Bench
@@ -33,8 +33,8 @@ def plug(file, monkeypatch):
 
 
 def camera(node, width=1280, height=720, rate_hz=20.0, **settings):
-    defaults = {option.name: option.default for option in source.options("azure_kinect")}
-    return source.load("azure_kinect", node, "static", width, height, rate_hz, defaults | settings)
+    defaults = {option.name: option.default for option in driver.options("azure_kinect")}
+    return driver.load("azure_kinect", node, "static", width, height, rate_hz, defaults | settings)
 
 
 def test_it_sends_its_pictures_with_every_bit(node, plug, jpegs):
@@ -42,7 +42,9 @@ def test_it_sends_its_pictures_with_every_bit(node, plug, jpegs):
     driver = camera(node)
     driver.open()
     frames = [driver.read(0.05) for _ in jpegs]
-    assert all(np.array_equal(frame.image, images.decode(jpeg)) for frame, jpeg in zip(frames, jpegs, strict=True))
+    assert all(
+        np.array_equal(frame.image, images.decode(jpeg)) for frame, jpeg in zip(frames, jpegs, strict=True)
+    )
     assert driver.read(0.05) is None, "never the same frame twice"
     assert "0001" in driver.describe() and driver.rate_hz == 30.0
     driver.close()
@@ -77,13 +79,16 @@ def test_it_asks_for_colour_alone(node, plug):
         ((640, 360), 30.0, "2160p", ("2160p", 30)),
     ],
 )
-def test_it_asks_for_the_smallest_picture_and_the_lowest_rate_that_suffice(node, plug, size, rate_hz, resolution, wanted):
+def test_it_asks_for_the_smallest_picture_and_the_lowest_rate_that_suffice(
+    node, plug, size, rate_hz, resolution, wanted
+):
     bench = plug("0001")
     driver = camera(node, *size, rate_hz, resolution=resolution)
     driver.open()
     config = bench.cameras[0].config
     assert (
-        config.color_resolution == pyk4a.ColorResolution[f"RES_{wanted[0].upper()}"] and config.camera_fps == pyk4a.FPS[f"FPS_{wanted[1]}"]
+        config.color_resolution == pyk4a.ColorResolution[f"RES_{wanted[0].upper()}"]
+        and config.camera_fps == pyk4a.FPS[f"FPS_{wanted[1]}"]
     )
     assert driver.rate_hz == wanted[1]
 
@@ -121,7 +126,11 @@ def test_a_wrong_value_while_it_runs_is_a_warning_and_frames_go_on(node, plug):
     driver.open()
     driver.set("exposure", 50_000)
     assert driver.read(0.05) is not None
-    assert bench.cameras[0].controls["exposure"] == 8_330 and "50000" in driver.warning() and "33333" in driver.warning()
+    assert (
+        bench.cameras[0].controls["exposure"] == 8_330
+        and "50000" in driver.warning()
+        and "33333" in driver.warning()
+    )
     driver.set("exposure", 10_000)
     assert driver.read(0.05) is not None and driver.warning() == ""
 
@@ -144,7 +153,9 @@ def test_what_the_camera_cannot_do_is_refused_by_name(node, plug, settings, word
         with pytest.raises(SourceError) as error:
             camera(node, **settings).open()
         assert not isinstance(error.value, Unplugged), "waiting would not help"
-        assert all(word in str(error.value) for word in words) and not any(plugged.opened for plugged in bench.cameras)
+        assert all(word in str(error.value) for word in words) and not any(
+            plugged.opened for plugged in bench.cameras
+        )
 
 
 def test_several_cameras_are_listed_until_one_is_named(node, plug):
@@ -211,7 +222,7 @@ def test_a_pulled_cable_is_named_and_the_camera_comes_back(node, plug, jpegs):
 
 def test_a_camera_that_falls_silent_is_opened_again(node, plug, monkeypatch):
     bench = plug("0001")
-    monkeypatch.setattr(kinect, "_SILENT_S", 0.0)
+    monkeypatch.setattr(kinect_device, "_SILENT_S", 0.0)
     driver = camera(node)
     driver.open()
     assert driver.read(0.05) is not None

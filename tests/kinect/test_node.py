@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
+from gr1_common.diagnostics import ERROR
+from gr1_common.messages import msg_to_image
 from gr1_core import images
-from gr1_robot.diagnostics import ERROR
-from gr1_robot.messages import msg_to_image
 
 from ..robot.graph import Ear, Process, stamp
 from . import recording
@@ -34,8 +34,10 @@ def played(ear: Ear, jpegs, tmp_path_factory):
     ear.hear(f"{TOPIC}/image_raw", Image, 100)
     ear.hear(f"{TOPIC}/camera_info", CameraInfo, 100)
     parameters = ("role:=static", "source:=azure_kinect", "rate_hz:=15.0", "qos_reliability:=reliable")
-    process = Process("gr1_robot.camera_node", *parameters, f"azure_kinect.playback:={path}")
-    status = ear.status("camera_static: stream", lambda status: status.level == ERROR and "has ended" in status.message)
+    process = Process("gr1_robot.cameras.node", *parameters, f"azure_kinect.playback:={path}")
+    status = ear.status(
+        "camera_static: stream", lambda status: status.level == ERROR and "has ended" in status.message
+    )
     yield ear, status
     process.end()
 
@@ -50,7 +52,9 @@ def test_frames_in_are_frames_out_with_every_bit(played, jpegs):
     heard = pictures(ear)
     assert int(values["frames"]) == 1 + FRAMES and int(values["damaged"]) == 0 and len(heard) == FRAMES
     for message, jpeg in zip(heard, jpegs[1:], strict=True):
-        assert np.array_equal(msg_to_image(message), cv2.resize(images.decode(jpeg), (640, 360), interpolation=cv2.INTER_AREA))
+        assert np.array_equal(
+            msg_to_image(message), cv2.resize(images.decode(jpeg), (640, 360), interpolation=cv2.INTER_AREA)
+        )
 
 
 def test_stamps_rise_at_the_rate_of_the_recording(played):
@@ -64,12 +68,20 @@ def test_each_picture_has_its_camera_info(played):
     lenses = {stamp(info): info for info in ear.heard(f"{TOPIC}/camera_info")}
     assert {stamp(message) for message in pictures(ear)} <= set(lenses)
     info = ear.heard(f"{TOPIC}/camera_info")[-1]
-    assert (info.width, info.height, info.distortion_model, len(info.d)) == (640, 360, "rational_polynomial", 8)
-    assert info.k[0] == pytest.approx(recording.COLOR[2] * 640, abs=1e-3) and info.header.frame_id == "camera_static_optical_frame"
+    assert (info.width, info.height, info.distortion_model, len(info.d)) == (
+        640,
+        360,
+        "rational_polynomial",
+        8,
+    )
+    assert (
+        info.k[0] == pytest.approx(recording.COLOR[2] * 640, abs=1e-3)
+        and info.header.frame_id == "camera_static_optical_frame"
+    )
 
 
 def test_without_a_camera_it_says_so_and_waits(ear: Ear):
-    process = Process("gr1_robot.camera_node", "role:=wrist", "source:=azure_kinect")
+    process = Process("gr1_robot.cameras.node", "role:=wrist", "source:=azure_kinect")
     status, values = ear.status("camera_wrist: stream", lambda status: status.level == ERROR)
     assert "no Azure Kinect" in status.message and int(values["outages"]) == 1
     process.send(signal.SIGINT)
@@ -78,5 +90,7 @@ def test_without_a_camera_it_says_so_and_waits(ear: Ear):
 
 
 def test_a_setting_that_cannot_be_ends_it_with_one_line(ear: Ear):
-    code, output = Process("gr1_robot.camera_node", "source:=azure_kinect", "azure_kinect.resolution:=480p").wait()
+    code, output = Process(
+        "gr1_robot.cameras.node", "source:=azure_kinect", "azure_kinect.resolution:=480p"
+    ).wait()
     assert code == 1 and "Traceback" not in output and "480p" in output and "720p" in output

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gr1_core import images
-from gr1_robot.source import SourceError
+from gr1_robot.cameras.driver import SourceError
 
 from ..cameras.driven import frames_of, load
 from . import recording
@@ -48,7 +48,9 @@ def played(node, file):
 
 def test_every_frame_comes_out_with_every_bit(played, jpegs):
     assert len(played) == len(jpegs)
-    assert all(np.array_equal(frame.image, images.decode(jpeg)) for frame, jpeg in zip(played, jpegs, strict=True))
+    assert all(
+        np.array_equal(frame.image, images.decode(jpeg)) for frame, jpeg in zip(played, jpegs, strict=True)
+    )
 
 
 def test_stamps_keep_the_distances_of_the_camera_s_clock(played, node):
@@ -70,11 +72,15 @@ def test_uncompressed_pictures_keep_every_bit_too(node, tmp_path):
     pictures = [np.dstack([noise(number), np.full((720, 1280), 255, np.uint8)]) for number in range(3)]
     recording.write(tmp_path / "bgra.mkv", pictures, stamps(3), form=BGRA)
     frames = frames_of(camera(node, playback=str(tmp_path / "bgra.mkv")))
-    assert [np.array_equal(frame.image, picture[:, :, [2, 1, 0]]) for frame, picture in zip(frames, pictures, strict=True)] == [True] * 3
+    assert [
+        np.array_equal(frame.image, picture[:, :, [2, 1, 0]])
+        for frame, picture in zip(frames, pictures, strict=True)
+    ] == [True] * 3
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "part"), [(640, 360, np.s_[:, :]), (480, 480, np.s_[:, 280:1000]), (1280, 360, np.s_[180:540, :])]
+    ("width", "height", "part"),
+    [(640, 360, np.s_[:, :]), (480, 480, np.s_[:, 280:1000]), (1280, 360, np.s_[180:540, :])],
 )
 def test_at_the_rig_s_size_it_is_the_centre_reduced(node, file, jpegs, width, height, part):
     frames = frames_of(camera(node, width, height, playback=file))
@@ -94,7 +100,9 @@ def test_a_thing_is_seen_in_the_same_direction_at_every_size(node, tmp_path):
         weights = frame.image[:, :, 0].astype(float)
         v, u = (np.average(axis, weights=weights) for axis in np.mgrid[: size[1], : size[0]])
         rays.append(np.linalg.solve(frame.intrinsics, [u, v, 1.0]))
-    np.testing.assert_allclose(rays[1:], np.broadcast_to(rays[0], (3, 3)), atol=5e-4)  # a third of a pixel of 1280x720
+    np.testing.assert_allclose(
+        rays[1:], np.broadcast_to(rays[0], (3, 3)), atol=5e-4
+    )  # a third of a pixel of 1280x720
 
 
 def test_what_is_damaged_is_left_out_and_counted(node, jpegs, tmp_path):
@@ -102,7 +110,10 @@ def test_what_is_damaged_is_left_out_and_counted(node, jpegs, tmp_path):
     recording.write(tmp_path / "damaged.mkv", pictures, stamps(4))
     driver = camera(node, playback=str(tmp_path / "damaged.mkv"))
     frames = frames_of(driver)
-    assert [np.array_equal(frame.image, images.decode(jpegs[number])) for frame, number in zip(frames, (0, 3), strict=True)] == [True, True]
+    assert [
+        np.array_equal(frame.image, images.decode(jpegs[number]))
+        for frame, number in zip(frames, (0, 3), strict=True)
+    ] == [True, True]
     assert driver.values()["damaged"] == 2
 
 

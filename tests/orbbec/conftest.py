@@ -4,4 +4,6 @@ from pathlib import Path
 from ..cameras.conftest import ear, node  # noqa: F401  (fixtures, and a ROS domain of this run's own)
 
 # As gr1 up and ros2 launch do: shared memory that several camera frames fit into.
-os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(Path(__file__).parents[2] / "launch" / "config" / "fastdds.xml")
+os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(
+    Path(__file__).parents[2] / "launch" / "config" / "fastdds.xml"
+)

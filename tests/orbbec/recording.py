@@ -21,7 +21,14 @@ _SUMS = {"OBDeviceInfo": "afef5328bb4abebd1a309e1ea8b26b3a", "Image": "060021388
 _OTHER_SUM = "0123456789abcdef0123456789abcdef"
 
 
-def write(path: Path, jpegs: Sequence[bytes], stamps_us: Sequence[int], size=(1280, 720), fps=30, serial="CL8F000001") -> None:
+def write(
+    path: Path,
+    jpegs: Sequence[bytes],
+    stamps_us: Sequence[int],
+    size=(1280, 720),
+    fps=30,
+    serial="CL8F000001",
+) -> None:
     """stamps_us: the camera's clock at each exposure."""
     begin = stamps_us[0]
     with Writer(path) as bag:
@@ -29,17 +36,30 @@ def write(path: Path, jpegs: Sequence[bytes], stamps_us: Sequence[int], size=(12
         profile = _topic(bag, f"/cam/streamProfileType_{COLOR}", "custom_msg/OBStreamProfileInfo")
         setting = _topic(bag, "/cam/property", "custom_msg/OBProperty")
         color = _topic(
-            bag, f"/cam/sensor_{int(ob.OBSensorType.COLOR_SENSOR)}/frameType_{int(ob.OBFrameType.COLOR_FRAME)}", "sensor_msgs/Image"
+            bag,
+            f"/cam/sensor_{int(ob.OBSensorType.COLOR_SENSOR)}/frameType_{int(ob.OBFrameType.COLOR_FRAME)}",
+            "sensor_msgs/Image",
         )
         version = struct.pack("<I", 0) + _blob(struct.pack("<d", _VERSION)) + struct.pack("<I", 8)
         bag.write(setting, 1000 * begin, _header(begin) + version)
         for number, (jpeg, stamp) in enumerate(zip(jpegs, stamps_us, strict=True)):
-            picture = struct.pack("<II", size[1], size[0]) + _text("mjpg") + struct.pack("<BI", 0, 0) + _blob(jpeg)
+            picture = (
+                struct.pack("<II", size[1], size[0]) + _text("mjpg") + struct.pack("<BI", 0, 0) + _blob(jpeg)
+            )
             rest = struct.pack("<IQQQQ", 8, number, stamp, stamp, stamp) + _blob(b"") + struct.pack("<I", 0)
             bag.write(color, 1000 * stamp, _header(stamp) + picture + rest)
         name = [_text(text) for text in ("Orbbec Femto Bolt", "Orbbec Femto Bolt", "")]
         about = [_text(text) for text in ("1-1", serial, "1.1.2", "", "2.0.0", "USB3.2")]
-        device = b"".join([*name, struct.pack("<HH", 0x2BC5, 0x066B), *about, struct.pack("<HB", 0, 0), _text(""), _text("")])
+        device = b"".join(
+            [
+                *name,
+                struct.pack("<HH", 0x2BC5, 0x066B),
+                *about,
+                struct.pack("<HB", 0, 0),
+                _text(""),
+                _text(""),
+            ]
+        )
         bag.write(info, 1000 * begin, _header(begin) + device)
         turned = struct.pack("<BB12f", COLOR, int(ob.OBFormat.MJPG), 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
         lens = struct.pack("<3H4f8fB", *size, fps, FX, FY, CX, CY, *K, *P, _RATIONAL)
@@ -48,7 +68,9 @@ def write(path: Path, jpegs: Sequence[bytes], stamps_us: Sequence[int], size=(12
 
 def _topic(bag: Writer, topic: str, kind: str):
     package, name = kind.split("/")
-    return bag.add_connection(topic, f"{package}/msg/{name}", msgdef=f"# {kind}", md5sum=_SUMS.get(name, _OTHER_SUM))
+    return bag.add_connection(
+        topic, f"{package}/msg/{name}", msgdef=f"# {kind}", md5sum=_SUMS.get(name, _OTHER_SUM)
+    )
 
 
 def _header(stamp_us: int) -> bytes:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
+from gr1_common.diagnostics import ERROR
+from gr1_common.messages import msg_to_image
 from gr1_core import images
-from gr1_robot.diagnostics import ERROR
-from gr1_robot.messages import msg_to_image
-from gr1_robot.source import SourceError, Unplugged
-from gr1_robot.sources import orbbec
+from gr1_robot.cameras.driver import SourceError, Unplugged
+from gr1_robot.cameras.drivers import orbbec
 
 from ..cameras.driven import frames_of, load
 from ..robot.graph import Ear, Process, stamp
@@ -55,7 +55,9 @@ def played(node, file):
 def test_every_frame_comes_out_with_every_bit(played, jpegs):
     driver, frames = played
     assert len(frames) == FRAMES and driver.values()["lost_by_camera"] == 0
-    assert all(np.array_equal(frame.image, images.decode(jpeg)) for frame, jpeg in zip(frames, jpegs, strict=True))
+    assert all(
+        np.array_equal(frame.image, images.decode(jpeg)) for frame, jpeg in zip(frames, jpegs, strict=True)
+    )
 
 
 def test_stamps_keep_the_distances_of_the_camera_s_clock(played, node):
@@ -86,16 +88,24 @@ def test_it_says_what_is_open(played):
 def test_at_the_rig_s_size_it_is_the_centre_reduced(node, file, jpegs):
     frames = frames_of(camera(node, 480, 480, playback=file))
     for frame, jpeg in zip(frames, jpegs, strict=True):
-        assert np.array_equal(frame.image, cv2.resize(images.decode(jpeg)[:, 280:1000], (480, 480), interpolation=cv2.INTER_AREA))
+        assert np.array_equal(
+            frame.image,
+            cv2.resize(images.decode(jpeg)[:, 280:1000], (480, 480), interpolation=cv2.INTER_AREA),
+        )
 
 
 def test_what_is_damaged_is_left_out_and_counted(node, jpegs, tmp_path):
     # The SDK leaves out what is cut short itself: a gap in the frames' numbers.
     pictures = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], images.encode_jpeg(noise(2)[:360]), jpegs[3]]
-    recording.write(tmp_path / "damaged.bag", pictures, [START_US + STEP_US * number for number in range(4)], fps=FPS)
+    recording.write(
+        tmp_path / "damaged.bag", pictures, [START_US + STEP_US * number for number in range(4)], fps=FPS
+    )
     driver = camera(node, playback=str(tmp_path / "damaged.bag"))
     frames = frames_of(driver)
-    assert [np.array_equal(frame.image, images.decode(jpegs[number])) for frame, number in zip(frames, (0, 3), strict=True)] == [True, True]
+    assert [
+        np.array_equal(frame.image, images.decode(jpegs[number]))
+        for frame, number in zip(frames, (0, 3), strict=True)
+    ] == [True, True]
     assert (driver.values()["lost_by_camera"], driver.values()["damaged"]) == (1, 1)
 
 
@@ -254,15 +264,22 @@ def test_through_the_node_frames_in_are_frames_out_with_every_bit(ear: Ear, jpeg
     ear.hear("camera/static/image_raw", Image, 100)
     ear.hear("camera/static/camera_info", CameraInfo, 100)
     parameters = ("role:=static", "source:=orbbec", "rate_hz:=15.0", "qos_reliability:=reliable")
-    process = Process("gr1_robot.camera_node", *parameters, f"orbbec.playback:={tmp_path / 'static.bag'}")
-    _, values = ear.status("camera_static: stream", lambda status: status.level == ERROR and "has ended" in status.message)
+    process = Process("gr1_robot.cameras.node", *parameters, f"orbbec.playback:={tmp_path / 'static.bag'}")
+    _, values = ear.status(
+        "camera_static: stream", lambda status: status.level == ERROR and "has ended" in status.message
+    )
     process.end()
     heard = ear.heard("camera/static/image_raw")[-(FRAMES - 1) :]
     assert int(values["frames"]) == FRAMES and len(heard) == FRAMES - 1
     for message, jpeg in zip(heard, jpegs[1:], strict=True):
-        assert np.array_equal(msg_to_image(message), cv2.resize(images.decode(jpeg), (640, 360), interpolation=cv2.INTER_AREA))
+        assert np.array_equal(
+            msg_to_image(message), cv2.resize(images.decode(jpeg), (640, 360), interpolation=cv2.INTER_AREA)
+        )
     steps = np.diff([stamp(message) for message in heard]) * 1e-9
     assert (steps > 0).all() and len(steps) / steps.sum() == pytest.approx(15.0, rel=0.02)
     lenses = {stamp(info): info for info in ear.heard("camera/static/camera_info")}
     assert {stamp(message) for message in heard} <= set(lenses)
-    assert lenses[stamp(heard[0])].distortion_model == "rational_polynomial" and lenses[stamp(heard[0])].k[0] == FX / 2
+    assert (
+        lenses[stamp(heard[0])].distortion_model == "rational_polynomial"
+        and lenses[stamp(heard[0])].k[0] == FX / 2
+    )

@@ -10,7 +10,7 @@ import pytest
 from gr1_core import Rig
 from gr1_policy.controller import Controller, early
 from gr1_policy.inputs import CAMERAS, STREAMS, Inputs
-from gr1_policy.surprise import LEAST, Surprise
+from gr1_policy.prediction_monitor import LEAST, Surprise
 
 RIG = Rig.load("kinova_gen2")
 DEADLINE = 20.0
@@ -29,10 +29,14 @@ class Policy:
 
     def step(self, observation):
         self.steps += 1
-        return SimpleNamespace(delta=np.array([0.1, 0, 0, 0, 0, 0]), gripper=1, future=lambda: self.imagine(observation))
+        return SimpleNamespace(
+            delta=np.array([0.1, 0, 0, 0, 0, 0]), gripper=1, future=lambda: self.imagine(observation)
+        )
 
     def imagine(self, observation):
-        return SimpleNamespace(**{name: RIG.cameras[name].view(getattr(observation, name)) for name in CAMERAS})
+        return SimpleNamespace(
+            **{name: RIG.cameras[name].view(getattr(observation, name)) for name in CAMERAS}
+        )
 
 
 class Sink:
@@ -82,7 +86,9 @@ class Feed:
 
     def __init__(self, inputs, clock):
         self.inputs, self.paused, self._clock = inputs, False, clock
-        self.blank = {name: np.zeros((camera.height, camera.width, 3), np.uint8) for name, camera in RIG.cameras.items()}
+        self.blank = {
+            name: np.zeros((camera.height, camera.width, 3), np.uint8) for name, camera in RIG.cameras.items()
+        }
         self.picture = lambda name: self.blank[name]
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -111,7 +117,15 @@ def made():
         # Limits that a busy computer does not reach; a test sets the one that it is about.
         inputs, policy, sink = Inputs(dict.fromkeys(STREAMS, 30.0), 0.075), Policy(), Sink()
         controller = Controller(
-            policy, RIG, inputs, sink, max_gap=max_gap, max_action_age=max_action_age, surprise=surprise, act=act, instruction="go"
+            policy,
+            RIG,
+            inputs,
+            sink,
+            max_gap=max_gap,
+            max_action_age=max_action_age,
+            surprise=surprise,
+            act=act,
+            instruction="go",
         )
         feed = Feed(inputs, sink.now)
         running.append((controller, feed))
@@ -140,7 +154,10 @@ def test_a_gap_between_the_frames_of_two_steps_clears_the_history_and_is_counted
     sink.until(lambda: len(sink.sent) > sent + 1)
     assert policy.resets[:2] == ["go", "go"]
     values = controller.statistics.values(time.monotonic())
-    assert values["restarts"] >= 1 and "between the frames of two steps, 600 ms allowed" in values["last_restart"]
+    assert (
+        values["restarts"] >= 1
+        and "between the frames of two steps, 600 ms allowed" in values["last_restart"]
+    )
 
 
 def test_a_clock_that_is_set_back_costs_the_history_and_not_the_time_until_it_has_caught_up(made):
@@ -217,7 +234,10 @@ def surprised(made, act=True):
 def test_the_monitor_halts_the_policy_and_latches_the_arm_until_the_next_instruction(made):
     controller, policy, sink, _ = surprised(made)
     sink.until(lambda: sink.latches)
-    assert "camera: the picture is not what was expected" in sink.latches[0] and controller.halted == sink.latches[0]
+    assert (
+        "camera: the picture is not what was expected" in sink.latches[0]
+        and controller.halted == sink.latches[0]
+    )
     assert sink.rests and sink.rests[-1] > sink.sent[-1]
     steps = policy.steps
     time.sleep(3 * RIG.period)

@@ -40,7 +40,10 @@ def test_fresh_streams_have_no_fault(inputs):
     assert inputs.fault(1.1, 1.1) == ""
 
 
-@pytest.mark.parametrize("now, steady, said", [(1.2, 1.0, "within 150 ms"), (1.0, 1.2, "within 150 ms"), (0.8, 1.0, "in the future")])
+@pytest.mark.parametrize(
+    "now, steady, said",
+    [(1.2, 1.0, "within 150 ms"), (1.0, 1.2, "within 150 ms"), (0.8, 1.0, "in the future")],
+)
 def test_a_sample_must_be_young_on_both_clocks(inputs, now, steady, said):
     feed(inputs, 1.0)
     assert said in inputs.fault(now, steady) and inputs.fault(now, steady).startswith("static camera: ")
@@ -57,11 +60,15 @@ def test_of_cameras_that_run_freely_the_newest_frames_that_belong_together_are_t
 def test_the_pair_is_the_newest_of_all_that_are_within_the_skew(inputs):
     for trial in range(200):
         inputs = Inputs(dict.fromkeys(STREAMS, 0.15), 0.03)
-        times = {name: np.cumsum(RNG.uniform(0.01, 0.1, KEPT[name])) + RNG.uniform(0, 0.1) for name in CAMERAS}
+        times = {
+            name: np.cumsum(RNG.uniform(0.01, 0.1, KEPT[name])) + RNG.uniform(0, 0.1) for name in CAMERAS
+        }
         for name, stamps in times.items():
             for stamp in stamps:
                 inputs.put(name, stamp, stamp, picture())
-        best = max((min(a, b) for a in times["static"] for b in times["wrist"] if abs(a - b) <= 0.03), default=None)
+        best = max(
+            (min(a, b) for a in times["static"] for b in times["wrist"] if abs(a - b) <= 0.03), default=None
+        )
         pair = inputs.pair()
         assert (min(sample.stamp for sample in pair.values()) if pair else None) == best, trial
 
@@ -84,7 +91,12 @@ def test_arm_and_gripper_of_a_step_are_those_of_the_older_picture_however_late_i
     inputs.put("static", 0.085, 0.19, picture())
     inputs.put("wrist", 0.125, 0.19, picture())
     seen = inputs.moment()
-    assert {name: sample.stamp for name, sample in seen.items()} == {"static": 0.085, "wrist": 0.125, "arm": 0.08, "gripper": 0.08}
+    assert {name: sample.stamp for name, sample in seen.items()} == {
+        "static": 0.085,
+        "wrist": 0.125,
+        "arm": 0.08,
+        "gripper": 0.08,
+    }
     assert seen["arm"].value[0][0] == pytest.approx(0.48) and seen["gripper"].value == 0.0
 
 
@@ -117,7 +129,10 @@ def test_a_picture_that_stays_the_same_while_the_arm_moves_is_a_frozen_camera_un
     image = picture()
     for number in range(7):
         feed(inputs, 0.05 * number, x=0.4 + 0.0012 * number, image=image.copy())
-    assert inputs.fault(0.3, 0.3) == "static camera: the picture has not changed while the arm moved 6 mm: the camera is frozen"
+    assert (
+        inputs.fault(0.3, 0.3)
+        == "static camera: the picture has not changed while the arm moved 6 mm: the camera is frozen"
+    )
     for number in range(7, 30):  # the arm rests now, where it was or back where it came from
         feed(inputs, 0.05 * number, x=0.4, image=image.copy())
     assert "6 mm: the camera is frozen" in inputs.fault(1.45, 1.45)
@@ -133,7 +148,9 @@ def test_a_hand_that_turns_shows_a_frozen_camera_too(inputs):
         inputs.put("gripper", now, now, 0.0)
         inputs.put("wrist", now, now, image.copy())
         inputs.put("static", now, now, picture())
-    assert inputs.fault(0.35, 0.35).startswith("wrist camera: the picture has not changed while the hand turned by 3 degrees")
+    assert inputs.fault(0.35, 0.35).startswith(
+        "wrist camera: the picture has not changed while the hand turned by 3 degrees"
+    )
 
 
 def test_what_counts_is_where_the_arm_was_when_the_picture_was_taken(inputs):
@@ -175,9 +192,15 @@ def test_a_pose_that_cannot_be_is_named(position, quaternion, said):
 
 
 def test_poses_of_an_arm_that_was_led_by_hand_are_accepted():
-    assert checks.pose(LIMITS.workspace_max, DOWN, LIMITS) == "" and checks.pose((0.7, 0.5, 0.8), DOWN, LIMITS) == ""
+    assert (
+        checks.pose(LIMITS.workspace_max, DOWN, LIMITS) == ""
+        and checks.pose((0.7, 0.5, 0.8), DOWN, LIMITS) == ""
+    )
 
 
-@pytest.mark.parametrize("value, accepted", [(0.0, True), (1.0, True), (math.nan, True), (math.inf, False), (-0.5, False), (45.0, False)])
+@pytest.mark.parametrize(
+    "value, accepted",
+    [(0.0, True), (1.0, True), (math.nan, True), (math.inf, False), (-0.5, False), (45.0, False)],
+)
 def test_a_gripper_command_is_between_open_and_closed_or_not_given_yet(value, accepted):
     assert (checks.closure(value) == "") == accepted

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from gr1_policy import calibrate, calibration
-from gr1_policy.surprise import LEAST, Surprise, Unexplained
+from gr1_policy.prediction_monitor import LEAST, Surprise, Unexplained
 
 PERIOD, AHEAD, SIZE = 0.1, 3, 112
 USUAL = {"static": LEAST, "wrist": LEAST}
-BACKGROUND = np.random.default_rng(1).integers(90, 160, (SIZE // 8, SIZE // 8, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+BACKGROUND = (
+    np.random.default_rng(1)
+    .integers(90, 160, (SIZE // 8, SIZE // 8, 3))
+    .repeat(8, 0)
+    .repeat(8, 1)
+    .astype(np.uint8)
+)
 
 
 def scene(step, thing=(80, 20), speed=1.0):
@@ -24,7 +30,13 @@ def scene(step, thing=(80, 20), speed=1.0):
 
 def blurred(image):
     """What a small model would predict of it."""
-    return image.reshape(SIZE // 16, 16, SIZE // 16, 16, 3).mean((1, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+    return (
+        image.reshape(SIZE // 16, 16, SIZE // 16, 16, 3)
+        .mean((1, 3))
+        .astype(np.uint8)
+        .repeat(16, 0)
+        .repeat(16, 1)
+    )
 
 
 def run(surprise, seen, imagined, steps):
@@ -43,7 +55,9 @@ def surprise():
     return Surprise(AHEAD, PERIOD, USUAL, limit=1.5)
 
 
-@pytest.mark.parametrize("imagined", [scene, lambda step: blurred(scene(step))], ids=["well predicted", "blurred"])
+@pytest.mark.parametrize(
+    "imagined", [scene, lambda step: blurred(scene(step))], ids=["well predicted", "blurred"]
+)
 def test_an_arm_that_moves_is_no_surprise(surprise, imagined):
     assert not any(run(surprise, scene, imagined, 30))
     assert surprise.values()["compared"] == 24
@@ -58,7 +72,12 @@ DISTURBANCES = {
 
 @pytest.mark.parametrize("after", DISTURBANCES.values(), ids=DISTURBANCES)
 def test_what_nobody_could_expect_is_noticed_within_three_steps(surprise, after):
-    said = run(surprise, lambda step: after(step) if step >= 12 else scene(step), lambda step: blurred(scene(step)), 20)
+    said = run(
+        surprise,
+        lambda step: after(step) if step >= 12 else scene(step),
+        lambda step: blurred(scene(step)),
+        20,
+    )
     assert not any(said[:12]) and any(said[12:15])
     first = next(filter(None, said))
     assert "camera: the picture is not what was expected (score " in first and "limit 1.5)" in first
@@ -66,13 +85,19 @@ def test_what_nobody_could_expect_is_noticed_within_three_steps(surprise, after)
 
 def test_the_camera_that_was_disturbed_is_named(surprise):
     for step in range(16):
-        views = {"static": scene(step), "wrist": scene(step) if step < 12 else np.zeros((SIZE, SIZE, 3), np.uint8)}
+        views = {
+            "static": scene(step),
+            "wrist": scene(step) if step < 12 else np.zeros((SIZE, SIZE, 3), np.uint8),
+        }
         said = surprise.see(step * PERIOD, views)
         surprise.expect(step * PERIOD, {name: scene(step + AHEAD) for name in views})
         if said:
             break
     assert said.startswith("wrist camera: ")
-    assert surprise.values()["score_wrist"] > 1.5 > surprise.values()["score_static"] and surprise.values()["worst"] > 1.5
+    assert (
+        surprise.values()["score_wrist"] > 1.5 > surprise.values()["score_static"]
+        and surprise.values()["worst"] > 1.5
+    )
 
 
 def test_a_thing_that_the_model_says_will_move_is_no_surprise(surprise):
@@ -86,7 +111,9 @@ def test_a_thing_that_the_model_says_will_move_is_no_surprise(surprise):
 
 def test_without_a_limit_or_a_calibration_it_only_reports():
     for surprise in (Surprise(AHEAD, PERIOD, USUAL, limit=0.0), Surprise(AHEAD, PERIOD, None, limit=1.5)):
-        assert not any(run(surprise, lambda step: scene(step) if step < 12 else np.zeros_like(BACKGROUND), scene, 15))
+        assert not any(
+            run(surprise, lambda step: scene(step) if step < 12 else np.zeros_like(BACKGROUND), scene, 15)
+        )
         assert surprise.values()["static_whole"] > 50
     assert surprise.values()["score_static"] == "none" and "not calibrated" in surprise.summary()
 
@@ -99,7 +126,9 @@ def test_a_new_history_is_not_compared_with_the_old_one(surprise):
 
 def test_steps_without_a_prediction_are_not_compared_and_counted(surprise):
     for step in range(40):
-        assert not surprise.see(step * PERIOD, {"static": BACKGROUND if step % 2 else 255 - BACKGROUND, "wrist": BACKGROUND})
+        assert not surprise.see(
+            step * PERIOD, {"static": BACKGROUND if step % 2 else 255 - BACKGROUND, "wrist": BACKGROUND}
+        )
     assert surprise.values()["compared"] == 0 and surprise.blind()
     assert surprise.summary().startswith("does not guard: only 0 of the last 30 steps could be compared")
 
@@ -124,7 +153,9 @@ def test_the_calibration_belongs_to_the_weights(tmp_path):
     assert calibration.load(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"usual": {"static": {}}}', '{"weights": "x", "usual": {"static": 3}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"usual": {"static": {}}}', '{"weights": "x", "usual": {"static": 3}}']
+)
 def test_a_damaged_calibration_is_named(tmp_path, text):
     (tmp_path / "prediction.json").write_text(text)
     with pytest.raises(ValueError, match="prediction.json is damaged .*calibrate"):
@@ -136,7 +167,10 @@ def test_what_is_usual_is_the_largest_and_no_less_than_noise():
         {"static": Unexplained(0.1, 40.0), "wrist": Unexplained(2.0, 3.0)},
         {"static": Unexplained(0.2, 30.0), "wrist": Unexplained(4.0, 5.0)},
     ]
-    assert calibrate.usual(runs) == {"static": Unexplained(LEAST.whole, 40.0), "wrist": Unexplained(4.0, LEAST.local)}
+    assert calibrate.usual(runs) == {
+        "static": Unexplained(LEAST.whole, 40.0),
+        "wrist": Unexplained(4.0, LEAST.local),
+    }
 
 
 def test_the_limit_leaves_room_for_how_much_recordings_differ():

@@ -28,7 +28,9 @@ def launch(tmp_path):
     running = []
 
     def make(*parameters: str) -> Process:
-        running.append(Process("gr1_recorder.recorder_node", f"root:={tmp_path / 'bags'}", *RATES, *parameters))
+        running.append(
+            Process("gr1_recorder.recorder_node", f"root:={tmp_path / 'bags'}", *RATES, *parameters)
+        )
         running[-1].until("ready")
         return running[-1]
 

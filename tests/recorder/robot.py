@@ -10,9 +10,9 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32, String
 
-from gr1_robot.loop import Loop
-from gr1_robot.messages import image_to_jpeg, to_stamp
-from gr1_robot.qos import COMMAND, LATCHED, SENSOR
+from gr1_common.loop import Loop
+from gr1_common.messages import image_to_jpeg, to_stamp
+from gr1_common.qos import COMMAND, LATCHED, SENSOR
 
 CAMERA_HZ, ARM_HZ = 20, 50
 RATES = (f"hz.camera_static:={CAMERA_HZ}.0", f"hz.camera_wrist:={CAMERA_HZ}.0", f"hz.arm:={ARM_HZ}.0")
@@ -28,12 +28,23 @@ class Robot:
         self.node = rclpy.create_node("robot")
         self.sent: dict[str, list[bytes]] = defaultdict(list)
         self.streams: set[str] = set()
-        kinds = {STATIC: CompressedImage, WRIST: CompressedImage, "arm/pose": PoseStamped, "arm/gripper": JointState}
-        self._publishers = {topic: self.node.create_publisher(kind, topic, SENSOR) for topic, kind in kinds.items()}
+        kinds = {
+            STATIC: CompressedImage,
+            WRIST: CompressedImage,
+            "arm/pose": PoseStamped,
+            "arm/gripper": JointState,
+        }
+        self._publishers = {
+            topic: self.node.create_publisher(kind, topic, SENSOR) for topic, kind in kinds.items()
+        }
         commands = {"command/policy/twist": TwistStamped, "command/policy/gripper": Float32}
-        self._publishers |= {topic: self.node.create_publisher(kind, topic, COMMAND) for topic, kind in commands.items()}
+        self._publishers |= {
+            topic: self.node.create_publisher(kind, topic, COMMAND) for topic, kind in commands.items()
+        }
         self._publishers["instruction"] = self.node.create_publisher(String, "instruction", LATCHED)
-        self.image = image_to_jpeg(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8), to_stamp(0), "camera")
+        self.image = image_to_jpeg(
+            np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8), to_stamp(0), "camera"
+        )
         self._count = 0
         self._lock = threading.RLock()
         self._loop = Loop(self._tick, 1.0 / (2 * ARM_HZ), lambda error: print(error))
@@ -79,6 +90,8 @@ class Robot:
             return self.image
         if topic == "command/policy/gripper":
             return Float32(data=float(self._count))
-        message = {"arm/pose": PoseStamped, "arm/gripper": JointState, "command/policy/twist": TwistStamped}[topic]()
+        message = {"arm/pose": PoseStamped, "arm/gripper": JointState, "command/policy/twist": TwistStamped}[
+            topic
+        ]()
         message.header.stamp, message.header.frame_id = stamp, str(self._count)
         return message

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from gr1_core import Rig
-from gr1_recorder.counts import Count, Message
+from gr1_recorder.stream_statistics import Count, Message
 from gr1_recorder.streams import Stream, StreamError, streams
 
 PERIOD = 0.05
@@ -28,12 +28,26 @@ def heard(numbers, stream=CAMERA, last=0):
 
 def test_a_whole_stream_is_as_expected():
     told = heard(range(1, 41)).summary(2.0)
-    assert told == {"type": CAMERA.type, "expected": 40, "received": 40, "gaps": 0, "longest_gap_ms": 50.0, "lost": 0, "dropped": 0}
+    assert told == {
+        "type": CAMERA.type,
+        "expected": 40,
+        "received": 40,
+        "gaps": 0,
+        "longest_gap_ms": 50.0,
+        "lost": 0,
+        "dropped": 0,
+    }
 
 
 def test_a_message_lost_on_its_way_is_a_gap_and_is_known_from_its_number():
     told = heard([*range(1, 10), *range(12, 21)]).summary(1.0)
-    assert (told["gaps"], told["longest_gap_ms"], told["lost"], told["expected"], told["received"]) == (1, 150.0, 2, 20, 18)
+    assert (told["gaps"], told["longest_gap_ms"], told["lost"], told["expected"], told["received"]) == (
+        1,
+        150.0,
+        2,
+        20,
+        18,
+    )
 
 
 def test_a_message_that_was_never_sent_is_a_gap_and_no_loss():

@@ -15,8 +15,8 @@ from gr1_core.data import schemas
 from gr1_core.data.bag import Bag
 from gr1_core.data.bag_writer import BagWriter
 from gr1_recorder import RecorderError, session
-from gr1_recorder.counts import Message
 from gr1_recorder.episode import Limits
+from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB
 
@@ -54,7 +54,9 @@ class Held:
         self.come = []
 
 
-def test_what_a_slow_disk_cannot_take_is_counted_and_named_and_the_rest_is_written(tmp_path, monkeypatch, labels):
+def test_what_a_slow_disk_cannot_take_is_counted_and_named_and_the_rest_is_written(
+    tmp_path, monkeypatch, labels
+):
     held = Held(tmp_path, monkeypatch, Limits(queue=10 * len(DATA), min_free=1, max_seconds=600.0))
     name = held.session.start(labels, 1.0)
     held.come = list(range(1, 31))
@@ -74,7 +76,9 @@ def disk(tmp_path):
     """A disk of 60 MB, mounted where the recorder's bags go."""
     root = tmp_path / "bags"
     root.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(root)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(root)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("a small disk can only be mounted by root")
     yield root
@@ -83,11 +87,17 @@ def disk(tmp_path):
 
 def fill(disk, leave):
     """A file that leaves so many MB."""
-    free = int(subprocess.run(["df", "--output=avail", "-B1", str(disk)], capture_output=True, text=True).stdout.split()[-1])
+    free = int(
+        subprocess.run(
+            ["df", "--output=avail", "-B1", str(disk)], capture_output=True, text=True
+        ).stdout.split()[-1]
+    )
     (disk / "ballast").write_bytes(b"\1" * (free - int(leave * MB)))
 
 
-def test_a_recording_ends_whole_before_the_disk_is_full_and_none_begins_until_there_is_room(disk, launch, recorder, robot):
+def test_a_recording_ends_whole_before_the_disk_is_full_and_none_begins_until_there_is_room(
+    disk, launch, recorder, robot
+):
     robot.whole()
     node = launch("min_free_mb:=40")
     name = recorder.start()
@@ -157,8 +167,12 @@ def cut_off(launch, recorder, *parameters):
     return node
 
 
-@pytest.mark.parametrize(("parameter", "expected"), [("true", "the arm is stopped"), ("false", "max_episode_s")])
-def test_a_recording_that_ends_by_itself_stops_the_arm_unless_it_is_told_not_to(launch, recorder, robot, arm, parameter, expected):
+@pytest.mark.parametrize(
+    ("parameter", "expected"), [("true", "the arm is stopped"), ("false", "max_episode_s")]
+)
+def test_a_recording_that_ends_by_itself_stops_the_arm_unless_it_is_told_not_to(
+    launch, recorder, robot, arm, parameter, expected
+):
     robot.whole()
     arm.offer()
     cut_off(launch, recorder, f"stop_arm:={parameter}").until(expected)

@@ -8,11 +8,11 @@ import sys
 import pytest
 from std_msgs.msg import String
 
+from gr1_common.qos import LATCHED
 from gr1_core import Rig
 from gr1_core.data.bag import Bag, find
 from gr1_core.data.schemas import deserialize
 from gr1_recorder import Recorder, RecorderError
-from gr1_robot.qos import LATCHED
 
 from ..robot.graph import Ear, Process
 from ..stack.fake import eventually
@@ -41,12 +41,17 @@ def episode(recorder, robot, end="success", seconds=1.0):
 
 def ready(ear, message="ready"):
     """Waits until the recorder says so on /diagnostics."""
-    ear.status("recorder: episode", lambda status: status.message.startswith(message), len(ear.heard("/diagnostics")))
+    ear.status(
+        "recorder: episode", lambda status: status.message.startswith(message), len(ear.heard("/diagnostics"))
+    )
 
 
 def recording(recorder, seconds):
     """Waits until the running episode is that long."""
-    eventually(lambda: recorder.state.state == "recording" and recorder.state.seconds >= seconds, f"{seconds} s of recording")
+    eventually(
+        lambda: recorder.state.state == "recording" and recorder.state.seconds >= seconds,
+        f"{seconds} s of recording",
+    )
 
 
 def test_a_bag_holds_every_message_byte_for_byte_and_the_counts_are_right(launch, recorder, robot, tmp_path):
@@ -69,13 +74,17 @@ def test_a_bag_holds_every_message_byte_for_byte_and_the_counts_are_right(launch
     assert bag.rig == Rig.load("kinova_gen2")
 
 
-def test_each_bag_is_whole_by_itself_with_the_instruction_that_was_said_before(launch, recorder, robot, tmp_path):
+def test_each_bag_is_whole_by_itself_with_the_instruction_that_was_said_before(
+    launch, recorder, robot, tmp_path
+):
     launch("instruction:=what nobody said")
     for text in ("open the drawer", "close the drawer"):
         robot.instruct(text)
         bag = Bag(tmp_path / "bags" / episode(recorder, robot, seconds=0.5))
         assert bag.instruction == text
-        assert [deserialize(message.type, message.data).data for message in bag.messages(["/instruction"])] == [text]
+        assert [
+            deserialize(message.type, message.data).data for message in bag.messages(["/instruction"])
+        ] == [text]
     assert len(find(tmp_path / "bags")) == 2
 
 
@@ -88,7 +97,11 @@ def test_a_discarded_bag_stays_and_a_mind_may_be_changed(launch, recorder, robot
     assert recorder.state.episodes == {"failure": 1}
     assert recorder.relabel(note="the drawer stuck", operator="Ada") == folder.name
     labels = Bag(folder).labels
-    assert (labels["note"], labels["operator"], labels["instruction"]) == ("the drawer stuck", "Ada", INSTRUCTION)
+    assert (labels["note"], labels["operator"], labels["instruction"]) == (
+        "the drawer stuck",
+        "Ada",
+        INSTRUCTION,
+    )
     assert next(folder.glob("*.mcap")).read_bytes() == before
 
 
@@ -98,7 +111,9 @@ def test_a_start_is_refused_with_the_stream_that_does_not_come(launch, recorder,
     robot.streams -= {WRIST, "arm/pose"}
     with pytest.raises(RecorderError) as refused:
         recorder.start()
-    assert WRIST in str(refused.value) and "arm/pose" in str(refused.value) and STATIC not in str(refused.value)
+    assert (
+        WRIST in str(refused.value) and "arm/pose" in str(refused.value) and STATIC not in str(refused.value)
+    )
     assert not find(tmp_path / "bags")
 
 
@@ -120,7 +135,9 @@ def test_without_an_instruction_nothing_is_recorded_and_the_command_line_says_wh
     robot.instruct(" ")
     launch("patience_s:=0.5")
     ready(ear, "not ready: no instruction")
-    tried = subprocess.run([sys.executable, "-m", "gr1_recorder", "start"], capture_output=True, text=True, timeout=60)
+    tried = subprocess.run(
+        [sys.executable, "-m", "gr1_recorder", "start"], capture_output=True, text=True, timeout=60
+    )
     assert tried.returncode == 1 and "no instruction" in tried.stderr and "Traceback" not in tried.stderr
 
 
@@ -151,16 +168,22 @@ def test_further_topics_are_recorded_too(launch, recorder, robot, ear, tmp_path)
     publisher.publish(String(data="slowly"))
     ear.status("recorder: episode", lambda status: any(pair.key == "operator/says" for pair in status.values))
     bag = Bag(tmp_path / "bags" / recorder.success())
-    assert [deserialize(message.type, message.data).data for message in bag.messages(["/operator/says"])] == ["slowly"]
+    assert [deserialize(message.type, message.data).data for message in bag.messages(["/operator/says"])] == [
+        "slowly"
+    ]
 
 
-def test_a_stream_that_stops_in_mid_episode_is_named_while_it_is_recorded_and_afterwards(launch, recorder, robot, ear, tmp_path):
+def test_a_stream_that_stops_in_mid_episode_is_named_while_it_is_recorded_and_afterwards(
+    launch, recorder, robot, ear, tmp_path
+):
     node = launch()
     recorder.start()
     recording(recorder, 0.5)
     seen = len(ear.heard("/diagnostics"))
     robot.streams -= {WRIST}
-    status, values = ear.status("recorder: episode", lambda status: status.level == status.WARN and WRIST in status.message, seen)
+    status, values = ear.status(
+        "recorder: episode", lambda status: status.level == status.WARN and WRIST in status.message, seen
+    )
     assert values["state"] == "recording" and "nothing for" in status.message and STATIC not in status.message
     node.until(f"{WRIST}: nothing for")
     told = json.loads(Bag(tmp_path / "bags" / recorder.discard()).labels["topics"])
@@ -175,13 +198,20 @@ def test_the_end_of_the_recorder_ends_the_episode_as_unfinished(launch, recorder
     code, output = node.wait()
     assert code == 0 and "Traceback" not in output
     bag = Bag(folder)
-    assert bag.outcome == "unfinished" and "ended in mid-episode" in bag.labels["note"] and bag.counts[f"/{STATIC}"] > 0
+    assert (
+        bag.outcome == "unfinished"
+        and "ended in mid-episode" in bag.labels["note"]
+        and bag.counts[f"/{STATIC}"] > 0
+    )
 
 
 def test_an_episode_that_was_ended_early_cannot_become_a_success(launch, recorder, robot, ear, tmp_path):
     launch("max_episode_s:=1.0")
     name = recorder.start()
-    ear.status("recorder: episode", lambda status: status.level == status.ERROR and "longer than max_episode_s" in status.message)
+    ear.status(
+        "recorder: episode",
+        lambda status: status.level == status.ERROR and "longer than max_episode_s" in status.message,
+    )
     with pytest.raises(RecorderError, match="ended early"):
         recorder.success()
     assert Bag(tmp_path / "bags" / name).outcome == "unfinished"
@@ -203,7 +233,11 @@ def crash(launch, robot, root):
         recording(recorder, 1.5)
         node.send(signal.SIGKILL)
         node.wait()
-        return folder, {topic: list(robot.sent[topic]) for topic in (STATIC, WRIST, "arm/pose", "arm/gripper")}, earlier
+        return (
+            folder,
+            {topic: list(robot.sent[topic]) for topic in (STATIC, WRIST, "arm/pose", "arm/gripper")},
+            earlier,
+        )
 
 
 def check_saved(folder, sent):

@@ -8,9 +8,9 @@ import pytest
 from gr1_core import Rig
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag
-from gr1_recorder.counts import Message
 from gr1_recorder.episode import Limits
 from gr1_recorder.session import Refused, Session
+from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 
 TEXT = "std_msgs/msg/String"
@@ -29,7 +29,10 @@ class Fed:
         self.labels = {"operator": "Ada", "instruction": "", "rig": (root / "rig.yaml").read_text()}
         self._come = []
         limits = Limits(queue=10**6, min_free=1, max_seconds=600.0)
-        self.root, self.session = root, Session(root, {f"/{one.topic}": one for one in streams}, limits, self._poll, lambda: STARTED)
+        self.root, self.session = (
+            root,
+            Session(root, {f"/{one.topic}": one for one in streams}, limits, self._poll, lambda: STARTED),
+        )
 
     def say(self, topic, text, sent, arrived=0.0):
         data = schemas.serialize(schemas.message(TEXT, data=text), TEXT)
@@ -57,7 +60,12 @@ def test_an_instruction_sent_before_the_start_that_arrives_after_it_is_the_episo
     fed.say("instruction", "close the drawer", STARTED - 1)
     fed.say("sim/task", '{"task": "close_drawer", "seed": 4}', STARTED - 1)
     labels = fed.bag(fed.session.end("success")).labels
-    assert (labels["episode"], labels["instruction"], labels["task"], labels["seed"]) == (name, "close the drawer", "close_drawer", "4")
+    assert (labels["episode"], labels["instruction"], labels["task"], labels["seed"]) == (
+        name,
+        "close the drawer",
+        "close_drawer",
+        "4",
+    )
 
 
 def test_an_instruction_that_is_said_during_an_episode_is_the_next_ones(fed):

@@ -21,7 +21,7 @@ def ear():
 @pytest.fixture(scope="module")
 def arm(ear):
     """The arm node with the simulated arm, as a process of its own, ready to take commands."""
-    process = graph.Process("gr1_robot.arm_node", "robot:=sim")
+    process = graph.Process("gr1_robot.arm.node", "robot:=sim")
     ear.status("arm: gate")
     yield process
     process.end()

@@ -14,8 +14,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from gr1_robot.messages import nanoseconds
-from gr1_robot.qos import COMMAND, SENSOR
+from gr1_common.messages import nanoseconds
+from gr1_common.qos import COMMAND, SENSOR
 
 TIMEOUT = 30.0
 _ANSWER_S = 5.0
@@ -25,10 +25,18 @@ class Process:
     """One node as `python -m module`, its output kept."""
 
     def __init__(self, module: str, *parameters: str, code: str | None = None):
-        ros = ["--ros-args", *[part for parameter in parameters for part in ("-p", parameter)]] if parameters else []
+        ros = (
+            ["--ros-args", *[part for parameter in parameters for part in ("-p", parameter)]]
+            if parameters
+            else []
+        )
         what = ["-c", code] if code else ["-m", module]
         self._process = subprocess.Popen(
-            [sys.executable, *what, *ros], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ.copy()
+            [sys.executable, *what, *ros],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ.copy(),
         )
         self._lines: list[str] = []
         self._said = threading.Condition()
@@ -102,7 +110,9 @@ class Ear:
             return bool(found)
 
         with self._arrived:
-            assert self._arrived.wait_for(look, timeout), f"nothing on '{topic}' passed the test within {timeout} s"
+            assert self._arrived.wait_for(look, timeout), (
+                f"nothing on '{topic}' passed the test within {timeout} s"
+            )
         return found[0]
 
     def status(self, name: str, test=lambda status: True, after: int = 0, timeout: float = TIMEOUT):

@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from gr1_core.kinematics import GEN2
 from gr1_core.rig import Rig
-from gr1_robot.backend import ArmState, Pose
-from gr1_robot.gate import TICK, Gate
+from gr1_robot.arm.backend import ArmState, Pose
+from gr1_robot.arm.gate import TICK, Gate
 
 RIG = Rig.load("kinova_gen2")
 LIMITS = RIG.limits
@@ -77,16 +77,26 @@ def moves(motion):
 FORWARD = ([0.1, 0.0, 0.0], [0.0, 0.0, 0.3])
 FULL = ([LIMITS.linear_speed, 0.0, 0.0], [0.0, 0.0, LIMITS.angular_speed])
 
-numbers = st.one_of(st.floats(-2.0, 2.0), st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([0.0, 1e308, -1e-308]))
+numbers = st.one_of(
+    st.floats(-2.0, 2.0),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.sampled_from([0.0, 1e308, -1e-308]),
+)
 sane = st.one_of(st.just(0.0), st.floats(-0.3, 0.3), st.sampled_from([-0.5, 0.5]))
-twists = st.one_of(*(st.tuples(st.tuples(of, of, of), st.tuples(of, of, of)) for of in (sane, sane, sane, numbers)))
-arrivals = st.one_of(st.just(0.0), st.just(0.0), st.floats(-1.0, 1.0), st.floats(allow_nan=True, allow_infinity=True))
+twists = st.one_of(
+    *(st.tuples(st.tuples(of, of, of), st.tuples(of, of, of)) for of in (sane, sane, sane, numbers))
+)
+arrivals = st.one_of(
+    st.just(0.0), st.just(0.0), st.floats(-1.0, 1.0), st.floats(allow_nan=True, allow_infinity=True)
+)
 commands = st.tuples(st.just("command"), st.sampled_from(["teleop", "home", "policy"]), twists, arrivals)
 grips = st.tuples(st.just("gripper"), st.sampled_from(["teleop", "policy"]), numbers)
 waits = st.tuples(st.just("wait"), st.integers(1, 25))
 stops = st.tuples(st.sampled_from(["stop", "reset"]))
 stories = st.lists(st.one_of(commands, commands, waits, waits, grips, stops), max_size=40)
-positions = st.tuples(*[st.floats(low, high) for low, high in zip(LIMITS.workspace_min, LIMITS.workspace_max)])
+positions = st.tuples(
+    *[st.floats(low, high) for low, high in zip(LIMITS.workspace_min, LIMITS.workspace_max)]
+)
 
 
 def play(plant, story):
@@ -124,7 +134,10 @@ class JointArm:
         """What the arm says; condition: how it is broken."""
         at = self.now - (1.0 if condition == "stale" else self.late * TICK)
         joints = np.full(7, math.nan) if condition == "nan_joints" else self.joints
-        measured, commanded = Pose(*GEN2.forward(self.joints)), Pose(*GEN2.forward(self.trail[-1 - self.late]))
+        measured, commanded = (
+            Pose(*GEN2.forward(self.joints)),
+            Pose(*GEN2.forward(self.trail[-1 - self.late])),
+        )
         if condition == "jump":
             measured = measured._replace(position=measured.position + (0.0, 0.0, 0.3))
         if condition == "nan_pose":

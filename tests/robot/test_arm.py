@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 
+from gr1_common import messages
 from gr1_core.rig import Rig
-from gr1_robot import arm as arms
-from gr1_robot import messages
-from gr1_robot.arm import Arm
-from gr1_robot.backend import ArmState, Backend, BackendError, Pose
-from gr1_robot.gate import STOPPED, TICK
+from gr1_robot.arm import arm as arms
+from gr1_robot.arm.arm import Arm
+from gr1_robot.arm.backend import ArmState, Backend, BackendError, Pose
+from gr1_robot.arm.gate import STOPPED, TICK
 
 from .plant import CENTRE, DOWN, FORWARD, NO_JOINTS, moves
 
@@ -132,7 +132,10 @@ def test_a_driver_that_hangs_delays_no_command_no_stop_and_no_reset(hanging):
     arm, _ = hanging
     assert arm.command("policy", *FORWARD, time.monotonic()) == ""
     arm.stop()
-    assert arm.gate.latched == "emergency_stop" and arm.command("policy", *FORWARD, time.monotonic()) == "stopped"
+    assert (
+        arm.gate.latched == "emergency_stop"
+        and arm.command("policy", *FORWARD, time.monotonic()) == "stopped"
+    )
     assert arm.reset() == ""
 
 
@@ -296,7 +299,9 @@ def test_an_arm_that_must_be_homed_first_waits_for_a_person_and_is_armed_by_one_
     assert "by itself" in arm.reset() and arm.go_home() == "" and driver.calls.count("start_homing") == 1
     driver.homing = ""
     snapshot = run(arm, clock, 0.1, FORWARD)
-    assert snapshot.motion.reason == "not_armed" and "twist" not in driver.calls and "stop" not in driver.calls
+    assert (
+        snapshot.motion.reason == "not_armed" and "twist" not in driver.calls and "stop" not in driver.calls
+    )
     assert arm.reset() == ""
     clock.steady += TICK
     assert moves(run(arm, clock, 0.1, FORWARD).motion)

@@ -16,9 +16,9 @@ from std_msgs.msg import Bool, Float32, Header, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from gr1_robot.diagnostics import ERROR, OK, WARN
-from gr1_robot.messages import from_pose, from_twist, to_stamp, to_twist
-from gr1_robot.qos import COMMAND, LATCHED
+from gr1_common.diagnostics import ERROR, OK, WARN
+from gr1_common.messages import from_pose, from_twist, to_stamp, to_twist
+from gr1_common.qos import COMMAND, LATCHED
 
 from .graph import Process, Stream, stamp
 
@@ -103,7 +103,11 @@ def test_everything_in_the_interface_is_published(topics):
     joints = topics.until("joint_states")
     assert len(joints.name) == len(joints.position) == len(joints.velocity) == 7
     assert list(topics.until("arm/gripper").name) == ["closure", "closure_command"]
-    assert {marker.ns for marker in topics.until("arm/markers").markers} == {"commanded_motion", "commanded_path", "workspace"}
+    assert {marker.ns for marker in topics.until("arm/markers").markers} == {
+        "commanded_motion",
+        "commanded_path",
+        "workspace",
+    }
     assert set(json.loads(topics.until("sim/task").data)) == {"task", "seed", "instruction", "episode"}
 
 
@@ -111,9 +115,17 @@ def test_the_arm_follows_a_commanded_twist(reset, policy):
     start, _ = from_pose(reset.until("arm/pose", after=count(reset, "arm/pose")).pose)
     with Stream(policy, lambda: twist((0.0, 0.05, 0.02))):
         before = count(reset, "arm/commanded_twist")
-        reset.until("arm/commanded_twist", lambda m: from_twist(m.twist)[0].tolist() == [0.0, 0.05, 0.02], before)
-        status, values = reset.status("arm: gate", lambda s: s.message == "following commands", count(reset, "/diagnostics"))
-        assert status.level == OK and (values["state"], values["reason"], values["source"]) == ("moving", "none", "policy")
+        reset.until(
+            "arm/commanded_twist", lambda m: from_twist(m.twist)[0].tolist() == [0.0, 0.05, 0.02], before
+        )
+        status, values = reset.status(
+            "arm: gate", lambda s: s.message == "following commands", count(reset, "/diagnostics")
+        )
+        assert status.level == OK and (values["state"], values["reason"], values["source"]) == (
+            "moving",
+            "none",
+            "policy",
+        )
         reset.until("arm/pose", lambda m: from_pose(m.pose)[0][1] > start[1] + 0.04, count(reset, "arm/pose"))
     measured, commanded = reset.heard("arm/pose")[-1], reset.heard("arm/commanded_pose")[-1]
     assert np.linalg.norm(from_pose(measured.pose)[0] - from_pose(commanded.pose)[0]) < 0.03
@@ -127,7 +139,9 @@ def test_the_gripper_follows_the_source_in_charge(reset, policy):
         return twist()
 
     with Stream(policy, both):
-        message = reset.until("arm/gripper", lambda m: m.position[1] == 1.0 and m.position[0] > 0.9, count(reset, "arm/gripper"))
+        message = reset.until(
+            "arm/gripper", lambda m: m.position[1] == 1.0 and m.position[0] > 0.9, count(reset, "arm/gripper")
+        )
         assert message.position[0] <= 1.0
 
 
@@ -142,7 +156,9 @@ def test_a_sender_that_is_killed_in_motion_leaves_the_arm_at_rest_within_250_ms(
         last = stamp(reset.heard("command/policy/twist")[-1])
         rest = reset.until("arm/commanded_twist", lambda m: stamp(m) > last and still(m), before)
         assert (stamp(rest) - last) * 1e-9 <= 0.25
-        status, values = reset.status("arm: gate", lambda s: s.level == WARN, count(reset, "/diagnostics") - 1)
+        status, values = reset.status(
+            "arm: gate", lambda s: s.level == WARN, count(reset, "/diagnostics") - 1
+        )
         assert values["reason"] == "expired" and "stopped coming" in status.message
         later = count(reset, "arm/commanded_twist")
         reset.until("arm/commanded_twist", after=later + 50)
@@ -157,13 +173,21 @@ def test_the_emergency_stop_latches_until_a_reset(reset, policy):
         assert reset.call(Trigger, "arm/stop", Trigger.Request()).success
         rest = count(reset, "arm/commanded_twist") + 10
         reset.until("arm/commanded_twist", after=rest + 60)
-        assert all(still(m) for m in reset.heard("arm/commanded_twist")[rest:]), "commands kept coming and nothing moved"
+        assert all(still(m) for m in reset.heard("arm/commanded_twist")[rest:]), (
+            "commands kept coming and nothing moved"
+        )
         status, values = reset.status("arm: gate", lambda s: s.level == ERROR, count(reset, "/diagnostics"))
-        assert values["state"] == "stopped" and values["reason"] == "emergency_stop" and int(values["stopped"]) > 0
+        assert (
+            values["state"] == "stopped"
+            and values["reason"] == "emergency_stop"
+            and int(values["stopped"]) > 0
+        )
     before = count(reset, "arm/commanded_twist")
     assert reset.call(Trigger, "arm/reset", Trigger.Request()).success
     reset.until("arm/commanded_twist", after=before + 20)
-    assert all(still(m) for m in reset.heard("arm/commanded_twist")[before:]), "commands from before the reset are forgotten"
+    assert all(still(m) for m in reset.heard("arm/commanded_twist")[before:]), (
+        "commands from before the reset are forgotten"
+    )
     with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
         reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
 
@@ -173,11 +197,15 @@ def test_a_command_that_is_not_finite_stops_the_arm_and_is_named(reset, policy):
         reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
     with Stream(policy, lambda: twist((math.nan, 0.0, 0.0))):
         reset.until("arm/commanded_twist", still, count(reset, "arm/commanded_twist"))
-        status, values = reset.status("arm: gate", lambda s: "not finite" in s.message, count(reset, "/diagnostics"))
+        status, values = reset.status(
+            "arm: gate", lambda s: "not finite" in s.message, count(reset, "/diagnostics")
+        )
         assert status.level == WARN and int(values["not_finite"]) > 0
 
 
-@pytest.mark.parametrize("shift", [-1.0, -math.inf, 1000.0], ids=["a second ago", "no stamp", "in the future"])
+@pytest.mark.parametrize(
+    "shift", [-1.0, -math.inf, 1000.0], ids=["a second ago", "no stamp", "in the future"]
+)
 def test_a_command_whose_stamp_is_not_of_this_moment_moves_nothing(reset, policy, shift):
     before, counted = count(reset, "arm/commanded_twist"), count(reset, "/diagnostics")
     stamp_ns = 0 if math.isinf(shift) else time.time_ns() + round(1e9 * shift)
@@ -188,21 +216,33 @@ def test_a_command_whose_stamp_is_not_of_this_moment_moves_nothing(reset, policy
 
 
 def test_the_same_command_published_again_and_again_does_not_keep_the_arm_moving(reset, policy):
-    before, counted, once = count(reset, "arm/commanded_twist"), count(reset, "/diagnostics"), twist((0.0, 0.05, 0.0))
+    before, counted, once = (
+        count(reset, "arm/commanded_twist"),
+        count(reset, "/diagnostics"),
+        twist((0.0, 0.05, 0.0)),
+    )
     _, first = reset.status("arm: gate", after=counted)
     once.header.stamp = to_stamp(time.time_ns())
     with Stream(policy, lambda: once, period=0.02):
-        rest = reset.until("arm/commanded_twist", lambda m: still(m) and stamp(m) > stamp(once) + 2 * 10**8, before)
+        rest = reset.until(
+            "arm/commanded_twist", lambda m: still(m) and stamp(m) > stamp(once) + 2 * 10**8, before
+        )
         _, values = reset.status("arm: gate", lambda s: int(value(s, "old")) > int(first["old"]), counted)
     assert stamp(rest) - stamp(once) < 10**9 and int(values["out_of_order"]) > int(first["out_of_order"])
-    assert all(still(m) for m in reset.heard("arm/commanded_twist")[before:] if stamp(m) > stamp(once) + 25 * 10**7)
+    assert all(
+        still(m) for m in reset.heard("arm/commanded_twist")[before:] if stamp(m) > stamp(once) + 25 * 10**7
+    )
 
 
 def test_teleoperation_goes_before_the_policy(reset, policy):
     teleop = reset.say("command/teleop/twist", TwistStamped)
     with Stream(policy, lambda: twist((0.0, 0.05, 0.0))), Stream(teleop, lambda: twist((0.0, -0.05, 0.0))):
-        reset.until("arm/commanded_twist", lambda m: m.twist.linear.y == -0.05, count(reset, "arm/commanded_twist"))
-        _, values = reset.status("arm: gate", lambda s: s.message == "following commands", count(reset, "/diagnostics"))
+        reset.until(
+            "arm/commanded_twist", lambda m: m.twist.linear.y == -0.05, count(reset, "arm/commanded_twist")
+        )
+        _, values = reset.status(
+            "arm: gate", lambda s: s.message == "following commands", count(reset, "/diagnostics")
+        )
         assert values["source"] == "teleop"
 
 
@@ -212,7 +252,11 @@ def test_home_is_reached_through_the_gate(reset, policy):
         reset.until("arm/pose", lambda m: m.pose.position.y > home[1] + 0.03, count(reset, "arm/pose"))
     assert reset.call(Trigger, "arm/home", Trigger.Request()).success
     before = count(reset, "arm/commanded_twist")
-    reset.until("arm/commanded_pose", lambda m: np.linalg.norm(from_pose(m.pose)[0] - home) < 0.003, count(reset, "arm/commanded_pose"))
+    reset.until(
+        "arm/commanded_pose",
+        lambda m: np.linalg.norm(from_pose(m.pose)[0] - home) < 0.003,
+        count(reset, "arm/commanded_pose"),
+    )
     speeds = [np.linalg.norm(from_twist(m.twist)[0]) for m in reset.heard("arm/commanded_twist")[before:]]
     assert 0.0 < max(speeds) <= 0.2
     assert reset.call(Trigger, "arm/stop", Trigger.Request()).success
@@ -243,7 +287,9 @@ def test_force_on_the_hand_stops_the_arm_and_is_published(reset, policy, break_a
         wrench = reset.until("arm/wrench", lambda m: m.wrench.force.z > 30.0)
         status, _ = reset.status("arm: gate", lambda s: value(s, "reason") == "force", counted)
         rest = reset.until("arm/commanded_twist", lambda m: still(m) and stamp(m) > stamp(wrench), before)
-    assert status.level == ERROR and " N on the hand" in status.message and wrench.header.frame_id == "base_link"
+    assert (
+        status.level == ERROR and " N on the hand" in status.message and wrench.header.frame_id == "base_link"
+    )
     assert stamp(rest) - stamp(wrench) <= 25 * 10**7
 
 
@@ -252,7 +298,9 @@ def test_a_state_that_stands_still_stops_the_arm_and_is_not_published_again(rese
         reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
         before, counted = count(reset, "arm/commanded_twist"), count(reset, "/diagnostics")
         break_arm("drop_out")
-        status, _ = reset.status("arm: gate", lambda s: value(s, "reason") == "no_pose" and value(s, "state") == "stopped", counted)
+        status, _ = reset.status(
+            "arm: gate", lambda s: value(s, "reason") == "no_pose" and value(s, "state") == "stopped", counted
+        )
         reset.status("arm: loop", lambda s: float(value(s, "state_age_ms")) > 300.0, counted)
         last = stamp(reset.heard("arm/pose")[-1])
         rest = reset.until("arm/commanded_twist", lambda m: still(m) and stamp(m) > last, before)
@@ -265,10 +313,14 @@ def test_a_lost_arm_is_told_with_what_is_wrong(reset, break_arm):
     counted = count(reset, "/diagnostics")
     break_arm("disconnect")
     status, values = reset.status("arm: backend", lambda s: s.level == ERROR, counted)
-    assert "disconnect" in status.message and values["faults"] == status.message and "Kinova" in values["device"]
+    assert (
+        "disconnect" in status.message and values["faults"] == status.message and "Kinova" in values["device"]
+    )
     status, _ = reset.status("arm: gate", lambda s: value(s, "reason") == "backend_fault", counted)
     assert "disconnect" in status.message
-    assert reset.call(Trigger, "arm/clear_faults", Trigger.Request()).success, "the simulated arm has none to clear"
+    assert reset.call(Trigger, "arm/clear_faults", Trigger.Request()).success, (
+        "the simulated arm has none to clear"
+    )
 
 
 def test_a_process_that_was_frozen_moves_nothing_on_waking_until_a_person_resets_it(reset, arm, policy):
@@ -291,10 +343,15 @@ def test_a_process_that_was_frozen_moves_nothing_on_waking_until_a_person_resets
 def test_a_new_episode_is_the_task_and_seed_that_were_set(reset):
     wanted = [Parameter("sim.task", value="open_drawer"), Parameter("sim.seed", value=7)]
     request = SetParameters.Request(parameters=[parameter.to_parameter_msg() for parameter in wanted])
-    assert all(result.successful for result in reset.call(SetParameters, "arm/set_parameters", request).results)
+    assert all(
+        result.successful for result in reset.call(SetParameters, "arm/set_parameters", request).results
+    )
     said = json.loads(reset.call(Trigger, "sim/reset", Trigger.Request()).message)
     assert (said["task"], said["seed"]) == ("open_drawer", 7) and "drawer" in said["instruction"]
-    assert json.loads(reset.until("sim/task", lambda m: json.loads(m.data)["task"] == "open_drawer").data) == said
+    assert (
+        json.loads(reset.until("sim/task", lambda m: json.loads(m.data)["task"] == "open_drawer").data)
+        == said
+    )
 
 
 def test_an_unknown_task_is_refused_by_name(reset):
@@ -304,22 +361,32 @@ def test_an_unknown_task_is_refused_by_name(reset):
 
 
 def test_every_parameter_explains_itself(topics):
-    names = [n for n in topics.call(ListParameters, "arm/list_parameters", ListParameters.Request()).result.names if "qos" not in n]
+    names = [
+        n
+        for n in topics.call(ListParameters, "arm/list_parameters", ListParameters.Request()).result.names
+        if "qos" not in n
+    ]
     own = [name for name in names if name not in ("use_sim_time", "start_type_description_service")]
-    described = topics.call(DescribeParameters, "arm/describe_parameters", DescribeParameters.Request(names=own)).descriptors
+    described = topics.call(
+        DescribeParameters, "arm/describe_parameters", DescribeParameters.Request(names=own)
+    ).descriptors
     assert len(own) >= 8 and all(descriptor.description for descriptor in described)
 
 
 def test_the_loop_reports_its_beat(topics):
     _, values = topics.status("arm: loop", after=count(topics, "/diagnostics"))
-    assert {"rate_hz", "period_p50_ms", "period_p99_ms", "period_max_ms", "missed", "state_age_ms"} <= set(values)
-    assert 0 < float(values["period_p50_ms"]) <= float(values["period_p99_ms"]) <= float(values["period_max_ms"])
+    assert {"rate_hz", "period_p50_ms", "period_p99_ms", "period_max_ms", "missed", "state_age_ms"} <= set(
+        values
+    )
+    assert (
+        0 < float(values["period_p50_ms"]) <= float(values["period_p99_ms"]) <= float(values["period_max_ms"])
+    )
     assert 0 <= float(values["state_age_ms"]) < 1000
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_code_0(number):
-    process = Process("gr1_robot.arm_node", "markers_hz:=5.0")
+    process = Process("gr1_robot.arm.node", "markers_hz:=5.0")
     try:
         process.until("arm 'sim' with rig")
         process.send(number)
@@ -331,8 +398,8 @@ def test_a_signal_ends_it_with_code_0(number):
 
 OTHER = """
 import os, signal, sys, threading
-from gr1_robot import arm_node
-from gr1_robot.backends.sim import Arm
+from gr1_robot.arm import node
+from gr1_robot.arm.drivers.sim.backend import Arm
 close, state, calls = Arm.close, Arm.state, []
 def let_go(self):
     print("let go of the arm", flush=True)
@@ -351,7 +418,7 @@ def hang():
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait()
 BREAK
-sys.exit(arm_node.main())
+sys.exit(node.main())
 """
 
 
@@ -375,7 +442,7 @@ def test_it_lets_go_of_the_arm_on_every_way_out(how, code, words):
 
 
 FIGURES = """
-described, told, status = [], [], arm_node.Diagnostics.status
+described, told, status = [], [], node.Diagnostics.status
 def describe(self):
     described.append(1)
     return "an arm"
@@ -386,7 +453,7 @@ def status_(self, name, level, message, values, state=None):
     if len(told) == 3:
         print("described", len(described), told[-1]["device"], "sent", told[-1]["sent"], flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
-Arm.describe, Arm.values, arm_node.Diagnostics.status = describe, lambda self: {"sent": 7}, status_
+Arm.describe, Arm.values, node.Diagnostics.status = describe, lambda self: {"sent": 7}, status_
 """
 
 
@@ -406,6 +473,6 @@ def test_the_drivers_figures_are_told_and_the_driver_is_not_asked_each_second_wh
     ],
 )
 def test_a_wrong_parameter_ends_it_with_one_line_that_names_it(parameter, words):
-    code, output = Process("gr1_robot.arm_node", parameter).wait()
+    code, output = Process("gr1_robot.arm.node", parameter).wait()
     assert code == 1 and "Traceback" not in output
     assert all(word in output for word in words)

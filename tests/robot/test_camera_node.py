@@ -8,8 +8,8 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
-from gr1_robot.diagnostics import ERROR, OK, STALE
-from gr1_robot.messages import msg_to_image
+from gr1_common.diagnostics import ERROR, OK, STALE
+from gr1_common.messages import msg_to_image
 
 from .graph import Ear, Process, stamp
 
@@ -19,7 +19,7 @@ SIZE = ("width:=96", "height:=72")
 @pytest.fixture(scope="module")
 def camera(ear):
     """A small wrist camera, started before there is anything to see."""
-    process = Process("gr1_robot.camera_node", "role:=wrist", "jpeg_quality:=80", "rate_hz:=20.0", *SIZE)
+    process = Process("gr1_robot.cameras.node", "role:=wrist", "jpeg_quality:=80", "rate_hz:=20.0", *SIZE)
     yield process
     process.end()
 
@@ -41,7 +41,11 @@ def running(ear: Ear, without_arm, arm):
 
 
 def test_without_anything_to_see_it_says_what_it_waits_for(without_arm):
-    assert without_arm.level == STALE and "sim/state" in without_arm.message and "arm node" in without_arm.message
+    assert (
+        without_arm.level == STALE
+        and "sim/state" in without_arm.message
+        and "arm node" in without_arm.message
+    )
 
 
 def test_a_frame_carries_the_time_of_the_state_that_it_shows(running):
@@ -60,7 +64,10 @@ def test_a_frame_carries_the_time_of_the_state_that_it_shows(running):
 def test_the_camera_info_belongs_to_the_image(running):
     info = running.until("camera/wrist/camera_info", after=len(running.heard("camera/wrist/camera_info")))
     frame = running.until("camera/wrist/image_raw", lambda m: stamp(m) >= stamp(info))
-    assert (info.width, info.height) == (frame.width, frame.height) and info.header.frame_id == frame.header.frame_id
+    assert (info.width, info.height) == (
+        frame.width,
+        frame.height,
+    ) and info.header.frame_id == frame.header.frame_id
     k = np.array(info.k).reshape(3, 3)
     assert k[0, 0] > 0 and 0 < k[0, 2] < 96 and 0 < k[1, 2] < 72 and k[2, 2] == 1.0
 
@@ -105,9 +112,23 @@ def test_a_pulled_cable_is_an_error_that_says_so_and_ends_with_the_first_frame(r
 
 def test_it_reports_rate_latency_and_losses(running):
     _, values = running.status("camera_wrist: stream", after=len(running.heard("/diagnostics")))
-    expected = {"rate_hz", "expected_hz", "age_ms", "latency_p50_ms", "latency_p99_ms", "frames", "dropped", "outages", "device"}
+    expected = {
+        "rate_hz",
+        "expected_hz",
+        "age_ms",
+        "latency_p50_ms",
+        "latency_p99_ms",
+        "frames",
+        "dropped",
+        "outages",
+        "device",
+    }
     assert expected <= set(values)
-    assert float(values["expected_hz"]) == 20.0 and int(values["frames"]) > 0 and float(values["latency_p50_ms"]) > 0
+    assert (
+        float(values["expected_hz"]) == 20.0
+        and int(values["frames"]) > 0
+        and float(values["latency_p50_ms"]) > 0
+    )
 
 
 def test_a_signal_ends_it_with_code_0(running, camera):
@@ -126,5 +147,5 @@ def test_a_signal_ends_it_with_code_0(running, camera):
     ],
 )
 def test_a_wrong_parameter_ends_it_with_one_line_that_names_it(parameter, words):
-    code, output = Process("gr1_robot.camera_node", parameter).wait()
+    code, output = Process("gr1_robot.cameras.node", parameter).wait()
     assert code == 1 and "Traceback" not in output and all(word in output for word in words)

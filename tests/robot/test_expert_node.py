@@ -7,8 +7,8 @@ import pytest
 from geometry_msgs.msg import TwistStamped
 from std_msgs.msg import Float32, String
 
-from gr1_robot.episodes import HELD, Episode, Tally, plan
-from gr1_robot.qos import COMMAND, LATCHED
+from gr1_common.qos import COMMAND, LATCHED
+from gr1_policy.expert_episodes import HELD, Episode, Tally, plan
 
 from .graph import Process, stamp
 
@@ -16,7 +16,7 @@ from .graph import Process, stamp
 @pytest.mark.slow
 def test_it_solves_an_episode_and_its_last_line_is_json(ear, arm):
     ear.hear("instruction", String, LATCHED)
-    process = Process("gr1_robot.expert_node", "tasks:=pick_eggplant", "episodes:=1", "first_seed:=1000")
+    process = Process("gr1_policy.expert_node", "tasks:=pick_eggplant", "episodes:=1", "first_seed:=1000")
     try:
         assert "eggplant" in ear.until("instruction").data
         code, output = process.wait(60)
@@ -24,13 +24,17 @@ def test_it_solves_an_episode_and_its_last_line_is_json(ear, arm):
         process.end()
     assert code == 0
     document = json.loads(output.splitlines()[-1])
-    assert document == {"episodes": 1, "successes": 1, "tasks": {"pick_eggplant": {"episodes": 1, "successes": 1}}}
+    assert document == {
+        "episodes": 1,
+        "successes": 1,
+        "tasks": {"pick_eggplant": {"episodes": 1, "successes": 1}},
+    }
 
 
 def test_it_sends_nothing_when_the_state_stops(ear, arm):
     ear.hear("command/policy/twist", TwistStamped, COMMAND)
     ear.hear("command/policy/gripper", Float32, COMMAND)
-    process = Process("gr1_robot.expert_node", "tasks:=open_drawer")
+    process = Process("gr1_policy.expert_node", "tasks:=open_drawer")
     try:
         before = len(ear.heard("command/policy/twist"))
         ear.until("command/policy/twist", after=before + 5)
@@ -51,7 +55,7 @@ def test_it_sends_nothing_when_the_state_stops(ear, arm):
 
 
 def test_an_unknown_task_is_refused_by_name():
-    code, output = Process("gr1_robot.expert_node", "tasks:=fly").wait()
+    code, output = Process("gr1_policy.expert_node", "tasks:=fly").wait()
     assert code == 1 and "fly" in output and "open_drawer" in output and "Traceback" not in output
 
 

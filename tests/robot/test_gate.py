@@ -1,4 +1,4 @@
-"""The gate's promises, for any sequence of commands: see docs/safety.md."""
+"""The gate's promises, for any sequence of commands: see docs/explanation/safety.md."""
 
 import math
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr1_robot.gate import HOLDING, MOVING, STOPPED, TICK
+from gr1_common.conventions import HOLDING, MOVING, STOPPED, TICK
 
 from .plant import (
     CENTRE,
@@ -34,7 +34,9 @@ from .plant import (
 
 @settings(max_examples=150, deadline=None)
 @given(stories, positions, st.integers(0, 5), st.integers(0, 12))
-def test_whatever_is_commanded_the_motors_get_finite_limited_speeds_inside_the_workspace(story, start, lag, late):
+def test_whatever_is_commanded_the_motors_get_finite_limited_speeds_inside_the_workspace(
+    story, start, lag, late
+):
     plant = Plant(gate(), start, lag, late)
     before = (np.zeros(3), np.zeros(3))
     for _, motion in play(plant, story):
@@ -63,16 +65,22 @@ def test_in_free_space_no_step_is_harder_than_the_ramp_whichever_source_takes_ov
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.permutations([("teleop", 1.0), ("home", -1.0), ("policy", 0.5)]), st.lists(st.integers(0, 2), min_size=5, max_size=30))
+@given(
+    st.permutations([("teleop", 1.0), ("home", -1.0), ("policy", 0.5)]),
+    st.lists(st.integers(0, 2), min_size=5, max_size=30),
+)
 def test_a_hand_over_at_full_speed_is_a_ramp_from_the_motion_of_before(senders, turns):
     plant, before = Plant(gate(limits=VAST)), np.zeros(3)
     for turn in turns:
         source, share = senders[turn]
-        plant.gate.command(source, [share * LIMITS.linear_speed, 0, 0], [0, 0, 0], plant.now)
+        plant.gate.submit_command(source, [share * LIMITS.linear_speed, 0, 0], [0, 0, 0], plant.now)
         for _ in range(7):
             motion = plant.tick()
             assert np.linalg.norm(motion.linear - before) <= FALL_LINEAR + 1e-9
-            assert np.linalg.norm(motion.linear) - np.linalg.norm(before) <= LIMITS.linear_acceleration * TICK + 1e-9
+            assert (
+                np.linalg.norm(motion.linear) - np.linalg.norm(before)
+                <= LIMITS.linear_acceleration * TICK + 1e-9
+            )
             before = motion.linear
 
 
@@ -84,7 +92,7 @@ def test_motion_ends_within_expiry_and_stop_time_after_the_last_accepted_command
     for event in story:
         if event[0] == "command":
             _, source, (linear, angular), late = event
-            if not plant.gate.command(source, linear, angular, plant.now + late):
+            if not plant.gate.submit_command(source, linear, angular, plant.now + late):
                 last = max(last, plant.now + min(late, 0.0))
         else:
             for _ in range(event[1] if event[0] == "wait" else 1):
@@ -121,10 +129,10 @@ def test_an_arm_that_is_held_fast_is_not_led_further_than_the_leash(first, secon
         linear = 0.2 * np.array(direction) / np.linalg.norm(direction)
         for index in range(80):
             if index % 10 == 0:
-                plant.gate.command("policy", linear, np.zeros(3), plant.now)
+                plant.gate.submit_command("policy", linear, np.zeros(3), plant.now)
             plant.tick(measured=held)
-            assert np.linalg.norm(plant.commanded - held) <= LIMITS.leash + 1e-9
-    assert plant.gate.counts["leash"] > 0
+            assert np.linalg.norm(plant.commanded - held) <= LIMITS.max_following_error + 1e-9
+    assert plant.gate.counts["following_error"] > 0
 
 
 @settings(max_examples=40, deadline=None)
@@ -135,10 +143,10 @@ def test_a_hand_that_is_held_fast_is_not_turned_further_than_the_leash(first, se
         angular = 1.0 * np.array(direction) / np.linalg.norm(direction)
         for index in range(80):
             if index % 10 == 0:
-                plant.gate.command("policy", np.zeros(3), angular, plant.now)
+                plant.gate.submit_command("policy", np.zeros(3), angular, plant.now)
             plant.tick(measured=CENTRE)
-            assert plant.turned <= LIMITS.leash_angle + 1e-3
-    assert plant.gate.counts["leash"] > 0
+            assert plant.turned <= LIMITS.max_following_angle + 1e-3
+    assert plant.gate.counts["following_error"] > 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -148,7 +156,7 @@ def test_at_full_speed_into_a_wall_or_a_corner_the_workspace_holds_without_a_jer
     linear = 0.2 * np.array(direction) / np.linalg.norm(direction)
     for index in range(300):
         if index % 10 == 0:
-            plant.gate.command("policy", linear, np.zeros(3), plant.now)
+            plant.gate.submit_command("policy", linear, np.zeros(3), plant.now)
         motion = plant.tick()
         assert (plant.commanded >= LOW - 1e-9).all() and (plant.commanded <= HIGH + 1e-9).all()
         assert np.linalg.norm(motion.linear - before) <= math.sqrt(2) * FALL_LINEAR
@@ -199,8 +207,8 @@ def test_teleoperation_goes_before_the_policy_and_gives_way_when_it_ends():
     back, forth = ([-0.05, 0, 0], [0, 0, 0]), ([0.05, 0, 0], [0, 0, 0])
     for index in range(30):
         if index % 10 == 0:
-            plant.gate.command("teleop", *back, plant.now)
-            plant.gate.command("policy", *forth, plant.now)
+            plant.gate.submit_command("teleop", *back, plant.now)
+            plant.gate.submit_command("policy", *forth, plant.now)
         motion = plant.tick()
     assert motion.source == "teleop" and motion.linear[0] < 0
     motion = plant.run(0.4, forth)
@@ -209,7 +217,7 @@ def test_teleoperation_goes_before_the_policy_and_gives_way_when_it_ends():
 
 def test_when_teleoperation_ends_a_command_of_the_policy_from_before_it_stays_dead():
     plant = Plant(gate())
-    plant.gate.command("policy", *FORWARD, plant.now)
+    plant.gate.submit_command("policy", *FORWARD, plant.now)
     plant.tick()
     plant.run(0.3, ([0, 0, 0], [0, 0, 0]), "teleop")
     assert not any(moves(plant.tick()) for _ in range(40)) and plant.motions[-1].reason == "expired"
@@ -218,8 +226,8 @@ def test_when_teleoperation_ends_a_command_of_the_policy_from_before_it_stays_de
 def test_a_broken_teleoperation_does_not_hand_the_arm_to_the_policy():
     plant = Plant(gate())
     plant.run(0.2, FORWARD)
-    plant.gate.command("policy", *FORWARD, plant.now)
-    plant.gate.command("teleop", [math.nan, 0, 0], [0, 0, 0], plant.now)
+    plant.gate.submit_command("policy", *FORWARD, plant.now)
+    plant.gate.submit_command("teleop", [math.nan, 0, 0], [0, 0, 0], plant.now)
     motion = plant.run(0.1)
     assert not moves(motion) and (motion.state, motion.reason) == (HOLDING, "not_finite")
 
@@ -237,7 +245,7 @@ def test_a_broken_teleoperation_does_not_hand_the_arm_to_the_policy():
 def test_a_broken_command_is_refused_counted_and_brings_the_arm_to_rest(linear, angular, reason):
     plant = Plant(gate())
     plant.run(0.3, FORWARD)
-    assert plant.gate.command("policy", linear, angular, plant.now) == reason
+    assert plant.gate.submit_command("policy", linear, angular, plant.now) == reason
     assert plant.gate.counts[reason] == 1
     motion = plant.run(LIMITS.stop_time)
     assert not moves(motion) and motion.reason == reason
@@ -246,73 +254,83 @@ def test_a_broken_command_is_refused_counted_and_brings_the_arm_to_rest(linear, 
 
 def test_a_command_in_another_frame_is_refused():
     plant = Plant(gate())
-    assert plant.gate.command("teleop", *FORWARD, plant.now, frame="tool0") == "frame" and not moves(plant.tick())
-    assert plant.gate.command("teleop", *FORWARD, plant.now, frame="") == "" and moves(plant.tick())
+    assert plant.gate.submit_command("teleop", *FORWARD, plant.now, frame="tool0") == "frame" and not moves(
+        plant.tick()
+    )
+    assert plant.gate.submit_command("teleop", *FORWARD, plant.now, frame="") == "" and moves(plant.tick())
 
 
 def test_a_command_that_arrives_out_of_order_is_refused():
     plant = Plant(gate())
-    plant.gate.command("policy", *FORWARD, plant.now)
-    assert plant.gate.command("policy", *FORWARD, plant.now - 0.01) == "out_of_order"
+    plant.gate.submit_command("policy", *FORWARD, plant.now)
+    assert plant.gate.submit_command("policy", *FORWARD, plant.now - 0.01) == "out_of_order"
     assert plant.gate.counts["out_of_order"] == 1
 
 
 def test_the_same_command_again_is_refused_and_does_not_prolong_the_motion():
     plant = Plant(gate())
     began = plant.now
-    assert plant.gate.command("policy", *FORWARD, began, stamp=7) == ""
+    assert plant.gate.submit_command("policy", *FORWARD, began, stamp=7) == ""
     while plant.now < began + EXPIRY - TICK:
         plant.tick()
-        assert plant.gate.command("policy", *FORWARD, plant.now, stamp=7) == "out_of_order", "sent anew, but stamped as before"
-        assert plant.gate.command("policy", *FORWARD, plant.now, stamp=6) == "out_of_order", "sent anew, but stamped before"
+        assert plant.gate.submit_command("policy", *FORWARD, plant.now, stamp=7) == "out_of_order", (
+            "sent anew, but stamped as before"
+        )
+        assert plant.gate.submit_command("policy", *FORWARD, plant.now, stamp=6) == "out_of_order", (
+            "sent anew, but stamped before"
+        )
     plant.run(LIMITS.stop_time + 2 * TICK)
-    assert plant.gate.command("policy", *FORWARD, began, stamp=7) == "old"
+    assert plant.gate.submit_command("policy", *FORWARD, began, stamp=7) == "old"
     assert not moves(plant.tick())
-    assert plant.gate.command("policy", *FORWARD, plant.now, stamp=8) == "" and moves(plant.tick())
+    assert plant.gate.submit_command("policy", *FORWARD, plant.now, stamp=8) == "" and moves(plant.tick())
 
 
 def test_a_sender_whose_clock_was_set_back_is_taken_again_when_its_last_command_has_expired():
     plant = Plant(gate())
-    assert plant.gate.command("policy", *FORWARD, plant.now, stamp=1_000) == ""
-    assert plant.gate.command("policy", *FORWARD, plant.now + 0.001, stamp=10) == "out_of_order"
+    assert plant.gate.submit_command("policy", *FORWARD, plant.now, stamp=1_000) == ""
+    assert plant.gate.submit_command("policy", *FORWARD, plant.now + 0.001, stamp=10) == "out_of_order"
     plant.run(EXPIRY + 2 * TICK)
-    assert plant.gate.command("policy", *FORWARD, plant.now, stamp=20) == ""
+    assert plant.gate.submit_command("policy", *FORWARD, plant.now, stamp=20) == ""
 
 
 def test_a_command_that_was_on_its_way_for_too_long_is_refused():
     plant = Plant(gate())
     plant.tick()
-    assert plant.gate.command("policy", *FORWARD, plant.now - EXPIRY - 0.02) == "old"
-    assert plant.gate.command("policy", *FORWARD, plant.now - 0.1) == ""
-    assert plant.gate.gripper("policy", 1.0, plant.now - EXPIRY - 0.02) == "old"
+    assert plant.gate.submit_command("policy", *FORWARD, plant.now - EXPIRY - 0.02) == "old"
+    assert plant.gate.submit_command("policy", *FORWARD, plant.now - 0.1) == ""
+    assert plant.gate.submit_gripper("policy", 1.0, plant.now - EXPIRY - 0.02) == "old"
     assert not moves(plant.run(0.2)), "time on the way counts: this one lived only another 50 ms"
     assert any(moves(motion) for motion in plant.motions)
 
 
 def test_a_command_from_the_future_does_not_move_the_arm():
     plant = Plant(gate())
-    plant.gate.command("policy", *FORWARD, plant.now + 5.0)
+    plant.gate.submit_command("policy", *FORWARD, plant.now + 5.0)
     assert not any(moves(plant.tick()) for _ in range(30))
 
 
 def test_a_hard_turn_spends_its_step_on_slowing_down_before_it_speeds_up():
     plant = Plant(gate())
     plant.run(0.5, ([0.2, 0.0, 0.0], [0, 0, 0]))
-    plant.gate.command("policy", [-0.2, 0.0, 0.0], [0, 0, 0], plant.now)
+    plant.gate.submit_command("policy", [-0.2, 0.0, 0.0], [0, 0, 0], plant.now)
     speeds = [plant.tick().linear[0] for _ in range(6)]
-    assert speeds[:4] == pytest.approx([0.16, 0.12, 0.08, 0.04]) and speeds[5] == pytest.approx(-LIMITS.linear_acceleration * TICK)
+    assert speeds[:4] == pytest.approx([0.16, 0.12, 0.08, 0.04]) and speeds[5] == pytest.approx(
+        -LIMITS.linear_acceleration * TICK
+    )
 
 
 def test_the_reset_forgets_what_was_commanded_before_it():
     plant = Plant(gate())
     plant.run(0.2, FORWARD)
     plant.gate.stop()
-    assert plant.gate.command("policy", *FORWARD, plant.now) == "stopped"
+    assert plant.gate.submit_command("policy", *FORWARD, plant.now) == "stopped"
     plant.run(0.1)
     assert plant.gate.reset(plant.now) == ""
-    assert plant.gate.command("policy", *FORWARD, plant.now - 0.005) == "out_of_order", "sent before the reset"
+    assert plant.gate.submit_command("policy", *FORWARD, plant.now - 0.005) == "out_of_order", (
+        "sent before the reset"
+    )
     assert not moves(plant.tick())
-    plant.gate.command("policy", *FORWARD, plant.now)
+    plant.gate.submit_command("policy", *FORWARD, plant.now)
     assert moves(plant.tick())
 
 
@@ -373,30 +391,37 @@ def test_an_arm_outside_the_workspace_may_only_go_back():
 
 def test_the_gripper_obeys_only_the_source_in_charge_clamped_and_never_while_stopped():
     plant = Plant(gate())
-    assert plant.gate.gripper("policy", 1.0, plant.now) == "not_in_charge"
-    plant.gate.command("policy", *FORWARD, plant.now)
-    assert plant.gate.gripper("policy", 1.7, plant.now) == "" and plant.gate.closure == 1.0
-    assert plant.gate.gripper("teleop", 0.0, plant.now) == "not_in_charge"
-    assert plant.gate.gripper("policy", math.nan, plant.now) == "not_finite"
-    plant.gate.command("teleop", *FORWARD, plant.now)
-    assert plant.gate.gripper("policy", 0.0, plant.now) == "not_in_charge"
+    assert plant.gate.submit_gripper("policy", 1.0, plant.now) == "not_in_charge"
+    plant.gate.submit_command("policy", *FORWARD, plant.now)
+    assert plant.gate.submit_gripper("policy", 1.7, plant.now) == "" and plant.gate.closure == 1.0
+    assert plant.gate.submit_gripper("teleop", 0.0, plant.now) == "not_in_charge"
+    assert plant.gate.submit_gripper("policy", math.nan, plant.now) == "not_finite"
+    plant.gate.submit_command("teleop", *FORWARD, plant.now)
+    assert plant.gate.submit_gripper("policy", 0.0, plant.now) == "not_in_charge"
     plant.gate.stop()
-    assert plant.gate.gripper("teleop", 0.0, plant.now) == "stopped" and plant.gate.closure == 1.0
+    assert plant.gate.submit_gripper("teleop", 0.0, plant.now) == "stopped" and plant.gate.closure == 1.0
 
 
 def test_every_refusal_is_counted_under_its_reason():
     plant = Plant(gate())
     plant.tick()
-    plant.gate.command("policy", [math.nan] * 3, [0, 0, 0], plant.now)
-    plant.gate.command("policy", [9, 0, 0], [0, 0, 0], plant.now + 1e-6)
-    plant.gate.command("policy", *FORWARD, plant.now - 0.1)
-    plant.gate.gripper("teleop", 0.5, plant.now)
+    plant.gate.submit_command("policy", [math.nan] * 3, [0, 0, 0], plant.now)
+    plant.gate.submit_command("policy", [9, 0, 0], [0, 0, 0], plant.now + 1e-6)
+    plant.gate.submit_command("policy", *FORWARD, plant.now - 0.1)
+    plant.gate.submit_gripper("teleop", 0.5, plant.now)
     plant.gate.stop()
-    plant.gate.command("policy", *FORWARD, plant.now)
-    wanted = {"not_finite": 1, "jump": 1, "out_of_order": 1, "not_in_charge": 1, "stopped": 1, "emergency_stop": 1}
+    plant.gate.submit_command("policy", *FORWARD, plant.now)
+    wanted = {
+        "not_finite": 1,
+        "jump": 1,
+        "out_of_order": 1,
+        "not_in_charge": 1,
+        "stopped": 1,
+        "emergency_stop": 1,
+    }
     assert {reason: plant.gate.counts[reason] for reason in wanted} == wanted
 
 
 def test_an_unknown_source_is_a_mistake_in_the_program():
     with pytest.raises(ValueError, match="joystick"):
-        gate().command("joystick", *FORWARD, 0.0)
+        gate().submit_command("joystick", *FORWARD, 0.0)

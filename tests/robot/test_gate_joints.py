@@ -9,9 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gr1_core.kinematics import GEN2
-from gr1_robot.gate import HOLDING, MOVING, STOPPED, TICK
+from gr1_robot.arm.gate import HOLDING, MOVING, STOPPED, TICK
 
-from .plant import CONDITIONS, LIMITS, JointArm, commands, gate, least_squares, moves, stops, twists, waits, with_another_posture
+from .plant import (
+    CONDITIONS,
+    LIMITS,
+    JointArm,
+    commands,
+    gate,
+    least_squares,
+    moves,
+    stops,
+    twists,
+    waits,
+    with_another_posture,
+)
 
 LIMITED = np.flatnonzero(np.isfinite(GEN2.limits).all(axis=1))
 ENDS = GEN2.limits[LIMITED]
@@ -49,7 +61,9 @@ def room(joints):
 
 
 def check_joints(state, motion):
-    rates = least_squares(GEN2.jacobian(state.joints), np.concatenate([motion.linear, motion.angular]))[LIMITED]
+    rates = least_squares(GEN2.jacobian(state.joints), np.concatenate([motion.linear, motion.angular]))[
+        LIMITED
+    ]
     below, above = room(state.joints)
     assert (rates <= np.maximum(above, 0.0) / LIMITS.stop_time + 1e-6).all()
     assert (rates >= -np.maximum(below, 0.0) / LIMITS.stop_time - 1e-6).all()
@@ -57,7 +71,9 @@ def check_joints(state, motion):
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(events, max_size=30), anywhere, st.integers(0, 5))
-def test_whatever_is_commanded_and_whatever_the_arm_says_the_motors_get_only_what_is_allowed(story, joints, lag):
+def test_whatever_is_commanded_and_whatever_the_arm_says_the_motors_get_only_what_is_allowed(
+    story, joints, lag
+):
     arm = JointArm(gate(joint_limits=GEN2.limits), joints, lag)
     low, high = np.array(LIMITS.workspace_min), np.array(LIMITS.workspace_max)
     speeds, stopped = np.zeros(2), 0
@@ -80,14 +96,19 @@ def test_whatever_is_commanded_and_whatever_the_arm_says_the_motors_get_only_wha
             assert np.isfinite(motion.linear).all() and np.isfinite(motion.angular).all()
             now = np.array([np.linalg.norm(motion.linear), np.linalg.norm(motion.angular)])
             assert (now <= np.array([LIMITS.linear_speed, LIMITS.angular_speed]) * (1 + 1e-9)).all()
-            assert (now - speeds <= np.array([LIMITS.linear_acceleration, LIMITS.angular_acceleration]) * TICK + 1e-9).all()
+            assert (
+                now - speeds
+                <= np.array([LIMITS.linear_acceleration, LIMITS.angular_acceleration]) * TICK + 1e-9
+            ).all()
             if condition in ("fine", "press", "nan_force", "fault", "jump"):
                 check_joints(state, motion)
                 position = state.commanded.position
                 assert (motion.linear <= np.maximum(high - position, 0.0) / LIMITS.stop_time + 1e-6).all()
                 assert (motion.linear >= -np.maximum(position - low, 0.0) / LIMITS.stop_time - 1e-6).all()
             elif condition != "fine":
-                assert (now <= np.maximum(speeds, 1e-12)).all(), "an arm that does not say where it is only slows down"
+                assert (now <= np.maximum(speeds, 1e-12)).all(), (
+                    "an arm that does not say where it is only slows down"
+                )
             stopped = stopped + 1 if motion.state == STOPPED else 0
             assert stopped < round(LIMITS.stop_time / TICK) or not moves(motion)
             speeds = now
@@ -96,13 +117,17 @@ def test_whatever_is_commanded_and_whatever_the_arm_says_the_motors_get_only_wha
 def into(joint, end, joints):
     """The twist f64[6] that moves one limited joint towards one of its ends, at the speed limit."""
     twist = GEN2.jacobian(joints)[:, LIMITED[joint]] * (-1, 1)[end]
-    return twist / max(np.linalg.norm(twist[:3]) / LIMITS.linear_speed, np.linalg.norm(twist[3:]) / LIMITS.angular_speed)
+    return twist / max(
+        np.linalg.norm(twist[:3]) / LIMITS.linear_speed, np.linalg.norm(twist[3:]) / LIMITS.angular_speed
+    )
 
 
 @pytest.mark.parametrize(("lag", "late"), [(0, 0), (3, 0), (6, 0), (0, 6), (2, 4)])
 @pytest.mark.parametrize("end", [0, 1])
 @pytest.mark.parametrize("joint", [0, 1, 2])
-def test_no_joint_passes_its_margin_at_full_speed_however_the_arm_and_its_state_lag_behind(joint, end, lag, late):
+def test_no_joint_passes_its_margin_at_full_speed_however_the_arm_and_its_state_lag_behind(
+    joint, end, lag, late
+):
     arm = JointArm(gate(limits=VAST, joint_limits=GEN2.limits), near_an_end(joint, end, 0.2), lag, late=late)
     for index in range(120):
         if index % 5 == 0:
@@ -115,7 +140,9 @@ def test_no_joint_passes_its_margin_at_full_speed_however_the_arm_and_its_state_
 
 @settings(max_examples=30, deadline=None)
 @given(near, twists, st.integers(0, 6))
-def test_the_margin_is_enough_for_an_arm_that_divides_the_motion_among_its_joints_in_another_way(joints, twist, lag):
+def test_the_margin_is_enough_for_an_arm_that_divides_the_motion_among_its_joints_in_another_way(
+    joints, twist, lag
+):
     arm = JointArm(gate(limits=VAST, joint_limits=GEN2.limits), joints, lag, with_another_posture)
     for index in range(120):
         if index % 10 == 0:
@@ -135,7 +162,10 @@ def test_towards_an_end_the_whole_motion_fades_out_keeps_its_direction_and_the_j
             arm.gate.command("policy", wanted[:3], wanted[3:], arm.now)
         _, motion = arm.tick()
         after = np.concatenate([motion.linear, motion.angular])
-        assert np.linalg.norm(after[:3] - before[:3]) <= FALLS[0] * 1.01 and np.linalg.norm(after[3:] - before[3:]) <= FALLS[1] * 1.01
+        assert (
+            np.linalg.norm(after[:3] - before[:3]) <= FALLS[0] * 1.01
+            and np.linalg.norm(after[3:] - before[3:]) <= FALLS[1] * 1.01
+        )
         if motion.reason == "joint_limit":
             named |= motion.detail.startswith(f"joint {LIMITED[joint] + 1} is ")
         before = after

@@ -1,11 +1,11 @@
-"""What the gate makes of the arm's own words (state, force, faults) and of a loop that stood still: see docs/safety.md."""
+"""What the gate makes of the arm's own words (state, force, faults) and of a loop that stood still: see docs/explanation/safety.md."""
 
 import math
 
 import numpy as np
 import pytest
 
-from gr1_robot.gate import HOLDING, MOVING, STOPPED, TICK
+from gr1_robot.arm.gate import HOLDING, MOVING, STOPPED, TICK
 
 from .plant import EXPIRY, FORWARD, LIMITS, Plant, gate, moves
 
@@ -38,7 +38,11 @@ def test_more_force_than_allowed_latches_and_is_told_in_newtons():
     plant.run(0.3, FORWARD)
     assert plant.tick(force=np.array([0.0, 0.0, LIMITS.force - 0.1])).state == MOVING
     motion = plant.tick(force=np.array([0.0, 34.0, 0.0]))
-    assert (motion.state, motion.reason) == (STOPPED, "force") and "34 N" in motion.detail and plant.gate.counts["force"] == 1
+    assert (
+        (motion.state, motion.reason) == (STOPPED, "force")
+        and "34 N" in motion.detail
+        and plant.gate.counts["force"] == 1
+    )
     plant.run(LIMITS.stop_time)
     assert not moves(plant.tick())
 
@@ -54,7 +58,9 @@ def test_after_a_reset_a_hand_that_still_presses_may_back_off_but_not_press_hard
     assert plant.tick(force=1.5 * pressing).reason == "force", "harder"
     assert plant.gate.reset(plant.now) == ""
     plant.tick(force=0.5 * pressing)
-    assert plant.tick(force=pressing).reason == "force", "it was free in between: the limit is the rig's again"
+    assert plant.tick(force=pressing).reason == "force", (
+        "it was free in between: the limit is the rig's again"
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -73,7 +79,11 @@ def test_a_loop_that_stood_still_latches_and_moves_nothing_on_waking():
     plant.run(0.3, FORWARD)
     plant.now += 0.6
     motion = plant.run(TICK, FORWARD)
-    assert (motion.state, motion.reason) == (STOPPED, "loop_stalled") and not moves(motion) and "0.6 s" in motion.detail
+    assert (
+        (motion.state, motion.reason) == (STOPPED, "loop_stalled")
+        and not moves(motion)
+        and "0.6 s" in motion.detail
+    )
     assert not moves(plant.run(0.2, FORWARD))
     assert plant.gate.reset(plant.now) == ""
     plant.tick()
@@ -104,4 +114,6 @@ def test_the_graver_reason_of_a_stop_is_kept_and_gives_way_to_a_refused_reset():
     assert plant.gate.latched == "emergency_stop"
     assert "too hot" in plant.gate.reset(plant.now) and plant.gate.latched == "not_armed"
     plant.gate.stop("force", "99 N on the hand")
-    assert plant.gate.reset(plant.now) != "" and plant.tick().detail == "", "what the force was is no reason any more"
+    assert plant.gate.reset(plant.now) != "" and plant.tick().detail == "", (
+        "what the force was is no reason any more"
+    )

@@ -14,14 +14,16 @@ from rclpy.parameter import Parameter
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 
+from gr1_common import diagnostics, messages, process
+from gr1_common.loop import Loop
+from gr1_common.mailbox import Mailbox
+from gr1_common.parameters import ParameterError, declare
+from gr1_common.timing import Rate, Window
 from gr1_core.rig import Rig
-from gr1_robot import backend, diagnostics, messages, process, source
-from gr1_robot.backend import Pose
-from gr1_robot.homing import Homing
-from gr1_robot.loop import Loop
-from gr1_robot.mailbox import Mailbox
-from gr1_robot.parameters import ParameterError, declare
-from gr1_robot.timing import Rate, Window
+from gr1_robot.arm import backend
+from gr1_robot.arm.backend import Pose
+from gr1_robot.arm.homing import Homing
+from gr1_robot.cameras import driver
 
 from . import graph
 
@@ -60,7 +62,9 @@ def test_jpeg_and_png_come_out_as_rgb():
     red[:, :, 0] = 200
     assert np.abs(messages.msg_to_image(messages.image_to_jpeg(red, Time(), "")).astype(int) - red).max() < 8
     png = cv2.imencode(".png", red[:, :, ::-1])[1]
-    np.testing.assert_array_equal(messages.msg_to_image(CompressedImage(data=array.array("B", png.tobytes()), format="png")), red)
+    np.testing.assert_array_equal(
+        messages.msg_to_image(CompressedImage(data=array.array("B", png.tobytes()), format="png")), red
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,9 @@ def test_time_and_poses_survive_the_message():
 
 def test_the_time_of_sending_comes_from_the_middleware_and_is_never_later_than_now():
     before = time.monotonic()
-    assert messages.sent({"source_timestamp": time.time_ns() - 2_000_000_000}) == pytest.approx(before - 2.0, abs=1.0)
+    assert messages.sent({"source_timestamp": time.time_ns() - 2_000_000_000}) == pytest.approx(
+        before - 2.0, abs=1.0
+    )
     for unknown_or_future in (0, time.time_ns() + 10**12):
         assert before <= messages.sent({"source_timestamp": unknown_or_future}) <= time.monotonic()
 
@@ -158,7 +164,7 @@ def test_a_parameter_is_checked_when_it_is_declared_and_when_it_is_set(node):
 
 
 def test_backends_and_sources_are_found_by_name():
-    assert "sim" in backend.names() and "sim" in source.names()
+    assert "sim" in backend.names() and "sim" in driver.names()
     with pytest.raises(backend.BackendError, match="hal"):
         backend.load("hal", Rig.load("kinova_gen2"), {})
 
@@ -243,7 +249,10 @@ def test_the_way_home_ends_there():
     while homing.active:
         twist = homing.twist(Pose(position, rotation.as_quat()))
         if twist:
-            assert np.linalg.norm(twist[0]) <= limits.linear_speed and np.linalg.norm(twist[1]) <= limits.angular_speed
+            assert (
+                np.linalg.norm(twist[0]) <= limits.linear_speed
+                and np.linalg.norm(twist[1]) <= limits.angular_speed
+            )
             position = position + twist[0] * 0.01
             rotation = Rotation.from_rotvec(twist[1] * 0.01) * rotation
         ticks += 1

@@ -6,8 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from gr1_core.rig import Rig, RigError
 from gr1_core.sim.state import View
-from gr1_robot import backend as backends
-from gr1_robot.backends.sim import Arm
+from gr1_robot.arm import backend as backends
+from gr1_robot.arm.drivers.sim.backend import Arm
 
 RIG = Rig.load("kinova_gen2")
 STILL = np.zeros(3)
@@ -89,7 +89,11 @@ def test_an_arm_that_is_stuck_is_asked_to_turn_too(arm):
     for _ in range(20):
         arm.twist(np.array([0.0, 0.1, 0.0]), np.array([0.0, 0.0, 1.0]))
     state = arm.state()
-    turn = Rotation.from_quat(state.commanded.quaternion) * Rotation.from_quat(before.commanded.quaternion).inv()
+    turn = (
+        Rotation.from_quat(state.commanded.quaternion) * Rotation.from_quat(before.commanded.quaternion).inv()
+    )
     np.testing.assert_allclose(turn.as_rotvec(), [0.0, 0.0, 0.2], atol=1e-9)
-    np.testing.assert_allclose(state.commanded.position - before.commanded.position, [0.0, 0.02, 0.0], atol=1e-9)
+    np.testing.assert_allclose(
+        state.commanded.position - before.commanded.position, [0.0, 0.02, 0.0], atol=1e-9
+    )
     assert np.linalg.norm(state.measured.position - before.measured.position) < 2e-3

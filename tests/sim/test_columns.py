@@ -3,10 +3,10 @@
 import pytest
 
 from gr1_core.sim import TASKS
-from gr1_core.sim.columns import COLUMNS, FIRST, TRAINING_SEEDS, ColumnError, sentences_of_others, trials
-from gr1_core.sim.phrases import said
+from gr1_core.sim.instructions import said
+from gr1_core.sim.objects.catalogue import SLOTS, STANDARD
+from gr1_core.sim.suites import COLUMNS, FIRST, TRAINING_SEEDS, ColumnError, sentences_of_others, trials
 from gr1_core.sim.tasks import find
-from gr1_core.sim.things import SLOTS, STANDARD
 
 VEGETABLES = [name for name, task in TASKS.items() if task.vegetable]
 TRAINED_NOUNS = {STANDARD.noun(slot) for slot in SLOTS}
@@ -68,8 +68,12 @@ def test_a_swap_asks_for_something_else_that_does_not_include_what_the_scene_was
         scene, named = find(trial.scene), find(trial.task)
         assert trial.swapped and trial.instruction not in scene.instructions
         assert named in sentences_of_others(scene)
-        assert not (scene.kind == "pick" and named.vegetable == scene.vegetable), "to put it somewhere it must be picked up"
-        assert named.kind != "take" and named.kind != "close", "nothing else lies on the plate, and the drawer is closed"
+        assert not (scene.kind == "pick" and named.vegetable == scene.vegetable), (
+            "to put it somewhere it must be picked up"
+        )
+        assert named.kind != "take" and named.kind != "close", (
+            "nothing else lies on the plate, and the drawer is closed"
+        )
     for name in VEGETABLES:
         asked = {trial.task for trial in made if trial.scene == name}
         assert asked == {task.name for task in sentences_of_others(TASKS[name])}, "each of them in its turn"
@@ -90,5 +94,7 @@ def test_of_a_column_only_the_wanted_tasks_in_the_very_same_layouts():
 
 
 def test_tasks_that_a_column_lacks_are_refused():
-    with pytest.raises(ColumnError, match="column 'drawer' has none of the tasks pick_eggplant: leave the column out"):
+    with pytest.raises(
+        ColumnError, match="column 'drawer' has none of the tasks pick_eggplant: leave the column out"
+    ):
         trials("drawer", 1, tasks=["pick_eggplant"])

@@ -85,7 +85,9 @@ def test_labels_are_a_smooth_function_of_what_is_seen(twin, task):
 def test_an_eggplant_turned_end_for_end_is_grasped_the_same_way_and_round_things_need_no_turn(twin):
     twin.reset("pick_eggplant", 1005)
     state = twin.state()
-    label, other = (Expert("pick_eggplant").act(moved(state, "eggplant", [0, 0, 0], turn)) for turn in (0.0, np.pi))
+    label, other = (
+        Expert("pick_eggplant").act(moved(state, "eggplant", [0, 0, 0], turn)) for turn in (0.0, np.pi)
+    )
     np.testing.assert_allclose(other.angular, label.angular, atol=1e-6)
     assert np.linalg.norm(label.angular) > 0.05
     for task in ("pick_broccoli", "pick_bell_pepper"):
@@ -97,7 +99,9 @@ def test_the_ramp_is_the_gates():
     ramp, limits = Ramp(RIG.limits), RIG.limits
     speeds = [ramp.step([1.0, 0, 0], [0, 0, 9.0], TICK) for _ in range(60)]
     linear, angular = (np.array([np.linalg.norm(step[k]) for step in speeds]) for k in (0, 1))
-    assert linear[-1] == pytest.approx(limits.linear_speed) and angular[-1] == pytest.approx(limits.angular_speed)
+    assert linear[-1] == pytest.approx(limits.linear_speed) and angular[-1] == pytest.approx(
+        limits.angular_speed
+    )
     assert np.diff(linear).max() <= limits.linear_acceleration * TICK + 1e-9
     assert np.diff(angular).max() <= limits.angular_acceleration * TICK + 1e-9
     np.testing.assert_array_equal(ramp.step(np.zeros(3), np.zeros(3), TICK)[0], np.zeros(3))
@@ -112,4 +116,9 @@ def test_the_evaluation_ends_with_one_json_line(capsys):
     evaluate(["--episodes", "1", "--seed", "1006", "--tasks", "close_drawer"])
     last = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     table = {"close_drawer": {"episodes": 1, "successes": 1}}
-    assert last == {"episodes": 1, "successes": 1, "tasks": table, "things": {"drawer": {"episodes": 1, "successes": 1}}}
+    assert last == {
+        "episodes": 1,
+        "successes": 1,
+        "tasks": table,
+        "things": {"drawer": {"episodes": 1, "successes": 1}},
+    }

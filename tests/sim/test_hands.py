@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from gr1_core.cli import main
-from gr1_core.data.convert.ego4d import Ego4DSource
+from gr1_core.data.convert.sources.ego4d import Ego4DSource
 from gr1_core.data.dataset import Dataset
-from gr1_core.sim import hands, hands_film, hands_scene
-from gr1_core.sim.hands import HandsError, Order
-from gr1_core.sim.hands_script import DRAWER, FIELD_MAX, FIELD_MIN
-from gr1_core.sim.things import FORMS, NAMED
+from gr1_core.sim.hands import collect, rendering, scene
+from gr1_core.sim.hands.collect import HandsError, Order
+from gr1_core.sim.hands.script import DRAWER, FIELD_MAX, FIELD_MIN
+from gr1_core.sim.objects.catalogue import FORMS, NAMED
 
 MANY = range(40)
 
 
 @pytest.fixture(scope="module")
 def videos():
-    return [hands_scene.draw(3, index, 6) for index in MANY]
+    return [scene.draw(3, index, 6) for index in MANY]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def alike(one, other):
 
 
 def moments(video):
-    return list(video.script.frames(hands_film.FPS))
+    return list(video.script.frames(rendering.FPS))
 
 
 def test_the_converter_makes_a_data_set_of_every_narrated_clip(made, tmp_path):
@@ -65,19 +65,28 @@ def test_a_clip_shows_the_hand_at_work(made):
 
 
 def test_a_seed_gives_the_same_in_every_process(videos):
-    code = "from gr1_core.sim import hands_scene, hands_film; import hashlib; v = hands_scene.draw(3, 1, 6)\n"
-    code += (
-        "print(hashlib.sha256(b''.join(p.tobytes() for _, p in zip(range(3), hands_film.pictures(v)))).hexdigest(), v.script.narrations)"
-    )
-    told = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    code = "from gr1_core.sim.hands import rendering, scene; import hashlib; v = scene.draw(3, 1, 6)\n"
+    code += "print(hashlib.sha256(b''.join(p.tobytes() for _, p in zip(range(3), rendering.pictures(v)))).hexdigest(), v.script.narrations)"
+    told = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
     assert told[0] == told[1] and str(videos[1].script.narrations) in told[0]
-    assert videos[0].xml != hands_scene.draw(4, 0, 6).xml != hands_scene.draw(4, 1, 6).xml
+    assert videos[0].xml != scene.draw(4, 0, 6).xml != scene.draw(4, 1, 6).xml
 
 
 def test_every_kind_of_thing_and_every_action_is_told_of(videos):
     said = " / ".join(narration.text for video in videos for narration in video.script.narrations)
     assert all(FORMS[form].noun in said for form in NAMED)
-    for words in ("picks", "from the plate", "on the plate", "in the bowl", "on the table", "drawer", "pushes"):
+    for words in (
+        "picks",
+        "from the plate",
+        "on the plate",
+        "in the bowl",
+        "on the table",
+        "drawer",
+        "pushes",
+    ):
         assert words in said
     assert len({narration.text for video in videos for narration in video.script.narrations}) > 100
 
@@ -89,7 +98,10 @@ def test_what_is_picked_rises_with_the_hand_and_what_is_put_comes_to_rest(videos
         for slot, thing in video.script.items.items():
             heights = np.array([moment.places[slot][2] for moment in seen])
             assert heights.min() > thing.rest - 1e-6, "nothing sinks into the table"
-            assert heights[-1] < thing.rest + 0.02 or np.linalg.norm(seen[-1].places[slot][:3] - seen[-1].hand.point) < 0.06
+            assert (
+                heights[-1] < thing.rest + 0.02
+                or np.linalg.norm(seen[-1].places[slot][:3] - seen[-1].hand.point) < 0.06
+            )
             risen += heights.max() > thing.rest + 0.07
     assert risen > len(videos)
 
@@ -108,10 +120,17 @@ def test_a_drawer_moves_only_along_its_rail_and_a_narration_says_so(videos):
     opened = [np.array([moment.drawer for moment in moments(video)]) for video in with_drawer]
     assert all(-1e-9 <= track.min() and track.max() <= 0.16 + 1e-9 for track in opened)
     for video, track in zip(with_drawer, opened):
-        if np.ptp(track) > 0.05 and not any("#unsure" in narration.text for narration in video.script.narrations):
+        if np.ptp(track) > 0.05 and not any(
+            "#unsure" in narration.text for narration in video.script.narrations
+        ):
             assert any(DRAWER in narration.text for narration in video.script.narrations)
     assert sum(np.ptp(track) > 0.05 for track in opened) > 3
-    assert not any(DRAWER in narration.text for video in videos if video.script.drawer_at is None for narration in video.script.narrations)
+    assert not any(
+        DRAWER in narration.text
+        for video in videos
+        if video.script.drawer_at is None
+        for narration in video.script.narrations
+    )
 
 
 def test_a_narration_stands_where_the_thing_it_names_begins_or_ceases_to_move(videos):
@@ -119,11 +138,14 @@ def test_a_narration_stands_where_the_thing_it_names_begins_or_ceases_to_move(vi
     for video in videos:
         seen = moments(video)
         for narration in video.script.narrations:
-            slot = next((slot for slot, thing in video.script.items.items() if f" {thing.noun}" in narration.text), None)
+            slot = next(
+                (slot for slot, thing in video.script.items.items() if f" {thing.noun}" in narration.text),
+                None,
+            )
             if slot is None:
                 continue
             track = np.array([moment.places[slot][:3] for moment in seen])
-            moving = np.flatnonzero(np.abs(np.diff(track, axis=0)).max(1) > 1e-3) / hands_film.FPS
+            moving = np.flatnonzero(np.abs(np.diff(track, axis=0)).max(1) > 1e-3) / rendering.FPS
             assert len(moving) and np.abs(moving - narration.seconds).min() < 1.3, narration.text
 
 
@@ -139,8 +161,10 @@ def test_fingers_close_on_what_they_hold(videos):
     for scale, right in ((0.9, True), (1.1, False)):
         for opening in (0.02, 0.05, 0.08):
             hand = videos[0].script.start
-            (position, _), wide = hands_film.palm_of(type(hand)(hand.point, 0.0, 0.3, opening + 0.02), scale, right)
-            _, narrow = hands_film.palm_of(type(hand)(hand.point, 0.0, 0.3, opening), scale, right)
+            (position, _), wide = rendering.palm_of(
+                type(hand)(hand.point, 0.0, 0.3, opening + 0.02), scale, right
+            )
+            _, narrow = rendering.palm_of(type(hand)(hand.point, 0.0, 0.3, opening), scale, right)
             assert narrow > wide and 0.03 < np.linalg.norm(position - hand.point) < 0.15
 
 
@@ -149,13 +173,22 @@ def test_a_run_that_was_cut_off_goes_on_with_the_same_videos(made, capsys):
     whole, before, age = first.read_bytes(), frames(first), second.stat().st_mtime_ns
     first.unlink()
     (first.parent / "x.partial").write_bytes(whole[:100])
-    assert main(["collect", "hands", "--clips", "8", "--seed", "3", "--out", str(made), "--workers", "1"]) == 0
+    assert (
+        main(["collect", "hands", "--clips", "8", "--seed", "3", "--out", str(made), "--workers", "1"]) == 0
+    )
     assert "1 of them from before" in capsys.readouterr().out
-    assert alike(frames(first), before) and second.stat().st_mtime_ns == age and len(list(first.parent.iterdir())) == 2
+    assert (
+        alike(frames(first), before)
+        and second.stat().st_mtime_ns == age
+        and len(list(first.parent.iterdir())) == 2
+    )
 
 
 def test_two_workers_make_what_one_makes(made, tmp_path):
-    assert [new for _, new in hands.collect(hands.orders(8, 3), tmp_path / "h", workers=2)] == [True, True]
+    assert [new for _, new in collect.collect(collect.orders(8, 3), tmp_path / "h", workers=2)] == [
+        True,
+        True,
+    ]
     for path in (made / "v2" / "full_scale").glob("*.mp4"):
         assert alike(frames(tmp_path / "h" / "v2" / "full_scale" / path.name), frames(path))
 
@@ -170,7 +203,7 @@ def test_another_order_in_the_same_folder_is_refused(made, change, capsys):
 def test_a_folder_with_anything_else_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(HandsError, match="holds no videos of hands"):
-        list(hands.collect([Order(0, 0, 1)], tmp_path))
+        list(collect.collect([Order(0, 0, 1)], tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

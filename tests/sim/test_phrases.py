@@ -2,7 +2,7 @@
 
 import pytest
 
-from gr1_core.sim.phrases import KINDS, said
+from gr1_core.sim.instructions import KINDS, said
 
 NOUN = {"open": None, "close": None}
 
@@ -40,7 +40,11 @@ def test_a_held_out_sentence_shares_most_words_with_its_own_kind(kind):
     for sentence in sentences(kind)[1]:
         words = set(sentence.split())
         near = {
-            each: max(len(words & set(other.split())) / len(words | set(other.split())) for other in sentences(each)[0]) for each in KINDS
+            each: max(
+                len(words & set(other.split())) / len(words | set(other.split()))
+                for other in sentences(each)[0]
+            )
+            for each in KINDS
         }
         assert near[kind] == max(near.values()), (sentence, near)
 

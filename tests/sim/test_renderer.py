@@ -51,7 +51,9 @@ twin.reset("pick_bell_pepper", 11)
 with Renderer("static", 640, 360) as renderer:
     print(hashlib.sha256(renderer.render(twin.state()).tobytes()).hexdigest())
 """
-    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
     twin.reset("pick_bell_pepper", 11)
     assert hashlib.sha256(renderers["static"].render(twin.state()).tobytes()).hexdigest() == elsewhere
 

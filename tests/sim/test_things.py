@@ -9,15 +9,30 @@ import pytest
 
 from gr1_core import Rig
 from gr1_core.sim import TASKS, Expert, Pose, Renderer, Twin
+from gr1_core.sim.objects.catalogue import (
+    DRAWN,
+    FORMS,
+    NAMED,
+    SLOTS,
+    STANDARD,
+    UNKNOWN,
+    WIDEST,
+    Props,
+    Thing,
+    categories,
+    instances,
+    training,
+)
 from gr1_core.sim.rollout import succeeds
 from gr1_core.sim.scene import BAR_OFFSET, DRAWER_TRAVEL, PLATE_RADIUS, build
 from gr1_core.sim.state import FREE, View
 from gr1_core.sim.tasks import CABINET_MIN, FIELD_MAX, FIELD_MIN, lay
-from gr1_core.sim.things import DRAWN, FORMS, NAMED, SLOTS, STANDARD, UNKNOWN, WIDEST, Props, Thing, categories, instances, training
 
 RIG = Rig.load("kinova_gen2")
 NEW = tuple(form for form in NAMED if form not in SLOTS)
-STRANGE = next(props for props in map(training, range(100)) if all(props.noun(slot) == UNKNOWN for slot in SLOTS))
+STRANGE = next(
+    props for props in map(training, range(100)) if all(props.noun(slot) == UNKNOWN for slot in SLOTS)
+)
 FRUIT_BOWL = (Props(tuple(map(Thing, NEW[:3]))), Props(tuple(map(Thing, NEW[3:]))), Props(STRANGE.things))
 
 
@@ -30,7 +45,14 @@ def bowls():
 def test_the_rigs_own_table_is_what_it_was():
     """Recordings and checkpoints rely on it: the collision bodies' sizes, as published with the first version."""
     model = build()
-    sizes = {slot: [model.geom_size[geom].round(4).tolist() for geom in range(model.ngeom) if touched(model, geom, slot)] for slot in SLOTS}
+    sizes = {
+        slot: [
+            model.geom_size[geom].round(4).tolist()
+            for geom in range(model.ngeom)
+            if touched(model, geom, slot)
+        ]
+        for slot in SLOTS
+    }
     assert sizes == {
         "eggplant": [[0.0265, 0.0135, 0.0], [0.0205, 0.017, 0.0]],
         "broccoli": [[0.02, 0.014, 0.0], [0.017, 0.022, 0.0], [0.035, 0.035, 0.026]],
@@ -61,14 +83,25 @@ def test_training_instances_and_categories_do_not_overlap():
     for slot in SLOTS:
         seen, others = ([draw(seed)[slot] for seed in range(500)] for draw in (training, instances))
         seen = [thing for thing in seen if thing.form == slot]
-        sizes, colours = (np.array([get(thing) for thing in seen]) for get in (lambda it: (it.girth, it.length), lambda it: it.colour))
+        sizes, colours = (
+            np.array([get(thing) for thing in seen])
+            for get in (lambda it: (it.girth, it.length), lambda it: it.colour)
+        )
         for other in others:
             resized = np.abs(sizes - (other.girth, other.length)).max(axis=1) > 0.05
             recoloured = np.linalg.norm(colours - other.colour, axis=1) > 0.08
-            reshaped = np.array([bool(other.shape) and not like(other.shape[0], thing.shape[0]) for thing in seen])
-            assert (resized | recoloured | reshaped | bool(other.stripes)).all(), f"{other} could be one of training's"
+            reshaped = np.array(
+                [bool(other.shape) and not like(other.shape[0], thing.shape[0]) for thing in seen]
+            )
+            assert (resized | recoloured | reshaped | bool(other.stripes)).all(), (
+                f"{other} could be one of training's"
+            )
     trained = {training(seed).noun(slot) for slot in SLOTS for seed in range(100)}
-    assert trained - {UNKNOWN} == {instances(1).noun(slot) for slot in SLOTS} == {STANDARD.noun(slot) for slot in SLOTS}
+    assert (
+        trained - {UNKNOWN}
+        == {instances(1).noun(slot) for slot in SLOTS}
+        == {STANDARD.noun(slot) for slot in SLOTS}
+    )
     shown = [{categories(seed).noun(slot) for slot in SLOTS} for seed in range(60)]
     assert all(len(nouns) == 3 for nouns in shown) and set.union(*shown) == {FORMS[form].noun for form in NEW}
 
@@ -76,7 +109,9 @@ def test_training_instances_and_categories_do_not_overlap():
 def test_some_things_of_training_have_any_colour_so_that_shape_counts():
     tables = [training(seed) for seed in range(400)]
     for slot in SLOTS:
-        values = np.array([colorsys.rgb_to_hsv(*props[slot].colour)[0] for props in tables if props[slot].form == slot])
+        values = np.array(
+            [colorsys.rgb_to_hsv(*props[slot].colour)[0] for props in tables if props[slot].form == slot]
+        )
         usual = colorsys.rgb_to_hsv(*FORMS[slot].colour)[0]
         off = np.abs((values - usual + 0.5) % 1.0 - 0.5) > 0.1
         assert 0.25 < off.mean() < 0.50 and np.ptp(values[off]) > 0.6
@@ -85,13 +120,20 @@ def test_some_things_of_training_have_any_colour_so_that_shape_counts():
 def test_some_tables_of_training_hold_things_without_a_name_and_no_test_does():
     strange = np.array([sum(training(seed).noun(slot) == UNKNOWN for slot in SLOTS) for seed in range(400)])
     assert 0.3 < (strange > 0).mean() < 0.5 and all((strange == number).sum() > 15 for number in (1, 2, 3))
-    assert not any(draw(seed).noun(slot) == UNKNOWN for draw in (instances, categories) for seed in range(100) for slot in SLOTS)
+    assert not any(
+        draw(seed).noun(slot) == UNKNOWN
+        for draw in (instances, categories)
+        for seed in range(100)
+        for slot in SLOTS
+    )
 
 
 def test_a_thing_that_does_not_exist_or_does_not_fit_the_hand_is_refused():
     with pytest.raises(ValueError, match="no thing 'cucumber': there are eggplant, broccoli"):
         Thing("cucumber")
-    with pytest.raises(ValueError, match="peach with girth 1.5 is 0.099 m wide: the hand takes at most 0.075 m"):
+    with pytest.raises(
+        ValueError, match="peach with girth 1.5 is 0.099 m wide: the hand takes at most 0.075 m"
+    ):
         Thing("peach", girth=1.5)
 
 
@@ -106,7 +148,10 @@ def lowest_points(twin):
         name, mesh = model.body(model.geom_bodyid[geom]).name, model.geom_dataid[geom]
         if name in SLOTS and mesh >= 0:
             start, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
-            heights = data.geom_xpos[geom][2] + model.mesh_vert[start : start + count] @ data.geom_xmat[geom].reshape(3, 3)[2]
+            heights = (
+                data.geom_xpos[geom][2]
+                + model.mesh_vert[start : start + count] @ data.geom_xmat[geom].reshape(3, 3)[2]
+            )
             low[name] = min(low.get(name, np.inf), heights.min())
     return low
 
@@ -145,7 +190,9 @@ def test_layouts_keep_clear_of_distractors_which_keep_clear_of_the_arms_way(task
             spot = np.array([still.x, still.y])
             for name, place in places.items():
                 radius = PLATE_RADIUS if name == "plate" else props[name].radius
-                assert np.linalg.norm(spot - place[:2]) > radius + still.radius + 0.029, f"{name} beside the {still.form}"
+                assert np.linalg.norm(spot - place[:2]) > radius + still.radius + 0.029, (
+                    f"{name} beside the {still.form}"
+                )
             sweep = [CABINET_MIN[0] - DRAWER_TRAVEL - BAR_OFFSET - 0.08, CABINET_MIN[1] - 0.10]
             assert (spot + still.radius < sweep).any(), f"the {still.form} stands in the drawer's way"
             beside = (spot < FIELD_MIN - still.radius).any() or (spot > FIELD_MAX + still.radius).any()
@@ -158,7 +205,9 @@ def test_layouts_keep_clear_of_distractors_which_keep_clear_of_the_arms_way(task
         (0, "put_broccoli_on_plate"),
         *(
             pytest.param(which, task, marks=pytest.mark.slow)
-            for which, task in product((0, 1), ("pick_eggplant", "put_broccoli_on_plate", "take_bell_pepper_from_plate"))
+            for which, task in product(
+                (0, 1), ("pick_eggplant", "put_broccoli_on_plate", "take_bell_pepper_from_plate")
+            )
             if (which, task) != (0, "put_broccoli_on_plate")
         ),
     ],
@@ -169,7 +218,12 @@ def test_the_expert_handles_every_category(bowls, task, which):
 
 
 @pytest.mark.parametrize(
-    "props, task", [(training(1), "put_eggplant_on_plate"), (instances(23), "pick_eggplant"), (instances(20), "pick_broccoli")]
+    "props, task",
+    [
+        (training(1), "put_eggplant_on_plate"),
+        (instances(23), "pick_eggplant"),
+        (instances(20), "pick_broccoli"),
+    ],
 )
 def test_the_expert_handles_other_instances_among_distractors(props, task):
     twin = Twin(props)

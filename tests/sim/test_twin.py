@@ -12,11 +12,11 @@ from gr1_core import Rig
 from gr1_core.sim import TASKS, TICK, Twin
 from gr1_core.sim.control import Controller
 from gr1_core.sim.kinova import SPEED_LIMIT
+from gr1_core.sim.objects.catalogue import SLOTS
 from gr1_core.sim.scene import PLATE_RADIUS, build
-from gr1_core.sim.state import SIZE, View
-from gr1_core.sim.tasks import lay
-from gr1_core.sim.things import SLOTS
-from gr1_core.sim.twin import LEASH
+from gr1_core.sim.state import SIZE, StateView
+from gr1_core.sim.tasks import sample_layout
+from gr1_core.sim.twin import MAX_FOLLOWING_ERROR
 
 PI = np.pi
 # The vendor's URDF of j2s7s300: xyz and rpy of each joint in its parent's frame, then the end effector's
@@ -51,20 +51,23 @@ def test_the_arm_is_the_vendors_chain():
     for joints in rng.uniform(-PI, PI, (50, 7)):
         position, rotation = chain(joints)
         pose = controller.forward(joints)
-        np.testing.assert_allclose(pose.position, position + rotation.apply([0, 0, FINGERTIPS_BELOW_END_EFFECTOR]), atol=1e-8)
+        np.testing.assert_allclose(
+            pose.position, position + rotation.apply([0, 0, FINGERTIPS_BELOW_END_EFFECTOR]), atol=1e-8
+        )
         assert (pose.rotation * rotation.inv()).magnitude() < 1e-7
 
 
 def test_the_vendors_home_angles_give_the_vendors_home_pose():
     position, rotation = chain(np.radians([283.12, 162.71, 0, 43.41, 265.88, 257.58, 288.12]))
-    # The home pose that the vendor's examples quote, measured on an arm: metres and intrinsic XYZ Euler angles
+    # The home pose that the vendor's examples quote, measured on an arm: metres and intrinsic XYZ Euler
+    # angles
     np.testing.assert_allclose(position, [0.2123, -0.2572, 0.5096], atol=0.01)
     published = Rotation.from_euler("XYZ", [1.6377, 1.1132, 0.1341])
     assert (rotation * published.inv()).magnitude() < 0.05
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_an_episode_starts_at_home_with_an_open_hand_and_work_to_do(twin, task):
+def test_an_episode_starts_at_home_with_an_open_gripper_and_without_success(twin, task):
     twin.reset(task, 1234)
     np.testing.assert_allclose(twin.measured.position, twin.home().position, atol=2e-3)
     np.testing.assert_allclose(np.abs(twin.measured.quaternion), [1, 0, 0, 0], atol=5e-3)
@@ -73,17 +76,20 @@ def test_an_episode_starts_at_home_with_an_open_hand_and_work_to_do(twin, task):
     assert twin.time == 0.0
     assert not twin.success()
     assert twin.instruction in twin.task.instructions
-    view = View(twin.state())
+    view = StateView(twin.state())
     if twin.task.kind == "take":
-        offset = view.place(twin.task.vegetable) - view.place("plate")
+        offset = view.position(twin.task.slot) - view.position("plate")
         assert np.hypot(*offset[:2]) < PLATE_RADIUS - 0.03 and 0 < offset[2] < 0.06
 
 
-def test_eleven_tasks_with_enough_ways_to_say_them():
+def test_eleven_tasks_with_enough_instructions():
     assert len(TASKS) == 11
-    said = [text for task in TASKS.values() for text in task.instructions + task.held_out]
-    assert len(said) == len(set(said)), "two tasks share a sentence"
-    assert all(task.name == name and len(task.instructions) >= 4 and len(task.held_out) >= 2 for name, task in TASKS.items())
+    texts = [text for task in TASKS.values() for text in task.instructions + task.held_out]
+    assert len(texts) == len(set(texts)), "two tasks share an instruction"
+    assert all(
+        task.name == name and len(task.instructions) >= 4 and len(task.held_out) >= 2
+        for name, task in TASKS.items()
+    )
 
 
 def test_an_unknown_task_is_refused_with_the_closest_name(twin):
@@ -97,7 +103,9 @@ def test_the_commanded_pose_moves_by_the_twist_and_the_arm_follows(twin):
     for _ in range(60):
         twin.tick([0.10, 0.05, -0.10], [0.0, 0.0, 0.8])
     np.testing.assert_allclose(twin.commanded.position - start.position, [0.06, 0.03, -0.06], atol=1e-9)
-    np.testing.assert_allclose((twin.commanded.rotation * start.rotation.inv()).as_rotvec(), [0, 0, 0.48], atol=1e-9)
+    np.testing.assert_allclose(
+        (twin.commanded.rotation * start.rotation.inv()).as_rotvec(), [0, 0, 0.48], atol=1e-9
+    )
     for _ in range(50):
         twin.tick(np.zeros(3), np.zeros(3))
     np.testing.assert_allclose(twin.measured.position, twin.commanded.position, atol=1.5e-3)
@@ -105,8 +113,8 @@ def test_the_commanded_pose_moves_by_the_twist_and_the_arm_follows(twin):
     assert twin.time == pytest.approx(110 * TICK)
 
 
-def test_the_commanded_pose_stays_on_its_leash_and_joints_within_the_vendors_speeds(twin):
-    assert LEASH == Rig.load("kinova_gen2").limits.leash
+def test_the_following_error_and_the_joint_speeds_are_limited(twin):
+    assert MAX_FOLLOWING_ERROR == Rig.load("kinova_gen2").limits.max_following_error
     twin.reset("open_drawer", 0)
     fastest, ahead = np.zeros(7), 0.0
     for step in range(300):
@@ -114,39 +122,41 @@ def test_the_commanded_pose_stays_on_its_leash_and_joints_within_the_vendors_spe
         twin.tick([0.2 if step < 220 else -0.2, 0.1, 0.0], [0.0, 0.0, 1.0])
         fastest = np.maximum(fastest, np.abs(twin.joint_velocities))
         ahead = max(ahead, float(np.linalg.norm(twin.commanded.position - twin.measured.position)))
-    assert 0.05 < ahead < LEASH + 0.003
+    assert 0.05 < ahead < MAX_FOLLOWING_ERROR + 0.003
     assert (fastest < SPEED_LIMIT * 1.15).all()
 
 
 @pytest.mark.parametrize("twist", [([np.nan, 0, 0], [0, 0, 0]), ([0, 0], [0, 0, 0])])
-def test_a_twist_that_is_no_twist_is_refused(twin, twist):
+def test_an_invalid_twist_is_refused(twin, twist):
     with pytest.raises(ValueError, match="twist must be 3 \\+ 3 finite numbers"):
         twin.tick(*twist)
 
 
-def test_the_gripper_goes_where_it_is_told(twin):
+def test_the_gripper_reaches_its_target(twin):
     twin.reset("open_drawer", 0)
-    seen = {}
+    measured = {}
     for target in (1.0, 0.5, 0.0):
         twin.grip(target)
         for _ in range(120):
             twin.tick(np.zeros(3), np.zeros(3))
-        seen[target] = twin.closure
-    assert seen == pytest.approx({1.0: 1.0, 0.5: 0.5, 0.0: 0.0}, abs=0.08)
+        measured[target] = twin.closure
+    assert measured == pytest.approx({1.0: 1.0, 0.5: 0.5, 0.0: 0.0}, abs=0.08)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_layout_leaves_room_and_lies_within_reach(task):
     limits = Rig.load("kinova_gen2").limits
     for seed in range(200):
-        layout = lay(TASKS[task], seed)
-        spots = {name: np.array(place[:2]) for name, place in layout.places.items()}
-        assert set(spots) == {"plate", *SLOTS}
-        for name, spot in spots.items():
-            assert (spot > limits.workspace_min[:2]).all() and (spot < limits.workspace_max[:2]).all()
-            for other, place in spots.items():
+        layout = sample_layout(TASKS[task], seed)
+        positions = {name: np.array(place[:2]) for name, place in layout.poses.items()}
+        assert set(positions) == {"plate", *SLOTS}
+        for name, position in positions.items():
+            assert (position > limits.workspace_min[:2]).all() and (position < limits.workspace_max[:2]).all()
+            for other, other_position in positions.items():
                 if name < other and layout.on_plate not in (name, other):
-                    assert np.linalg.norm(spot - place) > 0.10, f"seed {seed}: {name} and {other} collide"
+                    assert np.linalg.norm(position - other_position) > 0.10, (
+                        f"seed {seed}: {name} and {other} collide"
+                    )
 
 
 def test_seeds_differ_and_repeat(twin):
@@ -176,10 +186,20 @@ print(twin.state().tobytes().hex())
 def test_two_processes_give_the_same_state_without_graphics():
     # With this variable set, mujoco itself loads OpenGL when it is imported.
     clean = {name: value for name, value in os.environ.items() if name != "MUJOCO_GL"}
-    runs = [subprocess.run([sys.executable, "-c", RUN], capture_output=True, text=True, check=True, env=clean).stdout for _ in range(2)]
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", RUN], capture_output=True, text=True, check=True, env=clean
+        ).stdout
+        for _ in range(2)
+    ]
     assert runs[0] == runs[1] and len(runs[0].strip()) == SIZE * 16
 
 
 def test_the_package_imports_without_mujoco_being_loaded():
     code = "import sys, gr1_core.sim; from gr1_core.sim import TASKS; print('mujoco' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )

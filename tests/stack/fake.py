@@ -14,8 +14,8 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
+from gr1_common import messages, qos
 from gr1_core import Rig
-from gr1_robot import messages, qos
 
 DEADLINE = 20.0
 
@@ -80,7 +80,10 @@ class FakeRig:
         self.size = {name: (camera.height, camera.width) for name, camera in self.rig.cameras.items()}
         self._spinning = Spinning()
         self.node = rclpy.create_node("fake_rig", context=self._spinning.context)
-        self._cameras = {name: self.node.create_publisher(Image, f"camera/{name}/image_raw", qos.SENSOR) for name in self.rig.cameras}
+        self._cameras = {
+            name: self.node.create_publisher(Image, f"camera/{name}/image_raw", qos.SENSOR)
+            for name in self.rig.cameras
+        }
         self._pose = self.node.create_publisher(PoseStamped, "arm/pose", qos.SENSOR)
         self._gripper = self.node.create_publisher(JointState, "arm/gripper", qos.SENSOR)
         self._instruction = self.node.create_publisher(String, "instruction", qos.LATCHED)
@@ -93,7 +96,9 @@ class FakeRig:
         self._spinning.start(self.node)
 
     def hear(self, kind, topic, profile):
-        self.node.create_subscription(kind, topic, lambda message: self.heard[topic].append((time.monotonic(), message)), profile)
+        self.node.create_subscription(
+            kind, topic, lambda message: self.heard[topic].append((time.monotonic(), message)), profile
+        )
 
     def instruct(self, text: str):
         self._instruction.publish(String(data=text))
@@ -120,7 +125,9 @@ class FakeRig:
 
     def _image(self, name):
         if name not in self.frozen:
-            self._last[name] = self.pictures.get(name, np.full((*self.size[name], 3), self._count % 256, np.uint8))
+            self._last[name] = self.pictures.get(
+                name, np.full((*self.size[name], 3), self._count % 256, np.uint8)
+            )
         return self._last[name]
 
     def _tick(self):
@@ -141,7 +148,9 @@ class FakeRig:
                     earlier = round(1e9 * self.skew) if name == "static" else 0
                     taken = messages.to_stamp(messages.nanoseconds(stamp) - earlier)
                     self.last_sent[name] = time.monotonic()
-                    publisher.publish(messages.image_to_msg(self._image(name), taken, f"camera_{name}_optical_frame"))
+                    publisher.publish(
+                        messages.image_to_msg(self._image(name), taken, f"camera_{name}_optical_frame")
+                    )
 
 
 class SpyPolicy:

@@ -28,7 +28,9 @@ class Program:
 
     def until(self, text: str):
         """Waits for a text in the output."""
-        eventually(lambda: text in self.said or self._process.poll() is not None, f"'{text}' in the output", 90)
+        eventually(
+            lambda: text in self.said or self._process.poll() is not None, f"'{text}' in the output", 90
+        )
         assert text in self.said, self.said
 
     def nodes(self) -> dict[str, int]:
@@ -41,7 +43,11 @@ class Program:
             except OSError:
                 continue
             if parent == self._process.pid:
-                found |= {word.removeprefix("__node:="): int(stat.parent.name) for word in words if word.startswith("__node:=")}
+                found |= {
+                    word.removeprefix("__node:="): int(stat.parent.name)
+                    for word in words
+                    if word.startswith("__node:=")
+                }
         return found
 
     def signal(self, number):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gr1_bringup.bags import Bags
+from gr1_bringup.bag_summary import Bags
 from gr1_core import Rig
 from gr1_core.data.bag_writer import BagWriter
 
@@ -16,10 +16,23 @@ def record(tmp_path):
     labels = {"instruction": "open the drawer", "rig": (tmp_path / "rig.yaml").read_text()}
 
     def make(name, outcome="success", lost=0, gaps=0):
-        with BagWriter(tmp_path / "demos" / name, {"/arm/pose": "geometry_msgs/msg/PoseStamped"}, labels) as bag:
+        with BagWriter(
+            tmp_path / "demos" / name, {"/arm/pose": "geometry_msgs/msg/PoseStamped"}, labels
+        ) as bag:
             bag.write("/arm/pose", b"\0\1\0\0", 1, 1)
-            counts = {"type": "geometry_msgs/msg/PoseStamped", "expected": 2, "received": 1, "gaps": gaps, "longest_gap_ms": 0}
-            bag.close({"outcome": outcome, "topics": json.dumps({"/arm/pose": counts | {"lost": lost, "dropped": 1 if lost else 0}})})
+            counts = {
+                "type": "geometry_msgs/msg/PoseStamped",
+                "expected": 2,
+                "received": 1,
+                "gaps": gaps,
+                "longest_gap_ms": 0,
+            }
+            bag.close(
+                {
+                    "outcome": outcome,
+                    "topics": json.dumps({"/arm/pose": counts | {"lost": lost, "dropped": 1 if lost else 0}}),
+                }
+            )
 
     return make
 
@@ -40,14 +53,19 @@ def test_lost_messages_are_named_with_their_topic(record, tmp_path):
     bags = Bags(tmp_path / "demos")
     record("a", lost=2, gaps=1)
     record("b")
-    assert "2 bags in demos: 2 success; 3 messages lost (/arm/pose 3), 1 gaps (/arm/pose 1)" in bags.summary("demos")
+    assert "2 bags in demos: 2 success; 3 messages lost (/arm/pose 3), 1 gaps (/arm/pose 1)" in bags.summary(
+        "demos"
+    )
 
 
 def test_a_recording_that_was_cut_off_is_named_with_what_saves_it(record, tmp_path):
     bags = Bags(tmp_path / "demos")
     record("a")
     (tmp_path / "demos" / "a" / "metadata.yaml").unlink()
-    assert bags.summary("demos") == "no bag was recorded in demos\ncut off: a; gr1 bags recover demos saves what is there"
+    assert (
+        bags.summary("demos")
+        == "no bag was recorded in demos\ncut off: a; gr1 bags recover demos saves what is there"
+    )
 
 
 def test_a_run_without_a_bag_says_so(tmp_path):

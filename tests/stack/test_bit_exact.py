@@ -11,17 +11,17 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, String
 
+from gr1_common import messages, qos
 from gr1_core import GR1Config, Observation, Policy, Rig
 from gr1_core.data.bag import Bag
-from gr1_core.data.convert.bags import BagSource
-from gr1_core.data.convert.driver import convert
+from gr1_core.data.convert.conversion import convert
+from gr1_core.data.convert.sources.bags import BagSource
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.loader import Loader
 from gr1_core.data.steps import Step, steps
 from gr1_core.data.windows import Windows
 from gr1_policy.inputs import STREAMS, Inputs
 from gr1_recorder import Recorder
-from gr1_robot import messages, qos
 from tests.robot.graph import Process
 
 from .fake import Spinning, eventually
@@ -57,9 +57,13 @@ class Live:
         mouth = rclpy.create_node("live", context=self._talk.context)
         ear = rclpy.create_node("listener", context=self._hear.context)
         kind, name = KINDS[codec]
-        self._cameras = {role: mouth.create_publisher(kind, f"camera/{role}/{name}", qos.SENSOR) for role in self.images}
+        self._cameras = {
+            role: mouth.create_publisher(kind, f"camera/{role}/{name}", qos.SENSOR) for role in self.images
+        }
         for role in self.images:
-            ear.create_subscription(kind, f"camera/{role}/{name}", lambda message, role=role: self._image(role, message), DEEP)
+            ear.create_subscription(
+                kind, f"camera/{role}/{name}", lambda message, role=role: self._image(role, message), DEEP
+            )
         self._pose = mouth.create_publisher(PoseStamped, "arm/pose", qos.SENSOR)
         self._gripper = mouth.create_publisher(JointState, "arm/gripper", qos.SENSOR)
         ear.create_subscription(PoseStamped, "arm/pose", self._posed, DEEP)
@@ -96,7 +100,9 @@ class Live:
                 make = messages.image_to_jpeg if self.codec == "jpeg" else messages.image_to_msg
                 publisher.publish(make(image, stamp, f"camera_{role}_optical_frame"))
         if self.count % 5 == 0:
-            twist = TwistStamped(twist=messages.to_twist((0.1 * np.cos(angle), 0.0, 0.02), (0.0, 0.0, 0.3 * np.sin(angle))))
+            twist = TwistStamped(
+                twist=messages.to_twist((0.1 * np.cos(angle), 0.0, 0.02), (0.0, 0.0, 0.3 * np.sin(angle)))
+            )
             twist.header.stamp = stamp
             self._twist.publish(twist)
             self._grip.publish(Float32(data=closure))
@@ -106,10 +112,19 @@ class Live:
         self.images[role][messages.nanoseconds(message.header.stamp)] = messages.msg_to_image(message).copy()
 
     def _posed(self, message: PoseStamped, info) -> None:
-        self.told.append((info["source_timestamp"], "arm", messages.seconds(message.header.stamp), messages.from_pose(message.pose)))
+        self.told.append(
+            (
+                info["source_timestamp"],
+                "arm",
+                messages.seconds(message.header.stamp),
+                messages.from_pose(message.pose),
+            )
+        )
 
     def _closure(self, message: JointState, info) -> None:
-        self.told.append((info["source_timestamp"], "gripper", messages.seconds(message.header.stamp), message.position[1]))
+        self.told.append(
+            (info["source_timestamp"], "gripper", messages.seconds(message.header.stamp), message.position[1])
+        )
 
     def state_of(self, step: Step) -> np.ndarray:
         """What the policy node makes of the messages that had been sent by a step, with the pictures of that step."""
@@ -118,17 +133,23 @@ class Live:
             if sent <= step.time_ns:
                 inputs.put(stream, stamp, 0.0, value)
         for role in ("static", "wrist"):
-            inputs.put(role, 1e-9 * getattr(step, role).stamp, 0.0, self.images[role][getattr(step, role).stamp])
+            inputs.put(
+                role, 1e-9 * getattr(step, role).stamp, 0.0, self.images[role][getattr(step, role).stamp]
+            )
         seen = inputs.moment()
         return self.rig.state_vector(*seen["arm"].value, seen["gripper"].value)
 
 
 @pytest.mark.parametrize("codec", KINDS)
-def test_a_frame_is_the_same_on_the_topic_in_the_bag_in_the_data_set_and_before_the_model(codec, rig, tmp_path):
+def test_a_frame_is_the_same_on_the_topic_in_the_bag_in_the_data_set_and_before_the_model(
+    codec, rig, tmp_path
+):
     rig, file = rig
     live = Live(rig, codec)
     rates = ("patience_s:=30.0", "hz.camera_static:=33.0", "hz.camera_wrist:=33.0", "hz.arm:=100.0")
-    recording = Process("gr1_recorder.recorder_node", f"root:={tmp_path / 'bags'}", f"rig:={file}", f"images:={codec}", *rates)
+    recording = Process(
+        "gr1_recorder.recorder_node", f"root:={tmp_path / 'bags'}", f"rig:={file}", f"images:={codec}", *rates
+    )
     try:
         recording.until("ready")
         with Recorder() as recorder:
@@ -162,9 +183,19 @@ def test_a_frame_is_the_same_on_the_topic_in_the_bag_in_the_data_set_and_before_
         actions = [
             policy.step(Observation(static, wrist, vector[:6].astype(np.float64), float(vector[6])))
             for policy, static, wrist, vector in (
-                (with_topic, live.images["static"][step.static.stamp], live.images["wrist"][step.wrist.stamp], state),
+                (
+                    with_topic,
+                    live.images["static"][step.static.stamp],
+                    live.images["wrist"][step.wrist.stamp],
+                    state,
+                ),
                 (with_data, data.image("static", index), data.image("wrist", index), data.state[index]),
             )
         ]
-        assert actions[0].delta.tobytes() == actions[1].delta.tobytes() and actions[0].gripper_logit == actions[1].gripper_logit
-    assert len({step.static.stamp for step in recorded[:STEPS]}) > 0.9 * STEPS, "the frames must differ for this to mean anything"
+        assert (
+            actions[0].delta.tobytes() == actions[1].delta.tobytes()
+            and actions[0].gripper_logit == actions[1].gripper_logit
+        )
+    assert len({step.static.stamp for step in recorded[:STEPS]}) > 0.9 * STEPS, (
+        "the frames must differ for this to mean anything"
+    )

@@ -13,15 +13,15 @@ from PIL import Image
 from rich.console import Console
 
 from gr1_bringup import processes
-from gr1_bringup.check import command, response
-from gr1_bringup.check import rig as rigs
-from gr1_bringup.check.mover import Astray, Mover
-from gr1_bringup.check.person import Person, Quit
-from gr1_bringup.check.response import Recording
-from gr1_bringup.monitor import NEWEST, Monitor
+from gr1_check import response, rig_check
+from gr1_check import rig_processes as rigs
+from gr1_check.operator_prompt import Person, Quit
+from gr1_check.response import Recording
+from gr1_check.test_motion import Astray, Mover
+from gr1_common.stack_monitor import NEWEST, Monitor
 from gr1_core import Rig
 
-from ..kinova.standin import StandIn, sdk
+from ..kinova_gen2.standin import StandIn, sdk
 from .fake import eventually
 from .program import Program
 
@@ -59,7 +59,8 @@ def test_the_simulated_rig_passes_and_leaves_report_and_pictures(check):
     assert 0 <= stopped["zero_ms"] <= 250 and 0 < silent["zero_ms"] <= 250
     assert found["pose", "kinematics"]["figures"]["off_mm"] < 1.0
     assert (
-        "passed: " in (run.folder / "report.md").read_text() and "stop: the emergency stop" in (run.folder / "transcript.txt").read_text()
+        "passed: " in (run.folder / "report.md").read_text()
+        and "stop: the emergency stop" in (run.folder / "transcript.txt").read_text()
     )
 
 
@@ -68,7 +69,7 @@ def test_every_step_passes_on_the_simulated_rig(check):
     run = check("--yes")
     code, found = run.wait(), run.results()
     assert code == 0, run.said
-    assert {step for step, _ in found} == {step.name for step in command.STEPS}
+    assert {step for step, _ in found} == {step.name for step in rig_check.STEPS}
     for name in ("+x", "-x", "+y", "-y", "+z", "-z"):
         assert found["moves", name]["figures"]["measured"] == pytest.approx(10, abs=3)
         assert found["turns", f"about {name}"]["figures"]["measured"] == pytest.approx(5.7, abs=1.5)
@@ -85,15 +86,18 @@ def test_a_cold_gen2_is_homed_released_led_into_its_workspace_and_measured(tmp_p
         robot="kinova_gen2", rig="", static="realsense", wrist="realsense", hardware=str(tmp_path / "lab.yaml")
     )  # fmt: skip
     console = Console(file=io.StringIO(), record=True)
-    check = command.Check(chosen, tmp_path, console, Person(console, yes=True))
+    check = rig_check.Check(chosen, tmp_path, console, Person(console, yes=True))
     # There are no cameras here: the steps that want them are left out, and so is the one that waits for them.
-    steps = [step for step in command.STEPS if step.name in ("arming", "stop", "moves", "home")]
+    steps = [step for step in rig_check.STEPS if step.name in ("arming", "stop", "moves", "home")]
     walk = check._walk
     check._walk = lambda wanted: check.rig_nodes.until_up(check.ear) or walk(wanted)
     code = check.run(steps)
     assert code == 0, (tmp_path / "transcript.txt").read_text()
     found = {(one.step, one.subject): one for one in check.report.results}
-    assert "outside the workspace" in found["arming", "homing"].text and found["arming", "into workspace"].level == "OK"
+    assert (
+        "outside the workspace" in found["arming", "homing"].text
+        and found["arming", "into workspace"].level == "OK"
+    )
     assert found["moves", "+z"].figures["measured"] == pytest.approx(10, abs=3)
 
 
@@ -130,12 +134,16 @@ def test_ctrl_c_stops_the_moving_arm_before_its_node_ends(check):
         monitor.close()
     assert twists[-1] == 0.0 and "emergency_stop" in gates[before:]
     assert len(nodes) == 3 and not any(Path(f"/proc/{pid}").exists() for pid in nodes.values())
-    assert "interrupted by SIGINT" in run.said and "the arm is stopped" in run.said and "Traceback" not in run.said
+    assert (
+        "interrupted by SIGINT" in run.said
+        and "the arm is stopped" in run.said
+        and "Traceback" not in run.said
+    )
     assert json.loads((run.folder / "report.json").read_text())["completed"] == "no"
 
 
 def test_a_real_arm_is_not_moved_without_a_person(tmp_path, capsys, monkeypatch):
-    assert command.main(["--robot", "kinova_gen2", "--yes", "--out", str(tmp_path / "run")]) == 2
+    assert rig_check.main(["--robot", "kinova_gen2", "--yes", "--out", str(tmp_path / "run")]) == 2
     assert "leave --yes out" in capsys.readouterr().out and not (tmp_path / "run").exists()
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     with pytest.raises(Quit, match="a person beside the arm"):
@@ -160,7 +168,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "said"), WRONG)
 def test_wrong_arguments_are_refused_before_anything_starts(words, said, tmp_path, capsys):
-    assert command.main([*words, "--out", str(tmp_path / "run")]) == 2
+    assert rig_check.main([*words, "--out", str(tmp_path / "run")]) == 2
     assert said in capsys.readouterr().out and not (tmp_path / "run").exists()
 
 
@@ -215,7 +223,9 @@ def test_a_motion_that_cannot_be_watched_is_ended():
     assert ear.calls == ["stop"]
 
 
-def recording(direction, *, delay: float, distance: float = 0.01, speed: float = 0.02, expiry: float = 0.0) -> Recording:
+def recording(
+    direction, *, delay: float, distance: float = 0.01, speed: float = 0.02, expiry: float = 0.0
+) -> Recording:
     """Commands from 0 s on; the gate lets them through 10 ms later, the arm follows `delay` later along `direction`."""
     stamps = np.arange(-0.3, 2.0, 0.01)
     lasts = distance / speed
@@ -233,13 +243,22 @@ def test_a_faithful_arm_is_measured_as_one():
     found = response.translation(recording((1, 0, 0), delay=0.05), (1, 0, 0))
     assert found.measured == pytest.approx(10, abs=0.3) and found.commanded == pytest.approx(10, abs=0.3)
     assert found.across < 0.01 and found.direction_error_deg < 0.1
-    assert found.gate_ms == pytest.approx(10, abs=1) and 50 < found.motion_ms <= 90 and found.rest_ms <= 20 and 0 < found.settle_ms < 100
+    assert (
+        found.gate_ms == pytest.approx(10, abs=1)
+        and 50 < found.motion_ms <= 90
+        and found.rest_ms <= 20
+        and 0 < found.settle_ms < 100
+    )
 
 
 def test_a_turned_base_frame_shows_as_a_wrong_direction():
     found = response.translation(recording((0, 1, 0), delay=0.05), (1, 0, 0))
-    assert found.direction_error_deg == pytest.approx(90, abs=1) and found.across == pytest.approx(10, abs=0.3)
-    assert response.translation(recording((-1, 0, 0), delay=0.05), (1, 0, 0)).direction_error_deg == pytest.approx(180, abs=1)
+    assert found.direction_error_deg == pytest.approx(90, abs=1) and found.across == pytest.approx(
+        10, abs=0.3
+    )
+    assert response.translation(
+        recording((-1, 0, 0), delay=0.05), (1, 0, 0)
+    ).direction_error_deg == pytest.approx(180, abs=1)
 
 
 def test_an_arm_that_does_not_move_has_no_direction_and_no_first_motion():
@@ -261,5 +280,7 @@ def test_a_turn_is_measured_in_degrees_about_its_axis():
     pose[:, 6], pose[:, 7] = np.sin(half), np.cos(half)
     twist[:, 0], twist[:, 6] = straight.twist[:, 0], 10 * straight.twist[:, 1]
     found = response.rotation(Recording(0.0, 0.5, pose, twist), (0, 0, 1))
-    assert found.measured == pytest.approx(np.degrees(0.1), abs=0.1) and found.commanded == pytest.approx(np.degrees(0.1), abs=0.2)
+    assert found.measured == pytest.approx(np.degrees(0.1), abs=0.1) and found.commanded == pytest.approx(
+        np.degrees(0.1), abs=0.2
+    )
     assert found.direction_error_deg < 0.1 and found.drift_mm == 0

@@ -19,16 +19,17 @@ from sensor_msgs.msg import JointState, TimeReference
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from gr1_bringup import examination, scores, sitting, stack
+from gr1_bringup import stack
 from gr1_bringup import up as up_module
-from gr1_bringup.examination import Examination, Result, Trial
-from gr1_bringup.examiner import Examiner
 from gr1_bringup.keyboard import Keyboard
-from gr1_bringup.monitor import Monitor
-from gr1_core import Rig, shipped
-from gr1_core.sim import TASKS, Twin, columns
+from gr1_common import messages, qos
+from gr1_common.stack_monitor import Monitor
+from gr1_core import Rig, pretrained
+from gr1_core.sim import TASKS, Twin, suites
 from gr1_core.sim.state import DRAWER
-from gr1_robot import messages, qos
+from gr1_evaluation import evaluation, score_table, session
+from gr1_evaluation.evaluation import Examination, Result, Trial
+from gr1_evaluation.evaluator import Examiner
 
 from .fake import Spinning, eventually
 from .program import Program
@@ -40,7 +41,7 @@ RIG = Rig.load("kinova_gen2_small")
 
 
 def test_the_tasks_come_in_turn_each_round_with_the_next_seed():
-    asked = examination.parse("open_drawer,pick_broccoli", 4, 7_000_000)
+    asked = evaluation.parse("open_drawer,pick_broccoli", 4, 7_000_000)
     trials = [asked.next() for _ in range(5)]
     assert [(one.scene, one.seed, one.task) for one in trials[:4]] == [
         ("open_drawer", 7_000_000, "open_drawer"), ("pick_broccoli", 7_000_000, "pick_broccoli"),
@@ -50,17 +51,24 @@ def test_the_tasks_come_in_turn_each_round_with_the_next_seed():
 
 
 def test_the_demo_shows_tables_that_no_demonstration_had():
-    asked = examination.parse("tasks", None, None)
+    asked = evaluation.parse("tasks", None, None)
     trials = [asked.next() for _ in range(2 * len(TASKS))]
-    assert {one.scene for one in trials} == set(TASKS) and min(one.seed for one in trials) >= columns.TRAINING_SEEDS
+    assert {one.scene for one in trials} == set(TASKS) and min(
+        one.seed for one in trials
+    ) >= suites.TRAINING_SEEDS
 
 
 @pytest.mark.parametrize("column", ["seen", "drawer", "phrasing", "swap"])
 def test_a_column_has_the_trials_of_the_direct_evaluation(column):
-    asked = examination.parse(column, 20, None)
-    for theirs in columns.trials(column, 20):
+    asked = evaluation.parse(column, 20, None)
+    for theirs in suites.trials(column, 20):
         ours = asked.next()
-        assert (ours.scene, ours.seed, ours.task, ours.sentence) == (theirs.scene, theirs.seed, theirs.task, theirs.instruction)
+        assert (ours.scene, ours.seed, ours.task, ours.sentence) == (
+            theirs.scene,
+            theirs.seed,
+            theirs.task,
+            theirs.instruction,
+        )
     assert asked.next() is None
 
 
@@ -83,53 +91,71 @@ def test_what_cannot_be_examined_is_refused_before_anything_starts(words, said, 
 def test_every_sentence_of_a_task_is_recognised_as_that_task():
     for task in TASKS.values():
         for sentence in (*task.instructions, *task.held_out):
-            assert examination.recognise(f"Please, {sentence.upper()}!") == task.name
-    assert examination.recognise("put the banana on the plate") == examination.recognise("") == ""
+            assert evaluation.recognise(f"Please, {sentence.upper()}!") == task.name
+    assert evaluation.recognise("put the banana on the plate") == evaluation.recognise("") == ""
 
 
 def test_a_typed_sentence_is_tried_on_table_after_table_until_an_empty_line():
-    asked = examination.parse("open_drawer,pick_broccoli", None, None)
+    asked = evaluation.parse("open_drawer,pick_broccoli", None, None)
     assert asked.next().scene == "open_drawer"
     asked.ask("  Put the eggplant on  the plate ")
     assert asked.cut
     first, second = asked.next(), asked.next()
-    assert first.scene == first.task == second.task == "put_eggplant_on_plate" and first.sentence == "Put the eggplant on the plate"
+    assert (
+        first.scene == first.task == second.task == "put_eggplant_on_plate"
+        and first.sentence == "Put the eggplant on the plate"
+    )
     assert first.seed != second.seed and not asked.cut
     asked.ask("")
     assert asked.next().scene == "pick_broccoli"
 
 
 def test_an_unknown_sentence_is_played_on_the_table_of_the_moment_and_nobody_judges():
-    asked = examination.parse("close_drawer", None, None)
+    asked = evaluation.parse("close_drawer", None, None)
     asked.next()
     asked.ask("make coffee")
     trial = asked.next()
     assert (trial.scene, trial.task, trial.sentence) == ("close_drawer", "", "make coffee")
     asked.add(Result(trial, trial.sentence, False, 20.0))
     asked.skip(trial)
-    assert asked.results == [] and "no trial was judged" in asked.summary() and json.loads(asked.document([], 0.0))["skipped"] == 0
+    assert (
+        asked.results == []
+        and "no trial was judged" in asked.summary()
+        and json.loads(asked.document([], 0.0))["skipped"] == 0
+    )
 
 
 def test_the_score_and_its_interval():
     asked = Examination(iter(()), 10, 0)
     for number in range(10):
-        asked.add(Result(Trial("pick_broccoli", number, "pick_broccoli"), "pick up the broccoli", number != 3, 5.0))
+        asked.add(
+            Result(Trial("pick_broccoli", number, "pick_broccoli"), "pick up the broccoli", number != 3, 5.0)
+        )
     document = json.loads(asked.document([0.02] * 99 + [0.06], acted=10.0))
     assert (document["episodes"], document["successes"], document["hz"]) == (10, 9, 10.0)
     # Wilson's interval for 9 of 10, as tables have it.
-    assert document["low"] == pytest.approx(0.596, abs=1e-3) and document["high"] == pytest.approx(0.982, abs=1e-3)
-    assert document["camera_to_command_p50_ms"] == 20.0 and 20.0 < document["camera_to_command_p99_ms"] <= 60.0
+    assert document["low"] == pytest.approx(0.596, abs=1e-3) and document["high"] == pytest.approx(
+        0.982, abs=1e-3
+    )
+    assert (
+        document["camera_to_command_p50_ms"] == 20.0 and 20.0 < document["camera_to_command_p99_ms"] <= 60.0
+    )
     assert asked.tally() == {"pick_broccoli": (9, 10)} and "9 of 10 trials succeeded" in asked.summary()
 
 
 def test_the_screen_shows_sentence_scores_and_what_is_being_typed():
-    asked = examination.parse("open_drawer", None, None)
+    asked = evaluation.parse("open_drawer", None, None)
     trial = asked.next()
     asked.add(Result(trial, "open the drawer", True, 4.0))
     console = Console(width=100, record=True, file=open(os.devnull, "w"))
-    console.print(scores.scores(asked, (trial, "pull it \x1b[31mopen", 3.2), "close the dr"))
+    console.print(score_table.scores(asked, (trial, "pull it \x1b[31mopen", 3.2), "close the dr"))
     said = console.export_text()
-    assert "3.2 of 20 s" in said and "1/1 open drawer" in said and "> close the dr" in said and "pull it \\x1b[31mopen" in said
+    assert (
+        "3.2 of 20 s" in said
+        and "1/1 open drawer" in said
+        and "> close the dr" in said
+        and "pull it \\x1b[31mopen" in said
+    )
 
 
 # The keyboard
@@ -171,12 +197,16 @@ class Stack:
         node.declare_parameter("sim.task", "open_drawer")
         node.declare_parameter("sim.seed", 0)
         if painted:
-            node.add_on_set_parameters_callback(lambda _: SetParametersResult(successful=False, reason="the table is being painted"))
+            node.add_on_set_parameters_callback(
+                lambda _: SetParametersResult(successful=False, reason="the table is being painted")
+            )
         node.create_service(Trigger, "sim/reset", self._reset)
         policy.create_service(ChangeState, "policy/change_state", self._change)
         self._sim = node.create_publisher(JointState, "sim/state", qos.SENSOR)
         self._steps = policy.create_publisher(TimeReference, "policy/step", qos.SENSOR)
-        policy.create_subscription(String, "instruction", lambda message: self.events.append(message.data), qos.LATCHED)
+        policy.create_subscription(
+            String, "instruction", lambda message: self.events.append(message.data), qos.LATCHED
+        )
         twin = Twin()
         twin.reset("open_drawer", 0)
         self._shut = twin.state()
@@ -205,7 +235,14 @@ class Stack:
         self._time += 0.05
         state = self._shut.copy()
         state[0] = self._time
-        said = next((event for event in reversed(self.events) if isinstance(event, str) and event not in ("go", "hold")), "")
+        said = next(
+            (
+                event
+                for event in reversed(self.events)
+                if isinstance(event, str) and event not in ("go", "hold")
+            ),
+            "",
+        )
         if self._active and said not in self.slow and self._time - self._let_go > 1.0:
             state[4 + DRAWER] = 0.15
         message = JointState(position=state.tolist())
@@ -227,7 +264,7 @@ def examine():
         table = Stack(**stack)
         opened.append(table)
         monitor, said = Monitor("gr1_up"), []
-        examiner = Examiner(monitor, examination.parse(what, trials, 2_000_000), RIG, said.append)
+        examiner = Examiner(monitor, evaluation.parse(what, trials, 2_000_000), RIG, said.append)
         opened[:0] = [examiner, monitor]
         monitor.start()
         examiner.start()
@@ -252,7 +289,11 @@ def test_a_policy_that_does_nothing_fails_after_twenty_seconds(examine):
     _, examiner, said = examine("open_drawer", 1, slow={"the words of open_drawer"})
     eventually(lambda: examiner.over, "the end of the trial")
     (result,) = examiner.examination.results
-    assert not result.success and result.seconds == pytest.approx(examination.SECONDS, abs=0.3) and "FAILED" in said[0]
+    assert (
+        not result.success
+        and result.seconds == pytest.approx(evaluation.SECONDS, abs=0.3)
+        and "FAILED" in said[0]
+    )
 
 
 def test_a_typed_sentence_takes_over_at_once_and_the_trial_before_does_not_count(examine):
@@ -271,7 +312,10 @@ def test_a_typed_sentence_takes_over_at_once_and_the_trial_before_does_not_count
 def test_a_refused_table_ends_the_examination_and_says_why(examine):
     _, examiner, _ = examine("open_drawer", 1, painted=True)
     eventually(lambda: examiner.failure, "the refusal")
-    assert examiner.failure.startswith("the arm node refused open_drawer, seed 2000000") and "being painted" in examiner.failure
+    assert (
+        examiner.failure.startswith("the arm node refused open_drawer, seed 2000000")
+        and "being painted" in examiner.failure
+    )
     assert not examiner.over
 
 
@@ -289,7 +333,10 @@ def test_each_step_tells_when_its_frames_were_taken_and_when_its_command_was_rea
     rig.node.create_subscription(TimeReference, "policy/step", steps.append, qos.SENSOR)
     policy_node(instruction="open the drawer", autostart=True)
     eventually(lambda: len(steps) >= 3, "three steps")
-    taken, sent = ([messages.seconds(stamp) for stamp in column] for column in zip(*((one.time_ref, one.header.stamp) for one in steps)))
+    taken, sent = (
+        [messages.seconds(stamp) for stamp in column]
+        for column in zip(*((one.time_ref, one.header.stamp) for one in steps))
+    )
     assert np.all(np.diff(taken) > 0) and np.all(np.array(sent) > taken)
     eventually(lambda: len(rig.twists) >= len(taken), "their commands")
     commands = [messages.seconds(message.header.stamp) for _, message in rig.twists]
@@ -300,24 +347,29 @@ def test_each_step_tells_when_its_frames_were_taken_and_when_its_command_was_rea
 
 
 def test_a_checkpoint_that_comes_along_is_found_by_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     (tmp_path / "pantry").mkdir()
     (tmp_path / "pantry" / "config.json").write_text("{}")
-    assert shipped.resolve("pantry") == tmp_path / "pantry"
-    assert str(shipped.resolve("runs/pantry")) == "runs/pantry" and str(shipped.resolve("cellar")) == "cellar"
+    assert pretrained.resolve("pantry") == tmp_path / "pantry"
+    assert (
+        str(pretrained.resolve("runs/pantry")) == "runs/pantry"
+        and str(pretrained.resolve("cellar")) == "cellar"
+    )
 
 
-def test_a_checkpoint_where_you_stand_wins_over_a_shipped_one_other_folders_of_its_name_do_not(tmp_path, monkeypatch):
+def test_a_checkpoint_where_you_stand_wins_over_a_shipped_one_other_folders_of_its_name_do_not(
+    tmp_path, monkeypatch
+):
     here, ours = tmp_path / "here", tmp_path / "shipped"
     for folder in (here / "pantry", here / "cellar", ours / "pantry"):
         folder.mkdir(parents=True)
     (ours / "pantry" / "config.json").write_text("{}")
-    monkeypatch.setattr(shipped, "FOLDER", ours)
+    monkeypatch.setattr(pretrained, "FOLDER", ours)
     monkeypatch.chdir(here)
-    assert shipped.resolve("pantry") == ours / "pantry"
-    assert str(shipped.resolve("cellar")) == "cellar" and str(shipped.resolve("..")) == ".."
+    assert pretrained.resolve("pantry") == ours / "pantry"
+    assert str(pretrained.resolve("cellar")) == "cellar" and str(pretrained.resolve("..")) == ".."
     (here / "pantry" / "config.json").write_text("{}")
-    assert str(shipped.resolve("pantry")) == "pantry"
+    assert str(pretrained.resolve("pantry")) == "pantry"
 
 
 def test_the_simulated_cameras_take_pictures_of_the_size_that_the_checkpoint_knows(tmp_path):
@@ -339,7 +391,7 @@ def test_a_trial_over_the_real_topics_leaves_a_score_and_a_film(tmp_path, runnin
     assert up.wait() == 0, up.said
     document = json.loads(up.said.splitlines()[-1])
     assert document["tasks"]["open_drawer"]["episodes"] == 1 and document["seed"] == 3_000_000
-    assert "0 of 1 trials succeeded" in up.said and (tmp_path / sitting.RECORDING).is_file()
+    assert "0 of 1 trials succeeded" in up.said and (tmp_path / session.RECORDING).is_file()
     with av.open(str(tmp_path / "video.mp4")) as made:
         assert sum(1 for _ in made.decode(video=0)) > 100
 
@@ -348,7 +400,10 @@ def test_a_trial_over_the_real_topics_leaves_a_score_and_a_film(tmp_path, runnin
 def test_on_a_terminal_a_sentence_is_typed_and_ctrl_c_leaves_the_film_and_a_summary(tmp_path):
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-m", "gr1_bringup.up", "--examine", "tasks", "--out", str(tmp_path)])
+        os.execv(
+            sys.executable,
+            [sys.executable, "-m", "gr1_bringup.up", "--examine", "tasks", "--out", str(tmp_path)],
+        )
     said, ended, code = bytearray(), threading.Event(), None
 
     def read():
@@ -362,7 +417,9 @@ def test_on_a_terminal_a_sentence_is_typed_and_ctrl_c_leaves_the_film_and_a_summ
     try:
         eventually(lambda: b"of 20 s" in said, "a trial", 90)
         os.write(terminal, b"shut the drawer\n")
-        eventually(lambda: b"shut the drawer" in said[said.rfind(b"laying the table") :], "the typed sentence", 60)
+        eventually(
+            lambda: b"shut the drawer" in said[said.rfind(b"laying the table") :], "the typed sentence", 60
+        )
         os.write(terminal, b"\x03")
         eventually(ended.is_set, "the end", 120)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -14,24 +14,23 @@ import pytest
 import rclpy
 from sensor_msgs.msg import JointState
 
-from gr1_bringup import rehearsal, stack
-from gr1_bringup.faults import __main__ as command
-from gr1_bringup.faults import catalogue, report
-from gr1_bringup.faults.bench import BenchError
-from gr1_bringup.faults.observe import Speed
-from gr1_bringup.faults.report import Row
-from gr1_bringup.faults.run import Run, once
+from gr1_bringup import stack
+from gr1_common import qos
+from gr1_common.messages import nanoseconds
 from gr1_core import Rig
 from gr1_core.sim import Twin
-from gr1_robot import qos
-from gr1_robot.backends import sim as arms
-from gr1_robot.messages import nanoseconds
-from gr1_robot.source import Unplugged
-from gr1_robot.sources import sim as cameras
+from gr1_fault_injection import catalogue, command, fault_injector, report
+from gr1_fault_injection.injection import Run, once
+from gr1_fault_injection.observer import Speed
+from gr1_fault_injection.report import Row
+from gr1_fault_injection.stack_under_test import BenchError
+from gr1_robot.arm.drivers.sim import backend as arms
+from gr1_robot.cameras.driver import Unplugged
+from gr1_robot.cameras.drivers import sim as cameras
 
 from .fake import Spinning, eventually
 
-POSSIBLE = rehearsal.kinds(stack.nodes(stack.settings()))
+POSSIBLE = fault_injector.kinds(stack.nodes(stack.settings()))
 
 # What --fault understands
 
@@ -39,20 +38,23 @@ POSSIBLE = rehearsal.kinds(stack.nodes(stack.settings()))
 @pytest.mark.parametrize(
     ("word", "fault"),
     [
-        ("camera_static:3s", rehearsal.Fault("camera_static", "drop_out", 3.0)),
-        ("camera_wrist:freeze:2.5s+1s", rehearsal.Fault("camera_wrist", "freeze", 2.5, 1.0)),
-        ("arm:stuck:0+0.5", rehearsal.Fault("arm", "stuck", 0.0, 0.5)),
+        ("camera_static:3s", fault_injector.Fault("camera_static", "drop_out", 3.0)),
+        ("camera_wrist:freeze:2.5s+1s", fault_injector.Fault("camera_wrist", "freeze", 2.5, 1.0)),
+        ("arm:stuck:0+0.5", fault_injector.Fault("arm", "stuck", 0.0, 0.5)),
     ],
 )
 def test_node_kind_and_times(word, fault):
-    assert rehearsal.parse([word], POSSIBLE) == [fault]
+    assert fault_injector.parse([word], POSSIBLE) == [fault]
 
 
 @pytest.mark.parametrize(
     ("word", "said"),
     [
         ("camera:3s", "'camera' is not one of arm, camera_static, camera_wrist"),
-        ("arm:black:3s", "arm has no fault 'black', there are disconnect, drop_out, delay, drift, stuck, force"),
+        (
+            "arm:black:3s",
+            "arm has no fault 'black', there are disconnect, drop_out, delay, drift, stuck, force",
+        ),
         ("arm:none:3s", "arm has no fault 'none'"),
         ("arm", "is not NODE[:KIND]:AT[+FOR]"),
         ("arm:-1s", "is not NODE[:KIND]:AT[+FOR]"),
@@ -62,15 +64,15 @@ def test_node_kind_and_times(word, fault):
 )
 def test_what_cannot_be_is_refused_in_one_line_with_what_can(word, said):
     with pytest.raises(stack.SettingError) as refused:
-        rehearsal.parse([word], POSSIBLE)
+        fault_injector.parse([word], POSSIBLE)
     assert said in str(refused.value) and word in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_only_what_is_simulated_has_switches():
     real = stack.nodes(stack.settings(wrist="realsense"))
-    assert sorted(rehearsal.kinds(real)) == ["arm", "camera_static"]
+    assert sorted(fault_injector.kinds(real)) == ["arm", "camera_static"]
     with pytest.raises(stack.SettingError, match="run with --robot sim"):
-        rehearsal.parse(["arm:3s"], {})
+        fault_injector.parse(["arm:3s"], {})
 
 
 def test_a_fault_is_set_at_its_time_and_taken_back_only_if_it_is_still_the_one():
@@ -79,8 +81,8 @@ def test_a_fault_is_set_at_its_time_and_taken_back_only_if_it_is_still_the_one()
     arm.declare_parameter("sim.fault", "none")
     arm.add_post_set_parameters_callback(lambda changes: set_to.extend(change.value for change in changes))
     asking = rclpy.create_node("asking", context=spinning.context)
-    faults = rehearsal.parse(["arm:stuck:1s+3s", "arm:drift:2s+4s"], POSSIBLE)
-    rehearsed = rehearsal.Rehearsal(faults, asking, said.append)
+    faults = fault_injector.parse(["arm:stuck:1s+3s", "arm:drift:2s+4s"], POSSIBLE)
+    rehearsed = fault_injector.Rehearsal(faults, asking, said.append)
     spinning.start(arm, asking)
     try:
         client = rehearsed._clients["arm"]
@@ -199,7 +201,10 @@ def camera():
 def seen(camera, fault, count=2):
     camera.set("fault", fault)
     frames = []
-    eventually(lambda: (frame := camera.read(0.5)) and frames.append(frame) or len(frames) >= count, f"{count} frames with '{fault}'")
+    eventually(
+        lambda: (frame := camera.read(0.5)) and frames.append(frame) or len(frames) >= count,
+        f"{count} frames with '{fault}'",
+    )
     return frames
 
 
@@ -232,7 +237,9 @@ def test_the_table_counts_every_run_that_breaks_the_promise():
     good = Run(190.0, 120.0, 30.0, "gate expired", "by itself", 0.5, "")
     rows = [Row(catalogue.FAULTS[1], [good, good]), Row(catalogue.FAULTS[-1], skipped="no root")]
     assert report.good(rows) and "stopped 2 of 2" in rows[0].verdict and "no root" in rows[1].verdict
-    rows[0].runs.append(Run(260.0, 200.0, 60.0, "gate expired", "by itself", 0.5, "rest 260 ms after the fault was visible"))
+    rows[0].runs.append(
+        Run(260.0, 200.0, 60.0, "gate expired", "by itself", 0.5, "rest 260 ms after the fault was visible")
+    )
     assert not report.good(rows) and "FAILED 1 of 3" in rows[0].verdict
     told = rows[0].to_dict()
     assert told["visible_to_zero_ms"] == {"p50": 190.0, "max": 260.0} and told["failed"] == 1
@@ -247,7 +254,12 @@ class Stack:
     """
 
     def __init__(self, beats, taut):
-        self.rig, self._beats, self._taut, self._began = Rig.load("kinova_gen2"), beats, taut, time.monotonic()
+        self.rig, self._beats, self._taut, self._began = (
+            Rig.load("kinova_gen2"),
+            beats,
+            taut,
+            time.monotonic(),
+        )
         self.bench = self.observer = self
 
     def inject(self):
@@ -291,7 +303,9 @@ STOPS = [(0.01 * tick, 0.2 if tick < 15 else 0.0) for tick in range(600)]
 
 
 def injected(beats, visible="injected", taut=math.inf):
-    fault = dataclasses.replace(catalogue.FAULTS[0], inject=Stack.inject, clear=Stack.clear, visible=visible, restarts="", rearm=False)
+    fault = dataclasses.replace(
+        catalogue.FAULTS[0], inject=Stack.inject, clear=Stack.clear, visible=visible, restarts="", rearm=False
+    )
     return once(fault, Stack(beats, taut), random.Random(0))
 
 
@@ -308,7 +322,9 @@ def test_a_rest_before_the_fault_could_be_seen_is_not_taken_for_the_answer_to_it
 
 
 def test_an_arm_that_was_at_rest_already_took_no_time():
-    run = injected([(0.01 * tick, 0.2 if tick < 20 else 0.0) for tick in range(600)], visible="lead:sunk", taut=0.5)
+    run = injected(
+        [(0.01 * tick, 0.2 if tick < 20 else 0.0) for tick in range(600)], visible="lead:sunk", taut=0.5
+    )
     assert not run.wrong and run.visible_to_zero_ms == 0.0
 
 
@@ -329,11 +345,23 @@ def test_only_an_arm_whose_own_process_ends_may_fall_silent_and_gets_no_times():
 @pytest.mark.slow
 def test_the_real_stack_stops_for_each_fault_and_the_table_says_how(tmp_path):
     only = "camera drops out,policy stopped,contact force"
-    words = [sys.executable, "-m", "gr1_bringup.faults", "--each", "1", "--only", only, "--out", str(tmp_path)]
+    words = [
+        sys.executable,
+        "-m",
+        "gr1_fault_injection",
+        "--each",
+        "1",
+        "--only",
+        only,
+        "--out",
+        str(tmp_path),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     faults = {fault["fault"]: fault for fault in json.loads((tmp_path / "faults.json").read_text())["faults"]}
-    assert len(faults) == 3 and all(fault["count"] == 1 and fault["travel_mm"]["max"] < 100 for fault in faults.values())
+    assert len(faults) == 3 and all(
+        fault["count"] == 1 and fault["travel_mm"]["max"] < 100 for fault in faults.values()
+    )
     assert "static camera" in faults["camera drops out"]["runs"][0]["reason"]
     assert faults["contact force"]["runs"][0]["recovery"] == "arm/reset"
     assert "contact force" in (tmp_path / "faults.md").read_text()

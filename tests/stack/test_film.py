@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from gr1_bringup import examination, film, sitting
-from gr1_bringup.recording import Recording
 from gr1_core import Rig
 from gr1_core.sim import Twin
+from gr1_evaluation import evaluation, evaluation_video, session
+from gr1_evaluation.rollout_recording import Recording
 
 RIG = Rig.load("kinova_gen2_small")
 
@@ -43,23 +43,29 @@ def test_the_recording_keeps_a_state_a_period_and_finds_what_was_expected_of_a_m
 
 
 def test_the_film_shows_truth_beside_prediction_and_a_tick_or_a_cross(recorded, tmp_path):
-    drawn = [picture for _, picture in film.frames(recorded, RIG)]
-    held = round(film.HELD_S * 10)
+    drawn = [picture for _, picture in evaluation_video.frames(recorded, RIG)]
+    held = round(evaluation_video.HELD_S * 10)
     assert len(drawn) == 12 + 2 * held and drawn[0].shape == (640, 1280, 3)
-    left, top = film.OUTSIDE[0] + film.SMALL, film.LABEL
-    predicted = [picture[top : top + film.SMALL, left : left + film.SMALL].mean() for picture in (drawn[0], drawn[5])]
+    left, top = evaluation_video.OUTSIDE[0] + evaluation_video.SMALL, evaluation_video.LABEL
+    predicted = [
+        picture[top : top + evaluation_video.SMALL, left : left + evaluation_video.SMALL].mean()
+        for picture in (drawn[0], drawn[5])
+    ]
     assert predicted[0] > 240 and predicted[1] == pytest.approx(40, abs=3)
-    sign = [picture[film.OUTSIDE[1] :, :64].reshape(-1, 3).astype(int) for picture in (drawn[0], drawn[5], drawn[-1])]
+    sign = [
+        picture[evaluation_video.OUTSIDE[1] :, :64].reshape(-1, 3).astype(int)
+        for picture in (drawn[0], drawn[5], drawn[-1])
+    ]
     reddish = [(one[:, 0] - one[:, 1]).max() for one in sign]
     greenish = [(one[:, 1] - one[:, 0]).max() for one in sign]
     assert greenish[1] > 60 > greenish[0] and reddish[2] > 60 > reddish[0] and greenish[2] < 60
-    assert film.write(tmp_path / "film.mp4", recorded, RIG) == len(drawn)
+    assert evaluation_video.write(tmp_path / "film.mp4", recorded, RIG) == len(drawn)
     with av.open(str(tmp_path / "film.mp4")) as made:
         assert sum(1 for _ in made.decode(video=0)) == len(drawn)
 
 
 def test_an_interrupted_film_is_whole_as_far_as_it_goes(recorded, tmp_path):
-    count = film.write(tmp_path / "film.mp4", recorded, RIG, go_on=lambda share: share < 0.5)
+    count = evaluation_video.write(tmp_path / "film.mp4", recorded, RIG, go_on=lambda share: share < 0.5)
     with av.open(str(tmp_path / "film.mp4")) as made:
         assert sum(1 for _ in made.decode(video=0)) == count > 0
 
@@ -79,5 +85,7 @@ def test_the_film_says_so_of_frames_that_the_model_was_not_trained_to_predict(tr
     if training:
         (tmp_path / "training.json").write_text(json.dumps(training))
     chosen = {"checkpoint": str(tmp_path), "rig": "kinova_gen2_small"}
-    made = sitting.Sitting(examination.parse("tasks", None, None), chosen, tmp_path / "film.mp4", print).recording
+    made = session.Sitting(
+        evaluation.parse("tasks", None, None), chosen, tmp_path / "film.mp4", print
+    ).recording
     assert (made.note, made.ahead) == (note, 0.5)

@@ -11,10 +11,10 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
+from gr1_common import messages, qos
 from gr1_core.eval import verdict
 from gr1_policy import calibration
-from gr1_policy.surprise import LEAST
-from gr1_robot import messages, qos
+from gr1_policy.prediction_monitor import SMALLEST_BASELINE
 
 from .fake import eventually
 
@@ -30,7 +30,9 @@ def moving(rig):
 
 
 def acting(rig, policy_node, **parameters):
-    node, spy = policy_node(**({"autostart": True, "instruction": "put the eggplant on the plate"} | parameters))
+    node, spy = policy_node(
+        **({"autostart": True, "instruction": "put the eggplant on the plate"} | parameters)
+    )
     moving(rig)
     return node, spy
 
@@ -38,7 +40,9 @@ def acting(rig, policy_node, **parameters):
 def test_acts_once_a_control_period_with_the_action_of_the_model_on_the_newest_frames(rig, policy_node):
     node, spy = acting(rig, policy_node)
     rig.closure_command = 1.0
-    eventually(lambda: len(rig.twists) >= 15 and len(rig.heard["command/policy/gripper"]) >= 15, "15 commands")
+    eventually(
+        lambda: len(rig.twists) >= 15 and len(rig.heard["command/policy/gripper"]) >= 15, "15 commands"
+    )
     stamps = np.array([messages.seconds(message.header.stamp) for _, message in rig.twists])
     assert np.median(np.diff(stamps)) == pytest.approx(0.1, abs=0.02)
     twist = rig.twists[-1][1]
@@ -52,7 +56,9 @@ def test_acts_once_a_control_period_with_the_action_of_the_model_on_the_newest_f
 
 def test_the_twist_carries_the_action_out_in_one_period(rig, policy_node):
     node, spy = policy_node(autostart=True, instruction="x")
-    spy.answer = lambda action: dataclasses.replace(action, delta=np.array([0.5, -0.25, 0, 0, 0, 0.5]), gripper_logit=-1.0)
+    spy.answer = lambda action: dataclasses.replace(
+        action, delta=np.array([0.5, -0.25, 0, 0, 0, 0.5]), gripper_logit=-1.0
+    )
     moving(rig)
     linear, angular = messages.from_twist(rig.twists[-1][1].twist)
     np.testing.assert_allclose([*linear, *angular], [0.1, -0.05, 0, 0, 0, 0.5], atol=1e-9)
@@ -70,7 +76,10 @@ def test_a_lost_stream_brings_a_zero_twist_and_silence_until_it_is_back(rig, pol
     rig.streams.discard(stream)
     eventually(lambda: speed(rig.twists[-1][1]) == 0, "a zero twist")
     # At the start, too, there is an ERROR: nothing received yet.
-    eventually(lambda: (s := rig.status("policy: inputs")) and s[0] == 2 and said in s[1], f"an ERROR on /diagnostics that names {said}")
+    eventually(
+        lambda: (s := rig.status("policy: inputs")) and s[0] == 2 and said in s[1],
+        f"an ERROR on /diagnostics that names {said}",
+    )
     sent, resets = len(rig.twists), len(spy.resets)
     time.sleep(0.5)
     assert len(rig.twists) == sent, "something was sent although the stream was away"
@@ -88,12 +97,17 @@ def test_a_stream_that_repeats_old_stamps_is_lost_too(rig, policy_node):
     again = messages.image_to_msg(np.zeros((height, width, 3), np.uint8), stamp, "")
     rig.node.create_timer(0.03, lambda: rig._cameras["static"].publish(again))
     eventually(lambda: speed(rig.twists[-1][1]) == 0, "a zero twist")
-    assert "static camera" in eventually(lambda: (s := rig.status("policy: inputs")) and s[0] == 2 and s, "an ERROR")[1]
+    assert (
+        "static camera"
+        in eventually(lambda: (s := rig.status("policy: inputs")) and s[0] == 2 and s, "an ERROR")[1]
+    )
 
 
 def test_waits_for_an_instruction_and_starts_anew_with_each(rig, policy_node):
     node, spy = policy_node(autostart=True)
-    eventually(lambda: (s := rig.status("policy: step")) and "waiting for an instruction" in s[1], "that it waits")
+    eventually(
+        lambda: (s := rig.status("policy: step")) and "waiting for an instruction" in s[1], "that it waits"
+    )
     assert not spy.observations and not rig.twists
     rig.instruct("put the eggplant on the plate")
     moving(rig)
@@ -128,10 +142,18 @@ def test_the_panel_shows_now_predicted_and_the_real_frame_three_steps_later(rig,
 def test_diagnostics_trace_each_step_from_camera_to_command(rig, policy_node):
     acting(rig, policy_node)
     _, _, values = eventually(
-        lambda: (s := rig.status("policy: step")) and int(s[2].get("steps", 0)) > 10 and s, "ten steps on /diagnostics"
+        lambda: (s := rig.status("policy: step")) and int(s[2].get("steps", 0)) > 10 and s,
+        "ten steps on /diagnostics",
     )
-    assert 0 < float(values["rate_hz"]) < 12, "never faster than the control period; a busy computer skips steps"
-    assert 0 < float(values["inference_p50_ms"]) <= float(values["camera_to_command_p50_ms"]) <= float(values["camera_to_command_p99_ms"])
+    assert 0 < float(values["rate_hz"]) < 12, (
+        "never faster than the control period; a busy computer skips steps"
+    )
+    assert (
+        0
+        < float(values["inference_p50_ms"])
+        <= float(values["camera_to_command_p50_ms"])
+        <= float(values["camera_to_command_p99_ms"])
+    )
     assert {"period_p50_ms", "period_p99_ms", "skipped"} <= set(values)
 
 
@@ -139,7 +161,9 @@ def test_a_step_that_fails_rests_the_arm_and_says_why(rig, policy_node):
     node, spy = acting(rig, policy_node)
     rig.size["wrist"] = (200, 200)
     eventually(lambda: speed(rig.twists[-1][1]) == 0, "a zero twist")
-    message = eventually(lambda: (s := rig.status("policy: step")) and s[0] == 2 and s[1], "an ERROR on /diagnostics")
+    message = eventually(
+        lambda: (s := rig.status("policy: step")) and s[0] == 2 and s[1], "an ERROR on /diagnostics"
+    )
     assert "200" in message and "320" in message
     rig.size["wrist"] = (240, 320)
     moving(rig)
@@ -186,10 +210,14 @@ def test_lifecycle_acts_only_while_active_and_rests_when_deactivated(rig, policy
 
 def test_a_checkpoint_that_failed_its_replay_is_not_activated(rig, policy_node, demo_policy, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    verdict.Verdict(verdict.fingerprint(tmp_path), ("episode_1",), (verdict.Check("motion", False, "9.0 mm"),)).save(tmp_path)
+    verdict.Verdict(
+        ("episode_1",), (verdict.Check("motion", False, "9.0 mm"),)
+    ).save(tmp_path)
     node, _ = policy_node(checkpoint=str(tmp_path))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
-    _, message, _ = eventually(lambda: (s := rig.status("policy: step")) and s[0] == 2 and s, "an ERROR on /diagnostics")
+    _, message, _ = eventually(
+        lambda: (s := rig.status("policy: step")) and s[0] == 2 and s, "an ERROR on /diagnostics"
+    )
     assert "failed its replay" in message
     node, _ = policy_node(checkpoint=str(tmp_path), ignore_replay=True)
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
@@ -197,7 +225,10 @@ def test_a_checkpoint_that_failed_its_replay_is_not_activated(rig, policy_node, 
 
 def inputs_error(rig, said):
     """Waits until /diagnostics names a fault of the inputs with these words."""
-    return eventually(lambda: (s := rig.status("policy: inputs")) and s[0] == 2 and said in s[1] and s, f"an ERROR with '{said}'")
+    return eventually(
+        lambda: (s := rig.status("policy: inputs")) and s[0] == 2 and said in s[1] and s,
+        f"an ERROR with '{said}'",
+    )
 
 
 def test_cameras_whose_frames_are_too_far_apart_rest_the_arm_and_are_both_named(rig, policy_node):
@@ -243,7 +274,9 @@ def test_a_model_that_is_too_slow_moves_nothing_and_says_by_how_much(rig, policy
     node, _ = acting(rig, policy_node)
     assert node.set_parameters([Parameter("sim.delay_s", value=0.4)])[0].successful
     eventually(lambda: speed(rig.twists[-1][1]) == 0, "a zero twist")
-    _, message, values = eventually(lambda: (s := rig.status("policy: step")) and s[0] == 2 and s, "an ERROR on /diagnostics")
+    _, message, values = eventually(
+        lambda: (s := rig.status("policy: step")) and s[0] == 2 and s, "an ERROR on /diagnostics"
+    )
     assert "the model is too slow" in message and "250 ms allowed" in message and int(values["late"]) > 0
     assert node.set_parameters([Parameter("sim.delay_s", value=0.0)])[0].successful
     moving(rig)
@@ -254,12 +287,18 @@ def test_steps_that_miss_periods_start_a_new_history_and_are_counted(rig, policy
     resets = len(spy.resets)
     assert node.set_parameters([Parameter("sim.delay_s", value=0.35)])[0].successful
     eventually(lambda: len(spy.resets) > resets + 1, "a new history")
-    said = lambda s: int(s[2]["restarts"]) > 0 and "between the frames of two steps, 250 ms allowed" in s[2]["last_restart"]  # noqa: E731
-    eventually(lambda: (s := rig.status("policy: step")) and "restarts" in s[2] and said(s), "the reason on /diagnostics")
+    said = lambda s: (
+        int(s[2]["restarts"]) > 0
+        and "between the frames of two steps, 250 ms allowed" in s[2]["last_restart"]
+    )  # noqa: E731
+    eventually(
+        lambda: (s := rig.status("policy: step")) and "restarts" in s[2] and said(s),
+        "the reason on /diagnostics",
+    )
 
 
 def test_only_the_policy_of_a_simulated_robot_can_be_slowed_down(policy_node):
-    node, _ = policy_node(robot="kortex")
+    node, _ = policy_node(robot="kinova_gen3")
     result = node.set_parameters([Parameter("sim.delay_s", value=0.1)])[0]
     assert not result.successful and "for robot 'sim' only" in result.reason
 
@@ -267,14 +306,18 @@ def test_only_the_policy_of_a_simulated_robot_can_be_slowed_down(policy_node):
 def test_a_limit_needs_a_calibration(rig, policy_node):
     node, _ = policy_node(prediction_limit=1.5)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
-    _, message, _ = eventually(lambda: (s := rig.status("policy: step")) and s[0] == 2 and s, "an ERROR on /diagnostics")
+    _, message, _ = eventually(
+        lambda: (s := rig.status("policy: step")) and s[0] == 2 and s, "an ERROR on /diagnostics"
+    )
     assert "never calibrated" in message and "gr1_policy.calibrate" in message
 
 
 def test_a_limit_needs_the_monitor(rig, policy_node):
     node, _ = policy_node(prediction_limit=1.5, prediction_monitor=False)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
-    _, message, _ = eventually(lambda: (s := rig.status("policy: step")) and s[0] == 2 and s, "an ERROR on /diagnostics")
+    _, message, _ = eventually(
+        lambda: (s := rig.status("policy: step")) and s[0] == 2 and s, "an ERROR on /diagnostics"
+    )
     assert "prediction_limit is 1.5, but prediction_monitor is false" in message
     assert node.set_parameters([Parameter("prediction_limit", value=0.0)])[0].successful
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
@@ -285,22 +328,33 @@ def test_a_limit_needs_the_monitor(rig, policy_node):
 @pytest.mark.slow
 def test_a_model_that_has_no_time_to_predict_is_a_warning_while_there_is_a_limit(rig, policy_node, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    calibration.save(tmp_path, {"static": LEAST, "wrist": LEAST}, 1.5, [])
-    node, _ = acting(rig, policy_node, checkpoint=str(tmp_path), prediction_limit=1000.0, max_action_age_periods=50.0)
+    calibration.save(tmp_path, {"static": SMALLEST_BASELINE, "wrist": SMALLEST_BASELINE}, 1.5, [])
+    node, _ = acting(
+        rig, policy_node, checkpoint=str(tmp_path), prediction_limit=1000.0, max_action_age_periods=50.0
+    )
     assert node.set_parameters([Parameter("sim.delay_s", value=0.15)])[0].successful
-    _, message, _ = eventually(lambda: (s := rig.status("policy: prediction")) and s[0] == 1 and s, "a WARN on /diagnostics")
+    _, message, _ = eventually(
+        lambda: (s := rig.status("policy: prediction")) and s[0] == 1 and s, "a WARN on /diagnostics"
+    )
     assert message.startswith("does not guard: ")
     assert node.set_parameters([Parameter("prediction_limit", value=0.0)])[0].successful
-    eventually(lambda: rig.status("policy: prediction")[0] == 0, "that a monitor that only reports is no warning")
+    eventually(
+        lambda: rig.status("policy: prediction")[0] == 0, "that a monitor that only reports is no warning"
+    )
 
 
-def test_a_picture_that_nobody_could_expect_stops_the_arm_until_a_person_has_looked(rig, policy_node, tmp_path):
+def test_a_picture_that_nobody_could_expect_stops_the_arm_until_a_person_has_looked(
+    rig, policy_node, tmp_path
+):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    calibration.save(tmp_path, {"static": LEAST, "wrist": LEAST}, 1.5, [])
+    calibration.save(tmp_path, {"static": SMALLEST_BASELINE, "wrist": SMALLEST_BASELINE}, 1.5, [])
     still = {name: np.full((*size, 3), 120, np.uint8) for name, size in rig.size.items()}
     rig.pictures = dict(still)
     node, spy = acting(rig, policy_node, checkpoint=str(tmp_path), prediction_limit=1.5, max_gap_periods=20.0)
-    eventually(lambda: (s := rig.status("policy: prediction")) and int(s[2].get("compared", 0)) > 5, "steps that were compared")
+    eventually(
+        lambda: (s := rig.status("policy: prediction")) and int(s[2].get("compared", 0)) > 5,
+        "steps that were compared",
+    )
     assert not rig.stops
     covered = still["wrist"].copy()
     covered[:, 80:] = 0
@@ -312,9 +366,14 @@ def test_a_picture_that_nobody_could_expect_stops_the_arm_until_a_person_has_loo
             time.sleep(0.01)
     assert rig.stops, "arm/stop was not called"
     eventually(lambda: speed(rig.twists[-1][1]) == 0, "a zero twist")
-    level, message, _ = eventually(lambda: (s := rig.status("policy: prediction")) and s[0] == 2 and s, "an ERROR on /diagnostics")
+    level, message, _ = eventually(
+        lambda: (s := rig.status("policy: prediction")) and s[0] == 2 and s, "an ERROR on /diagnostics"
+    )
     assert message.startswith("wrist camera: the picture is not what was expected")
-    eventually(lambda: (s := rig.status("policy: step")) and s[0] == 2 and "halted" in s[1] and "arm/reset" in s[1], "what to do")
+    eventually(
+        lambda: (s := rig.status("policy: step")) and s[0] == 2 and "halted" in s[1] and "arm/reset" in s[1],
+        "what to do",
+    )
     sent = len(rig.twists)
     time.sleep(0.5)
     assert len(rig.twists) == sent and len(rig.stops) == 1

@@ -1,4 +1,4 @@
-"""The whole simulated stack: a camera or the policy is killed in motion. The deadline is docs/safety.md's: rest within 250 ms."""
+"""The whole simulated stack: a camera or the policy is killed in motion. The deadline is docs/explanation/safety.md's: rest within 250 ms."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from std_srvs.srv import Trigger
 
 from gr1_bringup import stack
 from gr1_bringup.processes import Processes, environment
-from gr1_robot import messages, qos
+from gr1_common import messages, qos
 
 from .fake import Spinning, eventually
 
@@ -31,9 +31,15 @@ class Watch:
         self._spinning = Spinning()
         self.node = rclpy.create_node("watch", context=self._spinning.context)
         self.commanded, self.sent, self.frames, self.statuses = [], [], [], {}
-        self.node.create_subscription(TwistStamped, "arm/commanded_twist", lambda m: self.commanded.append(_timed(m)), qos.SENSOR)
-        self.node.create_subscription(TwistStamped, "command/policy/twist", lambda m: self.sent.append(_timed(m)), qos.COMMAND)
-        self.node.create_subscription(CameraInfo, "camera/static/camera_info", lambda m: self.frames.append(_stamp(m)), qos.SENSOR)
+        self.node.create_subscription(
+            TwistStamped, "arm/commanded_twist", lambda m: self.commanded.append(_timed(m)), qos.SENSOR
+        )
+        self.node.create_subscription(
+            TwistStamped, "command/policy/twist", lambda m: self.sent.append(_timed(m)), qos.COMMAND
+        )
+        self.node.create_subscription(
+            CameraInfo, "camera/static/camera_info", lambda m: self.frames.append(_stamp(m)), qos.SENSOR
+        )
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._heard, 50)
         self._home = self.node.create_client(Trigger, "sim/reset")
         self._spinning.start(self.node)
@@ -45,7 +51,9 @@ class Watch:
         self.processes.start([self.nodes[name]])
 
     def kill(self, name):
-        process = next(process for process in self.processes.all if process.name == name and process.exit_code is None)
+        process = next(
+            process for process in self.processes.all if process.name == name and process.exit_code is None
+        )
         os.kill(process.pid, signal.SIGKILL)
         eventually(lambda: process.exit_code is not None, "the end of a killed process")
 
@@ -108,7 +116,10 @@ def test_a_camera_killed_in_motion_brings_the_arm_to_rest_until_it_is_back(watch
     watch.moving()
     watch.kill("camera_static")
     assert moved_on(watch, lambda: watch.frames[-1]) < 0.25
-    status = eventually(lambda: (s := watch.statuses.get("policy: inputs")) and s.level != b"\0" and s, "a fault on /diagnostics")
+    status = eventually(
+        lambda: (s := watch.statuses.get("policy: inputs")) and s.level != b"\0" and s,
+        "a fault on /diagnostics",
+    )
     assert "static camera" in status.message
     at_rest(watch)
     watch.restart("camera_static")

@@ -53,7 +53,13 @@ def test_the_expert_plays_the_named_tasks_in_turn_and_no_recorded_layout_comes_t
 
 
 def test_collecting_from_the_policy_records_what_it_does():
-    assert sorted(names(collect="true", operator="policy")) == ["arm", "camera_static", "camera_wrist", "policy", "recorder"]
+    assert sorted(names(collect="true", operator="policy")) == [
+        "arm",
+        "camera_static",
+        "camera_wrist",
+        "policy",
+        "recorder",
+    ]
     assert parameters("policy", collect="true", operator="policy")["act"] is True
 
 
@@ -61,8 +67,10 @@ def test_collecting_is_a_persons_work_unless_somebody_else_is_named(folder):
     assert sorted(names(collect="true")) == ["arm", "camera_static", "camera_wrist", "recorder", "teleop"]
     assert stack.settings(collect="true")["operator"] == "vr"
     assert stack.settings(collect="true", checkpoint=str(folder))["operator"] == "policy"
-    assert parameters("policy", collect="true", operator="vr", checkpoint=str(folder))["act"] is False, "it watches"
-    real = {"robot": "kortex", "collect": "true"}
+    assert parameters("policy", collect="true", operator="vr", checkpoint=str(folder))["act"] is False, (
+        "it watches"
+    )
+    real = {"robot": "kinova_gen3", "collect": "true"}
     assert sorted(names(**real)) == ["arm", "camera_static", "camera_wrist", "recorder", "teleop"]
     assert parameters("teleop", **real)["instruction"] == "", "said at the desk"
 
@@ -70,19 +78,31 @@ def test_collecting_is_a_persons_work_unless_somebody_else_is_named(folder):
 def test_a_person_drives_or_may_take_over_with_the_same_node(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     driving = parameters("teleop", drive="vr", collect="true", bags="demos", task="open_drawer", port="0")
-    told = {"rig": "kinova_gen2", "port": 0, "bags": str(tmp_path / "demos"), "instruction": "open the drawer", "new_tables": True}
-    assert driving == told and not parameters("teleop", robot="kortex", drive="vr")["new_tables"]
+    told = {
+        "rig": "kinova_gen2",
+        "port": 0,
+        "bags": str(tmp_path / "demos"),
+        "instruction": "open the drawer",
+        "reset_scene": True,
+    }
+    assert driving == told and not parameters("teleop", robot="kinova_gen3", drive="vr")["reset_scene"]
     beside = {"teleop": "true", "task": "open_drawer"}
     assert sorted(names(**beside)) == ["arm", "camera_static", "camera_wrist", "policy", "teleop"]
-    assert parameters("teleop", **beside)["instruction"] == "", "saying it again would begin the policy's rollout anew"
+    assert parameters("teleop", **beside)["instruction"] == "", (
+        "saying it again would begin the policy's rollout anew"
+    )
     assert sorted(names(drive="vr")) == ["arm", "camera_static", "camera_wrist", "teleop"]
 
 
 def test_what_a_node_prints_aloud_reaches_the_terminal_and_its_log_does_not(tmp_path):
     said = []
-    prints = "print('scan this'); print('[INFO] [1.2] [teleop]: ready'); print('[ERROR] [1.2] [teleop]: wrong')"
+    prints = (
+        "print('scan this'); print('[INFO] [1.2] [teleop]: ready'); print('[ERROR] [1.2] [teleop]: wrong')"
+    )
     node = stack.Node("any", "any", "teleop", aloud=True)
-    process = processes.Process(node, [sys.executable, "-c", prints], tmp_path / "log", os.environ, said.append)
+    process = processes.Process(
+        node, [sys.executable, "-c", prints], tmp_path / "log", os.environ, said.append
+    )
     eventually(lambda: process.exit_code is not None and len(said) == 2, "the end of the process")
     assert said == ["scan this", "teleop: [ERROR] [1.2] [teleop]: wrong"]
     assert process.last_lines() == ["[INFO] [1.2] [teleop]: ready"]
@@ -91,10 +111,26 @@ def test_what_a_node_prints_aloud_reaches_the_terminal_and_its_log_does_not(tmp_
 
 def test_who_demonstrates_and_where_the_bags_go_reaches_recorder_and_expert(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = {"collect": "true", "operator": "expert", "bags": "demos", "images": "raw", "episodes": "3", "rig": "kinova_gen2"}
-    told = {"root": str(tmp_path / "demos"), "images": "raw", "operator": "expert", "instruction": "", "rig": "kinova_gen2"}
+    given = {
+        "collect": "true",
+        "operator": "expert",
+        "bags": "demos",
+        "images": "raw",
+        "episodes": "3",
+        "rig": "kinova_gen2",
+    }
+    told = {
+        "root": str(tmp_path / "demos"),
+        "images": "raw",
+        "operator": "expert",
+        "instruction": "",
+        "rig": "kinova_gen2",
+    }
     assert parameters("recorder", **given) == told
-    assert parameters("expert", **given)["record"] is True and parameters("expert", drive="expert")["record"] is False
+    assert (
+        parameters("expert", **given)["record"] is True
+        and parameters("expert", drive="expert")["record"] is False
+    )
     assert parameters("recorder", collect="true", task="open_drawer")["instruction"] == "open the drawer"
 
 
@@ -111,7 +147,7 @@ def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
 @pytest.mark.parametrize(
     "given, said",
     [
-        ({"robot": "kortex"}, "needs a trained one"),
+        ({"robot": "kinova_gen3"}, "needs a trained one"),
         ({"robot": "kinova_gen2", "drive": "expert"}, "sees the simulated table only"),
         ({"robot": "kinova_gen2", "wrist": "sim"}, "sees the simulated arm only"),
         ({"robot": "kinova_gen2", "task": "open_drawer"}, "leave it out with robot 'kinova_gen2'"),
@@ -152,12 +188,16 @@ def test_each_robot_comes_with_its_rig_and_its_cameras(folder):
     assert parameters("camera_wrist", **given)["source"] == "realsense"
     assert parameters("camera_static", static="orbbec", **given)["source"] == "orbbec"
     assert parameters("camera_wrist")["source"] == "sim" and parameters("arm")["rig"] == "kinova_gen2"
-    assert stack.settings(robot="kortex", rig="kinova_gen2", checkpoint=str(folder))["rig"] == "kinova_gen2"
+    assert (
+        stack.settings(robot="kinova_gen3", rig="kinova_gen2", checkpoint=str(folder))["rig"] == "kinova_gen2"
+    )
 
 
 def test_the_hardware_file_sets_parameters_of_its_nodes(tmp_path):
     file = tmp_path / "lab.yaml"
-    file.write_text('camera_wrist: {realsense.serial: "0123", rate_hz: 15.0}\narm: {kinova_gen2.sdk: /opt/kinova}\n')
+    file.write_text(
+        'camera_wrist: {realsense.serial: "0123", rate_hz: 15.0}\narm: {kinova_gen2.sdk: /opt/kinova}\n'
+    )
     found = parameters("camera_wrist", hardware=str(file))
     assert (found["realsense.serial"], found["rate_hz"], found["source"]) == ("0123", 15.0, "sim")
     assert parameters("arm", hardware=str(file))["kinova_gen2.sdk"] == "/opt/kinova"
@@ -168,7 +208,10 @@ def test_the_kinova_sdk_is_found_by_the_loader_of_the_arm_node(folder, tmp_path,
     (tmp_path / "lab.yaml").write_text("arm: {kinova_gen2.sdk: /opt/kinova}")
     given = {"robot": "kinova_gen2", "checkpoint": str(folder), "hardware": str(tmp_path / "lab.yaml")}
     nodes = {node.name: node for node in stack.nodes(stack.settings(**given))}
-    assert nodes["arm"].environment == {"LD_LIBRARY_PATH": "/opt/kinova:/usr/local/lib"} and not nodes["policy"].environment
+    assert (
+        nodes["arm"].environment == {"LD_LIBRARY_PATH": "/opt/kinova:/usr/local/lib"}
+        and not nodes["policy"].environment
+    )
 
 
 def test_the_template_of_the_hardware_file_is_one():
@@ -249,14 +292,17 @@ def test_the_description_imports_no_ros():
     tree = ast.parse(Path(stack.__file__).read_text())
     modules = {alias.name for part in ast.walk(tree) if isinstance(part, ast.Import) for alias in part.names}
     modules |= {part.module for part in ast.walk(tree) if isinstance(part, ast.ImportFrom)}
-    assert {module.split(".")[0] for module in modules} <= set(sys.stdlib_module_names) | {"gr1_core", "gr1_bringup"}
+    assert {module.split(".")[0] for module in modules} <= set(sys.stdlib_module_names) | {
+        "gr1_core",
+        "gr1_bringup",
+    }
 
 
 @pytest.mark.parametrize(
     "words, said",
     [
         (["--robot", "kinova_gen2"], "needs a trained one"),
-        (["robot:=kortex", "drive:=expert"], "sees the simulated table only"),
+        (["robot:=kinova_gen3", "drive:=expert"], "sees the simulated table only"),
         (["--checkpoint", "/no/such/folder"], "/no/such/folder"),
         (["task:=make_coffee"], "make_coffee"),
         (["--checkpoint", "[/foo]"], "[/foo]"),
@@ -287,8 +333,12 @@ def test_a_node_hears_sigint_also_when_the_runner_was_started_in_the_background(
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         asks = "import signal; raise SystemExit(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
-        process = processes.Process(stack.Node("any", "any", "any"), [sys.executable, "-c", asks], tmp_path / "log", os.environ, print)
-        code = eventually(lambda: process.exit_code is not None and (process.exit_code,), "the end of the process")[0]
+        process = processes.Process(
+            stack.Node("any", "any", "any"), [sys.executable, "-c", asks], tmp_path / "log", os.environ, print
+        )
+        code = eventually(
+            lambda: process.exit_code is not None and (process.exit_code,), "the end of the process"
+        )[0]
     finally:
         signal.signal(signal.SIGINT, before)
     assert code == 0
@@ -296,7 +346,7 @@ def test_a_node_hears_sigint_also_when_the_runner_was_started_in_the_background(
 
 def test_a_checkpoint_that_failed_its_replay_is_refused_before_anything_starts(folder):
     checks = (verdict.Check("motion", False, "translation error 9.0 mm a step"),)
-    verdict.Verdict(verdict.fingerprint(folder), ("episode_1",), checks).save(folder)
+    verdict.Verdict(("episode_1",), checks).save(folder)
     with pytest.raises(stack.SettingError, match="translation error 9.0 mm a step; ignore_replay:=true"):
         stack.settings(checkpoint=str(folder))
     assert parameters("policy", checkpoint=str(folder), ignore_replay="true")["ignore_replay"] is True

@@ -12,9 +12,9 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
-from gr1_bringup import processes, stack, video
+from gr1_bringup import processes, run_video, stack
 from gr1_bringup import up as up_module
-from gr1_bringup.monitor import Monitor
+from gr1_common.stack_monitor import Monitor
 from gr1_core import Rig
 
 from .fake import Spinning, eventually
@@ -35,12 +35,18 @@ def test_the_expert_drives_it_can_be_measured_and_ends_cleanly_with_a_video(up, 
     stack = up("--drive", "expert")
     stack.until("all nodes are up")
     assert "UNTRAINED" in stack.said and "the scripted expert drives" in stack.said
-    measured = subprocess.run([sys.executable, "-m", "gr1_bringup.measure", "--seconds", "3"], capture_output=True, text=True, timeout=90)
+    measured = subprocess.run(
+        [sys.executable, "-m", "gr1_check.measure", "--seconds", "3"],
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
     assert measured.returncode == 0, measured.stderr
     document = json.loads(measured.stdout.splitlines()[-1])
     assert document["policy"]["steps"] > 0 and document["commands"]["count"] > 0
     assert (
-        document["arm_beats"]["period_max_ms"] >= document["arm_beats"]["period_p50_ms"] > 0 and document["arm_loop"]["period_max_ms"] > 0
+        document["arm_beats"]["period_max_ms"] >= document["arm_beats"]["period_p50_ms"] > 0
+        and document["arm_loop"]["period_max_ms"] > 0
     )
     assert all(document["cameras"][role]["count"] > 0 for role in ("static", "wrist"))
     children = stack.nodes()
@@ -137,7 +143,9 @@ def test_beside_another_stack_nothing_is_started(capsys, tmp_path, monkeypatch):
 def test_what_a_former_stack_said_is_not_taken_for_the_new_ones_word(monitor):
     statuses = monitor.node.create_publisher(DiagnosticArray, "/diagnostics", 10)
     status = DiagnosticStatus(name="policy: step", level=DiagnosticStatus.OK)
-    eventually(lambda: statuses.publish(DiagnosticArray(status=[status])) or monitor.seen().statuses, "a status")
+    eventually(
+        lambda: statuses.publish(DiagnosticArray(status=[status])) or monitor.seen().statuses, "a status"
+    )
     eventually(lambda: monitor.forget() or not monitor.seen().statuses, "an empty slate")
 
 
@@ -152,7 +160,7 @@ def monitor():
 def test_a_full_disk_stops_the_video_and_nothing_else(monitor, tmp_path):
     (tmp_path / "video.mp4").symlink_to("/dev/full")
     said = []
-    film = video.Video(tmp_path / "video.mp4", monitor, predicted="predicted", say=said.append)
+    film = run_video.Video(tmp_path / "video.mp4", monitor, predicted="predicted", say=said.append)
     film.start()
     eventually(lambda: said, "the end of the video")
     film.close()

@@ -1,4 +1,4 @@
-"""A server on a free port of loopback, joined with stand-ins, with a certificate of its own."""
+"""A server on a free loopback port, with fakes around it and its own certificate."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from gr1_teleop import certificate
-from gr1_teleop.episodes import Episodes
+from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.server import Server
-from tests.teleop.browserless import Client
-from tests.teleop.standin import Link, Recorder, Watch
+from tests.teleop.fakes import FakeLink, FakeRecorder, FakeRobotView
+from tests.teleop.https_client import Client
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +20,14 @@ def loopback_certificate(tmp_path_factory):
 
 @pytest.fixture
 def rig(tmp_path, loopback_certificate):
-    """server, client (paired), link, recorder, watch, folder (of the bags)."""
-    link, recorder, watch, folder = Link(), Recorder(), Watch(), tmp_path / "bags"
+    """server, client (paired), link, recorder, view, folder (of the bags)."""
+    link, recorder, view, folder = FakeLink(), FakeRecorder(), FakeRobotView(), tmp_path / "bags"
     folder.mkdir()
-    server = Server(link, Episodes(recorder, folder), watch, "127.0.0.1", 0, certificate=loopback_certificate)
+    server = Server(
+        link, EpisodeControl(recorder, folder), view, "127.0.0.1", 0, certificate=loopback_certificate
+    )
     server.start()
-    yield SimpleNamespace(server=server, client=Client(server), link=link, recorder=recorder, watch=watch, folder=folder)
+    yield SimpleNamespace(
+        server=server, client=Client(server), link=link, recorder=recorder, view=view, folder=folder
+    )
     server.close()

@@ -1,4 +1,4 @@
-"""The certificate of an installation: its own, private, valid for what the computer is called, renewed when it must be."""
+"""The certificate of an installation: private, valid for this computer's names, renewed in time."""
 
 import os
 import socket
@@ -93,11 +93,20 @@ def cut(path):
 
 def of_another_key(path):
     other = ensure(path.parent / "other", NAMES).path.read_text()
-    path.write_text(path.read_text().split("-----BEGIN CERTIFICATE")[0] + other[other.index("-----BEGIN CERTIFICATE") :])
+    path.write_text(
+        path.read_text().split("-----BEGIN CERTIFICATE")[0] + other[other.index("-----BEGIN CERTIFICATE") :]
+    )
 
 
 @pytest.mark.parametrize(
-    "harm", [wider, cut, of_another_key, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"\xff\x00")]
+    "harm",
+    [
+        wider,
+        cut,
+        of_another_key,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\xff\x00"),
+    ],
 )
 def test_one_that_others_could_read_or_that_is_damaged_is_made_anew(tmp_path, harm):
     first = ensure(tmp_path, NAMES)
@@ -113,12 +122,16 @@ def test_a_new_address_and_the_end_of_the_year_make_it_anew(tmp_path):
     moved = ensure(tmp_path, NAMES | {"10.1.2.3"})
     assert moved.new and "10.1.2.3" in moved.names and moved.fingerprint != first.fingerprint
     assert not ensure(tmp_path, NAMES, datetime.now(UTC) + timedelta(days=363)).new
-    assert ensure(tmp_path, NAMES, datetime.now(UTC) + timedelta(days=364, hours=12)).new, "not in the middle of a session"
+    assert ensure(tmp_path, NAMES, datetime.now(UTC) + timedelta(days=364, hours=12)).new, (
+        "not in the middle of a session"
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CertificateError, match="file/server.pem: the TLS certificate cannot be (read|written).*XDG_DATA_HOME"):
+    with pytest.raises(
+        CertificateError, match="file/server.pem: cannot (read|write) the TLS certificate.*XDG_DATA_HOME"
+    ):
         ensure(tmp_path / "file", NAMES)
 
 

@@ -1,4 +1,4 @@
-"""The clutch's promises: where the arm goes, how fast, and what its fingers do."""
+"""The clutch: where the arm goes, how fast, and what the gripper does."""
 
 import math
 
@@ -7,22 +7,24 @@ import pytest
 
 from gr1_teleop import quaternion
 from gr1_teleop.clutch import ENGAGED
-from gr1_teleop.settings import Settings
+from gr1_teleop.clutch_settings import ClutchSettings
 
 from .operator import LIMITS, Operator, moved, settle, still
 
 
 def turned(operator, since):
-    return quaternion.between(since.quaternion, operator.arm.quaternion)
+    return quaternion.rotation_between(since.quaternion, operator.arm.quaternion)
 
 
 # Where the arm goes
 
 
-@pytest.mark.parametrize(("hand", "arm"), [((0, 0, -1), (1, 0, 0)), ((-1, 0, 0), (0, 1, 0)), ((0, 1, 0), (0, 0, 1))])
+@pytest.mark.parametrize(
+    ("hand", "arm"), [((0, 0, -1), (1, 0, 0)), ((-1, 0, 0), (0, 1, 0)), ((0, 1, 0), (0, 0, 1))]
+)
 def test_ahead_left_and_up_of_the_hand_are_x_y_and_z_of_the_arm_for_motion_and_for_rotation(hand, arm):
     operator = Operator(scale=0.5)
-    operator.orientation = quaternion.from_vector((0.4, -1.0, 2.0))  # however the controller is held
+    operator.orientation = quaternion.from_rotation_vector((0.4, -1.0, 2.0))  # however the controller is held
     operator.grip()
     start = operator.arm
     operator.step(0.1 * np.array(hand), 0.3 * np.array(hand))
@@ -33,9 +35,14 @@ def test_ahead_left_and_up_of_the_hand_are_x_y_and_z_of_the_arm_for_motion_and_f
 
 @pytest.mark.parametrize("yaw", [0.5, -2.0, math.pi])
 def test_forward_is_where_the_hand_points_when_the_stick_is_pressed_and_only_about_the_vertical(yaw):
-    # A grip's own -z and -y lie to both sides of where its controller points: held level, the grip leans back by 45 degrees.
-    level = quaternion.times(quaternion.from_vector((0, yaw, 0)), quaternion.from_vector((math.pi / 4, 0, 0)))
-    pitched = quaternion.times(quaternion.from_vector((0, yaw, 0)), quaternion.from_vector((math.pi / 4 + 0.6, 0, 0)))
+    # The controller points between -z and -y of grip space: held level, grip space leans back by 45 degrees.
+    level = quaternion.multiply(
+        quaternion.from_rotation_vector((0, yaw, 0)), quaternion.from_rotation_vector((math.pi / 4, 0, 0))
+    )
+    pitched = quaternion.multiply(
+        quaternion.from_rotation_vector((0, yaw, 0)),
+        quaternion.from_rotation_vector((math.pi / 4 + 0.6, 0, 0)),
+    )
     for orientation in (level, pitched):
         operator = Operator()
         operator.orientation = orientation
@@ -52,12 +59,12 @@ def test_forward_is_where_the_hand_points_when_the_stick_is_pressed_and_only_abo
 
 def test_forward_is_refused_to_a_hand_that_points_up_and_never_changes_while_the_arm_follows():
     operator = Operator()
-    operator.orientation = quaternion.from_vector((math.pi * 0.75, 0, 0))
+    operator.orientation = quaternion.from_rotation_vector((math.pi * 0.75, 0, 0))
     operator.step()
     operator.stick = True
     operator.step()
     assert operator.events[-1].kind == "refused" and operator.clutch.forward == 0.0
-    operator.stick, operator.orientation = False, quaternion.from_vector((math.pi / 4, 1.0, 0))
+    operator.stick, operator.orientation = False, quaternion.from_rotation_vector((math.pi / 4, 1.0, 0))
     operator.wait(0.2)
     operator.grip()
     operator.stick = True
@@ -68,8 +75,10 @@ def test_forward_is_refused_to_a_hand_that_points_up_and_never_changes_while_the
 def test_a_phone_points_with_its_camera_or_with_its_top():
     for pitch in (0.0, -math.pi / 2):  # upright; flat, the screen up
         operator = Operator()
-        operator.clutch.begin("phone")
-        operator.orientation = quaternion.times(quaternion.from_vector((0, 0.7, 0)), quaternion.from_vector((pitch, 0, 0)))
+        operator.clutch.reset_for_device("phone")
+        operator.orientation = quaternion.multiply(
+            quaternion.from_rotation_vector((0, 0.7, 0)), quaternion.from_rotation_vector((pitch, 0, 0))
+        )
         operator.step()
         operator.stick = True
         operator.step()
@@ -107,10 +116,13 @@ def test_a_hand_that_is_faster_than_the_arm_draws_it_at_the_limit_and_the_arm_st
     operator.grip()
     for _ in range(10):
         command = operator.step((0.15, 0, 0))
-    assert math.hypot(*command.linear) == pytest.approx(LIMITS.linear_speed) and math.hypot(*command.linear) <= LIMITS.linear_speed
+    assert (
+        math.hypot(*command.linear) == pytest.approx(LIMITS.linear_speed)
+        and math.hypot(*command.linear) <= LIMITS.linear_speed
+    )
     stopped = operator.arm
     settle(operator, 30)
-    assert math.hypot(*moved(operator, stopped)) <= Settings().lead + 1e-6
+    assert math.hypot(*moved(operator, stopped)) <= ClutchSettings().max_lead + 1e-6
     assert math.hypot(*operator.step().linear) < 1e-3
 
 
@@ -135,7 +147,7 @@ def test_speeds_can_be_set_lower_than_the_rigs_but_not_higher():
         assert math.hypot(*operator.step((0.15, 0, 0)).linear) == pytest.approx(most)
 
 
-# The fingers
+# The gripper
 
 
 def test_the_trigger_is_the_closure_while_the_arm_follows():
@@ -169,10 +181,15 @@ def test_a_desk_device_moves_the_arm_along_its_own_axes_while_its_switch_is_held
     operator.desk(held=True, linear=(0, 0.5, 0), angular=(0, 0, -1), gripper=0.0)
     assert still(operator.ask())
     command = operator.ask()
-    assert np.allclose(command.linear, (0, 0.5 * LIMITS.linear_speed, 0)) and np.allclose(command.angular, (0, 0, -LIMITS.angular_speed))
+    assert np.allclose(command.linear, (0, 0.5 * LIMITS.linear_speed, 0)) and np.allclose(
+        command.angular, (0, 0, -LIMITS.angular_speed)
+    )
     operator.desk(held=True, linear=(1, 1, 1), angular=(1, -1, 1))
     command = operator.ask()
-    assert math.hypot(*command.linear) <= LIMITS.linear_speed and math.hypot(*command.angular) <= LIMITS.angular_speed
+    assert (
+        math.hypot(*command.linear) <= LIMITS.linear_speed
+        and math.hypot(*command.angular) <= LIMITS.angular_speed
+    )
     operator.desk(held=False)
     assert still(operator.ask()) and operator.ask() is None
     operator.desk(held=True)
@@ -181,8 +198,18 @@ def test_a_desk_device_moves_the_arm_along_its_own_axes_while_its_switch_is_held
     assert not operator.ask().engaged and operator.clutch.why == "the page is hidden"
 
 
-@pytest.mark.parametrize("wrong", [{"scale": 0.2}, {"silence_s": 0.0}, {"open": 0.8}, {"gain": 1.5}, {"lag_s": -1.0}, {"lead_angle": 4.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scale": 0.2},
+        {"timeout_s": 0.0},
+        {"release_threshold": 0.8},
+        {"gain": 1.5},
+        {"lag_s": -1.0},
+        {"max_lead_angle": 4.0},
+    ],
+)
 def test_settings_that_cannot_be_are_refused_by_name(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=name):
-        Settings(**wrong)
+        ClutchSettings(**wrong)

@@ -1,18 +1,20 @@
-"""The clutch's promises: what makes the arm follow, and what stops it."""
+"""The clutch: what makes the arm follow, and what stops it."""
 
 import math
 
 import numpy as np
 import pytest
 
-from gr1_robot.backend import Pose
+from gr1_common.pose import Pose
 from gr1_teleop import quaternion
 from gr1_teleop.clutch import ENGAGED, OPEN, WAITING
 
 from .operator import DOWN, Operator, moved, settle, still
 
 
-@pytest.mark.parametrize("cause", ["lost", "hidden", "recenter", "jump", "twist", "silence", "old", "blocked", "no pose"])
+@pytest.mark.parametrize(
+    "cause", ["lost", "hidden", "recenter", "jump", "twist", "silence", "old", "blocked", "no pose"]
+)
 def test_each_cause_stops_the_arm_with_its_reason_and_the_squeeze_must_be_opened_before_it_moves_again(cause):
     operator, asked = Operator(), {}
     operator.grip()
@@ -22,7 +24,9 @@ def test_each_cause_stops_the_arm_with_its_reason_and_the_squeeze_must_be_opened
     operator.tracked, operator.visible = cause != "lost", cause != "hidden"
     operator.position = operator.position + (0.06 if cause == "jump" else 0.0)
     if cause == "twist":
-        operator.orientation = quaternion.times(quaternion.from_vector((0, math.radians(40), 0)), operator.orientation)
+        operator.orientation = quaternion.multiply(
+            quaternion.from_rotation_vector((0, math.radians(40), 0)), operator.orientation
+        )
     if cause == "silence":
         operator.wait(0.16)
     operator.age = 0.3 if cause == "old" else 0.0
@@ -30,7 +34,7 @@ def test_each_cause_stops_the_arm_with_its_reason_and_the_squeeze_must_be_opened
         asked = {"blocked": "the arm is stopped: emergency_stop"}
     if cause == "no pose":
         operator.arm = None
-        command = operator.clutch.command(operator.arm, operator.now)
+        command = operator.clutch.compute_command(operator.arm, operator.now)
         operator.arm = Pose(np.zeros(3), DOWN)
     else:
         command = operator.ask() if cause == "silence" else operator.step(frames=1, **asked)
@@ -46,7 +50,9 @@ def test_each_cause_stops_the_arm_with_its_reason_and_the_squeeze_must_be_opened
         "no pose": "no usable pose",
     }
     (event,) = command.events
-    assert event.kind == "released" and words.get(cause, cause) in event.why and operator.clutch.why == event.why
+    assert (
+        event.kind == "released" and words.get(cause, cause) in event.why and operator.clutch.why == event.why
+    )
 
     operator.tracked = operator.visible = True
     operator.age = 0.0
@@ -62,9 +68,9 @@ def test_letting_go_stops_the_arm_once_and_the_next_squeeze_moves_it_again():
     operator.step((0.04, 0, 0))
     operator.squeeze = 0.0
     operator.say()
-    assert still(operator.clutch.halt(operator.now)), "at once, not with the next period"
-    assert operator.clutch.halt(operator.now) is None and operator.step((0.04, 0, 0)) is None
-    assert (operator.clutch.state, operator.clutch.why) == (OPEN, "let go")
+    assert still(operator.clutch.pop_stop_command(operator.now)), "at once, not with the next period"
+    assert operator.clutch.pop_stop_command(operator.now) is None and operator.step((0.04, 0, 0)) is None
+    assert (operator.clutch.state, operator.clutch.why) == (OPEN, "released")
     operator.squeeze = 1.0
     assert operator.step().engaged
 
@@ -72,7 +78,15 @@ def test_letting_go_stops_the_arm_once_and_the_next_squeeze_moves_it_again():
 def test_a_squeeze_between_the_two_thresholds_keeps_what_it_was():
     operator = Operator()
     operator.step()
-    for squeeze, state in [(0.6, OPEN), (0.71, ENGAGED), (0.45, ENGAGED), (0.6, ENGAGED), (0.39, OPEN), (0.65, OPEN), (0.7, ENGAGED)]:
+    for squeeze, state in [
+        (0.6, OPEN),
+        (0.71, ENGAGED),
+        (0.45, ENGAGED),
+        (0.6, ENGAGED),
+        (0.39, OPEN),
+        (0.65, OPEN),
+        (0.7, ENGAGED),
+    ]:
         operator.squeeze = squeeze
         operator.step()
         operator.step()
@@ -83,16 +97,16 @@ def test_silence_is_noticed_without_any_message():
     operator = Operator()
     operator.grip()
     operator.wait(0.149)
-    assert operator.clutch.halt(operator.now) is None
+    assert operator.clutch.pop_stop_command(operator.now) is None
     operator.wait(0.002)
-    assert still(operator.clutch.halt(operator.now)) and operator.clutch.state == WAITING
+    assert still(operator.clutch.pop_stop_command(operator.now)) and operator.clutch.state == WAITING
 
 
 def test_a_hand_that_comes_squeezed_does_not_move_the_arm():
     operator = Operator()
     operator.squeeze = 1.0
     assert operator.step((0.02, 0, 0)) is None and operator.clutch.state == WAITING
-    operator.clutch.begin("headset")
+    operator.clutch.reset_for_device("headset")
     assert operator.step((0.02, 0, 0)) is None
     assert operator.grip().engaged
 

@@ -1,4 +1,4 @@
-"""The teleoperation node as a process, over real rclpy and real TLS: a headset's hand moves the simulated arm through the gate."""
+"""The teleoperation node as a process, over real rclpy and TLS: a headset's hand moves the simulated arm."""
 
 import dataclasses
 import os
@@ -7,34 +7,30 @@ import signal
 import socket
 import time
 
-# Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-
 import pytest
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
-from gr1_core.data.bag import Bag, find
-from gr1_core.data.commanded import spans
-from gr1_core.data.steps import select
-from gr1_robot.messages import from_pose, from_twist, nanoseconds
-from gr1_robot.qos import LATCHED, SENSOR
+from gr1_common.messages import from_pose, from_twist, nanoseconds
+from gr1_common.qos import LATCHED, SENSOR
+from gr1_core.data.bag import Bag, find_bags
+from gr1_core.data.command_timeline import true_spans
+from gr1_core.data.steps import select_steps
 from gr1_teleop import certificate
 from tests.recorder.robot import STATIC, WRIST, Robot
-from tests.robot import graph
-from tests.teleop.wearer import Wearer, client
+from tests.support import ros_graph
+from tests.teleop.headset_client import HeadsetClient, client
 
 TWIST, GRIPPER, POSE = "command/teleop/twist", "command/teleop/gripper", "arm/commanded_pose"
-# A busy computer must not open the clutch of a test that is about something else.
-PATIENT = ("silence_s:=0.5", "port:=0", "host:=127.0.0.1")
+# On an overloaded computer the clutch must not open in a test of something else.
+PATIENT = ("timeout_s:=0.5", "port:=0", "host:=127.0.0.1")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory):
-    """Where the certificate lies."""
+    """Folder of the certificate."""
     before, folder = os.environ.get("XDG_DATA_HOME"), tmp_path_factory.mktemp("home")
     os.environ["XDG_DATA_HOME"] = str(folder)
     yield folder
@@ -44,27 +40,31 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ear():
-    graph.start()
-    ear = graph.Ear("teleop_ear")
-    every = QoSProfile(depth=500)  # all of them, also where this ear is slow
-    for topic, kind, qos in ((TWIST, TwistStamped, every), (GRIPPER, Float32, every), (POSE, PoseStamped, SENSOR)):
-        ear.hear(topic, kind, qos)
-    yield ear
-    ear.close()
+def ros():
+    ros_graph.init_ros()
+    ros = ros_graph.RosClient("teleop_ear")
+    every = QoSProfile(depth=500)  # all of them, also where this ros is slow
+    for topic, kind, qos in (
+        (TWIST, TwistStamped, every),
+        (GRIPPER, Float32, every),
+        (POSE, PoseStamped, SENSOR),
+    ):
+        ros.subscribe(topic, kind, qos)
+    yield ros
+    ros.close()
 
 
 @pytest.fixture(scope="module")
-def arm(ear):
-    process = graph.Process("gr1_robot.arm_node", "robot:=sim")
-    ear.status("arm: gate")
+def arm(ros):
+    process = ros_graph.NodeProcess("gr1_robot.arm.node", "robot:=sim")
+    ros.status("arm: gate")
     yield process
     process.end()
 
 
 @pytest.fixture(scope="module")
-def node(ear, arm):
-    process = graph.Process("gr1_teleop.teleop_node", *PATIENT)
+def node(ros, arm):
+    process = ros_graph.NodeProcess("gr1_teleop.teleop_node", *PATIENT)
     process.until("ready")
     yield process
     process.end()
@@ -72,19 +72,23 @@ def node(ear, arm):
 
 @pytest.fixture(scope="module")
 def door(node, home):
-    """How a headset gets in."""
+    """A paired client."""
     url = re.search(r"https://\S+/\?token=\S+", "".join(node._lines))[0]
     return client(url, certificate.folder() / certificate.FILE)
 
 
 @pytest.fixture
-def hand(door, ear, node):
-    ear.call(Trigger, "arm/reset", Trigger.Request())
-    wearer = Wearer(door)
+def hand(door, ros, node):
+    ros.call(Trigger, "arm/reset", Trigger.Request())
+    wearer = HeadsetClient(door)
     wearer.state("where the gate stands", lambda state: state["gate"]["state"] == "holding")
     yield wearer
     wearer.close()
-    ear.status("teleop: operator", lambda status: _value(status, "operator") == "", after=len(ear.heard("/diagnostics")))
+    ros.status(
+        "teleop: operator",
+        lambda status: _value(status, "operator") == "",
+        after=len(ros.messages("/diagnostics")),
+    )
 
 
 def _value(status, key: str) -> str:
@@ -95,13 +99,13 @@ def _zero(twist: TwistStamped) -> bool:
     return not any(part.any() for part in from_twist(twist.twist))
 
 
-def _where(ear):
-    return from_pose(ear.heard(POSE)[-1].pose)[0]
+def _where(ros):
+    return from_pose(ros.messages(POSE)[-1].pose)[0]
 
 
-def test_it_shows_address_and_code_and_ends_cleanly(ear):
+def test_it_shows_address_and_code_and_ends_cleanly(ros):
     for number in (signal.SIGINT, signal.SIGTERM):
-        process = graph.Process("gr1_teleop.teleop_node", "port:=0", "host:=127.0.0.1")
+        process = ros_graph.NodeProcess("gr1_teleop.teleop_node", "port:=0", "host:=127.0.0.1")
         process.until("ready")
         process.send(number)
         code, said = process.wait()
@@ -109,7 +113,17 @@ def test_it_shows_address_and_code_and_ends_cleanly(ear):
         assert "https://127.0.0.1:" in said and "/?token=" in said and "▄" in said
 
 
-def test_what_cannot_be_is_refused_in_one_line(ear):
+def test_gr1_teleop_serves_the_pages_of_a_running_stack(ros):
+    code = "import sys; from gr1_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = "teleop --port 0 --host 127.0.0.1 --namespace left".split()
+    process = ros_graph.NodeProcess("", code=f"import sys; sys.argv[1:] = {words!r}; {code}")
+    process.until("ready")
+    process.send(signal.SIGINT)
+    code, output = process.wait()
+    assert code == 0 and "https://127.0.0.1:" in output and "[left.teleop]" in output
+
+
+def test_what_cannot_be_is_refused_in_one_line(ros):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wrong = {
             f"port:={taken.getsockname()[1]}": "in use",
@@ -119,44 +133,50 @@ def test_what_cannot_be_is_refused_in_one_line(ear):
         }
         for parameter, reason in wrong.items():
             given = ["host:=127.0.0.1", *([] if "port" in parameter else ["port:=0"]), parameter]
-            code, said = graph.Process("gr1_teleop.teleop_node", *given).wait()
+            code, said = ros_graph.NodeProcess("gr1_teleop.teleop_node", *given).wait()
             assert code == 1 and reason in said and "Traceback" not in said, said
 
 
-def test_the_arm_follows_the_hand_while_it_squeezes_and_not_otherwise(hand, ear):
-    begun, gripped = len(ear.heard(TWIST)), len(ear.heard(GRIPPER))
+def test_the_arm_follows_the_hand_while_it_squeezes_and_not_otherwise(hand, ros):
+    begun, gripped = len(ros.messages(TWIST)), len(ros.messages(GRIPPER))
     hand.position[1] += 0.05
     hand.state("some frames later", lambda state: state["clutch"] == "open")
-    assert len(ear.heard(TWIST)) == begun and len(ear.heard(GRIPPER)) == gripped
+    assert len(ros.messages(TWIST)) == begun and len(ros.messages(GRIPPER)) == gripped
     hand.engage()
-    start = _where(ear)
+    start = _where(ros)
     hand.trigger = 0.5
     for _ in range(20):
         hand.position[1] += 0.004
         time.sleep(0.02)
-    ear.until(POSE, lambda pose: pose.pose.position.z > start[2] + 0.75 * 0.8 * 0.08, after=len(ear.heard(POSE)))
-    ear.until(GRIPPER, lambda closure: closure.data == 0.5, after=gripped)
-    holding, hand.squeeze = len(ear.heard(TWIST)), 0.0
-    hand.state("the open clutch", lambda state: state["clutch"] == "open" and state["why"] == "let go")
-    ear.until(TWIST, _zero, after=holding)
-    twists = ear.heard(TWIST)[begun:]
+    ros.until(
+        POSE, lambda pose: pose.pose.position.z > start[2] + 0.75 * 0.8 * 0.08, after=len(ros.messages(POSE))
+    )
+    ros.until(GRIPPER, lambda closure: closure.data == 0.5, after=gripped)
+    holding, hand.squeeze = len(ros.messages(TWIST)), 0.0
+    hand.state("the open clutch", lambda state: state["clutch"] == "open" and state["why"] == "released")
+    ros.until(TWIST, _zero, after=holding)
+    twists = ros.messages(TWIST)[begun:]
     assert _zero(twists[0]) and _zero(twists[-1]), "it begins and ends with a twist of zero"
     assert all(twist.header.frame_id == "base_link" for twist in twists)
-    assert len(ear.heard(GRIPPER)) - gripped == len(twists) - 1, "the last one is for the arm only"
+    assert len(ros.messages(GRIPPER)) - gripped == len(twists) - 1, "the last one is for the arm only"
     stamps = [nanoseconds(twist.header.stamp) for twist in twists[:-1]]
-    assert min(after - before for before, after in zip(stamps, stamps[1:])) > 0.08e9, "never faster than the control rate"
+    assert min(after - before for before, after in zip(stamps, stamps[1:])) > 0.08e9, (
+        "never faster than the control rate"
+    )
     hand.position[1] -= 0.2
     hand.state("some frames later", lambda state: state["clutch"] == "open")
-    assert len(ear.heard(TWIST)) - begun == len(twists)
+    assert len(ros.messages(TWIST)) - begun == len(twists)
 
 
 def test_without_a_recorder_a_start_is_refused_at_once_with_the_remedy(hand):
     hand.press("start")
-    hand.state("the refusal", lambda state: any("no recorder is running" in warning for warning in state["warnings"]))
+    hand.state(
+        "the refusal", lambda state: any("no recorder is running" in warning for warning in state["warnings"])
+    )
 
 
 @pytest.fixture(scope="module")
-def cameras(ear):
+def cameras(ros):
     """Two cameras as topics, with the test's own hand on them."""
     robot = Robot()
     robot.streams = {STATIC, WRIST}
@@ -168,7 +188,9 @@ def cameras(ear):
 def bags(tmp_path_factory, cameras, arm):
     """The folder of a running recorder."""
     folder = tmp_path_factory.mktemp("bags")
-    process = graph.Process("gr1_recorder.recorder_node", f"root:={folder}", "hz.camera_static:=20.0", "hz.camera_wrist:=20.0")
+    process = ros_graph.NodeProcess(
+        "gr1_recorder.recorder_node", f"root:={folder}", "hz.camera_static:=20.0", "hz.camera_wrist:=20.0"
+    )
     process.until("ready")
     yield folder
     process.send(signal.SIGTERM)
@@ -176,7 +198,7 @@ def bags(tmp_path_factory, cameras, arm):
 
 
 def _start(hand, **more) -> None:
-    """Presses again where the recorder refuses, since a busy computer's pictures come late."""
+    """Presses again if the recorder refuses: on an overloaded computer images arrive late."""
     for tries in range(3):
         hand.press("start", **more)
         try:
@@ -194,7 +216,7 @@ def _recording(hand, state: str, outcome: str = "", timeout: float = 20.0):
     return hand.state(f"{state} {outcome}", holds, timeout=timeout)
 
 
-def test_episodes_begin_and_end_by_the_hands_buttons_and_the_bags_say_how(hand, bags, ear):
+def test_episodes_begin_and_end_by_the_hands_buttons_and_the_bags_say_how(hand, bags, ros):
     for outcome, action in (("success", "success"), ("discarded", "discard"), ("failure", "failure")):
         _start(hand, instruction="lift the cup")
         hand.engage()
@@ -205,35 +227,50 @@ def test_episodes_begin_and_end_by_the_hands_buttons_and_the_bags_say_how(hand, 
             hand.press(action)
         _recording(hand, "idle", outcome)
     hand.press("relabel", instruction="lift the mug")
-    hand.state("the relabelling's end", lambda state: any(pulse["kind"] == "record" for pulse in state["haptics"]))
-    first, second, third = (Bag(folder) for folder in sorted(find(bags)))
+    hand.state(
+        "the relabelling's end", lambda state: any(pulse["kind"] == "record" for pulse in state["haptics"])
+    )
+    first, second, third = (Bag(folder) for folder in sorted(find_bags(bags)))
     assert [bag.outcome for bag in (first, second, third)] == ["success", "discarded", "failure"]
-    assert [bag.instruction for bag in (first, second, third)] == ["lift the cup", "lift the cup", "lift the mug"]
-    assert all(bag.counts["/command/teleop/twist"] > 1 and bag.counts["/camera/wrist/image_raw/compressed"] for bag in (first, second))
+    assert [bag.instruction for bag in (first, second, third)] == [
+        "lift the cup",
+        "lift the cup",
+        "lift the mug",
+    ]
+    assert all(
+        bag.counts["/command/teleop/twist"] > 1 and bag.counts["/camera/wrist/image_raw/compressed"]
+        for bag in (first, second)
+    )
 
 
 def test_a_camera_that_falls_silent_in_mid_episode_is_named_on_the_headset(hand, bags, cameras):
     _start(hand)
     cameras.streams = {STATIC}
-    hand.state("the silence", lambda state: any(f"{WRIST}: nothing for" in warning for warning in state["warnings"]))
+    hand.state(
+        "the silence", lambda state: any(f"{WRIST}: nothing for" in warning for warning in state["warnings"])
+    )
     cameras.streams = {STATIC, WRIST}
     hand.press("failure")
     _recording(hand, "idle", "failure")
 
 
-def test_a_person_takes_over_a_policy_gives_it_back_and_the_bag_says_when(hand, ear, bags):
-    policy = ear.say("command/policy/twist", TwistStamped)
+def test_a_person_takes_over_a_policy_gives_it_back_and_the_bag_says_when(hand, ros, bags):
+    policy = ros.publisher("command/policy/twist", TwistStamped)
 
     def slowly():
         message = TwistStamped()
-        message.header.stamp, message.header.frame_id = ear.node.get_clock().now().to_msg(), "base_link"
+        message.header.stamp, message.header.frame_id = ros.node.get_clock().now().to_msg(), "base_link"
         message.twist.linear.y = 0.005
         return message
 
     def gate(source: str) -> None:
-        ear.status("arm: gate", lambda status: _value(status, "source") == source, after=len(ear.heard("/diagnostics")))
+        ros.status(
+            "arm: gate",
+            lambda status: _value(status, "source") == source,
+            after=len(ros.messages("/diagnostics")),
+        )
 
-    with graph.Stream(policy, slowly):
+    with ros_graph.PeriodicPublisher(policy, slowly):
         gate("policy")
         _start(hand)
         gate("policy")
@@ -244,59 +281,66 @@ def test_a_person_takes_over_a_policy_gives_it_back_and_the_bag_says_when(hand, 
         gate("policy")
         hand.press("failure")
         _recording(hand, "idle", "failure")
-    bag = Bag(max(find(bags)))
-    # Pictures that a busy computer has delayed would cut the episode.
+    bag = Bag(max(find_bags(bags)))
+    # Images that arrive late on an overloaded computer would cut the episode.
     patient = {role: dataclasses.replace(camera, max_age=5.0) for role, camera in bag.rig.cameras.items()}
     state = dataclasses.replace(bag.rig.state, max_age=5.0)
-    chosen = select(bag, dataclasses.replace(bag.rig, cameras=patient, state=state))
-    ((first, end),) = spans(chosen.by_hand)
+    chosen = select_steps(bag, dataclasses.replace(bag.rig, cameras=patient, state=state))
+    ((first, end),) = true_spans(chosen.teleoperated)
     assert 0 < first < end < len(chosen.times), "the policy drove before and after"
     assert end - first >= bag.counts["/command/teleop/twist"] - 2
 
 
-def test_a_stop_opens_the_clutch_says_why_and_what_is_held_on_to_moves_nothing_after_the_reset(hand, ear):
-    begun = len(ear.heard(TWIST))
+def test_a_stop_opens_the_clutch_says_why_and_what_is_held_on_to_moves_nothing_after_the_reset(hand, ros):
+    begun = len(ros.messages(TWIST))
     hand.engage()
-    ear.call(Trigger, "arm/stop", Trigger.Request())
+    ros.call(Trigger, "arm/stop", Trigger.Request())
     hand.state("the stop", lambda state: "emergency stop" in state["why"] and state["clutch"] == "waiting")
-    ear.until(TWIST, _zero, after=begun + 1)
-    sent = len(ear.heard(TWIST))
-    ear.call(Trigger, "arm/reset", Trigger.Request())
+    ros.until(TWIST, _zero, after=begun + 1)
+    sent = len(ros.messages(TWIST))
+    ros.call(Trigger, "arm/reset", Trigger.Request())
     hand.state("the reset", lambda state: state["gate"]["state"] == "holding")
-    assert len(ear.heard(TWIST)) == sent, "it must be let go first"
+    assert len(ros.messages(TWIST)) == sent, "it must be let go first"
     hand.engage()
-    ear.until(TWIST, after=sent)
+    ros.until(TWIST, after=sent)
 
 
-def test_a_headset_that_vanishes_in_motion_leaves_the_arm_at_rest(hand, ear):
+def test_a_headset_that_vanishes_in_motion_leaves_the_arm_at_rest(hand, ros):
     hand.engage()
-    begun = len(ear.heard(TWIST))
+    begun = len(ros.messages(TWIST))
     hand.position[1] += 0.03
-    ear.until(TWIST, lambda twist: not _zero(twist), after=begun)
-    gone, sent = hand.vanish(), len(ear.heard(TWIST))
+    ros.until(TWIST, lambda twist: not _zero(twist), after=begun)
+    gone, sent = hand.vanish(), len(ros.messages(TWIST))
     hand.position[1] -= 0.03
-    ear.until(TWIST, _zero, after=sent)
+    ros.until(TWIST, _zero, after=sent)
     assert time.monotonic() - gone < 2.0, "half a second of silence here, and what a busy computer needs"
-    _, values = ear.status("teleop: operator", lambda status: _value(status, "clutch") != "engaged", after=len(ear.heard("/diagnostics")))
+    _, values = ros.status(
+        "teleop: operator",
+        lambda status: _value(status, "clutch") != "engaged",
+        after=len(ros.messages("/diagnostics")),
+    )
     assert "nothing new from the hand" in values["why"]
 
 
 def test_a_second_headset_is_told_who_drives(hand, door):
-    second = Wearer(door)
-    assert "there is an operator already" in second.until("why not", lambda message: message["type"] == "refused")["why"]
+    second = HeadsetClient(door)
+    assert (
+        "there is an operator already"
+        in second.until("why not", lambda message: message["type"] == "refused")["why"]
+    )
     second.close()
 
 
-def test_an_instruction_reaches_the_whole_stack(hand, ear):
-    ear.hear("instruction", String, LATCHED)
+def test_an_instruction_reaches_the_whole_stack(hand, ros):
+    ros.subscribe("instruction", String, LATCHED)
     hand.press("start", instruction="open the drawer")
-    ear.until("instruction", lambda message: message.data == "open the drawer")
+    ros.until("instruction", lambda message: message.data == "open the drawer")
     hand.state("the instruction", lambda state: state["recording"]["instruction"] == "open the drawer")
 
 
-def test_an_arm_that_falls_silent_is_named(hand, arm, ear):
+def test_an_arm_that_falls_silent_is_named(hand, arm, ros):
     arm.send(signal.SIGSTOP)
     try:
-        ear.status("teleop: operator", lambda status: "arm/commanded_pose: nothing for" in status.message)
+        ros.status("teleop: operator", lambda status: "arm/commanded_pose: nothing for" in status.message)
     finally:
         arm.send(signal.SIGCONT)

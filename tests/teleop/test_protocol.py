@@ -62,7 +62,9 @@ def test_each_message_becomes_what_it_says():
     assert parse(json.dumps(POSE)) == HandPose(
         7, 1234.5, "left", True, (0.1, 1.2, -0.3), (0.0, 0.0, 0.0, 1.0), 0.9, 0.0, False, True, False, True
     )
-    assert parse(json.dumps(VELOCITY)) == DeskVelocity(0, 0.0, True, (1.0, 0.0, -0.5), (0.0, 0.0, 0.0), 1.0, False)
+    assert parse(json.dumps(VELOCITY)) == DeskVelocity(
+        0, 0.0, True, (1.0, 0.0, -0.5), (0.0, 0.0, 0.0), 1.0, False
+    )
     assert parse(json.dumps(RECENTER)) == Recenter(3, 5.0)
     assert parse('{"type": "bye"}') == Bye()
     assert parse(json.dumps(PING)) == Ping(17.25)
@@ -89,7 +91,7 @@ def test_an_orientation_comes_out_with_unit_length():
         ("{" * 9000, "not JSON"),
         ("[" * 16000, "not JSON"),
         ("[1]", "not a JSON object"),
-        ("{}", "type is null: known are hello, pose"),
+        ("{}", "type is null: expected hello, pose"),
         ({"type": "shutdown"}, 'type is "shutdown"'),
         ({"type": ["pose"]}, "type is"),
         (HELLO | {"kind": "toaster"}, 'hello: kind is "toaster", expected headset or phone or desk'),
@@ -113,7 +115,7 @@ def test_an_orientation_comes_out_with_unit_length():
         (POSE | {"buttons": []}, "pose: buttons is [], expected an object"),
         (POSE | {"buttons": {"a": False, "b": False}}, "pose: buttons: stick is missing"),
         (VELOCITY | {"linear": [0, 0, 1.1]}, "3 numbers -1 .. 1"),
-        (RTT | {"t1": 0.0}, "before t0"),
+        (RTT | {"t1": 0.0}, "earlier than t0"),
         ({"type": "episode", "action": "erase"}, "episode: action"),
         ({"type": "episode", "action": "relabel"}, "relabel needs an instruction"),
         ({"type": "episode", "action": "start", "instruction": "x" * 400}, "300 characters"),
@@ -124,7 +126,19 @@ def test_what_is_wrong_is_named(message, words):
 
 
 @pytest.mark.parametrize(
-    "number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "9" * 4000, "-1", "null", '"1"', "[" * 5000 + "]" * 5000]
+    "number",
+    [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e999",
+        "9" * 5000,
+        "9" * 4000,
+        "-1",
+        "null",
+        '"1"',
+        "[" * 5000 + "]" * 5000,
+    ],
 )
 def test_what_is_no_finite_number_is_refused(number):
     assert len(refusal('{"type": "ping", "t": ' + number + "}")) < 300

@@ -1,4 +1,5 @@
-"""The server over real TLS: nothing without the token, nothing but its own files, and an error that says what to do."""
+"""The server over real TLS: nothing without the token, nothing but its own files, and an error that says what
+to do."""
 
 import asyncio
 import json
@@ -11,18 +12,27 @@ import warnings
 import pytest
 
 from gr1_teleop import server as servers
-from gr1_teleop.door import HEADERS
-from gr1_teleop.episodes import Episodes
+from gr1_teleop.auth import HEADERS
+from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.pairing import TokenError
 from gr1_teleop.server import Server, ServerError
-from tests.teleop.browserless import HELLO, Client
-from tests.teleop.standin import Link, Recorder, Watch
-from tests.teleop.test_library import record
+from tests.teleop.fakes import FakeLink, FakeRecorder, FakeRobotView
+from tests.teleop.https_client import HELLO, Client
+from tests.teleop.test_episode_index import record
 
-PATHS = ("/", "/desk", "/web/operator.js", "/web/", "/stream/static.jpg", "/api/episodes", "/api/episodes/x/thumbnail.jpg", "/no/such")
+PATHS = (
+    "/",
+    "/desk",
+    "/web/operator.js",
+    "/web/",
+    "/stream/static.jpg",
+    "/api/episodes",
+    "/api/episodes/x/thumbnail.jpg",
+    "/no/such",
+)
 
 
-# The door
+# Authentication
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -34,7 +44,8 @@ def test_nothing_is_served_without_the_token(rig, path, token):
 
 
 @pytest.mark.parametrize(
-    ("path", "page"), [("/", "/"), ("/desk", "/desk"), ("/api/episodes", "/"), ("//evil.example", "/"), ("/%5Cevil", "/")]
+    ("path", "page"),
+    [("/", "/"), ("/desk", "/desk"), ("/api/episodes", "/"), ("//evil.example", "/"), ("/%5Cevil", "/")],
 )
 def test_the_url_with_the_token_gives_a_cookie_and_leads_to_one_of_our_pages_without_it(rig, path, page):
     status, headers, body = rig.client.get(f"{path}?token={rig.client.token}", cookie=False)
@@ -50,7 +61,12 @@ def test_ten_wrong_tokens_in_a_minute_and_even_the_right_one_is_not_looked_at(ri
         assert rig.client.get("/?token=wrong", cookie=False)[0] == 401
     for token in ("wrong", rig.client.token):
         status, headers, body = rig.client.get(f"/?token={token}", cookie=False)
-        assert status == 429 and headers["Retry-After"] == "60" and b"wait 60 s" in body and "Set-Cookie" not in headers
+        assert (
+            status == 429
+            and headers["Retry-After"] == "60"
+            and b"wait 60 s" in body
+            and "Set-Cookie" not in headers
+        )
     assert rig.client.get("/")[0] == 200, "who is paired stays so"
 
 
@@ -80,7 +96,10 @@ def test_every_answer_has_the_strict_headers(rig):
         assert HEADERS.items() <= headers.items(), status
     policy = answers[200][1]["Content-Security-Policy"]
     assert (
-        policy.startswith("default-src 'self';") and "frame-ancestors 'none'" in policy and "unsafe" not in policy and "http" not in policy
+        policy.startswith("default-src 'self';")
+        and "frame-ancestors 'none'" in policy
+        and "unsafe" not in policy
+        and "http" not in policy
     )
 
 
@@ -89,16 +108,24 @@ def test_the_server_is_only_read_from(rig, method):
     assert rig.client.get("/api/episodes", method=method)[0] == 405
 
 
-# Pages and pictures
+# Pages and images
 
 
 def test_the_pages_and_their_files_are_served_with_their_types(rig):
     for page in ("/", "/desk"):
         status, headers, body = rig.client.get(page)
-        assert status == 200 and headers["Content-Type"] == "text/html; charset=utf-8" and body.startswith(b"<!doctype html>")
+        assert (
+            status == 200
+            and headers["Content-Type"] == "text/html; charset=utf-8"
+            and body.startswith(b"<!doctype html>")
+        )
         for name in re.findall(rb'(?:src|href)="(/web/[^"]+)"', body):
             status, headers, _ = rig.client.get(name.decode())
-            kinds = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml; charset=utf-8"}
+            kinds = {
+                "js": "text/javascript; charset=utf-8",
+                "css": "text/css; charset=utf-8",
+                "svg": "image/svg+xml; charset=utf-8",
+            }
             assert status == 200 and headers["Content-Type"] == kinds[name.decode().rsplit(".")[-1]], name
 
 
@@ -128,8 +155,13 @@ def test_no_path_leads_out_of_the_pages_and_the_bags(rig, path):
 
 def test_the_newest_picture_of_each_camera(rig):
     status, headers, body = rig.client.get("/stream/static.jpg?n=17")
-    assert (status, headers["Content-Type"], headers["Cache-Control"], body) == (200, "image/jpeg", "no-store", rig.watch.frames["static"])
-    rig.watch.frames = {"static": b"\xff\xd8\xff newer"}
+    assert (status, headers["Content-Type"], headers["Cache-Control"], body) == (
+        200,
+        "image/jpeg",
+        "no-store",
+        rig.view.frames["static"],
+    )
+    rig.view.frames = {"static": b"\xff\xd8\xff newer"}
     assert rig.client.get("/stream/static.jpg")[2] == b"\xff\xd8\xff newer"
     status, _, body = rig.client.get("/stream/wrist.jpg")
     assert status == 404 and b"there are: static" in body
@@ -138,7 +170,7 @@ def test_the_newest_picture_of_each_camera(rig):
 def test_the_list_of_episodes_with_their_thumbnails(rig):
     record(rig.folder / "20240501-141503-open_drawer")
     (record(rig.folder / "20240501-141603-open_drawer") / "metadata.yaml").unlink()
-    rig.watch.told["recorder"] |= {"state": "recording", "bag": "20240501-141603-open_drawer"}
+    rig.view.values["recorder"] |= {"state": "recording", "bag": "20240501-141603-open_drawer"}
     status, headers, body = rig.client.get("/api/episodes")
     told = json.loads(body)
     assert status == 200 and headers["Content-Type"].startswith("application/json")
@@ -152,14 +184,16 @@ def test_the_list_of_episodes_with_their_thumbnails(rig):
     assert rig.client.get("/api/episodes/20240501-141603-open_drawer/thumbnail.jpg")[0] == 404
 
 
-# What is no HTTPS
+# Not HTTPS
 
 
 @pytest.mark.parametrize(("path", "leads"), [("/", "/"), ("/desk", "/desk"), ("/?token=secret", "/")])
 def test_plain_http_is_sent_to_https_without_the_token(rig, path, leads):
     port = rig.client.port
     answer = rig.client.plain(f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode()).decode()
-    assert answer.startswith("HTTP/1.1 307 ") and f"\r\nLocation: https://localhost:{port}{leads}\r\n" in answer
+    assert (
+        answer.startswith("HTTP/1.1 307 ") and f"\r\nLocation: https://localhost:{port}{leads}\r\n" in answer
+    )
     assert "https://" in answer.split("\r\n\r\n")[1] and "secret" not in answer
 
 
@@ -188,7 +222,7 @@ def test_what_is_neither_tls_nor_http_gets_no_answer(rig, data):
 
 
 def test_who_says_nothing_is_hung_up_on(rig, monkeypatch):
-    monkeypatch.setattr(servers, "GREETING_S", 0.1)
+    monkeypatch.setattr(servers, "HANDSHAKE_TIMEOUT_S", 0.1)
     for first in (b"", b"\x16", b"G"):
         with socket.create_connection(("localhost", rig.client.port), timeout=5) as connection:
             connection.sendall(first)
@@ -206,20 +240,29 @@ def test_tls_older_than_1_2_is_refused(rig):
     context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with socket.create_connection(("localhost", rig.client.port), timeout=5) as connection, pytest.raises(OSError):
+    with (
+        socket.create_connection(("localhost", rig.client.port), timeout=5) as connection,
+        pytest.raises(OSError),
+    ):
         context.wrap_socket(connection)
 
 
 def test_one_address_cannot_take_all_connections(rig, monkeypatch):
-    monkeypatch.setattr(servers, "_FROM_ONE_ADDRESS", 3)
+    monkeypatch.setattr(servers, "_MAX_PER_ADDRESS", 3)
 
     async def crowd() -> None:
-        async with rig.client.socket("/ws/watch"), rig.client.socket("/ws/watch"), rig.client.socket("/ws/watch"):
+        async with (
+            rig.client.socket("/ws/watch"),
+            rig.client.socket("/ws/watch"),
+            rig.client.socket("/ws/watch"),
+        ):
             with pytest.raises(OSError):
                 await asyncio.to_thread(rig.client.get, "/")
 
     asyncio.run(crowd())
-    monkeypatch.setattr(servers, "_FROM_ONE_ADDRESS", 4)  # the server may learn of the last goodbye a little later than we
+    monkeypatch.setattr(
+        servers, "_MAX_PER_ADDRESS", 4
+    )  # the server may learn of the last goodbye a little later than we
     assert rig.client.get("/")[0] == 200
 
 
@@ -240,7 +283,13 @@ def test_closing_releases_the_clutch_tells_everybody_and_frees_the_port(rig, loo
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("localhost", rig.client.port), timeout=5)
     again = Server(
-        Link(), Episodes(Recorder(), rig.folder), Watch(), "127.0.0.1", rig.client.port, rig.client.token, certificate=loopback_certificate
+        FakeLink(),
+        EpisodeControl(FakeRecorder(), rig.folder),
+        FakeRobotView(),
+        "127.0.0.1",
+        rig.client.port,
+        rig.client.token,
+        certificate=loopback_certificate,
     )
     again.start()
     try:
@@ -255,7 +304,9 @@ def test_closing_does_not_wait_for_a_recorder_that_hangs(rig):
     async def press() -> None:
         async with rig.client.socket("/ws/watch") as watcher:
             await watcher.say({"type": "episode", "action": "start"})
-            await watcher.until(lambda message: message["type"] == "state" and message["recording"]["busy"] == "starting")
+            await watcher.until(
+                lambda message: message["type"] == "state" and message["recording"]["busy"] == "starting"
+            )
             await asyncio.wait_for(asyncio.to_thread(rig.server.close), 4)
 
     asyncio.run(press())
@@ -263,8 +314,18 @@ def test_closing_does_not_wait_for_a_recorder_that_hangs(rig):
 
 
 def test_a_port_in_use_is_named_with_the_remedy(rig, loopback_certificate):
-    second = Server(Link(), Episodes(Recorder(), rig.folder), Watch(), "127.0.0.1", rig.client.port, certificate=loopback_certificate)
-    with pytest.raises(ServerError, match=f"port {rig.client.port} of 127.0.0.1 is in use.*another teleoperation.*choose another port"):
+    second = Server(
+        FakeLink(),
+        EpisodeControl(FakeRecorder(), rig.folder),
+        FakeRobotView(),
+        "127.0.0.1",
+        rig.client.port,
+        certificate=loopback_certificate,
+    )
+    with pytest.raises(
+        ServerError,
+        match=f"port {rig.client.port} of 127.0.0.1 is in use.*another teleoperation.*choose another port",
+    ):
         second.start()
     second.close()
 
@@ -272,13 +333,20 @@ def test_a_port_in_use_is_named_with_the_remedy(rig, loopback_certificate):
 @pytest.mark.parametrize(
     ("host", "port", "says"),
     [
-        ("192.0.2.7", 0, "192.0.2.7 cannot be listened on.*0.0.0.0 for all"),
-        ("no-such-host.invalid", 0, "no-such-host.invalid cannot be listened on"),
-        ("127.0.0.1", 70000, "port 70000 .*0 .. 65535; 8443"),
+        ("192.0.2.7", 0, "cannot listen on .*192.0.2.7.* or 0.0.0.0"),
+        ("no-such-host.invalid", 0, "cannot listen on .*no-such-host.invalid"),
+        ("127.0.0.1", 70000, "port 70000 .*0 .. 65535; the default is 8443"),
     ],
 )
 def test_an_address_that_cannot_be_listened_on_is_named(rig, loopback_certificate, host, port, says):
-    server = Server(Link(), Episodes(Recorder(), rig.folder), Watch(), host, port, certificate=loopback_certificate)
+    server = Server(
+        FakeLink(),
+        EpisodeControl(FakeRecorder(), rig.folder),
+        FakeRobotView(),
+        host,
+        port,
+        certificate=loopback_certificate,
+    )
     with pytest.raises(ServerError, match=says):
         server.start()
     server.close()
@@ -286,17 +354,36 @@ def test_an_address_that_cannot_be_listened_on_is_named(rig, loopback_certificat
 
 def test_a_token_that_can_be_guessed_is_refused_before_anything_listens(rig, loopback_certificate):
     with pytest.raises(TokenError):
-        Server(Link(), Episodes(Recorder(), rig.folder), Watch(), "127.0.0.1", 0, "robot", certificate=loopback_certificate)
+        Server(
+            FakeLink(),
+            EpisodeControl(FakeRecorder(), rig.folder),
+            FakeRobotView(),
+            "127.0.0.1",
+            0,
+            "robot",
+            certificate=loopback_certificate,
+        )
 
 
 def test_the_invitation_leads_here(rig):
     assert rig.server.url == f"https://127.0.0.1:{rig.client.port}/?token={rig.client.token}"
-    assert rig.server.url in rig.server.invitation
+    assert rig.server.url in rig.server.pairing_text
 
 
 def test_on_all_addresses_the_url_names_one_that_a_headset_can_reach(rig, loopback_certificate, monkeypatch):
-    for found, host in ((["192.168.1.20", "10.0.0.3"], "192.168.1.20"), (["2001:db8::7"], "[2001:db8::7]"), ([], "127.0.0.1")):
+    for found, host in (
+        (["192.168.1.20", "10.0.0.3"], "192.168.1.20"),
+        (["2001:db8::7"], "[2001:db8::7]"),
+        ([], "127.0.0.1"),
+    ):
         monkeypatch.setattr(servers, "addresses", lambda found=found: found)
-        server = Server(Link(), Episodes(Recorder(), rig.folder), Watch(), "0.0.0.0", 8443, certificate=loopback_certificate)
+        server = Server(
+            FakeLink(),
+            EpisodeControl(FakeRecorder(), rig.folder),
+            FakeRobotView(),
+            "0.0.0.0",
+            8443,
+            certificate=loopback_certificate,
+        )
         assert server.url.startswith(f"https://{host}:8443/?token=")
         server.close()

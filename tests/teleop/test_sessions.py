@@ -1,4 +1,5 @@
-"""The websockets over real TLS: one operator, checked messages, states that arrive, episodes from either page."""
+"""The websockets over real TLS: one operator, checked messages, states that arrive, episodes from either
+page."""
 
 import asyncio
 import json
@@ -9,7 +10,7 @@ import pytest
 
 from gr1_teleop import sessions
 from gr1_teleop.protocol import MAX_BYTES
-from tests.teleop.browserless import HELLO, Client
+from tests.teleop.https_client import HELLO, Client
 
 POSE = {
     "type": "pose",
@@ -84,7 +85,7 @@ async def test_an_operator_silent_for_long_loses_its_place_and_is_told(rig):
         rig.link.silent = True
         async with rig.client.socket(hello=HELLO) as second:
             code, why = await first.end()
-            assert code == 4409 and "another operator has taken over" in why
+            assert code == 4409 and "replaced by another operator" in why
             await second.say(POSE)
             assert await asyncio.to_thread(rig.link.wait, lambda: rig.link.poses)
             assert (await second.until(is_state))["haptics"] == []
@@ -102,7 +103,11 @@ async def test_poses_reach_the_link_and_pings_are_answered_at_once(rig):
         before = time.monotonic()
         pong = await socket.until(lambda message: message["type"] == "pong")
         assert pong["t"] == 1234.5 and abs(pong["host"] - before) < 5
-        assert [pose.seq for pose in rig.link.poses] == list(range(1, 11)) and rig.link.poses[0].position == (0.1, 1.2, -0.3)
+        assert [pose.seq for pose in rig.link.poses] == list(range(1, 11)) and rig.link.poses[0].position == (
+            0.1,
+            1.2,
+            -0.3,
+        )
 
 
 @on
@@ -143,7 +148,9 @@ def test_a_malformed_message_ends_the_session_and_says_what_is_wrong(rig, text, 
     assert rig.link.poses == []
 
 
-@pytest.mark.parametrize("message", [POSE, {"type": "bye"}, HELLO | {"version": 2}, HELLO | {"kind": "robot"}])
+@pytest.mark.parametrize(
+    "message", [POSE, {"type": "bye"}, HELLO | {"version": 2}, HELLO | {"kind": "robot"}]
+)
 def test_the_first_message_says_who_speaks(rig, message):
     async def talk() -> None:
         async with rig.client.socket() as socket:
@@ -202,7 +209,10 @@ async def test_an_error_of_ours_ends_the_session_and_releases_the_clutch(rig):
     assert await asyncio.to_thread(rig.link.wait, lambda: rig.link.ended == ["the server failed"])
 
 
-@pytest.mark.parametrize("message", [POSE, HELLO, {"type": "instruction"}, {"type": "instruction", "text": 3}, {"type": "bye"}, [], "x", 3])
+@pytest.mark.parametrize(
+    "message",
+    [POSE, HELLO, {"type": "instruction"}, {"type": "instruction", "text": 3}, {"type": "bye"}, [], "x", 3],
+)
 def test_who_only_watches_cannot_drive(rig, message):
     async def talk() -> None:
         async with rig.client.socket("/ws/watch") as socket:

@@ -17,7 +17,7 @@ MODEL = {
 }  # fmt: skip
 CHANGES = [
     f"model={MODEL}", "device=cpu", "threads=1", "loader_threads=1", "precision=fp32", "batch=8", "steps=6", "save_every=2",
-    "evaluation.every=4", "evaluation.windows=16", "evaluation.pictures=1", "held_out=0.2",
+    "evaluation.every=4", "evaluation.windows=16", "evaluation.images=1", "held_out=0.2",
 ]  # fmt: skip
 
 

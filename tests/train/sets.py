@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from gr1_core import Rig, images
-from gr1_core.data.convert.source import Episode
+from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset_writer import DatasetWriter
 
 SHAPES = {"static": (36, 48), "wrist": (32, 32)}
-MOVES = {"move to the left": (-1.0, 0.2, 0.1), "move to the right": (1.0, 0.2, 0.1), "move down": (0.0, -1.0, 0.1)}
+MOVES = {
+    "move to the left": (-1.0, 0.2, 0.1),
+    "move to the right": (1.0, 0.2, 0.1),
+    "move down": (0.0, -1.0, 0.1),
+}
 
 
 def rig() -> Rig:
@@ -26,7 +30,7 @@ def demonstrations(root, episodes: int = 12, length: int = 16, seed: int = 0):
     writer = DatasetWriter(root, 10, SHAPES, rig(), {"kind": "demonstrations", "source": "bags"})
     for number in range(episodes):
         task = list(MOVES)[number % len(MOVES)]
-        writer.add(_episode(generator, task, length, f"episode {number}"))
+        writer.add_episode(_episode(generator, task, length, f"episode {number}"))
     writer.close()
     return root
 
@@ -37,7 +41,7 @@ def videos(root, clips: int = 6, length: int = 11, seed: int = 1):
     writer = DatasetWriter(root, 3, {"static": SHAPES["static"]}, None, {"kind": "videos", "source": "ego4d"})
     for number in range(clips):
         made = _episode(generator, list(MOVES)[number % len(MOVES)], length, f"clip {number}")
-        writer.add(Episode(made.name, made.task, {"static": made.images["static"]}, None, None, {}))
+        writer.add_episode(Episode(made.name, made.task, {"static": made.images["static"]}, None, None, {}))
     writer.close()
     return root
 
@@ -60,6 +64,8 @@ def _episode(generator, task: str, length: int, name: str) -> Episode:
 def _picture(place, shape) -> np.ndarray:
     height, width = shape
     image = np.tile(np.linspace(20, 90, width).astype(np.uint8)[None, :, None], (height, 1, 3))
-    row, column = (int((0.5 - value) * (size - 6)) for value, size in ((place[1], height), (-place[0], width)))
+    row, column = (
+        int((0.5 - value) * (size - 6)) for value, size in ((place[1], height), (-place[0], width))
+    )
     image[max(0, row) : row + 6, max(0, column) : column + 6] = (240, 200, 40)
     return image

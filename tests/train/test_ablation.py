@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gr1_core.train import recipe
-from gr1_core.train.data import open_data
+from gr1_core.train.data import open_training_data
 from gr1_core.train.recipe import RecipeError
 
 from . import sets
@@ -31,12 +31,12 @@ else:
     print("a table for people")
     done = 80 if "seed0" in words[3] else 90
     names = sorted(words[words.index("--tasks") + 1].split(",")) if "--tasks" in words else [f"{number}" for number in range(10)]
-    columns = words[words.index("--columns") + 1].split(",")
+    columns = words[words.index("--suites") + 1].split(",")
     tasks = {name: {"episodes": 100 // len(names), "successes": done // len(names)} for name in names}
     swapped = {name: {"episodes": 100 // len(names), "successes": 0} for name in names}
     each = {column: swapped if column == "swap" else tasks for column in columns}
     whole = {column: {"episodes": 100, "successes": sum(one["successes"] for one in of.values())} for column, of in each.items()}
-    print(json.dumps({"columns": whole, "tasks": each}))
+    print(json.dumps({"suites": whole, "tasks": each}))
 """
 
 
@@ -54,7 +54,16 @@ def run(ablation, tmp_path, monkeypatch):
     (tmp_path / "gr1.py").write_text(FAKE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ablation, "GR1", (sys.executable, str(tmp_path / "gr1.py")))
-    shared = ["--data", "d", "--out", "o", "--recipes", "ablation-video,ablation-pretrained", "--seeds", "0,1"]
+    shared = [
+        "--data",
+        "d",
+        "--out",
+        "o",
+        "--recipes",
+        "ablation-video,ablation-pretrained",
+        "--seeds",
+        "0,1",
+    ]
     return lambda *words: ablation.main([*shared, *words])
 
 
@@ -79,7 +88,7 @@ def load(name, *changes):
     ],
 )
 def test_a_recipe_differs_from_the_one_it_is_compared_with_in_what_it_is_named_for(name, differs):
-    lines = recipe.differences(load("ablation-video").to_dict(), load(name).to_dict())
+    lines = recipe.changed_settings(load("ablation-video").to_dict(), load(name).to_dict())
     assert {line.split(" was ")[0] for line in lines} == differs
 
 
@@ -90,11 +99,16 @@ def test_all_eight_recipes_are_run_unless_others_are_named(ablation):
 def test_less_data_is_part_of_all_data_and_the_same_is_held_out(tmp_path):
     folder = sets.demonstrations(tmp_path / "d", episodes=60, length=4)
     changes = [f"data={folder}", "model={size: demo}"]
-    everything, half, tenth = (open_data(recipe.load("finetune-small", [*changes, f"share={share}"])) for share in ("null", "0.5", "0.1"))
+    everything, half, tenth = (
+        open_training_data(recipe.load("finetune-small", [*changes, f"share={share}"]))
+        for share in ("null", "0.5", "0.1")
+    )
     chosen = [set(data.train.episodes.tolist()) for data in (everything, half, tenth)]
     assert chosen[2] < chosen[1] < chosen[0] and [len(one) for one in chosen] == [54, 27, 5]
-    assert set(everything.held.episodes) == set(tenth.held.episodes) and not chosen[0] & set(everything.held.episodes)
-    other = open_data(recipe.load("finetune-small", [*changes, "share=0.1", "seed=1"]))
+    assert set(everything.held.episodes) == set(tenth.held.episodes) and not chosen[0] & set(
+        everything.held.episodes
+    )
+    other = open_training_data(recipe.load("finetune-small", [*changes, "share=0.1", "seed=1"]))
     assert set(other.train.episodes.tolist()) != chosen[2]
 
 
@@ -108,8 +122,11 @@ def test_every_recipe_is_trained_and_judged_with_every_seed(run):
     assert run("steps=7", "--init", "videos", "--episodes", "100") == 0
     assert [line.split()[0] for line in asked()] == ["finetune", "evaluate"] * 4
     assert asked()[0] == "finetune ablation-video data=d seed=0 out=o/ablation-video-seed0 steps=7"
-    assert asked()[2] == "finetune ablation-pretrained data=d seed=0 out=o/ablation-pretrained-seed0 steps=7 init=videos"
-    expected = "evaluate sim --checkpoint o/ablation-video-seed1 --columns seen,instances,categories,drawer --episodes 100 --seed 500000"
+    assert (
+        asked()[2]
+        == "finetune ablation-pretrained data=d seed=0 out=o/ablation-pretrained-seed0 steps=7 init=videos"
+    )
+    expected = "evaluate sim --checkpoint o/ablation-video-seed1 --suites seen,instances,categories,drawer --episodes 100 --seed 500000"
     assert asked()[5] == expected
     written = Path("o/ablation.md").read_text()
     success = "**0.85** [0.79, 0.89] (0.80, 0.90)"
@@ -119,28 +136,35 @@ def test_every_recipe_is_trained_and_judged_with_every_seed(run):
 
 
 def test_few_tasks_have_a_column_each(run):
-    words = "--columns", "drawer", "--tasks", "open_drawer,close_drawer"
+    words = "--suites", "drawer", "--tasks", "open_drawer,close_drawer"
     assert run(*words, "--seeds", "0", "--seconds", "15") == 0
-    assert "--columns drawer --tasks open_drawer,close_drawer --episodes 100 --seed 500000 --seconds 15" in asked()[1]
+    assert (
+        "--suites drawer --tasks open_drawer,close_drawer --episodes 100 --seed 500000 --seconds 15"
+        in asked()[1]
+    )
     written = Path("o/ablation.md").read_text()
     assert "| recipe | seeds | all | close_drawer | open_drawer | held out, mm |" in written
-    cells = "**0.80** [0.71, 0.87] (0.80) | **0.80** [0.67, 0.89] (0.80) | **0.80** [0.67, 0.89] (0.80) | 3.000 |"
+    cells = (
+        "**0.80** [0.71, 0.87] (0.80) | **0.80** [0.67, 0.89] (0.80) | **0.80** [0.67, 0.89] (0.80) | 3.000 |"
+    )
     assert f"| `ablation-video` | 1 | {cells}" in written
 
 
 def test_a_task_of_two_columns_counts_in_both(run):
     tasks = "take_broccoli_from_plate,take_eggplant_from_plate"
-    assert run("--columns", "seen,swap", "--tasks", tasks, "--seeds", "0") == 0
+    assert run("--suites", "seen,swap", "--tasks", tasks, "--seeds", "0") == 0
     whole, each = "**0.80** [0.71, 0.87] (0.80)", "**0.40** [0.31, 0.50] (0.40)"
-    assert f"| `ablation-video` | 1 | {whole} | {each} | {each} | 3.000 |" in Path("o/ablation.md").read_text(), "all is without the swap"
+    assert (
+        f"| `ablation-video` | 1 | {whole} | {each} | {each} | 3.000 |" in Path("o/ablation.md").read_text()
+    ), "all is without the swap"
 
 
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--tasks", "open_drawer"], "column 'seen' has none of the tasks open_drawer: leave the column out"),
+        (["--tasks", "open_drawer"], "suite 'seen' has none of the tasks open_drawer: leave the suite out"),
         (["--tasks", ""], "--tasks '': a name is empty"),
-        (["--columns", "seen,drawers"], "unknown column 'drawers', did you mean 'drawer'"),
+        (["--suites", "seen,drawers"], "unknown suite 'drawers', did you mean 'drawer'"),
     ],
 )
 def test_what_could_not_be_judged_is_not_trained(run, capsys, words, why):
@@ -164,7 +188,10 @@ def test_what_is_done_is_not_done_again_unless_it_was_asked_otherwise(run):
 def test_a_command_that_ends_early_ends_the_program_and_it_goes_on_there(run, capsys):
     Path("cut").touch()
     assert run() == 1
-    assert "ended with code 143" in capsys.readouterr().err and "| `ablation-pretrained` | 1 |" in Path("o/ablation.md").read_text()
+    assert (
+        "ended with code 143" in capsys.readouterr().err
+        and "| `ablation-pretrained` | 1 |" in Path("o/ablation.md").read_text()
+    )
     Path("cut").unlink()
     before = len(asked())
     assert run() == 0 and [line.split()[0] for line in asked()[before:]] == ["finetune", "evaluate"] * 2
@@ -172,7 +199,10 @@ def test_a_command_that_ends_early_ends_the_program_and_it_goes_on_there(run, ca
 
 def test_held_out_errors_have_a_mean_and_a_spread(run):
     assert run("--evaluate", "data") == 0
-    assert "| `ablation-video` | 2 | 3.000 +- 1.414 | 1.000 +- 0.000 | 0.900 +- 0.000 |" in Path("o/ablation.md").read_text()
+    assert (
+        "| `ablation-video` | 2 | 3.000 +- 1.414 | 1.000 +- 0.000 | 0.900 +- 0.000 |"
+        in Path("o/ablation.md").read_text()
+    )
     assert json.loads(Path("o/ablation-video-seed0.json").read_text())["figures"]["action_mm"] == 2.0
 
 

@@ -19,4 +19,7 @@ def test_it_measures_and_leaves_nothing(recipe, monkeypatch, capsys):
     assert result["recipe"] == recipe and result["batch"] == 8 and result["precision"] == "fp32"
     assert result["windows_per_s"] == pytest.approx(8 / result["step_s"])
     assert result["tflops"] == pytest.approx(result["windows_per_s"] * result["gflop_per_window"] / 1e3)
-    assert result["of_peak"] == pytest.approx(result["tflops"] / result["peak_tflops"]) and 0 <= result["waiting"] <= 1
+    assert (
+        result["of_peak"] == pytest.approx(result["tflops"] / result["peak_tflops"])
+        and 0 <= result["waiting"] <= 1
+    )

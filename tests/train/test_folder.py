@@ -15,7 +15,11 @@ from gr1_core.train.trainer import train
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture
@@ -48,13 +52,18 @@ def test_a_run_does_not_begin_with_what_it_would_overwrite(finished, small_recip
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-@pytest.mark.parametrize("names", [["state/mine", "pictures/cat.png"], ["model.safetensors"], ["recipe.yaml", "state/mine"]])
+@pytest.mark.parametrize(
+    "names", [["state/mine", "pictures/cat.png"], ["model.safetensors"], ["recipe.yaml", "state/mine"]]
+)
 def test_a_folder_that_holds_no_run_is_left_alone(small_recipe, tmp_path, names, fresh):
     for name in names:
         (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "run" / name).write_text("extends: finetune-small")
     before = content(tmp_path / "run")
-    with pytest.raises(TrainingError, match=f"is not empty and holds no training run .*{names[0].split('/')[0]}.*give another out=DIR"):
+    with pytest.raises(
+        TrainingError,
+        match=f"is not empty and holds no training run .*{names[0].split('/')[0]}.*give another out=DIR",
+    ):
         train(small_recipe(steps=2), fresh=fresh)
     assert content(tmp_path / "run") == before
 
@@ -80,7 +89,8 @@ def test_a_run_killed_with_its_first_files_begins_again(small_recipe, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "below, said", [("", "is a file, a run needs a folder"), ("/run", "could not make the run's folder .*Not a directory")]
+    "below, said",
+    [("", "is a file, a run needs a folder"), ("/run", "could not make the run's folder .*Not a directory")],
 )
 def test_a_file_in_the_folders_place_is_named(small_recipe, tmp_path, below, said):
     (tmp_path / "file").write_text("mine")
@@ -95,13 +105,18 @@ def test_the_first_weights_on_a_full_disk_name_the_remedy(small_recipe, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save_file", full)
-        with pytest.raises(CheckpointError, match="model.safetensors: the disk is full. Make room and run the same command again"):
+        with pytest.raises(
+            CheckpointError,
+            match="model.safetensors: the disk is full. Make room and run the same command again",
+        ):
             train(small_recipe(steps=2))
     assert train(small_recipe(steps=2)) == 0, "the same command goes on"
 
 
 @pytest.mark.parametrize("moment", range(len(state._OURS) + 1))
-def test_a_kill_while_a_run_is_cleared_leaves_one_that_can_be_begun_anew(finished, small_recipe, monkeypatch, moment):
+def test_a_kill_while_a_run_is_cleared_leaves_one_that_can_be_begun_anew(
+    finished, small_recipe, monkeypatch, moment
+):
     class Killed(BaseException):
         pass
 

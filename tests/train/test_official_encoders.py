@@ -33,7 +33,12 @@ def recipe(files, small_recipe):
     sizes = read_config(files / "configs.json").to_dict() | {"size": "demo"}
 
     def make(**changes):
-        return small_recipe(**({"encoders": "official", "mae": files / "mae.pth", "clip": files / "clip.pt", "model": sizes} | changes))
+        return small_recipe(
+            **(
+                {"encoders": "official", "mae": files / "mae.pth", "clip": files / "clip.pt", "model": sizes}
+                | changes
+            )
+        )
 
     return make
 
@@ -41,7 +46,7 @@ def recipe(files, small_recipe):
 def test_both_encoders_are_taken_over_and_nothing_else(files, recipe, tmp_path):
     import_official(golden.FOLDER / "tiny_snapshot.pt", tmp_path / "whole", config=files / "configs.json")
     expected = checkpoint.load_model(tmp_path / "whole").state_dict()
-    model, report = weights.begin(recipe())
+    model, report = weights.initial_model(recipe())
     ours = model.state_dict()
     assert set(report.taken_over) == {name for name in ours if name.startswith(("text.", "vision."))}
     assert all(torch.equal(ours[name], expected[name]) for name in report.taken_over)
@@ -49,15 +54,15 @@ def test_both_encoders_are_taken_over_and_nothing_else(files, recipe, tmp_path):
 
 def test_an_imported_checkpoint_is_taken_over_whole(files, recipe, tmp_path):
     import_official(golden.FOLDER / "tiny_snapshot.pt", tmp_path / "whole", config=files / "configs.json")
-    _, report = weights.begin(recipe(init=tmp_path / "whole", mae="null", clip="null"))
+    _, report = weights.initial_model(recipe(init=tmp_path / "whole", mae="null", clip="null"))
     assert report.new == []
 
 
 def test_files_in_each_others_place_are_refused(files, recipe):
     with pytest.raises(RecipeError, match="mae.pth does not hold"):
-        weights.begin(recipe(mae=files / "clip.pt", clip=files / "mae.pth"))
+        weights.initial_model(recipe(mae=files / "clip.pt", clip=files / "mae.pth"))
 
 
 def test_a_file_of_other_sizes_is_refused(recipe):
     with pytest.raises(RecipeError, match="model.size=demo"):
-        weights.begin(recipe(**{"model.vision_layers": 1}))
+        weights.initial_model(recipe(**{"model.vision_layers": 1}))

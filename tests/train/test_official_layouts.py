@@ -23,7 +23,12 @@ def test_ego4d_pretrains_and_calvin_finetunes_from_it(tmp_path, capfd):
     assert ego4d_fixture.UIDS[0] in said and damaged.name in said, "what was skipped is named"
 
     changes = [*CHANGES, "steps=3", "save_every=3", "evaluation.every=3", "batch=4"]
-    assert main(["pretrain", "pretrain-small", *changes, f"data={tmp_path / 'clips'}", f"out={tmp_path / 'pre'}"]) == 0
+    assert (
+        main(
+            ["pretrain", "pretrain-small", *changes, f"data={tmp_path / 'clips'}", f"out={tmp_path / 'pre'}"]
+        )
+        == 0
+    )
     given = [f"data={tmp_path / 'set'}", f"init={tmp_path / 'pre'}", f"out={tmp_path / 'policy'}"]
     assert main(["finetune", "finetune-small", *changes, *given]) == 0
 

@@ -32,15 +32,23 @@ def test_the_papers_table(name):
     followed = recipe.load(name)
     optimizer = followed.optimizer
     assert (followed.batch, optimizer.lr, followed.epochs, followed.warmup_epochs) == PAPER[name]
-    future = {"pretrain-ego4d": 1, "finetune-calvin-abcd-future-1": 1, "finetune-calvin-abcd-future-5": 5}.get(name, 3)
-    assert followed.config == GR1Config(future_steps=future), "dropout 0.1, a window of 10 and the paper's sizes"
+    future = {
+        "pretrain-ego4d": 1,
+        "finetune-calvin-abcd-future-1": 1,
+        "finetune-calvin-abcd-future-5": 5,
+    }.get(name, 3)
+    assert followed.config == GR1Config(future_steps=future), (
+        "dropout 0.1, a window of 10 and the paper's sizes"
+    )
     assert followed.encoders == "official" and not followed.train_vision
     pretraining = name == "pretrain-ego4d"
     assert followed.hz == (3 if pretraining else None)
     video = {"static"} if pretraining else set() if name.endswith("no-video") else {"static", "wrist"}
     assert set(followed.targets) == video | (set() if pretraining else {"action"})
     assert (followed.init is None) == (
-        pretraining or name.removeprefix("finetune-calvin-abcd-") in ("no-video", "no-pretraining", "future-1", "future-5")
+        pretraining
+        or name.removeprefix("finetune-calvin-abcd-")
+        in ("no-video", "no-pretraining", "future-1", "future-5")
     )
 
 
@@ -48,7 +56,7 @@ def test_warm_up_and_cosine_decay():
     followed = recipe.load("finetune-calvin-abcd")
     steps, warmup = followed.schedule(100)
     assert (steps, warmup) == (2000, 100)
-    rates = [followed.lr(step, steps, warmup) for step in range(steps)]
+    rates = [followed.learning_rate(step, steps, warmup) for step in range(steps)]
     assert rates[0] == pytest.approx(1e-5) and rates[99] == rates[100] == 1e-3
     assert rates[1050] == pytest.approx(0.5e-3) and 0 < rates[-1] < 1e-8
     assert all(before > after for before, after in zip(rates[100:], rates[101:]))
@@ -72,14 +80,16 @@ def test_each_recipe_says_what_it_needs_costs_and_gives():
         (["batch=many"], "batch is 'many', expected a whole number"),
         (["batch"], "expected key=value"),
         (["precision=bf61"], "did you mean 'bf16'"),
-        (["optimizer.betas=0.9"], "expected two numbers"),
+        (["optimizer.betas=0.9"], "expected 2 finite numbers"),
         (["optimizer=3"], "optimizer is 3, expected keys and values"),
         (["loss.arm=0"], "needs loss.arm and loss.gripper"),
         (["video_share=0"], r"video_share must be in \(0, 1\]"),
         (["video_share=0.5", "micro_batch=4"], "video_share below 1 goes neither with micro_batch"),
         (["colour=-1"], "shift and colour must not be negative"),
         (["hue=1.5"], "hue must be in"),
-        (["model.vision=cnn"], "vision is 'cnn', expected vit or conv or film"),
+        (["model.vision=cnn"], "vision is 'cnn', expected vit or conv or conv_film"),
+        (["model.vision=film"], "vision 'film' is now called 'conv_film'"),
+        (["evaluation.pictures=1"], "evaluation.pictures is now called evaluation.images"),
         (["held_out=1"], r"held_out must be in \[0, 1\)"),
         (["data=null"], "data=DIR"),
     ],
@@ -90,8 +100,15 @@ def test_a_wrong_change_is_named(changes, said):
 
 
 def test_changes_reach_the_recipe():
-    followed = recipe.load("finetune-small", ["data=d", "optimizer.lr=3e-4", "cache=off", "model.window=5", "steps=7"])
-    assert followed.optimizer.lr == 3e-4 and followed.cache == "off" and followed.config.window == 5 and followed.schedule(100)[0] == 7
+    followed = recipe.load(
+        "finetune-small", ["data=d", "optimizer.lr=3e-4", "cache=off", "model.window=5", "steps=7"]
+    )
+    assert (
+        followed.optimizer.lr == 3e-4
+        and followed.cache == "off"
+        and followed.config.window == 5
+        and followed.schedule(100)[0] == 7
+    )
 
 
 def test_an_unknown_recipe_names_the_nearest():

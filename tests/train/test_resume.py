@@ -25,10 +25,13 @@ def result(folder) -> tuple[dict, dict, list]:
     for entry in log:
         entry.pop("speed")
     states = sorted((folder / "state").iterdir())
-    assert [path.name for path in states] == ["00000004.safetensors", "00000006.safetensors"], "the last two states"
+    assert [path.name for path in states] == ["00000004.safetensors", "00000006.safetensors"], (
+        "the last two states"
+    )
     # Copies, since a file that is mapped into memory must not be cut.
     weights, state = (
-        {name: tensor.clone() for name, tensor in load_file(path).items()} for path in (folder / "model.safetensors", states[-1])
+        {name: tensor.clone() for name, tensor in load_file(path).items()}
+        for path in (folder / "model.safetensors", states[-1])
     )
     return weights, state, log
 
@@ -47,14 +50,26 @@ def uninterrupted(tmp_path_factory, demonstrations):
     from .conftest import CHANGES
 
     folder = tmp_path_factory.mktemp("uninterrupted")
-    changes = [*CHANGES, f"data={demonstrations}", f"out={folder}", "init=null", "optimizer.ema=0.9", "shift.static=3"]
+    changes = [
+        *CHANGES,
+        f"data={demonstrations}",
+        f"out={folder}",
+        "init=null",
+        "optimizer.ema=0.9",
+        "shift.static=3",
+    ]
     assert train(recipe.load("finetune-small", changes)) == 0
     return result(folder)
 
 
 def killed(moment: str, arguments: tuple) -> None:
     name, changes = arguments
-    done = subprocess.run([sys.executable, "-m", "tests.train.killed", moment, name, *changes], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.train.killed", moment, name, *changes],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 
@@ -69,7 +84,9 @@ def test_killed_twice_and_started_again(small, small_recipe, tmp_path, uninterru
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_run_after_the_step_in_hand(small_recipe, tmp_path, uninterrupted, monkeypatch, number, code):
+def test_a_signal_ends_the_run_after_the_step_in_hand(
+    small_recipe, tmp_path, uninterrupted, monkeypatch, number, code
+):
     update = trainer.Trainer._update
 
     def interrupted(self, *arguments):

@@ -19,7 +19,7 @@ class Baseline(Encoders, ABC):
     def step_tokens(self, language: Tensor, images: Tensor, arm: Tensor, gripper: Tensor) -> Tensor:
         """As GR1.step_tokens; language [..., 1, text_dim] of `encode_text`."""
         embedding = language.reshape(-1, language.shape[-1])
-        cls, cells = self.see(images.reshape(-1, *images.shape[-4:]), embedding)
+        cls, cells = self.encode_images(images.reshape(-1, *images.shape[-4:]), embedding)
         features = {role: (cls[:, i : i + 1], cells[:, i : i + 1]) for i, role in enumerate(ROLES)}
         tokens = self.tokens(embedding, features, arm.reshape(-1, 1, 6), gripper.reshape(-1, 1))
         return tokens.reshape(*images.shape[:-4], *tokens.shape[-2:]).to(language.dtype)
@@ -38,11 +38,15 @@ class Baseline(Encoders, ABC):
         if steps > self.config.window:
             raise ValueError(f"{steps} steps do not fit the window of {self.config.window}")
         if set(targets) != {"action"}:
-            raise ValueError(f"targets {sorted(targets)}: policy '{self.config.policy}' predicts no frames, only action")
+            raise ValueError(
+                f"targets {sorted(targets)}: policy '{self.config.policy}' predicts no frames, only action"
+            )
         return self.decide(self.tokens(embedding, features, arm, gripper), valid)
 
     @abstractmethod
-    def tokens(self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor) -> Tensor:
+    def tokens(
+        self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor
+    ) -> Tensor:
         """embedding [N, text_dim], features as in `predict`, arm [N, T, 6], gripper [N, T] -> each step's tokens [N, T, tokens, width]."""
 
     @abstractmethod

@@ -3,7 +3,7 @@ from what a frozen encoder sees at this moment, the state and the sentence.
 
 The encoder is the one that a run begins with: a pre-trained or fine-tuned checkpoint's (`init=DIR`), or a random one. What the MLP reads
 of an image is what GR-1's transformer reads: the [CLS] and the resampler's latents, which keep more of where things lie than R3M's mean
-over the image. docs/baselines.md says what differs.
+over the image. docs/results/baselines.md says what differs.
 """
 
 from __future__ import annotations
@@ -31,13 +31,20 @@ class R3M(Baseline):
         self.embed_state = nn.Linear(7, width)
         self.embed_patches = nn.ModuleDict({role: nn.Linear(seen, width) for role in ROLES})
         self.mlp = nn.Sequential(
-            nn.LayerNorm(4 * width), nn.ReLU(), nn.Linear(4 * width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.LayerNorm(4 * width),
+            nn.ReLU(),
+            nn.Linear(4 * width, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
         )
         self.arm = nn.Linear(hidden, 6)
         self.gripper = nn.Linear(hidden, 1)
 
-    def tokens(self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor) -> Tensor:
-        language = self.embed_language(self.sentence(embedding))
+    def tokens(
+        self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor
+    ) -> Tensor:
+        language = self.embed_language(self.text_features(embedding))
         parts = [language[:, None].expand(-1, arm.shape[1], -1), self.embed_state(state(arm, gripper))]
         for role in ROLES:
             cls, cells = features[role]

@@ -4,7 +4,7 @@
 
 As in RT-1: FiLM that begins as the identity (model/convolution.py), TokenLearner (Ryoo et al. 2021) with 8 tokens, language that enters
 through FiLM alone, a token for each dimension of the action and one layer that gives all of them their 256 bins, cross-entropy, the
-likeliest bin at run time. docs/baselines.md says what differs.
+likeliest bin at run time. docs/results/baselines.md says what differs.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class RT1(Baseline):
         for parameter in (self.embed_time, self.query):
             nn.init.normal_(parameter, std=0.02)
 
-    def tokens(self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor) -> Tensor:
+    def tokens(
+        self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor
+    ) -> Tensor:
         rows = [self.embed_state(state(arm, gripper)).unsqueeze(2)]
         for role in ROLES:
             _, cells = features[role]

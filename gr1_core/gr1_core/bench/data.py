@@ -1,6 +1,6 @@
-"""`gr1 bench data`: windows per processor second of our loader, of an mp4 through PyAV and of the real lerobot library, in one run.
+"""`gr1 bench data`: windows per CPU second of this loader, of an mp4 through PyAV and of the lerobot library, in one run.
 
-All of them read the same windows of the same frames in turns: a copy of the data set's first episodes in a temporary folder.
+All readers take turns on the same windows of the same frames: a copy of the dataset's first episodes in a temporary folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gr1_core.bench import lerobot_reader
-from gr1_core.data.convert.source import Episode
+from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.dataset_writer import DatasetWriter
 from gr1_core.data.loader import Loader
@@ -41,15 +41,22 @@ NAMES = {
 def run(root: Path, threads: int, frames: int, rounds: int, lerobot: Path | None) -> dict:
     """Measures and prints; returns the JSON document. lerobot: a Python interpreter that can import lerobot."""
     console = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="gr1-bench-") as folder, console.status("copy the first episodes") as status:
+    with (
+        tempfile.TemporaryDirectory(prefix="gr1-bench-") as folder,
+        console.status("copy the first episodes") as status,
+    ):
         dataset = copy_beginning(Dataset(root), frames, Path(folder) / "set")
         windows = Windows(dataset, None, WINDOW, FUTURE_STEPS)
         picked: list[np.ndarray] = []
         loaders = {
-            name: Loader(windows, (picked[-1] for _ in count()), threads=threads, decoded=name == "decoded", prefetch=0)
+            name: Loader(
+                windows, (picked[-1] for _ in count()), threads=threads, decode_once=name == "decoded", prefetch=0
+            )
             for name in ("encoded", "decoded")
         }
-        readers: dict[str, Callable[[np.ndarray], float]] = {name: _own(loader) for name, loader in loaders.items()}
+        readers: dict[str, Callable[[np.ndarray], float]] = {
+            name: _own(loader) for name, loader in loaders.items()
+        }
         with LeRobot(lerobot, dataset, Path(folder)) if lerobot else nullcontext() as reader:
             status.update("encode the mp4")
             readers["mp4"] = _in_process(Mp4(dataset, Path(folder)).read, windows)
@@ -66,21 +73,30 @@ def run(root: Path, threads: int, frames: int, rounds: int, lerobot: Path | None
                         rates[name].append(rate)
         for loader in loaders.values():
             loader.close()
-        image_bytes = {role: round(np.mean([len(dataset.encoded(role, row)) for row in range(dataset.length)])) for role in dataset.roles}
+        image_bytes = {
+            role: round(np.mean([len(dataset.encoded(role, row)) for row in range(dataset.length)]))
+            for role in dataset.roles
+        }
     medians = {name: statistics.median(values) for name, values in rates.items()}
     return _report(console, dataset, medians, image_bytes, threads)
 
 
 def copy_beginning(dataset: Dataset, frames: int, root: Path) -> Dataset:
-    """The first episodes, at least one and at most `frames` frames, as a data set of their own with the same image bytes."""
+    """The first episodes, at least one and at most `frames` frames, as a dataset of their own with the same image bytes."""
     shapes = {role: dataset.shape(role) for role in dataset.roles}
-    writer = DatasetWriter(root, int(dataset.fps), shapes, dataset.rig, {"kind": dataset.kind, "source": "bench"})
+    writer = DatasetWriter(
+        root, int(dataset.fps), shapes, dataset.rig, {"kind": dataset.kind, "source": "bench"}
+    )
     for number, (start, end) in enumerate(dataset.episodes.tolist()):
         if number and end > frames:
             break
-        encoded = {role: [bytes(dataset.encoded(role, row)) for row in range(start, end)] for role in dataset.roles}
-        vectors = [None if values is None else values[start:end] for values in (dataset.state, dataset.action)]
-        writer.add(Episode(str(number), dataset.tasks[dataset.task_of[number]], encoded, *vectors, {}))
+        encoded = {
+            role: [bytes(dataset.encoded(role, row)) for row in range(start, end)] for role in dataset.roles
+        }
+        vectors = [
+            None if values is None else values[start:end] for values in (dataset.state, dataset.action)
+        ]
+        writer.add_episode(Episode(str(number), dataset.tasks[dataset.task_of[number]], encoded, *vectors, {}))
     writer.close()
     return Dataset(root)
 
@@ -100,7 +116,10 @@ class Mp4:
 
     def read(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Rows i64[n], not decreasing -> what the model sees of them, {role: u8[n, h, w, 3]}."""
-        return {role: np.stack([self._cameras[role].view(image) for image in self._decode(role, frames)]) for role in self._videos}
+        return {
+            role: np.stack([self._cameras[role].view(image) for image in self._decode(role, frames)])
+            for role in self._videos
+        }
 
     def _decode(self, role: str, frames: np.ndarray) -> list[np.ndarray]:
         container = self._videos[role]
@@ -119,7 +138,9 @@ class Mp4:
 
 def _encode(path: Path, dataset: Dataset, role: str) -> None:
     with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=int(dataset.fps), options={"crf": "23", "g": "2", "preset": "veryfast"})
+        stream = container.add_stream(
+            "libx264", rate=int(dataset.fps), options={"crf": "23", "g": "2", "preset": "veryfast"}
+        )
         stream.height, stream.width = dataset.shape(role)
         stream.pix_fmt = "yuv420p"
         for row in range(dataset.length):
@@ -133,12 +154,23 @@ class LeRobot:
     def __init__(self, python: Path, dataset: Dataset, folder: Path):
         self._dataset = dataset
         cache = str(folder / "cache")
-        environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": cache, "HF_DATASETS_CACHE": cache, "HF_LEROBOT_HOME": cache}
+        environment = os.environ | {
+            "HF_HUB_OFFLINE": "1",
+            "HF_HOME": cache,
+            "HF_DATASETS_CACHE": cache,
+            "HF_LEROBOT_HOME": cache,
+        }
         environment.pop("PYTHONPATH", None)
         self._log = open(folder / "lerobot.log", "w+")
         command = [str(python), lerobot_reader.__file__, str(dataset.root), str(WINDOW), str(FUTURE_STEPS)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment, cwd=folder
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=environment,
+            cwd=folder,
         )
         self._answer()
 
@@ -161,12 +193,12 @@ class LeRobot:
             self._process.wait()
             self._log.seek(0)
             lines = self._log.read().strip().splitlines() or ["no message"]
-            raise OSError(f"{self._process.args[0]} could not read the data set through lerobot: {lines[-1]}")
+            raise OSError(f"{self._process.args[0]} could not read the dataset through lerobot: {lines[-1]}")
         return json.loads(line)
 
 
 def _apart(windows: int, random: np.random.Generator) -> np.ndarray:
-    """Some windows that share no frame: in a large data set they rarely do, in the copy our loader would decode such frames only once."""
+    """Some windows that share no frame: in a large dataset they rarely do, in the copy our loader would decode such frames only once."""
     length = WINDOW + FUTURE_STEPS
     starts = np.arange(random.integers(min(length, windows)), windows, length)
     return random.permutation(starts)[:BATCH]
@@ -200,22 +232,34 @@ def _rate(read: Callable[[np.ndarray], float], indices: np.ndarray) -> float:
     return windows / used
 
 
-def _report(console: Console, dataset: Dataset, rates: dict[str, float], image_bytes: dict[str, int], threads: int) -> dict:
-    table = Table(title=f"windows of {WINDOW} + {FUTURE_STEPS} frames, {' and '.join(dataset.roles)}, {dataset.length} frames")
+def _report(
+    console: Console, dataset: Dataset, rates: dict[str, float], image_bytes: dict[str, int], threads: int
+) -> dict:
+    table = Table(
+        title=f"windows of {WINDOW} + {FUTURE_STEPS} frames, {' and '.join(dataset.roles)}, {dataset.length} frames"
+    )
     table.add_column("reader")
     for title in ("windows a processor second", "ours, decoding", "ours, decoded"):
         table.add_column(title, justify="right")
     for name, rate in rates.items():
-        ratios = () if name in ("encoded", "decoded") else (f"{rates['encoded'] / rate:.1f} x", f"{rates['decoded'] / rate:.0f} x")
+        ratios = (
+            ()
+            if name in ("encoded", "decoded")
+            else (f"{rates['encoded'] / rate:.1f} x", f"{rates['decoded'] / rate:.0f} x")
+        )
         table.add_row(NAMES[name], f"{rate:.1f}", *ratios)
     console.print(table)
     if "lerobot" not in rates:
-        console.print("lerobot was not measured: `make test-lerobot` makes .venv-lerobot, or name an interpreter with --lerobot")
+        console.print(
+            "lerobot was not measured: `make test-lerobot` makes .venv-lerobot, or name an interpreter with --lerobot"
+        )
     result = {
         "windows_per_cpu_s": {name: round(rate, 1) for name, rate in rates.items()},
         "ratio_lerobot": round(rates["encoded"] / rates["lerobot"], 2) if "lerobot" in rates else None,
         "ratio_mp4": round(rates["encoded"] / rates["mp4"], 2),
-        "decoded_ratio_lerobot": round(rates["decoded"] / rates["lerobot"], 2) if "lerobot" in rates else None,
+        "decoded_ratio_lerobot": round(rates["decoded"] / rates["lerobot"], 2)
+        if "lerobot" in rates
+        else None,
         "decoded_ratio_mp4": round(rates["decoded"] / rates["mp4"], 2),
         "frames": dataset.length,
         "image_bytes": image_bytes,

@@ -18,7 +18,11 @@ def main() -> None:
     set_num_threads(1)
     info = LeRobotDatasetMetadata("local/bench", root=root)
     steps = {"observation.state": window, "action": window} | dict.fromkeys(info.camera_keys, window + future)
-    ahead = {name: [step / info.fps for step in range(count)] for name, count in steps.items() if name in info.features}
+    ahead = {
+        name: [step / info.fps for step in range(count)]
+        for name, count in steps.items()
+        if name in info.features
+    }
     dataset = LeRobotDataset("local/bench", root=root, delta_timestamps=ahead)
     print(json.dumps({"frames": len(dataset)}), file=answers, flush=True)
     for line in sys.stdin:

@@ -28,13 +28,22 @@ class PlainLoop:
     """The control loop as published: at every step the text and all images of the padded window are encoded again, in fp32."""
 
     def __init__(self, model: GR1, rig: Rig):
-        self.model, self.rig, self.history = model.requires_grad_(False), rig, deque(maxlen=model.config.window)
+        self.model, self.rig, self.history = (
+            model.requires_grad_(False),
+            rig,
+            deque(maxlen=model.config.window),
+        )
 
     def step(self, observation: Observation) -> tuple[np.ndarray, float]:
         """-> the action's delta f[6] and the gripper's logit."""
         size, window = self.model.config.image_size, self.model.config.window
         frames = [
-            patches.preprocess(torch.from_numpy(np.ascontiguousarray(self.rig.cameras[role].view(getattr(observation, role))))[None], size)
+            patches.preprocess(
+                torch.from_numpy(
+                    np.ascontiguousarray(self.rig.cameras[role].view(getattr(observation, role)))
+                )[None],
+                size,
+            )
             for role in ("static", "wrist")
         ]
         arm = torch.as_tensor(observation.arm, dtype=torch.float32)
@@ -48,7 +57,13 @@ class PlainLoop:
         valid = torch.arange(window)[None] < count
         with torch.inference_mode():
             prediction = self.model(
-                token_tensor(TOKENS), padded(static), padded(wrist), padded(arm), padded(gripper, -1.0), valid, {"action"}
+                token_tensor(TOKENS),
+                padded(static),
+                padded(wrist),
+                padded(arm),
+                padded(gripper, -1.0),
+                valid,
+                {"action"},
             )
         return prediction.arm[0, count - 1].numpy(), float(prediction.gripper_logit[0, count - 1])
 
@@ -58,13 +73,13 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
     torch.set_num_threads(threads)
     console = Console(stderr=True)
     if folder is None:
-        model, rig = lively(getattr(GR1Config, config)()), Rig.load(rig_name)
+        model, rig = random_model(getattr(GR1Config, config)()), Rig.load(rig_name)
     else:
         model, rig = checkpoint.load(folder)
     console.print(
         f"GR-1 [bold]{folder or config}[/], {model.parameter_counts()[0] / 1e6:.1f} M parameters, {threads} threads, {rounds} rounds"
     )
-    observations = [observation(rig, step) for step in range(STEPS)]
+    observations = [synthetic_observation(rig, step) for step in range(STEPS)]
 
     plain = PlainLoop(copy.deepcopy(model), rig)
     with console.status("the plain loop's actions"):
@@ -73,16 +88,24 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
     for precision in ("fp32", "bf16"):
         policies[precision] = policy = Policy(copy.deepcopy(model), rig, "cpu", precision)
         policy.reset(TOKENS)
-        differences[precision] = float(np.abs(np.array([policy.step(seen).delta for seen in observations]) - truth).max())
+        differences[precision] = float(
+            np.abs(np.array([policy.step(seen).delta for seen in observations]) - truth).max()
+        )
 
     with console.status("FLOPs"):
-        gflop = {"plain": _gflop(lambda: plain.step(observations[-1])), "step": _gflop_of_step(model, rig, observations)}
+        gflop = {
+            "plain": _gflop(lambda: plain.step(observations[-1])),
+            "step": _gflop_of_step(model, rig, observations),
+        }
     with console.status("timing"):
         variants = {"plain": lambda: plain.step(observations[-1])}
         for precision, policy in policies.items():
             variants[precision] = lambda policy=policy: policy.step(observations[-1])
         times = interleaved(variants, rounds)
-        parts = {precision: interleaved(_parts(policy, observations[-1]), rounds) for precision, policy in policies.items()}
+        parts = {
+            precision: interleaved(_parts(policy, observations[-1]), rounds)
+            for precision, policy in policies.items()
+        }
         peaks = {"fp32": peak_gflops(torch.float32, rounds), "bf16": peak_gflops(torch.bfloat16, rounds)}
 
     result = {
@@ -106,7 +129,7 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
     return result
 
 
-def observation(rig: Rig, step: int) -> Observation:
+def synthetic_observation(rig: Rig, step: int) -> Observation:
     """A seeded observation with coarse and fine structure, so that actions differ from step to step."""
     random = np.random.default_rng(step)
 
@@ -116,10 +139,12 @@ def observation(rig: Rig, step: int) -> Observation:
         image = coarse.repeat(40, 0).repeat(40, 1)[: camera.height, : camera.width]
         return (image + random.integers(0, 32, image.shape)).astype(np.uint8)
 
-    return Observation(frame("static"), frame("wrist"), random.uniform(-1, 1, 6), 1 if step // 3 % 2 == 0 else -1)
+    return Observation(
+        frame("static"), frame("wrist"), random.uniform(-1, 1, 6), 1 if step // 3 % 2 == 0 else -1
+    )
 
 
-def lively(config: GR1Config, seed: int = 0) -> GR1:
+def random_model(config: GR1Config, seed: int = 0) -> GR1:
     """A GR-1 with large random weights and peaked attention: its actions depend on all of its input, as a trained one's do."""
     model = GR1(config).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -128,10 +153,20 @@ def lively(config: GR1Config, seed: int = 0) -> GR1:
             noise = torch.randn(parameter.shape, generator=generator)
             if name == "decoder.pos_embed":
                 continue
-            if name.endswith(("token_embedding.weight", "position_embedding.weight")) or name.startswith(("query.", "embed_time")):
+            if name.endswith(("token_embedding.weight", "position_embedding.weight")) or name.startswith(
+                ("query.", "embed_time")
+            ):
                 parameter.copy_(0.5 * noise)
-            elif parameter.ndim >= 2 and "latents" not in name and not name.endswith(("cls_token", "pos_embed", "media_pos_emb")):
-                gain = 2.0 if any(part in name for part in ("qkv", "to_q", "to_kv", "q_proj", "k_proj", "v_proj")) else 1.0
+            elif (
+                parameter.ndim >= 2
+                and "latents" not in name
+                and not name.endswith(("cls_token", "pos_embed", "media_pos_emb"))
+            ):
+                gain = (
+                    2.0
+                    if any(part in name for part in ("qkv", "to_q", "to_kv", "q_proj", "k_proj", "v_proj"))
+                    else 1.0
+                )
                 parameter.copy_(gain * (2 / (parameter.shape[0] + parameter[0].numel())) ** 0.5 * noise)
             elif parameter.ndim >= 2:
                 parameter.copy_(0.5 * noise)
@@ -145,7 +180,7 @@ def _parts(policy: Policy, seen: Observation) -> dict:
     model = policy.model
     with torch.inference_mode():
         images = policy._preprocess(seen)
-        patch_tokens = model.see(images[None], policy._language)[1][0]
+        patch_tokens = model.encode_images(images[None], policy._language)[1][0]
         context = model.context(torch.stack(list(policy._window))[None])
         query = model.queries(("action",))[None]
 
@@ -158,7 +193,7 @@ def _parts(policy: Policy, seen: Observation) -> dict:
 
     return {
         "preprocessing": inference(lambda: policy._preprocess(seen)),
-        "vision, 2 frames": inference(lambda: model.see(images[None], policy._language)),
+        "vision, 2 frames": inference(lambda: model.encode_images(images[None], policy._language)),
         "resampler, 2 frames": inference(lambda: model.resampler(patch_tokens)),
         "transformer": inference(lambda: model.transformer(context, query)),
     }
@@ -177,7 +212,9 @@ def _gflop_of_step(model: GR1, rig: Rig, observations: list[Observation]) -> flo
     policy.reset(TOKENS)
     random = torch.Generator().manual_seed(0)
     shape = (len(policy._language) + 1 + 2 * (model.config.latents + 1), model.config.width)
-    policy._window.extend(torch.randn(shape, generator=random).double() for _ in range(model.config.window - 1))
+    policy._window.extend(
+        torch.randn(shape, generator=random).double() for _ in range(model.config.window - 1)
+    )
     return _gflop(lambda: policy.step(observations[-1]))
 
 
@@ -190,7 +227,13 @@ def _show(result: dict, parts: dict[str, dict[str, float]]) -> None:
         speed, peak = gflop / ms * 1e3, result["peak_gflops_bf16" if key == "bf16" else "peak_gflops_fp32"]
         difference = "" if key == "plain" else f"{result[f'{key}_max_abs_diff']:.1e}"
         table.add_row(
-            name, f"{ms:.1f}", f"{result['plain_ms'] / ms:.1f}", f"{gflop:.1f}", f"{speed:.0f}", f"{speed / peak:.0%}", difference
+            name,
+            f"{ms:.1f}",
+            f"{result['plain_ms'] / ms:.1f}",
+            f"{gflop:.1f}",
+            f"{speed:.0f}",
+            f"{speed / peak:.0%}",
+            difference,
         )
     split = Table(title="the cached step by part, ms")
     for column in ("", *parts):

@@ -10,12 +10,14 @@ from functools import partial
 import torch
 from torch import nn
 
-from gr1_core.pack import InferenceLinear
+from gr1_core.model.packed_linear import InferenceLinear
 
 UNDISTURBED = 0.95
 
 
-def interleaved(variants: Mapping[str, Callable[[], object]], rounds: int, chunk: float = 0.15) -> dict[str, float]:
+def interleaved(
+    variants: Mapping[str, Callable[[], object]], rounds: int, chunk: float = 0.15
+) -> dict[str, float]:
     """Median milliseconds of each variant. Each round runs every variant in turn, each for at least `chunk` seconds.
 
     Chunks in which other programs took the processor away (less processor time a second than in the variant's best) are left out.

@@ -16,13 +16,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gr1_core import images
 from gr1_core.bench.timing import peak_gflops
-from gr1_core.data.convert.source import Episode
+from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset_writer import DatasetWriter
 from gr1_core.rig import Rig
-from gr1_core.train import losses, processor
+from gr1_core.train import cpu_tuning, losses
 from gr1_core.train.losses import Inputs
 from gr1_core.train.recipe import Recipe
-from gr1_core.train.signals import Stop
+from gr1_core.train.signals import StopSignal
 from gr1_core.train.state import RunFolder
 from gr1_core.train.trainer import Trainer
 
@@ -34,13 +34,13 @@ def run(recipe: Recipe, steps: int) -> dict:
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="gr1-bench-") as scratch:
         if not recipe.data:
-            recipe = dataclasses.replace(recipe, data=str(made_up(recipe, Path(scratch) / "data")))
+            recipe = dataclasses.replace(recipe, data=str(synthetic_dataset(recipe, Path(scratch) / "data")))
         # Random weights are as fast as any; nothing is evaluated or saved while the clock runs.
         recipe = dataclasses.replace(
             recipe, out=f"{scratch}/run", init=None, encoders="random", validation=None, steps=10**6, save_every=10**6,
             evaluation=dataclasses.replace(recipe.evaluation, every=10**6),
         )  # fmt: skip
-        with RunFolder(recipe.out) as folder, Stop() as stop:
+        with RunFolder(recipe.out) as folder, StopSignal() as stop:
             trainer = Trainer(recipe, folder)
             try:
                 result = _measure(trainer, stop, steps, console)
@@ -56,7 +56,7 @@ def run(recipe: Recipe, steps: int) -> dict:
     return result
 
 
-def _measure(trainer: Trainer, stop: Stop, steps: int, console: Console) -> dict:
+def _measure(trainer: Trainer, stop: StopSignal, steps: int, console: Console) -> dict:
     recipe, device = trainer.recipe, trainer.device
     flop = flop_per_window(trainer)
     times, waits = [], []
@@ -90,7 +90,9 @@ def flop_per_window(trainer: Trainer) -> float:
     def noise(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=random).to(device)
 
-    pictures = {role: noise(1, config.window, 3, config.image_size, config.image_size) for role in recipe.roles}
+    pictures = {
+        role: noise(1, config.window, 3, config.image_size, config.image_size) for role in recipe.roles
+    }
     robot = recipe.stage == "finetune"
     inputs = Inputs(
         embedding=noise(1, config.text_dim),
@@ -111,7 +113,7 @@ def flop_per_window(trainer: Trainer) -> float:
 def _flop(trainer: Trainer, inputs: Inputs, pictures: dict[str, torch.Tensor]) -> int:
     recipe, model, config = trainer.recipe, trainer.model, trainer.model.config
     counter = FlopCounterMode(display=False)
-    with counter, processor.attention(trainer.device):
+    with counter, cpu_tuning.attention(trainer.device):
         for role, seen in pictures.items():
             if recipe.train_vision:
                 inputs.seen[role] = seen
@@ -123,7 +125,9 @@ def _flop(trainer: Trainer, inputs: Inputs, pictures: dict[str, torch.Tensor]) -
             else:
                 # The encoder's own copy has products that the counter does not know.
                 with torch.no_grad():
-                    inputs.features[role] = tuple(part.unflatten(0, (1, -1)) for part in model.vision(seen[0]))
+                    inputs.features[role] = tuple(
+                        part.unflatten(0, (1, -1)) for part in model.vision(seen[0])
+                    )
         losses.total(trainer.objective(inputs), recipe.loss, (config.window, config.window)).backward()
     model.zero_grad(set_to_none=True)
     return counter.get_total_flops()
@@ -146,19 +150,27 @@ def peak_tflops(device: torch.device, bf16: bool) -> float:
     return 2 * 8192**3 / best / 1e9
 
 
-def made_up(recipe: Recipe, root: Path) -> Path:
-    """A data set of noise with the frame sizes that the recipe's own data have, so that decoding costs what it costs there."""
+def synthetic_dataset(recipe: Recipe, root: Path) -> Path:
+    """A dataset of noise with the frame sizes that the recipe's own data have, so that decoding costs what it costs there."""
     rig = Rig.load("calvin" if "calvin" in recipe.name else "kinova_gen2")
     video = recipe.stage == "pretrain"
     cameras = {role: rig.cameras[role] for role in recipe.roles}
     shapes = {role: (camera.height, camera.width) for role, camera in cameras.items()}
     random = np.random.default_rng(0)
     kind = "videos" if video else "demonstrations"
-    writer = DatasetWriter(root, 3 if video else round(rig.control_hz), shapes, None if video else rig, {"kind": kind, "source": "bench"})
+    writer = DatasetWriter(
+        root,
+        3 if video else round(rig.control_hz),
+        shapes,
+        None if video else rig,
+        {"kind": kind, "source": "bench"},
+    )
     for number in range(_EPISODES):
         frames = {role: [_picture(random, shape) for _ in range(_LENGTH)] for role, shape in shapes.items()}
-        vectors = [None, None] if video else [random.normal(size=(_LENGTH, 7)).astype(np.float32) for _ in range(2)]
-        writer.add(Episode(f"made up {number}", "put the eggplant on the plate", frames, *vectors, {}))
+        vectors = (
+            [None, None] if video else [random.normal(size=(_LENGTH, 7)).astype(np.float32) for _ in range(2)]
+        )
+        writer.add_episode(Episode(f"made up {number}", "put the eggplant on the plate", frames, *vectors, {}))
     writer.close()
     return root
 
@@ -166,5 +178,9 @@ def made_up(recipe: Recipe, root: Path) -> Path:
 def _picture(random: np.random.Generator, shape: tuple[int, int]) -> bytes:
     """Blocks of colour and some noise: about as many bytes as a camera's picture."""
     height, width = shape
-    coarse = random.integers(0, 224, (-(-height // 16), -(-width // 16), 3), np.uint8).repeat(16, 0).repeat(16, 1)[:height, :width]
+    coarse = (
+        random.integers(0, 224, (-(-height // 16), -(-width // 16), 3), np.uint8)
+        .repeat(16, 0)
+        .repeat(16, 1)[:height, :width]
+    )
     return images.encode_jpeg(coarse + random.integers(0, 16, (height, width, 1), np.uint8))

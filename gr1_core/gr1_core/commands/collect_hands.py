@@ -1,31 +1,41 @@
-"""`gr1 collect hands`: videos of someone's hands, to learn from before there is a robot; `gr1 collect` adds it."""
+"""`gr1 collect hands`: simulated videos of human hands, to pre-train on before there is a robot."""
 
 from __future__ import annotations
 
-import os
+import argparse
 import shlex
 import signal
 import sys
 from pathlib import Path
 
-from gr1_core.commands.arguments import count
+from gr1_core.commands.arguments import cores, count
+
+HELP = "render narrated videos of human hands in Ego4D's layout, to pre-train on"
 
 
-def add(kinds) -> None:
-    """kinds: what `add_subparsers` gave."""
-    hands = kinds.add_parser("hands", help="videos of someone's hands with narrations, in Ego4D's layout, to pre-train on")
-    hands.add_argument("--clips", type=count, required=True, metavar="N", help="narrated moments in all, each a clip of 3 s")
-    hands.add_argument("--seed", type=int, default=0, metavar="S", help="other rooms, hands and actions (default: 0)")
-    hands.add_argument("--out", type=Path, required=True, metavar="DIR", help="as Ego4D's folder; videos that are there are kept")
-    hands.add_argument("--workers", type=count, default=len(os.sched_getaffinity(0)), metavar="W", help="processes (default: one a core)")
-    hands.set_defaults(run=_run)
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gr1 collect hands", description=HELP)
+    parser.add_argument(
+        "--clips", type=count, required=True, metavar="N", help="narrated moments in total, each a clip of 3 s"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="selects rooms, hands and actions (default: 0)"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="as Ego4D's folder; existing videos are kept"
+    )
+    parser.add_argument(
+        "--workers", type=count, default=cores(), metavar="W", help="processes (default: one per core)"
+    )
+    return parser
 
 
-def _run(arguments) -> int:
+def main(argv: list[str]) -> int:
+    arguments = parser().parse_args(argv)
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from gr1_core.sim.hands import HandsError, collect, orders
+    from gr1_core.sim.hands.collect import HandsError, collect, orders
 
     if arguments.seed < 0:
         raise HandsError(f"--seed {arguments.seed}: seeds are whole numbers from 0 up")
@@ -37,6 +47,6 @@ def _run(arguments) -> int:
         for _, new in collect(wanted, arguments.out, arguments.workers):
             kept += not new
             bar.update(task, advance=1)
-    print(f"{arguments.clips} narrated clips in {len(wanted)} videos in {arguments.out}, {kept} of them from before")
+    print(f"{arguments.clips} narrated clips in {len(wanted)} videos in {arguments.out}, {kept} existed already")
     print(f"next: gr1 convert ego4d {shlex.quote(str(arguments.out))} --out DATA")
     return 0

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from pathlib import Path
 
-from gr1_core.shipped import resolve
+from gr1_core.pretrained import resolve
+
+HELP = "run a checkpoint open-loop over recorded episodes and keep the verdict with the checkpoint"
 
 
-def add(commands, bench) -> None:
-    replay = commands.add_parser("replay", help="run a checkpoint open-loop over recorded episodes; its verdict goes into the checkpoint")
-    replay.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags")
-    replay.add_argument("--checkpoint", type=resolve, required=True, metavar="DIR")
-    replay.add_argument("--out", type=Path, metavar="DIR", help="where the plots go (default: out/replay)")
-    replay.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp64"), default="auto", help="(default: auto)")
-    replay.set_defaults(run=_run)
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gr1 replay", description=HELP)
+    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags")
+    parser.add_argument("--checkpoint", type=resolve, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the plots (default: out/replay)")
+    parser.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16", "fp64"), default="auto", help="(default: auto)"
+    )
+    return parser
 
 
-def _run(arguments) -> int:
-    import json
-
+def main(argv: list[str]) -> int:
+    arguments = parser().parse_args(argv)
     from rich.console import Console
     from rich.progress import Progress
 
     from gr1_core.data.bag import Bag, find
     from gr1_core.eval import plots, verdict
-    from gr1_core.eval.replay import ReplayError, judge, replay, summary
+    from gr1_core.eval.replay import ReplayError, check_replays, replay_bag, summary
     from gr1_core.policy import Policy
 
     bags = [Bag(folder) for path in arguments.bags for folder in find(path)]
@@ -34,28 +39,34 @@ def _run(arguments) -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ReplayError(f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to") from error
+        raise ReplayError(
+            f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to"
+        ) from error
     policy = Policy.from_pretrained(arguments.checkpoint, precision=arguments.precision)
     policy.warm_up()
     done = []
     with Progress(console=console, transient=True) as progress:
         for bag in progress.track(bags, description="replaying"):
-            one = replay(policy, bag)
+            one = replay_bag(policy, bag)
             if len(one.recorded):
-                plots.actions(one, policy.rig, out / f"{one.name}-actions.png")
-                plots.frames(one, out / f"{one.name}-frames.png")
+                plots.plot_actions(one, policy.rig, out / f"{one.name}-actions.png")
+                plots.plot_frames(one, out / f"{one.name}-frames.png")
             done.append(one)
-    checks = judge(done, policy.rig)
-    result = verdict.Verdict(verdict.fingerprint(arguments.checkpoint), tuple(one.name for one in done), checks)
-    result.save(arguments.checkpoint)
+    checks = check_replays(done, policy.rig)
+    result = verdict.Verdict(tuple(one.name for one in done), checks)
+    file = result.save(arguments.checkpoint)
     for check in checks:
         console.print(
-            f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.text}", style="" if check.passed else "red", soft_wrap=True
+            f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.text}",
+            style="" if check.passed else "red",
+            soft_wrap=True,
         )
-    console.print(f"plots: {out}")
+    console.print(f"plots: {out}; verdict: {file}", soft_wrap=True)
     if not result.passed:
         console.print(
-            "This checkpoint will not be allowed to move an arm (`gr1 up` and the launch file have ignore_replay:=true).", style="bold red"
+            "This checkpoint is not allowed to move an arm (override: ignore_replay:=true of `gr1 up` and the launch file).",
+            style="bold red",
+            soft_wrap=True,
         )
     print(json.dumps({"passed": result.passed} | summary(done, policy.rig)))
     return 0 if result.passed else 3

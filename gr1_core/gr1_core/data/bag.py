@@ -1,4 +1,4 @@
-"""Reads bags: one recorded episode each, a folder with metadata.yaml and one .mcap (docs/bags.md)."""
+"""Reads bags: one recorded episode each, a folder with metadata.yaml and one .mcap (docs/reference/bags.md)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ class Bag:
             ) from error
         self.path = self.folder / self._metadata.file
         if not self.path.is_file():
-            raise BagError(f"{self.folder}: {self._metadata.file} is missing, only its metadata.yaml is there")
+            raise BagError(
+                f"{self.folder}: {self._metadata.file} is missing, only its metadata.yaml is there"
+            )
         self.instruction, self.outcome = self.labels["instruction"], self.labels["outcome"]
         self.topics, self.counts = dict(self._metadata.topics), dict(self._metadata.counts)
         self.start_ns, self.duration_s = self._metadata.start_ns, self._metadata.duration_ns * 1e-9
@@ -84,7 +86,9 @@ class Bag:
         """The topic that ends in `suffix` ("arm/pose"), in whatever namespace it was recorded; None if there is none or it is empty."""
         found = [name for name in self.topics if matches(name, suffix) and self.counts.get(name)]
         if len(found) > 1:
-            raise BagError(f"{self.folder}: several topics end in '{suffix}': {', '.join(found)}: one robot to a bag, please")
+            raise BagError(
+                f"{self.folder}: several topics end in '{suffix}': {', '.join(found)}: one robot to a bag, please"
+            )
         return found[0] if found else None
 
     def messages(self, topics: Iterable[str] | None = None) -> Iterator[Message]:
@@ -101,10 +105,20 @@ class Bag:
     def _read(self, topics: list[str] | None, backwards: bool = False) -> Iterator[Message]:
         with open(self.path, "rb") as stream:
             try:
-                for schema, channel, message in make_reader(stream, validate_crcs=True).iter_messages(topics, reverse=backwards):
-                    yield Message(channel.topic, schema.name, message.log_time, message.publish_time, memoryview(message.data))
+                for schema, channel, message in make_reader(stream, validate_crcs=True).iter_messages(
+                    topics, reverse=backwards
+                ):
+                    yield Message(
+                        channel.topic,
+                        schema.name,
+                        message.log_time,
+                        message.publish_time,
+                        memoryview(message.data),
+                    )
             except DAMAGED as error:
-                raise BagError(f"{self.path} is damaged ({type(error).__name__}: {error}): see `gr1 bags verify {self.folder}`") from error
+                raise BagError(
+                    f"{self.path} is damaged ({type(error).__name__}: {error}): see `gr1 bags verify {self.folder}`"
+                ) from error
 
 
 def matches(name: str, suffix: str) -> bool:
@@ -138,7 +152,9 @@ def relabel(folder: str | Path, **labels: str) -> Bag:
     """Changes labels (outcome, instruction, operator, note) of a whole bag; the recording itself is never touched."""
     for name in labels:
         if name not in metadata.CHANGEABLE:
-            raise BagError(f"label '{name}' is a fact of the recording: only {', '.join(metadata.CHANGEABLE)} can be changed")
+            raise BagError(
+                f"label '{name}' is a fact of the recording: only {', '.join(metadata.CHANGEABLE)} can be changed"
+            )
     bag = Bag(folder)
     metadata.relabel(bag.folder, labels)
     return Bag(folder)

@@ -6,7 +6,6 @@ record "gr1" at its beginning, what it is, and recovery.py makes a whole bag of 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from filelock import lock_descriptor
 from mcap.writer import CompressionType, Writer
 
 from gr1_core.data import metadata, schemas
@@ -32,18 +32,35 @@ class Episode:
     The file is locked until it is closed, so that recovery leaves it alone. Errors of the disk are OSErrors.
     """
 
-    def __init__(self, path: Path, topics: Mapping[str, str], labels: Mapping[str, str], compression: str, chunk_size: int, qos: Mapping):
+    def __init__(
+        self,
+        path: Path,
+        topics: Mapping[str, str],
+        labels: Mapping[str, str],
+        compression: str,
+        chunk_size: int,
+        qos: Mapping,
+    ):
         if compression not in COMPRESSIONS:
             raise BagError(f"compression '{compression}' is not one of {', '.join(COMPRESSIONS)}")
-        described = {name: (type, schemas.definition(type), schemas.type_hash(type)) for name, type in topics.items()}
-        profiles = {name: {"offered_qos_profiles": metadata.qos_text(qos[name]) if name in qos else ""} for name in topics}
-        self.path, self.topics, self.qos = path, dict(topics), {name: qos[name] for name in topics if name in qos}
+        described = {
+            name: (type, schemas.definition(type), schemas.type_hash(type)) for name, type in topics.items()
+        }
+        profiles = {
+            name: {"offered_qos_profiles": metadata.qos_text(qos[name]) if name in qos else ""}
+            for name in topics
+        }
+        self.path, self.topics, self.qos = (
+            path,
+            dict(topics),
+            {name: qos[name] for name in topics if name in qos},
+        )
         self.counts = dict.fromkeys(topics, 0)
         self.longest = dict.fromkeys(topics, 0)
         self.start_ns = self.end_ns = 0
         self._sent: dict[str, int] = {}
-        self._file = open(path, "xb")
-        lock(self._file, path)
+        self._file = open(path, "wb")
+        lock_recording(self._file, path)
         self._writer = Writer(self._file, chunk_size, COMPRESSIONS[compression], enable_data_crcs=True)
         self._writer.start("ros2", f"gr1_core {version('gr1_core')}")
         self._writer.add_metadata(RECORD, dict(labels))
@@ -53,7 +70,9 @@ class Episode:
         for name, (type, text, digest) in described.items():
             if type not in known:
                 known[type] = self._writer.register_schema(type, "ros2msg", text.encode())
-            self._channels[name] = self._writer.register_channel(name, "cdr", known[type], profiles[name] | {"topic_type_hash": digest})
+            self._channels[name] = self._writer.register_channel(
+                name, "cdr", known[type], profiles[name] | {"topic_type_hash": digest}
+            )
 
     def write(self, topic: str, data, log_time: int, publish_time: int) -> None:
         channel = self._channels.get(topic)
@@ -153,7 +172,11 @@ class BagWriter:
     def close(self, labels: Mapping[str, str] | None = None) -> Path:
         """Completes the bag, with labels that are known only now (outcome, topics, ...). Returns its folder."""
         episode = self._episode
-        known = {"seconds": f"{episode.duration_ns * 1e-9:.3f}", "topics": episode.summary(), "outcome": "unfinished"}
+        known = {
+            "seconds": f"{episode.duration_ns * 1e-9:.3f}",
+            "topics": episode.summary(),
+            "outcome": "unfinished",
+        }
         final = check_labels({**known, **self.labels, **(labels or {})}, required=metadata.REQUIRED)
         self._guard(episode.finish, final)
         self._guard(complete, self.folder, episode.path.name, episode, final)
@@ -218,9 +241,7 @@ def defaults(name: str) -> dict[str, str]:
     }
 
 
-def lock(stream, path: Path) -> None:
-    """Takes the file for this process until it is closed; BagError if another one is writing or recovering it."""
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BagError(f"{path} is being written by another process: wait until that recording has ended") from None
+def lock_recording(stream, path: Path) -> None:
+    """Locks an open file for this process until it is closed. Raises BagError if another one writes or recovers it."""
+    if not lock_descriptor(stream.fileno(), blocking=False):
+        raise BagError(f"{path} is being written by another process: wait until that recording has ended")

@@ -1,73 +1,81 @@
-"""What is worth computing once per machine: files beside a data set that can be made again from it at any time.
+"""Files that are computed once per machine from a dataset and can be deleted at any time.
 
-They lie in `$GR1_CACHE/<data set>-<key>/`, or in `<data set>/.cache/<key>/`. The key is the data set's checksums, so that a data set
-that was written anew finds an empty folder. A file appears whole or not at all; of several processes one builds it and the others wait.
+They lie in `$GR1_CACHE/<dataset>-<key>/`, or in `<dataset>/.cache/<key>/`. The key depends on the dataset's checksums, so a dataset that
+was rewritten gets an empty folder. Files are written atomically; of several processes one writes a file and the others wait.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
+
+from gr1_core import atomic_write
 
 _MARGIN = 64 << 20  # bytes that stay free on the disk
 
 
 class DatasetError(ValueError):
-    """A data set that cannot be trained on, or a cache of it that cannot be written; says which file and what to do."""
+    """A dataset that cannot be read, or a cache of it that cannot be written; names the file and the remedy."""
 
 
 class Cache:
-    """The folder of one data set's files. Nothing is created before the first `get`."""
+    """The folder of one dataset's computed files. It is created with the first file."""
 
     def __init__(self, root: Path, location: str | Path | None = None):
         key = fingerprint(root)
         location = location or os.environ.get("GR1_CACHE")
         self.folder = Path(location) / f"{root.resolve().name}-{key}" if location else root / ".cache" / key
 
-    def get(self, name: str, size: int, build: Callable[[Path], None]) -> Path:
-        """The path of file `name`; if it is not there, `build(path)` writes it (about `size` bytes) under another name first."""
-        path = self.folder / name
-        if path.is_file():
-            return path
+    def path(self, name: str) -> Path:
+        """Where file `name` is, or will be."""
+        return self.folder / name
+
+    @contextmanager
+    def creating(self, name: str, size: int) -> Iterator[Path | None]:
+        """`with cache.creating(name, size) as partial:` write the file `partial`; it becomes `path(name)` at the end of the block.
+
+        size: expected bytes; a disk with less space is refused. partial is None if another process has written the file meanwhile.
+        Raises DatasetError.
+        """
+        path = self.path(name)
         with self._locked(name):
-            if not path.is_file():
-                free = shutil.disk_usage(self.folder).free
-                if size + _MARGIN > free:
-                    raise DatasetError(
-                        f"{path} needs {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free there: "
-                        "make room, or set GR1_CACHE to a folder on a larger disk"
-                    )
-                partial = path.with_name(f"{name}.partial")
-                try:
-                    build(partial)
-                    with open(partial, "rb") as file:
-                        os.fsync(file.fileno())
-                    os.replace(partial, path)
-                finally:
-                    partial.unlink(missing_ok=True)
-        return path
+            if path.is_file():
+                yield None
+                return
+            atomic_write.remove_partials(self.folder, name)
+            free = shutil.disk_usage(self.folder).free
+            if size + _MARGIN > free:
+                raise DatasetError(
+                    f"{path} needs {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free there: "
+                    "make room, or set GR1_CACHE to a folder on a larger disk"
+                )
+            with atomic_write.replacing(path) as partial:
+                yield partial
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
+        lock = FileLock(self.folder / f"{name}.lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = open(self.folder / f"{name}.lock", "w")
+            lock.acquire()
         except OSError as error:
             raise DatasetError(
                 f"cannot write in {self.folder} ({error.strerror}): set GR1_CACHE to a folder on this machine's disk"
             ) from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def fingerprint(root: Path) -> str:
-    """16 hexadecimal digits that change when the data set's files do: from meta/sha256sums, else from names, sizes and times."""
+    """16 hexadecimal digits that change with the dataset's files: from meta/sha256sums, else from names, sizes and times."""
     sums = root / "meta" / "sha256sums"
     if sums.is_file():
         return hashlib.sha256(sums.read_bytes()).hexdigest()[:16]

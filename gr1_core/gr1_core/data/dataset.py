@@ -44,7 +44,9 @@ class Dataset:
         self.fps: int = self.info["fps"]
         self.roles = tuple(role for role in ROLES if IMAGES + role in self.info["features"])
         self.kind = _kind(self.root, self.info)
-        self.rig = Rig.load(self.root / "meta" / "rig.yaml") if (self.root / "meta" / "rig.yaml").is_file() else rig
+        self.rig = (
+            Rig.load(self.root / "meta" / "rig.yaml") if (self.root / "meta" / "rig.yaml").is_file() else rig
+        )
         self.cache = Cache(self.root, cache)
         self._check_features()
         bounds, self._files = _episodes(self.root, self.info)
@@ -65,7 +67,9 @@ class Dataset:
         try:
             return images.decode(self.encoded(role, index), scratch)
         except images.ImageError as error:
-            raise DatasetError(f"{self.root}: frame {index} of the {role} camera: {error}; {_AGAIN}") from error
+            raise DatasetError(
+                f"{self.root}: frame {index} of the {role} camera: {error}; {_AGAIN}"
+            ) from error
 
     def frames(self, role: str) -> EncodedFrames:
         """All encoded frames of one camera. The first call on a machine reads all images once, to index them."""
@@ -87,7 +91,11 @@ class Dataset:
         """How a frame is cropped to what the model sees (`Camera.view`): by the rig; a video's frames to their largest centred square."""
         if self.rig is not None:
             return {role: self.rig.cameras[role] for role in self.roles}
-        return {role: Camera(width, height, "square", 1.0) for role in self.roles for height, width in [self.shape(role)]}
+        return {
+            role: Camera(width, height, "square", 1.0)
+            for role in self.roles
+            for height, width in [self.shape(role)]
+        }
 
     def _check_features(self) -> None:
         where, features = self.root / "meta" / "info.json", self.info["features"]
@@ -96,19 +104,34 @@ class Dataset:
         for role in self.roles:
             feature = features[IMAGES + role]
             if feature.get("dtype") != "image":
-                raise DatasetError(f"{where}: {IMAGES}{role} has dtype {feature.get('dtype')!r}, only 'image' is read here: {_REMAP}")
+                raise DatasetError(
+                    f"{where}: {IMAGES}{role} has dtype {feature.get('dtype')!r}, only 'image' is read here: {_REMAP}"
+                )
             shape = feature.get("shape")
-            if not (isinstance(shape, list) and len(shape) == 3 and shape[2] == 3 and all(isinstance(n, int) and n > 0 for n in shape)):
-                raise DatasetError(f"{where}: {IMAGES}{role} has shape {shape!r}, expected [height, width, 3]: {_REMAP}")
+            if not (
+                isinstance(shape, list)
+                and len(shape) == 3
+                and shape[2] == 3
+                and all(isinstance(n, int) and n > 0 for n in shape)
+            ):
+                raise DatasetError(
+                    f"{where}: {IMAGES}{role} has shape {shape!r}, expected [height, width, 3]: {_REMAP}"
+                )
         if self.kind != "demonstrations":
             return
         for name in (STATE, ACTION):
             if features.get(name, {}).get("shape") != [7]:
-                raise DatasetError(f"{where}: {name} has shape {features.get(name, {}).get('shape')}, expected [7]: {_REMAP}")
+                raise DatasetError(
+                    f"{where}: {name} has shape {features.get(name, {}).get('shape')}, expected [7]: {_REMAP}"
+                )
         if self.roles != ROLES:
-            raise DatasetError(f"{where}: the {' '.join(set(ROLES) - set(self.roles))} camera is missing: {_REMAP}")
+            raise DatasetError(
+                f"{where}: the {' '.join(set(ROLES) - set(self.roles))} camera is missing: {_REMAP}"
+            )
         if self.rig is None:
-            raise DatasetError(f"{self.root / 'meta'} holds no rig.yaml: say which rig the numbers belong to, or {_REMAP}")
+            raise DatasetError(
+                f"{self.root / 'meta'} holds no rig.yaml: say which rig the numbers belong to, or {_REMAP}"
+            )
         if self.rig.control_hz != self.fps:
             raise DatasetError(
                 f"{where}: {self.fps} frames a second, but rig '{self.rig.name}' has control_hz {self.rig.control_hz:g}: {_REMAP}"
@@ -126,11 +149,16 @@ class Dataset:
         vectors = [STATE, ACTION] if self.kind == "demonstrations" else []
         names = ["index", "episode_index", "frame_index", "task_index", *vectors]
         tables = [_table(path, names, [IMAGES + role for role in self.roles]) for path in self._files]
-        columns = {name: np.concatenate([_column(table, name, path) for table, path in zip(tables, self._files)]) for name in names}
+        columns = {
+            name: np.concatenate([_column(table, name, path) for table, path in zip(tables, self._files)])
+            for name in names
+        }
         starts = self.episodes["start"]
         lengths = self.episodes["end"] - starts
         if len(columns["index"]) != self.length:
-            raise DatasetError(f"{self.root / 'data'} holds {len(columns['index'])} frames, meta/episodes says {self.length}: {_AGAIN}")
+            raise DatasetError(
+                f"{self.root / 'data'} holds {len(columns['index'])} frames, meta/episodes says {self.length}: {_AGAIN}"
+            )
         expected = {
             "index": np.arange(self.length),
             "episode_index": np.repeat(np.arange(len(starts)), lengths),
@@ -164,7 +192,9 @@ class Dataset:
         wrong = np.flatnonzero(task != np.repeat(task[starts], lengths))
         if len(wrong):
             episode = int(np.searchsorted(starts, wrong[0], "right")) - 1
-            raise DatasetError(f"{self.root}: episode {episode} has several tasks: GR-1 takes one instruction an episode; split it there")
+            raise DatasetError(
+                f"{self.root}: episode {episode} has several tasks: GR-1 takes one instruction an episode; split it there"
+            )
         return task[starts]
 
     def _file_of(self, row: int, tables: list[pa.Table]) -> Path:
@@ -183,7 +213,9 @@ def _info(root: Path) -> dict:
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise DatasetError(f"{path} cannot be used ({type(error).__name__}: {error}): {_AGAIN}") from error
     if version != "v3.0":
-        raise DatasetError(f"{path}: codebase_version is {version!r}, only v3.0 is read: convert it with lerobot's own tool first")
+        raise DatasetError(
+            f"{path}: codebase_version is {version!r}, only v3.0 is read: convert it with lerobot's own tool first"
+        )
     if not isinstance(fps, (int, float)) or fps <= 0 or not isinstance(features, dict):
         raise DatasetError(f"{path}: fps is {fps!r}, features a {type(features).__name__}: {_AGAIN}")
     return info
@@ -225,32 +257,52 @@ def _column(table: pa.Table, name: str, path: Path) -> np.ndarray:
         return column.to_numpy(zero_copy_only=False)
     flat = column.flatten().to_numpy(zero_copy_only=False) if pa.types.is_nested(column.type) else np.empty(0)
     if flat.size != 7 * len(column):
-        raise DatasetError(f"{path}: {name} is {column.type} with {flat.size} numbers in {len(column)} rows, expected 7 a row: {_AGAIN}")
+        raise DatasetError(
+            f"{path}: {name} is {column.type} with {flat.size} numbers in {len(column)} rows, expected 7 a row: {_AGAIN}"
+        )
     return flat.reshape(-1, 7)
 
 
 def _episodes(root: Path, info: dict) -> tuple[np.ndarray, list[Path]]:
     """The episodes' bounds and the data files in the order of their rows."""
     folder = root / "meta" / "episodes"
-    names = ["episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index"]
+    names = [
+        "episode_index",
+        "length",
+        "data/chunk_index",
+        "data/file_index",
+        "dataset_from_index",
+        "dataset_to_index",
+    ]
     paths = sorted(folder.glob("**/*.parquet"))
     if not paths:
         raise DatasetError(f"{folder} holds no parquet file: {_AGAIN}")
     table = pa.concat_tables([_table(path, names) for path in paths])
     number, length, chunk, file, start, end = (table[name].to_numpy() for name in names)
     if len(number) != info["total_episodes"] or len(number) == 0:
-        raise DatasetError(f"{folder} lists {len(number)} episodes, meta/info.json says {info['total_episodes']}: {_AGAIN}")
+        raise DatasetError(
+            f"{folder} lists {len(number)} episodes, meta/info.json says {info['total_episodes']}: {_AGAIN}"
+        )
     wrong = np.flatnonzero(
-        (number != np.arange(len(number))) | (start != np.concatenate([[0], end[:-1]])) | (end - start != length) | (length < 1)
+        (number != np.arange(len(number)))
+        | (start != np.concatenate([[0], end[:-1]]))
+        | (end - start != length)
+        | (length < 1)
     )
     if len(wrong):
-        raise DatasetError(f"{folder}: episode {wrong[0]} does not follow the one before it, or has no frames: {_AGAIN}")
+        raise DatasetError(
+            f"{folder}: episode {wrong[0]} does not follow the one before it, or has no frames: {_AGAIN}"
+        )
     if end[-1] != info["total_frames"]:
-        raise DatasetError(f"{folder} lists {end[-1]} frames, meta/info.json says {info['total_frames']}: {_AGAIN}")
+        raise DatasetError(
+            f"{folder} lists {end[-1]} frames, meta/info.json says {info['total_frames']}: {_AGAIN}"
+        )
     files = dict.fromkeys(zip(chunk.tolist(), file.tolist()))
     bounds = np.empty(len(number), EPISODE)
     bounds["start"], bounds["end"] = start, end
-    return bounds, [root / info["data_path"].format(chunk_index=chunk, file_index=file) for chunk, file in files]
+    return bounds, [
+        root / info["data_path"].format(chunk_index=chunk, file_index=file) for chunk, file in files
+    ]
 
 
 def _tasks(root: Path) -> list[str]:

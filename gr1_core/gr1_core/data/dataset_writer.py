@@ -1,4 +1,4 @@
-"""Writes a LeRobotDataset v3.0 with embedded pictures, without lerobot: what docs/data.md describes, episode after episode.
+"""Writes a LeRobotDataset v3.0 with embedded pictures, without lerobot: what docs/reference/datasets.md describes, episode after episode.
 
 The same episodes in the same order give the same bytes. Memory holds one episode, and some 100 bytes a frame of numbers.
 """
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gr1_core.data import stats
-from gr1_core.data.convert.source import Episode
+from gr1_core.data.convert.sources.source import Episode
 from gr1_core.rig import Rig
 
 VERSION = 1
@@ -28,7 +28,13 @@ ACTION_NAMES = ("dx", "dy", "dz", "drx", "dry", "drz", "gripper")
 _FILES_A_CHUNK = 1000
 _EPISODES_A_GROUP = 1000
 _PICTURES_A_BATCH = 64  # Arrow's arrays of bytes end at 2 GB
-_COUNTERS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
+_COUNTERS = {
+    "timestamp": "float32",
+    "frame_index": "int64",
+    "episode_index": "int64",
+    "index": "int64",
+    "task_index": "int64",
+}
 _DATA, _EPISODES = "{}/chunk-{:03d}/file-{:03d}.parquet", "meta/episodes"
 
 
@@ -39,7 +45,14 @@ class DatasetWriter:
     episodes have no state and action. meta: goes into meta/gr1.json, beside "version", "episodes" and "frames".
     """
 
-    def __init__(self, root: Path, fps: int, shapes: Mapping[str, tuple[int, int]], rig: Rig | None, meta: Mapping[str, Any]):
+    def __init__(
+        self,
+        root: Path,
+        fps: int,
+        shapes: Mapping[str, tuple[int, int]],
+        rig: Rig | None,
+        meta: Mapping[str, Any],
+    ):
         self.root, self.fps, self.rig, self.meta = Path(root), fps, rig, dict(meta)
         self.features = _features(shapes, rig is not None)
         self.frames = self.episodes = 0
@@ -56,18 +69,26 @@ class DatasetWriter:
         """One episode. pictures: role -> `stats.of_pictures`, when it is known already."""
         length = len(next(iter(episode.images.values())))
         columns = self._columns(episode, length)
-        self._data.write(pa.table([_column(columns[field.name], field.type) for field in self._data.schema], self._data.schema))
+        self._data.write(
+            pa.table(
+                [_column(columns[field.name], field.type) for field in self._data.schema], self._data.schema
+            )
+        )
         known = {_image_key(role): value for role, value in (pictures or {}).items()}
         images = {_image_key(role): encoded for role, encoded in episode.images.items()}
         found = {
-            key: known.get(key) or stats.of_pictures(images[key]) if key in images else stats.of_values(columns[key])
+            key: known.get(key) or stats.of_pictures(images[key])
+            if key in images
+            else stats.of_values(columns[key])
             for key in self.features
         }
         self._total.add(found)
         row = {"episode_index": self.episodes, "tasks": [episode.task], "length": length}
         row |= {"data/chunk_index": self._data.chunk, "data/file_index": self._data.file}
         row |= {"dataset_from_index": self.frames, "dataset_to_index": self.frames + length}
-        row |= {f"stats/{key}/{name}": value for key, values in found.items() for name, value in values.items()}
+        row |= {
+            f"stats/{key}/{name}": value for key, values in found.items() for name, value in values.items()
+        }
         self._rows.append(row)
         if len(self._rows) == _EPISODES_A_GROUP:
             self._flush_rows()
@@ -86,7 +107,10 @@ class DatasetWriter:
         if self.rig:
             self.rig.save(meta / "rig.yaml")
         _write_json(meta / "stats.json", self._total.values())
-        _write_json(meta / "gr1.json", {"version": VERSION, **self.meta, "episodes": self.episodes, "frames": self.frames})
+        _write_json(
+            meta / "gr1.json",
+            {"version": VERSION, **self.meta, "episodes": self.episodes, "frames": self.frames},
+        )
         _write_json(meta / "info.json", self._info())
         _write_checksums(self.root, digests)
 
@@ -109,7 +133,10 @@ class DatasetWriter:
         if self._episodes is None:
             self._episodes = _Rolling(self.root, _EPISODES, _episodes_schema(self._rows[0]), False)
         self._episodes.roll(0)
-        place = {"meta/episodes/chunk_index": self._episodes.chunk, "meta/episodes/file_index": self._episodes.file}
+        place = {
+            "meta/episodes/chunk_index": self._episodes.chunk,
+            "meta/episodes/file_index": self._episodes.file,
+        }
         self._episodes.write(pa.Table.from_pylist([row | place for row in self._rows], self._episodes.schema))
         self._rows = []
 
@@ -165,7 +192,11 @@ class _Rolling:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = _Digested(path)
         self._writer = pq.ParquetWriter(
-            self._file, self.schema, compression="NONE", use_dictionary=False, write_statistics=self._statistics
+            self._file,
+            self.schema,
+            compression="NONE",
+            use_dictionary=False,
+            write_statistics=self._statistics,
         )
 
     def close(self) -> dict[str, str]:
@@ -208,7 +239,9 @@ def binary_column(encoded: Sequence[bytes]) -> pa.ChunkedArray:
     """Pictures as an Arrow column; one that is one already (from a part) stays as it is."""
     if isinstance(encoded, pa.ChunkedArray):
         return encoded
-    batches = [encoded[start : start + _PICTURES_A_BATCH] for start in range(0, len(encoded), _PICTURES_A_BATCH)]
+    batches = [
+        encoded[start : start + _PICTURES_A_BATCH] for start in range(0, len(encoded), _PICTURES_A_BATCH)
+    ]
     return pa.chunked_array([pa.array(batch, pa.binary()) for batch in batches], pa.binary())
 
 
@@ -233,13 +266,23 @@ def _image_key(role: str) -> str:
 
 def _features(shapes: Mapping[str, tuple[int, int]], robot: bool) -> dict[str, dict]:
     features = {
-        _image_key(role): {"dtype": "image", "shape": [height, width, 3], "names": ["height", "width", "channels"]}
+        _image_key(role): {
+            "dtype": "image",
+            "shape": [height, width, 3],
+            "names": ["height", "width", "channels"],
+        }
         for role, (height, width) in shapes.items()
     }
     if robot:
-        features["observation.state"] = {"dtype": "float32", "shape": [len(STATE_NAMES)], "names": list(STATE_NAMES)}
+        features["observation.state"] = {
+            "dtype": "float32",
+            "shape": [len(STATE_NAMES)],
+            "names": list(STATE_NAMES),
+        }
         features["action"] = {"dtype": "float32", "shape": [len(ACTION_NAMES)], "names": list(ACTION_NAMES)}
-    return features | {name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in _COUNTERS.items()}
+    return features | {
+        name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in _COUNTERS.items()
+    }
 
 
 def _schema(features: Mapping[str, dict]) -> pa.Schema:
@@ -248,10 +291,16 @@ def _schema(features: Mapping[str, dict]) -> pa.Schema:
         if feature["dtype"] == "image":
             kind, described[key] = pa.struct({"bytes": pa.binary(), "path": pa.string()}), {"_type": "Image"}
         else:
-            kind, described[key] = pa.type_for_alias(feature["dtype"]), {"dtype": feature["dtype"], "_type": "Value"}
+            kind, described[key] = (
+                pa.type_for_alias(feature["dtype"]),
+                {"dtype": feature["dtype"], "_type": "Value"},
+            )
             if feature["names"]:
                 length = feature["shape"][0]
-                kind, described[key] = pa.list_(kind, length), {"feature": described[key], "length": length, "_type": "List"}
+                kind, described[key] = (
+                    pa.list_(kind, length),
+                    {"feature": described[key], "length": length, "_type": "List"},
+                )
         fields.append(pa.field(key, kind))
     return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": described}})})
 
@@ -264,7 +313,9 @@ def _column(values, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
         ]
         return pa.chunked_array(chunks, kind)
     if pa.types.is_fixed_size_list(kind):
-        return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values, np.float32).ravel()), type=kind)
+        return pa.FixedSizeListArray.from_arrays(
+            pa.array(np.ascontiguousarray(values, np.float32).ravel()), type=kind
+        )
     return pa.array(values, kind)
 
 
@@ -272,24 +323,56 @@ def _episodes_schema(row: Mapping[str, Any]) -> pa.Schema:
     """int64 for numbers; statistics are lists of doubles, of counts int64, nested for pictures."""
     fields = []
     for name, value in row.items():
-        kind = pa.int64() if name.endswith("/count") or not isinstance(value, list) else pa.string() if name == "tasks" else pa.float64()
+        kind = (
+            pa.int64()
+            if name.endswith("/count") or not isinstance(value, list)
+            else pa.string()
+            if name == "tasks"
+            else pa.float64()
+        )
         while isinstance(value, list):
             kind, value = pa.list_(kind), value[0]
         fields.append(pa.field(name, kind))
-    return pa.schema([*fields, pa.field("meta/episodes/chunk_index", pa.int64()), pa.field("meta/episodes/file_index", pa.int64())])
+    return pa.schema(
+        [
+            *fields,
+            pa.field("meta/episodes/chunk_index", pa.int64()),
+            pa.field("meta/episodes/file_index", pa.int64()),
+        ]
+    )
 
 
 def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
     """A pandas frame whose index is the text: lerobot looks texts up by the frame's index, which only pandas' metadata declares."""
     columns = [
-        {"name": "task_index", "field_name": "task_index", "pandas_type": "int64", "numpy_type": "int64", "metadata": None},
-        {"name": None, "field_name": "__index_level_0__", "pandas_type": "unicode", "numpy_type": "object", "metadata": None},
+        {
+            "name": "task_index",
+            "field_name": "task_index",
+            "pandas_type": "int64",
+            "numpy_type": "int64",
+            "metadata": None,
+        },
+        {
+            "name": None,
+            "field_name": "__index_level_0__",
+            "pandas_type": "unicode",
+            "numpy_type": "object",
+            "metadata": None,
+        },
     ]
-    pandas = {"index_columns": ["__index_level_0__"], "column_indexes": [], "columns": columns, "creator": {"library": "pyarrow"}}
+    pandas = {
+        "index_columns": ["__index_level_0__"],
+        "column_indexes": [],
+        "columns": columns,
+        "creator": {"library": "pyarrow"},
+    }
     schema = pa.schema(
-        {"task_index": pa.int64(), "__index_level_0__": pa.string()}, {"pandas": json.dumps(pandas | {"pandas_version": "2.0.0"})}
+        {"task_index": pa.int64(), "__index_level_0__": pa.string()},
+        {"pandas": json.dumps(pandas | {"pandas_version": "2.0.0"})},
     )
-    pq.write_table(pa.table([pa.array(tasks.values(), pa.int64()), pa.array(tasks, pa.string())], schema), path)
+    pq.write_table(
+        pa.table([pa.array(tasks.values(), pa.int64()), pa.array(tasks, pa.string())], schema), path
+    )
 
 
 def _write_json(path: Path, value: Mapping) -> None:

@@ -1,8 +1,8 @@
-"""Where the bytes of each frame lie, so that they can be memory-mapped instead of read.
+"""Random access to a dataset's encoded frames by memory-mapping, without copies.
 
-Parquet without compression and dictionary holds a column's values one after the other, each behind its length. An index of (file,
-offset, length) therefore makes the data set's own files a random-access store of images, and nothing is copied. Image columns that are
-compressed or dictionary-coded (lerobot writes them so) are copied once per machine into one file of the cache instead.
+Parquet without compression and dictionary stores a column's values one after the other, each after its length. An index of (file,
+offset, length) therefore makes the dataset's own files a random-access store of images. Image columns that are compressed or
+dictionary-coded (lerobot writes them so) are copied once per machine into one file of the cache instead.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _PLAIN = {"PLAIN", "RLE", "BIT_PACKED"}
 
 
 class EncodedFrames:
-    """One camera's frames as they were encoded; `frames[i]` is a memoryview on the file, i the frame's row in the data set."""
+    """One camera's encoded frames (JPEG or PNG); `frames[i]` is a memoryview of the file, i the frame's row in the dataset."""
 
     def __init__(self, paths: list[Path], places: np.ndarray):
         self._places = places
-        # Each mapped file costs one of the process's 1024 descriptors; one that falls out stays mapped while a frame of it is in use.
+        # Each mapped file costs one of the process's 1024 descriptors; an evicted one stays mapped while a frame of it is in use.
         self._map = lru_cache(maxsize=200)(lambda number: _map(paths[number]))
 
     def __len__(self) -> int:
@@ -46,23 +46,35 @@ def _map(path: Path) -> memoryview:
 
 
 def open_frames(files: list[Path], column: str, shape: tuple[int, int], cache: Cache) -> EncodedFrames:
-    """The frames of image column `column` in all data files, in their order. Each is checked to be a picture of `shape` (H, W) once."""
+    """The frames of image column `column` in all data files, in their order. Each is checked once to be an image of `shape` (H, W)."""
     name = column.replace("/", "_")
     size = sum(path.stat().st_size for path in files)
-    if all(_plain(path, column) for path in files):
-        index = cache.get(f"{name}.index.npy", size // 500, lambda path: _save(path, _locate(files, column, shape)))
-        return EncodedFrames(files, np.load(index))
-    blob = cache.get(f"{name}.bytes", size, lambda path: _copy(files, column, shape, path))
-    index = cache.get(f"{name}.index.npy", size // 500, lambda path: _save(path, _walk(blob)))
-    return EncodedFrames([blob], np.load(index))
+    plain = all(_is_plain(path, column) for path in files)
+    index, blob = cache.path(f"{name}.index.npy"), cache.path(f"{name}.bytes")
+    if not plain and not blob.is_file():
+        with cache.creating(blob.name, size) as partial:
+            if partial is not None:
+                _copy_values(files, column, shape, partial)
+    if not index.is_file():
+        with cache.creating(index.name, size // 500) as partial:
+            if partial is not None:
+                places = _locate_values(files, column, shape) if plain else _walk_blob(blob)
+                _save_array(partial, places)
+    return EncodedFrames(files if plain else [blob], np.load(index))
 
 
-def _plain(path: Path, column: str) -> bool:
-    """Whether the column's values lie in the file as they are."""
+def _is_plain(path: Path, column: str) -> bool:
+    """Whether the column's values lie in the file uncompressed."""
     parquet = _open(path)
-    groups = [parquet.metadata.row_group(number).column(_leaf(parquet, column)) for number in range(parquet.num_row_groups)]
+    groups = [
+        parquet.metadata.row_group(number).column(_leaf(parquet, column))
+        for number in range(parquet.num_row_groups)
+    ]
     return all(
-        group.compression == "UNCOMPRESSED" and not group.has_dictionary_page and _PLAIN.issuperset(group.encodings) for group in groups
+        group.compression == "UNCOMPRESSED"
+        and not group.has_dictionary_page
+        and _PLAIN.issuperset(group.encodings)
+        for group in groups
     )
 
 
@@ -70,7 +82,9 @@ def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{path} is not a whole parquet file ({error}): copy or convert the data set again") from error
+        raise DatasetError(
+            f"{path} is not a whole parquet file ({error}): copy or convert the dataset again"
+        ) from error
 
 
 def _leaf(parquet: pq.ParquetFile, column: str) -> int:
@@ -83,11 +97,18 @@ def _leaf(parquet: pq.ParquetFile, column: str) -> int:
     )
 
 
-def _groups(files: list[Path], column: str, shape: tuple[int, int]) -> Iterator[tuple[int, Path, pq.ParquetFile, int, list[bytes]]]:
-    """Every row group's encoded frames, checked."""
+def _row_groups(
+    files: list[Path], column: str, shape: tuple[int, int]
+) -> Iterator[tuple[int, Path, pq.ParquetFile, int, list[bytes]]]:
+    """(file number, file, parquet, row group, encoded frames) of every row group; each frame is checked."""
     row = 0
     with tqdm(
-        total=sum(path.stat().st_size for path in files), desc=f"index {column}", unit="B", unit_scale=True, leave=False, disable=None
+        total=sum(path.stat().st_size for path in files),
+        desc=f"index {column}",
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        disable=None,
     ) as bar:
         for number, path in enumerate(files):
             parquet = _open(path)
@@ -97,31 +118,36 @@ def _groups(files: list[Path], column: str, shape: tuple[int, int]) -> Iterator[
                     values = parquet.read_row_group(group, columns=[leaf]).column(0).combine_chunks()
                 except (pa.ArrowException, OSError) as error:
                     raise DatasetError(
-                        f"{path}: row group {group} of {column} cannot be read ({error}): copy or convert the data set again"
+                        f"{path}: row group {group} of {column} cannot be read ({error}): "
+                        "copy or convert the dataset again"
                     ) from error
                 values = (values.field("bytes") if pa.types.is_struct(values.type) else values).to_pylist()
                 for value in values:
-                    _check(value, shape, f"{path}: frame {row} of {column}")
+                    _check_image(value, shape, f"{path}: frame {row} of {column}")
                     row += 1
                 yield number, path, parquet, group, values
             bar.update(path.stat().st_size)
 
 
-def _check(value: bytes | None, shape: tuple[int, int], where: str) -> None:
+def _check_image(value: bytes | None, shape: tuple[int, int], where: str) -> None:
     if not value:
-        raise DatasetError(f"{where} holds no image bytes (a path beside them is not followed): convert the data set again")
+        raise DatasetError(
+            f"{where} holds no image bytes (a path beside them is not followed): convert the dataset again"
+        )
     try:
         found = images.size(value)
     except images.ImageError as error:
-        raise DatasetError(f"{where} is no picture: {error}; convert the data set again") from error
+        raise DatasetError(f"{where} is no image: {error}; convert the dataset again") from error
     if found != shape:
-        raise DatasetError(f"{where} is {found[1]}x{found[0]}, meta/info.json says {shape[1]}x{shape[0]}: convert the data set again")
+        raise DatasetError(
+            f"{where} is {found[1]}x{found[0]}, meta/info.json says {shape[1]}x{shape[0]}: convert the dataset again"
+        )
 
 
-def _locate(files: list[Path], column: str, shape: tuple[int, int]) -> np.ndarray:
-    """Finds every value in its file by its length and its bytes; they follow each other, with page headers now and then between them."""
+def _locate_values(files: list[Path], column: str, shape: tuple[int, int]) -> np.ndarray:
+    """Finds every value in its file by its length and its bytes. Values follow each other; page headers may lie between them."""
     places = []
-    for number, path, parquet, group, values in _groups(files, column, shape):
+    for number, path, parquet, group, values in _row_groups(files, column, shape):
         chunk = parquet.metadata.row_group(group).column(_leaf(parquet, column))
         at, end = chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -129,7 +155,8 @@ def _locate(files: list[Path], column: str, shape: tuple[int, int]) -> np.ndarra
                 at = _find(mapped, value, at, end)
                 if at < 0:
                     raise DatasetError(
-                        f"{path}: row group {group} of {column} is not laid out as its metadata says: convert the data set again"
+                        f"{path}: row group {group} of {column} is not laid out as its metadata says: "
+                        "convert the dataset again"
                     )
                 places.append((number, len(value), at))
                 at += len(value)
@@ -137,7 +164,7 @@ def _locate(files: list[Path], column: str, shape: tuple[int, int]) -> np.ndarra
 
 
 def _find(mapped: mmap.mmap, value: bytes, at: int, end: int) -> int:
-    """Where `value` lies behind its length, -1 if nowhere. mmap compares slowly: a short search, then the whole value as bytes."""
+    """Offset of `value` after its length, -1 if not found. mmap compares slowly: search for its start, then compare the whole."""
     head = len(value).to_bytes(4, "little") + value[:32]
     while (at := mapped.find(head, at, end)) >= 0:
         if mapped[at + 4 : at + 4 + len(value)] == value:
@@ -146,15 +173,15 @@ def _find(mapped: mmap.mmap, value: bytes, at: int, end: int) -> int:
     return -1
 
 
-def _copy(files: list[Path], column: str, shape: tuple[int, int], path: Path) -> None:
+def _copy_values(files: list[Path], column: str, shape: tuple[int, int], path: Path) -> None:
     with open(path, "wb") as out:
-        for *_, values in _groups(files, column, shape):
+        for *_, values in _row_groups(files, column, shape):
             for value in values:
                 out.write(len(value).to_bytes(4, "little"))
                 out.write(value)
 
 
-def _walk(blob: Path) -> np.ndarray:
+def _walk_blob(blob: Path) -> np.ndarray:
     places, at, size = [], 0, blob.stat().st_size
     with open(blob, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         while at < size:
@@ -164,6 +191,6 @@ def _walk(blob: Path) -> np.ndarray:
     return np.array(places, PLACE)
 
 
-def _save(path: Path, places: np.ndarray) -> None:
+def _save_array(path: Path, places: np.ndarray) -> None:
     with open(path, "wb") as file:
         np.save(file, places)

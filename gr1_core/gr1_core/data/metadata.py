@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from gr1_core import atomic_write
 from gr1_core.data import schemas
 
 FILE = "metadata.yaml"
@@ -57,7 +57,10 @@ class _Dumper(yaml.CSafeDumper):
 
 
 _Dumper.add_representer(
-    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
 )
 
 
@@ -85,10 +88,17 @@ def check_labels(labels: Mapping[str, str], required=()) -> dict[str, str]:
     for name, text in labels.items():
         if not isinstance(text, str):
             raise BagError(f"label '{name}' is {short(text)}: labels are text")
-        if any(unicodedata.category(letter) in _CONTROL for letter in (text.replace("\n", "") if name in _SEVERAL_LINES else text)):
-            raise BagError(f"label '{name}' is {short(text)}: control characters and line breaks cannot be kept in a label")
+        if any(
+            unicodedata.category(letter) in _CONTROL
+            for letter in (text.replace("\n", "") if name in _SEVERAL_LINES else text)
+        ):
+            raise BagError(
+                f"label '{name}' is {short(text)}: control characters and line breaks cannot be kept in a label"
+            )
     if "instruction" in labels and not labels["instruction"].strip():
-        raise BagError("label 'instruction' is empty: say what the robot is to do, for example \"open the drawer\"")
+        raise BagError(
+            "label 'instruction' is empty: say what the robot is to do, for example \"open the drawer\""
+        )
     if "outcome" in labels and labels["outcome"] not in OUTCOMES:
         raise BagError(f"outcome {short(labels['outcome'])} is not one of {', '.join(OUTCOMES)}")
     missing = [name for name in required if not labels.get(name)]
@@ -154,7 +164,9 @@ def write(folder: Path, metadata: Metadata) -> None:
         "compression_format": "",
         "compression_mode": "",
         "relative_file_paths": [metadata.file],
-        "files": [{"path": metadata.file, "starting_time": start, "duration": duration, "message_count": count}],
+        "files": [
+            {"path": metadata.file, "starting_time": start, "duration": duration, "message_count": count}
+        ],
         "custom_data": _ordered(metadata.labels),
         "ros_distro": schemas.DISTRO,
     }
@@ -173,9 +185,13 @@ def read(folder: Path) -> Metadata:
     raw, path = _load(folder), folder / FILE
     try:
         if raw["storage_identifier"] != "mcap":
-            raise BagError(f"{path}: storage is '{raw['storage_identifier']}', expected mcap: convert it with `ros2 bag convert`")
+            raise BagError(
+                f"{path}: storage is '{raw['storage_identifier']}', expected mcap: convert it with `ros2 bag convert`"
+            )
         if len(raw["relative_file_paths"]) != 1:
-            raise BagError(f"{path}: {len(raw['relative_file_paths'])} files: a bag of this project is one episode in one file")
+            raise BagError(
+                f"{path}: {len(raw['relative_file_paths'])} files: a bag of this project is one episode in one file"
+            )
         entries = raw["topics_with_message_count"]
         topics = {entry["topic_metadata"]["name"]: entry["topic_metadata"]["type"] for entry in entries}
         return Metadata(
@@ -191,7 +207,11 @@ def read(folder: Path) -> Metadata:
 
 
 def _ordered(labels: Mapping[str, str]) -> dict[str, str]:
-    return {name: labels[name] for name in (*LABELS, *(name for name in labels if name not in LABELS)) if name in labels}
+    return {
+        name: labels[name]
+        for name in (*LABELS, *(name for name in labels if name not in LABELS))
+        if name in labels
+    }
 
 
 def _load(folder: Path) -> dict:
@@ -207,22 +227,8 @@ def _load(folder: Path) -> dict:
 
 
 def _replace(path: Path, information: dict) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    with open(partial, "w", encoding="utf-8") as stream:
-        yaml.dump({_ROOT: information}, stream, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """What was renamed in it survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    text = yaml.dump({_ROOT: information}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9)
+    atomic_write.write_text(path, text)
 
 
 def lost(stream: Mapping) -> int:

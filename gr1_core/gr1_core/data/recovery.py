@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from mcap.records import Channel, Chunk, DataEnd, Footer, McapRecord, Metadata, Schema
+from mcap.records import Channel, Chunk, DataEnd, Footer, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
 
+from gr1_core import atomic_write
 from gr1_core.data import metadata
 from gr1_core.data.bag import DAMAGED, EMPTY, candidates
-from gr1_core.data.bag_writer import CHUNK_SIZE, RECORD, Episode, complete, defaults, lock
+from gr1_core.data.bag_writer import CHUNK_SIZE, RECORD, Episode, complete, defaults, lock_recording
 from gr1_core.data.metadata import BagError
 
 
@@ -58,38 +60,39 @@ def recover(folder: str | Path) -> Recovered | None:
         raise BagError(f"{folder}: {len(files)} .mcap files, expected one: this is no bag of ours")
     try:
         with open(files[0], "rb") as stream:
-            lock(stream, files[0])
+            lock_recording(stream, files[0])
             return _rebuild(folder, files[0], stream)
     except OSError as error:
-        raise BagError(f"cannot recover {folder}: {error.strerror or error}: make room, then run it again") from error
+        raise BagError(
+            f"cannot recover {folder}: {error.strerror or error}: make room, then run it again"
+        ) from error
 
 
 def _rebuild(folder: Path, path: Path, stream) -> Recovered:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    source, new, labels = _Source(stream), None, {}
+    # The lock on the recording is held: no other process writes here.
+    atomic_write.remove_partials(folder, path.name)
+    source = _Recording(stream)
+    messages = source.messages()
+    first = next(messages, None)
+    if first is None:
+        return Recovered(_set_aside(folder), 0, 0.0, source.damaged, source.torn)
+    labels, new = _labels(folder, source.labels), None
     try:
-        for record in source.records():
-            if isinstance(record, Metadata):
-                labels |= record.metadata if record.name == RECORD else {}
-                continue
-            if new is None:
-                labels = _labels(folder, labels)
-                new = Episode(partial, source.topics(), labels, source.compression or "none", CHUNK_SIZE, source.qos())
-            new.write(source.channels[record.channel_id].topic, record.data, record.log_time, record.publish_time)
-        if new is None:
-            return Recovered(_set_aside(folder), 0, 0.0, source.damaged, source.torn)
-        known = {"outcome": "unfinished", "seconds": f"{new.duration_ns * 1e-9:.3f}", "topics": new.summary()}
-        labels = metadata.check_labels(known | labels, metadata.REQUIRED)
-        new.finish(labels)
-        os.replace(partial, path)
-        metadata.sync_folder(folder)
+        with atomic_write.replacing(path) as partial:
+            compression = source.compression or "none"
+            new = Episode(partial, source.topics(), labels, compression, CHUNK_SIZE, source.qos())
+            for message in chain([first], messages):
+                topic = source.channels[message.channel_id].topic
+                new.write(topic, message.data, message.log_time, message.publish_time)
+            known = {"outcome": "unfinished", "seconds": f"{new.duration_ns * 1e-9:.3f}", "topics": new.summary()}
+            labels = metadata.check_labels(known | labels | source.labels, metadata.REQUIRED)
+            new.finish(labels)
         complete(folder, path.name, new, labels)
-        return Recovered(folder, sum(new.counts.values()), new.duration_ns * 1e-9, source.damaged, source.torn)
     finally:
         if new:
             new.close()
-        partial.unlink(missing_ok=True)
+    count = sum(new.counts.values())
+    return Recovered(folder, count, new.duration_ns * 1e-9, source.damaged, source.torn)
 
 
 def _set_aside(folder: Path) -> Path:
@@ -102,11 +105,13 @@ def _set_aside(folder: Path) -> Path:
 def _labels(folder: Path, labels: dict[str, str]) -> dict[str, str]:
     missing = [name for name in ("instruction", "rig") if not labels.get(name)]
     if missing:
-        raise BagError(f"{folder}: the file does not say {', '.join(missing)}: only bags that gr1 recorded can be recovered")
+        raise BagError(
+            f"{folder}: the file does not say {', '.join(missing)}: only bags that gr1 recorded can be recovered"
+        )
     return defaults(folder.name) | labels
 
 
-class _Source:
+class _Recording:
     """The records of an .mcap as far as they can be read. Chunks whose checksum is wrong are counted and left out."""
 
     def __init__(self, stream):
@@ -115,16 +120,20 @@ class _Source:
         self.schemas: dict[int, Schema] = {}
         self.damaged = self.torn = 0
         self.compression = ""
+        self.labels: dict[str, str] = {}
 
     def topics(self) -> dict[str, str]:
         return {channel.topic: self.schemas[channel.schema_id].name for channel in self.channels.values()}
 
     def qos(self) -> dict[str, str]:
-        texts = {channel.topic: channel.metadata.get("offered_qos_profiles", "") for channel in self.channels.values()}
+        texts = {
+            channel.topic: channel.metadata.get("offered_qos_profiles", "")
+            for channel in self.channels.values()
+        }
         return {topic: name for topic, text in texts.items() if (name := metadata.qos_name(text))}
 
-    def records(self) -> Iterator[McapRecord]:
-        """Metadata records and messages, in the order of the file."""
+    def messages(self) -> Iterator[Message]:
+        """The messages in the order of the file; `labels` holds what the records up to now say."""
         size = os.fstat(self._stream.fileno()).st_size
         whole = self._stream.tell()
         try:
@@ -134,13 +143,13 @@ class _Source:
                     return
                 if isinstance(record, Chunk):
                     yield from self._chunk(record)
-                elif isinstance(record, Metadata):
-                    yield record
+                elif isinstance(record, Metadata) and record.name == RECORD:
+                    self.labels |= record.metadata
         except DAMAGED:
-            pass  # here it was cut off
+            pass  # the recording was cut off here
         self.torn = size - whole
 
-    def _chunk(self, chunk: Chunk) -> Iterator[McapRecord]:
+    def _chunk(self, chunk: Chunk) -> Iterator[Message]:
         try:
             records = breakup_chunk(chunk, validate_crc=True)
         except DAMAGED:

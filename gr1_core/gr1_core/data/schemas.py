@@ -33,7 +33,10 @@ def _fields(type: str) -> dict[str, tuple]:
     known = _store().fielddefs
     if type not in known:
         near = difflib.get_close_matches(type, known, 1)
-        raise SchemaError(f"no message type '{type}' in ROS 2 {DISTRO.capitalize()}" + (f", did you mean '{near[0]}'?" if near else ""))
+        raise SchemaError(
+            f"no message type '{type}' in ROS 2 {DISTRO.capitalize()}"
+            + (f", did you mean '{near[0]}'?" if near else "")
+        )
     return dict(known[type][1])
 
 
@@ -75,7 +78,9 @@ def message(type: str, **fields) -> Any:
     for name in fields:
         if name not in known:
             raise SchemaError(f"{type} has no field '{name}', it has {', '.join(known)}")
-    values = {name: _value(kind, fields[name]) if name in fields else _default(kind) for name, kind in known.items()}
+    values = {
+        name: _value(kind, fields[name]) if name in fields else _default(kind) for name, kind in known.items()
+    }
     return _store().types[type](**values)
 
 
@@ -107,7 +112,11 @@ def _value(kind: tuple, value: Any) -> Any:
     if inner[1][0] in ("string", "wstring"):
         return list(value)
     dtype = _dtype(inner[1][0])
-    return np.frombuffer(value, dtype) if isinstance(value, (bytes, bytearray, memoryview)) else np.asarray(value, dtype)
+    return (
+        np.frombuffer(value, dtype)
+        if isinstance(value, (bytes, bytearray, memoryview))
+        else np.asarray(value, dtype)
+    )
 
 
 def _default(kind: tuple) -> Any:
@@ -116,7 +125,15 @@ def _default(kind: tuple) -> Any:
         return message(detail)
     if node == Nodetype.BASE:
         name = detail[0]
-        return "" if name in ("string", "wstring") else False if name == "bool" else 0.0 if name.startswith("float") else 0
+        return (
+            ""
+            if name in ("string", "wstring")
+            else False
+            if name == "bool"
+            else 0.0
+            if name.startswith("float")
+            else 0
+        )
     inner, length = detail
     count = length if node == Nodetype.ARRAY else 0
     if inner[0] == Nodetype.NAME or inner[1][0] in ("string", "wstring"):

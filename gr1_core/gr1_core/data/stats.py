@@ -42,7 +42,9 @@ def of_pictures(encoded: Sequence[bytes]) -> dict[str, list]:
         "std": np.sqrt((counts * (levels - mean) ** 2).sum(1) / total[:, 0]),
     }
     # The lower of the two order statistics; between levels 1/255 apart there is nothing to interpolate.
-    found |= {name: levels[(cumulative >= np.maximum(1, q * total)).argmax(1)] for name, q in QUANTILES.items()}
+    found |= {
+        name: levels[(cumulative >= np.maximum(1, q * total)).argmax(1)] for name, q in QUANTILES.items()
+    }
     return {name: value.reshape(3, 1, 1).tolist() for name, value in found.items()} | {"count": [len(chosen)]}
 
 
@@ -78,10 +80,17 @@ def _joined(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> dict[st
     count = a["count"] + b["count"]
     share = float(b["count"][0] / count[0])
     joined = {name: a[name] + share * (b[name] - a[name]) for name in ("mean", "square", *QUANTILES)}
-    return joined | {"min": np.minimum(a["min"], b["min"]), "max": np.maximum(a["max"], b["max"]), "count": count}
+    return joined | {
+        "min": np.minimum(a["min"], b["min"]),
+        "max": np.maximum(a["max"], b["max"]),
+        "count": count,
+    }
 
 
 def _finished(total: Mapping[str, np.ndarray]) -> dict[str, list]:
     std = np.sqrt(np.maximum(total["square"] - total["mean"] ** 2, 0))
     values = {**total, "std": std}
-    return {name: values[name].astype(np.int64).tolist() if name == "count" else values[name].tolist() for name in NAMES}
+    return {
+        name: values[name].astype(np.int64).tolist() if name == "count" else values[name].tolist()
+        for name in NAMES
+    }

@@ -3,7 +3,7 @@
 The grid has the rig's control rate and begins with the first command. At a grid time the observation is the newest picture of each
 camera that had been sent by then, and how arm and gripper were when the older of the two was taken. A step for which a stream's newest
 message is older than the rig's max_age cuts the episode; the longest part is kept.
-The action is the mean twist of the following period (commanded.py) in the model's units, and the gripper's command.
+The action is the mean twist of the following period (command_timeline.py) in the model's units, and the gripper's command.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gr1_core import images
-from gr1_core.data import commanded, schemas
+from gr1_core.data import command_timeline, schemas
 from gr1_core.data.bag import Bag, Message
-from gr1_core.data.commanded import SOURCES, Commands
+from gr1_core.data.command_timeline import SOURCES, Commands
 from gr1_core.rig import ROLES, Rig, gripper_sign
 
 _IMAGES = ("camera/{}/image_raw", "camera/{}/image_raw/compressed")
@@ -77,7 +77,9 @@ def steps(bag: Bag, rig: Rig | None = None, selection: Selection | None = None) 
     """
     chosen = selection or select(bag, rig)
     wanted = {chosen.topics[role]: set(chosen.frames[role].tolist()) for role in ROLES}
-    last_use = {role: {number: index for index, number in enumerate(chosen.frames[role].tolist())} for role in ROLES}
+    last_use = {
+        role: {number: index for index, number in enumerate(chosen.frames[role].tolist())} for role in ROLES
+    }
     count, held = dict.fromkeys(wanted, -1), {topic: {} for topic in wanted}
     messages = bag.messages(list(wanted))
     for index, time in enumerate(chosen.times.tolist()):
@@ -97,11 +99,16 @@ def steps(bag: Bag, rig: Rig | None = None, selection: Selection | None = None) 
 def select(bag: Bag, rig: Rig | None = None) -> Selection:
     """Chooses the messages of each step; reads the bag once, and holds no picture. Raises StepsError, BagError or RigError."""
     rig = rig or bag.rig
-    topics = {role: _image_topic(bag, role) for role in ROLES} | {name: _required(bag, name) for name in (_POSE, _GRIPPER)}
+    topics = {role: _image_topic(bag, role) for role in ROLES} | {
+        name: _required(bag, name) for name in (_POSE, _GRIPPER)
+    }
     streams, commands = _read(bag, topics)
     period = round(1e9 * rig.period)
     starts = _grid(bag, commands, period)
-    ages = {role: rig.cameras[role].max_age for role in ROLES} | {_POSE: rig.state.max_age, _GRIPPER: rig.state.max_age}
+    ages = {role: rig.cameras[role].max_age for role in ROLES} | {
+        _POSE: rig.state.max_age,
+        _GRIPPER: rig.state.max_age,
+    }
     newest, valid = {}, {}
     for name, stream in streams.items():
         newest[name], age = stream.newest(starts)
@@ -124,7 +131,7 @@ def select(bag: Bag, rig: Rig | None = None) -> Selection:
         frames={role: newest[role][keep] for role in ROLES},
         state=state,
         action=_action(rig, commands, starts[keep], period, state),
-        by_hand=commanded.by_hand(commands, starts[keep], period),
+        by_hand=command_timeline.by_hand(commands, starts[keep], period),
         recorded=len(starts),
         problems=tuple(_cuts(valid, topics, ages, keep, rig.control_hz)),
     )
@@ -161,7 +168,10 @@ class _Stream:
 def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, _Stream], dict[str, Commands]]:
     names = {topic: name for name, topic in topics.items()}
     streams = {name: _Stream() for name in topics}
-    found = {source: (bag.topic(f"command/{source}/twist"), bag.topic(f"command/{source}/gripper")) for source in SOURCES}
+    found = {
+        source: (bag.topic(f"command/{source}/twist"), bag.topic(f"command/{source}/gripper"))
+        for source in SOURCES
+    }
     twists, grippers = ({source: [] for source in SOURCES} for _ in range(2))
     twist_of = {pair[0]: twists[source] for source, pair in found.items() if pair[0]}
     gripper_of = {pair[1]: grippers[source] for source, pair in found.items() if pair[1]}
@@ -171,19 +181,25 @@ def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, _Stream], dict
             twist = schemas.deserialize(message.type, message.data).twist
             twist_of[message.topic].append((sent, (*_xyz(twist.linear), *_xyz(twist.angular))))
         elif message.topic in gripper_of:
-            gripper_of[message.topic].append((sent, float(schemas.deserialize(message.type, message.data).data)))
+            gripper_of[message.topic].append(
+                (sent, float(schemas.deserialize(message.type, message.data).data))
+            )
         else:
             stream = streams[names[message.topic]]
             stream.sent.append(sent)
             stream.stamps.append(schemas.stamp(message.type, message.data))
             if names[message.topic] not in ROLES:
                 stream.kept.append(message)
-    return streams, {source: Commands.of(twists[source], grippers[source]) for source in SOURCES if twists[source]}
+    return streams, {
+        source: Commands.of(twists[source], grippers[source]) for source in SOURCES if twists[source]
+    }
 
 
 def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray:
     if not commands:
-        raise StepsError(f"{bag.name}: nothing was commanded: no message on {' or '.join(f'command/{source}/twist' for source in SOURCES)}")
+        raise StepsError(
+            f"{bag.name}: nothing was commanded: no message on {' or '.join(f'command/{source}/twist' for source in SOURCES)}"
+        )
     first = min(source.sent[0] for source in commands.values())
     last = max(source.sent[-1] for source in commands.values())
     # To the nearest: a last command that came a little early still has its step.
@@ -191,10 +207,16 @@ def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray
 
 
 def _longest(valid: np.ndarray) -> slice:
-    return slice(*max(commanded.spans(valid), key=lambda span: span[1] - span[0], default=(0, 0)))
+    return slice(*max(command_timeline.spans(valid), key=lambda span: span[1] - span[0], default=(0, 0)))
 
 
-def _cuts(valid: Mapping[str, np.ndarray], topics: Mapping[str, str], ages: Mapping[str, float], keep: slice, hz: float) -> Iterator[str]:
+def _cuts(
+    valid: Mapping[str, np.ndarray],
+    topics: Mapping[str, str],
+    ages: Mapping[str, float],
+    keep: slice,
+    hz: float,
+) -> Iterator[str]:
     for name, good in valid.items():
         if not good.all():
             seconds, first = (~good).sum() / hz, (~good).argmax() / hz
@@ -209,7 +231,9 @@ def _state(bag: Bag, rig: Rig, pose: Message, gripper: Message) -> np.ndarray:
     joints = schemas.deserialize(gripper.type, gripper.data)
     closure = dict(zip(joints.name, joints.position)).get("closure_command")
     if closure is None:
-        raise StepsError(f"{bag.name}: {gripper.topic} has no 'closure_command', only {', '.join(joints.name) or 'no names'}")
+        raise StepsError(
+            f"{bag.name}: {gripper.topic} has no 'closure_command', only {', '.join(joints.name) or 'no names'}"
+        )
     turn = where.orientation
     try:
         return rig.state_vector(_xyz(where.position), (turn.x, turn.y, turn.z, turn.w), closure)
@@ -217,10 +241,14 @@ def _state(bag: Bag, rig: Rig, pose: Message, gripper: Message) -> np.ndarray:
         raise StepsError(f"{bag.name}: a message on {pose.topic} is no pose: {error}") from error
 
 
-def _action(rig: Rig, commands: Mapping[str, Commands], starts: np.ndarray, period: int, state: np.ndarray) -> np.ndarray:
-    twist = commanded.mean_twist(commands, starts, period)
-    closure = commanded.closure(commands, starts, period)
-    gripper = np.array([state[index, 6] if np.isnan(value) else gripper_sign(value) for index, value in enumerate(closure)])
+def _action(
+    rig: Rig, commands: Mapping[str, Commands], starts: np.ndarray, period: int, state: np.ndarray
+) -> np.ndarray:
+    twist = command_timeline.mean_twist(commands, starts, period)
+    closure = command_timeline.closure(commands, starts, period)
+    gripper = np.array(
+        [state[index, 6] if np.isnan(value) else gripper_sign(value) for index, value in enumerate(closure)]
+    )
     arms = state[:, :6].astype(np.float64)
     delta = np.stack([rig.delta(value[:3], value[3:], arm) for value, arm in zip(twist, arms)])
     return np.column_stack([delta, gripper]).astype(np.float32)
@@ -232,7 +260,9 @@ def _image_topic(bag: Bag, role: str) -> str:
         topic = bag.topic(suffix.format(role))
         if topic:
             return topic
-    raise StepsError(f"{bag.name}: no frame of camera '{role}': no message on {' or '.join(suffix.format(role) for suffix in _IMAGES)}")
+    raise StepsError(
+        f"{bag.name}: no frame of camera '{role}': no message on {' or '.join(suffix.format(role) for suffix in _IMAGES)}"
+    )
 
 
 def _required(bag: Bag, suffix: str) -> str:
@@ -243,10 +273,17 @@ def _required(bag: Bag, suffix: str) -> str:
 
 
 def _frame(message: Message) -> Frame:
-    picture, stamp = schemas.deserialize(message.type, message.data), schemas.stamp(message.type, message.data)
+    picture, stamp = (
+        schemas.deserialize(message.type, message.data),
+        schemas.stamp(message.type, message.data),
+    )
     if message.type == "sensor_msgs/msg/CompressedImage":
         return Frame(stamp, bytes(picture.data), None)
-    return Frame(stamp, None, images.from_raw(picture.encoding, picture.height, picture.width, picture.step, picture.data))
+    return Frame(
+        stamp,
+        None,
+        images.from_raw(picture.encoding, picture.height, picture.width, picture.step, picture.data),
+    )
 
 
 def _xyz(vector) -> Sequence[float]:

@@ -67,7 +67,9 @@ def streams(bag: Bag) -> dict[str, dict]:
         raise BagError(f"{bag.folder}: label 'topics' is not JSON of the expected form: {error}") from error
     plain = {"gaps": 0, "longest_gap_ms": 0.0}
     return {
-        name: plain | {"type": bag.topics[name], "expected": bag.counts[name], "received": bag.counts[name]} | row
+        name: plain
+        | {"type": bag.topics[name], "expected": bag.counts[name], "received": bag.counts[name]}
+        | row
         for name, row in rows.items()
     }
 

@@ -1,7 +1,7 @@
-"""Windows: which frames one training sample is made of.
+"""Windows: the frames of one training sample.
 
-A window starts at any frame of an episode and has `window` steps, one every 1/hz seconds; `future_steps` more frames are read, so that
-every step whose future lies inside the episode is supervised by it. Steps past the episode's end repeat its last frame and are masked.
+A window starts at any frame of an episode and has `window` steps, one every 1/hz seconds. `future_steps` more frames are read, so that
+every step with a future frame inside the episode is supervised by it. Steps past the episode's end repeat its last frame and are masked.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from gr1_core.data.dataset import Dataset, DatasetError
 
 @dataclass
 class Batch:
-    """B windows of W steps, n future frames. Arrays in memory; `frames` are rows of the data set.
+    """B windows of W steps and n future frames. Missing steps (past the episode's end) come last in a window.
 
-    frames i64[B, W + n], clamped to the episode's last frame. state f32[B, W, 7] (+1 open / -1 closed last), repeats with the frames.
-    action f32[B, W, 7], 0 where not valid; None for videos, and for steps that are not control periods. tokens i64[B, 77].
-    valid bool[B, W]: the step lies inside the episode. future bool[B, W]: so does the one n steps later.
-    images {role: u8[B, W + n, h, w, 3]}: what the model sees of each frame (cropped, RGB); empty if not asked for.
+    frames i64[B, W + n]: rows of the dataset, clamped to the episode's last frame.
+    state f32[B, W, 7]: xyz, Euler angles, +1 open / -1 closed; repeats with the frames; None for videos.
+    action f32[B, W, 7]: 0 where not valid; None for videos, and where steps are not control periods. tokens i64[B, 77].
+    valid bool[B, W]: the step lies inside the episode. future bool[B, W]: so does the frame n steps later.
+    images {role: u8[B, W + n, h, w, 3]}: each frame as the model sees it (cropped, RGB); empty if not requested.
     """
 
     frames: np.ndarray
@@ -37,19 +38,28 @@ class Batch:
 
 
 class Windows:
-    """Every window of the chosen episodes; window i is the i-th frame of theirs, in the order of `episodes`.
+    """All windows of the chosen episodes; window i starts at their i-th frame, in the order of `episodes`.
 
-    episodes: their numbers, all if None. hz: steps a second, at most the data set's fps (the default); step k is the frame nearest to
+    episodes: their numbers; None: all. hz: steps per second, at most the dataset's fps (the default); step k is the frame nearest to
     k * fps / hz frames after the start (the later one of two).
     """
 
-    def __init__(self, dataset: Dataset, episodes: Sequence[int] | None, window: int, future_steps: int, hz: float | None = None):
+    def __init__(
+        self,
+        dataset: Dataset,
+        episodes: Sequence[int] | None,
+        window: int,
+        future_steps: int,
+        hz: float | None = None,
+    ):
         if window < 1 or future_steps < 0:
             raise ValueError(f"window {window}, future_steps {future_steps}: expected at least 1 and 0")
         self.dataset, self.window, self.future_steps = dataset, window, future_steps
         self.hz = dataset.fps if hz is None else hz
         self.offsets = step_offsets(dataset.fps, self.hz, window + future_steps)
-        self.episodes = np.arange(len(dataset.episodes)) if episodes is None else np.asarray(episodes, np.int64)
+        self.episodes = (
+            np.arange(len(dataset.episodes)) if episodes is None else np.asarray(episodes, np.int64)
+        )
         if not len(self.episodes) or self.episodes.min() < 0 or self.episodes.max() >= len(dataset.episodes):
             raise ValueError(
                 f"{len(self.episodes)} episodes chosen of {len(dataset.episodes)} (0 to {len(dataset.episodes) - 1}) in {dataset.root}"
@@ -57,13 +67,13 @@ class Windows:
         bounds = dataset.episodes[self.episodes]
         self._starts, self._ends = bounds["start"], bounds["end"]
         self._first = np.concatenate([[0], np.cumsum(self._ends - self._starts)])
-        self._tokens = _tokens(dataset, np.unique(dataset.task_of[self.episodes]))
+        self._tokens = _text_tokens(dataset, np.unique(dataset.task_of[self.episodes]))
 
     def __len__(self) -> int:
         return int(self._first[-1])
 
     def locate(self, indices) -> tuple[np.ndarray, np.ndarray]:
-        """Windows -> (position in `episodes`, first frame's row in the data set), i64[B] each."""
+        """Window numbers -> (position in `episodes`, first frame's row in the dataset), i64[B] each."""
         indices = np.asarray(indices, np.int64)
         if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
             raise IndexError(f"window {indices.min()} to {indices.max()} of {len(self)}")
@@ -71,7 +81,7 @@ class Windows:
         return episode, self._starts[episode] + indices - self._first[episode]
 
     def masks(self, indices) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Windows -> (frames i64[B, W + n], valid bool[B, W], future bool[B, W]); see Batch."""
+        """Window numbers -> (frames i64[B, W + n], valid bool[B, W], future bool[B, W]); see Batch."""
         episode, start = self.locate(indices)
         rows, end = start[:, None] + self.offsets, self._ends[episode][:, None]
         inside = rows < end
@@ -79,7 +89,7 @@ class Windows:
         return frames, inside[:, : self.window], inside[:, self.future_steps :]
 
     def counts(self, indices) -> tuple[int, int]:
-        """How many steps are valid and how many have a future frame, summed over the windows; nothing is decoded."""
+        """Numbers of valid steps and of steps with a future frame, summed over the windows. Decodes nothing."""
         _, valid, future = self.masks(indices)
         return int(valid.sum()), int(future.sum())
 
@@ -99,16 +109,20 @@ class Windows:
 def step_offsets(fps: float, hz: float, count: int) -> np.ndarray:
     """Frames from a window's start to each of its steps, i64[count]: k * fps / hz, rounded half up."""
     if not 0 < hz <= fps:
-        raise ValueError(f"{hz:g} steps a second cannot be taken from {fps:g} frames a second: choose hz up to {fps:g}")
+        raise ValueError(
+            f"{hz:g} steps a second cannot be taken from {fps:g} frames a second: choose hz up to {fps:g}"
+        )
     ratio = Fraction(fps) / Fraction(hz)
     return np.array([int(k * ratio + Fraction(1, 2)) for k in range(count)], np.int64)
 
 
-def split(dataset: Dataset, fraction: float, seed: int, least: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Episodes -> (training, held out), sorted numbers; the same for the same data set, fraction and seed.
+def split_episodes(
+    dataset: Dataset, fraction: float, seed: int, least: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Episodes -> (training, held out), sorted numbers; the same for the same dataset, fraction and seed.
 
-    Of each instruction with at least `least` episodes, `fraction` of them is held out, at least one and rounded. Rarer instructions stay in
-    training; if there are no others (narrated videos), all episodes are drawn from as if they had one instruction.
+    Of each instruction with at least `least` episodes, `fraction` of the episodes is held out (rounded, at least one). Rarer instructions
+    stay in training. If all are rarer (narrated videos), episodes are drawn without regard to their instruction.
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"held-out fraction {fraction} is not in [0, 1)")
@@ -124,23 +138,17 @@ def split(dataset: Dataset, fraction: float, seed: int, least: int = 3) -> tuple
     return np.setdiff1d(everything, held), held
 
 
-def _tokens(dataset: Dataset, used: np.ndarray) -> np.ndarray:
-    """CLIP's token ids of all texts, u16[tasks, 77], computed once per machine: an Ego4D has hundreds of thousands of them.
+def _text_tokens(dataset: Dataset, used: np.ndarray) -> np.ndarray:
+    """CLIP's token ids of all texts u16[tasks, 77], computed once per machine: Ego4D has hundreds of thousands of texts.
 
     A text that CLIP cannot take is a row of zeros; it is an error only if its task is among `used`.
     """
-
-    def build(path: Path) -> None:
-        from gr1_core.model.language import CONTEXT, tokenize
-
-        rows = np.zeros((len(dataset.tasks), CONTEXT), np.uint16)
-        for task, text in enumerate(dataset.tasks):
-            with suppress(ValueError):
-                rows[task] = tokenize(text)
-        with open(path, "wb") as file:
-            np.save(file, rows)
-
-    tokens = np.load(dataset.cache.get("tokens.npy", 160 * len(dataset.tasks), build))
+    path = dataset.cache.path("tokens.npy")
+    if not path.is_file():
+        with dataset.cache.creating(path.name, 160 * len(dataset.tasks)) as partial:
+            if partial is not None:
+                _write_tokens(dataset.tasks, partial)
+    tokens = np.load(path)
     for task in used[tokens[used, 0] == 0]:
         from gr1_core.model.language import tokenize
 
@@ -149,3 +157,14 @@ def _tokens(dataset: Dataset, used: np.ndarray) -> np.ndarray:
         except ValueError as error:
             raise DatasetError(f"{dataset.root}: task {task}: {error}") from error
     return tokens
+
+
+def _write_tokens(texts: Sequence[str], path: Path) -> None:
+    from gr1_core.model.language import CONTEXT, tokenize
+
+    rows = np.zeros((len(texts), CONTEXT), np.uint16)
+    for row, text in zip(rows, texts):
+        with suppress(ValueError):
+            row[:] = tokenize(text)
+    with open(path, "wb") as file:
+        np.save(file, rows)

@@ -1,1 +1,1 @@
-"""How good a checkpoint is: replay over recorded demonstrations."""
+"""How good a checkpoint is: evaluation in the twin, evaluation on datasets, replay over recorded episodes."""

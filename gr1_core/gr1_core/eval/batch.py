@@ -1,4 +1,4 @@
-"""Several rollouts of one policy at once: those that wait for an action are served by one pass of the model."""
+"""Several rollouts of one policy at once: one forward pass answers all that wait for an action."""
 
 from __future__ import annotations
 
@@ -24,34 +24,43 @@ class _Rollout:
 class BatchPolicy(Policy):
     """A Policy with any number of rollouts, each with an instruction and a history of its own.
 
-    The actions are those of `Policy.step` to rounding (processors sum a larger batch in another order). Use it from one thread.
+    Actions equal those of `Policy.step` up to rounding (a larger batch is summed in another order). Not thread-safe.
     """
 
     def __init__(self, *arguments, **named):
         super().__init__(*arguments, **named)
         self._rollouts: dict[Hashable, _Rollout] = {}
 
-    def begin(self, rollout: Hashable, instruction: str | Sequence[int]) -> None:
-        """Starts a rollout, or starts it anew."""
+    def start_rollout(self, rollout: Hashable, instruction: str | Sequence[int]) -> None:
+        """Starts a rollout, or restarts it with an empty history."""
         self.reset(instruction)
         self._rollouts[rollout] = _Rollout(instruction, self._language, deque(maxlen=self.config.window))
 
-    def end(self, rollout: Hashable) -> None:
-        """Forgets a rollout."""
+    def end_rollout(self, rollout: Hashable) -> None:
+        """Removes a rollout."""
         del self._rollouts[rollout]
 
     def act(self, observations: Mapping[Hashable, Observation]) -> dict[Hashable, Action]:
-        """One control period of each of these rollouts. Raises PolicyError for an action that is not finite, RigError for a wrong frame."""
+        """One action for each of these rollouts.
+
+        Raises PolicyError for an action that is not finite, RigError for a frame of a wrong size.
+        """
         rollouts = [self._rollouts[key] for key in observations]
         with torch.inference_mode():
             images = torch.cat([self._preprocess(observation) for observation in observations.values()])
             for rollout, tokens in zip(rollouts, self._newest(rollouts, images, list(observations.values()))):
                 rollout.window.append(tokens)
-            context, mask, lengths = self._context([torch.stack(tuple(rollout.window)) for rollout in rollouts])
+            context, mask, lengths = self._context(
+                [torch.stack(tuple(rollout.window)) for rollout in rollouts]
+            )
             *action, memory = self.model.act(context, mask)
             delta, logit = (part.double().cpu().numpy() for part in action)
         if not (np.isfinite(delta).all() and np.isfinite(logit).all()):
-            broken = next(index for index in range(len(rollouts)) if not (np.isfinite(delta[index]).all() and np.isfinite(logit[index])))
+            broken = next(
+                index
+                for index in range(len(rollouts))
+                if not (np.isfinite(delta[index]).all() and np.isfinite(logit[index]))
+            )
             raise PolicyError(
                 f"the action is not finite (delta {delta[broken].tolist()}, gripper logit {logit[broken]}) "
                 f"for '{rollouts[broken].instruction}': an unusable checkpoint"
@@ -59,20 +68,28 @@ class BatchPolicy(Policy):
 
         def future(index: int):
             own = index, slice(None), slice(lengths[index])
-            return self._decode(images[2 * index : 2 * index + 2], [(keys[own][None], values[own][None]) for keys, values in memory])
+            return self._decode(
+                images[2 * index : 2 * index + 2],
+                [(keys[own][None], values[own][None]) for keys, values in memory],
+            )
 
-        return {key: Action(delta[i], float(logit[i]), lambda i=i: future(i)) for i, key in enumerate(observations)}
+        return {
+            key: Action(delta[i], float(logit[i]), lambda i=i: future(i))
+            for i, key in enumerate(observations)
+        }
 
     def _newest(self, rollouts: list[_Rollout], images: Tensor, observations: list[Observation]) -> Tensor:
         """This step's context tokens, [N, tokens, width], without their time."""
-        state = torch.tensor([[*one.arm, one.gripper] for one in observations], dtype=self._outer, device=self.device)
+        state = torch.tensor(
+            [[*one.arm, one.gripper] for one in observations], dtype=self._outer, device=self.device
+        )
         language = torch.stack([rollout.language for rollout in rollouts])
         return self.model.step_tokens(language, images.unflatten(0, (-1, 2)), state[:, :6], state[:, 6])
 
     def _context(self, windows: list[Tensor]) -> tuple[Tensor, Tensor | None, list[int]]:
-        """Windows of T_i steps -> context [N, C, width]; what each query may see, bool[N, 1, 1, C] or None; tokens of each window.
+        """Windows of T_i steps -> context [N, C, width]; attention mask bool[N, 1, 1, C] or None; tokens per window.
 
-        A short window is filled up at its end, where the causal mask keeps its own tokens from looking.
+        A short window is padded at its end, where the causal mask hides the padding from its own tokens.
         """
         steps = torch.tensor([len(window) for window in windows], device=self.device)
         per_step = windows[0].shape[1]

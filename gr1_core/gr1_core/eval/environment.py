@@ -1,4 +1,4 @@
-"""One simulated rig in a process of its own: it plays trials, asks for each action, and says how they ended. No torch in here."""
+"""A simulated rig in its own process: plays trials, requests each action over a connection, returns outcomes. No torch here."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from gr1_core import images
-from gr1_core.eval.failures import why
+from gr1_core.eval.failures import failure_kind
 from gr1_core.rig import ROLES, Rig
-from gr1_core.sim.columns import Trial
 from gr1_core.sim.expert import Command, Expert
 from gr1_core.sim.poses import DOWN
 from gr1_core.sim.renderer import Renderer
-from gr1_core.sim.rollout import HELD, episode
-from gr1_core.sim.state import View
-from gr1_core.sim.tasks import find
+from gr1_core.sim.rollout import SUCCESS_PERIODS, run_episode
+from gr1_core.sim.state import StateView
+from gr1_core.sim.suites import Trial
+from gr1_core.sim.tasks import find_task
 from gr1_core.sim.twin import TICK, Twin
 
 
 class SimulationError(ValueError):
-    """Trials that cannot be played."""
+    """The trials cannot be played."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended. success: of the task that was named. seconds: simulated. failure: why it failed, "" for a success.
+    """Result of a trial. success: of the named task. seconds: simulated time. failure: its kind, "" for a success.
 
-    unnamed: in a swap, whether the task that the scene was laid for was done as well. pictures: of the episode, evenly spaced, JPEG.
+    unnamed: in the swap suite, whether the scene's own task was done. frames: JPEGs of the episode, evenly spaced.
     """
 
     trial: Trial
@@ -38,28 +38,28 @@ class Outcome:
     seconds: float
     failure: str
     unnamed: bool
-    pictures: tuple[bytes, ...]
+    frames: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
-class Play:
-    """How trials are played. seconds: the longest an episode lasts. pictures: how many to keep of each. expert: acts by itself."""
+class TrialSettings:
+    """seconds: time limit of an episode. frames: number of frames to keep of each. expert: the scripted expert acts."""
 
     rig: Rig
     seconds: float
-    pictures: int
+    frames: int
     expert: bool
 
 
-class _Remote:
-    """Whoever is asked for actions over a connection: sends what the robot sees and is, as the fields of an Observation."""
+class _RemotePolicy:
+    """A policy in another process: sends the fields of an Observation, receives the action."""
 
     def __init__(self, connection: Connection, rig: Rig, cameras: dict[str, Renderer]):
         self._connection, self._rig, self._cameras = connection, rig, cameras
 
     def act(self, state: np.ndarray) -> Command:
-        """The observation is that of the policy node and of a bag: measured pose, the gripper's command that is in force."""
-        view = View(state)
+        """The observation is the policy node's and a bag's: measured pose and the current gripper command."""
+        view = StateView(state)
         vector = self._rig.state_vector(view.measured[:3], view.measured[3:], view.closure_target)
         arm = vector[:6].astype(np.float64)
         frames = {role: camera.render(state) for role, camera in self._cameras.items()}
@@ -69,77 +69,93 @@ class _Remote:
 
 
 class Environment:
-    """Plays one trial after the other; rebuilds its models only when the things on the table are others."""
+    """Plays one trial after the other; rebuilds its models only when the set of objects changes."""
 
-    def __init__(self, play: Play, connection: Connection):
-        self._play, self._connection = play, connection
-        self._props, self._cameras = None, {}
+    def __init__(self, settings: TrialSettings, connection: Connection):
+        self._settings, self._connection = settings, connection
+        self._objects, self._cameras = None, {}
 
-    def run(self, trial: Trial) -> Outcome:
-        self._set(trial)
-        play, twin, wanted, scene = self._play, self.twin, find(trial.task), find(trial.scene)
+    def run_trial(self, trial: Trial) -> Outcome:
+        self._set_scene(trial)
+        settings, twin, wanted, scene = self._settings, self.twin, find_task(trial.task), find_task(trial.scene)
         twin.reset(trial.scene, trial.seed)
-        twin.task = wanted  # what is said decides when the episode is over
-        acting = Expert(trial.task, play.rig.control_hz, trial.props) if play.expert else _Remote(self._connection, play.rig, self._cameras)
+        twin.task = wanted  # the instruction decides when the episode is over
+        actor = (
+            Expert(trial.task, settings.rig.control_hz, trial.objects)
+            if settings.expert
+            else _RemotePolicy(self._connection, settings.rig, self._cameras)
+        )
         states, held, other, unnamed = [], 0, 0, False
-        for state, _, done in episode(twin, acting, play.rig, play.seconds):
+        for state, _, done in run_episode(twin, actor, settings.rig, settings.seconds):
             states.append(state)
             held = held + 1 if done else 0
-            other = other + 1 if trial.swapped and scene.done(state, trial.props) else 0
-            unnamed |= other >= HELD
-        success = held >= HELD
+            other = other + 1 if trial.swapped and scene.is_success(state, trial.objects) else 0
+            unnamed |= other >= SUCCESS_PERIODS
+        success = held >= SUCCESS_PERIODS
         table = np.array(states)
-        failure = "" if success else why(trial.task, table)
-        return Outcome(trial, success, len(states) * play.rig.period, failure, unnamed, self._pictures(table))
+        failure = "" if success else failure_kind(trial.task, table)
+        return Outcome(trial, success, len(states) * settings.rig.period, failure, unnamed, self._frames(table))
 
-    def _set(self, trial: Trial) -> None:
-        if trial.props != self._props:
+    def _set_scene(self, trial: Trial) -> None:
+        if trial.objects != self._objects:
             self.close()
-            self.twin = Twin(trial.props)
-            if self._play.pictures or not self._play.expert:
-                sizes = {role: (camera.width, camera.height) for role, camera in self._play.rig.cameras.items()}
-                self._cameras = {role: Renderer(role, *sizes[role], props=trial.props) for role in ROLES}
-            self._props = trial.props
+            self.twin = Twin(trial.objects)
+            if self._settings.frames or not self._settings.expert:
+                sizes = {
+                    role: (camera.width, camera.height) for role, camera in self._settings.rig.cameras.items()
+                }
+                self._cameras = {role: Renderer(role, *sizes[role], objects=trial.objects) for role in ROLES}
+            self._objects = trial.objects
         for camera in self._cameras.values():
-            camera.look(trial.look)
+            camera.set_appearance(trial.appearance)
 
-    def _pictures(self, states: np.ndarray) -> tuple[bytes, ...]:
-        if not self._play.pictures:
+    def _frames(self, states: np.ndarray) -> tuple[bytes, ...]:
+        if not self._settings.frames:
             return ()
-        chosen = np.linspace(0, len(states) - 1, self._play.pictures).round().astype(int)
-        view = self._play.rig.cameras["static"].view
-        return tuple(images.encode_jpeg(view(self._cameras["static"].render(states[index]))) for index in chosen)
+        chosen = np.linspace(0, len(states) - 1, self._settings.frames).round().astype(int)
+        view = self._settings.rig.cameras["static"].view
+        return tuple(
+            images.encode_jpeg(view(self._cameras["static"].render(states[index]))) for index in chosen
+        )
 
     def close(self) -> None:
         for camera in self._cameras.values():
             camera.close()
-        self._cameras, self._props = {}, None
+        self._cameras, self._objects = {}, None
 
 
-def require_twins(rig: Rig) -> None:
-    """Refuses a rig that is not that of the simulated arm; its cameras may have any size."""
+def require_simulated_rig(rig: Rig) -> None:
+    """Raises SimulationError for a rig that is not the simulated arm's; its cameras may have any size."""
     from gr1_core.sim.poses import HOME
 
     low, high = np.array(rig.limits.workspace_min), np.array(rig.limits.workspace_max)
     problems = []
     if not np.allclose(rig.state.reference, DOWN.as_quat()):
-        problems.append(f"its state's reference is {list(rig.state.reference)}, the twin's hand has {DOWN.as_quat().tolist()}")
+        problems.append(
+            f"its state's reference is {list(rig.state.reference)}, the twin's hand has {DOWN.as_quat().tolist()}"
+        )
     if not (np.all(HOME.position > low) and np.all(HOME.position < high)):
-        problems.append(f"its workspace {low.tolist()} .. {high.tolist()} m does not hold the twin's home {HOME.position.tolist()}")
+        problems.append(
+            f"its workspace {low.tolist()} .. {high.tolist()} m does not hold the twin's home {HOME.position.tolist()}"
+        )
     if not np.isclose(rig.period / TICK, round(rig.period / TICK)):
-        problems.append(f"its control period of {1e3 * rig.period:.4g} ms is no multiple of the twin's tick of {1e3 * TICK:.0f} ms")
+        problems.append(
+            f"its control period of {1e3 * rig.period:.4g} ms is no multiple of the twin's tick of {1e3 * TICK:.0f} ms"
+        )
     if problems:
-        raise SimulationError(f"rig '{rig.name}' is not the simulated arm's (a Kinova Gen2): {'; '.join(problems)}")
+        raise SimulationError(
+            f"rig '{rig.name}' is not the simulated arm's (a Kinova Gen2): {'; '.join(problems)}"
+        )
 
 
-def serve(connection: Connection, play: Play) -> None:
-    """The worker's whole life: trials come in until None or the end of the connection; outcomes, or an error's text, go out."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process says when to stop
-    environment = Environment(play, connection)
+def serve_trials(connection: Connection, settings: TrialSettings) -> None:
+    """Main function of a worker: receives trials until None or the end of the connection; sends outcomes or an error's text."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides when to stop
+    environment = Environment(settings, connection)
     try:
-        _answer(connection, environment.run)
+        _answer(connection, environment.run_trial)
     except (EOFError, ConnectionError):
-        pass  # the first process has gone, or does not want to know any more
+        pass  # the parent has ended or closed the connection
     finally:
         environment.close()
 

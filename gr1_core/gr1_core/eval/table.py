@@ -1,4 +1,4 @@
-"""What trials in the twin came to: the document that is printed last and saved, and the tables for people."""
+"""Results of trials in the twin: the JSON document, which is printed last and saved, and the printed tables."""
 
 from __future__ import annotations
 
@@ -11,68 +11,86 @@ from rich.console import Console
 from rich.table import Table
 
 from gr1_core.eval.environment import Outcome
-from gr1_core.eval.failures import KINDS
+from gr1_core.eval.failures import FAILURE_KINDS
 from gr1_core.eval.wilson import wilson
-from gr1_core.sim.columns import COLUMNS
+from gr1_core.sim.suites import SUITES
 from gr1_core.sim.tasks import TASKS
 
-_CHANCE = "categories: chance is a third in pick and put, where three things lie there; in take the plate shows which one is meant"
+_CHANCE = (
+    "categories: chance is one third in pick and put, where three objects are on the table; "
+    "in take, the plate shows which object is meant"
+)
 
 
-def share(hits: Iterable[bool]) -> dict:
-    """{"episodes", "successes", "low", "high"}: low, high are the 95 % interval of Wilson's score."""
+def rate(hits: Iterable[bool]) -> dict:
+    """{"episodes", "successes", "low", "high"}: low and high are the 95 % interval of Wilson's score."""
     hits = list(hits)
     low, high = wilson(sum(hits), len(hits))
     return {"episodes": len(hits), "successes": sum(hits), "low": round(low, 4), "high": round(high, 4)}
 
 
 def document(outcomes: Sequence[Outcome]) -> dict:
-    """{"columns": {column: share}, "tasks": {column: {task: {"episodes", "successes"}}}}.
+    """{"suites": {suite: rate}, "tasks": {suite: {task: {"episodes", "successes"}}}}.
 
-    Of a column also `seconds`, the median of its successes, and `failures`. A swap counts as success what was named; `unnamed` is the
-    share in which the task of the scene was done.
+    A suite also has `seconds`, the median of its successes, and `failures`, their number by kind. In the swap suite an episode is
+    a success if the named task is done; `unnamed` is the rate at which the scene's own task was done.
     """
-    columns, tasks = {}, {}
-    for column in COLUMNS:
-        of = [one for one in outcomes if one.trial.column == column]
+    suites, tasks = {}, {}
+    for suite in SUITES:
+        of = [one for one in outcomes if one.trial.suite == suite]
         if not of:
             continue
         seconds = [one.seconds for one in of if one.success]
         failures = Counter(one.failure for one in of if one.failure)
-        columns[column] = share(one.success for one in of) | {
+        suites[suite] = rate(one.success for one in of) | {
             "seconds": round(float(np.median(seconds)), 2) if seconds else None,
-            "failures": {kind: failures[kind] for kind in KINDS if failures[kind]},
+            "failures": {kind: failures[kind] for kind in FAILURE_KINDS if failures[kind]},
         }
-        if column == "swap":
-            columns[column]["unnamed"] = share(one.unnamed for one in of)
+        if suite == "swap":
+            suites[suite]["unnamed"] = rate(one.unnamed for one in of)
         names = sorted({one.trial.task for one in of})
-        tasks[column] = {name: _count([one for one in of if one.trial.task == name]) for name in names}
-    return {"columns": columns, "tasks": tasks}
+        tasks[suite] = {name: _counts([one for one in of if one.trial.task == name]) for name in names}
+    return {"suites": suites, "tasks": tasks}
 
 
-def _count(of: Sequence[Outcome]) -> dict:
+def _counts(of: Sequence[Outcome]) -> dict:
     return {"episodes": len(of), "successes": sum(one.success for one in of)}
 
 
-def episodes(outcomes: Sequence[Outcome]) -> list[dict]:
-    """Everything of each episode, for results.json."""
-    order = {name: index for index, name in enumerate(COLUMNS)}
+def episode_rows(outcomes: Sequence[Outcome]) -> list[dict]:
+    """One dictionary per episode, for results.json."""
+    order = {name: index for index, name in enumerate(SUITES)}
     rows = []
-    for one in sorted(outcomes, key=lambda one: (order[one.trial.column], one.trial.seed, one.trial.scene)):
+    for one in sorted(outcomes, key=lambda one: (order[one.trial.suite], one.trial.seed, one.trial.scene)):
         trial = one.trial
-        row = {"column": trial.column, "task": trial.task, "scene": trial.scene, "seed": trial.seed, "instruction": trial.instruction}
-        row |= {"things": [thing.noun for thing in trial.props.things]}
-        row |= {"success": one.success, "seconds": round(one.seconds, 3), "failure": one.failure}
+        row = {
+            "suite": trial.suite,
+            "task": trial.task,
+            "scene": trial.scene,
+            "seed": trial.seed,
+            "instruction": trial.instruction,
+            "objects": [item.noun for item in trial.objects.in_slots],
+            "success": one.success,
+            "seconds": round(one.seconds, 3),
+            "failure": one.failure,
+        }
         rows.append(row | ({"unnamed": one.unnamed} if trial.swapped else {}))
     return rows
 
 
-def show(console: Console, result: dict, title: str) -> None:
-    """The tables of a document: columns, their tasks, and predicted frames if there are any."""
+def print_tables(console: Console, result: dict, title: str) -> None:
+    """Prints a document: suites, their tasks, and predicted frames if it has any."""
     console.print(title, soft_wrap=True)
-    table = Table(caption=_CHANCE if "categories" in result["columns"] else None, caption_justify="left")
+    console.print(_suites_table(result))
+    console.print(_tasks_table(result))
+    if result.get("prediction"):
+        console.print(_prediction_table(result["prediction"]))
+
+
+def _suites_table(result: dict) -> Table:
+    table = Table(caption=_CHANCE if "categories" in result["suites"] else None, caption_justify="left")
     for name, justify in (
-        ("column", "left"),
+        ("suite", "left"),
         ("episodes", "right"),
         ("success", "right"),
         ("95 %", "left"),
@@ -80,46 +98,54 @@ def show(console: Console, result: dict, title: str) -> None:
         ("failures", "left"),
     ):
         table.add_column(name, justify=justify, no_wrap=name != "failures")
-    for column, row in result["columns"].items():
+    for suite, row in result["suites"].items():
         failures = ", ".join(f"{count} {kind}" for kind, count in row["failures"].items())
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
-        table.add_row(column, str(row["episodes"]), *_rate(row), seconds, failures)
+        table.add_row(suite, str(row["episodes"]), *_rate_cells(row), seconds, failures)
         if "unnamed" in row:
-            table.add_row("  the unnamed task", str(row["episodes"]), *_rate(row["unnamed"]), "", "")
-    console.print(table)
+            table.add_row("  the unnamed task", str(row["episodes"]), *_rate_cells(row["unnamed"]), "", "")
+    return table
 
+
+def _tasks_table(result: dict) -> Table:
     table = Table(title="successes by task", title_justify="left")
     table.add_column("task", no_wrap=True)
-    for column in result["tasks"]:
-        table.add_column(column, justify="right", no_wrap=True)
+    for suite in result["tasks"]:
+        table.add_column(suite, justify="right", no_wrap=True)
     played = sorted({name for tasks in result["tasks"].values() for name in tasks})
     for kind, group in groupby(played, lambda name: TASKS[name].kind):
         names = list(group)
         for name in names:
-            table.add_row(name, *(_sum(tasks, [name]) for tasks in result["tasks"].values()))
+            table.add_row(name, *(_sum_cell(tasks, [name]) for tasks in result["tasks"].values()))
         if len(names) > 1:
-            table.add_row(f"{kind}, all", *(_sum(tasks, names) for tasks in result["tasks"].values()), style="bold", end_section=True)
-    console.print(table)
+            table.add_row(
+                f"{kind}, all",
+                *(_sum_cell(tasks, names) for tasks in result["tasks"].values()),
+                style="bold",
+                end_section=True,
+            )
+    return table
 
-    if result.get("prediction"):
-        console.print(_prediction(result["prediction"]))
 
-
-def _sum(tasks: dict, names: list[str]) -> str:
+def _sum_cell(tasks: dict, names: list[str]) -> str:
     cells = [tasks[name] for name in names if name in tasks]
-    return f"{sum(cell['successes'] for cell in cells)} / {sum(cell['episodes'] for cell in cells)}" if cells else ""
+    if not cells:
+        return ""
+    return f"{sum(cell['successes'] for cell in cells)} / {sum(cell['episodes'] for cell in cells)}"
 
 
-def _rate(row: dict) -> tuple[str, str]:
+def _rate_cells(row: dict) -> tuple[str, str]:
     return f"{row['successes'] / row['episodes']:.2f}", f"{row['low']:.2f} .. {row['high']:.2f}"
 
 
-def _prediction(figures: dict) -> Table:
-    table = Table(title="predicted frames: mean error, model | copy of the present frame", title_justify="left")
+def _prediction_table(figures: dict) -> Table:
+    table = Table(
+        title="predicted frames: mean error, model | copy of the current frame", title_justify="left"
+    )
     for name in ("camera", "frames", "region", "share of pixels", "grey levels"):
         table.add_column(name, justify="left" if name in ("camera", "region") else "right", no_wrap=True)
     for role, row in figures.items():
-        for region, portion in (("moving", row["share"]), ("all", 1.0)):
+        for region, share in (("moving", row["share"]), ("all", 1.0)):
             pair = " | ".join(f"{row[region][name]['grey_levels']:.1f}" for name in ("model", "copy"))
-            table.add_row(role, str(row["frames"]), region, f"{100 * portion:.1f} %", pair)
+            table.add_row(role, str(row["frames"]), region, f"{100 * share:.1f} %", pair)
     return table

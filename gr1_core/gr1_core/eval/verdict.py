@@ -1,22 +1,21 @@
-"""Whether a checkpoint passed its replay: a small file in its folder, bound to the weights it was made with."""
+"""Whether a checkpoint passed its replay: a small record, bound to the weights that were replayed."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from gr1_core.shipped import resolve
+from gr1_core.eval import checkpoint_records
+from gr1_core.eval.checkpoint_records import fingerprint
 
-FILE, WEIGHTS = "replay.json", "model.safetensors"
+__all__ = ["Check", "Verdict", "fingerprint", "load_verdict", "refusal"]
+FILE, COMMAND = "replay.json", "gr1 replay"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. `text` says it in words, with value and limit."""
+    """One criterion. text: value and limit in words."""
 
     name: str
     passed: bool
@@ -25,9 +24,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """weights: SHA-256 of model.safetensors. bags: names of what was replayed."""
+    """bags: names of what was replayed."""
 
-    weights: str
     bags: tuple[str, ...]
     checks: tuple[Check, ...]
 
@@ -35,36 +33,28 @@ class Verdict:
     def passed(self) -> bool:
         return all(check.passed for check in self.checks)
 
-    def save(self, folder: str | Path) -> None:
-        path = Path(folder) / FILE
-        partial = path.with_name(FILE + ".partial")
-        partial.write_text(json.dumps(dataclasses.asdict(self) | {"passed": self.passed}, indent=1) + "\n")
-        os.replace(partial, path)
+    def save(self, folder: str | Path) -> Path:
+        """Writes the verdict on the checkpoint's present weights. Returns its file (see `checkpoint_records`)."""
+        record = dataclasses.asdict(self) | {"passed": self.passed}
+        return checkpoint_records.save_record(folder, FILE, record)
 
 
-def load(folder: str | Path) -> Verdict | None:
-    """The verdict on the weights that lie there now; None if they were never replayed, or have changed since."""
-    path = resolve(folder) / FILE
-    try:
-        raw = json.loads(path.read_text())
-        verdict = Verdict(raw["weights"], tuple(raw["bags"]), tuple(Check(**check) for check in raw["checks"]))
-    except FileNotFoundError:
+def load_verdict(folder: str | Path) -> Verdict | None:
+    """The verdict on the present weights; None if they were never replayed. Raises ValueError for a damaged file."""
+    record = checkpoint_records.load_record(folder, FILE, COMMAND)
+    if record is None:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): run `gr1 replay` again, or delete it") from error
-    return verdict if verdict.weights == fingerprint(folder) else None
+    try:
+        return Verdict(tuple(record["bags"]), tuple(Check(**check) for check in record["checks"]))
+    except (KeyError, TypeError) as error:
+        raise checkpoint_records.damaged(Path(folder) / FILE, error, COMMAND) from error
 
 
 def refusal(folder: str | Path) -> str:
     """Why this checkpoint must not move an arm; empty if it passed its replay or was never replayed."""
-    verdict = load(folder)
+    verdict = load_verdict(folder)
     if verdict is None or verdict.passed:
         return ""
     failed = "; ".join(check.text for check in verdict.checks if not check.passed)
-    return f"{folder} failed its replay over {', '.join(verdict.bags[:3])}{' ...' if len(verdict.bags) > 3 else ''}: {failed}"
-
-
-def fingerprint(folder: str | Path) -> str:
-    """SHA-256 of the checkpoint's weights."""
-    with (resolve(folder) / WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    bags = f"{', '.join(verdict.bags[:3])}{' ...' if len(verdict.bags) > 3 else ''}"
+    return f"{folder} failed its replay over {bags}: {failed}"

@@ -1,10 +1,10 @@
-"""The interval that a count of successes leaves open. No heavy import: programs without a model use it too."""
+"""The confidence interval of a success rate. No heavy import: programs without a model use it too."""
 
 from __future__ import annotations
 
 
 def wilson(successes: int, episodes: int) -> tuple[float, float]:
-    """(low, high) of the true rate: the 95 % interval of Wilson's score (1927). Of no episodes: (0, 1)."""
+    """(low, high) of the true rate: the 95 % interval of Wilson's score (1927). Without episodes: (0, 1)."""
     from scipy.stats import binomtest  # takes a moment to import
 
     if not episodes:

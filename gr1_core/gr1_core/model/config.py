@@ -8,14 +8,18 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-# Parts that there are several kinds of; the first is the paper's.
+from gr1_core import strict_yaml
+
+# Parts that exist in several kinds; the first is the paper's.
 KINDS = {
     "policy": ("gr1", "rt1", "r3m"),
-    "vision": ("vit", "conv", "film"),
+    "vision": ("vit", "conv", "conv_film"),
     "resampler": ("perceiver", "grid"),
     "text": ("clip", "words"),
     "frames": ("normalised", "change"),
 }
+# Values of older files -> today's.
+_RENAMED_KINDS = {("vision", "film"): "conv_film"}
 
 
 class ConfigError(ValueError):
@@ -24,27 +28,27 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class GR1Config:
-    """Sizes of one GR-1; the defaults are the paper's. Widths and heads are per tower: trunk, text, vision, resampler, decoder."""
+    """Sizes of one GR-1; the defaults are the paper's. Widths and heads are per part: transformer, text, vision, resampler, decoder."""
 
-    # GR-1, or a baseline in the style of RT-1 or R3M, which reads those of the sizes below that it has a use for.
+    # GR-1, or a baseline in the style of RT-1 or R3M. A baseline uses only some of the sizes below.
     policy: str = "gr1"
-    # Which image encoder (the MAE ViT, convolutions, or convolutions that the sentence conditions), resampler (perceiver or place by
-    # place) and text encoder (CLIP or trained words).
+    # Image encoder (MAE's ViT, convolutions, or convolutions conditioned by the instruction with FiLM), resampler (perceiver, or a
+    # grid that keeps places) and text encoder (CLIP, or trained words).
     vision: str = "vit"
     resampler: str = "perceiver"
     text: str = "clip"
-    # What the image decoder predicts: the patches of the frame to come, each normalised, or how the pixels of the present one change.
+    # What the image decoder predicts: the future frame's patches, each normalised, or the change of the pixels from the current frame.
     frames: str = "normalised"
-    # The causal transformer ("trunk"): GPT-2 blocks with ReLU.
+    # The causal transformer: GPT-2 blocks with ReLU.
     width: int = 384
     layers: int = 12
     heads: int = 12
     mlp_width: int = 1536
     dropout: float = 0.1
-    # The window of observations, in control steps, and how many steps ahead the predicted frames lie.
+    # The window of observations in control steps, and how many steps ahead the predicted frames lie.
     window: int = 10
     future_steps: int = 3
-    # Image encoder, shared by both cameras. conv: patch_size is the stride in all, vision_layers that of each of its stages.
+    # Image encoder, shared by both cameras. conv, conv_film: patch_size is the total stride, vision_layers the blocks per stage.
     image_size: int = 224
     patch_size: int = 16
     vision_width: int = 768
@@ -68,6 +72,8 @@ class GR1Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name in KINDS:
+                if new := _RENAMED_KINDS.get((field.name, value)):
+                    raise ConfigError(f"{field.name} {value!r} is now called {new!r}: rename it")
                 if value not in KINDS[field.name]:
                     raise ConfigError(f"{field.name} is {value!r}, expected {' or '.join(KINDS[field.name])}")
             elif field.name == "dropout":
@@ -82,38 +88,51 @@ class GR1Config:
             ("width", "decoder_heads"),
         ):
             if getattr(self, width) % getattr(self, heads):
-                raise ConfigError(f"{width} {getattr(self, width)} is not divisible by {heads} {getattr(self, heads)}")
+                raise ConfigError(
+                    f"{width} {getattr(self, width)} is not divisible by {heads} {getattr(self, heads)}"
+                )
         if self.image_size % self.patch_size:
-            raise ConfigError(f"image_size {self.image_size} is not divisible by patch_size {self.patch_size}")
-        convolves, stride = self.vision in ("conv", "film"), self.patch_size
-        if convolves and (stride < 4 or stride & (stride - 1)):
-            raise ConfigError(f"patch_size {stride} is not a power of two from 4 on, which vision '{self.vision}' halves images down to")
-        if convolves and self.vision_width % (stride // 4):
             raise ConfigError(
-                f"vision_width {self.vision_width} is not divisible by {stride // 4}: vision '{self.vision}' halves it each stage"
+                f"image_size {self.image_size} is not divisible by patch_size {self.patch_size}"
+            )
+        convolutional, stride = self.vision in ("conv", "conv_film"), self.patch_size
+        if convolutional and (stride < 4 or stride & (stride - 1)):
+            raise ConfigError(
+                f"patch_size {stride} is not a power of two from 4 up, the total stride of vision '{self.vision}'"
+            )
+        if convolutional and self.vision_width % (stride // 4):
+            raise ConfigError(
+                f"vision_width {self.vision_width} is not divisible by {stride // 4}: "
+                f"vision '{self.vision}' halves it in each earlier stage"
             )
         side = math.isqrt(self.latents)
         if self.resampler == "grid" and (side**2 != self.latents or self.grid % side):
             patches = f"{self.grid} x {self.grid} patches"
-            raise ConfigError(f"latents {self.latents} do not divide {patches} into equal squares, as resampler 'grid' does")
-        if self.policy == "rt1" and self.vision != "film":
-            raise ConfigError(f"vision is {self.vision!r}; policy 'rt1' conditions convolutions by the sentence: vision 'film'")
-        if self.policy == "r3m" and self.vision == "film":
-            raise ConfigError("vision is 'film'; policy 'r3m' reads features that know of no sentence: vision 'vit' or 'conv'")
+            raise ConfigError(
+                f"latents {self.latents} do not divide {patches} into equal squares, as resampler 'grid' does"
+            )
+        if self.policy == "rt1" and self.vision != "conv_film":
+            raise ConfigError(f"vision is {self.vision!r}; policy 'rt1' needs vision 'conv_film'")
+        if self.policy == "r3m" and self.vision == "conv_film":
+            raise ConfigError(
+                "vision is 'conv_film'; policy 'r3m' needs features that do not depend on the instruction: vision 'vit' or 'conv'"
+            )
         if self.policy == "r3m" and self.window != 1:
-            raise ConfigError(f"window is {self.window}; policy 'r3m' acts from the present alone: window 1")
+            raise ConfigError(f"window is {self.window}; policy 'r3m' acts from the current step alone: window 1")
         if self.width % 4:
-            raise ConfigError(f"width {self.width} is not divisible by 4, which the image decoder's sin-cos positions need")
+            raise ConfigError(
+                f"width {self.width} is not divisible by 4, which the image decoder's sin-cos positions need"
+            )
 
     @property
     def predicts_frames(self) -> bool:
-        """Whether the model can be asked for the frames to come."""
+        """Whether the model predicts future frames."""
         return self.policy == "gr1"
 
     @property
-    def reads_before_seeing(self) -> bool:
-        """Whether the image encoder is conditioned by the sentence, so that images cannot be encoded once for all sentences."""
-        return self.vision == "film"
+    def vision_reads_text(self) -> bool:
+        """Whether the image encoder is conditioned by the instruction; then a frame's features cannot be shared by instructions."""
+        return self.vision == "conv_film"
 
     @property
     def grid(self) -> int:
@@ -132,12 +151,12 @@ class GR1Config:
 
     @classmethod
     def paper(cls) -> GR1Config:
-        """The published model: 195 M parameters, of which 46 M are trained."""
+        """The published model: 195 M parameters, 46 M of them trained."""
         return cls()
 
     @classmethod
     def demo(cls) -> GR1Config:
-        """The same model at a size that a laptop's CPU runs in a few milliseconds: 112-pixel images, 49 patches."""
+        """The same parts at a size that a laptop's CPU runs in a few milliseconds: 112-pixel images, 49 patches."""
         return cls(
             width=192, layers=4, heads=6, mlp_width=768, image_size=112, vision_width=192, vision_layers=4, vision_heads=3,
             text_width=64, text_layers=2, text_heads=1, text_dim=64, resampler_layers=1, resampler_heads=3, resampler_head_dim=64,
@@ -146,31 +165,30 @@ class GR1Config:
 
     @classmethod
     def small(cls) -> GR1Config:
-        """The shipped policy: 96-pixel images, convolutions that the sentence conditions, a grid of latents and trained words; learns from
-        scratch on a CPU."""
+        """The shipped policy: 96-pixel images, FiLM convolutions, a grid of latents, trained words. Trained from scratch on a CPU."""
         return cls(
-            vision="film", resampler="grid", text="words", frames="change", width=192, layers=4, heads=6, mlp_width=768, dropout=0.0,
+            vision="conv_film", resampler="grid", text="words", frames="change", width=192, layers=4, heads=6, mlp_width=768, dropout=0.0,
             window=1, image_size=96, vision_width=128, vision_layers=1, text_dim=64, decoder_heads=6,
-            # What the paper's parts alone would read.
+            # Only the paper's parts use these.
             vision_heads=1, text_width=1, text_layers=1, text_heads=1, resampler_layers=1, resampler_heads=1, resampler_head_dim=1,
         )  # fmt: skip
 
     def to_dict(self) -> dict:
+        """Plain values, as in config.json."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, raw: dict, where: str = "config") -> GR1Config:
-        known = {field.name for field in dataclasses.fields(cls)}
-        # A checkpoint that says nothing of the kinds is of the paper's.
-        wrong, missing = sorted(set(raw) - known), sorted(known - set(raw) - set(KINDS))
-        if wrong or missing:
-            said = [f"unknown {', '.join(wrong)}"] * bool(wrong) + [f"missing {', '.join(missing)}"] * bool(missing)
-            raise ConfigError(f"{where}: {'; '.join(said)}")
-        return cls(**raw)
+        """The inverse of `to_dict`. A configuration without kinds has the paper's. Raises ConfigError."""
+        try:
+            return strict_yaml.parse(cls, raw, where, ConfigError, optional=tuple(KINDS))
+        except ConfigError as error:
+            said = str(error)
+            raise ConfigError(said if said.startswith(where) else f"{where}: {said}") from error
 
     @classmethod
     def load(cls, path: str | Path) -> GR1Config:
-        """Reads a checkpoint folder's config.json."""
+        """Reads a checkpoint folder's config.json. Raises ConfigError."""
         try:
             return cls.from_dict(json.loads(Path(path).read_text()), str(path))
         except json.JSONDecodeError as error:

@@ -1,7 +1,7 @@
-"""The convolutional image encoder: a small residual network instead of the ViT, for models that are trained from scratch.
+"""Convolutional image encoders: small residual networks in place of the ViT, for models that are trained from scratch.
 
-It gives what the ViT gives, one token for each patch and a [CLS] (their mean), and learns where things lie in far fewer frames. Where the
-sentence conditions it, it also learns in far fewer frames which of them is meant.
+Outputs as the ViT's: one token per patch and a [CLS] token (their mean). They learn the places of objects from far fewer frames than the
+ViT. Conditioned by the instruction (FiLM), they also learn from far fewer frames which object is named.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ STEM_STRIDE = 4
 
 
 class ConvEncoder(nn.Module):
-    """A stem of stride 4, then stages of stride 2 until a cell is as large as a patch; each has `vision_layers` residual blocks.
+    """A stem of stride 4, then stages of stride 2 up to the stride patch_size; `vision_layers` residual blocks per stage.
 
-    The last stage has vision_width channels, each one before half as many.
+    The last stage has vision_width channels; each earlier one half as many as the next.
     """
 
     def __init__(self, config: GR1Config):
@@ -27,48 +27,53 @@ class ConvEncoder(nn.Module):
         widths = [config.vision_width >> (stages - 1 - i) for i in range(stages)]
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):
-            layers.append(nn.Conv2d(3, width, 8, STEM_STRIDE, 2) if i == 0 else nn.Conv2d(widths[i - 1], width, 3, 2, 1))
+            layers.append(
+                nn.Conv2d(3, width, 8, STEM_STRIDE, 2) if i == 0 else nn.Conv2d(widths[i - 1], width, 3, 2, 1)
+            )
             layers += [Residual(width) for _ in range(config.vision_layers)]
         self.layers = nn.Sequential(*layers)
         self.norm = ChannelNorm(config.vision_width)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """[N, 3, H, W] preprocessed -> the [CLS] token [N, width] and the patch tokens [N, patches, width], row by row."""
-        # Channels last: the convolutions' own layout on CPUs and GPUs, and the norm's rows then lie together.
+        # Channels last: the fast layout of convolutions on CPUs and GPUs; the norm then reads contiguous rows.
         cells = self.norm(self.layers(images.contiguous(memory_format=torch.channels_last)))
         tokens = cells.flatten(2).transpose(1, 2)
         return tokens.mean(1), tokens
 
 
-class FilmEncoder(ConvEncoder):
-    """The sentence scales and shifts the channels after each residual block (Perez et al. 2018; so RT-1, Brohan et al. 2022).
+class ConvFilmEncoder(ConvEncoder):
+    """The instruction scales and shifts the channels after each residual block (FiLM, Perez et al. 2018; used in RT-1, Brohan et al. 2022).
 
-    Words begin at zero and FiLM does too: without the layer between them, whose bias is not zero, neither would ever get a gradient.
+    Word embeddings and FiLM both start at zero. The layer between them has a non-zero bias, so that both get gradients.
     """
 
     def __init__(self, config: GR1Config):
         super().__init__(config)
         widths = [layer.conv.out_channels for layer in self.layers if isinstance(layer, Residual)]
+        # Named `sentence` in existing checkpoints.
         self.sentence = nn.Sequential(nn.Linear(config.text_dim, config.text_dim), nn.GELU())
         self.films = nn.ModuleList(nn.Linear(config.text_dim, 2 * width) for width in widths)
         for film in self.films:
             nn.init.zeros_(film.weight)
             nn.init.zeros_(film.bias)
 
-    def forward(self, images: Tensor, sentence: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """[N, 3, H, W] preprocessed, [N, text_dim] -> the cells' mean [N, width] and the cells [N, patches, width], row by row."""
         cells, films = images.contiguous(memory_format=torch.channels_last), iter(self.films)
-        sentence = self.sentence(sentence)
+        condition = self.sentence(text)
         for layer in self.layers:
             cells = layer(cells)
             if isinstance(layer, Residual):
-                scale, shift = next(films)(sentence)[..., None, None].chunk(2, 1)
+                scale, shift = next(films)(condition)[..., None, None].chunk(2, 1)
                 cells = cells * (1 + scale) + shift
         tokens = self.norm(cells).flatten(2).transpose(1, 2)
         return tokens.mean(1), tokens
 
 
 class Residual(nn.Module):
+    """Norm, ReLU and a 3x3 convolution, added to the input."""
+
     def __init__(self, width: int):
         super().__init__()
         self.norm = ChannelNorm(width)

@@ -1,4 +1,4 @@
-"""The image decoder: a small ViT that turns the outputs of ten [OBS] queries into a frame's patches, or into their change."""
+"""The image decoder: a small ViT from the outputs of one camera's [OBS] queries to the future frame's patches, or to their change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from gr1_core.model.transformer import initialise
 
 
 class ImageDecoder(nn.Module):
-    """frames "normalised": the patches of the frame to come. frames "change": what is added to the present frame's; begins with nothing."""
+    """config.frames "normalised": predicts the future frame's patches. "change": predicts the difference to the current frame's patches.
+
+    An untrained decoder of changes predicts zero, which reproduces the current frame.
+    """
 
     def __init__(self, config: GR1Config):
         super().__init__()
@@ -37,7 +40,7 @@ class ImageDecoder(nn.Module):
     def forward(self, rows: Tensor, present: Tensor | None = None) -> Tensor:
         """Outputs of the queries of one frame, [N, latents + 1, width] -> [N, patches, patch_dim], see the class.
 
-        present: the present frame's patches [N, patches, patch_dim], for a change.
+        present: the current frame's patches [N, patches, patch_dim]; needed for frames "change".
         """
         queries = self.embed(rows)
         masks = (self.mask_token + self.pos_embed).expand(len(rows), -1, -1)
@@ -50,7 +53,7 @@ class ImageDecoder(nn.Module):
 
 
 def sin_cos_positions(width: int, grid: int) -> Tensor:
-    """MAE's fixed 2-D positions, [grid * grid, width], row by row: the first half of the channels is the column, the second the row."""
+    """MAE's fixed 2-D positions f32[grid * grid, width], row by row: the first half of the channels encodes the column, the second the row."""
     omega = 10000.0 ** (-np.arange(width // 4, dtype=np.float64) / (width // 4))
     angles = np.arange(grid, dtype=np.float64)[:, None] * omega
     line = np.concatenate([np.sin(angles), np.cos(angles)], 1)

@@ -1,24 +1,26 @@
-"""How a policy reads and sees: its text encoder and its image encoder, which GR-1 and the baselines have in common."""
+"""The text encoder and the image encoder of a policy, shared by GR-1 and the baselines."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from gr1_core.model.config import GR1Config
-from gr1_core.model.convolution import ConvEncoder, FilmEncoder
+from gr1_core.model.convolution import ConvEncoder, ConvFilmEncoder
 from gr1_core.model.language import TextEncoder, WordEncoder
 from gr1_core.model.vision import VisionEncoder
 
-_VISION = {"vit": VisionEncoder, "conv": ConvEncoder, "film": FilmEncoder}
+_VISION = {"vit": VisionEncoder, "conv": ConvEncoder, "conv_film": ConvFilmEncoder}
 
 
 class Encoders(nn.Module):
-    """CLIP's text tower is frozen and words are trained; the image encoder is trained only by recipes that say so, in evaluation mode."""
+    """CLIP's text tower is frozen; words are trained. The image encoder is trained only by recipes with train_vision, in eval mode."""
 
     def __init__(self, config: GR1Config):
         super().__init__()
         self.config = config
-        self.text = TextEncoder(config).requires_grad_(False) if config.text == "clip" else WordEncoder(config)
+        self.text = (
+            TextEncoder(config).requires_grad_(False) if config.text == "clip" else WordEncoder(config)
+        )
         self.vision = _VISION[config.vision](config).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Encoders:
@@ -31,20 +33,23 @@ class Encoders(nn.Module):
         """CLIP token ids i64[N, 77] -> the text encoder's embedding [N, text_dim]."""
         return self.text(tokens)
 
-    def sentence(self, embedding: Tensor) -> Tensor:
-        """The text encoder's embedding [N, text_dim] as it is read: CLIP's at unit length, words as they are."""
-        # Unknown words are near zero, and shall stay so.
-        return embedding if self.config.text == "words" else embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6)
+    def text_features(self, embedding: Tensor) -> Tensor:
+        """The text encoder's embedding [N, text_dim] as the other parts read it: CLIP's scaled to unit length, words unchanged."""
+        if self.config.text == "words":
+            # Unknown words have embeddings near zero, which must not be scaled up.
+            return embedding
+        return embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6)
 
-    def see(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """Each sentence's images -> their [CLS] and patch tokens; the same encoder for both cameras.
+    def encode_images(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """Images of N instructions -> [CLS] tokens [N, T, feature] and patch tokens [N, T, patches, feature]. One encoder for all cameras.
 
-        images [N, T, 3, S, S] preprocessed; embedding [N, text_dim] the text encoder's, which only a conditioned encoder reads.
-        -> [N, T, feature], [N, T, patches, feature].
+        images [N, T, 3, S, S]: preprocessed. embedding [N, text_dim]: the text encoder's; only conv_film reads it.
         """
         pixels = images.flatten(0, 1)
-        if self.config.reads_before_seeing:
-            features = self.vision(pixels, self.sentence(embedding).repeat_interleave(images.shape[1], 0))
+        if self.config.vision_reads_text:
+            features = self.vision(
+                pixels, self.text_features(embedding).repeat_interleave(images.shape[1], 0)
+            )
         else:
             features = self.vision(pixels)
         return tuple(part.unflatten(0, images.shape[:2]) for part in features)

@@ -1,4 +1,4 @@
-"""The model of a configuration: GR-1 or one of the baselines."""
+"""Configuration -> model: GR-1 or one of the baselines."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from gr1_core.model.gr1 import GR1
 _POLICIES = {"gr1": GR1, "rt1": RT1, "r3m": R3M}
 
 
-def new(config: GR1Config) -> GR1 | Baseline:
-    """With new weights, by PyTorch's random numbers."""
+def new_model(config: GR1Config) -> GR1 | Baseline:
+    """A model with initial weights from PyTorch's random generator."""
     return _POLICIES[config.policy](config)

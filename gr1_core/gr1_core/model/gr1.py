@@ -1,12 +1,12 @@
-"""GR-1: language, images and arm state in; arm delta, gripper and future frames out.
+"""GR-1: instruction, images and arm state in; arm delta, gripper and future frames out.
 
 One control step is a row of tokens, in this order:
 
     context:  language | state | static latents, static [CLS] | wrist latents, wrist [CLS]
     queries:  [ACT] | [OBS] x (latents + 1) | [OBS_HAND] x (latents + 1)
 
-Context tokens carry the time embedding of their place in the window; queries carry none. Pre-training on videos leaves out the state,
-the wrist camera and [ACT].
+Context tokens carry the time embedding of their position in the window; queries carry none. Pre-training on videos leaves out the
+state, the wrist camera and [ACT].
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ TARGETS = ("action", "static", "wrist")
 
 @dataclass
 class Prediction:
-    """What was asked for, at each of the window's T steps; the rest is None. Actions are raw, in the rig's units."""
+    """The requested targets at each of the window's T steps; None: not requested. Actions are raw, in the rig's units."""
 
     arm: Tensor | None = None  # [N, T, 6]
     gripper_logit: Tensor | None = None  # [N, T]; open where above 0
-    arm_bins: Tensor | None = None  # [N, T, 6, bins], of a policy that chooses its arm from bins (baselines/bins.py): their logits
+    arm_bins: Tensor | None = None  # [N, T, 6, bins]: logits of a policy with binned actions (baselines/bins.py)
     static: Tensor | None = None  # [N, T, patches, patch_dim], as `frame_targets`
     wrist: Tensor | None = None
 
 
 class ActionHead(nn.Module):
-    """Two hidden layers without a non-linearity in between: so the published weights were trained."""
+    """Two hidden layers without a non-linearity between them, as the published weights were trained."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -56,7 +56,7 @@ class ActionHead(nn.Module):
 
 
 class GR1(Encoders):
-    """See the module's text. CLIP's text tower and the image encoder are frozen and stay in evaluation mode; words are trained."""
+    """See the module. CLIP's text tower and the image encoder are frozen and stay in eval mode; words are trained."""
 
     def __init__(self, config: GR1Config):
         super().__init__(config)
@@ -67,8 +67,12 @@ class GR1(Encoders):
         self.embed_gripper = nn.Linear(2, width)
         self.embed_state = nn.Linear(2 * width, width)
         self.embed_language = nn.Linear(config.text_dim, width)
-        self.embed_patches = nn.ModuleDict({"static": nn.Linear(feature, width), "wrist": nn.Linear(feature, width)})
-        self.embed_cls = nn.ModuleDict({"static": nn.Linear(feature, width), "wrist": nn.Linear(feature, width)})
+        self.embed_patches = nn.ModuleDict(
+            {"static": nn.Linear(feature, width), "wrist": nn.Linear(feature, width)}
+        )
+        self.embed_cls = nn.ModuleDict(
+            {"static": nn.Linear(feature, width), "wrist": nn.Linear(feature, width)}
+        )
         self.embed_time = nn.Parameter(torch.empty(config.window, width))
         self.embed_norm = nn.LayerNorm(width)
         self.query = nn.ParameterDict(
@@ -85,7 +89,7 @@ class GR1(Encoders):
 
     def _initialise(self) -> None:
         parts = [self.transformer]
-        # What a grid reads are many numbers that it must keep: it begins as PyTorch begins it.
+        # The grid's wide input layer keeps PyTorch's own initial weights, which preserve its scale.
         parts += [self.resampler] if self.config.resampler == "perceiver" else []
         for part in parts:
             initialise(part)
@@ -93,11 +97,11 @@ class GR1(Encoders):
         for parameter in (self.embed_time, *self.query.values()):
             nn.init.normal_(parameter, std=0.02)
 
-    # Tokens of what is read and seen
+    # Tokens
 
     def language_token(self, embedding: Tensor) -> Tensor:
         """The text encoder's embedding [..., text_dim] -> [..., width]."""
-        return self.embed_language(self.sentence(embedding))
+        return self.embed_language(self.text_features(embedding))
 
     def camera_tokens(self, role: str, cls: Tensor, latents: Tensor) -> Tensor:
         """[..., feature], [..., latents, feature] -> the camera's tokens [..., latents + 1, width]."""
@@ -112,40 +116,47 @@ class GR1(Encoders):
     # One control step at a time
 
     def step_tokens(self, embedding: Tensor, images: Tensor, arm: Tensor, gripper: Tensor) -> Tensor:
-        """What a step adds to the window: its context tokens without their time, [..., tokens, width].
+        """The context tokens that one step adds to the window, without their time embedding: [..., tokens, width].
 
-        embedding [..., 1, text_dim] of `encode_text`; images [..., 2, 3, S, S] preprocessed, static and wrist; arm [..., 6]; gripper [...].
+        embedding [..., 1, text_dim]: of `encode_text`. images [..., 2, 3, S, S]: static and wrist, preprocessed. arm [..., 6].
+        gripper [...].
         """
-        cls, patch_tokens = self.see(images.reshape(-1, *images.shape[-4:]), embedding.flatten(0, -2))
+        cls, patch_tokens = self.encode_images(images.reshape(-1, *images.shape[-4:]), embedding.flatten(0, -2))
         latents = self.resampler(patch_tokens.flatten(0, 1)).unflatten(0, cls.shape[:2])
         cls, latents = (part.reshape(*images.shape[:-3], *part.shape[2:]) for part in (cls, latents))
-        cameras = [self.camera_tokens(role, cls[..., i, :], latents[..., i, :, :]) for i, role in enumerate(ROLES)]
+        cameras = [
+            self.camera_tokens(role, cls[..., i, :], latents[..., i, :, :]) for i, role in enumerate(ROLES)
+        ]
         tokens = [self.language_token(embedding), self.state_token(arm, gripper).unsqueeze(-2), *cameras]
         return torch.cat([part.to(embedding.dtype) for part in tokens], -2)
 
     def act(self, context: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, list[KeysValues]]:
-        """Of `context` the newest step's arm [N, 6] and gripper logit [N], and what `foresee` reads.
+        """The newest step's arm [N, 6] and gripper logit [N], and the keys and values that `predict_frames` reads.
 
-        mask: bool[N, 1, 1, tokens], which tokens there are in windows that are not full; None: all.
+        context: as `context` returns it. mask bool[N, 1, 1, tokens]: false at the missing tokens of windows that are not full.
         """
-        rows, memory = self.transformer(context, self.queries(("action",)).expand(len(context), -1, -1), None, mask)
+        rows, memory = self.transformer(
+            context, self.queries(("action",)).expand(len(context), -1, -1), None, mask
+        )
         return *self.action_head(rows[:, 0]), memory
 
-    def foresee(self, memory: list[KeysValues], images: Tensor) -> Tensor:
-        """The frames to come, static and wrist, [N, 2, patches, patch_dim]; images [N, 2, 3, S, S] are the present ones, preprocessed."""
+    def predict_frames(self, memory: list[KeysValues], images: Tensor) -> Tensor:
+        """The decoder's output for the future frames of static and wrist, [N, 2, patches, patch_dim].
+
+        memory: of `act`. images [N, 2, 3, S, S]: the current frames, preprocessed.
+        """
         queries = self.queries(ROLES).expand(len(memory[0][0]), -1, -1)
         rows = self.transformer.read(queries, memory).unflatten(1, (2, -1))
         return self._decode(rows, images)
 
-    # The sequence
+    # A whole window
 
     def context(self, tokens: Tensor) -> Tensor:
-        """The tokens of the window's first T steps, [N, T, tokens of a step, width] -> the transformer's context [N, T * tokens, width]."""
-        timed = tokens + self.embed_time[: tokens.shape[1], None]
-        return self.embed_norm(timed).flatten(1, 2)
+        """Tokens of the window's first T steps [N, T, tokens per step, width] -> the transformer's context [N, T * tokens, width]."""
+        return self.embed_norm(tokens + self.embed_time[: tokens.shape[1], None]).flatten(1, 2)
 
     def queries(self, targets: Collection[str]) -> Tensor:
-        """The query tokens of one step, [number, width], in the order of TARGETS. They are constants of the model."""
+        """The query tokens of one step [queries, width], in the order of TARGETS; the same at every step."""
         return self.embed_norm(torch.cat([self.query[target] for target in TARGETS if target in targets]))
 
     def forward(
@@ -160,13 +171,16 @@ class GR1(Encoders):
     ) -> Prediction:
         """A whole window at once.
 
-        language i64[N, 77]; static, wrist [N, T, 3, S, S] preprocessed; arm [N, T, 6]; gripper [N, T] +1 or -1;
-        valid bool[N, T], false at steps past the end (the first step must be valid), None: all valid.
+        language i64[N, 77]. static, wrist [N, T, 3, S, S]: preprocessed. arm [N, T, 6]. gripper [N, T]: +1 or -1.
+        valid bool[N, T]: false at missing steps; the first step must be valid. None: all valid, or missing steps come last and their
+        outputs are ignored, which gives the same outputs at valid steps (attention is causal).
         Pre-training on videos: only language and static, targets {"static"}.
         """
         embedding = self.text(language)
-        present = {role: images for role, images in (("static", static), ("wrist", wrist)) if images is not None}
-        features = {role: self.see(images, embedding) for role, images in present.items()}
+        present = {
+            role: images for role, images in (("static", static), ("wrist", wrist)) if images is not None
+        }
+        features = {role: self.encode_images(images, embedding) for role, images in present.items()}
         return self.predict(embedding, features, arm, gripper, valid, targets, present)
 
     def predict(
@@ -179,10 +193,10 @@ class GR1(Encoders):
         targets: Collection[str] = TARGETS,
         present: Mapping[str, Tensor] | None = None,
     ) -> Prediction:
-        """`forward` from what the encoders give, which training computes once: see there for the rest.
+        """`forward` from the encoders' outputs; see there for the other arguments.
 
-        embedding [N, text_dim] the text encoder's; features: each camera's [CLS] [N, T, feature] and patch tokens [N, T, patches, feature].
-        present: each camera's preprocessed images [N, T, 3, S, S], whose change is predicted; only a decoder of changes reads them.
+        embedding [N, text_dim]: the text encoder's. features: each camera's [CLS] [N, T, feature] and patch tokens
+        [N, T, patches, feature]. present: each camera's preprocessed images [N, T, 3, S, S]; only a decoder of changes reads them.
         """
         steps = features["static"][0].shape[1]
         if steps > self.config.window:
@@ -205,7 +219,7 @@ class GR1(Encoders):
         return self._read_out(rows.unflatten(1, (steps, -1)), targets, present or {})
 
     def _read_out(self, rows: Tensor, targets: Collection[str], present: Mapping[str, Tensor]) -> Prediction:
-        """Outputs of the queries [N, T, queries, width] -> what they predict."""
+        """Outputs of the queries [N, T, queries, width] -> their predictions."""
         sizes = [len(self.query[target]) for target in TARGETS if target in targets]
         parts = dict(zip((target for target in TARGETS if target in targets), rows.split(sizes, 2)))
         prediction = Prediction()
@@ -217,26 +231,28 @@ class GR1(Encoders):
         return prediction
 
     def _decode(self, rows: Tensor, images: Tensor | None) -> Tensor:
-        """Queries' outputs [A, B, latents + 1, width] and the present frames [A, B, 3, S, S] -> [A, B, patches, patch_dim]."""
+        """Queries' outputs [A, B, latents + 1, width] and the current frames [A, B, 3, S, S] -> [A, B, patches, patch_dim]."""
         present = None
         if self.config.frames == "change":
             present = patches.patchify(images.flatten(0, 1), self.config.patch_size)
         return self.decoder(rows.flatten(0, 1), present).unflatten(0, rows.shape[:2])
 
-    # What is predicted, and pixels
+    # Training targets and pixels
 
     def frame_targets(self, images: Tensor, present: Tensor | None = None) -> Tensor:
-        """What the decoder learns to predict: of preprocessed images [N, T, 3, S, S], later ones than `present`, which only changes need,
-        [N, T, patches, patch_dim]."""
+        """Future frames [N, T, 3, S, S], preprocessed -> the decoder's targets [N, T, patches, patch_dim].
+
+        present: the current frames, same shape; only needed for frames "change".
+        """
         size, later = self.config.patch_size, images.flatten(0, 1)
         if self.config.frames == "change":
             return patches.change(later, present.flatten(0, 1), size).unflatten(0, images.shape[:2])
         return patches.targets(later, size).unflatten(0, images.shape[:2])
 
-    def frames(self, predicted: Tensor, present: Tensor) -> Tensor:
-        """Predicted [N, patches, patch_dim] and the present preprocessed frames [N, 3, S, S] -> the frames to come [N, 3, S, S].
+    def compose_frames(self, predicted: Tensor, present: Tensor) -> Tensor:
+        """The decoder's output [N, patches, patch_dim] and the current frames [N, 3, S, S] -> the future frames [N, 3, S, S].
 
-        A normalised patch has no mean and scale of its own, so it borrows those of the present frame.
+        All images are preprocessed. Normalised patches take their mean and scale from the current frame.
         """
         size = self.config.patch_size
         if self.config.frames == "change":

@@ -1,4 +1,4 @@
-"""The text encoder: CLIP's text tower (Radford et al. 2021), from transformers, and its tokenizer; or trained words instead."""
+"""The text encoders: CLIP's text tower (Radford et al. 2021, from transformers) with its tokenizer, or trained word embeddings."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ class TextEncoder(nn.Module):
                 eos_token_id=END,
             )
         )
-        # Published with the weights and part of the paper's parameter count; only CLIP's contrastive loss reads it.
+        # Part of the published weights and of the paper's parameter count; only CLIP's contrastive loss uses it.
         self.logit_scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Token ids i64[N, 77] -> CLIP's text embedding [N, text_dim], not normalised."""
-        # The tower is causal, so what follows the last end token cannot matter; leaving it out is exact and much faster.
+        # The tower is causal: tokens after the last end token have no influence. Leaving them out is exact and much faster.
         length = int((tokens == END).int().argmax(-1).max()) + 1
         return self.clip(input_ids=tokens[:, :length]).text_embeds
 
 
 class WordEncoder(nn.Module):
-    """The mean of trained vectors, one for each token; words that no training sentence had count as zero, and "?" stands for them there.
+    """The mean of trained vectors, one per token. Words that no training instruction had are zero; "?" stands for them in training.
 
-    Tokens share a table by a hash of their ids. In training some words are left out at random, so that none alone is relied on.
+    A hash of the ids gives the row of the table. In training 5 % of the words are left out at random, so that no single word is needed.
     """
 
     ROWS = 4096
-    _LEFT_OUT = 0.05
+    _DROPPED = 0.05
 
     def __init__(self, config: GR1Config):
         super().__init__()
@@ -67,43 +67,55 @@ class WordEncoder(nn.Module):
         words = (ends.cumsum(-1)[:, : tokens.shape[1]] == 0) & (tokens != START)
         share = words / words.sum(-1, keepdim=True).clamp(min=1) * (tokens != UNKNOWN)
         if self.training:
-            share = share * (torch.rand_like(share) >= self._LEFT_OUT)
-        # A multiplicative hash of 16-bit ids to 12 bits; this factor keeps the words of the twin's sentences apart.
+            share = share * (torch.rand_like(share) >= self._DROPPED)
+        # A multiplicative hash of 16-bit ids to 12 bits; this factor maps the words of the twin's instructions to different rows.
         rows = (tokens * 44621 >> 4) % self.ROWS
         return F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=share.to(self.table.dtype))
 
 
 def tokenize(text: str, folder: str | Path | None = None) -> list[int]:
-    """Text -> CLIP's 77 token ids: start, byte pairs, end, zeros. ValueError if it is too long or has no words.
+    """Text -> CLIP's 77 token ids: start, byte pairs, end, zeros. Raises ValueError if the text is too long or has no words.
 
-    `folder`: a checkpoint folder; a tokenizer lying in it (vocab.json, merges.txt, as in CLIP's folder from the hub) is used.
+    folder: a checkpoint folder; its own tokenizer (vocab.json, merges.txt, as in CLIP's folder on the hub) is used if it has one.
     """
     words = _byte_pairs(None if folder is None else str(folder))(text)
     if not words:
-        raise ValueError(f"instruction {short(text)} has no words")
+        raise ValueError(f"instruction {shorten(text)} has no words")
     if len(words) > CONTEXT - 2:
-        raise ValueError(f"instruction has {len(words)} tokens, CLIP takes {CONTEXT - 2}: shorten {short(text)}")
+        raise ValueError(
+            f"instruction has {len(words)} tokens, CLIP takes {CONTEXT - 2}: shorten {shorten(text)}"
+        )
     ids = [START, *words, END]
     return ids + [0] * (CONTEXT - len(ids))
 
 
 def token_tensor(tokens, device=None) -> Tensor:
-    """77 token ids -> i64[1, 77]; ValueError unless they are CLIP's: 77 ids within the vocabulary, one of them the end token."""
+    """77 token ids -> i64[1, 77]. Raises ValueError unless all are in CLIP's vocabulary and one is the end token."""
     ids = torch.as_tensor(tokens, dtype=torch.long, device=device).reshape(1, -1)
-    if ids.shape[1] != CONTEXT or bool((ids < 0).any() or (ids >= VOCABULARY).any()) or not bool((ids == END).any()):
-        raise ValueError(f"expected {CONTEXT} CLIP token ids with an end token ({END}), got {short(ids.flatten().tolist())}")
+    if (
+        ids.shape[1] != CONTEXT
+        or bool((ids < 0).any() or (ids >= VOCABULARY).any())
+        or not bool((ids == END).any())
+    ):
+        raise ValueError(
+            f"expected {CONTEXT} CLIP token ids with an end token ({END}), got {shorten(ids.flatten().tolist())}"
+        )
     return ids
 
 
-def short(value, most: int = 60) -> str:
-    """A value as a message shows it: control characters escaped, the end of a long one left out."""
+def shorten(value, most: int = 60) -> str:
+    """A value for a message: control characters escaped, a long one cut."""
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
 @lru_cache(maxsize=8)
 def _byte_pairs(folder: str | None):
-    if folder is not None and (Path(folder) / "vocab.json").is_file() and (Path(folder) / "merges.txt").is_file():
+    if (
+        folder is not None
+        and (Path(folder) / "vocab.json").is_file()
+        and (Path(folder) / "merges.txt").is_file()
+    ):
         from transformers import CLIPTokenizer
 
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)

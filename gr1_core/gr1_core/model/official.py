@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gr1_core.model import checkpoint
-from gr1_core.model.checkpoint import CheckpointError, some
+from gr1_core.model.checkpoint import CheckpointError, first_few
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.decoder import sin_cos_positions
 from gr1_core.rig import Rig
@@ -82,7 +82,12 @@ _UNUSED = re.compile(
 
 
 def import_official(
-    snapshot: Path, out: Path, mae: Path | None = None, clip: Path | None = None, config: Path | None = None, rig: str = "calvin"
+    snapshot: Path,
+    out: Path,
+    mae: Path | None = None,
+    clip: Path | None = None,
+    config: Path | None = None,
+    rig: str = "calvin",
 ) -> GR1Config:
     """Writes the checkpoint folder `out`. config: in ByteDance's configs.json layout, None: the paper's sizes. Raises CheckpointError."""
     if (out / checkpoint.WEIGHTS).exists():
@@ -94,7 +99,10 @@ def import_official(
         state = _combine(state, own, "model_mae.")
     if clip is not None:
         state = _combine(state, _read_clip(clip), "model_clip.")
-    for prefix, option, what in (("model_mae.", "--mae", "the image encoder"), ("model_clip.", "--clip", "the text encoder")):
+    for prefix, option, what in (
+        ("model_mae.", "--mae", "the image encoder"),
+        ("model_clip.", "--clip", "the text encoder"),
+    ):
         if not any(key.startswith(prefix) for key in state):
             raise CheckpointError(f"{snapshot} does not hold {what} ({prefix}*): give its file with {option}")
     checkpoint.save(out, convert(state, sizes, str(snapshot)), sizes, Rig.load(rig))
@@ -105,11 +113,15 @@ def import_official(
 
 def read_encoders(mae: Path, clip: Path, config: GR1Config) -> dict[str, Tensor]:
     """MAE's and CLIP's published files -> our vision.* and text.*, in float32. Raises CheckpointError."""
-    state = {f"model_mae.{key}": value for key, value in _encoder_only(_read(mae, "model")).items()} | _read_clip(clip)
+    state = {
+        f"model_mae.{key}": value for key, value in _encoder_only(_read(mae, "model")).items()
+    } | _read_clip(clip)
     return convert(state, config, f"{mae} and {clip}", ("vision.", "text."))
 
 
-def convert(state: dict[str, Tensor], config: GR1Config, where: str, prefixes: tuple[str, ...] = ("",)) -> dict[str, Tensor]:
+def convert(
+    state: dict[str, Tensor], config: GR1Config, where: str, prefixes: tuple[str, ...] = ("",)
+) -> dict[str, Tensor]:
     """GR-1's published state dict -> ours, in float32. prefixes: only these parts of the model, and nothing else may be there."""
     with torch.device("meta"):
         tensors = checkpoint.GR1(config).state_dict()
@@ -126,14 +138,22 @@ def convert(state: dict[str, Tensor], config: GR1Config, where: str, prefixes: t
         used.add(source)
         tensor = pick(state[source].float())
         # Leading axes of size one come and go between the two layouts.
-        fits = tensor.shape != expected[name] and [n for n in tensor.shape if n > 1] == [n for n in expected[name] if n > 1]
+        fits = tensor.shape != expected[name] and [n for n in tensor.shape if n > 1] == [
+            n for n in expected[name] if n > 1
+        ]
         weights[name] = (tensor.reshape(expected[name]) if fits else tensor).clone()
     unknown = sorted(set(state) - used)
     if missing or unknown:
-        said = [f"{len(keys)} {what}: {some(keys)}" for what, keys in (("missing", missing), ("unknown", unknown)) if keys]
-        what, hint = ("not a GR-1", ". Another size needs --config") if prefixes == ("",) else ("not encoders", "")
+        said = [
+            f"{len(keys)} {what}: {first_few(keys)}"
+            for what, keys in (("missing", missing), ("unknown", unknown))
+            if keys
+        ]
+        what, hint = (
+            ("not a GR-1", ". Another size needs --config") if prefixes == ("",) else ("not encoders", "")
+        )
         raise CheckpointError(f"{where}: {what} of this configuration: {'; '.join(said)}{hint}")
-    checkpoint.check(weights, expected, where)
+    checkpoint.check_weights(weights, expected, where)
     return weights
 
 
@@ -156,15 +176,23 @@ def read_config(path: Path) -> GR1Config:
         sizes |= {ours: clip[theirs] for ours, theirs in _CLIP_SIZES.items() if theirs in clip}
         sizes |= {ours: mae[theirs] for ours, theirs in _MAE_SIZES.items() if theirs in mae}
         if raw.get("activation_function", "relu") != "relu":
-            raise CheckpointError(f"{path}: activation_function is {raw['activation_function']!r}, GR-1's published code has 'relu'")
+            raise CheckpointError(
+                f"{path}: activation_function is {raw['activation_function']!r}, GR-1's published code has 'relu'"
+            )
         return GR1Config(**sizes)
     except KeyError as error:
-        raise CheckpointError(f"{path} is not in the layout of GR-1's configs.json: {error.args[0]} is missing") from error
+        raise CheckpointError(
+            f"{path} is not in the layout of GR-1's configs.json: {error.args[0]} is missing"
+        ) from error
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-_CLIP_SIZES = {"text_width": "transformer_width", "text_layers": "transformer_layers", "text_heads": "transformer_heads"}
+_CLIP_SIZES = {
+    "text_width": "transformer_width",
+    "text_layers": "transformer_layers",
+    "text_heads": "transformer_heads",
+}
 _MAE_SIZES = {"vision_layers": "depth", "vision_heads": "num_heads"}
 
 
@@ -180,14 +208,25 @@ def _source(name: str):
             return tensor[:width] if part == "q" else tensor[width:]
 
         return source, pick
-    if match := re.fullmatch(r"(text\.clip\.text_model\.encoder\.layers\.)(\d+)\.self_attn\.([qkv])_proj\.(weight|bias)", name):
+    if match := re.fullmatch(
+        r"(text\.clip\.text_model\.encoder\.layers\.)(\d+)\.self_attn\.([qkv])_proj\.(weight|bias)", name
+    ):
         _, layer, part, kind = match.groups()
-        return f"model_clip.transformer.resblocks.{layer}.attn.in_proj_{kind}", lambda tensor: tensor.chunk(3)["qkv".index(part)]
-    for table, pick in ((_TOP, lambda tensor: tensor), (_TRANSPOSED, lambda tensor: tensor.T if tensor.ndim == 2 else tensor)):
+        return f"model_clip.transformer.resblocks.{layer}.attn.in_proj_{kind}", lambda tensor: tensor.chunk(
+            3
+        )["qkv".index(part)]
+    for table, pick in (
+        (_TOP, lambda tensor: tensor),
+        (_TRANSPOSED, lambda tensor: tensor.T if tensor.ndim == 2 else tensor),
+    ):
         for ours, theirs in table.items():
-            if match := re.fullmatch(re.escape(ours).replace(r"\{\}", r"(?P<n>\d+)").replace(r"\*", r"(?P<rest>.+)"), name):
+            if match := re.fullmatch(
+                re.escape(ours).replace(r"\{\}", r"(?P<n>\d+)").replace(r"\*", r"(?P<rest>.+)"), name
+            ):
                 groups = match.groupdict()
-                return theirs.replace("{}", groups.get("n") or "").replace("*", groups.get("rest") or ""), pick
+                return theirs.replace("{}", groups.get("n") or "").replace(
+                    "*", groups.get("rest") or ""
+                ), pick
     raise AssertionError(f"no rule for {name}")
 
 
@@ -207,18 +246,26 @@ def _combine(state: dict[str, Tensor], own: dict[str, Tensor], prefix: str) -> d
 
 def _encoder_only(mae: dict[str, Tensor]) -> dict[str, Tensor]:
     """MAE's `full` and `visualize` files also hold its own decoder, which GR-1 does not use."""
-    return {key: value for key, value in mae.items() if key != "mask_token" and not key.startswith("decoder_")}
+    return {
+        key: value for key, value in mae.items() if key != "mask_token" and not key.startswith("decoder_")
+    }
 
 
 def _strip(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Without the prefix that data-parallel training leaves."""
-    return {key.removeprefix(prefix): value for key, value in state.items()} if all(key.startswith(prefix) for key in state) else state
+    return (
+        {key.removeprefix(prefix): value for key, value in state.items()}
+        if all(key.startswith(prefix) for key in state)
+        else state
+    )
 
 
 def _read_clip(path: Path) -> dict[str, Tensor]:
     """CLIP's weights as model_clip.*: OpenAI's file (a TorchScript archive or a state dict), or transformers' folder or file."""
     if path.is_dir():
-        files = [path / name for name in ("model.safetensors", "pytorch_model.bin") if (path / name).is_file()]
+        files = [
+            path / name for name in ("model.safetensors", "pytorch_model.bin") if (path / name).is_file()
+        ]
         if not files:
             raise CheckpointError(f"{path} holds neither model.safetensors nor pytorch_model.bin")
         path = files[0]
@@ -243,14 +290,18 @@ def _from_transformers(state: dict[str, Tensor], path: Path) -> dict[str, Tensor
         try:
             source = _source(name)[0].removeprefix("model_clip.")
         except AssertionError:
-            raise CheckpointError(f"{path}: unknown key {name.removeprefix('text.clip.')} in CLIP's weights") from None
+            raise CheckpointError(
+                f"{path}: unknown key {name.removeprefix('text.clip.')} in CLIP's weights"
+            ) from None
         if match := re.search(r"self_attn\.([qkv])_proj", name):
             joined.setdefault(source, {})[match[1]] = tensor
         else:
             result[source] = tensor.T if source == "text_projection" else tensor
     for source, parts in joined.items():
         if set(parts) != set("qkv"):
-            raise CheckpointError(f"{path}: {source} has only the parts {', '.join(sorted(parts))} of q, k, v")
+            raise CheckpointError(
+                f"{path}: {source} has only the parts {', '.join(sorted(parts))} of q, k, v"
+            )
         result[source] = torch.cat([parts[part] for part in "qkv"])
     return result
 
@@ -264,10 +315,16 @@ def _read(path: Path, inner: str) -> dict[str, Tensor]:
         payload = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
     except Exception as error:  # the unpickler meets garbage with whatever error comes first
         # PyTorch's own words advise to load it unsafely.
-        raise CheckpointError(f"{path} cannot be read as weights ({type(error).__name__}): damaged, or not a checkpoint?") from error
+        raise CheckpointError(
+            f"{path} cannot be read as weights ({type(error).__name__}): damaged, or not a checkpoint?"
+        ) from error
     if isinstance(payload, dict) and isinstance(payload.get(inner), dict):
         payload = payload[inner]
-    if not isinstance(payload, dict) or not payload or not all(isinstance(value, Tensor) for value in payload.values()):
+    if (
+        not isinstance(payload, dict)
+        or not payload
+        or not all(isinstance(value, Tensor) for value in payload.values())
+    ):
         raise CheckpointError(f"{path} does not hold a '{inner}' of tensors")
     return payload
 

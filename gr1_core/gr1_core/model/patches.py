@@ -1,9 +1,11 @@
-"""Pixels <-> patches: what goes into the encoder, and what the image decoder is asked to predict.
+"""Pixels <-> patches: the image encoder's input and the image decoder's targets.
 
 A patch is laid out (row, column, channel), channel fastest; patches run row by row (as in MAE, He et al. 2022).
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -12,23 +14,34 @@ from torch import Tensor
 # ImageNet's mean and standard deviation, RGB in [0, 1].
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-_CHANGE = 4.0  # makes the loss of who predicts no change about as large as that of who predicts normalised patches by their mean
+# Scale of changes: with it the loss of predicting no change is about that of predicting the mean of normalised patches.
+_CHANGE = 4.0
+
+
+@lru_cache
+def _mean_and_std(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """MEAN and STD as [3, 1, 1]. Kept: making them anew would copy from the host, and wait for it, at every call."""
+    with torch.inference_mode(False):
+        mean, std = (torch.tensor(values, dtype=dtype, device=device) for values in (MEAN, STD))
+        return mean[:, None, None], std[:, None, None]
 
 
 def preprocess(images: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """u8[N, H, W, 3] RGB -> [N, 3, size, size], resized and ImageNet-normalised.
 
-    Bicubic without antialiasing and without clamping, as the published weights were trained: both are visible in the actions.
+    Bicubic without antialiasing and without clamping, as the published weights were trained; both change the actions.
     """
     pixels = images.permute(0, 3, 1, 2).to(dtype).div(255)
     pixels = F.interpolate(pixels, size=(size, size), mode="bicubic", align_corners=False, antialias=False)
-    return (pixels - pixels.new_tensor(MEAN)[:, None, None]) / pixels.new_tensor(STD)[:, None, None]
+    mean, std = _mean_and_std(pixels.device, pixels.dtype)
+    return (pixels - mean) / std
 
 
 def to_pixels(images: Tensor) -> Tensor:
     """[N, 3, H, W] ImageNet-normalised -> u8[N, H, W, 3] RGB."""
     images = images.float()
-    pixels = images * images.new_tensor(STD)[:, None, None] + images.new_tensor(MEAN)[:, None, None]
+    mean, std = _mean_and_std(images.device, images.dtype)
+    pixels = images * std + mean
     return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
@@ -53,17 +66,17 @@ def patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def change(images: Tensor, present: Tensor, patch: int) -> Tensor:
-    """How the present frames become the later ones, both [N, 3, H, W]: [N, patches, patch_dim]."""
+    """Future frames minus current frames, both [N, 3, H, W] -> scaled patches [N, patches, patch_dim]."""
     return patchify(images - present, patch) * _CHANGE
 
 
 def changed(present: Tensor, change: Tensor, patch: int) -> Tensor:
-    """The frames that a change makes of the present ones: [N, 3, H, W], [N, patches, patch_dim] -> [N, 3, H, W]."""
+    """The inverse of `change`: current frames [N, 3, H, W] and patches [N, patches, patch_dim] -> future frames [N, 3, H, W]."""
     return present + unpatchify(change / _CHANGE, patch)
 
 
 def targets(images: Tensor, patch: int) -> Tensor:
-    """What the decoder learns to predict: [N, 3, H, W] -> patches [N, patches, patch_dim], each with mean 0 and scale 1."""
+    """Targets of frames "normalised": [N, 3, H, W] -> patches [N, patches, patch_dim], each with mean 0 and scale 1."""
     patches = patchify(images, patch)
     mean, scale = patch_statistics(patches)
     return (patches - mean) / scale

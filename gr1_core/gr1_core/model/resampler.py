@@ -1,4 +1,4 @@
-"""Many patch tokens -> a few latents: the perceiver (Alayrac et al. 2022, as in flamingo-pytorch), or a grid that keeps their place."""
+"""Resamplers, many patch tokens -> a few latents: the perceiver (Alayrac et al. 2022, as in flamingo-pytorch), or a grid."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class CrossAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """Norm, then two linear layers with GELU between them."""
+
     def __init__(self, width: int):
         super().__init__()
         self.norm = nn.LayerNorm(width)
@@ -45,14 +47,18 @@ class FeedForward(nn.Module):
 
 
 class PerceiverResampler(nn.Module):
+    """Learned latents that attend to the patch tokens in several layers."""
+
     def __init__(self, config: GR1Config):
         super().__init__()
         width = config.vision_width
         self.latents = nn.Parameter(torch.randn(config.latents, width))
-        # One media embedding, since every call sees one image; it is added once, so the latents never get it.
+        # One media embedding, since each call has one image. It is added to the media once and never to the latents.
         self.media_pos_emb = nn.Parameter(torch.randn(1, 1, width))
         self.layers = nn.ModuleList(
-            nn.ModuleList([CrossAttention(width, config.resampler_heads, config.resampler_head_dim), FeedForward(width)])
+            nn.ModuleList(
+                [CrossAttention(width, config.resampler_heads, config.resampler_head_dim), FeedForward(width)]
+            )
             for _ in range(config.resampler_layers)
         )
         self.norm = nn.LayerNorm(width)
@@ -68,7 +74,7 @@ class PerceiverResampler(nn.Module):
 
 
 class GridResampler(nn.Module):
-    """Each latent is a square of neighbouring patches, side by side through one linear layer, plus a learned embedding of its place."""
+    """Each latent is one linear layer of a square of neighbouring patches, concatenated, plus a learned embedding of its place."""
 
     def __init__(self, config: GR1Config):
         super().__init__()

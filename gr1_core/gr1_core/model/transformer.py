@@ -1,8 +1,8 @@
-"""The causal transformer, with the context and the queries kept apart.
+"""The causal transformer, with separate context and query tokens.
 
-GR-1's query tokens ([ACT], [OBS], [OBS_HAND]) are masked as keys: nobody attends to them, not even they themselves. So a sequence falls
-into context tokens, which attend causally to the context, and queries, which only read from it. That makes the model's mask a
-plain causal one, lets past queries be dropped, and lets more queries be read later from the keys and values of the context.
+GR-1's query tokens ([ACT], [OBS], [OBS_HAND]) are masked as keys: no token attends to them, not even they themselves. So a sequence
+splits into context tokens, which attend causally to the context, and queries, which only read the context. Therefore the context's
+mask is a plain causal one, past queries can be dropped, and further queries can be evaluated later from the context's keys and values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KeysValues = tuple[Tensor, Tensor]
 
 
 def initialise(part: nn.Module) -> None:
-    """Linear layers as GPT-2's: a truncated normal of 0.02, biases 0."""
+    """GPT-2's initial weights for linear layers: truncated normal with std 0.02, biases 0."""
     for module in part.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02)
@@ -25,10 +25,12 @@ def initialise(part: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def window_masks(steps: int, per_step: int, queries: int, valid: Tensor | None, device) -> tuple[Tensor | None, Tensor]:
-    """The two masks of `Transformer` for a window: a step's queries see its own context and what came before.
+def window_masks(
+    steps: int, per_step: int, queries: int, valid: Tensor | None, device
+) -> tuple[Tensor | None, Tensor]:
+    """The context mask and the query mask of `Transformer` for a window. A step's queries see the context up to and with this step.
 
-    per_step, queries: context tokens and queries of one step. valid: bool[N, steps], what is not is seen by none; None: all are.
+    per_step, queries: context tokens and queries of one step. valid bool[N, steps]: invalid steps are seen by no token; None: all valid.
     """
     of_key = torch.arange(steps, device=device).repeat_interleave(per_step)
     of_query = torch.arange(steps, device=device).repeat_interleave(queries)
@@ -64,13 +66,15 @@ class Block(nn.Module):
         return self._split(k), self._split(v)
 
     def attend(self, q: Tensor, keys_values: KeysValues, mask: Tensor | None, causal: bool = False) -> Tensor:
-        """q [N, R, W] -> [N, R, W]; mask bool [N or 1, 1, R, C], True where a row may look."""
+        """q [N, R, W] -> [N, R, W]. mask bool[N or 1, 1, R, C]: True where a row attends; None: everywhere, or causally."""
         dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(self._split(q), *keys_values, attn_mask=mask, is_causal=causal, dropout_p=dropout)
+        out = F.scaled_dot_product_attention(
+            self._split(q), *keys_values, attn_mask=mask, is_causal=causal, dropout_p=dropout
+        )
         return out.transpose(1, 2).flatten(2)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Residual stream and attention's result -> the block's output."""
+        """Residual stream [N, R, W] and attention's result [N, R, W] -> the block's output [N, R, W]."""
         x = x + self.drop(self.to_out(attended))
         return x + self.drop(self.down(self.act(self.up(self.norm_2(x)))))
 
@@ -79,22 +83,27 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
+    """GPT-2 blocks over context and queries; see the module."""
+
     def __init__(self, config: GR1Config):
         super().__init__()
-        # Published, trained with weight decay and part of the paper's parameter count, but read by nothing.
+        # Unused; part of the published weights and of the paper's parameter count.
         self.wte = nn.Parameter(torch.zeros(1, config.width))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.drop = nn.Dropout(config.dropout)
 
     def forward(
-        self, context: Tensor, queries: Tensor, context_mask: Tensor | None = None, query_mask: Tensor | None = None
+        self,
+        context: Tensor,
+        queries: Tensor,
+        context_mask: Tensor | None = None,
+        query_mask: Tensor | None = None,
     ) -> tuple[Tensor, list[KeysValues]]:
         """context [N, C, W], queries [N, Q, W] -> the queries' outputs [N, Q, W], and each layer's keys and values of the context.
 
-        Masks are bool, True where a row may look: context_mask [N or 1, 1, C, C] (None: causal), query_mask [N or 1, 1, Q, C]
-        (None: a query sees all of the context). The context's own output is never needed: the last layer computes only its keys
-        and values.
+        Masks are bool, True where a row attends: context_mask [N or 1, 1, C, C] (None: causal), query_mask [N or 1, 1, Q, C]
+        (None: to the whole context). The context's own outputs are not needed, so the last layer computes only its keys and values.
         """
         count = context.shape[1]
         x = self.drop(torch.cat([context, queries], 1))
@@ -113,7 +122,7 @@ class Transformer(nn.Module):
         return self.norm(rows), memory
 
     def read(self, queries: Tensor, memory: list[KeysValues]) -> Tensor:
-        """More queries [N, Q, W] on a context that `forward` has seen -> [N, Q, W]."""
+        """Further queries [N, Q, W] on the context whose keys and values `forward` returned -> their outputs [N, Q, W]."""
         x = queries
         for block, keys_values in zip(self.blocks, memory, strict=True):
             x = block.finish(x, block.attend(block.to_q(block.norm_1(x)), keys_values, None))

@@ -11,7 +11,7 @@ from gr1_core.model.config import GR1Config
 
 
 class VisionEncoder(VisionTransformer):
-    """ViT whose parameters are named as in MAE's checkpoints."""
+    """ViT with parameters named as in MAE's checkpoints."""
 
     def __init__(self, config: GR1Config):
         super().__init__(

@@ -1,11 +1,11 @@
 """The simulated rig: a Kinova Gen2 at a table with vegetables, a plate and a drawer, in MuJoCo.
 
-Start with `Twin`; docs/simulation.md says what is in it and where each number comes from.
+`Twin` is the entry point. docs/explanation/simulation.md describes the scene and the source of each number.
 """
 
 import importlib
 
-_HOME = {
+_MODULES = {
     "TICK": "twin",
     "Twin": "twin",
     "Pose": "poses",
@@ -16,10 +16,10 @@ _HOME = {
     "Expert": "expert",
     "Command": "expert",
 }
-__all__ = list(_HOME)
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str):
-    if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'gr1_core.sim' has no attribute '{name}'")

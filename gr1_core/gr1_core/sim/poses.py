@@ -1,4 +1,4 @@
-"""Poses of the end effector: metres and quaternions xyzw in the arm's base frame."""
+"""End-effector poses: metres and quaternions xyzw in the base frame of the arm."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ class Pose:
 
 
 def pointing_down(yaw: float) -> Rotation:
-    """The hand straight down, turned by `yaw` radians about the base's z; yaw 0 is the quaternion [1, 0, 0, 0]."""
+    """Gripper pointing straight down, rotated by `yaw` radians about the base's z. Yaw 0 is the quaternion
+    [1, 0, 0, 0].
+    """
     return Rotation.from_rotvec([0.0, 0.0, yaw]) * DOWN
 
 
 def yaw_of(quaternion) -> float:
-    """The hand's heading about the base's z, radians in (-pi, pi]: 0 when the thumb's side faces +x."""
+    """Yaw of the gripper about the base's z in (-pi, pi] rad: 0 when the thumb side faces +x."""
     x_axis = Rotation.from_quat(quaternion).apply([1.0, 0.0, 0.0])
     return math.atan2(x_axis[1], x_axis[0])
 

@@ -14,7 +14,7 @@ _SATURATION = 0.3, 1.2
 
 
 @dataclass(frozen=True)
-class Limits:
+class AugmentationLimits:
     """How much may change. shift: most pixels of each camera; colour: most gain and offset of each ImageNet-normalised channel.
 
     hue: share of the windows whose hue is turned by any angle and whose saturation is another one, in all cameras alike.
@@ -27,15 +27,18 @@ class Limits:
     def __bool__(self) -> bool:
         return any(self.shift.values()) or self.colour > 0 or self.hue > 0
 
-    def draw(self, random: np.random.Generator, count: int) -> dict[str, Change]:
+    def draw(self, random: np.random.Generator, count: int) -> dict[str, Augmentation]:
         """Of so many windows, by camera."""
-        drawn = {role: (_shift(random, count, limit), _gain(random, count, self.colour)) for role, limit in self.shift.items()}
-        hue = turned_hues(random, count, self.hue)
-        return {role: Change(shift, (gain @ hue).astype(np.float32)) for role, (shift, gain) in drawn.items()}
+        drawn = {
+            role: (_shift(random, count, limit), _gain(random, count, self.colour))
+            for role, limit in self.shift.items()
+        }
+        hue = hue_rotations(random, count, self.hue)
+        return {role: Augmentation(shift, (gain @ hue).astype(np.float32)) for role, (shift, gain) in drawn.items()}
 
 
 @dataclass(frozen=True)
-class Change:
+class Augmentation:
     """Of B windows of one camera. shift: i64[B, 2] (down, right) in pixels of its view.
 
     colour: f32[B, 4, 4], the affine map of (red, green, blue, 1), ImageNet-normalised.
@@ -44,8 +47,8 @@ class Change:
     shift: np.ndarray
     colour: np.ndarray
 
-    def part(self, windows: slice) -> Change:
-        return Change(self.shift[windows], self.colour[windows])
+    def part(self, windows: slice) -> Augmentation:
+        return Augmentation(self.shift[windows], self.colour[windows])
 
 
 def _shift(random: np.random.Generator, count: int, limit: int) -> np.ndarray:
@@ -61,7 +64,7 @@ def _gain(random: np.random.Generator, count: int, limit: float) -> np.ndarray:
     return maps
 
 
-def turned_hues(random: np.random.Generator, count: int, share: float) -> np.ndarray:
+def hue_rotations(random: np.random.Generator, count: int, share: float) -> np.ndarray:
     """f64[count, 4, 4]: for so many of the windows a turn about the axis of greys, and a scale off it. Nothing is drawn for share 0.
 
     What a thing is must then be told by its shape: training has few colours, the world has many. A vivid colour may leave what a camera
@@ -82,7 +85,7 @@ def turned_hues(random: np.random.Generator, count: int, share: float) -> np.nda
     return maps
 
 
-def shifted(images: Tensor, shift: Tensor) -> Tensor:
+def shift_images(images: Tensor, shift: Tensor) -> Tensor:
     """Moves [B, T, h, w, 3] by shift i64[B, 2] (down, right) pixels a window; the edge is repeated into what comes free."""
     height, width = images.shape[2:4]
     rows = (torch.arange(height, device=images.device) - shift[:, :1]).clamp(0, height - 1)
@@ -92,8 +95,10 @@ def shifted(images: Tensor, shift: Tensor) -> Tensor:
     return images[of, :, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
 
 
-def recoloured(images: Tensor, colour: Tensor) -> Tensor:
+def recolour_images(images: Tensor, colour: Tensor) -> Tensor:
     """Preprocessed [B, T, 3, S, S], colour f32[B, 4, 4]."""
     # No matrix product: on a GPU that might be in TF32, for pictures that nobody recolours, too.
     colour = colour[:, None, :3, :, None, None]
-    return sum((images[:, :, [channel]] * colour[:, :, :, channel] for channel in range(3)), colour[:, :, :, 3])
+    return sum(
+        (images[:, :, [channel]] * colour[:, :, :, channel] for channel in range(3)), colour[:, :, :, 3]
+    )

@@ -8,13 +8,13 @@ import numpy as np
 
 from gr1_core.data.cache import fingerprint
 from gr1_core.data.dataset import Dataset
-from gr1_core.data.windows import Windows, split
+from gr1_core.data.windows import Windows, split_episodes
 from gr1_core.train.recipe import Recipe, RecipeError
 
 
 @dataclass(frozen=True)
-class Data:
-    """Training windows, and held-out ones: of the same data set's other episodes or of another data set. starts: which windows are used."""
+class TrainingData:
+    """Training windows, and held-out ones: of the same dataset's other episodes or of another dataset. starts: which windows are used."""
 
     train: Windows
     held: Windows | None
@@ -24,18 +24,24 @@ class Data:
     def to_dict(self) -> dict:
         """For training.json: which episodes were held out, and how many were not."""
         described = {"train": _describe(self.train) | {"episodes": len(self.train.episodes)}}
-        described["held_out"] = None if self.held is None else _describe(self.held) | {"episodes": self.held.episodes.tolist()}
+        described["held_out"] = (
+            None if self.held is None else _describe(self.held) | {"episodes": self.held.episodes.tolist()}
+        )
         return described | {"mean_action": None if self.mean_action is None else self.mean_action.tolist()}
 
 
-def open_data(recipe: Recipe) -> Data:
+def open_training_data(recipe: Recipe) -> TrainingData:
     """Raises RecipeError or DatasetError."""
     dataset = Dataset(recipe.data)
     if recipe.stage == "finetune" and dataset.kind != "demonstrations":
-        raise RecipeError(f"{recipe.data} holds videos without states and actions: `gr1 pretrain` learns from them, fine-tuning cannot")
+        raise RecipeError(
+            f"{recipe.data} holds videos without states and actions: `gr1 pretrain` learns from them, fine-tuning cannot"
+        )
     if recipe.stage == "finetune" and recipe.hz not in (None, dataset.fps):
-        raise RecipeError(f"hz={recipe.hz:g}: a policy acts at the data set's rate of {dataset.fps:g} Hz, leave hz out")
-    training, held = split(dataset, 0.0 if recipe.validation else recipe.held_out, recipe.seed)
+        raise RecipeError(
+            f"hz={recipe.hz:g}: a policy acts at the dataset's rate of {dataset.fps:g} Hz, leave hz out"
+        )
+    training, held = split_episodes(dataset, 0.0 if recipe.validation else recipe.held_out, recipe.seed)
     if recipe.share is not None:
         # A smaller share of the same seed is part of a larger one, and the episodes held out stay the same.
         drawn = np.random.default_rng([recipe.seed, 1]).permutation(training)
@@ -57,7 +63,7 @@ def open_data(recipe: Recipe) -> Data:
     if recipe.stage == "finetune":
         bounds = dataset.episodes[training]
         mean = np.concatenate([dataset.action[start:end] for start, end in bounds.tolist()]).mean(0)
-    return Data(windows, validation, starts, mean)
+    return TrainingData(windows, validation, starts, mean)
 
 
 def _windows(recipe: Recipe, dataset: Dataset, episodes: np.ndarray | None) -> Windows:

@@ -11,27 +11,27 @@ import torch
 from gr1_core.data.windows import Windows
 from gr1_core.rig import Rig
 from gr1_core.train import losses
-from gr1_core.train.feed import Feed
+from gr1_core.train.input_pipeline import InputPipeline
 from gr1_core.train.losses import Objective
 
 STANDING_STILL, MEAN_ACTION = "standing_still", "mean_action"
 
 
-def chosen(windows: Windows, most: int) -> np.ndarray:
+def evenly_spaced(windows: Windows, most: int) -> np.ndarray:
     """At most so many windows, evenly spaced."""
     return np.unique(np.linspace(0, len(windows) - 1, min(most, len(windows))).round().astype(np.int64))
 
 
-def batches(indices: np.ndarray, size: int, rank: int = 0, world: int = 1) -> list[np.ndarray]:
+def rank_batches(indices: np.ndarray, size: int, rank: int = 0, world: int = 1) -> list[np.ndarray]:
     """All windows in their order, cut into batches; this rank's."""
     share = indices[rank::world]
     return [share[start : start + size] for start in range(0, len(share), size)]
 
 
 @torch.no_grad()
-def measure(
+def evaluate_windows(
     objective: Objective,
-    feed: Feed,
+    feed: InputPipeline,
     windows: Windows,
     indices: list[np.ndarray],
     mean_action: np.ndarray | None = None,
@@ -50,7 +50,7 @@ def measure(
         sums.update(summed)
         if action is None:
             continue
-        acted = acting(windows, numbers) & seen.valid
+        acted = acting_steps(windows, numbers) & seen.valid
         truth, own, now = seen.action[acted], action[acted], seen.state[acted]
         sums["steps"] += len(truth)
         _compare(sums, "", own, truth, windows.dataset.rig)
@@ -62,7 +62,7 @@ def measure(
     return _figures(add_up(sums), mean_action is not None)
 
 
-def acting(windows: Windows, numbers: np.ndarray) -> np.ndarray:
+def acting_steps(windows: Windows, numbers: np.ndarray) -> np.ndarray:
     """Which steps of the windows the policy would act from: bool[B, W]."""
     episode, start = windows.locate(numbers)
     first = start == windows.dataset.episodes["start"][windows.episodes[episode]]
@@ -72,25 +72,41 @@ def acting(windows: Windows, numbers: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _predictions(objective: Objective, feed: Feed, windows: Windows, indices: list[np.ndarray]) -> Iterator[tuple]:
+def _predictions(
+    objective: Objective, feed: InputPipeline, windows: Windows, indices: list[np.ndarray]
+) -> Iterator[tuple]:
     """(numbers of the windows, their Batch, predicted actions f[B, W, 7] or None, sums of losses and counts) of each batch."""
     with feed.loader(windows, iter(indices)) as loader:
         for numbers, batch in zip(indices, loader):
             inputs = feed.inputs(batch)
             prediction = objective.predict(inputs)
             targets = objective.frame_targets(inputs, objective.targets)
-            summed = {name: float(value) for name, value in objective.sums(prediction, inputs, targets).items()}
-            summed |= {"valid": int(batch.valid.sum()), "future": int(batch.future.sum()), "windows": len(numbers)}
+            summed = {
+                name: float(value) for name, value in objective.sums(prediction, inputs, targets).items()
+            }
+            summed |= {
+                "valid": int(batch.valid.sum()),
+                "future": int(batch.future.sum()),
+                "windows": len(numbers),
+            }
             action = None
             if prediction.arm is not None:
-                action = torch.cat([prediction.arm, prediction.gripper_logit.sign().unsqueeze(-1)], -1).cpu().numpy()
+                action = (
+                    torch.cat([prediction.arm, prediction.gripper_logit.sign().unsqueeze(-1)], -1)
+                    .cpu()
+                    .numpy()
+                )
             yield numbers, batch, action, summed
 
 
 def _compare(sums: Counter, label: str, actions: np.ndarray, truth: np.ndarray, rig: Rig) -> None:
     difference = actions.astype(np.float64) - truth
-    sums[label, "mm"] += float(np.linalg.norm(difference[:, :3], axis=1).sum() * rig.action.translation_scale * 1e3)
-    sums[label, "deg"] += float(np.rad2deg(np.linalg.norm(difference[:, 3:6], axis=1).sum() * rig.action.rotation_scale))
+    sums[label, "mm"] += float(
+        np.linalg.norm(difference[:, :3], axis=1).sum() * rig.action.translation_scale * 1e3
+    )
+    sums[label, "deg"] += float(
+        np.rad2deg(np.linalg.norm(difference[:, 3:6], axis=1).sum() * rig.action.rotation_scale)
+    )
     sums[label, "gripper"] += int(((actions[:, 6] > 0) == (truth[:, 6] > 0)).sum())
 
 

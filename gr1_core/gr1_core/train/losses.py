@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gr1_core.baselines import bins
 from gr1_core.model.gr1 import GR1, Prediction
-from gr1_core.train.recipe import Loss
+from gr1_core.train.recipe import LossWeights
 
 NAMES = ("arm", "gripper", "static", "wrist")
 
@@ -52,18 +52,28 @@ class Inputs:
         def cut(value):
             if isinstance(value, dict):
                 return {role: cut(each) for role, each in value.items()}
-            return tuple(cut(each) for each in value) if isinstance(value, tuple) else None if value is None else value[windows]
+            return (
+                tuple(cut(each) for each in value)
+                if isinstance(value, tuple)
+                else None
+                if value is None
+                else value[windows]
+            )
 
         return Inputs(**{item.name: cut(getattr(self, item.name)) for item in fields(self)})
 
 
-def sums(prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor], changes: bool = False) -> dict[str, Tensor]:
+def sums(
+    prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor], changes: bool = False
+) -> dict[str, Tensor]:
     """Losses summed over the supervised steps, as scalars. targets: each camera's patches [B, W, patches, patch_dim], or their changes."""
     result = {}
     if prediction.arm is not None:
         arm = _of_arm(prediction, inputs.action[..., :6])
         is_open = (inputs.action[..., 6] > 0).float()
-        gripper = F.binary_cross_entropy_with_logits(prediction.gripper_logit.float(), is_open, reduction="none")
+        gripper = F.binary_cross_entropy_with_logits(
+            prediction.gripper_logit.float(), is_open, reduction="none"
+        )
         result |= {"arm": _sum(arm, inputs.valid), "gripper": _sum(gripper, inputs.valid)}
     for role, target in targets.items():
         error = getattr(prediction, role).float() - target
@@ -73,7 +83,7 @@ def sums(prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor], 
     return result
 
 
-def total(summed: Mapping[str, Tensor], weights: Loss, counts: tuple[int, int]) -> Tensor:
+def total(summed: Mapping[str, Tensor], weights: LossWeights, counts: tuple[int, int]) -> Tensor:
     """The loss that is minimised. counts: valid steps and supervised future frames of the whole global batch."""
     steps, frames = (max(1, count) for count in counts)
     divisor = {"arm": steps, "gripper": steps, "static": frames, "wrist": frames}
@@ -103,27 +113,37 @@ class Objective(nn.Module):
             frames = self.frame_targets(inputs, targets)
         return self.sums(prediction, inputs, frames)
 
-    def sums(self, prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def sums(
+        self, prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """As the function, of what this model predicts."""
         return sums(prediction, inputs, targets, self.model.config.frames == "change")
 
     def frame_targets(self, inputs: Inputs, targets: tuple[str, ...]) -> dict[str, Tensor]:
         """The patches that are to be predicted of those cameras that are among the targets, [B, W, patches, patch_dim]."""
         later = {role: images for role, images in inputs.future_images.items() if role in targets}
-        return {role: self.model.frame_targets(images, inputs.seen.get(role)) for role, images in later.items()}
+        return {
+            role: self.model.frame_targets(images, inputs.seen.get(role)) for role, images in later.items()
+        }
 
     def predict(self, inputs: Inputs, targets: tuple[str, ...] | None = None) -> Prediction:
         text = inputs.embedding if inputs.tokens is None else inputs.tokens
         with torch.autocast(text.device.type, torch.bfloat16, enabled=self.bf16):
             embedding = text if inputs.tokens is None else self.model.text(text)
-            features = inputs.features | {role: self.model.see(images, embedding) for role, images in inputs.seen.items()}
+            features = inputs.features | {
+                role: self.model.encode_images(images, embedding) for role, images in inputs.seen.items()
+            }
             state = inputs.state
             arm, gripper = (None, None) if state is None else (state[..., :6], state[..., 6])
             targets = targets or self.targets
             # A baseline predicts no frames.
             present = {"present": inputs.seen} if {"static", "wrist"} & set(targets) else {}
-            prediction = self.model.predict(embedding, features, arm, gripper, inputs.valid, targets, **present)
-        return Prediction(**{item.name: _float(getattr(prediction, item.name)) for item in fields(prediction)})
+            prediction = self.model.predict(
+                embedding, features, arm, gripper, inputs.valid, targets, **present
+            )
+        return Prediction(
+            **{item.name: _float(getattr(prediction, item.name)) for item in fields(prediction)}
+        )
 
 
 def _of_arm(prediction: Prediction, arm: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gr1_core.train.trainer import Trainer
 
 
-class Progress:
+class TrainingLog:
     def __init__(self, trainer: Trainer):
         from torch.utils.tensorboard import SummaryWriter
 
@@ -29,11 +29,26 @@ class Progress:
             + (f"; resumed after step {trainer.step}" if trainer.resumed else ""),
             flush=True,
         )
-        self.board = SummaryWriter(trainer.folder.path / "tensorboard", purge_step=trainer.step + 1 if trainer.resumed else None)
+        self.board = SummaryWriter(
+            trainer.folder.path / "tensorboard", purge_step=trainer.step + 1 if trainer.resumed else None
+        )
         # In a file, a line every half minute is enough.
         every = 0.2 if sys.stderr.isatty() else 30
-        self.bar = tqdm(total=trainer.steps, initial=trainer.step, desc=recipe.stage, unit="step", mininterval=every, dynamic_ncols=True)
-        self.since, self.seconds, self.counted, self.waited, self.waited_before = time.perf_counter(), 0.0, 0, 0.0, 0.0
+        self.bar = tqdm(
+            total=trainer.steps,
+            initial=trainer.step,
+            desc=recipe.stage,
+            unit="step",
+            mininterval=every,
+            dynamic_ncols=True,
+        )
+        self.since, self.seconds, self.counted, self.waited, self.waited_before = (
+            time.perf_counter(),
+            0.0,
+            0,
+            0.0,
+            0.0,
+        )
 
     def step(self, losses: dict[str, float], lr: float, waited: float) -> None:
         """After each update: its losses, and the seconds spent waiting for data so far."""
@@ -67,7 +82,8 @@ class Progress:
         self.board.add_scalar("speed/windows_per_s", speed["windows_per_s"], step)
         self.board.flush()
         learned, judged = (
-            "  ".join(f"{name} {value:.4g}" for name, value in part.items() if isinstance(value, float)) for part in (entry["train"], held)
+            "  ".join(f"{name} {value:.4g}" for name, value in part.items() if isinstance(value, float))
+            for part in (entry["train"], held)
         )
         with tqdm.external_write_mode(file=sys.stderr):
             print(f"step {step}: training  {learned}   held out  {judged or 'nothing'}", flush=True)

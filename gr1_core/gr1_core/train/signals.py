@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 
 
-class Stop:
-    """`with Stop() as stop:` the first signal sets stop.signal, the second ends the program at once."""
+class StopSignal:
+    """`with StopSignal() as stop:` the first signal sets stop.signal, the second ends the program at once."""
 
     def __init__(self):
         self.signal = 0
         self._before = {}
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> StopSignal:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, self._heard)
         return self

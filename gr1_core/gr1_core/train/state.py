@@ -25,12 +25,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gr1_core.model import checkpoint
-from gr1_core.train.recipe import Recipe, RecipeError, differences
+from gr1_core.train.recipe import Recipe, RecipeError, changed_settings
 
 KEEP = 2
 _CHECKPOINT = (checkpoint.WEIGHTS, checkpoint.CONFIG, checkpoint.RIG, checkpoint.TRAINING)
 # In the order in which they are cleared: what is left by a kill in between is still known as a run.
-_OURS = ("state", "tensorboard", "pictures", "log.jsonl", "failure.json", *_CHECKPOINT, "recipe.yaml", "tensors.json")
+_OURS = (
+    "state",
+    "tensorboard",
+    "pictures",
+    "log.jsonl",
+    "failure.json",
+    *_CHECKPOINT,
+    "recipe.yaml",
+    "tensors.json",
+)
 _LOCK = ".lock"
 # What a run that was killed while it wrote its first files leaves.
 _BARELY_BEGUN = {"tensors.json", "tensors.json.partial", "recipe.yaml.partial"}
@@ -74,7 +83,7 @@ class RunFolder:
         names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
         if foreign := sorted(names - _BARELY_BEGUN):
             raise TrainingError(
-                f"{self.path} is not empty and holds no training run ({checkpoint.some(foreign)}): "
+                f"{self.path} is not empty and holds no training run ({checkpoint.first_few(foreign)}): "
                 "nothing in it is overwritten or removed, give another out=DIR"
             )
 
@@ -85,7 +94,9 @@ class RunFolder:
         except (FileNotFoundError, ValueError, yaml.YAMLError):
             return False
         complete = isinstance(saved, dict) and {"name", "stage", "out", "seed", "data"} <= saved.keys()
-        return complete and any((self.path / name).exists() for name in ("tensors.json", checkpoint.TRAINING, "state"))
+        return complete and any(
+            (self.path / name).exists() for name in ("tensors.json", checkpoint.TRAINING, "state")
+        )
 
     def hold(self) -> None:
         """Creates the folder and refuses it while another run writes into it. A killed run lets go of it too."""
@@ -95,13 +106,17 @@ class RunFolder:
             lock = open(self.path / _LOCK, "w")
         except OSError as error:
             remedy = "make room" if checkpoint.disk_is_full(error) else "give another out=DIR"
-            raise TrainingError(f"could not make the run's folder {self.path}: {error.strerror}: {remedy}") from error
+            raise TrainingError(
+                f"could not make the run's folder {self.path}: {error.strerror}: {remedy}"
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._lock, self._made = lock, made
         except BlockingIOError:
             lock.close()
-            raise TrainingError(f"another run writes into {self.path}: wait for it, or give another out=DIR") from None
+            raise TrainingError(
+                f"another run writes into {self.path}: wait for it, or give another out=DIR"
+            ) from None
 
     def clear(self) -> None:
         """Forgets an earlier run."""
@@ -114,7 +129,7 @@ class RunFolder:
         saved = self.path / "recipe.yaml"
         if not saved.is_file():
             return None
-        if changed := differences(yaml.safe_load(saved.read_text()), recipe.to_dict()):
+        if changed := changed_settings(yaml.safe_load(saved.read_text()), recipe.to_dict()):
             raise TrainingError(
                 f"{self.path} holds a run of another recipe: {'; '.join(changed)}. Go on with the old one, give another out=DIR, "
                 "or begin anew with --fresh"
@@ -158,7 +173,11 @@ class RunFolder:
         path = self.path / "log.jsonl"
         if path.is_file():
             # The last line may have been cut off by a kill.
-            lines = [line for line in path.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
+            lines = [
+                line
+                for line in path.read_text().splitlines()
+                if line.endswith("}") and json.loads(line)["step"] <= step
+            ]
             self.write("log.jsonl", "".join(line + "\n" for line in lines))
 
     def log(self, entry: dict) -> None:
@@ -184,10 +203,14 @@ def writing(path: Path) -> Iterator[None]:
         full = checkpoint.disk_is_full(error)
         reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
         remedy = "make room and run" if full else "when that is mended, run"
-        raise TrainingError(f"could not write {path}: {reason}. The last state is whole: {remedy} the same command again") from error
+        raise TrainingError(
+            f"could not write {path}: {reason}. The last state is whole: {remedy} the same command again"
+        ) from error
 
 
-def collect(model: nn.Module, optimizer: Optimizer, average: Mapping[str, Tensor], recent: Tensor) -> dict[str, Tensor]:
+def collect_tensors(
+    model: nn.Module, optimizer: Optimizer, average: Mapping[str, Tensor], recent: Tensor
+) -> dict[str, Tensor]:
     """Everything that training has changed, by name."""
     tensors = {"recent": recent} | {f"ema/{name}": tensor for name, tensor in average.items()}
     for name, parameter in model.named_parameters():
@@ -197,7 +220,13 @@ def collect(model: nn.Module, optimizer: Optimizer, average: Mapping[str, Tensor
     return tensors
 
 
-def restore(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: Optimizer, average: dict[str, Tensor], recent: Tensor) -> None:
+def restore_tensors(
+    tensors: Mapping[str, Tensor],
+    model: nn.Module,
+    optimizer: Optimizer,
+    average: dict[str, Tensor],
+    recent: Tensor,
+) -> None:
     """The inverse of `collect`."""
     parts: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():

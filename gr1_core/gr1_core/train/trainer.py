@@ -21,14 +21,14 @@ from gr1_core.data.loader import Loader
 from gr1_core.images import encode_png
 from gr1_core.model import checkpoint
 from gr1_core.policy import best_precision
-from gr1_core.train import evaluation, losses, pictures, processor, state, weights
-from gr1_core.train.data import open_data
-from gr1_core.train.feed import Feed, Wants
+from gr1_core.train import cpu_tuning, evaluation, losses, prediction_grid, state, weights
+from gr1_core.train.batch_schedule import BatchSchedule
+from gr1_core.train.data import open_training_data
+from gr1_core.train.input_pipeline import InputPipeline, InputSpec
 from gr1_core.train.losses import Objective
-from gr1_core.train.order import Order
 from gr1_core.train.recipe import Recipe
-from gr1_core.train.report import Progress
-from gr1_core.train.signals import Stop
+from gr1_core.train.report import TrainingLog
+from gr1_core.train.signals import StopSignal
 from gr1_core.train.state import RunFolder, TrainingError
 
 _EVALUATED_AT_ONCE = 64
@@ -40,7 +40,7 @@ def train(recipe: Recipe, fresh: bool = False) -> int:
     fresh: forget the run that the folder holds, once nothing stands in the way of the new one.
     Raises TrainingError, RecipeError, DatasetError, CheckpointError.
     """
-    with Stop() as stop, RunFolder(recipe.out) as folder:
+    with StopSignal() as stop, RunFolder(recipe.out) as folder:
         trainer = Trainer(recipe, folder, fresh)
         try:
             return trainer.run(stop)
@@ -59,13 +59,13 @@ class Trainer:
         self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[ddp])
         self.device, self.world = self.accelerator.device, self.accelerator.num_processes
         self.rank, self.main = self.accelerator.process_index, self.accelerator.is_main_process
-        processor.prepare(self.device, recipe.threads)
+        cpu_tuning.configure(self.device, recipe.threads)
         self.precision = best_precision(self.device) if recipe.precision == "auto" else recipe.precision
 
-        self.data = open_data(recipe)
-        self.order = Order(recipe, self.data.starts, self.rank, self.world)
+        self.data = open_training_data(recipe)
+        self.order = BatchSchedule(recipe, self.data.starts, self.rank, self.world)
         # Of this process's share, which micro-batches do not cut then; None: all.
-        self.pictured = len(range(self.rank, recipe.pictured, self.world)) if recipe.video_share < 1 else None
+        self.pictured = len(range(self.rank, recipe.video_windows, self.world)) if recipe.video_share < 1 else None
         self.steps, self.warmup = recipe.schedule(self.order.per_epoch)
         if self.main:
             self.folder.hold()
@@ -75,21 +75,25 @@ class Trainer:
         self.resumed = saved is not None
 
         self.figures: dict = {}
-        self.model, report = self._resumed() if self.resumed else weights.begin(recipe)
+        self.model, report = self._resumed() if self.resumed else weights.initial_model(recipe)
         self.trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
         self.average = (
-            {name: value.detach().clone().to(self.device) for name, value in self.trained.items()} if recipe.optimizer.ema else {}
+            {name: value.detach().clone().to(self.device) for name, value in self.trained.items()}
+            if recipe.optimizer.ema
+            else {}
         )
         if self.main and not self.resumed:
             print(report, flush=True)
         self.objective = Objective(self.model.train(), recipe.targets, self.precision == "bf16")
         self.parallel = self.accelerator.prepare_model(self.objective)
         betas, decay = recipe.optimizer.betas, recipe.optimizer.weight_decay
-        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=recipe.optimizer.lr, betas=betas, weight_decay=decay, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            self.trained.values(), lr=recipe.optimizer.lr, betas=betas, weight_decay=decay, fused=True
+        )
         # Losses and steps since the last evaluation; part of the state, so that a resumed run logs the same means.
         self.recent = torch.zeros(len(losses.NAMES) + 1, dtype=torch.float64)
         if tensors is not None:
-            state.restore(tensors, self.model, self.optimizer, self.average, self.recent)
+            state.restore_tensors(tensors, self.model, self.optimizer, self.average, self.recent)
 
         self.feed = self.held_feed = self._feed(self.data.train)
         if self.data.held is not None and self.data.held.dataset is not self.data.train.dataset:
@@ -100,7 +104,7 @@ class Trainer:
                 self.folder.clear()
             self.folder.begin(recipe, report.to_dict())
             self._save_checkpoint()
-        self.progress = Progress(self) if self.main else None
+        self.progress = TrainingLog(self) if self.main else None
 
     def _resumed(self):
         """The model from the run's own checkpoint: what is frozen lies there, so the files that it began with are not needed again."""
@@ -111,8 +115,8 @@ class Trainer:
         weights.set_trained(model, self.recipe)
         return model, None
 
-    def _feed(self, windows) -> Feed:
-        feed = Feed(self.model, windows.dataset, Wants.of(self.recipe), self.device, self.precision == "bf16")
+    def _feed(self, windows) -> InputPipeline:
+        feed = InputPipeline(self.model, windows.dataset, InputSpec.of(self.recipe), self.device, self.precision == "bf16")
         feed.prepare()
         return feed
 
@@ -121,12 +125,14 @@ class Trainer:
             self.progress.close()
         self.accelerator.end_training()
 
-    def run(self, stop: Stop) -> int:
+    def run(self, stop: StopSignal) -> int:
         recipe = self.recipe
         if self.main:
             self.folder.cut_log(self.step)
         if self.step >= self.steps:
-            self._say(f"{self.folder.path}: finished at step {self.step}; another run needs another out=DIR, or --fresh")
+            self._say(
+                f"{self.folder.path}: finished at step {self.step}; another run needs another out=DIR, or --fresh"
+            )
             return 0
         with self.feed.loader(self.data.train, self.order.micro_batches(self.step)) as loader:
             while True:
@@ -145,7 +151,9 @@ class Trainer:
                     self.progress.go_on()
         if last:
             return 0
-        self._say(f"stopped after step {self.step} of {self.steps}, state saved: the same command goes on from here")
+        self._say(
+            f"stopped after step {self.step} of {self.steps}, state saved: the same command goes on from here"
+        )
         return 128 + (stop.signal or 15)
 
     def _say(self, text: str) -> None:
@@ -154,14 +162,16 @@ class Trainer:
 
     # One step
 
-    def _update(self, loader: Loader, stop: Stop) -> bool:
+    def _update(self, loader: Loader, stop: StopSignal) -> bool:
         """One step of the optimizer on one global batch. -> whether any process was asked to stop."""
         recipe, numbers = self.recipe, self.order.batch(self.step)
         windows = self.data.train
-        counts = windows.counts(numbers)[0], windows.counts(numbers[: recipe.pictured])[1]
+        counts = windows.counts(numbers)[0], windows.counts(numbers[: recipe.video_windows])[1]
         summed = self._gradients(loader, counts)
         norm = torch.nn.utils.get_total_norm([value.grad for value in self.trained.values()])
-        values = torch.cat([summed, torch.tensor([bool(stop.signal)], dtype=summed.dtype, device=self.device)])
+        values = torch.cat(
+            [summed, torch.tensor([bool(stop.signal)], dtype=summed.dtype, device=self.device)]
+        )
         if self.world > 1:
             values = self.accelerator.reduce(values, "sum")
         *sums, stopped = values.tolist()
@@ -169,7 +179,7 @@ class Trainer:
         if not np.isfinite([float(norm), *means.values()]).all():
             self._fail(numbers, means, float(norm))
         torch.nn.utils.clip_grads_with_norm_(self.trained.values(), recipe.optimizer.clip_norm, norm)
-        lr = recipe.lr(self.step, self.steps, self.warmup)
+        lr = recipe.learning_rate(self.step, self.steps, self.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
@@ -178,8 +188,12 @@ class Trainer:
         if self.average:
             # The first steps' weights are far from where the later ones are.
             decay = min(recipe.optimizer.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(list(self.average.values()), [value.detach() for value in self.trained.values()], 1 - decay)
-        self.recent += torch.tensor([*(means.get(name, 0.0) for name in losses.NAMES), 1.0], dtype=torch.float64)
+            torch._foreach_lerp_(
+                list(self.average.values()), [value.detach() for value in self.trained.values()], 1 - decay
+            )
+        self.recent += torch.tensor(
+            [*(means.get(name, 0.0) for name in losses.NAMES), 1.0], dtype=torch.float64
+        )
         if self.progress:
             self.progress.step(means, lr, loader.waited_s + self.feed.waited_s)
         return stopped > 0
@@ -193,7 +207,10 @@ class Trainer:
             inputs = self.feed.inputs(next(loader), change, self.pictured)
             # Gradients are exchanged once, with the last part.
             alone = self.world > 1 and number < len(changes) - 1
-            with processor.attention(self.device), self.accelerator.no_sync(self.parallel) if alone else nullcontext():
+            with (
+                cpu_tuning.attention(self.device),
+                self.accelerator.no_sync(self.parallel) if alone else nullcontext(),
+            ):
                 each = self.parallel(inputs)
                 # Data-parallel training averages over processes, these losses are to be added.
                 (self.world * losses.total(each, self.recipe.loss, counts)).backward()
@@ -221,7 +238,9 @@ class Trainer:
         if self.main:
             self.folder.write("failure.json", json.dumps(report, indent=1) + "\n")
         listed = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-        where = f"weights {checkpoint.some(broken)}" if broken else f"gradients of {checkpoint.some(gradients)}"
+        where = (
+            f"weights {checkpoint.first_few(broken)}" if broken else f"gradients of {checkpoint.first_few(gradients)}"
+        )
         raise TrainingError(
             f"step {self.step}: {listed}, gradient norm {norm:.4g}; not finite are the {where}. The batch is named in "
             f"{self.folder.path / 'failure.json'}. The last state is good: the same command goes on from it; try a smaller optimizer.lr"
@@ -236,12 +255,21 @@ class Trainer:
         self.recent.zero_()
         entry, image = {"step": self.step, "epoch": self.step / self.order.per_epoch, "train": means}, None
         if held is not None:
-            numbers = evaluation.chosen(held, recipe.evaluation.windows)
-            batches = evaluation.batches(numbers, min(recipe.micro_batch or recipe.batch, _EVALUATED_AT_ONCE), self.rank, self.world)
-            with self._averaged(), processor.attention(self.device):
-                self.figures = evaluation.measure(self.objective, self.held_feed, held, batches, self.data.mean_action, self._add_up)
-                if self.main and recipe.evaluation.pictures:
-                    image = pictures.grid(self.objective, self.held_feed, held, evaluation.chosen(held, recipe.evaluation.pictures))
+            numbers = evaluation.evenly_spaced(held, recipe.evaluation.windows)
+            batches = evaluation.rank_batches(
+                numbers, min(recipe.micro_batch or recipe.batch, _EVALUATED_AT_ONCE), self.rank, self.world
+            )
+            with self._averaged(), cpu_tuning.attention(self.device):
+                self.figures = evaluation.evaluate_windows(
+                    self.objective, self.held_feed, held, batches, self.data.mean_action, self._add_up
+                )
+                if self.main and recipe.evaluation.images:
+                    image = prediction_grid.draw_predictions(
+                        self.objective,
+                        self.held_feed,
+                        held,
+                        evaluation.evenly_spaced(held, recipe.evaluation.images),
+                    )
             entry["held_out"] = self.figures
         if self.main:
             if image is not None:
@@ -267,9 +295,13 @@ class Trainer:
 
     def _save_state(self) -> None:
         if broken := [name for name, value in self.trained.items() if not torch.isfinite(value).all()]:
-            raise TrainingError(f"step {self.step}: {checkpoint.some(broken)} became NaN or infinite; the state before is kept")
+            raise TrainingError(
+                f"step {self.step}: {checkpoint.first_few(broken)} became NaN or infinite; the state before is kept"
+            )
         if self.main:
-            self.folder.save_state(self.step, state.collect(self.model, self.optimizer, self.average, self.recent))
+            self.folder.save_state(
+                self.step, state.collect_tensors(self.model, self.optimizer, self.average, self.recent)
+            )
         self.accelerator.wait_for_everyone()
 
     def _save_checkpoint(self) -> None:

@@ -33,7 +33,7 @@ _OF_ENCODERS = ("vision", "text", "image_size", "patch_size")
 
 
 @dataclass(frozen=True)
-class Report:
+class WeightsReport:
     """Names of tensors, each in exactly one of taken_over and new; `trained` and `frozen` divide them again."""
 
     source: str
@@ -55,12 +55,12 @@ class Report:
         return "\n".join(lines)
 
 
-def begin(recipe: Recipe) -> tuple[GR1, Report]:
+def initial_model(recipe: Recipe) -> tuple[GR1, WeightsReport]:
     """The model that a run starts with, in fp32 on the CPU; what is new depends on the recipe's seed alone."""
     config = recipe.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = factory.new(config)
+        model = factory.new_model(config)
     if recipe.init is not None:
         taken, source = _from_checkpoint(recipe, config), recipe.init
     elif recipe.encoders == "random":
@@ -70,7 +70,7 @@ def begin(recipe: Recipe) -> tuple[GR1, Report]:
     model.load_state_dict(taken, strict=False)
     names = list(model.state_dict())
     trained = set_trained(model, recipe)
-    report = Report(
+    report = WeightsReport(
         source=source,
         taken_over=[name for name in names if name in taken],
         new=[name for name in names if name not in taken],
@@ -97,7 +97,9 @@ def set_trained(model: GR1, recipe: Recipe) -> list[str]:
 def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tensor]:
     """Of a pre-trained model what was trained, and the encoders; of another kind of policy the encoders; of any other model everything."""
     if recipe.mae or recipe.clip:
-        raise RecipeError(f"init={recipe.init} brings its encoders along: leave out mae and clip, or set init=null")
+        raise RecipeError(
+            f"init={recipe.init} brings its encoders along: leave out mae and clip, or set init=null"
+        )
     folder = Path(recipe.init)
     if not folder.exists():
         raise RecipeError(
@@ -108,21 +110,32 @@ def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tenso
     theirs, ours = model.config.to_dict(), config.to_dict()
     foreign = model.config.policy != config.policy
     compared = [key for key in ours if (key.startswith(_OF_ENCODERS) if foreign else key not in _FREE_SIZES)]
-    if wrong := [f"{key} is {theirs[key]} there, {ours[key]} here" for key in compared if theirs[key] != ours[key]]:
-        raise RecipeError(f"init: {folder} is a model of another configuration: {'; '.join(wrong)}. Set model.* accordingly")
+    if wrong := [
+        f"{key} is {theirs[key]} there, {ours[key]} here" for key in compared if theirs[key] != ours[key]
+    ]:
+        raise RecipeError(
+            f"init: {folder} is a model of another configuration: {'; '.join(wrong)}. Set model.* accordingly"
+        )
     weights = model.state_dict()
     if foreign:
         return {name: tensor for name, tensor in weights.items() if name.startswith(_ENCODERS)}
     if training is None or training["stage"] != "pretrain":
         return weights
     kept = set(training["trained"])
-    return {name: tensor for name, tensor in weights.items() if name in kept or name.startswith((*_ENCODERS, "decoder.pos_embed"))}
+    return {
+        name: tensor
+        for name, tensor in weights.items()
+        if name in kept or name.startswith((*_ENCODERS, "decoder.pos_embed"))
+    }
 
 
 def _from_files(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tensor]:
     files = {
         "mae": (recipe.mae, "mae_pretrain_vit_base.pth (MAE ViT-B/16, from facebookresearch/mae)"),
-        "clip": (recipe.clip, "ViT-B-32.pt (OpenAI's CLIP ViT-B/32), or transformers' folder openai/clip-vit-base-patch32"),
+        "clip": (
+            recipe.clip,
+            "ViT-B-32.pt (OpenAI's CLIP ViT-B/32), or transformers' folder openai/clip-vit-base-patch32",
+        ),
     }
     for key, (given, what) in files.items():
         if given is None:
@@ -135,4 +148,6 @@ def _from_files(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tensor]:
     try:
         return read_encoders(Path(recipe.mae), Path(recipe.clip), config)
     except CheckpointError as error:
-        raise RecipeError(f"{error} (the encoders' sizes are those of model.size={recipe.model['size']})") from error
+        raise RecipeError(
+            f"{error} (the encoders' sizes are those of model.size={recipe.model['size']})"
+        ) from error

@@ -12,7 +12,12 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "gr1_core"],
+    install_requires=["setuptools", "gr1_core", "gr1_common"],
     zip_safe=True,
-    entry_points={"console_scripts": ["policy_node = gr1_policy.policy_node:main"]},
+    entry_points={
+        "console_scripts": [
+            "expert_node = gr1_policy.expert_node:main",
+            "policy_node = gr1_policy.policy_node:main",
+        ]
+    },
 )

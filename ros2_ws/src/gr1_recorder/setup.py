@@ -12,7 +12,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "gr1_core", "gr1_robot"],
+    install_requires=["setuptools", "gr1_core", "gr1_common", "gr1_robot"],
     zip_safe=True,
     entry_points={"console_scripts": ["recorder_node = gr1_recorder.recorder_node:main"]},
 )

@@ -12,14 +12,13 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "gr1_core"],
+    install_requires=["setuptools", "gr1_core", "gr1_common"],
     extras_require={"realsense": ["pyrealsense2"]},
     zip_safe=True,
     entry_points={
         "console_scripts": [
-            "camera_node = gr1_robot.camera_node:main",
-            "arm_node = gr1_robot.arm_node:main",
-            "expert_node = gr1_robot.expert_node:main",
+            "camera_node = gr1_robot.cameras.node:main",
+            "arm_node = gr1_robot.arm.node:main",
         ]
     },
 )

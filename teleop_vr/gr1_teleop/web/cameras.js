@@ -1,7 +1,7 @@
-// A camera's live picture on the page, with a word when there is none or when it is old.
+// A camera's live image on the page, with a note if there is none or if it is old.
 
-import { made, text } from "/web/dom.js";
-import { Feed } from "/web/feed.js";
+import { createElement, setText } from "/web/dom.js";
+import { ImageStream } from "/web/image_stream.js";
 
 const OLD_S = 0.5;
 const LABEL = { static: "Static camera", wrist: "Wrist camera" };
@@ -10,33 +10,33 @@ export class Camera {
   constructor(role) {
     this.role = role;
     this.shown = false;
-    this.picture = made("img", { alt: LABEL[role] ?? role, decoding: "async" });
-    this.note = made("p", { className: "camera-note", hidden: true });
-    this.rate = made("span", { className: "muted" });
-    const name = made("figcaption", {}, made("span", {}, LABEL[role] ?? role), this.rate);
-    this.element = made("figure", { className: "camera" }, made("div", { className: "frame" }, this.picture, this.note), name);
-    this.feed = new Feed(role, {
-      image: this.picture,
-      onPicture: () => this.#show(true),
+    this.image = createElement("img", { alt: LABEL[role] ?? role, decoding: "async" });
+    this.note = createElement("p", { className: "camera-note", hidden: true });
+    this.rate = createElement("span", { className: "muted" });
+    const name = createElement("figcaption", {}, createElement("span", {}, LABEL[role] ?? role), this.rate);
+    this.element = createElement("figure", { className: "camera" }, createElement("div", { className: "frame" }, this.image, this.note), name);
+    this.stream = new ImageStream(role, {
+      image: this.image,
+      onImage: () => this.#show(true),
       onNone: () => this.#show(false),
       wanted: () => !document.hidden,
     });
   }
 
-  /** topic: {hz, expected_hz, age_s} of the camera's pictures, as far as the server knows. */
-  tell(topic) {
-    text(this.rate, Number.isFinite(topic?.hz) ? `${topic.hz.toFixed(0)} Hz` : "");
-    if (this.shown) this.#say(topic?.age_s > OLD_S ? `Picture is ${topic.age_s.toFixed(topic.age_s < 10 ? 1 : 0)} s old` : "");
+  /** topic: {hz, expected_hz, age_s} of the camera's topic, as far as the server knows. */
+  update(topic) {
+    setText(this.rate, Number.isFinite(topic?.hz) ? `${topic.hz.toFixed(0)} Hz` : "");
+    if (this.shown) this.#setNote(topic?.age_s > OLD_S ? `Image is ${topic.age_s.toFixed(topic.age_s < 10 ? 1 : 0)} s old` : "");
   }
 
   #show(shown) {
-    if (shown !== this.shown || !shown) this.#say(shown ? "" : "No picture");
+    if (shown !== this.shown || !shown) this.#setNote(shown ? "" : "No image");
     this.shown = shown;
   }
 
-  #say(words) {
-    this.note.hidden = !words;
-    this.picture.classList.toggle("dim", Boolean(words));
-    if (words) text(this.note, words);
+  #setNote(note) {
+    this.note.hidden = !note;
+    this.image.classList.toggle("dim", Boolean(note));
+    if (note) setText(this.note, note);
   }
 }

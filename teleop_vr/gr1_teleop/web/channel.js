@@ -1,14 +1,14 @@
-// One websocket to the server that comes back by itself after a loss, and tells in words how it stands.
+// One websocket to the server. It reconnects after a loss and reports its status as text.
 
 const BACK_OFF_MS = [250, 500, 1000, 2000, 4000];
 const BUSY_AGAIN_MS = 3000;
-// More than this waiting to be sent means that the network is behind. A pose that waits is worth nothing: it would arrive
-// late and let the arm lurch, so it is left out and the next one is tried.
-const MOST_WAITING_BYTES = 8000;
+// If more than this is waiting to be sent, the network is too slow. A pose that waits would arrive late and make the arm
+// lurch, so it is dropped and the next one is tried.
+const MAX_BUFFERED_BYTES = 8000;
 
-const CLOSED_BECAUSE = {
+const CLOSE_REASONS = {
   4400: "The server did not understand a message",
-  4401: "This page is not paired (any more): open the address that the terminal shows, or scan its QR code",
+  4401: "This page is not paired: open the address that the terminal shows, or scan its QR code",
   4409: "Another operator is in control",
   1009: "A message was too large",
 };
@@ -16,7 +16,7 @@ const CLOSED_BECAUSE = {
 export class Channel {
   /**
    * path: "/ws/operator" or "/ws/watch"; hello: the first message of every connection, or null;
-   * onMessage(object); onStatus({phase, why}) with phase connecting | open | lost | busy | unpaired | closed.
+   * onMessage(object); onStatus({phase, why}), phase: connecting | open | lost | busy | unpaired | closed.
    */
   constructor(path, { hello = null, onMessage, onStatus }) {
     this.url = `${location.protocol === "http:" ? "ws:" : "wss:"}//${location.host}${path}`;
@@ -26,7 +26,7 @@ export class Channel {
     this.socket = null;
     this.status = { phase: "closed", why: "" };
     this.failures = 0;
-    this.left_out = 0;
+    this.dropped = 0;
     this.timer = 0;
     this.ping_timer = 0;
   }
@@ -34,7 +34,7 @@ export class Channel {
   open() {
     if (this.socket) return;
     clearTimeout(this.timer);
-    this.#tell("connecting", "Connecting");
+    this.#setStatus("connecting", "Connecting");
     const socket = new WebSocket(this.url);
     this.socket = socket;
     this.refusal = "";
@@ -44,15 +44,15 @@ export class Channel {
         this.#ping();
         this.ping_timer = setInterval(() => this.#ping(), 1000);
       }
-      this.#tell("open", "");
+      this.#setStatus("open", "");
     };
-    socket.onmessage = (event) => this.#take(JSON.parse(event.data));
+    socket.onmessage = (event) => this.#receive(JSON.parse(event.data));
     socket.onclose = (event) => {
-      if (this.socket === socket) this.#closed(event);
+      if (this.socket === socket) this.#onClose(event);
     };
   }
 
-  /** Ends the connection for good; open() begins another one. */
+  /** Closes the connection; open() opens another one. */
   close() {
     clearTimeout(this.timer);
     clearInterval(this.ping_timer);
@@ -60,18 +60,18 @@ export class Channel {
     this.socket = null;
     if (socket?.readyState === WebSocket.OPEN && this.hello) socket.send(JSON.stringify({ type: "bye" }));
     socket?.close(1000);
-    this.#tell("closed", "");
+    this.#setStatus("closed", "");
   }
 
   get isOpen() {
     return this.socket?.readyState === WebSocket.OPEN;
   }
 
-  /** True if it went out. `urgent` messages (episodes, recenter) are never left out for a slow network. */
+  /** Returns true if it was sent. `urgent` messages (episodes, recenter) are never dropped on a slow network. */
   send(message, { urgent = false } = {}) {
     if (!this.isOpen) return false;
-    if (!urgent && this.socket.bufferedAmount > MOST_WAITING_BYTES) {
-      this.left_out += 1;
+    if (!urgent && this.socket.bufferedAmount > MAX_BUFFERED_BYTES) {
+      this.dropped += 1;
       return false;
     }
     this.socket.send(JSON.stringify(message));
@@ -82,7 +82,7 @@ export class Channel {
     this.send({ type: "ping", t: performance.now() }, { urgent: true });
   }
 
-  #take(message) {
+  #receive(message) {
     const now = performance.now();
     if (message.type === "pong") {
       this.send({ type: "rtt", t0: message.t, t1: now, host: message.host }, { urgent: true });
@@ -94,34 +94,34 @@ export class Channel {
     }
   }
 
-  async #closed(event) {
+  async #onClose(event) {
     clearInterval(this.ping_timer);
     this.socket = null;
-    const known = CLOSED_BECAUSE[event.code];
+    const known = CLOSE_REASONS[event.code];
     const why = this.refusal || (event.code === 4400 && event.reason ? `${known}: ${event.reason}` : known) || "Connection lost";
     if (event.code === 4401) {
-      this.#tell("unpaired", CLOSED_BECAUSE[4401]);
+      this.#setStatus("unpaired", CLOSE_REASONS[4401]);
       return;
     }
     const busy = event.code === 4409;
     const wait = busy ? BUSY_AGAIN_MS : BACK_OFF_MS[Math.min(this.failures, BACK_OFF_MS.length - 1)];
     this.failures += 1;
-    this.#tell(busy ? "busy" : "lost", why);
+    this.#setStatus(busy ? "busy" : "lost", why);
     this.timer = setTimeout(() => this.open(), wait * (0.9 + 0.2 * Math.random()));
-    // A handshake refused for its token looks to a page like a network that failed; an ordinary request tells them apart.
-    if (!busy && this.failures > 1 && (await unpaired()) && !this.socket) {
+    // To a page, a handshake refused for its token looks like a network failure; an HTTP request tells them apart.
+    if (!busy && this.failures > 1 && (await isUnpaired()) && !this.socket) {
       clearTimeout(this.timer);
-      this.#tell("unpaired", CLOSED_BECAUSE[4401]);
+      this.#setStatus("unpaired", CLOSE_REASONS[4401]);
     }
   }
 
-  #tell(phase, why) {
+  #setStatus(phase, why) {
     this.status = { phase, why };
     this.onStatus(this.status);
   }
 }
 
-async function unpaired() {
+async function isUnpaired() {
   try {
     const answer = await fetch("/web/style.css", { cache: "no-store" });
     return [401, 403, 429].includes(answer.status);

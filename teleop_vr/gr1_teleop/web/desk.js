@@ -1,105 +1,105 @@
-// The workstation's page: what the rig sees and records, what may be told to the recorder, and control from the desk.
+// The workstation page: camera images, episodes, the recorder's buttons, and control from the desk.
 
 import { Camera } from "/web/cameras.js";
 import { Channel } from "/web/channel.js";
-import { DrivePanel } from "/web/drive_panel.js";
-import { byId, made, show, text } from "/web/dom.js";
+import { DeskPanel } from "/web/desk_panel.js";
+import { byId, createElement, setText, showText } from "/web/dom.js";
 import { EpisodeList } from "/web/episodes.js";
-import { gateWords, milliseconds, recordingWords } from "/web/words.js";
+import { gateLabel, milliseconds, recordingLabel } from "/web/labels.js";
 
-const TOLD_MS = 6000;
-// How long the discard button waits for the second press that means it.
-const SURE_MS = 3000;
+const MESSAGE_MS = 6000;
+// Time for the second press of the discard button.
+const CONFIRM_MS = 3000;
 const DONE = { start: "Started", success: "Saved as success", failure: "Saved as failure", discard: "Discarded", relabel: "Relabelled", instruction: "Instruction set" };
 
 const cameras = ["static", "wrist"].map((role) => new Camera(role));
 const episodes = new EpisodeList();
-const watch = new Channel("/ws/watch", { onMessage: take, onStatus: showServer });
-let told_timer = 0;
-let sure_timer = 0;
+const watch = new Channel("/ws/watch", { onMessage, onStatus: showServer });
+let message_timer = 0;
+let confirm_timer = 0;
 let typed = false;
 
 function begin() {
   byId("cameras").append(...cameras.map((camera) => camera.element));
-  new DrivePanel();
+  new DeskPanel();
   const field = byId("instruction");
   field.addEventListener("input", () => (typed = true));
   byId("instruct").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (!words()) return tell("Type an instruction first.", true);
-    ask({ type: "instruction", text: words() });
+    if (!typedInstruction()) return showMessage("Type an instruction first.", true);
+    send({ type: "instruction", text: typedInstruction() });
     typed = false;
-    field.blur(); // so that the keys of desk control are free again
+    field.blur(); // so that the keys control the arm again
   });
   for (const action of ["start", "success", "failure", "discard", "relabel"]) {
-    byId(action).addEventListener("click", () => act(action));
+    byId(action).addEventListener("click", () => pressAction(action));
   }
   watch.open();
 }
 
-const words = () => byId("instruction").value.trim();
+const typedInstruction = () => byId("instruction").value.trim();
 
-function act(action) {
-  if (action === "relabel" && !words()) return tell("Type the instruction that the last episode is to have.", true);
-  const sure = sure_timer !== 0;
-  waitForSecond(action === "discard" && !sure);
+function pressAction(action) {
+  if (action === "relabel" && !typedInstruction()) return showMessage("Type the instruction for the last episode.", true);
+  const sure = confirm_timer !== 0;
+  setConfirming(action === "discard" && !sure);
   if (action === "discard" && !sure) return;
   const message = { type: "episode", action };
-  if (action === "relabel" || (action === "start" && typed && words())) message.instruction = words();
+  if (action === "relabel" || (action === "start" && typed && typedInstruction())) message.instruction = typedInstruction();
   if (action === "start" || action === "relabel") typed = false;
-  ask(message);
+  send(message);
 }
 
-function ask(message) {
-  if (!watch.send(message, { urgent: true })) tell("Not connected to the server.", true);
+function send(message) {
+  if (!watch.send(message, { urgent: true })) showMessage("Not connected to the server.", true);
 }
 
-/** Discarding is asked twice, here as on a headset; any other button in between means no. */
-function waitForSecond(waits) {
-  clearTimeout(sure_timer);
-  sure_timer = waits ? setTimeout(() => waitForSecond(false), SURE_MS) : 0;
-  byId("discard").classList.toggle("armed", waits);
-  text("discard", waits ? "Again: discard" : "Discard");
+/** Discard needs two presses, as on a headset; any other button in between cancels it. */
+function setConfirming(confirming) {
+  clearTimeout(confirm_timer);
+  confirm_timer = confirming ? setTimeout(() => setConfirming(false), CONFIRM_MS) : 0;
+  byId("discard").classList.toggle("armed", confirming);
+  setText("discard", confirming ? "Again: discard" : "Discard");
 }
 
-function take(message) {
+function onMessage(message) {
   if (message.type === "done") {
-    tell(DONE[message.action] ?? "Done");
-    episodes.ask();
+    showMessage(DONE[message.action] ?? "Done");
+    episodes.refresh();
   }
-  if (message.type === "failed") tell(message.text, true);
+  if (message.type === "failed") showMessage(message.text, true);
   if (message.type !== "state") return;
-  const gate = gateWords(message.gate);
-  text("gate", gate.text, gate.tone);
+  const gate = gateLabel(message.gate);
+  setText("gate", gate.text, gate.tone);
   showOperator(message);
   showRecording(message.recording ?? {});
   showWarnings(message);
   const topics = message.topics ?? [];
   showTopics(topics, message.recording?.state === "recording");
-  for (const camera of cameras) camera.tell(topics.find(({ topic }) => topic.includes(`camera/${camera.role}/image`)));
-  episodes.tell(message);
+  for (const camera of cameras) camera.update(topics.find(({ topic }) => topic.includes(`camera/${camera.role}/image`)));
+  episodes.update(message);
 }
 
 function showOperator(state) {
   const who = state.operator;
-  if (!who) return text("operator", "No operator", "calm");
-  const doing = { engaged: "is moving the arm", waiting: "must open the clutch first", open: "is connected" }[state.clutch] ?? "is connected";
+  if (!who) return setText("operator", "No operator", "calm");
+  const doing = { engaged: "moves the arm", waiting: "must release the clutch first", open: "is connected" }[state.clutch] ?? "is connected";
   const round = Number.isFinite(state.rtt_ms) ? `, ${milliseconds(state.rtt_ms)}` : "";
-  text("operator", `${who.kind === "desk" ? `Desk control (${who.device})` : who.device} ${doing}${round}`, state.clutch === "engaged" ? "good" : "calm");
+  setText("operator", `${who.kind === "desk" ? `Desk control (${who.device})` : who.device} ${doing}${round}`, state.clutch === "engaged" ? "good" : "calm");
 }
 
 function showRecording(recording) {
   const runs = recording.state === "recording";
   const busy = recording.busy ?? "";
-  const now = recordingWords(recording);
-  text("recording", busy ? `${busy[0].toUpperCase()}${busy.slice(1)}…` : now.text, now.tone);
-  text("bag", !recording.bag ? "" : runs ? recording.bag : `last: ${recording.bag}${recording.outcome ? `, ${recording.outcome}` : ""}`);
+  const now = recordingLabel(recording);
+  setText("recording", busy ? `${busy[0].toUpperCase()}${busy.slice(1)}…` : now.text, now.tone);
+  setText("bag", !recording.bag ? "" : runs ? recording.bag : `last: ${recording.bag}${recording.outcome ? `, ${recording.outcome}` : ""}`);
   const field = byId("instruction");
   if (!typed && document.activeElement !== field && recording.instruction) field.value = recording.instruction;
   byId("start").disabled = runs || Boolean(busy);
   for (const action of ["success", "failure", "discard"]) {
     byId(action).disabled = Boolean(busy) || (!runs && !recording.bag);
-    byId(action).title = runs ? "" : "Marks the last episode anew";
+    byId(action).title = runs ? "" : "Changes the outcome of the last episode";
   }
   byId("relabel").disabled = runs || Boolean(busy) || !recording.bag;
   document.body.classList.toggle("recording-now", runs);
@@ -111,42 +111,42 @@ function showWarnings(state) {
   const key = warnings.join("\n");
   if (list.dataset.shown === key) return;
   list.dataset.shown = key;
-  list.replaceChildren(...warnings.map((warning) => made("li", {}, warning)));
+  list.replaceChildren(...warnings.map((warning) => createElement("li", {}, warning)));
   list.hidden = warnings.length === 0;
 }
 
-/** topics: [{topic, hz, expected_hz, age_s, trouble}]. Red while an episode is being recorded, since then it costs something. */
+/** topics: [{topic, hz, expected_hz, age_s, problem}]. A problem is red while an episode is being recorded. */
 function showTopics(topics, recording) {
   const list = byId("topics");
   while (list.children.length > topics.length) list.lastElementChild.remove();
-  while (list.children.length < topics.length) list.append(made("li", {}, made("span"), made("span")));
-  topics.forEach(({ topic, hz, expected_hz: expected, trouble }, index) => {
+  while (list.children.length < topics.length) list.append(createElement("li", {}, createElement("span"), createElement("span")));
+  topics.forEach(({ topic, hz, expected_hz: expected, problem }, index) => {
     const row = list.children[index];
-    text(row.children[0], topic.replace(/\/image_raw(\/compressed)?$/, ""));
-    text(row.children[1], `${figures(hz)}${expected ? ` of ${figures(expected)}` : ""} Hz`);
-    row.className = trouble ? (recording ? "bad" : "warned") : "";
-    row.title = trouble ? `${topic}: ${trouble}` : topic;
+    setText(row.children[0], topic.replace(/\/image_raw(\/compressed)?$/, ""));
+    setText(row.children[1], `${figures(hz)}${expected ? ` of ${figures(expected)}` : ""} Hz`);
+    row.className = problem ? (recording ? "bad" : "warned") : "";
+    row.title = problem ? `${topic}: ${problem}` : topic;
   });
 }
 
 const figures = (value) => (Number.isFinite(value) ? value.toFixed(value < 10 && value % 1 ? 1 : 0) : "–");
 
-/** Words that matter now and not later. */
-function tell(words, trouble = false) {
-  show("told", words);
-  byId("told").className = trouble ? "small bad" : "small";
-  byId("told").title = words;
-  byId("bag").hidden = Boolean(words);
-  clearTimeout(told_timer);
-  if (words) told_timer = setTimeout(() => tell(""), TOLD_MS);
+/** Shows a message for a few seconds. */
+function showMessage(text, problem = false) {
+  showText("message", text);
+  byId("message").className = problem ? "small bad" : "small";
+  byId("message").title = text;
+  byId("bag").hidden = Boolean(text);
+  clearTimeout(message_timer);
+  if (text) message_timer = setTimeout(() => showMessage(""), MESSAGE_MS);
 }
 
 function showServer(status) {
-  text("server", { open: "Connected", connecting: "Connecting" }[status.phase] ?? status.why, { open: "good", connecting: "calm" }[status.phase] ?? "bad");
+  setText("server", { open: "Connected", connecting: "Connecting" }[status.phase] ?? status.why, { open: "good", connecting: "calm" }[status.phase] ?? "bad");
   document.body.classList.toggle("blind", status.phase !== "open");
   if (status.phase === "open") return;
-  text("gate", "–", "calm");
-  text("operator", "", "");
+  setText("gate", "–", "calm");
+  setText("operator", "", "");
 }
 
 begin();

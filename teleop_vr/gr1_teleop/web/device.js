@@ -1,4 +1,4 @@
-// What kind of device this page runs on, as far as a browser tells.
+// Detects the kind of device from the browser's user agent.
 
 const HEADSETS = [/Quest \d\w*/, /Quest Pro/, /Quest/, /Pico [\w ]+?(?=[;)])/i, /Vive [\w ]+?(?=[;)])/i, /Wolvic/];
 
@@ -14,7 +14,7 @@ export function device() {
   return { name: system === "Macintosh" ? "Mac" : system, kind: "desk" };
 }
 
-/** The best immersive mode that this browser offers: passthrough before a drawn room; "" if none. */
+/** The best immersive mode of this browser: passthrough first, then a rendered room; "" if none. */
 export async function immersiveMode() {
   for (const mode of ["immersive-ar", "immersive-vr"]) {
     if (await navigator.xr?.isSessionSupported(mode).catch(() => false)) return mode;

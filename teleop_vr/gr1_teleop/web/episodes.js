@@ -1,46 +1,46 @@
-// What has been recorded: a row for each episode, numbers for each task, the disk.
+// Recorded episodes: one row per episode, counts per task, free disk space.
 
-import { byId, made, text } from "/web/dom.js";
+import { byId, createElement, setText } from "/web/dom.js";
 
 const TONE = { success: "good", failure: "warn", recording: "record", unfinished: "warn" };
 const OUTCOMES = ["success", "failure", "discarded", "unfinished"];
-const EVERY_MS = 4000;
-// An hour of two cameras as JPEG is about 10 GB.
-const SCARCE_BYTES = 20e9;
+const PERIOD_MS = 4000;
+// One hour of two JPEG cameras takes about 10 GB.
+const LOW_DISK_BYTES = 20e9;
 
 export class EpisodeList {
   constructor() {
     this.rows = new Map();
     this.key = "";
     this.timer = 0;
-    this.ask();
+    this.refresh();
   }
 
-  /** Asks anew at once when the state says that something has changed. */
-  tell(state) {
+  /** Refreshes the list at once if the state has changed. */
+  update(state) {
     const key = JSON.stringify([state.counts, state.recording?.state, state.recording?.bag]);
     if (key === this.key) return;
     this.key = key;
-    this.ask();
+    this.refresh();
   }
 
-  async ask() {
+  async refresh() {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.ask(), EVERY_MS);
+    this.timer = setTimeout(() => this.refresh(), PERIOD_MS);
     try {
       const answer = await fetch("/api/episodes", { cache: "no-store" });
       if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
       this.#show(await answer.json());
     } catch (error) {
-      text("episodes-note", `The list cannot be read: ${error.message}`);
+      setText("episodes-note", `The list cannot be read: ${error.message}`);
       byId("episodes-note").hidden = false;
     }
   }
 
   #show({ episodes, counts, total, disk }) {
     byId("episodes-note").hidden = episodes.length > 0;
-    text("episodes-note", "None yet. The first one appears here when it ends.");
-    text("episodes-total", total ? `${total}` : "");
+    setText("episodes-note", "None yet. The first one appears here when it ends.");
+    setText("episodes-total", total ? `${total}` : "");
     this.#disk(disk);
     byId("counts").replaceChildren(...Object.entries(counts).map(countRow));
     byId("counts-head").hidden = Object.keys(counts).length === 0;
@@ -54,43 +54,43 @@ export class EpisodeList {
 
   #disk(disk) {
     if (!disk?.total) return;
-    const scarce = disk.free < SCARCE_BYTES;
-    text("disk", `${(disk.free / 1e9).toFixed(0)} GB left on the disk`, scarce ? "bad" : "");
+    const low = disk.free < LOW_DISK_BYTES;
+    setText("disk", `${(disk.free / 1e9).toFixed(0)} GB free on the disk`, low ? "bad" : "");
   }
 
-  /** The row of an episode; kept while nothing in it changes, so that its picture is not loaded anew. */
+  /** The row of an episode; kept while it does not change, so that its thumbnail is not loaded again. */
   #row(episode) {
     const key = JSON.stringify(episode);
     const known = this.rows.get(episode.name);
     if (known?.key === key) return known.row;
-    const row = made("li", { className: "episode" }, thumbnail(episode), description(episode));
+    const row = createElement("li", { className: "episode" }, thumbnail(episode), description(episode));
     this.rows.set(episode.name, { key, row });
     return row;
   }
 }
 
 function thumbnail(episode) {
-  const frame = made("div", { className: "thumb" });
+  const frame = createElement("div", { className: "thumb" });
   if (episode.outcome === "recording") return frame;
-  const picture = made("img", { alt: "", loading: "lazy", src: `/api/episodes/${encodeURIComponent(episode.name)}/thumbnail.jpg` });
-  picture.addEventListener("error", () => picture.remove());
-  frame.append(picture);
+  const image = createElement("img", { alt: "", loading: "lazy", src: `/api/episodes/${encodeURIComponent(episode.name)}/thumbnail.jpg` });
+  image.addEventListener("error", () => image.remove());
+  frame.append(image);
   return frame;
 }
 
 function description(episode) {
   const when = episode.time ? new Date(episode.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false }) : "";
   const facts = [when, episode.seconds ? `${Math.round(episode.seconds)} s` : ""].filter(Boolean).join(" · ");
-  const outcome = made("span", { className: "outcome" });
-  text(outcome, episode.outcome, TONE[episode.outcome] ?? "calm");
-  const words = made("div", {}, made("p", { className: "instruction" }, episode.instruction || "no instruction"));
-  words.append(made("p", { className: "muted small" }, outcome, facts ? ` · ${facts}` : ""));
-  if (episode.problem) words.append(made("p", { className: "bad small" }, episode.problem));
-  words.title = episode.name;
-  return words;
+  const outcome = createElement("span", { className: "outcome" });
+  setText(outcome, episode.outcome, TONE[episode.outcome] ?? "calm");
+  const text_column = createElement("div", {}, createElement("p", { className: "instruction" }, episode.instruction || "no instruction"));
+  text_column.append(createElement("p", { className: "muted small" }, outcome, facts ? ` · ${facts}` : ""));
+  if (episode.problem) text_column.append(createElement("p", { className: "bad small" }, episode.problem));
+  text_column.title = episode.name;
+  return text_column;
 }
 
 function countRow([task, numbers]) {
-  const cells = OUTCOMES.slice(0, 3).map((outcome) => made("td", {}, numbers[outcome] ? `${numbers[outcome]}` : "–"));
-  return made("tr", {}, made("th", { scope: "row", title: task }, task), ...cells);
+  const cells = OUTCOMES.slice(0, 3).map((outcome) => createElement("td", {}, numbers[outcome] ? `${numbers[outcome]}` : "–"));
+  return createElement("tr", {}, createElement("th", { scope: "row", title: task }, task), ...cells);
 }

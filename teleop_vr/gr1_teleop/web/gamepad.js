@@ -1,18 +1,18 @@
 // Gamepads and SpaceMice (a browser shows both as gamepads) as a velocity in the arm's base frame: x forward, y left, z up.
 
-const STILL = 0.1;
+const DEAD_ZONE = 0.1;
 const PRESSED = 0.5;
-// Browsers have no mapping for a SpaceMouse: its name or its numbers tell it. Chromium writes these behind the name, Firefox before it.
+// Browsers have no mapping for a SpaceMouse; its name or its USB IDs identify it. Chromium puts the IDs after the name, Firefox before.
 const SPACE_MOUSE = /space ?(mouse|navigator|pilot|explorer)|3dconnexion|(^|vendor: )(256f\b|046d(-| product: )c62[0-9a-f])/i;
 
 export class Pads {
-  /** onGripper(): a SpaceMouse's right button has been pressed; gamepads have a trigger for it. */
+  /** onGripper(): the right button of a SpaceMouse was pressed; gamepads use a trigger. */
   constructor(onGripper) {
     this.onGripper = onGripper;
     this.gripper_down = false;
   }
 
-  /** {name, held, linear, angular, gripper} of the first device that can be used; of one that cannot, nothing but its name; or null. */
+  /** {name, held, linear, angular, gripper} of the first usable device; zeros and the name of an unusable one; or null. */
   read() {
     const pads = [...(navigator.getGamepads?.() ?? [])].filter((one) => one?.connected);
     const pad = pads.find((one) => isGamepad(one) || isSpaceMouse(one));
@@ -20,9 +20,9 @@ export class Pads {
     return pads.length > 0 ? unused(pads[0]) : null;
   }
 
-  /** Its axes are x right, y towards the user, z down, and turns about these; left button: hold, right button: gripper. */
+  /** Axes: x right, y towards the user, z down, then rotations about these. Left button: hold; right button: gripper. */
   #spaceMouse(pad) {
-    const [x, y, z, about_x, about_y, about_z] = [0, 1, 2, 3, 4, 5].map((axis) => dead(pad.axes[axis] ?? 0));
+    const [x, y, z, about_x, about_y, about_z] = [0, 1, 2, 3, 4, 5].map((axis) => withDeadZone(pad.axes[axis] ?? 0));
     const down = value(pad, 1) > PRESSED;
     if (down && !this.gripper_down) this.onGripper();
     this.gripper_down = down;
@@ -38,7 +38,7 @@ export class Pads {
 
 /** The standard gamepad: https://www.w3.org/TR/gamepad/#remapping */
 function gamepad(pad) {
-  const [left_x, left_y, right_x, right_y] = pad.axes.map(dead);
+  const [left_x, left_y, right_x, right_y] = pad.axes.map(withDeadZone);
   const [a, b, x, y] = [0, 1, 2, 3].map((button) => (value(pad, button) > PRESSED ? 1 : 0));
   return {
     name: short(pad.id),
@@ -49,7 +49,7 @@ function gamepad(pad) {
   };
 }
 
-/** Nobody knows what its axes and buttons mean: a trigger at rest may read as full speed. */
+/** The meaning of its axes and buttons is unknown: a trigger at rest may read as full speed. */
 function unused(pad) {
   const name = `${short(pad.id)} is not used: neither a standard gamepad nor a SpaceMouse`;
   return { name, held: false, linear: [0, 0, 0], angular: [0, 0, 0], gripper: 0 };
@@ -60,8 +60,8 @@ const isSpaceMouse = (pad) => pad.mapping !== "standard" && pad.axes.length >= 6
 const value = (pad, button) => pad.buttons[button]?.value ?? 0;
 const short = (id) => id.replace(/\s*\(.*/, "") || "Gamepad";
 
-/** Nothing near the middle, then evenly up to 1: a stick that does not quite return moves nothing. */
-function dead(axis) {
-  const beyond = Math.abs(axis) - STILL;
-  return beyond <= 0 ? 0 : Math.sign(axis) * Math.min(1, beyond / (1 - STILL));
+/** Dead zone around the centre, then linear up to 1: a stick that does not return exactly moves nothing. */
+function withDeadZone(axis) {
+  const beyond = Math.abs(axis) - DEAD_ZONE;
+  return beyond <= 0 ? 0 : Math.sign(axis) * Math.min(1, beyond / (1 - DEAD_ZONE));
 }

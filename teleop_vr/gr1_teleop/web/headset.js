@@ -1,18 +1,18 @@
-// One immersive session: reads the hands at every XR frame, tells the server, and shows what the server answers.
+// One immersive session: reads the hands in every XR frame, sends them to the server, and shows the server's state.
 
-import { Feed } from "/web/feed.js";
+import { ImageStream } from "/web/image_stream.js";
 import { Hud } from "/web/hud.js";
-import { Hand, Phone } from "/web/inputs.js";
+import { Hand, Phone } from "/web/xr_inputs.js";
 import { Scene } from "/web/scene.js";
 
-// The clutch's own thresholds are the server's; these, the same as its defaults, only say which hand is the operator's.
+// The server's clutch has its own thresholds. These, equal to its defaults, only select the active hand.
 const PRESSED = 0.7;
 const OPEN = 0.4;
 
 export class Headset {
   /**
    * kind: headset or phone; mode: immersive-ar or immersive-vr; channel: to the server; overlay: the element that a phone
-   * shows over its camera; onEnd(): the session is over.
+   * shows over its camera; onEnd(): the session has ended.
    */
   constructor({ kind, mode, channel, overlay = null, onEnd }) {
     Object.assign(this, { kind, mode, channel, overlay, onEnd });
@@ -25,7 +25,7 @@ export class Headset {
     this.hud = new Hud();
   }
 
-  /** Call it from a click; throws what the browser says when there is no session to be had. */
+  /** Call it from a click handler. Throws the browser's error if there is no session. */
   async enter() {
     const optional = ["local-floor", "hand-tracking", ...(this.kind === "phone" ? ["dom-overlay"] : [])];
     const options = { optionalFeatures: optional };
@@ -37,11 +37,11 @@ export class Headset {
     this.session.addEventListener("selectend", (event) => this.#select(event, false));
     const canvas = document.createElement("canvas");
     const gl = canvas.getContext("webgl2", { xrCompatible: true, alpha: true, antialias: true });
-    if (!gl) throw new Error("this browser draws no WebGL2: update it");
+    if (!gl) throw new Error("this browser has no WebGL2: update it");
     const opaque = this.session.environmentBlendMode === "opaque";
     this.scene = new Scene(gl, { opaque });
-    // Who does not see the room sees the robot through its camera.
-    if (opaque) this.feed = new Feed("static", { onPicture: (image) => this.scene.picture("camera", image) });
+    // Without passthrough the operator sees the robot through its camera.
+    if (opaque) this.stream = new ImageStream("static", { onImage: (image) => this.scene.setTexture("camera", image) });
     await this.session.updateRenderState({ baseLayer: new XRWebGLLayer(this.session, gl), depthNear: 0.05, depthFar: 30 });
     this.space = await this.session.requestReferenceSpace("local-floor").catch(() => this.session.requestReferenceSpace("local"));
     this.space.addEventListener("reset", () => this.#recenter());
@@ -50,26 +50,26 @@ export class Headset {
   }
 
   leave() {
-    this.session?.end().catch(() => {}); // ended already: then there is nothing left to do
+    this.session?.end().catch(() => {}); // already ended
   }
 
   /** The server's state message. */
-  take(state) {
+  setState(state) {
     this.state = state;
     for (const pulse of state.haptics ?? []) this.#pulse(pulse);
   }
 
-  /** action: start | success | failure | discard; A means start, or success while an episode runs. */
-  episode(action) {
+  /** action: start | success | failure | discard. A: start, or success while an episode is running. */
+  sendAction(action) {
     this.channel.send({ type: "episode", action }, { urgent: true });
   }
 
   pressA() {
-    this.episode(this.state?.recording?.state === "recording" ? "success" : "start");
+    this.sendAction(this.state?.recording?.state === "recording" ? "success" : "start");
   }
 
   pressB() {
-    this.episode("discard");
+    this.sendAction("discard");
   }
 
   #frame(frame) {
@@ -77,28 +77,28 @@ export class Headset {
     const sources = [...this.session.inputSources];
     const samples = this.hands.map((hand) => hand.read(frame, this.space, sourceOf(hand.side, sources)));
     const sample = this.#operator(samples);
-    this.#tell(sample);
+    this.#sendSample(sample);
     this.#buttons(samples);
     const viewer = frame.getViewerPose(this.space);
     if (viewer) this.#draw(frame, viewer, sources);
   }
 
-  /** The hand that leads: the one whose squeeze was pressed last, while the other is open or out of sight. */
+  /** The active hand: the one that was squeezed last, while the other is open or out of sight. */
   #operator(samples) {
-    const leads = samples[this.hands.indexOf(this.active)];
+    const active = samples[this.hands.indexOf(this.active)];
     samples.forEach((sample, index) => {
       const hand = this.hands[index];
       const before = this.squeezed.get(hand) ?? false;
-      // A grip that slackens a little and tightens again is still the same grip.
+      // A grip that loosens a little and tightens again is still the same grip.
       const squeezed = sample.squeeze >= (before ? OPEN : PRESSED);
       const rising = squeezed && !before;
       this.squeezed.set(hand, squeezed);
-      if (hand !== this.active && rising && sample.tracked && (leads.squeeze < OPEN || !leads.tracked)) this.active = hand;
+      if (hand !== this.active && rising && sample.tracked && (active.squeeze < OPEN || !active.tracked)) this.active = hand;
     });
     return samples[this.hands.indexOf(this.active)];
   }
 
-  #tell(sample) {
+  #sendSample(sample) {
     const visible = this.session.visibilityState === "visible";
     const sent = this.channel.send({ type: "pose", seq: this.sequence + 1, t: performance.now(), ...sample, visible });
     if (sent) this.sequence += 1;
@@ -112,9 +112,9 @@ export class Headset {
   }
 
   #draw(frame, viewer, sources) {
-    // A phone has its words on the glass.
-    const on_glass = this.kind === "phone" && this.session.domOverlayState;
-    if (!on_glass && this.hud.show(this.channel.status, this.state, this.kind)) this.scene.picture("panel", this.hud.canvas);
+    // A phone shows the state in its overlay.
+    const in_overlay = this.kind === "phone" && this.session.domOverlayState;
+    if (!in_overlay && this.hud.update(this.channel.status, this.state, this.kind)) this.scene.setTexture("panel", this.hud.canvas);
     const engaged = this.channel.status.phase === "open" ? (this.state?.clutch ?? "open") : "open";
     const hands = [];
     for (const source of this.kind === "phone" ? [] : sources) {
@@ -142,21 +142,21 @@ export class Headset {
     this.scene.recenter();
   }
 
-  /** Frames may stop while a system menu is open: the server is told at once, not only by the silence. */
+  /** Frames may stop while a system menu is open: tells the server at once instead of by a timeout. */
   #visibility() {
     if (this.session.visibilityState === "visible") return;
     const { side, last } = this.active;
-    this.#tell({ hand: side, tracked: false, position: null, orientation: null, ...last, buttons: { a: false, b: false, stick: false } });
+    this.#sendSample({ hand: side, tracked: false, position: null, orientation: null, ...last, buttons: { a: false, b: false, stick: false } });
   }
 
   #ended() {
-    this.feed?.stop();
+    this.stream?.stop();
     this.channel.close();
     this.onEnd();
   }
 }
 
-/** A side's controller or hand; only if there is neither, the pinch that some headsets report as a passing input. */
+/** The controller or hand of a side; if there is neither, the pinch that some headsets report as a transient input. */
 function sourceOf(side, sources) {
   const own = sources.filter((source) => source.handedness === side);
   return own.find((source) => source.gamepad || source.hand) ?? own[0] ?? null;

@@ -1,6 +1,6 @@
-// The panel that floats in front of the operator, drawn on a canvas and drawn anew only when what it says has changed.
+// The panel in front of the operator, drawn on a canvas; redrawn only if its content has changed.
 
-import { clutchWords, confirmWords, gateWords, milliseconds, recordingWords } from "/web/words.js";
+import { clutchLabel, confirmLabel, gateLabel, milliseconds, recordingLabel } from "/web/labels.js";
 
 const WIDTH = 1024;
 const HEIGHT = 440;
@@ -20,8 +20,8 @@ export class Hud {
     this.shown = "";
   }
 
-  /** status: the channel's; state: the server's last. True if the panel changed. */
-  show(status, state, kind) {
+  /** status: of the channel; state: the server's last. Returns true if the panel has changed. */
+  update(status, state, kind) {
     const content = this.#content(status, state, kind);
     const key = JSON.stringify(content);
     if (key === this.shown) return false;
@@ -44,12 +44,12 @@ export class Hud {
     }
     const warnings = state.warnings ?? [];
     return {
-      head: clutchWords(state, kind),
-      recording: recordingWords(state.recording),
+      head: clutchLabel(state, kind),
+      recording: recordingLabel(state.recording),
       instruction: state.recording?.instruction ?? "",
-      confirm: confirmWords(state.recording, { success: "Press A", discard: "Press B" }),
-      feet: warnings.length ? warnings.slice(0, 2).map((text) => ({ tone: "bad", text })) : [gateWords(state.gate)],
-      // Whole tens: a panel whose figures flicker draws the eye.
+      confirm: confirmLabel(state.recording, { success: "Press A", discard: "Press B" }),
+      feet: warnings.length ? warnings.slice(0, 2).map((text) => ({ tone: "bad", text })) : [gateLabel(state.gate)],
+      // Rounded to 5 ms: flickering numbers distract.
       rtt: Number.isFinite(state.rtt_ms) ? milliseconds(Math.max(1, Math.round(state.rtt_ms / 5) * 5)) : "",
     };
   }
@@ -106,7 +106,7 @@ export class Hud {
     this.drawing.fillRect(EDGE, y, WIDTH - 2 * EDGE, 2);
   }
 
-  /** One line of text, cut with an ellipsis where it would not fit. */
+  /** One line of text, shortened with an ellipsis to fit. */
   #line(text, x, y, size, colour, weight, width) {
     const d = this.drawing;
     d.font = `${weight} ${size}px ${FONT}`;

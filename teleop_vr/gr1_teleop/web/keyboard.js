@@ -1,6 +1,6 @@
-// Keys as a velocity in the arm's base frame: x forward, y left, z up; only while Shift is held.
+// Keyboard as a velocity in the arm's base frame (x forward, y left, z up), while Shift is held.
 
-// Physical keys, so that the same fingers do the same on every layout: [group, axis, sign].
+// Physical keys, independent of the keyboard layout: [group, axis, sign, label].
 export const AXES = {
   KeyW: ["linear", 0, 1, "forward"],
   KeyS: ["linear", 0, -1, "back"],
@@ -8,8 +8,8 @@ export const AXES = {
   KeyD: ["linear", 1, -1, "right"],
   KeyE: ["linear", 2, 1, "up"],
   KeyQ: ["linear", 2, -1, "down"],
-  KeyI: ["angular", 1, 1, "nod down"],
-  KeyK: ["angular", 1, -1, "nod up"],
+  KeyI: ["angular", 1, 1, "pitch down"],
+  KeyK: ["angular", 1, -1, "pitch up"],
   KeyJ: ["angular", 2, 1, "turn left"],
   KeyL: ["angular", 2, -1, "turn right"],
   KeyU: ["angular", 0, -1, "roll left"],
@@ -19,17 +19,17 @@ const HOLD = ["ShiftLeft", "ShiftRight"];
 const GRIPPER = "Space";
 
 export class Keyboard {
-  /** onGripper(): the gripper's key has been pressed. */
+  /** onGripper(): the gripper key was pressed. */
   constructor(onGripper) {
     this.down = new Set();
     this.onGripper = onGripper;
     this.listeners = [
       [window, "keydown", (event) => this.#press(event)],
       [window, "keyup", (event) => this.#release(event)],
-      // Keys released while another window has the focus would be held for ever.
+      // The release of a key is not reported while another window has the focus.
       [window, "blur", () => this.down.clear()],
       [document, "visibilitychange", () => this.down.clear()],
-      // The menu keeps what is released while it is open to itself.
+      // Releases while the context menu is open are not reported.
       [window, "contextmenu", () => this.down.clear()],
       [document, "focusin", () => typing() && this.down.clear()],
     ];
@@ -55,7 +55,7 @@ export class Keyboard {
 
   #press(event) {
     this.#checkHold(event);
-    // Some systems never tell of a key that is released during a shortcut.
+    // Some systems do not report a key released during a shortcut.
     const shortcut = event.ctrlKey || event.metaKey || event.altKey;
     if (shortcut) this.down.clear();
     if (shortcut || typing()) return;
@@ -71,11 +71,11 @@ export class Keyboard {
   #release(event) {
     this.#checkHold(event);
     this.down.delete(event.code);
-    // Or it would press the button that was clicked last.
+    // Otherwise Space would press the button that was clicked last.
     if (event.code === GRIPPER && !typing()) event.preventDefault();
   }
 
-  /** The dead man's switch: every key says whether a Shift is down, even where that Shift's own release got lost. */
+  /** The dead-man switch: every key event tells whether Shift is down, even if the release of Shift itself was lost. */
   #checkHold(event) {
     if (!event.shiftKey) for (const key of HOLD) this.down.delete(key);
   }

@@ -1,4 +1,4 @@
-// The little linear algebra that the scene needs. Matrices are column-major arrays of 16, as WebGL takes them.
+// Linear algebra for the scene. Matrices are column-major arrays of 16, as in WebGL.
 
 export function multiply(a, b) {
   const out = new Float32Array(16);
@@ -12,23 +12,23 @@ export function multiply(a, b) {
   return out;
 }
 
-/** Turn by yaw (about y) after pitch (about x), at a place; radians, metres. */
+/** Rotation by yaw (about y) after pitch (about x), rad, with a translation in m. */
 export function placed([x, y, z], yaw = 0, pitch = 0) {
   const [c, s, p, q] = [Math.cos(yaw), Math.sin(yaw), Math.cos(pitch), Math.sin(pitch)];
   return new Float32Array([c, 0, -s, 0, s * q, p, c * q, 0, s * p, -q, c * p, 0, x, y, z, 1]);
 }
 
-/** A box from -1/2 to 1/2 on each axis becomes one of this size, in metres, about this centre. */
+/** Scales the unit cube (-1/2 to 1/2) to this size and moves it to this centre, m. */
 export function box([x, y, z], [width, height, depth]) {
   return new Float32Array([width, 0, 0, 0, 0, height, 0, 0, 0, 0, depth, 0, x, y, z, 1]);
 }
 
-/** Where a view's -z points, as an angle about y from straight ahead; radians. */
+/** Direction of a view's -z as an angle about y from straight ahead, rad. */
 export function heading(matrix) {
   return Math.atan2(matrix[8], matrix[10]);
 }
 
-/** The nearest way from one angle to another, in -pi .. pi. */
+/** The shortest rotation from one angle to another, -pi .. pi. */
 export function turn(from, to) {
   return Math.atan2(Math.sin(to - from), Math.cos(to - from));
 }

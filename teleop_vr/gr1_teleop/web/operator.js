@@ -1,26 +1,26 @@
-// The operator's page: says whether everything is ready, and enters the immersive session.
+// The operator's page: shows whether everything is ready, and enters the immersive session.
 
 import { Channel } from "/web/channel.js";
 import { device, immersiveMode } from "/web/device.js";
-import { byId, fact, show, text } from "/web/dom.js";
+import { byId, describe, setText, showText } from "/web/dom.js";
 import { Headset } from "/web/headset.js";
-import { clutchWords, confirmWords, gateWords, recordingWords } from "/web/words.js";
+import { clutchLabel, confirmLabel, gateLabel, recordingLabel } from "/web/labels.js";
 
 const CONTROLS = {
   headset: [
     ["Grip", "hold to move the arm with your hand"],
     ["Trigger", "close the gripper, as far as you pull"],
-    ["A or X", "start an episode; while it runs, twice: save as success"],
-    ["B or Y", "twice: discard the episode"],
-    ["Stick, pressed", "the way you point is forward"],
-    ["Bare hands", "bend the last three fingers: grip; pinch thumb and index finger: gripper"],
+    ["A or X", "start an episode; during an episode, press twice: save as success"],
+    ["B or Y", "press twice: discard the episode"],
+    ["Stick, pressed", "set the forward direction to where you point"],
+    ["Bare hands", "bend the last three fingers: grip; pinch with thumb and index finger: gripper"],
   ],
   phone: [
     ["Screen", "hold a finger on it to move the arm with the phone"],
-    ["Gripper", "opens and closes the fingers"],
-    ["This is forward", "the way the phone points is forward"],
-    ["Start", "begins an episode; while it runs, twice: save as success"],
-    ["Discard", "twice: discards the episode"],
+    ["Gripper", "open or close the gripper"],
+    ["This is forward", "set the forward direction to where the phone points"],
+    ["Start", "start an episode; during an episode, press twice: save as success"],
+    ["Discard", "press twice: discard the episode"],
   ],
 };
 
@@ -32,41 +32,41 @@ let headset = null;
 const watch = new Channel("/ws/watch", { onMessage: showRig, onStatus: showServer });
 const operator = new Channel("/ws/operator", {
   hello: { type: "hello", device: name, kind: hands, version: 1 },
-  onMessage: takeState,
+  onMessage: onState,
   onStatus: showLink,
 });
 
 async function begin() {
-  for (const [key, meaning] of CONTROLS[hands]) byId("controls").append(fact(key, meaning));
+  for (const [key, meaning] of CONTROLS[hands]) byId("controls").append(describe(key, meaning));
   watch.open();
   byId("enter").addEventListener("click", enter);
   phoneButtons();
-  await offer();
-  navigator.xr?.addEventListener("devicechange", offer);
+  await offerSession();
+  navigator.xr?.addEventListener("devicechange", offerSession);
 }
 
-async function offer() {
+async function offerSession() {
   mode = await immersiveMode();
   byId("enter").hidden = !mode;
   if (mode) {
-    text("headline", kind === "phone" ? "Move the arm with your phone" : "Move the arm with your hand");
-    text("explain", mode === "immersive-ar" ? "You go on seeing your room; a small panel tells how things stand." : "You will see a drawn room, the static camera's picture and a small panel.");
-    text("enter", kind === "phone" ? "Enter AR" : "Enter VR");
+    setText("headline", kind === "phone" ? "Move the arm with your phone" : "Move the arm with your hand");
+    setText("explain", mode === "immersive-ar" ? "You still see your room; a small panel shows the state." : "You will see a rendered room, the image of the static camera and a small panel.");
+    setText("enter", kind === "phone" ? "Enter AR" : "Enter VR");
     return;
   }
-  text("headline", "No headset here");
+  setText("headline", "No headset here");
   const why = !window.isSecureContext
-    ? "This page came without HTTPS; open the https:// address that the terminal shows."
+    ? "This page was loaded without HTTPS. Open the https:// address that the terminal shows."
     : navigator.xr
-      ? "This browser knows WebXR but finds no headset. Open this page in the headset's own browser."
+      ? "This browser has WebXR but finds no headset. Open this page in the headset's own browser."
       : "This browser has no WebXR. Open this page in a headset's browser, or on an Android phone.";
-  text("explain", why);
+  setText("explain", why);
 }
 
 async function enter() {
-  show("trouble", "");
+  showText("problem", "");
   byId("enter").disabled = true;
-  headset = new Headset({ kind: hands, mode, channel: operator, overlay: byId("overlay"), onEnd: left });
+  headset = new Headset({ kind: hands, mode, channel: operator, overlay: byId("overlay"), onEnd: onSessionEnd });
   try {
     await headset.enter();
     watch.close();
@@ -76,11 +76,11 @@ async function enter() {
     headset.leave();
     headset = null;
     byId("enter").disabled = false;
-    show("trouble", `The session did not begin: ${error.message}`);
+    showText("problem", `The session did not start: ${error.message}`);
   }
 }
 
-function left() {
+function onSessionEnd() {
   headset = null;
   document.body.classList.remove("inside");
   byId("overlay").hidden = true;
@@ -88,32 +88,32 @@ function left() {
   watch.open();
 }
 
-function takeState(message) {
+function onState(message) {
   if (message.type !== "state" || !headset) return;
-  headset.take(message);
-  const words = clutchWords(message, hands);
-  text("phone-clutch", words.detail ? `${words.text} (${words.detail})` : words.text);
-  byId("phone-clutch").dataset.tone = words.tone;
+  headset.setState(message);
+  const label = clutchLabel(message, hands);
+  setText("phone-clutch", label.detail ? `${label.text} (${label.detail})` : label.text);
+  byId("phone-clutch").dataset.tone = label.tone;
   const instruction = message.recording?.instruction;
-  text("phone-recording", recordingWords(message.recording).text + (instruction ? `: “${instruction}”` : ""));
-  text("phone-a", message.recording?.state === "recording" ? "Save" : "Start");
-  const gate = gateWords(message.gate);
-  show("phone-trouble", message.warnings?.[0] ?? (["bad", "warn"].includes(gate.tone) ? gate.text : ""));
-  show("phone-confirm", confirmWords(message.recording, { success: "Press Save", discard: "Press Discard" }));
+  setText("phone-recording", recordingLabel(message.recording).text + (instruction ? `: “${instruction}”` : ""));
+  setText("phone-a", message.recording?.state === "recording" ? "Save" : "Start");
+  const gate = gateLabel(message.gate);
+  showText("phone-problem", message.warnings?.[0] ?? (["bad", "warn"].includes(gate.tone) ? gate.text : ""));
+  showText("phone-confirm", confirmLabel(message.recording, { success: "Press Save", discard: "Press Discard" }));
 }
 
 function showLink(status) {
   if (status.phase === "unpaired" && headset) {
-    show("trouble", status.why);
+    showText("problem", status.why);
     headset.leave();
   }
   if (status.phase === "lost" || status.phase === "busy") {
-    text("phone-clutch", `${status.why}. Trying again.`);
+    setText("phone-clutch", `${status.why}. Trying again.`);
     byId("phone-clutch").dataset.tone = "bad";
   }
 }
 
-/** Touches on these buttons are not the clutch. */
+/** Touching a button must not hold the clutch. */
 function phoneButtons() {
   byId("overlay").addEventListener("beforexrselect", (event) => {
     if (event.target.closest("button")) event.preventDefault();
@@ -128,26 +128,26 @@ function phoneButtons() {
     const phone = headset?.hands[0];
     if (!phone) return;
     phone.gripper = phone.gripper ? 0 : 1;
-    text("phone-gripper", phone.gripper ? "Open gripper" : "Close gripper");
+    setText("phone-gripper", phone.gripper ? "Open gripper" : "Close gripper");
   });
 }
 
 function showServer(status) {
   const words = { connecting: "Connecting", open: "Connected", closed: "–" };
   const tone = { open: "good", connecting: "calm", closed: "calm" };
-  text("server", words[status.phase] ?? status.why, tone[status.phase] ?? "bad");
+  setText("server", words[status.phase] ?? status.why, tone[status.phase] ?? "bad");
   byId("server").title = status.why;
-  if (status.phase !== "open") for (const id of ["gate", "recording", "instruction"]) text(id, "–");
+  if (status.phase !== "open") for (const id of ["gate", "recording", "instruction"]) setText(id, "–");
   byId("enter").disabled = status.phase === "unpaired" || headset !== null;
 }
 
 function showRig(state) {
   if (state.type !== "state") return;
-  const gate = gateWords(state.gate);
-  text("gate", gate.text.replace(/^Arm (.)/, (_, first) => first.toUpperCase()), gate.tone);
-  const recording = recordingWords(state.recording);
-  text("recording", recording.text, recording.tone);
-  text("instruction", state.recording?.instruction ? `“${state.recording.instruction}”` : "none yet: type one at the workstation");
+  const gate = gateLabel(state.gate);
+  setText("gate", gate.text.replace(/^Arm (.)/, (_, first) => first.toUpperCase()), gate.tone);
+  const recording = recordingLabel(state.recording);
+  setText("recording", recording.text, recording.tone);
+  setText("instruction", state.recording?.instruction ? `“${state.recording.instruction}”` : "none yet: type one at the workstation");
 }
 
 begin();

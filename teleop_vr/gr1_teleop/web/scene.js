@@ -1,22 +1,22 @@
-// What the operator sees: the panel, a gnomon at each hand, and without passthrough a floor and a camera's picture. Plain WebGL2.
+// The operator's view: the panel, axes at each hand, and without passthrough a floor and a camera image. Plain WebGL2.
 
 import { box, heading, multiply, placed, turn } from "/web/matrix.js";
 
 const DISTANCE_M = 1.25;
-// Width, height of the lower edge above the eyes, both in metres, and lean towards the eyes in radians. Where the room is seen the
-// panel is a little above the line of sight, so that the robot's table stays free; else the camera's picture is there.
+// width, foot (lower edge above the eyes): m; lean towards the eyes: rad. With passthrough the panel is a little above the line of
+// sight, so that it does not cover the robot's table; without, the camera image is there.
 const BOARDS = {
-  seeing: { panel: { width: 0.62, foot: -0.03, lean: 0.08 } },
+  passthrough: { panel: { width: 0.62, foot: -0.03, lean: 0.08 } },
   opaque: { panel: { width: 0.62, foot: -0.52, lean: -0.28 }, camera: { width: 0.95, foot: -0.22, lean: 0.04 } },
 };
-// The boards stay where they are until the head has turned or gone this far from them, then they follow without haste.
+// The boards stay until the head has turned or moved this far, then follow slowly.
 const FOLLOW_TURN = 0.6;
 const FOLLOW_M = 0.5;
 const FOLLOW_EACH_FRAME = 0.08;
 
 const GREY = [0.62, 0.68, 0.75];
 const TONES = { open: GREY, waiting: [0.94, 0.73, 0.32], engaged: [0.39, 0.82, 0.59] };
-// The axes as everywhere in robotics: x red, y green, z blue.
+// x red, y green, z blue.
 const AXES = [
   { end: [1, 0, 0], colour: [0.9, 0.36, 0.34] },
   { end: [0, 1, 0], colour: [0.4, 0.78, 0.42] },
@@ -38,17 +38,17 @@ void main() {
 const FRAGMENT = `#version 300 es
 precision mediump float;
 uniform vec4 colour;
-uniform sampler2D picture;
+uniform sampler2D image;
 uniform bool textured;
 in vec2 place;
 in float shade;
 out vec4 result;
 void main() {
-  result = textured ? texture(picture, place) : vec4(colour.rgb * shade * colour.a, colour.a);
+  result = textured ? texture(image, place) : vec4(colour.rgb * shade * colour.a, colour.a);
 }`;
 
 export class Scene {
-  /** gl: a WebGL2 context made for XR; opaque: nothing of the room is seen, so a floor is drawn. */
+  /** gl: an XR-compatible WebGL2 context; opaque: no passthrough, so a floor is drawn. */
   constructor(gl, { opaque }) {
     this.gl = gl;
     this.opaque = opaque;
@@ -57,10 +57,10 @@ export class Scene {
     this.#build();
   }
 
-  /** A board's new picture: a canvas or an image. board: panel | camera; shown from its first picture on. */
-  picture(board, source) {
+  /** Sets a board's texture from a canvas or an image. board: panel | camera; shown after its first texture. */
+  setTexture(board, source) {
     const gl = this.gl;
-    this.boards[board] ??= { ...BOARDS[this.opaque ? "opaque" : "seeing"][board], texture: texture(gl) };
+    this.boards[board] ??= { ...BOARDS[this.opaque ? "opaque" : "passthrough"][board], texture: texture(gl) };
     this.boards[board].height = (this.boards[board].width * source.height) / source.width;
     gl.bindTexture(gl.TEXTURE_2D, this.boards[board].texture);
     gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, true);
@@ -68,7 +68,7 @@ export class Scene {
     gl.generateMipmap(gl.TEXTURE_2D);
   }
 
-  /** Puts the boards in front of the operator with the next frame. */
+  /** Moves the boards in front of the operator in the next frame. */
   recenter() {
     this.place = null;
   }
@@ -90,7 +90,7 @@ export class Scene {
       gl.viewport(x, y, width, height);
       const seen = multiply(view.projectionMatrix, view.transform.inverse.matrix);
       if (this.opaque) this.#floor(seen);
-      for (const hand of hands) this.#gnomon(multiply(seen, hand.matrix), TONES[hand.tone] ?? GREY);
+      for (const hand of hands) this.#axes(multiply(seen, hand.matrix), TONES[hand.tone] ?? GREY);
       for (const board of Object.values(this.boards)) this.#board(seen, board);
     }
   }
@@ -109,7 +109,7 @@ export class Scene {
     place.following = off > 0.03 || away > 0.03;
   }
 
-  #gnomon(at, tone) {
+  #axes(at, tone) {
     this.#solid(multiply(at, box([0, 0, 0], [0.024, 0.024, 0.024])), tone);
     for (const { end, colour } of AXES) {
       const centre = end.map((value) => (value * AXIS_M) / 2);
@@ -183,7 +183,7 @@ function link(gl) {
 
 const square = (z) => [-0.5, -0.5, z, 0.5, -0.5, z, 0.5, 0.5, z, -0.5, -0.5, z, 0.5, 0.5, z, -0.5, 0.5, z];
 
-/** Six squares: the front and back of each axis. */
+/** Six squares: two per axis. */
 function cube() {
   const corners = [];
   for (const z of [-0.5, 0.5]) {

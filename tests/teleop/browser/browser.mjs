@@ -4,28 +4,28 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 const IWER = join(import.meta.dirname, "node_modules/iwer/build/iwer.min.js");
-const PATIENCE_MS = Number(process.env.GR1_BROWSER_PATIENCE_MS ?? 60000);
+const TIMEOUT_MS = Number(process.env.GR1_BROWSER_TIMEOUT_MS ?? 60000);
 
 export const launch = () =>
   chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage", "--ignore-certificate-errors"],
-    timeout: PATIENCE_MS,
+    timeout: TIMEOUT_MS,
   });
 
 /**
- * A page in a context (cookies) of its own. headset: an emulated Quest 3, `quest` in the page; mode: what it supports; agent: what
- * the browser calls itself, if not a Quest's.
- * `page.troubles` collects errors and what the security policy has blocked.
+ * A page with its own context (cookies). headset: an emulated Quest 3, `quest` in the page; mode: the session mode that it supports; agent: the
+ * browser's user agent, if not a Quest's.
+ * `page.problems` collects errors and requests blocked by the security policy.
  */
 export async function open(browser, url, { headset = false, mode = "immersive-ar", agent = "", width = 1280, height = 720 } = {}) {
-  // The certificate is the installation's own, so no authority vouches for it.
+  // The certificate is the installation's own, so no authority has signed it.
   const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width, height } });
   const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE_MS);
-  page.troubles = [];
-  page.on("pageerror", (error) => page.troubles.push(`${error}`));
-  page.on("console", (message) => message.type() === "error" && !expected(message) && page.troubles.push(message.text()));
+  page.setDefaultTimeout(TIMEOUT_MS);
+  page.problems = [];
+  page.on("pageerror", (error) => page.problems.push(`${error}`));
+  page.on("console", (message) => message.type() === "error" && !expected(message) && page.problems.push(message.text()));
   if (headset) {
     await page.addInitScript({ path: IWER });
     await page.addInitScript(wear, { mode, agent });
@@ -34,10 +34,10 @@ export async function open(browser, url, { headset = false, mode = "immersive-ar
   return page;
 }
 
-/** Chromium reports every picture and socket that fails; those are what some tests are about. */
+/** Chromium reports every failed image and socket; some tests cause them on purpose. */
 const expected = (message) => /Failed to load resource|WebSocket connection|ERR_CONNECTION/.test(message.text());
 
-/** Runs in the page before anything else: puts the emulated headset on. */
+/** Runs in the page before anything else: installs the emulated headset. */
 function wear({ mode, agent }) {
   const quest3 = IWER.metaQuest3;
   const device = new IWER.XRDevice({ ...quest3, supportedSessionModes: ["inline", mode], userAgent: agent || quest3.userAgent });

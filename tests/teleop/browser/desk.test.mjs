@@ -24,7 +24,7 @@ afterEach(async () => {
   const drives = (await page.textContent("#take")) === "Leave control";
   await page.context().close();
   if (drives) await rig.until("that the desk is gone", (line) => "gone" in line, mark);
-  assert.deepEqual(page.troubles, []);
+  assert.deepEqual(page.problems, []);
 });
 
 const shown = (selector, words) =>
@@ -40,15 +40,15 @@ describe("the rig", () => {
       const address = await page.getAttribute(picture, "src");
       await page.waitForFunction(([where, old]) => document.querySelector(where).getAttribute("src") !== old, [picture, address]);
     }
-    rig.order({ pictures: false });
-    await shown(".camera-note:not([hidden])", "No picture");
-    rig.order({ pictures: true });
+    rig.order({ images: false });
+    await shown(".camera-note:not([hidden])", "No image");
+    rig.order({ images: true });
     await page.waitForFunction(() => !document.querySelector(".camera-note:not([hidden])"));
   });
 
   test("the gate's state is told in words, with its reason", async () => {
     rig.order({ status: { gate: { state: "stopped", reason: "force", source: "" } } });
-    await shown("#gate", "Arm stopped: it pressed too hard");
+    await shown("#gate", "Arm stopped: contact force too high");
     rig.order({ status: {} });
     await shown("#gate", "Arm holds still");
   });
@@ -57,13 +57,13 @@ describe("the rig", () => {
     rig.order({ instruction: "open the drawer" });
     await page.click("#start");
     await shown("#recording", "Recording");
-    rig.order({ status: { topics: [{ topic: "arm/pose", hz: 0, expected_hz: 100, age_s: 3, trouble: "silent for 3 s" }] } });
+    rig.order({ status: { topics: [{ topic: "arm/pose", hz: 0, expected_hz: 100, age_s: 3, problem: "silent for 3 s" }] } });
     await shown("#warnings", "arm/pose: silent for 3 s");
     assert.equal(await page.locator("#topics .bad").count(), 1);
     rig.order({ status: {} });
     await page.waitForFunction(() => document.querySelector("#warnings").hidden);
     await page.click("#failure");
-    await shown("#told", "Saved as failure");
+    await shown("#message", "Saved as failure");
   });
 });
 
@@ -71,7 +71,7 @@ describe("episodes", () => {
   test("the typed instruction reaches the stack, the episode gets it, and the list shows it with its picture", async () => {
     await page.fill("#instruction", "put the eggplant on the plate");
     await page.press("#instruction", "Enter");
-    await rig.until("the instruction", (line) => line.told === "put the eggplant on the plate");
+    await rig.until("the instruction", (line) => line.instruction === "put the eggplant on the plate");
     await page.click("#start");
     await shown("#recording", "Recording");
     await page.click("#success");
@@ -100,7 +100,7 @@ describe("episodes", () => {
       return question;
     });
     assert.match(asked, /Again/);
-    await shown("#told", "Discarded");
+    await shown("#message", "Discarded");
     await shown("#episodes li:first-child", "discarded");
   });
 
@@ -108,9 +108,9 @@ describe("episodes", () => {
     rig.order({ instruction: "" });
     await page.fill("#instruction", "");
     await page.click("#relabel");
-    await shown("#told", "Type the instruction");
+    await shown("#message", "Type the instruction");
     await page.click("#start");
-    await shown("#told", "no instruction");
+    await shown("#message", "no instruction");
   });
 });
 
@@ -155,8 +155,8 @@ describe("control from the desk", () => {
     await page.keyboard.down("Shift");
     await page.keyboard.type("WASD ");
     const mark = rig.mark;
-    await velocity("some more", () => rig.heard(mark).length > 5, mark);
-    assert.ok(rig.heard(mark).every((message) => message.type !== "velocity" || (!message.held && message.gripper === 0)));
+    await velocity("some more", () => rig.messages(mark).length > 5, mark);
+    assert.ok(rig.messages(mark).every((message) => message.type !== "velocity" || (!message.held && message.gripper === 0)));
     await page.keyboard.up("Shift");
   });
 
@@ -227,8 +227,8 @@ describe("control from the desk", () => {
       await plug({ ...other, mapping: "", buttons: [1, 1] });
       await shown("#pad", `${other.id.replace(/ \(.*/, "")} is not used`);
       const mark = rig.mark;
-      await velocity("some more", () => rig.heard(mark).length > 5, mark);
-      const told = rig.heard(mark).filter((message) => message.type === "velocity");
+      await velocity("some more", () => rig.messages(mark).length > 5, mark);
+      const told = rig.messages(mark).filter((message) => message.type === "velocity");
       assert.ok(told.every(({ held, linear, angular, gripper }) => !held && [...linear, ...angular, gripper].every((value) => value === 0)));
     }
   });
@@ -247,7 +247,7 @@ describe("control from the desk", () => {
     const first = page;
     page = await open(browser, rig.url.replace("/?", "/desk?"));
     await page.click("#take");
-    await shown("#drive-state", "operator");
+    await shown("#desk-state", "operator");
     assert.equal(await page.textContent("#take"), "Take control");
     await page.context().close();
     page = first;

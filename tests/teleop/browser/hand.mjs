@@ -1,22 +1,22 @@
-// A hand in headless Chromium, for programs: pairs, enters VR with an emulated Quest 3, and does what stdin says.
+// A hand in headless Chromium for scripts: pairs, enters VR with an emulated Quest 3, and executes orders from stdin.
 //
 //   node hand.mjs URL
 //
 // stdin, one JSON document a line: {"position": [3], "orientation": [4], "squeeze", "trigger"} of the right grip in local-floor (only the
 // newest counts); {"tap": "a-button"}; {"relabel": text}, at the workstation's page; {"screenshot": path}.
-// stdout: {"grip": {position, orientation}} when the hand is there; {"done": ...} after each of the others.
+// stdout: {"grip": {position, orientation}} when the hand is ready; {"done": ...} after each of the others.
 
 import { createInterface } from "node:readline";
 
 import { launch, open } from "./browser.mjs";
 
-const say = (told) => console.log(JSON.stringify(told));
+const emit = (document) => console.log(JSON.stringify(document));
 
 const browser = await launch();
 const page = await open(browser, process.argv[2], { headset: true, width: 320, height: 200 });
 await page.click("#enter");
 await page.waitForFunction(() => window.quest.device.activeSession);
-say({ grip: await page.evaluate(measure) });
+emit({ grip: await page.evaluate(measure) });
 
 let desk = null;
 let newest = null;
@@ -42,16 +42,16 @@ while (!ended) {
     await page.evaluate((values) => window.hold(values), held);
   } else if (orders.length > 0) {
     const order = orders.shift();
-    await obey(order);
-    say({ done: order });
+    await execute(order);
+    emit({ done: order });
   } else {
     await new Promise((resolve) => (wake = resolve));
   }
 }
-if (page.troubles.length > 0) say({ troubles: page.troubles });
+if (page.problems.length > 0) emit({ problems: page.problems });
 await browser.close();
 
-async function obey(order) {
+async function execute(order) {
   if (order.tap) await page.evaluate((button) => window.quest.tap("right", button), order.tap);
   if (order.relabel) {
     if (!desk) {
@@ -60,12 +60,12 @@ async function obey(order) {
     }
     await desk.fill("#instruction", order.relabel);
     await desk.click("#relabel:not([disabled])");
-    await desk.waitForFunction(() => document.querySelector("#told").textContent.startsWith("Relabelled"));
+    await desk.waitForFunction(() => document.querySelector("#message").textContent.startsWith("Relabelled"));
   }
   if (order.screenshot) await page.screenshot({ path: order.screenshot });
 }
 
-/** Where the grip is, and how it lies in the controller: the emulator holds the controller elsewhere. Then `hold` moves the grip. */
+/** Measures the grip pose and its offset from the controller pose, which the emulator sets. Then `hold` moves the grip. */
 async function measure() {
   const { device } = window.quest;
   const { position, quaternion } = device.controllers.right;

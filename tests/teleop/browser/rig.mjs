@@ -1,4 +1,4 @@
-// The rig without a robot (rig.py) as a process of these tests.
+// Starts the rig without a robot (rig.py) as a process.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -8,10 +8,10 @@ import { createInterface } from "node:readline";
 
 const HERE = import.meta.dirname;
 // A shared machine may take this long to import numpy.
-const PATIENCE_MS = Number(process.env.GR1_BROWSER_PATIENCE_MS ?? 60000);
+const TIMEOUT_MS = Number(process.env.GR1_BROWSER_TIMEOUT_MS ?? 60000);
 
 export class Rig {
-  /** past: episodes that have been recorded earlier. */
+  /** past: number of episodes that exist at the start. */
   static async start({ past = 0 } = {}) {
     const rig = new Rig(past);
     rig.url = (await rig.until("its address", (line) => line.url)).url;
@@ -29,12 +29,12 @@ export class Rig {
     createInterface({ input: this.process.stdout }).on("line", (line) => this.#line(JSON.parse(line)));
   }
 
-  /** What the operator's page has said since the mark, in order. */
-  heard(mark = 0) {
-    return this.lines.slice(mark).flatMap((line) => (line.heard ? [line.heard] : []));
+  /** The messages of the operator's page since the mark, in order. */
+  messages(mark = 0) {
+    return this.lines.slice(mark).flatMap((line) => (line.received ? [line.received] : []));
   }
 
-  /** A place in what was said, for `heard` and `until`. */
+  /** A position in the output, for `messages` and `until`. */
   get mark() {
     return this.lines.length;
   }
@@ -43,7 +43,7 @@ export class Rig {
     this.process.stdin.write(`${JSON.stringify(what)}\n`);
   }
 
-  /** The first line since the mark of which `holds` is true, now or as soon as it comes. */
+  /** The first line since the mark for which `holds` is true, now or as soon as it arrives. */
   until(what, holds, mark = 0) {
     const found = this.lines.slice(mark).find(holds);
     if (found) return Promise.resolve(found);
@@ -51,15 +51,15 @@ export class Rig {
       const waiter = { holds, resolve, reject };
       waiter.timer = setTimeout(() => {
         this.waiting.delete(waiter);
-        reject(new Error(`the rig never told ${what}; last: ${JSON.stringify(this.lines.slice(-3))}`));
-      }, PATIENCE_MS);
+        reject(new Error(`the rig did not report ${what}; last: ${JSON.stringify(this.lines.slice(-3))}`));
+      }, TIMEOUT_MS);
       this.waiting.add(waiter);
     });
   }
 
-  /** The first message of the page since the mark of which `holds` is true. */
+  /** The first message of the page since the mark for which `holds` is true. */
   async message(what, holds, mark = 0) {
-    return (await this.until(what, (line) => line.heard && holds(line.heard), mark)).heard;
+    return (await this.until(what, (line) => line.received && holds(line.received), mark)).received;
   }
 
   async stop() {

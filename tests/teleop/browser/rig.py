@@ -1,9 +1,13 @@
-"""A rig without a robot for the pages' tests: the real server, a recorder that writes small bags, pictures that move, and a link that
-repeats on stdout what the operator's page says.
+"""A rig without a robot, for the tests of the pages.
 
-stdout, one JSON document a line: {"url"} once; then {"connected": kind, device}, {"heard": message}, {"gone": why}, {"told": instruction}.
-stdin: {"status": {...}} changes what `Watch.status` tells; {"link": {...}} what the link says; {"pulse": {...}} is felt by the hand;
-{"pictures": false} takes the cameras away; {"restart": true} ends the server and starts it again on its port.
+It has the real server, a recorder that writes small bags, moving camera images, and a link that prints the
+messages of the operator's page. It reads and writes one JSON document a line.
+
+stdout: {"url"} once; then {"connected": kind, "device"}, {"received": message}, {"gone": reason},
+    {"instruction": text}.
+stdin: {"status": {...}} changes `RobotView.status`; {"link": {...}} changes the link's state;
+    {"pulse": {...}} sends a haptic pulse; {"images": false} removes the cameras; {"restart": true} restarts
+    the server on its port.
 """
 
 from __future__ import annotations
@@ -21,43 +25,43 @@ from PIL import Image, ImageSequence
 
 from gr1_core import images
 from gr1_core.data import metadata
-from gr1_teleop.episodes import Episodes
-from gr1_teleop.link import Busy
+from gr1_teleop.episode_control import EpisodeControl
+from gr1_teleop.operator_link import OperatorBusy
 from gr1_teleop.protocol import HandPose, Ping, parse
 from gr1_teleop.server import Server
 from tests.data.bag_fixture import Recording
 
 TOKEN = "a-token-for-the-browser-tests"
-FILM = Path(__file__).parents[3] / "docs/images/demo.gif"
+DEMO_GIF = Path(__file__).parents[3] / "docs/images/demo.gif"
 VIEWS = {"static": (0, 0, 432, 323), "wrist": (432, 180, 576, 324)}
 PRESSED = 0.7
 
 _writing = threading.Lock()
 
 
-def say(**told) -> None:
+def emit(**document) -> None:
     with _writing:
-        print(json.dumps(told), flush=True)
+        print(json.dumps(document), flush=True)
 
 
-class Scribe:
-    """Stands where the link stands: repeats every message, and engages whenever a tracked hand squeezes."""
+class FakeLink:
+    """Replaces the link: prints every message, and is engaged while a tracked hand squeezes."""
 
     def __init__(self):
-        self._key, self._last, self._pulses, self.said = None, None, [], {}
+        self._key, self._last, self._pulses, self.overrides = None, None, [], {}
 
     def connect(self, kind: str, device: str) -> object:
         if self._key is not None:
-            raise Busy("another operator is in control")
+            raise OperatorBusy("another operator is in control")
         self._key = object()
-        say(connected=kind, device=device)
+        emit(connected=kind, device=device)
         return self._key
 
     def welcome(self) -> dict:
         return {"type": "welcome", "operator": True, "scale": 0.8, "rate": 10.0}
 
     def receive(self, key, text: str, now: float) -> list[dict]:
-        say(heard=json.loads(text))
+        emit(received=json.loads(text))
         message = parse(text)
         if isinstance(message, Ping):
             return [{"type": "pong", "t": message.t, "host": now}]
@@ -65,13 +69,13 @@ class Scribe:
             self._last = message
         return []
 
-    def drives(self, key) -> bool:
+    def is_operator(self, key) -> bool:
         return key is self._key
 
     def disconnect(self, key, why: str) -> None:
         if key is self._key:
             self._key = self._last = None
-        say(gone=why)
+        emit(gone=why)
 
     def pulse(self, pulse: dict) -> None:
         self._pulses.append(pulse)
@@ -80,22 +84,27 @@ class Scribe:
         last = self._last
         engaged = last is not None and last.tracked and last.visible and last.squeeze >= PRESSED
         pulses, self._pulses = self._pulses, []
-        clutch = {"clutch": "engaged" if engaged else "open", "why": "" if engaged or last is None else "let go"}
-        return clutch | {"rtt_ms": 4.2 if self._key else None, "haptics": pulses} | self.said
+        clutch = {
+            "clutch": "engaged" if engaged else "open",
+            "why": "" if engaged or last is None else "released",
+        }
+        return clutch | {"rtt_ms": 4.2 if self._key else None, "haptics": pulses} | self.overrides
 
 
 class FakeRecorder:
-    """Takes and labels episodes like the recorder; a bag holds a second of pictures."""
+    """Records and labels episodes like the recorder; a bag holds two images."""
 
-    def __init__(self, folder: Path, film: dict[str, list[np.ndarray]]):
-        self.folder, self.film, self.instruction = Path(folder), film, ""
+    def __init__(self, folder: Path, video: dict[str, list[np.ndarray]]):
+        self.folder, self.video, self.instruction = Path(folder), video, ""
         self.state, self.began, self._number = {"state": "idle", "bag": "", "outcome": ""}, 0.0, 0
 
     def start(self) -> str:
         if self.state["state"] == "recording":
             raise ValueError("an episode is being recorded already: end it first")
         if not self.instruction:
-            raise ValueError("no instruction: publish one on the topic `instruction`, or type one at the workstation")
+            raise ValueError(
+                "no instruction: publish one on the topic `instruction`, or type one at the workstation"
+            )
         self._number += 1
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{self._number}-{self.instruction.replace(' ', '_')[:40]}"
         self.state, self.began = {"state": "recording", "bag": name, "outcome": ""}, time.monotonic()
@@ -113,13 +122,13 @@ class FakeRecorder:
     def relabel(self, instruction: str) -> str:
         if not self.state["bag"] or self.state["state"] == "recording":
             raise ValueError("there is no finished episode to relabel")
-        metadata.relabel(self.folder / self.state["bag"], {"instruction": instruction})
-        say(relabelled=instruction)
+        metadata.change_labels(self.folder / self.state["bag"], {"instruction": instruction})
+        emit(relabelled=instruction)
         return self.state["bag"]
 
-    def instruct(self, instruction: str) -> None:
+    def publish_instruction(self, instruction: str) -> None:
         self.instruction = instruction
-        say(told=instruction)
+        emit(instruction=instruction)
 
     def recorder_state(self) -> dict:
         seconds = time.monotonic() - self.began if self.state["state"] == "recording" else 0.0
@@ -132,30 +141,42 @@ class FakeRecorder:
         self.state = {"state": "idle", "bag": self.state["bag"], "outcome": outcome}
         return self.state["bag"]
 
-    def write(self, name: str, instruction: str, outcome: str, frame: int, seconds: int = 12, started: str = "") -> None:
-        recording, frames = Recording(), self.film["static"]
+    def write(
+        self, name: str, instruction: str, outcome: str, frame: int, seconds: int = 12, started: str = ""
+    ) -> None:
+        recording, frames = Recording(), self.video["static"]
         for at_ms in (0, 1000 * seconds):
             recording.frame(at_ms, "static", frames[frame % len(frames)], "jpeg")
         labels = {"started": started or datetime.now(UTC).isoformat(timespec="seconds")}
         recording.save(self.folder / name, instruction=instruction, outcome=outcome, **labels)
 
 
-class Rig:
-    """What the server's `watch` wants."""
+class FakeRobotView:
+    """The server's view of the robot."""
 
-    def __init__(self, recorder: FakeRecorder, film: dict[str, list[np.ndarray]]):
+    def __init__(self, recorder: FakeRecorder, video: dict[str, list[np.ndarray]]):
         self._recorder, self.changes, self.cameras = recorder, {}, True
-        self._film = {role: [images.encode_jpeg(frame, 85) for frame in frames[::3]] for role, frames in film.items()}
+        self._video = {
+            role: [images.encode_jpeg(frame, 85) for frame in frames[::3]] for role, frames in video.items()
+        }
 
-    def pictures(self) -> dict[str, bytes]:
+    def camera_images(self) -> dict[str, bytes]:
         if not self.cameras:
             return {}
         number = int(time.monotonic() * 10)
-        return {role: frames[number % len(frames)] for role, frames in self._film.items()}
+        return {role: frames[number % len(frames)] for role, frames in self._video.items()}
 
     def status(self) -> dict:
-        rates = {"camera/static/image_raw/compressed": 30, "camera/wrist/image_raw/compressed": 30, "arm/pose": 100, "arm/gripper": 100}
-        topics = [{"topic": topic, "hz": hz - 0.3, "expected_hz": hz, "age_s": 0.02, "trouble": ""} for topic, hz in rates.items()]
+        rates = {
+            "camera/static/image_raw/compressed": 30,
+            "camera/wrist/image_raw/compressed": 30,
+            "arm/pose": 100,
+            "arm/gripper": 100,
+        }
+        topics = [
+            {"topic": topic, "hz": hz - 0.3, "expected_hz": hz, "age_s": 0.02, "problem": ""}
+            for topic, hz in rates.items()
+        ]
         known = {
             "gate": {"state": "holding", "reason": "no_command", "source": ""},
             "recorder": self._recorder.recorder_state(),
@@ -164,40 +185,55 @@ class Rig:
         return known | {"instruction": self._recorder.instruction, "warnings": []} | self.changes
 
 
-def film() -> dict[str, list[np.ndarray]]:
-    """Both cameras' views from the film of the demo: [H, W, 3] RGB."""
-    with Image.open(FILM) as source:
+def video() -> dict[str, list[np.ndarray]]:
+    """Both cameras' views from docs/images/demo.gif: [H, W, 3] RGB."""
+    with Image.open(DEMO_GIF) as source:
         frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(source)][::3]
     return {role: [np.asarray(frame.crop(box)) for frame in frames] for role, box in VIEWS.items()}
 
 
 def main(past: int) -> None:
-    """past: bags that are there from earlier."""
-    views, link = film(), Scribe()
+    """past: number of bags that exist at the start."""
+    views, link = video(), FakeLink()
     with tempfile.TemporaryDirectory() as folder:
         recorder = FakeRecorder(Path(folder), views)
         eggplant, drawer = "put the eggplant on the plate", "open the drawer"
         blocks = "stack the red block on the blue block and push both to the left"
-        told = [(eggplant, "success"), (drawer, "success"), (drawer, "discarded"), (eggplant, "failure"), (blocks, "success")]
+        earlier = [
+            (eggplant, "success"),
+            (drawer, "success"),
+            (drawer, "discarded"),
+            (eggplant, "failure"),
+            (blocks, "success"),
+        ]
         for number in range(past):
-            instruction, outcome = told[number % len(told)]
+            instruction, outcome = earlier[number % len(earlier)]
             started = f"2026-05-04T09:{10 + 3 * number:02d}:00+00:00"
-            recorder.write(f"20260504-09{10 + 3 * number:02d}00-{number}", instruction, outcome, 11 * number, 9 + 2 * number, started)
-        rig, port = Rig(recorder, views), 0
+            recorder.write(
+                f"20260504-09{10 + 3 * number:02d}00-{number}",
+                instruction,
+                outcome,
+                11 * number,
+                9 + 2 * number,
+                started,
+            )
+        view, port = FakeRobotView(recorder, views), 0
 
         def serve() -> Server:
-            new = Server(link, Episodes(recorder, folder), rig, host="127.0.0.1", port=port, token=TOKEN)
+            new = Server(
+                link, EpisodeControl(recorder, folder), view, host="127.0.0.1", port=port, token=TOKEN
+            )
             new.start()
             return new
 
         server = serve()
         port = int(server.url.split(":")[2].split("/")[0])
-        say(url=server.url)
+        emit(url=server.url)
         for line in sys.stdin:
             order = json.loads(line)
-            rig.changes = order.get("status", rig.changes)
-            rig.cameras = order.get("pictures", rig.cameras)
-            link.said = order.get("link", link.said)
+            view.changes = order.get("status", view.changes)
+            view.cameras = order.get("images", view.cameras)
+            link.overrides = order.get("link", link.overrides)
             if "pulse" in order:
                 link.pulse(order["pulse"])
             if "instruction" in order:
@@ -205,7 +241,7 @@ def main(past: int) -> None:
             if "restart" in order:
                 server.close()
                 server = serve()
-                say(restarted=True)
+                emit(restarted=True)
         server.close()
 
 

@@ -11,13 +11,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from gr1_core import atomic_write
 from gr1_core.data.convert import parts, plan
 from gr1_core.data.convert.plan import ConvertError, Plan
 from gr1_core.data.convert.progress import Progress
-from gr1_core.data.convert.report import Report
-from gr1_core.data.convert.source import Skipped
+from gr1_core.data.convert.report.page import Report
+from gr1_core.data.convert.sources.source import Skipped
 from gr1_core.data.dataset_writer import DatasetWriter
-from gr1_core.data.metadata import sync_folder
 
 # meta comes last: its info.json is what makes the folder a data set.
 _FOLDERS = ("data", "report", "meta")
@@ -47,7 +47,9 @@ def merge(out: Path, progress: bool = True) -> Summary:
     if plan.is_complete(out):
         return finish(out)
     if not plan.path_of(out).is_file():
-        raise ConvertError(f"nothing to merge in {out}: it has no parts; run `gr1 convert bags|... SRC --out {out}` first")
+        raise ConvertError(
+            f"nothing to merge in {out}: it has no parts; run `gr1 convert bags|... SRC --out {out}` first"
+        )
     with plan.room(out), plan.locked(out, shared=False):
         return merge_locked(out, progress)
 
@@ -63,14 +65,25 @@ def merge_locked(out: Path, progress: bool) -> Summary:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     rig, shapes = the_plan.as_rig(), {role: tuple(shape) for role, shape in the_plan.shapes.items()}
-    meta = {"kind": the_plan.kind, "source": the_plan.origin, "settings": the_plan.settings, "skipped": [], "left_out": []}
-    writer, report = DatasetWriter(partial, the_plan.fps, shapes, rig, meta), Report(the_plan.origin, the_plan.fps, shapes, rig)
+    meta = {
+        "kind": the_plan.kind,
+        "source": the_plan.origin,
+        "settings": the_plan.settings,
+        "skipped": [],
+        "left_out": [],
+    }
+    writer, report = (
+        DatasetWriter(partial, the_plan.fps, shapes, rig, meta),
+        Report(the_plan.origin, the_plan.fps, shapes, rig),
+    )
     with Progress("merge", sum(path.stat().st_size for path in paths), progress) as bar:
         for path in paths:
             for item in parts.read(path):
                 if isinstance(item, Skipped):
                     reason = item.reason.removeprefix(f"{item.name}: ")
-                    writer.meta["left_out" if item.intended else "skipped"].append({"name": item.name, "reason": reason})
+                    writer.meta["left_out" if item.intended else "skipped"].append(
+                        {"name": item.name, "reason": reason}
+                    )
                 else:
                     writer.add(item.episode, item.pictures)
                     report.add(item.episode, item.looks)
@@ -83,7 +96,7 @@ def merge_locked(out: Path, progress: bool) -> Summary:
     for name in _FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
         os.replace(partial / name, out / name)
-    sync_folder(out)
+    atomic_write.sync_folder(out)
     return finish(out)
 
 
@@ -109,5 +122,7 @@ def _nothing(meta: dict) -> str:
         lines = [f"  {entry['name']}: {entry['reason']}" for entry in damaged[:10]]
         return "\n".join([f"nothing could be converted, all {len(damaged)} are damaged:", *lines])
     return f"nothing to convert: {len(left_out)} left out" + (
-        f", the first: {left_out[0]['name']}: {left_out[0]['reason']}" if left_out else ", the source is empty"
+        f", the first: {left_out[0]['name']}: {left_out[0]['reason']}"
+        if left_out
+        else ", the source is empty"
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from gr1_core import atomic_write
 from gr1_core.data import metadata
-from gr1_core.data.convert.source import SAFE_KEY, Source, SourceError, Unit
+from gr1_core.data.convert.sources.source import SAFE_KEY, Source, SourceError, Unit
 from gr1_core.rig import Rig
 
 
@@ -39,7 +39,9 @@ class Plan:
             key for key, next_key in zip(sorted(keys), sorted(keys)[1:]) if key == next_key
         ]
         if wrong:
-            raise SourceError(f"unit '{wrong[0]}': two units have this name, or it is not safe as a file name: rename it in the source")
+            raise SourceError(
+                f"unit '{wrong[0]}': two units have this name, or it is not safe as a file name: rename it in the source"
+            )
         rig = source.rig.to_dict() if source.rig else None
         shapes = {role: list(shape) for role, shape in source.shapes.items()}
         return cls(source.kind, source.origin, source.fps, rig, shapes, dict(source.settings), keys)
@@ -52,12 +54,12 @@ class Plan:
         except FileNotFoundError:
             return None
         except (TypeError, json.JSONDecodeError) as error:
-            raise ConvertError(f"{path_of(out)} is damaged ({error}): delete {folder_of(out)} and convert again") from error
+            raise ConvertError(
+                f"{path_of(out)} is damaged ({error}): delete {folder_of(out)} and convert again"
+            ) from error
 
     def save(self, out: Path) -> None:
-        partial = path_of(out).with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(asdict(self)))
-        os.replace(partial, path_of(out))
+        atomic_write.write_json(path_of(out), asdict(self), indent=None)
 
     def as_rig(self) -> Rig | None:
         return Rig.from_dict(self.rig, "rig of the plan") if self.rig else None
@@ -89,15 +91,21 @@ def check_place(out: Path, source: Path | None = None) -> None:
     """Refuses, before anything is written, a place that is no data set's: inside its source, inside a recorded bag, a file."""
     here = out.resolve()
     if source is not None and here.is_relative_to(source.resolve()):
-        raise ConvertError(f"--out {out} lies inside the source {source}, which stays as it is: choose a folder elsewhere")
+        raise ConvertError(
+            f"--out {out} lies inside the source {source}, which stays as it is: choose a folder elsewhere"
+        )
     try:
         for folder in (here, *here.parents):
             if folder.is_file():
                 raise ConvertError(f"--out {out}: {folder} is a file: choose a folder")
             if (folder / metadata.FILE).is_file() and any(folder.glob("*.mcap")):
-                raise ConvertError(f"--out {out} lies inside the recorded bag {folder}: choose a folder elsewhere")
+                raise ConvertError(
+                    f"--out {out} lies inside the recorded bag {folder}: choose a folder elsewhere"
+                )
     except OSError as error:
-        raise ConvertError(f"--out {out} cannot be used ({error.strerror}): choose a folder that you may write to") from error
+        raise ConvertError(
+            f"--out {out} cannot be used ({error.strerror}): choose a folder that you may write to"
+        ) from error
 
 
 @contextmanager
@@ -122,8 +130,11 @@ def locked(out: Path, shared: bool) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise ConvertError(f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to") from error
+        raise ConvertError(
+            f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to"
+        ) from error
     with open(folder_of(out) / "lock", "w") as file:
+        # Not by `filelock`: its locks have no shared mode over several machines.
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:

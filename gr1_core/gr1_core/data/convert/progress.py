@@ -12,8 +12,19 @@ class Progress:
 
     def __init__(self, what: str, total: int, show: bool):
         console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        self._bars = Bars(*columns, TextColumn("{task.fields[skipped]}"), console=console, disable=not (show and console.is_terminal))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bars = Bars(
+            *columns,
+            TextColumn("{task.fields[skipped]}"),
+            console=console,
+            disable=not (show and console.is_terminal),
+        )
         self._task = self._bars.add_task(what, total=total, skipped="")
         self._skipped = 0
 
@@ -24,7 +35,9 @@ class Progress:
         """Says at once what is being left out."""
         self._skipped += 1
         self._bars.update(self._task, skipped=f"{self._skipped} skipped")
-        self._bars.console.print(f"skipped: {defect}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(
+            f"skipped: {defect}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
 
     def __enter__(self) -> Progress:
         self._bars.start()

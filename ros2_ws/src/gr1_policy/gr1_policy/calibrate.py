@@ -17,7 +17,7 @@ import numpy as np
 
 from gr1_policy import calibration
 from gr1_policy.inputs import CAMERAS
-from gr1_policy.surprise import LEAST, Surprise, Unexplained, Usual, score
+from gr1_policy.prediction_monitor import LEAST, Surprise, Unexplained, Usual, score
 
 MARGIN = 1.5
 """The limit that is recommended: this many times what is usual, or what some recording needs against the others."""
@@ -40,7 +40,9 @@ def watch(policy, bag) -> dict[str, Unexplained]:
         surprise.see(stamp, {name: rig.cameras[name].view(image) for name, image in images.items()})
         for name, one in surprise.unexplained().items():
             most[name] = _larger(most[name], one)
-        action = policy.step(Observation(**images, arm=step.state[:6].astype(np.float64), gripper=float(step.state[6])))
+        action = policy.step(
+            Observation(**images, arm=step.state[:6].astype(np.float64), gripper=float(step.state[6]))
+        )
         future = action.future()
         surprise.expect(stamp, {name: getattr(future, name) for name in CAMERAS})
     return most
@@ -56,7 +58,9 @@ def usual(runs: Sequence[dict[str, Unexplained]]) -> Usual:
 
 def recommend(runs: Sequence[dict[str, Unexplained]]) -> tuple[float, float]:
     """(limit, the largest score of a recording whose usual values come from the others): how much recordings differ."""
-    held_out = max(_score(run, usual([*runs[:number], *runs[number + 1 :]])) for number, run in enumerate(runs))
+    held_out = max(
+        _score(run, usual([*runs[:number], *runs[number + 1 :]])) for number, run in enumerate(runs)
+    )
     return round(MARGIN * max(held_out, 1.0), 2), held_out
 
 
@@ -69,8 +73,16 @@ def _larger(a: Unexplained, b: Unexplained) -> Unexplained:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m gr1_policy.calibrate", description=__doc__.splitlines()[0])
-    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags, recorded without a disturbance")
+    parser = argparse.ArgumentParser(
+        prog="python -m gr1_policy.calibrate", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "bags",
+        type=Path,
+        nargs="+",
+        metavar="BAG",
+        help="bags, or folders of bags, recorded without a disturbance",
+    )
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args(argv)
     try:
@@ -88,7 +100,9 @@ def _calibrate(paths: Sequence[Path], checkpoint: Path) -> int:
 
     bags = [Bag(folder) for path in paths for folder in find(path)]
     if len(bags) < 2:
-        raise ValueError(f"{len(bags)} bags in {', '.join(map(str, paths))}: two are needed at least, {FEWEST} or more are better")
+        raise ValueError(
+            f"{len(bags)} bags in {', '.join(map(str, paths))}: two are needed at least, {FEWEST} or more are better"
+        )
     # torch takes seconds to import: the refusals above come at once.
     from gr1_core import Policy
 
@@ -99,7 +113,9 @@ def _calibrate(paths: Sequence[Path], checkpoint: Path) -> int:
     found = usual(runs)
     calibration.save(checkpoint, found, limit, [bag.name for bag in bags])
     for name, one in found.items():
-        print(f"{name:6s} unexplained at most: {one.whole:.2f} grey levels over the picture, {one.local:.0f} in the worst cell")
+        print(
+            f"{name:6s} unexplained at most: {one.whole:.2f} grey levels over the picture, {one.local:.0f} in the worst cell"
+        )
     print(f"largest score of one recording against the others: {held_out:.2f}")
     if len(bags) < FEWEST:
         print(f"only {len(bags)} recordings: rare motions may be missing, expect false alarms")

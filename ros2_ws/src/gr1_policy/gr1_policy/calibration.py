@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gr1_core.eval.verdict import fingerprint
-from gr1_core.shipped import resolve
+from gr1_core.pretrained import resolve
 from gr1_policy.inputs import CAMERAS
-from gr1_policy.surprise import Unexplained, Usual
+from gr1_policy.prediction_monitor import Unexplained, Usual
 
 FILE = "prediction.json"
 
@@ -21,12 +21,17 @@ def load(folder: str | Path) -> Usual | None:
     path = resolve(folder) / FILE
     try:
         raw = json.loads(path.read_text())
-        usual = {name: Unexplained(float(raw["usual"][name]["whole"]), float(raw["usual"][name]["local"])) for name in CAMERAS}
+        usual = {
+            name: Unexplained(float(raw["usual"][name]["whole"]), float(raw["usual"][name]["local"]))
+            for name in CAMERAS
+        }
         weights = raw["weights"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): run `python -m gr1_policy.calibrate` again, or delete it") from error
+        raise ValueError(
+            f"{path} is damaged ({error!r}): run `python -m gr1_policy.calibrate` again, or delete it"
+        ) from error
     return usual if weights == fingerprint(folder) else None
 
 

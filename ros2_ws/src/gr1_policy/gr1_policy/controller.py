@@ -2,7 +2,7 @@
 
 The rule: nothing moves on old data. When a stream goes stale in motion, one zero twist is sent at once; nothing more is sent until
 the stream is back. An action that took so long that its frames are old is not sent. And the policy's history starts anew after every
-gap, since a window with a hole is not what it was trained on. docs/policy.md has the whole of it.
+gap, since a window with a hole is not what it was trained on. docs/explanation/policy_runtime.md has the whole of it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from gr1_policy.inputs import CAMERAS, Inputs, Sample, is_newer
+from gr1_policy.prediction_monitor import Surprise
 from gr1_policy.statistics import Statistics
-from gr1_policy.surprise import Surprise
 
 LOOK_EVERY = 0.01
 # How long past its time a step may wait for a frame: the command before it expires after 1.5 periods.
@@ -122,7 +122,10 @@ class Controller:
         self._ended.clear()
         self._restart, self._index, self.halted = NEW_ROLLOUT, 0, ""
         self.statistics = Statistics()
-        self._threads = [threading.Thread(target=run, name=run.__name__, daemon=True) for run in (self._control, self._watch)]
+        self._threads = [
+            threading.Thread(target=run, name=run.__name__, daemon=True)
+            for run in (self._control, self._watch)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -177,7 +180,9 @@ class Controller:
         try:
             self._step(samples, until)
             self.error = ""
-        except Exception as error:  # whatever the model or a frame brings: the arm must rest, and the user must read why
+        except (
+            Exception
+        ) as error:  # whatever the model or a frame brings: the arm must rest, and the user must read why
             self.error = str(error) or repr(error)
             self.statistics.skip(1)
             with self._lock:
@@ -196,7 +201,11 @@ class Controller:
         state = self._rig.state_vector(position, quaternion, samples["gripper"].value)
         arm = state[:6].astype(np.float64)
         images = {name: sample.value for name, sample in frames.items()}
-        action = self._policy.step(self._observation(static=images["static"], wrist=images["wrist"], arm=arm, gripper=float(state[6])))
+        action = self._policy.step(
+            self._observation(
+                static=images["static"], wrist=images["wrist"], arm=arm, gripper=float(state[6])
+            )
+        )
         self._used = {name: sample.stamp for name, sample in frames.items()}
         if self.delay:
             self._ended.wait(self.delay)
@@ -235,7 +244,9 @@ class Controller:
             gap = max(frames[name].stamp - self._used[name] for name in CAMERAS)
             if gap <= self._max_gap:
                 return
-            restart = f"{1e3 * gap:.0f} ms between the frames of two steps, {1e3 * self._max_gap:.0f} ms allowed"
+            restart = (
+                f"{1e3 * gap:.0f} ms between the frames of two steps, {1e3 * self._max_gap:.0f} ms allowed"
+            )
         if restart != NEW_ROLLOUT:
             self.statistics.restart(restart)
         self._policy.reset(instruction)

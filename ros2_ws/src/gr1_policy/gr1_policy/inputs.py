@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gr1_policy.frozen import Repeats
+from gr1_policy.frozen_camera import Repeats
 
 CAMERAS = ("static", "wrist")
 STREAMS = (*CAMERAS, "arm", "gripper")

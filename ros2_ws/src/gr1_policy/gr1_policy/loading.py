@@ -5,7 +5,7 @@ from __future__ import annotations
 from gr1_core import Rig
 from gr1_core.eval import verdict
 from gr1_policy import calibration
-from gr1_policy.surprise import Usual
+from gr1_policy.prediction_monitor import Usual
 
 UNTRAINED = "no checkpoint given: a small model with seeded random weights acts. It is UNTRAINED: its motions and predictions mean nothing."
 
@@ -21,13 +21,17 @@ def require_replay(checkpoint: str, ignore: bool) -> None:
     """Refuses to let a checkpoint move an arm that failed its open-loop replay (`gr1 replay`). Raises LoadError."""
     why = verdict.refusal(checkpoint) if checkpoint and not ignore else ""
     if why:
-        raise LoadError(f"{why}. Train on, or set the parameter 'ignore_replay' to true if you know why it moves anyway")
+        raise LoadError(
+            f"{why}. Train on, or set the parameter 'ignore_replay' to true if you know why it moves anyway"
+        )
 
 
 def require_simulation(robot: str, delay: float) -> None:
     """Refuses to make the policy of a real arm slower (`sim.delay_s`, s). Raises LoadError."""
     if delay and robot != "sim":
-        raise LoadError(f"sim.delay_s is {delay:g} s: slowing the policy down is for robot 'sim' only, not for '{robot}'")
+        raise LoadError(
+            f"sim.delay_s is {delay:g} s: slowing the policy down is for robot 'sim' only, not for '{robot}'"
+        )
 
 
 def usual(checkpoint: str, limit: float) -> Usual | None:
@@ -57,7 +61,9 @@ def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads
     threads: of the linear algebra; 0: the library's choice, one for a small model. Raises LoadError, CheckpointError or RigError.
     """
     if not checkpoint and robot != "sim":
-        raise LoadError(f"robot '{robot}' needs a trained checkpoint: set the parameter 'checkpoint' to a checkpoint folder")
+        raise LoadError(
+            f"robot '{robot}' needs a trained checkpoint: set the parameter 'checkpoint' to a checkpoint folder"
+        )
     # torch takes seconds to import: the refusal above comes at once.
     import torch
 

@@ -1,4 +1,4 @@
-"""GR-1 as a lifecycle node. configure: load and warm up; activate: act; deactivate: rest. docs/interfaces.md has the names.
+"""GR-1 as a lifecycle node. configure: load and warm up; activate: act; deactivate: rest. docs/reference/interfaces.md has the names.
 Start it with `python -m gr1_policy.policy_node --ros-args -p checkpoint:=DIR -p autostart:=true`.
 """
 
@@ -17,17 +17,17 @@ from sensor_msgs.msg import Image, JointState, TimeReference
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
+from gr1_common import messages, process, qos
+from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
+from gr1_common.mailbox import Mailbox
+from gr1_common.parameters import ParameterError, declare
 from gr1_core import Rig
 from gr1_core.rig import RigError
 from gr1_policy import checks, loading
 from gr1_policy.controller import Controller, Step
 from gr1_policy.inputs import CAMERAS, Inputs
-from gr1_policy.panel import Panel
-from gr1_policy.surprise import Surprise
-from gr1_robot import messages, process, qos
-from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
-from gr1_robot.mailbox import Mailbox
-from gr1_robot.parameters import ParameterError, declare
+from gr1_policy.prediction_monitor import Surprise
+from gr1_policy.prediction_panel import Panel
 
 _TOO_SLOW, _ASK_AGAIN = 0.8, 0.9
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -40,24 +40,66 @@ class PolicyNode(LifecycleNode):
         super().__init__("policy", **options)
         self._load = load
         declare(
-            self, "checkpoint", "", "checkpoint folder, or demo, which comes along; empty: a small UNTRAINED model, for robot 'sim' only"
+            self,
+            "checkpoint",
+            "",
+            "checkpoint folder, or demo, which comes along; empty: a small UNTRAINED model, for robot 'sim' only",
         )
-        declare(self, "rig", "kinova_gen2", "rig that the checkpoint must fit: name of a built-in one or a YAML file")
-        declare(self, "robot", "sim", "robot that is driven", choices=("sim", "kinova_gen2", "kortex"))
+        declare(
+            self,
+            "rig",
+            "kinova_gen2",
+            "rig that the checkpoint must fit: name of a built-in one or a YAML file",
+        )
+        declare(self, "robot", "sim", "robot that is driven", choices=("sim", "kinova_gen2", "kinova_gen3"))
         precisions = ("auto", "fp32", "bf16", "fp64")
-        declare(self, "precision", "auto", "arithmetic of the model; auto: what this processor does fast", choices=precisions)
-        declare(self, "threads", 0, "threads of the model's linear algebra; 0: the library's choice", low=0, high=256)
-        declare(self, "instruction", "", "what to do until the topic 'instruction' says something; empty: wait for it")
+        declare(
+            self,
+            "precision",
+            "auto",
+            "arithmetic of the model; auto: what this processor does fast",
+            choices=precisions,
+        )
+        declare(
+            self,
+            "threads",
+            0,
+            "threads of the model's linear algebra; 0: the library's choice",
+            low=0,
+            high=256,
+        )
+        declare(
+            self,
+            "instruction",
+            "",
+            "what to do until the topic 'instruction' says something; empty: wait for it",
+        )
         declare(self, "act", True, "false: run and predict, but send no commands")
-        declare(self, "ignore_replay", False, "true: act even with a checkpoint that failed its open-loop replay (`gr1 replay`)")
-        declare(self, "image_reliability", "best_effort", "QoS of the camera subscriptions", choices=qos.RELIABILITIES)
+        declare(
+            self,
+            "ignore_replay",
+            False,
+            "true: act even with a checkpoint that failed its open-loop replay (`gr1 replay`)",
+        )
+        declare(
+            self,
+            "image_reliability",
+            "best_effort",
+            "QoS of the camera subscriptions",
+            choices=qos.RELIABILITIES,
+        )
         text = "s that the two frames of a step may be apart: a little more than the slower camera's period"
         declare(self, "max_skew_s", 0.075, text, low=0.0, high=10.0)
         text = "control periods between the frames of two steps; more clears the history"
         declare(self, "max_gap_periods", 2.5, text, low=1.0, high=100.0)
         text = "control periods: the age of its frames at which an action is not sent any more"
         declare(self, "max_action_age_periods", 2.5, text, low=0.5, high=100.0)
-        declare(self, "prediction_monitor", True, "compare predicted frames with real ones, in the time that a control period leaves")
+        declare(
+            self,
+            "prediction_monitor",
+            True,
+            "compare predicted frames with real ones, in the time that a control period leaves",
+        )
         text = "score (1: the most that is usual) above which the prediction monitor stops the arm; 0: it only reports"
         declare(self, "prediction_limit", 0.0, text, low=0.0, high=1000.0)
         text = "robot 'sim' only: s by which each step is made longer, to rehearse a model that is too slow"
@@ -86,18 +128,28 @@ class PolicyNode(LifecycleNode):
             loading.require_simulation(value["robot"], value["sim.delay_s"])
             loading.require_monitor(value["prediction_monitor"], value["prediction_limit"])
             usual = loading.usual(value["checkpoint"], value["prediction_limit"])
-            policy = self._load(value["checkpoint"], self._rig, value["robot"], value["precision"], value["threads"])
+            policy = self._load(
+                value["checkpoint"], self._rig, value["robot"], value["precision"], value["threads"]
+            )
         except (ValueError, OSError) as error:
             return self._refuse(str(error))
         except Exception as error:  # rclpy would swallow it
             return self._refuse(f"{type(error).__name__}: {error}")
         if not value["checkpoint"]:
             self.get_logger().warning(loading.UNTRAINED)
-        self.get_logger().info(f"{value['checkpoint'] or 'untrained demo model'} is ready after {time.monotonic() - began:.1f} s")
+        self.get_logger().info(
+            f"{value['checkpoint'] or 'untrained demo model'} is ready after {time.monotonic() - began:.1f} s"
+        )
         ages = {name: self._rig.cameras[name].max_age for name in CAMERAS}
-        self._inputs = Inputs(ages | {"arm": self._rig.state.max_age, "gripper": self._rig.state.max_age}, value["max_skew_s"])
+        self._inputs = Inputs(
+            ages | {"arm": self._rig.state.max_age, "gripper": self._rig.state.max_age}, value["max_skew_s"]
+        )
         self._panel = Panel(policy.config.future_steps, self._rig.period)
-        self._surprise = Surprise(policy.config.future_steps, self._rig.period, usual) if value["prediction_monitor"] else None
+        self._surprise = (
+            Surprise(policy.config.future_steps, self._rig.period, usual)
+            if value["prediction_monitor"]
+            else None
+        )
         self._connect()
         self._controller = Controller(
             policy,
@@ -117,7 +169,11 @@ class PolicyNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._controller.start()
-        doing = f"'{self._controller.instruction}'" if self._controller.instruction else "waiting for an instruction"
+        doing = (
+            f"'{self._controller.instruction}'"
+            if self._controller.instruction
+            else "waiting for an instruction"
+        )
         self.get_logger().info(f"active: {doing}")
         return super().on_activate(state)
 
@@ -194,14 +250,18 @@ class PolicyNode(LifecycleNode):
         self._subscribe(String, "instruction", self._instruct, qos.LATCHED)
         self._twist = self._publisher(TwistStamped, "command/policy/twist", qos.COMMAND)
         self._closure = self._publisher(Float32, "command/policy/gripper", qos.COMMAND)
-        self._predicted = {name: self._publisher(Image, f"policy/predicted/{name}", qos.SENSOR) for name in CAMERAS}
+        self._predicted = {
+            name: self._publisher(Image, f"policy/predicted/{name}", qos.SENSOR) for name in CAMERAS
+        }
         self._panels = self._publisher(Image, "policy/panel", qos.SENSOR)
         self._steps = self._publisher(TimeReference, "policy/step", qos.SENSOR)
         self._stop = self.create_client(Trigger, "arm/stop")
         self._entities.append((self._stop, self.destroy_client))
 
     def _subscribe(self, kind, topic: str, callback, profile) -> None:
-        self._entities.append((self.create_subscription(kind, topic, callback, profile), self.destroy_subscription))
+        self._entities.append(
+            (self.create_subscription(kind, topic, callback, profile), self.destroy_subscription)
+        )
 
     def _publisher(self, kind, topic: str, profile):
         publisher = self.create_publisher(kind, topic, profile)
@@ -226,7 +286,11 @@ class PolicyNode(LifecycleNode):
 
     def _gripper(self, message: JointState) -> None:
         closure = dict(zip(message.name, message.position)).get("closure_command")
-        why = checks.closure(closure) if closure is not None else f"it has no 'closure_command', only {list(message.name)}"
+        why = (
+            checks.closure(closure)
+            if closure is not None
+            else f"it has no 'closure_command', only {list(message.name)}"
+        )
         if why:
             return self._inputs.refuse("gripper", time.monotonic(), why)
         self._put("gripper", message.header.stamp, closure)
@@ -234,7 +298,9 @@ class PolicyNode(LifecycleNode):
     def _instruct(self, message: String) -> None:
         self._instruction = message.data.strip()
         if not self._instruction:
-            return self.get_logger().warning("an empty instruction is ignored; deactivate the node to stop it")
+            return self.get_logger().warning(
+                "an empty instruction is ignored; deactivate the node to stop it"
+            )
         self.get_logger().info(f"instruction: '{self._instruction}'")
         self._controller.instruct(self._instruction)
 
@@ -260,7 +326,9 @@ class PolicyNode(LifecycleNode):
         self._call_stop()
 
     def wants_future(self) -> bool:
-        return any(publisher.get_subscription_count() for publisher in (*self._predicted.values(), self._panels))
+        return any(
+            publisher.get_subscription_count() for publisher in (*self._predicted.values(), self._panels)
+        )
 
     def show(self, step: Step) -> None:
         self._viewer.put(step)
@@ -278,7 +346,8 @@ class PolicyNode(LifecycleNode):
         self._stop_called = time.monotonic()
         if not self._stop.service_is_ready():
             return self.get_logger().error(
-                "the service arm/stop is not there: the arm is only commanded to rest", throttle_duration_sec=5.0
+                "the service arm/stop is not there: the arm is only commanded to rest",
+                throttle_duration_sec=5.0,
             )
         self._stop.call_async(Trigger.Request()).add_done_callback(self._on_stopped)
 
@@ -294,7 +363,9 @@ class PolicyNode(LifecycleNode):
         self._steps.publish(reference)
         if step.future is not None:
             for name, publisher in self._predicted.items():
-                publisher.publish(messages.image_to_msg(getattr(step.future, name), stamp, f"camera_{name}_optical_frame"))
+                publisher.publish(
+                    messages.image_to_msg(getattr(step.future, name), stamp, f"camera_{name}_optical_frame")
+                )
         panel = self._panel.add(step)
         if panel is not None and self._panels.get_subscription_count():
             self._panels.publish(messages.image_to_msg(panel, stamp, "policy_panel"))
@@ -313,7 +384,10 @@ class PolicyNode(LifecycleNode):
         self._report_prediction()
         statistics, hz = controller.statistics, self._rig.control_hz
         if controller.halted:
-            level, message = ERROR, f"halted: {controller.halted}. Look at the rig, call arm/reset, then give an instruction"
+            level, message = (
+                ERROR,
+                f"halted: {controller.halted}. Look at the rig, call arm/reset, then give an instruction",
+            )
         elif controller.error:
             level, message = ERROR, controller.error
         elif self._state_machine.current_state[1] != "active":
@@ -323,12 +397,18 @@ class PolicyNode(LifecycleNode):
         elif statistics.steps > 2 * hz and statistics.rate(steady) < _TOO_SLOW * hz:
             level, message = WARN, f"fewer than {hz:g} steps a second: the computer or a camera is too slow"
         else:
-            level, message = OK, "acting" if self.get_parameter("act").value else "watching, sends no commands"
+            level, message = (
+                OK,
+                "acting" if self.get_parameter("act").value else "watching, sends no commands",
+            )
         self._diagnostics.status("step", level, message, statistics.values(steady))
 
     def _report_inputs(self, steady: float) -> None:
         ages, pair = self._inputs.ages(self.now(), steady), self._inputs.pair()
-        values = {f"{name}_age_ms": 1e3 * ages[name] if name in ages else "none" for name in ("static", "wrist", "arm")}
+        values = {
+            f"{name}_age_ms": 1e3 * ages[name] if name in ages else "none"
+            for name in ("static", "wrist", "arm")
+        }
         values["skew_ms"] = 1e3 * abs(pair["static"].stamp - pair["wrist"].stamp) if pair else "none"
         fault = self._inputs.fault(self.now(), steady)
         self._diagnostics.status("inputs", ERROR if fault else OK, fault or "all streams are fresh", values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from gr1_robot.timing import Rate, Window
+from gr1_common.timing import Rate, Window
 
 
 class Statistics:
@@ -47,9 +47,20 @@ class Statistics:
 
     def values(self, now: float) -> dict[str, object]:
         with self._lock:
-            windows = {"period": self._rate.periods, "inference": self._inference, "camera_to_command": self._latency}
+            windows = {
+                "period": self._rate.periods,
+                "inference": self._inference,
+                "camera_to_command": self._latency,
+            }
             quantiles = {
-                f"{name}_p{percent}_ms": 1e3 * window.quantile(percent / 100) for name, window in windows.items() for percent in (50, 99)
+                f"{name}_p{percent}_ms": 1e3 * window.quantile(percent / 100)
+                for name, window in windows.items()
+                for percent in (50, 99)
             }
             counts = {"steps": self.steps, "skipped": self.skipped, "late": self.late}
-            return {"rate_hz": self._rate.hz_at(now)} | quantiles | counts | {"restarts": self.restarts, "last_restart": self.last_restart}
+            return (
+                {"rate_hz": self._rate.hz_at(now)}
+                | quantiles
+                | counts
+                | {"restarts": self.restarts, "last_restart": self.last_restart}
+            )

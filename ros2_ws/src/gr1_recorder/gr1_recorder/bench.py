@@ -29,7 +29,14 @@ _CDR_FRAME_ID = 12
 
 def run(seconds: float, folder: Path | None) -> None:
     """Records `seconds` of each kind of image into a folder of its own below `folder` (None: the system's), which is removed again."""
-    document = {"seconds": seconds, "cameras": 2, "width": WIDTH, "height": HEIGHT, "camera_hz": CAMERA_HZ, "state_hz": STATE_HZ}
+    document = {
+        "seconds": seconds,
+        "cameras": 2,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "camera_hz": CAMERA_HZ,
+        "state_hz": STATE_HZ,
+    }
     for images in IMAGES:
         with tempfile.TemporaryDirectory(prefix="gr1_bench_record_", dir=folder) as root:
             document[images] = _record(images, seconds, Path(root))
@@ -40,7 +47,12 @@ def run(seconds: float, folder: Path | None) -> None:
 def _record(images: str, seconds: float, root: Path) -> dict:
     rates = [f"hz.camera_{role}:={float(CAMERA_HZ)}" for role in ("static", "wrist")]
     parameters = [f"root:={root}", f"images:={images}", f"max_episode_s:={seconds + 60.0}", *rates]
-    ros = ["--ros-args", "--log-level", "error", *(word for parameter in parameters for word in ("-p", parameter))]
+    ros = [
+        "--ros-args",
+        "--log-level",
+        "error",
+        *(word for parameter in parameters for word in ("-p", parameter)),
+    ]
     with (
         _process("gr1_recorder.bench_publisher", images) as publisher,
         _process("gr1_recorder.recorder_node", *ros) as recorder,
@@ -54,7 +66,11 @@ def _record(images: str, seconds: float, root: Path) -> dict:
         sent = json.loads(publisher.communicate(timeout=30)[0])
         control.success()
     bag = Bag(root / name)
-    return {"cpu_percent": round(100 * busy, 1), **_account(bag, sent), "mb_per_s": round(bag.path.stat().st_size / MB / bag.duration_s, 2)}
+    return {
+        "cpu_percent": round(100 * busy, 1),
+        **_account(bag, sent),
+        "mb_per_s": round(bag.path.stat().st_size / MB / bag.duration_s, 2),
+    }
 
 
 def _account(bag: Bag, sent: dict[str, int]) -> dict:
@@ -66,7 +82,12 @@ def _account(bag: Bag, sent: dict[str, int]) -> dict:
         recorded += len(set(numbers))
     told = json.loads(bag.labels["topics"]).values()
     counted = sum(stream["lost"] + stream["dropped"] for stream in told)
-    return {"published": expected, "recorded": recorded, "lost": expected - recorded, "lost_as_counted_by_the_recorder": counted}
+    return {
+        "published": expected,
+        "recorded": recorded,
+        "lost": expected - recorded,
+        "lost_as_counted_by_the_recorder": counted,
+    }
 
 
 def _number(data: memoryview) -> int:

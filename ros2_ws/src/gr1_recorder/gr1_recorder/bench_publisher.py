@@ -17,11 +17,11 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
+from gr1_common.loop import Loop
+from gr1_common.messages import image_to_jpeg, image_to_msg, to_stamp
+from gr1_common.qos import LATCHED, SENSOR
 from gr1_core.rig import ROLES
 from gr1_recorder.streams import IMAGES
-from gr1_robot.loop import Loop
-from gr1_robot.messages import image_to_jpeg, image_to_msg, to_stamp
-from gr1_robot.qos import LATCHED, SENSOR
 
 WIDTH, HEIGHT, CAMERA_HZ, STATE_HZ = 640, 480, 30, 100
 STATES = {
@@ -39,7 +39,10 @@ class Publisher:
 
     def __init__(self, node, images: str):
         self._node, self.counts = node, {}
-        kinds = {f"camera/{role}/{IMAGES[images][0]}": CompressedImage if images == "jpeg" else Image for role in ROLES}
+        kinds = {
+            f"camera/{role}/{IMAGES[images][0]}": CompressedImage if images == "jpeg" else Image
+            for role in ROLES
+        }
         self._frames = [_frame(images, number) for number in range(_FRAMES)]
         self._cameras = {topic: node.create_publisher(kind, topic, SENSOR) for topic, kind in kinds.items()}
         self._states = {topic: node.create_publisher(kind, topic, SENSOR) for topic, kind in STATES.items()}

@@ -14,7 +14,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from gr1_robot.qos import LATCHED
+from gr1_common.qos import LATCHED
 
 _OVERTAKEN_S = 1.0
 
@@ -61,7 +61,9 @@ class Recorder:
         self._timeout = timeout
         self._context = rclpy.Context()
         rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node("gr1_recorder_client", context=self._context, namespace=namespace, use_global_arguments=False)
+        self._node = rclpy.create_node(
+            "gr1_recorder_client", context=self._context, namespace=namespace, use_global_arguments=False
+        )
         self._changed, self._state = threading.Condition(), None
         names = ("start", "success", "failure", "discard", "relabel")
         self._clients = {name: self._node.create_client(Trigger, f"recorder/{name}") for name in names}
@@ -92,7 +94,9 @@ class Recorder:
     def relabel(self, instruction: str = "", operator: str = "", note: str = "") -> str:
         """Changes the last bag's labels that are given, leaves the others; returns its name."""
         given = {"relabel.instruction": instruction, "relabel.operator": operator, "relabel.note": note}
-        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in given.items()])
+        request = SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in given.items()]
+        )
         self._call(self._set, request)
         return self._trigger("relabel")
 
@@ -124,7 +128,9 @@ class Recorder:
     def _await(self, bag: str, outcome: str) -> str:
         """Waits until `state` says what the answer said: topics and services overtake each other."""
         with self._changed:
-            self._changed.wait_for(lambda: self._state and (self._state.bag, self._state.outcome) == (bag, outcome), _OVERTAKEN_S)
+            self._changed.wait_for(
+                lambda: self._state and (self._state.bag, self._state.outcome) == (bag, outcome), _OVERTAKEN_S
+            )
         return bag
 
     def _trigger(self, name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gr1_core.data import schemas
 from gr1_core.data.bag_writer import BagWriter
-from gr1_recorder.counts import Count, Message
+from gr1_recorder.stream_statistics import Count, Message
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB, Writer
 
@@ -100,7 +100,11 @@ class Episode:
 
         def labels() -> dict[str, str]:
             topics = {topic: count.summary(now) for topic, count in self.counts.items()}
-            final = self.labels | {"outcome": outcome, "seconds": f"{seconds:.3f}", "topics": json.dumps(topics)}
+            final = self.labels | {
+                "outcome": outcome,
+                "seconds": f"{seconds:.3f}",
+                "topics": json.dumps(topics),
+            }
             return final | {"note": note} if note else final
 
         return self._writer.close(labels)
@@ -126,7 +130,10 @@ class Episode:
         told = ("expected", "received", "gaps", "lost", "dropped")
         counts = [count for count in self.counts.values() if count.received or count.stream.required]
         summaries = {count.stream.topic: count.summary(now) for count in counts}
-        return {topic: " ".join(f"{name}={summary[name]}" for name in told) for topic, summary in summaries.items()}
+        return {
+            topic: " ".join(f"{name}={summary[name]}" for name in told)
+            for topic, summary in summaries.items()
+        }
 
     def named(self, what: str) -> str:
         """The streams with a number above zero, as "camera/static/image_raw 3, arm/pose 1"."""

@@ -1,4 +1,4 @@
-"""The recorder: one bag per episode, begun and ended by services. docs/interfaces.md has the names, docs/bags.md what is in a bag."""
+"""The recorder: one bag per episode, begun and ended by services. docs/reference/interfaces.md has the names, docs/reference/bags.md what is in a bag."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
+from gr1_common.loop import Loop
+from gr1_common.parameters import ParameterError, declare
+from gr1_common.process import run
+from gr1_common.qos import LATCHED
 from gr1_core.data import recovery
 from gr1_core.data.metadata import BagError
 from gr1_core.rig import Rig, RigError
 from gr1_recorder.episode import Limits
+from gr1_recorder.raw_subscriber import Tap
 from gr1_recorder.session import Refused, Session
 from gr1_recorder.streams import IMAGES, StreamError, streams
-from gr1_recorder.tap import Tap
 from gr1_recorder.writer import MB
-from gr1_robot.diagnostics import ERROR, OK, WARN, Diagnostics
-from gr1_robot.loop import Loop
-from gr1_robot.parameters import ParameterError, declare
-from gr1_robot.process import run
-from gr1_robot.qos import LATCHED
 
 POLL_S = 0.02
 _TEND_S = 0.1
@@ -49,44 +49,104 @@ class RecorderNode(Node):
     def __init__(self):
         super().__init__("recorder")
         root = Path(declare(self, "root", "bags", "Folder that the bags go into.", read_only=True)).absolute()
-        self._rig = _rig(declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True))
-        images = declare(self, "images", "jpeg", "What is recorded of the cameras.", read_only=True, choices=tuple(IMAGES))
+        self._rig = _rig(
+            declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True)
+        )
+        images = declare(
+            self, "images", "jpeg", "What is recorded of the cameras.", read_only=True, choices=tuple(IMAGES)
+        )
         declare(self, "operator", "", "Who demonstrates: a label of the bags.")
-        declare(self, "instruction", "", "What is demonstrated until the topic 'instruction' says something.", read_only=True)
+        declare(
+            self,
+            "instruction",
+            "",
+            "What is demonstrated until the topic 'instruction' says something.",
+            read_only=True,
+        )
         for label in _CHANGEABLE:
-            declare(self, f"relabel.{label}", "", f"What recorder/relabel writes as the last bag's {label}; empty: it stays.")
-        declare(self, "patience_s", 5.0, "How long a start waits for streams and instruction before it is refused.", low=0.1, high=60.0)
-        extra = declare(self, "extra_topics", [""], "Further topics to record, each as name:type.", read_only=True)
+            declare(
+                self,
+                f"relabel.{label}",
+                "",
+                f"What recorder/relabel writes as the last bag's {label}; empty: it stays.",
+            )
+        declare(
+            self,
+            "patience_s",
+            5.0,
+            "How long a start waits for streams and instruction before it is refused.",
+            low=0.1,
+            high=60.0,
+        )
+        extra = declare(
+            self, "extra_topics", [""], "Further topics to record, each as name:type.", read_only=True
+        )
         hz = {
-            "camera_static": declare(self, "hz.camera_static", 20.0, "Nominal rate of this camera.", low=0.1, read_only=True),
-            "camera_wrist": declare(self, "hz.camera_wrist", 20.0, "Nominal rate of this camera.", low=0.1, read_only=True),
-            "arm": declare(self, "hz.arm", 100.0, "Nominal rate of arm/* and joint_states.", low=0.1, read_only=True),
-            "sim_state": declare(self, "hz.sim_state", 50.0, "Nominal rate of sim/state.", low=0.1, read_only=True),
-            "sim_success": declare(self, "hz.sim_success", 10.0, "Nominal rate of sim/success.", low=0.1, read_only=True),
+            "camera_static": declare(
+                self, "hz.camera_static", 20.0, "Nominal rate of this camera.", low=0.1, read_only=True
+            ),
+            "camera_wrist": declare(
+                self, "hz.camera_wrist", 20.0, "Nominal rate of this camera.", low=0.1, read_only=True
+            ),
+            "arm": declare(
+                self, "hz.arm", 100.0, "Nominal rate of arm/* and joint_states.", low=0.1, read_only=True
+            ),
+            "sim_state": declare(
+                self, "hz.sim_state", 50.0, "Nominal rate of sim/state.", low=0.1, read_only=True
+            ),
+            "sim_success": declare(
+                self, "hz.sim_success", 10.0, "Nominal rate of sim/success.", low=0.1, read_only=True
+            ),
         }
         limits = Limits(
-            queue=MB * declare(self, "queue_mb", 256, "Messages that may wait for a slow disk.", low=1, read_only=True),
+            queue=MB
+            * declare(
+                self, "queue_mb", 256, "Messages that may wait for a slow disk.", low=1, read_only=True
+            ),
             min_free=MB
-            * declare(self, "min_free_mb", 1000, "Free disk that a start needs; at half of it an episode is ended.", low=1, read_only=True),
+            * declare(
+                self,
+                "min_free_mb",
+                1000,
+                "Free disk that a start needs; at half of it an episode is ended.",
+                low=1,
+                read_only=True,
+            ),
             max_seconds=declare(
-                self, "max_episode_s", 600.0, "An episode that becomes longer is ended, unfinished.", low=1.0, read_only=True
+                self,
+                "max_episode_s",
+                600.0,
+                "An episode that becomes longer is ended, unfinished.",
+                low=1.0,
+                read_only=True,
             ),
         )
         text = "Call arm/stop when a recording ends by itself (a full disk, a limit): nothing is to move unrecorded."
         self._stops_arm = declare(self, "stop_arm", True, text, read_only=True)
         self._recover(root)
-        self._tap = Tap(self, streams(self._rig, images, hz, filter(None, extra)), lambda *heard: self._session.hear(*heard))
-        self._session = Session(root, self._tap.streams, limits, self._tap.poll, lambda: self.get_clock().now().nanoseconds)
+        self._tap = Tap(
+            self,
+            streams(self._rig, images, hz, filter(None, extra)),
+            lambda *heard: self._session.hear(*heard),
+        )
+        self._session = Session(
+            root, self._tap.streams, limits, self._tap.poll, lambda: self.get_clock().now().nanoseconds
+        )
         self._state, self._stated = self.create_publisher(String, "recorder/state", LATCHED), 0.0
         self._diagnostics = Diagnostics(self, self._report)
         self.finished = threading.Event()
         self._loop = Loop(self._poll, POLL_S, self._on_failure, "tap")
         self.create_service(Trigger, "recorder/start", self._serve(self._start))
         for name, outcome in _ENDS.items():
-            self.create_service(Trigger, f"recorder/{name}", self._serve(lambda outcome=outcome: self._end(outcome)))
+            self.create_service(
+                Trigger, f"recorder/{name}", self._serve(lambda outcome=outcome: self._end(outcome))
+            )
         self.create_service(Trigger, "recorder/relabel", self._serve(self._relabel))
         self._stop = self.create_client(Trigger, "arm/stop")
-        self._moving, self._asked = "", 0.0  # the end of a recording that the arm has not stopped after; when it was last asked to
+        self._moving, self._asked = (
+            "",
+            0.0,
+        )  # the end of a recording that the arm has not stopped after; when it was last asked to
         self.create_timer(_TEND_S, self._tend, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._loop.start()
         self.get_logger().info(f"ready: rig '{self._rig.name}', {images} images, bags go to {root}")
@@ -102,7 +162,9 @@ class RecorderNode(Node):
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ParameterError(f"parameter 'root': the folder '{root}' cannot be made: {error.strerror}") from error
+            raise ParameterError(
+                f"parameter 'root': the folder '{root}' cannot be made: {error.strerror}"
+            ) from error
         for folder in recovery.unfinished(root):
             self.get_logger().info(f"recovering {folder.name}")
             try:
@@ -139,7 +201,9 @@ class RecorderNode(Node):
 
     def _start(self) -> str:
         rig = yaml.safe_dump(self._rig.to_dict(), sort_keys=False)
-        name = self._session.start({**self._labels(), "rig": rig, "versions": _versions()}, self.get_parameter("patience_s").value)
+        name = self._session.start(
+            {**self._labels(), "rig": rig, "versions": _versions()}, self.get_parameter("patience_s").value
+        )
         self._moving = ""
         self.get_logger().info(f"recording {name}")
         return name
@@ -157,7 +221,9 @@ class RecorderNode(Node):
     def _relabel(self) -> str:
         labels = {name: text for name in _CHANGEABLE if (text := self.get_parameter(f"relabel.{name}").value)}
         if not labels:
-            raise Refused(f"nothing to change: set one of the parameters {', '.join(f'relabel.{name}' for name in _CHANGEABLE)} first")
+            raise Refused(
+                f"nothing to change: set one of the parameters {', '.join(f'relabel.{name}' for name in _CHANGEABLE)} first"
+            )
         name = self._session.relabel(labels)
         self.get_logger().info(f"{name}: {', '.join(labels)} changed")
         return name
@@ -176,7 +242,9 @@ class RecorderNode(Node):
         """Asks for an emergency stop; called again until the arm has answered, since a request or its answer may be lost."""
         self._asked = time.monotonic()
         if self._stop.service_is_ready():
-            self._stop.call_async(Trigger.Request()).add_done_callback(functools.partial(self._on_stopped, self._moving))
+            self._stop.call_async(Trigger.Request()).add_done_callback(
+                functools.partial(self._on_stopped, self._moving)
+            )
             text = f"{self._moving}; arm/stop has been called"
         else:
             text = f"{self._moving}; nobody offers arm/stop: the arm may go on moving, unrecorded"
@@ -196,7 +264,11 @@ class RecorderNode(Node):
     def _report(self) -> None:
         level, message, values = self._session.report(time.monotonic(), self._labels())
         self._diagnostics.status(
-            "episode", {"OK": OK, "WARN": WARN, "ERROR": ERROR}[level], message, values, state=(values["bag"], self._session.alarm)
+            "episode",
+            {"OK": OK, "WARN": WARN, "ERROR": ERROR}[level],
+            message,
+            values,
+            state=(values["bag"], self._session.alarm),
         )
 
     def _publish_state(self) -> None:
@@ -213,7 +285,9 @@ def _rig(source: str) -> Rig:
 
 def _versions() -> str:
     packages = ("gr1_core", "gr1_recorder", "mcap")
-    return json.dumps({"python": platform.python_version(), "ros": "jazzy"} | {name: version(name) for name in packages})
+    return json.dumps(
+        {"python": platform.python_version(), "ros": "jazzy"} | {name: version(name) for name in packages}
+    )
 
 
 def main(args=None) -> int:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from gr1_core.data import bag as bags
 from gr1_core.data.bag_writer import BagWriter
-from gr1_recorder.counts import Message
 from gr1_recorder.episode import Episode, Limits, said
+from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB, free
 
@@ -33,7 +33,14 @@ class Refused(ValueError):
 class Session:
     """streams: absolute topic -> Stream. poll() takes what has come and hands it to `hear`; clock(): ns, the node's time."""
 
-    def __init__(self, root: Path, streams: Mapping[str, Stream], limits: Limits, poll: Callable[[], None], clock: Callable[[], int]):
+    def __init__(
+        self,
+        root: Path,
+        streams: Mapping[str, Stream],
+        limits: Limits,
+        poll: Callable[[], None],
+        clock: Callable[[], int],
+    ):
         self.root, self.limits, self.episodes = root, limits, Counter()
         self.episode: Episode | None = None
         self.alarm = ""
@@ -78,7 +85,9 @@ class Session:
         `patience` seconds, and BagError when the folder cannot be written.
         """
         if self.episode:
-            raise Refused(f"already recording {self.episode.name}: end it with recorder/success, failure or discard")
+            raise Refused(
+                f"already recording {self.episode.name}: end it with recorder/success, failure or discard"
+            )
         if (room := self._room()) < self.limits.min_free:
             raise Refused(
                 f"only {room / MB:.0f} MB are free on the disk of {self.root}, {self.limits.min_free / MB:.0f} are needed: make room"
@@ -91,7 +100,9 @@ class Session:
             started = self._clock()
             bag = self._bag(self._labels(labels), started)
             self._poll()
-            self.episode = Episode(bag, self._streams, self.limits, started, time.monotonic(), self._sequences)
+            self.episode = Episode(
+                bag, self._streams, self.limits, started, time.monotonic(), self._sequences
+            )
             self.alarm = self._cut = ""
             for message in self._facts.values():
                 self.episode.carry(message)
@@ -142,7 +153,11 @@ class Session:
             "bag": name,
             "outcome": "" if episode else self._outcome,
         }
-        return now_is | figures | {"episodes": {outcome: number for outcome, number in self.episodes.items() if number}}
+        return (
+            now_is
+            | figures
+            | {"episodes": {outcome: number for outcome, number in self.episodes.items() if number}}
+        )
 
     def report(self, now: float, labels: Mapping[str, str]) -> tuple[str, str, dict]:
         """(level, message, values) of the diagnostics' subject `episode`; labels: those that a start would be given."""
@@ -167,7 +182,9 @@ class Session:
     def _mark(self, outcome: str) -> str:
         folder = self._ended()
         if outcome == "success" and self._cut:
-            raise Refused(f"{folder.name} was ended early, {self._cut}: it stays {self._outcome} (`gr1 bags relabel` can change it)")
+            raise Refused(
+                f"{folder.name} was ended early, {self._cut}: it stays {self._outcome} (`gr1 bags relabel` can change it)"
+            )
         bags.relabel(folder, outcome=outcome)
         if self._outcome:
             self.episodes[self._outcome] -= 1
@@ -191,11 +208,15 @@ class Session:
                 if arrived <= since:
                     late.append(f"{stream.topic} (is its node running?)")
                 elif age > stream.max_age:
-                    late.append(f"{stream.topic} ({age:.1f} s old when it comes: a slow network, or the clocks of two computers differ)")
+                    late.append(
+                        f"{stream.topic} ({age:.1f} s old when it comes: a slow network, or the clocks of two computers differ)"
+                    )
         if late:
             return f"not arriving: {'; '.join(late)}"
         if not self._labels(labels)["instruction"].strip():
-            return "no instruction: publish one on the topic 'instruction', or set the parameter 'instruction'"
+            return (
+                "no instruction: publish one on the topic 'instruction', or set the parameter 'instruction'"
+            )
         return ""
 
     def _labels(self, labels: Mapping[str, str]) -> dict[str, str]:
@@ -206,13 +227,24 @@ class Session:
 
     def _bag(self, labels: Mapping[str, str], started: int) -> BagWriter:
         moment = datetime.fromtimestamp(started * 1e-9, UTC)
-        words = re.sub("[^a-z0-9]+", "_", (labels.get("task") or labels["instruction"]).lower()).strip("_")[:LONGEST_NAME]
+        words = re.sub("[^a-z0-9]+", "_", (labels.get("task") or labels["instruction"]).lower()).strip("_")[
+            :LONGEST_NAME
+        ]
         name = f"{moment:%Y%m%d-%H%M%S}-{words}".rstrip("-")
         taken = [path.name for path in self.root.glob(f"{name}*")]
-        name = next(one for one in (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3))) if one not in taken)
+        name = next(
+            one
+            for one in (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+            if one not in taken
+        )
         topics = {topic: stream.type for topic, stream in self._streams.items()}
         qos = {topic: stream.qos for topic, stream in self._streams.items()}
-        return BagWriter(self.root / name, topics, {**labels, "started": moment.isoformat(timespec="milliseconds")}, qos=qos)
+        return BagWriter(
+            self.root / name,
+            topics,
+            {**labels, "started": moment.isoformat(timespec="milliseconds")},
+            qos=qos,
+        )
 
     def _room(self) -> int:
         try:

@@ -75,7 +75,9 @@ def streams(rig: Rig, images: str, hz: Mapping[str, float], extra: Iterable[str]
         Stream("command/teleop/gripper", "std_msgs/msg/Float32", qos="reliable"),
         Stream("instruction", "std_msgs/msg/String", qos="transient_local"),
         Stream("sim/state", "sensor_msgs/msg/JointState", hz["sim_state"], _QUIET / hz["sim_state"]),
-        Stream("sim/success", "std_msgs/msg/Bool", hz["sim_success"], _QUIET / hz["sim_success"], qos="reliable"),
+        Stream(
+            "sim/success", "std_msgs/msg/Bool", hz["sim_success"], _QUIET / hz["sim_success"], qos="reliable"
+        ),
         Stream("sim/task", "std_msgs/msg/String", qos="transient_local"),
         Stream("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", qos="reliable"),
     ]

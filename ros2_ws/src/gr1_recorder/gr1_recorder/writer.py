@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gr1_core.data.bag_writer import BagWriter
 from gr1_core.data.metadata import BagError
-from gr1_recorder.counts import Message
+from gr1_recorder.stream_statistics import Message
 
 FLUSH_S = 0.5
 _ROUND_S = 0.05
@@ -93,7 +93,9 @@ class Writer:
         self._bag.flush()
         if not self.low and free(self._bag.folder) < self._watermark:
             self.low = True
-            self._full(f"less than {self._watermark / MB:.0f} MB are free on the disk of {self._bag.folder.parent}")
+            self._full(
+                f"less than {self._watermark / MB:.0f} MB are free on the disk of {self._bag.folder.parent}"
+            )
         return time.monotonic() + FLUSH_S
 
 

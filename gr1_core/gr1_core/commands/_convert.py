@@ -1,0 +1,88 @@
+"""What the `gr1 convert` commands share: options, the run, its summary."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from gr1_core.commands.arguments import count
+
+_MIN_BYTES_FOR_SPEED = 50_000_000  # below, starting the workers is most of the time
+
+
+def conversion_parser(source: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the options of every source."""
+    parser = argparse.ArgumentParser(prog=f"gr1 convert {source}", description=description)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the dataset; an interrupted conversion continues",
+    )
+    parser.add_argument(
+        "--workers", type=count, default=2, metavar="N", help="processes that convert in parallel (default: 2)"
+    )
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="only the I-th of N shares (from 1), as parts; `gr1 convert merge` joins them",
+    )
+    return parser
+
+
+def run_conversion(source_of, arguments) -> int:
+    """Converts and prints the summary. source_of: function arguments -> Source."""
+    from gr1_core.data.convert import conversion, plan
+
+    for src in arguments.src if isinstance(arguments.src, list) else [arguments.src]:
+        plan.check_place(arguments.out, src)
+    began = time.monotonic()
+    try:
+        done = conversion.convert(source_of(arguments), arguments.out, arguments.workers, arguments.shard)
+    except KeyboardInterrupt:
+        print("gr1: interrupted; the same command continues", file=sys.stderr)
+        raise
+    seconds = time.monotonic() - began
+    speed = ""
+    if done.source_bytes > _MIN_BYTES_FOR_SPEED:
+        speed = f", {seconds / (done.source_bytes * 1e-9):.0f} s per GB"
+    if not isinstance(done, conversion.Shard):
+        return print_summary(done, f"{seconds:.1f} s{speed}")
+    index, number = arguments.shard
+    skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
+    print(
+        f"shard {index + 1}/{number}: {done.made} parts made, {done.kept} existed already{skipped}; "
+        f"{seconds:.1f} s{speed}"
+    )
+    out = shlex.quote(str(arguments.out))
+    print(f"next, when all {number} shards have ended: gr1 convert merge {out}")
+    return 0
+
+
+def print_summary(done, duration: str) -> int:
+    """Prints what a finished conversion made. duration: as text, or empty. Returns exit code 0."""
+    minutes = done.frames / done.fps / 60
+    episodes = f"{done.episodes} episode{'' if done.episodes == 1 else 's'}"
+    print(
+        f"{done.root}: {episodes}, {done.frames} frames, {minutes:.1f} min at {done.fps} Hz"
+        + (f"; {duration}" if duration else "")
+    )
+    for what, items in (("skipped", done.skipped), ("left out", done.left_out)):
+        if items:
+            print(f"{what}: {len(items)}, the first is {items[0][0]}: {items[0][1]}")
+    print(f"report: {done.report}")
+    recipe = "pretrain pretrain-ego4d" if done.kind == "videos" else "finetune RECIPE"
+    print(f"next: gr1 {recipe} {shlex.quote(f'data={done.root}')}")
+    return 0
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, slash, number = text.partition("/")
+    if not (slash and index.isdigit() and number.isdigit() and 1 <= int(index) <= int(number)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a share like 1/4 (the first of four)")
+    return int(index) - 1, int(number)

@@ -1,0 +1,32 @@
+"""`gr1 bags recover`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+HELP = "make complete bags of recordings that were cut off"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gr1 bags recover", description=HELP)
+    parser.add_argument("root", type=Path, metavar="ROOT")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    arguments = parser().parse_args(argv)
+    from gr1_core.data.bag import BagError
+    from gr1_core.data.recovery import recover, unfinished
+
+    folders, refused = unfinished(arguments.root), 0
+    for folder in folders:
+        try:
+            print(recover(folder) or f"{folder.name}: is complete by now", flush=True)
+        except BagError as error:
+            refused += 1
+            print(f"gr1: {error}", file=sys.stderr)
+    if not folders:
+        print(f"no unfinished bag below {arguments.root}")
+    return 1 if refused else 0

@@ -1,0 +1,37 @@
+"""`gr1 bench policy`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gr1_core.commands.arguments import count
+
+HELP = "time of the cached control step against the plain full-window loop, on the CPU"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gr1 bench policy", description=HELP)
+    parser.add_argument(
+        "--config",
+        choices=("paper", "demo", "small"),
+        default="paper",
+        help="model sizes, with random weights (default: paper)",
+    )
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="measure this checkpoint instead")
+    parser.add_argument(
+        "--rig", default="calvin", help="rig whose frame sizes are used with --config (default: calvin)"
+    )
+    parser.add_argument("--threads", type=count, default=2, help="(default: 2)")
+    parser.add_argument("--rounds", type=count, default=7, help="how often the variants take turns (default: 7)")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    arguments = parser().parse_args(argv)
+    from gr1_core.bench import policy
+
+    policy.run(
+        arguments.config, arguments.checkpoint, arguments.rig, arguments.threads, arguments.rounds
+    )
+    return 0

@@ -1,0 +1,158 @@
+"""`gr1 collect sim`: demonstrations of the scripted expert in the twin."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+
+from gr1_core.commands.arguments import cores, count, renamed
+
+HELP = "record the scripted expert on the simulated rig, without ROS, as bags or directly as a dataset"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gr1 collect sim", description=HELP)
+    parser.add_argument(
+        "--episodes", type=count, required=True, metavar="N", help="in total; the tasks take turns"
+    )
+    parser.add_argument(
+        "--tasks", default="all", metavar="A,B", help="names separated by commas (default: all)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="seed of the first round of the tasks; each round takes the next (default: 0)",
+    )
+    parser.add_argument(
+        "--to",
+        choices=("bags", "dataset"),
+        default="bags",
+        help="bags, as the rig records them (default), or a dataset",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the bags or of the dataset; an interrupted collection continues",
+    )
+    parser.add_argument(
+        "--vary",
+        action="store_true",
+        help="dataset only: other objects, appearance and starting poses, and disturbed motions whose labels "
+        "stay the expert's",
+    )
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="with --vary: this policy and the expert drive in turns (DAgger), without disturbance",
+    )
+    parser.add_argument(
+        "--mix",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="share of the time that the policy drives, 0..1 (default: 0.5)",
+    )
+    parser.add_argument(
+        "--single-frames",
+        type=count,
+        default=0,
+        metavar="N",
+        help="with --vary: N more scenes, of each only the first frame, with the expert's action for each of "
+        "three instructions",
+    )
+    parser.add_argument(
+        "--workers", type=count, default=cores(), metavar="W", help="processes (default: one per core)"
+    )
+    parser.add_argument(
+        "--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)"
+    )
+    parser.add_argument(
+        "--images",
+        choices=("jpeg", "raw"),
+        default="jpeg",
+        help="of bags (default: jpeg, quality 95, full colour resolution)",
+    )
+    renamed(parser, "--glimpses", "--single-frames")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    arguments = parser().parse_args(argv)
+    from gr1_core.rig import Rig
+    from gr1_core.sim.collection.bags import CollectError, plan
+
+    if arguments.seed < 0:
+        raise CollectError(f"--seed {arguments.seed}: seeds are whole numbers from 0 up")
+    into_dataset = arguments.to == "dataset"
+    if into_dataset and arguments.images == "raw":
+        raise CollectError("--images raw is for bags: a dataset holds jpeg; leave it out")
+    if arguments.policy and not arguments.vary:
+        raise CollectError("--policy drives only varied episodes: add --vary")
+    if arguments.single_frames and not arguments.vary:
+        raise CollectError("--single-frames are of varied scenes: add --vary")
+    if arguments.vary and not into_dataset:
+        raise CollectError(
+            "--vary is for datasets: bags hold what the live stack would have sent; add --to dataset"
+        )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    episodes, rig = plan(arguments.tasks, arguments.episodes, arguments.seed), Rig.load(arguments.rig)
+    if not into_dataset:
+        return _collect_bags(arguments, episodes, rig)
+    # Their seeds follow those of the episodes, so that no scene occurs twice.
+    first = episodes[-1].seed + 1
+    single_frames = plan(arguments.tasks, arguments.single_frames, first) if arguments.single_frames else []
+    return _collect_dataset(arguments, episodes, single_frames, rig)
+
+
+def _collect_dataset(arguments, episodes, single_frames, rig) -> int:
+    from gr1_core.commands._convert import print_summary
+    from gr1_core.data.convert import conversion, plan
+    from gr1_core.sim.collection.dataset_source import SimulationSource
+
+    plan.check_place(arguments.out)
+    began = time.monotonic()
+    try:
+        source = SimulationSource(
+            rig, episodes, arguments.vary, arguments.policy, arguments.mix, single_frames
+        )
+        done = conversion.convert(source, arguments.out, arguments.workers)
+    except KeyboardInterrupt:
+        print("gr1: interrupted; the same command continues", file=sys.stderr)
+        raise
+    return print_summary(done, f"{time.monotonic() - began:.1f} s")
+
+
+def _collect_bags(arguments, episodes, rig) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from gr1_core.sim.collection.bags import collect
+
+    results = collect(episodes, arguments.out, rig, arguments.images, arguments.workers)
+    columns = (
+        TextColumn("recording"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    failed, kept = [], 0
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=len(episodes))
+        for episode, success, new in results:
+            failed += [] if success else [episode.name]
+            kept += not new
+            bar.update(task, advance=1, description=f"{len(failed)} failed" if failed else "")
+    total, successes = len(episodes), len(episodes) - len(failed)
+    print(f"{total} episodes in {arguments.out}, {kept} of them from before; {successes} successes")
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    return 0

@@ -1,0 +1,37 @@
+"""`gr1 evaluate data`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gr1_core.commands.arguments import count
+from gr1_core.pretrained import resolve
+
+HELP = "losses, action errors (mm, degrees) and gripper accuracy on the episodes of a dataset"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gr1 evaluate data", description=HELP)
+    parser.add_argument("--checkpoint", type=resolve, required=True, metavar="DIR")
+    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--episodes",
+        choices=("held-out", "all"),
+        help="(default: held-out where the checkpoint knows them, else all)",
+    )
+    parser.add_argument(
+        "--windows", type=count, default=4096, help="at most so many, evenly spaced (default: 4096)"
+    )
+    parser.add_argument(
+        "--untrained", action="store_true", help="also a model of the same sizes with random weights"
+    )
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    arguments = parser().parse_args(argv)
+    from gr1_core.eval.dataset_evaluation import run
+
+    run(arguments.checkpoint, arguments.dataset, arguments.episodes, arguments.windows, arguments.untrained)
+    return 0

@@ -1,0 +1,79 @@
+"""`gr1 evaluate sim`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+
+from gr1_core.commands.arguments import cores, count, renamed
+from gr1_core.pretrained import resolve
+
+HELP = "success rates on the simulated rig, by suite, with intervals and causes of failure"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gr1 evaluate sim", description=HELP)
+    driver = parser.add_mutually_exclusive_group(required=True)
+    driver.add_argument("--checkpoint", type=resolve, metavar="DIR")
+    driver.add_argument(
+        "--expert", action="store_true", help="the scripted expert instead: an upper bound of what is possible"
+    )
+    parser.add_argument(
+        "--suites",
+        default="all",
+        metavar="A,B",
+        help="seen, instances, categories, drawer, phrasing, swap (default: all)",
+    )
+    parser.add_argument(
+        "--tasks",
+        default="all",
+        metavar="A,B",
+        help="only these tasks of the suites, names separated by commas (default: all)",
+    )
+    parser.add_argument(
+        "--episodes", type=count, default=100, metavar="N", help="per suite (default: 100)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=count,
+        metavar="S",
+        help="seed of the first layouts (default: the one of the reported table; to select checkpoints: 500000)",
+    )
+    parser.add_argument(
+        "--seconds", type=count, default=20, metavar="T", help="time limit of an episode (default: 20)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=count,
+        default=2 * cores(),
+        metavar="W",
+        help="simulated rigs in parallel (default: two per core)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for results.json and images of rollouts and predicted frames",
+    )
+    renamed(parser, "--columns", "--suites")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    arguments = parser().parse_args(argv)
+    from gr1_core.eval.sim_evaluation import run
+    from gr1_core.sim.suites import FIRST
+    from gr1_core.sim.tasks import parse_task_names
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return run(
+        checkpoint=None if arguments.expert else arguments.checkpoint,
+        suites=arguments.suites,
+        tasks=parse_task_names(arguments.tasks),
+        episodes=arguments.episodes,
+        seed=arguments.seed or FIRST,
+        seconds=arguments.seconds,
+        workers=arguments.workers,
+        out=arguments.out,
+    )

@@ -1,0 +1,43 @@
+"""What the report needs to know of an episode: how it looks and whether it moves. Computed in the workers, carried by the parts."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import cv2
+import numpy as np
+
+from gr1_core import images
+from gr1_core.data.convert.sources.source import Episode
+
+_THUMBNAIL_WIDTH, _THUMBNAIL_QUALITY = 144, 75
+_GREY_SIDE = 8
+
+
+def look(episode: Episode) -> dict[str, Any]:
+    """First, middle and last frame of each camera.
+
+    "thumbnails": role -> three JPEGs in base64, 144 pixels wide; "grey": role -> three lists of 8x8 grey levels, row by row.
+    """
+    thumbnails, grey = {}, {}
+    for role, encoded in episode.images.items():
+        frames = [images.decode(encoded[index]) for index in (0, len(encoded) // 2, len(encoded) - 1)]
+        thumbnails[role] = [_thumbnail(frame) for frame in frames]
+        grey[role] = [_grey(frame) for frame in frames]
+    return {"thumbnails": thumbnails, "grey": grey}
+
+
+def _thumbnail(frame: np.ndarray) -> str:
+    height, width = frame.shape[:2]
+    size = (_THUMBNAIL_WIDTH, max(1, round(height * _THUMBNAIL_WIDTH / width)))
+    return base64.b64encode(
+        images.encode_jpeg(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), _THUMBNAIL_QUALITY)
+    ).decode()
+
+
+def _grey(frame: np.ndarray) -> list[int]:
+    small = cv2.resize(
+        cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (_GREY_SIDE, _GREY_SIDE), interpolation=cv2.INTER_AREA
+    )
+    return small.ravel().tolist()

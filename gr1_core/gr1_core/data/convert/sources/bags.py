@@ -1,0 +1,170 @@
+"""Bags as a source: one bag, one episode (data/steps.py says how)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gr1_core import images
+from gr1_core.data import bag_table
+from gr1_core.data.bag import Bag, BagError, candidates
+from gr1_core.data.command_timeline import spans
+from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint, safe_key
+from gr1_core.data.metadata import OUTCOMES
+from gr1_core.data.schemas import SchemaError
+from gr1_core.data.steps import Frame, StepsError, select, steps
+from gr1_core.images import ImageError
+from gr1_core.rig import ROLES, Rig, RigError
+
+IMAGES = ("keep", "jpeg", "png")
+
+
+class BagSource:
+    """All bags below `root` whose outcome is one of `outcomes`, in the order of their folders; they must have one rig.
+
+    images: "keep" leaves JPEG as it was recorded and makes PNG, without loss, of raw pixels; "jpeg" makes JPEG (quality 95, 4:4:4) of
+    raw pixels; "png" makes PNG of everything. rig: instead of the bags' own, which must agree with it. Raises SourceError, BagError
+    or RigError.
+    """
+
+    kind, origin = "demonstrations", "bags"
+
+    def __init__(
+        self, root: Path, outcomes: Sequence[str] = ("success",), images: str = "keep", rig: Rig | None = None
+    ):
+        unknown = [outcome for outcome in outcomes if outcome not in OUTCOMES]
+        if unknown or not outcomes:
+            raise SourceError(f"outcome '{', '.join(unknown)}' is not one of {', '.join(OUTCOMES)}")
+        self.root, self.images, self.outcomes = (
+            Path(root),
+            images,
+            tuple(outcome for outcome in OUTCOMES if outcome in outcomes),
+        )
+        self._folders = sorted(folder for folder, _ in candidates(self.root))
+        if not self._folders:
+            raise SourceError(
+                f"no bags below {self.root}: record some with `gr1 up --collect` or `gr1 collect sim`"
+            )
+        self.rig = self._common_rig(rig)
+        if self.rig.control_hz != int(self.rig.control_hz):
+            raise RigError(
+                f"rig '{self.rig.name}': control_hz is {self.rig.control_hz:g}, a LeRobotDataset needs a whole number"
+            )
+        self.fps = int(self.rig.control_hz)
+        self.shapes = {role: (self.rig.cameras[role].height, self.rig.cameras[role].width) for role in ROLES}
+        self.settings = {"outcomes": list(self.outcomes), "images": images}
+
+    def units(self) -> list[Unit]:
+        count = Counter(folder.name for folder in self._folders)
+        units = []
+        for folder in self._folders:
+            name = folder.name if count[folder.name] == 1 else "_".join(folder.relative_to(self.root).parts)
+            files = sorted(path for path in folder.iterdir() if path.is_file())
+            units.append(
+                Unit(
+                    safe_key(name),
+                    sum(path.stat().st_size for path in files),
+                    (folder, name),
+                    fingerprint(files),
+                )
+            )
+        return units
+
+    def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
+        folder, name = unit.payload
+        try:
+            bag = Bag(folder)
+            if bag.outcome not in self.outcomes:
+                yield Skipped(
+                    name,
+                    f"its outcome is '{bag.outcome}', asked for: {', '.join(self.outcomes)}",
+                    intended=True,
+                )
+            else:
+                yield self._episode(bag, name)
+        except (BagError, SchemaError, StepsError, ImageError, OSError) as error:
+            # Where the folder lies on this machine must not change the data set's bytes, and no remedy names half a path.
+            text = re.sub("`(gr1 bags [a-z]+) [^`]+`", r"`\1` on it", str(error))
+            raise SourceError(text.replace(f"{self.root}/", "")) from error
+
+    def _episode(self, bag: Bag, name: str) -> Episode:
+        chosen = select(bag, self.rig)
+        encoders = {role: _Encoder(self.images) for role in ROLES}
+        encoded = {role: [] for role in ROLES}
+        for step in steps(bag, self.rig, chosen):
+            for role in ROLES:
+                encoded[role].append(encoders[role](getattr(step, role)))
+        info = {
+            "source": "/".join(bag.folder.resolve().parts[-2:]),
+            "outcome": bag.outcome,
+            "operator": bag.labels.get("operator", ""),
+            "note": bag.labels.get("note", ""),
+            "started": bag.labels.get("started", ""),
+            "seconds": round(bag.duration_s, 3),
+            "recorded_steps": chosen.recorded,
+            "repeated_frames": {role: int((np.diff(chosen.frames[role]) == 0).sum()) for role in ROLES},
+            **({"by_hand": spans(chosen.by_hand)} if chosen.by_hand.any() else {}),
+            "problems": list(chosen.problems),
+            "streams": {row.pop("topic"): row for row in bag_table.topics(bag)},
+        }
+        return Episode(name, bag.instruction, encoded, chosen.state, np.asarray(chosen.action), info)
+
+    def _common_rig(self, rig: Rig | None) -> Rig:
+        """The rig of all bags that can be opened; one that does not fit is refused by name."""
+        common, first = rig, "the rig that was given"
+        for folder in self._folders:
+            try:
+                bag = Bag(folder)
+            except BagError:
+                continue  # named when its turn comes
+            if bag.outcome not in self.outcomes:
+                continue
+            if common is None:
+                common, first = bag.rig, f"bag {bag.name}"
+            else:
+                _require_same(common, first, bag)
+        if common is None:
+            defects = [str(error) for error in map(_defect, self._folders) if error]
+            why = defects[0] if defects else f"no bag has the outcome {' or '.join(self.outcomes)}"
+            raise SourceError(f"nothing to convert below {self.root}: {why}")
+        return common
+
+
+class _Encoder:
+    """Frame -> bytes; a frame that several steps share is encoded once."""
+
+    def __init__(self, images: str):
+        self._images, self._frame, self._data = images, None, b""
+
+    def __call__(self, frame: Frame) -> bytes:
+        if frame is not self._frame:
+            self._frame, self._data = frame, self._encode(frame)
+        return self._data
+
+    def _encode(self, frame: Frame) -> bytes:
+        if frame.data is not None and self._images != "png":
+            return frame.data
+        return (
+            images.encode_jpeg(frame.image()) if self._images == "jpeg" else images.encode_png(frame.image())
+        )
+
+
+def _require_same(common: Rig, first: str, bag: Bag) -> None:
+    try:
+        common.require_same(bag.rig, f"bag {bag.name}")
+    except RigError as error:
+        raise RigError(
+            f"{error} ({first}): one data set has one rig; put the bags of the other rig into a folder of their own"
+        ) from error
+
+
+def _defect(folder: Path) -> BagError | None:
+    try:
+        Bag(folder)
+    except BagError as error:
+        return error
+    return None

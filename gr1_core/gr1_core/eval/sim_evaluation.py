@@ -1,0 +1,163 @@
+"""`gr1 evaluate sim`: plays the suites of sim/suites.py; prints and saves the tables and the JSON document."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from gr1_core import atomic_write, pretrained
+from gr1_core.eval import contact_sheet, table
+from gr1_core.eval import workers as worker_pool
+from gr1_core.eval.batch import BatchPolicy
+from gr1_core.eval.environment import Outcome, SimulationError, TrialSettings, require_simulated_rig
+from gr1_core.eval.prediction import PredictionErrors
+from gr1_core.model import checkpoint as checkpoints
+from gr1_core.rig import Rig
+from gr1_core.sim.suites import SUITES, Trial, of, require, trials
+
+_EXPERTS_RIG = "kinova_gen2_small"
+_IMAGES_PER_EPISODE = 8
+_INTERRUPTED = 130
+
+
+def run(
+    checkpoint: Path | None,
+    suites: str,
+    tasks: Sequence[str],
+    episodes: int,
+    seed: int,
+    seconds: float,
+    workers: int,
+    out: Path | None,
+) -> int:
+    """Evaluates a checkpoint, or the scripted expert where checkpoint is None. Returns the exit code.
+
+    suites: names separated by commas, or "all": those that have one of the tasks. Results so far are printed and saved also when
+    an interrupt or an error ends the evaluation. Raises CheckpointError, RigError, SuiteError, SimulationError or PolicyError;
+    all are ValueErrors.
+    """
+    chosen = [trial for suite in _names(suites, tasks) for trial in trials(suite, episodes, seed, tasks)]
+    policy = None
+    if checkpoint:
+        # The simulated rigs need the cores; a small model gains less from a second thread than they lose.
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 4))
+        policy = BatchPolicy.from_pretrained(checkpoint)
+    rig = policy.rig if policy else Rig.load(_EXPERTS_RIG)
+    require_simulated_rig(rig)
+    _make_folder(out)
+    errors = PredictionErrors(policy) if policy and _predicts_frames(checkpoint) else None
+    settings = TrialSettings(rig, seconds, _IMAGES_PER_EPISODE if out else 0, expert=policy is None)
+    outcomes, ended = _play(chosen, settings, policy, workers, errors)
+    if ended and not outcomes:
+        return _end(ended)
+    result = table.document(outcomes) | {
+        "policy": pretrained.name(checkpoint) if checkpoint else "expert",
+        "hz": rig.control_hz,
+        "seed": seed,
+        "seconds": seconds,
+    }
+    if ended:
+        result["interrupted"] = f"{len(outcomes)} of {len(chosen)} episodes"
+    if errors and (figures := errors.figures()):
+        result["prediction"] = figures
+    if out:
+        _save(out, result, outcomes, errors, rig)
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    title = f"checkpoint {checkpoint}" if policy else "the scripted expert, which is given the true poses"
+    table.print_tables(
+        console, result, f"{title}{', INTERRUPTED after ' + result['interrupted'] if ended else ''}"
+    )
+    print(json.dumps(result), flush=True)
+    return _end(ended) if ended else 0
+
+
+def _end(ended: BaseException) -> int:
+    if isinstance(ended, KeyboardInterrupt):
+        return _INTERRUPTED
+    raise ended
+
+
+def _names(suites: str, tasks: Sequence[str]) -> list[str]:
+    if suites == "all":
+        return [suite for suite in SUITES if set(of(suite)) & set(tasks)]
+    names = list(dict.fromkeys(name.strip() for name in suites.split(",")))
+    for name in names:
+        require(name)
+    return names
+
+
+def _make_folder(out: Path | None) -> None:
+    try:
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SimulationError(
+            f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to"
+        ) from error
+
+
+def _predicts_frames(folder: Path) -> bool:
+    """Whether the checkpoint was trained to predict frames; if not, they are not evaluated."""
+    weights = ((checkpoints.read_training(folder) or {}).get("recipe") or {}).get("loss") or {}
+    return all(weights.get(role, 1) for role in ("static", "wrist"))
+
+
+def _play(
+    chosen: list[Trial],
+    settings: TrialSettings,
+    policy: BatchPolicy | None,
+    workers: int,
+    errors: PredictionErrors | None,
+) -> tuple[list[Outcome], BaseException | None]:
+    """The outcomes, and the exception that ended the evaluation early: the outcomes before it are kept."""
+    outcomes: list[Outcome] = []
+    parts = (
+        TextColumn("playing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    running = worker_pool.run_trials(chosen, settings, policy, workers, errors.on_action if errors else None)
+    with Progress(*parts, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=len(chosen))
+        try:
+            for outcome in running:
+                outcomes.append(outcome)
+                if errors:
+                    errors.end_trial(outcome.trial)
+                bar.update(task, advance=1, description=f"{sum(one.success for one in outcomes)} successes")
+        except (Exception, KeyboardInterrupt) as ended:
+            return outcomes, ended
+        finally:
+            running.close()
+    return outcomes, None
+
+
+def _save(
+    out: Path, result: dict, outcomes: list[Outcome], errors: PredictionErrors | None, rig: Rig
+) -> None:
+    atomic_write.write_json(out / "results.json", result | {"episodes": table.episode_rows(outcomes)})
+    for suite in result["suites"]:
+        contact_sheet.write_rollouts(
+            [one for one in outcomes if one.trial.suite == suite], out / f"rollouts-{suite}.png"
+        )
+    if errors:
+        contact_sheet.write_predictions(
+            errors.examples(), errors.future_steps * rig.period, out / "predicted.png"
+        )

@@ -1,0 +1,154 @@
+"""Records simulated episodes as bags in several processes, for `gr1 collect sim`. An interrupted collection
+can be resumed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+from gr1_core.data import metadata
+from gr1_core.data.bag import Bag, BagError
+from gr1_core.data.bag_writer import lock_recording
+from gr1_core.rig import Rig
+from gr1_core.sim.collection.bag_recording import EpisodeRecorder, bag_topics
+from gr1_core.sim.suites import TRAINING_SEEDS_END
+from gr1_core.sim.tasks import parse_task_names
+
+
+class CollectError(ValueError):
+    """Simulated episodes that cannot be recorded."""
+
+
+@dataclass(frozen=True)
+class EpisodeSpec:
+    """One episode to record: a task and the seed of its layout."""
+
+    task: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the episode's bag folder."""
+        return f"{self.task}_{self.seed:06d}"
+
+
+def plan_episodes(tasks: str, episodes: int, seed: int) -> list[EpisodeSpec]:
+    """Plans `episodes` episodes: every task with the first seed, then with the next one, and so on.
+
+    tasks: "all" or names separated by commas. Raises ValueError for unknown tasks, CollectError for seeds of
+    the tests.
+    """
+    names = parse_task_names(tasks)
+    last = seed + (episodes - 1) // len(names)
+    if last >= TRAINING_SEEDS_END:
+        rounds = f"{len(names)} task{'s' if len(names) > 1 else ''} in turn from seed {seed}"
+        raise CollectError(
+            f"{episodes} episodes, {rounds}, reach seed {last}: from {TRAINING_SEEDS_END} on "
+            "they are kept for tests; choose a lower --seed, or fewer --episodes"
+        )
+    return [
+        EpisodeSpec(names[number % len(names)], seed + number // len(names)) for number in range(episodes)
+    ]
+
+
+def collect_bags(
+    specs: Sequence[EpisodeSpec], out: Path, rig: Rig, kind: str = "jpeg", workers: int = 1
+) -> Iterator[tuple[EpisodeSpec, bool, bool]]:
+    """Records the missing episodes. Yields (spec, success, new) for each complete one, existing ones first.
+
+    kind: "jpeg" or "raw" images. An interrupted episode is recorded again: a seed always gives the same one.
+    Raises BagError where a bag of that name was recorded with other settings, CollectError where the
+    simulation cannot run.
+    """
+    outcomes = {spec: _outcome(out / spec.name, rig, kind) for spec in specs}
+    for spec, outcome in outcomes.items():
+        if outcome:
+            yield spec, outcome == "success", False
+    missing = [spec for spec, outcome in outcomes.items() if not outcome]
+    if not missing:
+        return
+    created = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CollectError(
+            f"--out {out} cannot be created ({error.strerror}): choose a folder that you may write to"
+        ) from error
+    context = get_context("spawn")  # an OpenGL context does not survive a fork
+    stop = context.Event()
+    pool = ProcessPoolExecutor(min(workers, len(missing)), context, _init_worker, (rig, kind, stop))
+    try:
+        running: dict[Future, EpisodeSpec] = {
+            pool.submit(_record_in_worker, out / spec.name, spec.task, spec.seed): spec for spec in missing
+        }
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                spec = running.pop(future)
+                yield spec, future.result(), True
+    except RuntimeError as error:
+        raise CollectError(f"no episodes from the simulation: {error}") from error
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        with suppress(OSError):  # a folder in which something was recorded stays
+            for folder in created:
+                folder.rmdir()
+
+
+def _outcome(folder: Path, rig: Rig, kind: str) -> str:
+    """Outcome of a complete bag with these settings; "" where there is none or a recovered one, which is then
+    deleted.
+    """
+    if (folder / metadata.METADATA_FILE).is_file():
+        bag = Bag(folder)
+        if bag.rig != rig:
+            raise BagError(
+                f"{folder} was recorded with another rig than '{rig.name}' is now: choose another --out"
+            )
+        if bag.topics != bag_topics(kind):
+            raise BagError(
+                f"{folder} was recorded with other topics than --images {kind} gives: choose another --out"
+            )
+        if bag.outcome != "unfinished":
+            return bag.outcome
+        (folder / metadata.METADATA_FILE).unlink()
+    if folder.is_dir():
+        for path in folder.glob("*.mcap"):
+            with open(path, "rb") as stream:
+                lock_recording(stream, path)
+                path.unlink()
+        folder.rmdir()
+    return ""
+
+
+# In a worker process
+
+_worker: dict = {}
+
+
+def _init_worker(rig: Rig, kind: str, stop) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C and stops the workers
+    _worker.update(rig=rig, kind=kind, stop=stop)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    parent_process().join()
+    os._exit(1)
+
+
+def _record_in_worker(folder: Path, task: str, seed: int) -> bool:
+    if _worker["stop"].is_set():
+        raise KeyboardInterrupt
+    if "recorder" not in _worker:
+        _worker["recorder"] = EpisodeRecorder(_worker["rig"], _worker["kind"])
+    success, _ = _worker["recorder"].record_episode(folder, task, seed, _worker["stop"].is_set)
+    return success

@@ -1,0 +1,1 @@
+"""Synthetic videos of a person's hand with narrations, in Ego4D's layout, for pre-training."""

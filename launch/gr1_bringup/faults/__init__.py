@@ -1,1 +1,0 @@
-"""The fault table: the running simulated stack, broken on purpose again and again. `python -m gr1_bringup.faults`, docs/faults.md."""

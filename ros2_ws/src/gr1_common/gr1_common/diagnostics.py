@@ -1,0 +1,78 @@
+"""A node's statuses on /diagnostics: once a second, and at once when a level changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from gr1_common.timing import Rate, Window
+
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+
+__all__ = ["OK", "WARN", "ERROR", "STALE", "Diagnostics", "Rate", "Window"]
+
+
+class Diagnostics:
+    """Publishes the newest status of each subject of one node.
+
+    `status` may be called from any thread and as often as one likes. `refresh` is called before each periodic publication, in
+    the executor's thread, so that a node works its statistics out once a second instead of at every event.
+    """
+
+    def __init__(self, node: Node, refresh: Callable[[], None] | None = None, period: float = 1.0):
+        self._node = node
+        self._refresh = refresh
+        self._lock = threading.Lock()
+        self._statuses: dict[str, DiagnosticStatus] = {}
+        self._states: dict[str, tuple] = {}
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
+        # A steady timer: with use_sim_time and a clock that stands still, diagnostics must go on.
+        self._timer = node.create_timer(period, self._periodic, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def status(
+        self, name: str, level: bytes, message: str, values: Mapping[str, object], state: object = None
+    ) -> None:
+        """Sets subject `name` (published as `<node>: <name>`) and publishes it at once if `level` or `state` changed.
+
+        Floats are written with three decimals, everything else with str().
+        """
+        status = DiagnosticStatus(
+            level=level,
+            name=f"{self._node.get_name()}: {name}",
+            message=message,
+            hardware_id=self._node.get_name(),
+            values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()],
+        )
+        with self._lock:
+            self._statuses[name] = status
+            changed = self._states.get(name) != (level, state)
+            self._states[name] = (level, state)
+        if changed:
+            self._publish([status])
+
+    def _periodic(self) -> None:
+        if self._refresh:
+            self._refresh()
+        with self._lock:
+            statuses = list(self._statuses.values())
+        if statuses:
+            self._publish(statuses)
+
+    def _publish(self, statuses: list[DiagnosticStatus]) -> None:
+        message = DiagnosticArray(status=statuses)
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+
+def _text(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

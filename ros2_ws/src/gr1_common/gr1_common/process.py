@@ -1,0 +1,69 @@
+"""One node in one process: start, spin, end with code 0 on SIGINT and SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+
+def run(
+    make_node: Callable[[], Node], args: Sequence[str] | None = None, errors: tuple[type[Exception], ...] = ()
+) -> int:
+    """Makes the node and spins it until a signal comes or its `finished` event (if it has one) is set; returns the exit code.
+
+    The node's `close()`, if it has one, is called while its publishers still work. `errors` are the user's mistakes (a wrong
+    parameter, a missing file): their text is printed without a traceback and the exit code is 1.
+    """
+    # rclpy's own handlers invalidate the context at once, under the feet of threads that still publish.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    node = executor = None
+    try:
+        node = make_node()
+        finished = getattr(node, "finished", ended)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while rclpy.ok() and not ended.is_set() and not finished.is_set():
+            executor.spin_once(timeout_sec=0.1)
+        return getattr(node, "exit_code", 0)
+    except errors as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        # A second Ctrl-C (a terminal and a launcher both send one) must not cut the way to rest short.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if node is not None:
+            getattr(node, "close", lambda: None)()
+        if executor is not None:
+            executor.shutdown()
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def take_precedence() -> str:
+    """Real-time scheduling for the calling thread and those that it starts, else a better nice value, else nothing; says which."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_REALTIME_PRIORITY))
+        return "realtime"
+    except (AttributeError, OSError):
+        pass  # not Linux, or neither root nor an rtprio limit
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        return f"nice {_NICE}"
+    except OSError:
+        return "normal"
+
+
+_REALTIME_PRIORITY, _NICE = 20, -10

@@ -1,0 +1,1 @@
+"""Evaluates a policy on the running simulated stack, through the ROS graph."""

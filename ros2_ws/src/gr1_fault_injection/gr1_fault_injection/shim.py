@@ -1,0 +1,80 @@
+"""Nodes whose wall clock can be set and whose network can be cut: a small library (shim.c) that is loaded into them before all others."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("shim.c")
+_FORMAT = "=qq"
+_UDP_ONLY = """<?xml version="1.0" encoding="UTF-8"?>
+<dds xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"><profiles>
+  <transport_descriptors><transport_descriptor>
+    <transport_id>udp</transport_id><type>UDPv4</type><interfaceWhiteList><address>127.0.0.1</address></interfaceWhiteList>
+  </transport_descriptor></transport_descriptors>
+  <participant profile_name="gr1" is_default_profile="true"><rtps>
+    <userTransports><transport_id>udp</transport_id></userTransports><useBuiltinTransports>false</useBuiltinTransports>
+  </rtps></participant>
+</profiles></dds>
+"""
+
+
+def udp_only(folder: Path) -> Mapping[str, str]:
+    """Variables for nodes without shared memory, which no network cable can be pulled out of, on this machine only.
+
+    The discovery range is left to the profile, since rmw_fastrtps would add shared memory for any other.
+    """
+    profile = folder / "udp.xml"
+    profile.write_text(_UDP_ONLY)
+    return {"FASTRTPS_DEFAULT_PROFILES_FILE": str(profile), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
+
+
+class ShimError(RuntimeError):
+    """The library cannot be built here."""
+
+
+def build(folder: Path) -> Path:
+    """Compiles the library. Raises ShimError without a C compiler."""
+    compiler = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
+    if not compiler:
+        raise ShimError("no C compiler (cc, gcc or clang) is installed")
+    library = folder / "shim.so"
+    done = subprocess.run(
+        [compiler, "-std=gnu11", "-O2", "-shared", "-fPIC", "-o", str(library), str(SOURCE), "-ldl"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise ShimError(
+            f"{SOURCE.name} does not compile with {compiler}: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
+        )
+    return library
+
+
+class Switch:
+    """What the processes with `environment` are made to see; it takes effect at once."""
+
+    def __init__(self, library: Path, file: Path):
+        file.write_bytes(bytes(struct.calcsize(_FORMAT)))
+        descriptor = os.open(file, os.O_RDWR)
+        self._memory = mmap.mmap(descriptor, struct.calcsize(_FORMAT))
+        os.close(descriptor)
+        self.environment: Mapping[str, str] = {"LD_PRELOAD": str(library), "GR1_FAULTS": str(file)}
+        self._offset, self._cut = 0, False
+
+    def jump(self, seconds: float) -> None:
+        """Sets the wall clock by so much, forwards or backwards."""
+        self._offset += round(seconds * 1e9)
+        self._write()
+
+    def cut(self, cut: bool) -> None:
+        """Nothing gets out of these processes or into them by the network."""
+        self._cut = cut
+        self._write()
+
+    def _write(self) -> None:
+        self._memory[:] = struct.pack(_FORMAT, self._offset, self._cut)

@@ -1,0 +1,61 @@
+"""The panel "now | predicted | real": per camera the frame, what the policy expected to come of it, and what did. No ROS import."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from gr1_policy.controller import Step
+from gr1_policy.inputs import CAMERAS
+
+TILE, BAR, GAP = 224, 20, 4
+
+
+class Panel:
+    """Remembers steps until their future has come. `add` returns a picture when this step is the future of a predicted one."""
+
+    def __init__(self, future_steps: int, period: float):
+        self._steps: deque[Step] = deque(maxlen=future_steps + 1)
+        self._future_steps, self._period = future_steps, period
+
+    def add(self, step: Step) -> np.ndarray | None:
+        if step.index == 0:
+            self._steps.clear()
+        self._steps.append(step)
+        past = next((old for old in self._steps if old.index == step.index - self._future_steps), None)
+        if past is None or past.future is None:
+            return None
+        return draw(past, step, self._future_steps * self._period)
+
+
+def draw(past: Step, real: Step, ahead: float) -> np.ndarray:
+    """Two rows (static, wrist) of three captioned tiles -> u8[H, W, 3]. `ahead` in seconds."""
+    rows = []
+    for name in CAMERAS:
+        now, predicted = (
+            _tile(f"{name} now", past.views[name]),
+            _tile(f"predicted +{ahead:.1f} s", getattr(past.future, name)),
+        )
+        rows.append(_row([now, predicted, _tile(f"real +{ahead:.1f} s", real.views[name])]))
+    return np.vstack([rows[0], np.zeros((GAP, rows[0].shape[1], 3), np.uint8), rows[1]])
+
+
+def _row(tiles: list[np.ndarray]) -> np.ndarray:
+    gap = np.zeros((tiles[0].shape[0], GAP, 3), np.uint8)
+    return np.hstack([tiles[0], gap, tiles[1], gap, tiles[2]])
+
+
+def _tile(caption: str, image: np.ndarray) -> np.ndarray:
+    smaller = image.shape[0] < TILE
+    sized = cv2.resize(
+        np.ascontiguousarray(image),
+        (TILE, TILE),
+        interpolation=cv2.INTER_CUBIC if smaller else cv2.INTER_AREA,
+    )
+    canvas = Image.new("RGB", (TILE, BAR + TILE))
+    canvas.paste(Image.fromarray(sized), (0, BAR))
+    ImageDraw.Draw(canvas).text((4, 2), caption, font=ImageFont.load_default(13), fill="white")
+    return np.asarray(canvas)

@@ -1,0 +1,106 @@
+"""Raw subscriptions that are emptied in rounds: serialized messages as they came, with the times and the number that DDS knows."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterable
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from gr1_core.data import schemas
+from gr1_recorder.stream_statistics import Message
+from gr1_recorder.streams import Stream, StreamError
+
+_SENDERS_EVERY_S = 1.0
+
+
+class Tap:
+    """poll() hands everything that has come since to hear(message, one_sender).
+
+    An executor would wake up for every single message; at 700 messages a second that costs several times what recording them does.
+    Here they wait in the middleware, two seconds of them fit, and their times are those of their arrival there.
+    """
+
+    def __init__(self, node: Node, streams: Iterable[Stream], hear: Callable[[Message, bool], None]):
+        self._node, self._hear = node, hear
+        self._group = _Nobody()
+        self._outlets = []
+        self.streams: dict[str, Stream] = {}
+        for stream in streams:
+            subscription = node.create_subscription(
+                _type(stream), stream.topic, _ignore, _qos(stream), raw=True, callback_group=self._group
+            )
+            self._outlets.append([subscription, subscription.topic_name, stream.type, True])
+            self.streams[subscription.topic_name] = stream
+        self._counted = 0.0
+
+    def poll(self) -> None:
+        now, wall = time.monotonic(), time.time_ns()
+        if now - self._counted > _SENDERS_EVERY_S:
+            self._counted = now
+            for outlet in self._outlets:
+                outlet[3] = outlet[0].get_publisher_count() <= 1
+        simulated = self._clock_if_simulated()
+        for subscription, topic, kind, one_sender in self._outlets:
+            while taken := _take(subscription):
+                data, info = taken
+                received, sent = info["received_timestamp"] or wall, info["source_timestamp"] or wall
+                stamp = schemas.stamp(kind, data)
+                arrived = now - max(wall - received, 0) * 1e-9
+                log_time = received if simulated is None else simulated
+                number = info["publication_sequence_number"]
+                self._hear(
+                    Message(topic, data, log_time, sent, sent if stamp is None else stamp, number, arrived),
+                    one_sender,
+                )
+
+    def _clock_if_simulated(self) -> int | None:
+        clock = self._node.get_clock()
+        return clock.now().nanoseconds if clock.ros_time_is_active else None
+
+
+class _Nobody(CallbackGroup):
+    """Keeps the executor away from the subscriptions: they are emptied by poll()."""
+
+    def can_execute(self, entity) -> bool:
+        return False
+
+    def beginning_execution(self, entity) -> bool:
+        return False
+
+    def ending_execution(self, entity) -> None:
+        pass
+
+
+def _take(subscription):
+    with subscription.handle:
+        return subscription.handle.take_message(subscription.msg_type, True)
+
+
+def _ignore(message) -> None:
+    """A subscription wants a callback."""
+
+
+def _qos(stream: Stream) -> QoSProfile:
+    reliability = ReliabilityPolicy.BEST_EFFORT if stream.qos == "best_effort" else ReliabilityPolicy.RELIABLE
+    durability = (
+        DurabilityPolicy.TRANSIENT_LOCAL if stream.qos == "transient_local" else DurabilityPolicy.VOLATILE
+    )
+    return QoSProfile(depth=stream.depth, reliability=reliability, durability=durability)
+
+
+def _type(stream: Stream):
+    """The message class of "package/msg/Name"; StreamError if it is not installed or no bag can hold it."""
+    package, _, name = stream.type.split("/")
+    try:
+        schemas.definition(stream.type)
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except schemas.SchemaError as error:
+        raise StreamError(f"topic {stream.topic}: {error}") from error
+    except (ImportError, AttributeError) as error:
+        raise StreamError(
+            f"topic {stream.topic}: no message type '{stream.type}' is installed: install ros-jazzy-{package.replace('_', '-')}"
+        ) from error

@@ -1,1 +1,0 @@
-"""Arm backends, found by their module's name; each has a class `Arm` (gr1_robot.backend.Backend)."""

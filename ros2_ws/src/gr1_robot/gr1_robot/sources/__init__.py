@@ -1,1 +1,0 @@
-"""Camera sources, found by their module's name; each has a class `Camera` (gr1_robot.source.Source)."""

@@ -1,0 +1,79 @@
+"""The state messages for the pages: clutch, gate, recording and warnings."""
+
+from __future__ import annotations
+
+import logging
+
+from gr1_teleop.episode_control import EpisodeControl
+from gr1_teleop.pages import RobotView
+from gr1_teleop.send_queue import encode
+
+_GATE = ("state", "reason", "source")
+_log = logging.getLogger(__name__)
+
+
+class PageState:
+    """Call `snapshot` from one thread; it removes the haptic pulses from their queues."""
+
+    def __init__(self, link, episodes: EpisodeControl, view: RobotView):
+        self._link, self._episodes, self._view = link, episodes, view
+        self._failure = ""
+
+    def snapshot(self, operator: dict | None) -> tuple[dict, dict, str]:
+        """(state for the operator, state for the watching pages, change mark).
+
+        The change mark differs if anything but the elapsed time has changed. operator: {"device", "kind"} or
+        None.
+        """
+        (status, cameras), link, episodes = (
+            self._robot_status(),
+            dict(self._link.state()),
+            self._episodes.state(),
+        )
+        pulses = [*link.pop("haptics", ()), *self._episodes.pop_haptics()]
+        recorder = status.get("recorder") or {}
+        gate = status.get("gate") or {}
+        recording = {
+            "state": recorder.get("state", ""),
+            "instruction": status.get("instruction") or episodes["instruction"],
+            "bag": recorder.get("bag", ""),
+            "outcome": recorder.get("outcome", ""),
+            "seconds": recorder.get("seconds", 0.0),
+            "confirm": episodes["confirm"],
+            "busy": episodes["busy"],
+        }
+        topics = status.get("topics") or []
+        warnings = [*status.get("warnings", ()), *([episodes["refusal"]] if episodes["refusal"] else ())]
+        if recording["state"] == "recording":
+            warnings += [f"{topic['topic']}: {topic['problem']}" for topic in topics if topic.get("problem")]
+        state = {
+            "type": "state",
+            **link,
+            "gate": {name: gate.get(name, "") for name in _GATE},
+            "recording": recording,
+            "counts": recorder.get("episodes", {}),
+            "warnings": warnings,
+        }
+        changes = {
+            name: state.get(name) for name in ("clutch", "why", "gripper_waits", "gate", "counts", "warnings")
+        }
+        mark = encode([changes, recording | {"seconds": 0}, operator, pulses])
+        return (
+            state | {"haptics": pulses},
+            state | {"topics": topics, "cameras": cameras, "operator": operator},
+            mark,
+        )
+
+    def _robot_status(self) -> tuple[dict, list[str]]:
+        """(status, roles of the cameras). A failure is logged once and shown on the pages as long as it
+        lasts."""
+        try:
+            status, cameras = self._view.status(), sorted(self._view.camera_images())
+        except Exception as error:
+            failure = f"the robot's state cannot be read ({type(error).__name__}: {error}): see the terminal"
+            if failure != self._failure:
+                _log.exception("the robot's state cannot be read")
+            self._failure = failure
+            return {"warnings": [failure]}, []
+        self._failure = ""
+        return status, cameras

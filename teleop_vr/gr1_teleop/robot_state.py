@@ -1,0 +1,125 @@
+"""State of the robot as received by the node: for the pages (`pages.RobotView`) and for the clutch. No ROS.
+
+Written by the node's executor; read by the server's threads and the control loop. Each value is one attribute
+that is replaced as a whole, so no lock is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from gr1_robot.arm.backend import Pose
+from gr1_robot.arm.gate import STOPPED
+from gr1_teleop.topic_monitor import TopicMonitor
+
+IMAGE_MAX_AGE_S = 1.0
+"""An older image is not shown, so that a stopped camera is visible as such."""
+RECORDER_TIMEOUT_S = 3.0
+"""A recorder that has been silent for this long is gone; it publishes its state twice a second."""
+
+
+def closure_of(gripper: Mapping[str, float]) -> float:
+    """The last commanded closure of the gripper, or its measured closure if no command has been sent since
+    the arm node started (the gripper may hold an object all the same). gripper: values of arm/gripper by
+    name; 0 open .. 1 closed, NaN for unknown."""
+    command = gripper.get("closure_command", math.nan)
+    return command if math.isfinite(command) else gripper.get("closure", math.nan)
+
+
+class Stamped(NamedTuple):
+    """A value with its time; at: s on the steady clock."""
+
+    value: object
+    at: float
+
+
+class RobotState:
+    """max_age: maximum age of the arm's pose and of the gripper's closure, s. topics: topics to monitor."""
+
+    def __init__(
+        self, max_age: float, topics: Iterable[TopicMonitor], clock: Callable[[], float] = time.monotonic
+    ):
+        self.instruction = ""
+        self._max_age, self._clock = max_age, clock
+        self._topics = {topic.name: topic for topic in topics}
+        self._pose = self._closure = self._gate = self._recorder = self._recording = None
+        self._images: dict[str, Stamped] = {}
+
+    # Inputs from the node
+
+    def on_message(self, topic: str) -> None:
+        self._topics[topic].on_message(self._clock())
+
+    def set_pose(self, pose: Pose, stamp: float) -> None:
+        """The arm's commanded pose; stamp: its time, s on the steady clock."""
+        self._pose = Stamped(pose, stamp)
+
+    def set_closure(self, closure: float, stamp: float) -> None:
+        """The gripper's closure (see `closure_of`); stamp: its time, s on the steady clock."""
+        self._closure = Stamped(closure, stamp)
+
+    def set_image(self, role: str, jpeg: bytes) -> None:
+        self._images = self._images | {role: Stamped(jpeg, self._clock())}
+
+    def set_gate(self, message: str, values: Mapping[str, str]) -> None:
+        """The status `arm: gate`."""
+        self._gate = Stamped(dict(values) | {"message": message}, self._clock())
+
+    def set_recorder(self, state: str) -> None:
+        """The topic recorder/state."""
+        self._recorder = Stamped(json.loads(state), self._clock())
+
+    def set_recording_problem(self, problem: str) -> None:
+        """The message of the status `recorder: episode` if its level is not OK, else ""."""
+        self._recording = Stamped(problem, self._clock())
+
+    # Queries of the control loop
+
+    def pose(self, now: float) -> Pose | None:
+        """The commanded pose, or None if it is unknown or too old."""
+        return self._if_fresh(self._pose, now)
+
+    def closure(self, now: float) -> float | None:
+        return self._if_fresh(self._closure, now)
+
+    @property
+    def blocked(self) -> str:
+        """Why the gate is latched, or "" if the arm can be moved."""
+        gate = self._gate
+        return gate.value["message"] if gate and gate.value.get("state") == STOPPED else ""
+
+    # Queries of the pages
+
+    def camera_images(self) -> dict[str, bytes]:
+        now = self._clock()
+        return {
+            role: image.value for role, image in self._images.items() if now - image.at <= IMAGE_MAX_AGE_S
+        }
+
+    def status(self) -> dict:
+        now = self._clock()
+        rows = [topic.status(now) for topic in self._topics.values()]
+        recorder, warnings = self.recorder_state(), []
+        if self._recorder and not recorder:
+            warnings.append("the recorder does not respond: episodes cannot be started or ended")
+        if recorder.get("state") == "recording" and self._recording and self._recording.value:
+            warnings.append(self._recording.value)
+        return {
+            "gate": self._gate.value if self._gate else {},
+            "recorder": recorder,
+            "topics": rows,
+            "instruction": self.instruction,
+            "warnings": warnings,
+        }
+
+    def recorder_state(self) -> dict:
+        """The last message of recorder/state, {} while there is no recorder."""
+        recorder = self._recorder
+        return recorder.value if recorder and self._clock() - recorder.at <= RECORDER_TIMEOUT_S else {}
+
+    def _if_fresh(self, stamped: Stamped | None, now: float):
+        return stamped.value if stamped and now - stamped.at <= self._max_age else None

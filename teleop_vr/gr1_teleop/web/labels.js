@@ -1,0 +1,84 @@
+// Short labels for the server's states. tone: good, calm, warn or bad.
+
+const CLUTCH_LABELS = {
+  headset: {
+    open: "Hold the grip to move",
+    waiting: "Release the grip, then hold it again",
+    gripper: "The gripper keeps its opening until the trigger reaches it",
+  },
+  phone: {
+    open: "Hold a finger on the screen to move",
+    waiting: "Lift your finger, then hold again",
+    gripper: "The gripper keeps its opening until you press its button",
+  },
+  desk: {
+    open: "Hold Shift or the device's button to move",
+    waiting: "Release everything, then hold again",
+    gripper: "The gripper keeps its opening until you press Space",
+  },
+};
+
+const GATE_REASONS = {
+  speed: "at the speed limit",
+  workspace: "at the edge of the workspace",
+  leash: "it cannot follow",
+  joint_limit: "near a joint limit",
+  expired: "no more commands",
+  not_finite: "a command was not a finite number",
+  jump: "a command was far too fast",
+  frame: "a command was in the wrong frame",
+  out_of_order: "a command was repeated or out of order",
+  old: "a command was too old",
+  no_pose: "the arm reports no pose",
+  emergency_stop: "emergency stop",
+  force: "contact force too high",
+  loop_stalled: "the control loop stalled",
+  not_armed: "not armed",
+  backend_fault: "the arm reports a fault",
+  shutting_down: "shutting down",
+};
+
+const SOURCES = { teleop: "teleoperation", policy: "the policy", home: "homing" };
+
+export function clutchLabel(state, kind) {
+  const words = CLUTCH_LABELS[kind] ?? CLUTCH_LABELS.headset;
+  // The operator released the grip: nothing to explain.
+  const why = state.why === "released" ? "" : (state.why ?? "");
+  if (state.clutch === "engaged") return { tone: "good", text: "The arm follows you", detail: state.gripper_waits ? words.gripper : "" };
+  if (state.clutch === "waiting") return { tone: "warn", text: words.waiting, detail: why };
+  return { tone: "calm", text: words.open, detail: why };
+}
+
+export function gateLabel(gate) {
+  if (!gate?.state) return { tone: "warn", text: "No state from the arm" };
+  const reason = GATE_REASONS[gate.reason] ?? "";
+  const end = reason ? `: ${reason}` : "";
+  if (gate.state === "stopped") return { tone: "bad", text: `Arm stopped${end}` };
+  if (gate.state === "moving") {
+    const by = SOURCES[gate.source] ? `, commanded by ${SOURCES[gate.source]}` : "";
+    return reason ? { tone: "warn", text: `Arm moves${end}` } : { tone: "good", text: `Arm moves${by}` };
+  }
+  return { tone: reason ? "warn" : "calm", text: `Arm holds still${end}` };
+}
+
+export function recordingLabel(recording) {
+  if (recording?.state === "recording") return { tone: "record", text: `Recording ${clock(recording.seconds)}` };
+  if (!recording?.state) return { tone: "warn", text: "No state from the recorder" };
+  return { tone: "calm", text: "Not recording" };
+}
+
+/** The effect of the second press; "" if no confirmation is open. how: {success, discard}: the names of the buttons. */
+export function confirmLabel(recording, how) {
+  if (recording?.confirm === "success") return `${how.success} again: save as success`;
+  if (recording?.confirm === "discard") return `${how.discard} again: discard the episode`;
+  return "";
+}
+
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds ?? 0));
+  return `${String(Math.floor(whole / 60)).padStart(2, "0")}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+export function milliseconds(value) {
+  return Number.isFinite(value) ? `${Math.round(value)} ms` : "–";
+}
