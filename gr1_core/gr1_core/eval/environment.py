@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 
 import numpy as np
 
 from gr1_core import images
 from gr1_core.eval.failures import failure_kind
+from gr1_core.eval.worker_process import RemotePolicy, WorkerError
 from gr1_core.rig import ROLES, Rig
 from gr1_core.sim.expert import Command, Expert
 from gr1_core.sim.poses import DOWN
@@ -22,7 +20,7 @@ from gr1_core.sim.tasks import find_task
 from gr1_core.sim.twin import TICK, Twin
 
 
-class SimulationError(ValueError):
+class SimulationError(WorkerError):
     """The trials cannot be played."""
 
 
@@ -50,12 +48,15 @@ class TrialSettings:
     frames: int
     expert: bool
 
+    def environment(self) -> Environment:
+        return Environment(self)
 
-class _RemotePolicy:
-    """A policy in another process: sends the fields of an Observation, receives the action."""
 
-    def __init__(self, connection: Connection, rig: Rig, cameras: dict[str, Renderer]):
-        self._connection, self._rig, self._cameras = connection, rig, cameras
+class _PolicyActor:
+    """The policy in the main process, as the simulated arm sees it: a state becomes an observation, an action a twist."""
+
+    def __init__(self, policy: RemotePolicy, rig: Rig, cameras: dict[str, Renderer]):
+        self._policy, self._rig, self._cameras = policy, rig, cameras
 
     def act(self, state: np.ndarray) -> Command:
         """The observation is the policy node's and a bag's: measured pose and the current gripper command."""
@@ -63,19 +64,20 @@ class _RemotePolicy:
         vector = self._rig.state_vector(view.measured[:3], view.measured[3:], view.closure_target)
         arm = vector[:6].astype(np.float64)
         frames = {role: camera.render(state) for role, camera in self._cameras.items()}
-        self._connection.send(frames | {"arm": arm, "gripper": float(vector[6])})
-        delta, closure = self._connection.recv()
-        return Command(*self._rig.twist(delta, arm), closure)
+        delta, gripper = self._policy.act(frames | {"arm": arm, "gripper": float(vector[6])})
+        # As the policy node commands it: closure 0 open, 1 closed.
+        return Command(*self._rig.twist(delta, arm), 0.0 if gripper > 0 else 1.0)
 
 
 class Environment:
     """Plays one trial after the other; rebuilds its models only when the set of objects changes."""
 
-    def __init__(self, settings: TrialSettings, connection: Connection):
-        self._settings, self._connection = settings, connection
+    def __init__(self, settings: TrialSettings):
+        self._settings = settings
         self._objects, self._cameras = None, {}
 
-    def run_trial(self, trial: Trial) -> Outcome:
+    def run(self, trial: Trial, policy: RemotePolicy | None = None) -> Outcome:
+        """policy: None where the scripted expert acts."""
         self._set_scene(trial)
         settings, twin, wanted, scene = self._settings, self.twin, find_task(trial.task), find_task(trial.scene)
         twin.reset(trial.scene, trial.seed)
@@ -83,8 +85,10 @@ class Environment:
         actor = (
             Expert(trial.task, settings.rig.control_hz, trial.objects)
             if settings.expert
-            else _RemotePolicy(self._connection, settings.rig, self._cameras)
+            else _PolicyActor(policy, settings.rig, self._cameras)
         )
+        if policy:
+            policy.begin(trial.instruction)
         states, held, other, unnamed = [], 0, 0, False
         for state, _, done in run_episode(twin, actor, settings.rig, settings.seconds):
             states.append(state)
@@ -146,26 +150,3 @@ def require_simulated_rig(rig: Rig) -> None:
         raise SimulationError(
             f"rig '{rig.name}' is not the simulated arm's (a Kinova Gen2): {'; '.join(problems)}"
         )
-
-
-def serve_trials(connection: Connection, settings: TrialSettings) -> None:
-    """Main function of a worker: receives trials until None or the end of the connection; sends outcomes or an error's text."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides when to stop
-    environment = Environment(settings, connection)
-    try:
-        _answer(connection, environment.run_trial)
-    except (EOFError, ConnectionError):
-        pass  # the parent has ended or closed the connection
-    finally:
-        environment.close()
-
-
-def _answer(connection: Connection, run: Callable[[Trial], Outcome]) -> None:
-    while (trial := connection.recv()) is not None:
-        try:
-            answer = run(trial)
-        except (EOFError, ConnectionError):
-            raise
-        except Exception as error:
-            answer = f"{trial.scene} with seed {trial.seed}: {str(error) or repr(error)}"
-        connection.send(answer)

@@ -56,6 +56,9 @@ class Trial:
     instruction: str
     scene: str
 
+    def __str__(self) -> str:
+        return f"{self.scene} with seed {self.seed}"
+
     @property
     def swapped(self) -> bool:
         """Whether the instruction is that of another task than the scene's."""
