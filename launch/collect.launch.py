@@ -1,7 +1,7 @@
-"""ros2 launch gr1_bringup collect.launch.py [name:=value ...]: demonstrations into bags, by a person or operator:=expert."""
+"""ros2 launch gr1_bringup collect.launch.py [name:=value ...]: a person, or driver:=expert, demonstrates into bags."""
 
 from gr1_bringup import launching
 
 
 def generate_launch_description():
-    return launching.description(collect="true")
+    return launching.launch_description(driver="teleop", record="true")

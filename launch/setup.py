@@ -10,7 +10,6 @@ setup(
     description="Starts the GR-1 stack: one description for ros2 launch and for gr1 up",
     license="Apache-2.0",
     packages=find_packages(include=[name, f"{name}.*"]),
-    package_data={f"{name}.faults": ["*.c"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml", *glob("*.launch.py")]),
@@ -19,5 +18,5 @@ setup(
     ],
     install_requires=["setuptools", "gr1_core", "gr1_common"],
     zip_safe=False,
-    entry_points={"console_scripts": ["measure = gr1_check.measure:main"]},
+    entry_points={"gr1.commands": ["up = gr1_bringup.commands.up"]},
 )

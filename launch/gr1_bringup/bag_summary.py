@@ -1,4 +1,4 @@
-"""What a run has recorded: how many bags with which outcome, what is missing in them, and what to do with them. No ROS import."""
+"""Summary of the bags that a run has recorded: outcomes, losses, the next command. No ROS import."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from gr1_core.data import bag as bags
 from gr1_core.data import metadata
 
 
-class Bags:
-    """Made before a run; `summary` counts the bags that have come since."""
+class BagSummary:
+    """Made before a run; `summary` counts the bags recorded since."""
 
     def __init__(self, root: Path):
         self.root = root
-        self._before = {folder for folder, whole in self._now() if whole}
+        self._bags_before = {folder for folder, whole in self._bags_now() if whole}
 
     def summary(self, shown: str) -> str:
-        """shown: the folder as it is to be written. Lost messages are always named, with their topics, and so are unfinished recordings."""
-        now = [(folder, whole) for folder, whole in self._now() if folder not in self._before]
+        """shown: the folder as it is printed. Lost messages are named with their topics; so are unfinished recordings."""
+        now = [(folder, whole) for folder, whole in self._bags_now() if folder not in self._bags_before]
         cut = [folder.name for folder, whole in now if not whole]
         rest = f"\ncut off: {', '.join(cut)}; gr1 bags recover {shown} saves what is there" if cut else ""
         found = [bags.Bag(folder) for folder, whole in now if whole]
@@ -37,19 +37,19 @@ class Bags:
             [*lines, f"next: gr1 convert bags {shown} --out {'data' if name == 'bags' else f'{name}_data'}"]
         )
 
-    def _now(self) -> list[tuple[Path, bool]]:
-        return sorted(bags.candidates(self.root)) if self.root.is_dir() else []
+    def _bags_now(self) -> list[tuple[Path, bool]]:
+        return sorted(bags.find_candidates(self.root)) if self.root.is_dir() else []
 
 
 def _missing(found: list[bags.Bag]) -> str:
     lost, gaps = Counter(), Counter()
     for bag in found:
         for topic, stream in json.loads(bag.labels["topics"]).items():
-            lost[topic] += metadata.lost(stream)
+            lost[topic] += metadata.lost_messages(stream)
             gaps[topic] += stream["gaps"]
-    return f"{_named(lost, 'messages lost')}, {_named(gaps, 'gaps')}"
+    return f"{_count_by_topic(lost, 'messages lost')}, {_count_by_topic(gaps, 'gaps')}"
 
 
-def _named(numbers: Counter, what: str) -> str:
+def _count_by_topic(numbers: Counter, what: str) -> str:
     topics = ", ".join(f"{topic} {number}" for topic, number in numbers.most_common() if number)
     return f"{numbers.total()} {what} ({topics})" if topics else f"no {what}"

@@ -1,4 +1,4 @@
-"""What belongs to one laboratory's hardware: a YAML file of node parameters, such as serial numbers, addresses and folders. No ROS import.
+"""The hardware file: node parameters of one laboratory, such as serial numbers, addresses and folders. No ROS import.
 
 arm: {kinova_gen2.sdk: /opt/kinova}
 camera_wrist: {realsense.serial: "123456789"}
@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 NODES = ("arm", "camera_static", "camera_wrist")
-_TAKEN = ("robot", "rig", "source", "role")
+_ARGUMENTS = ("robot", "rig", "camera_driver", "role")
 
 
 class HardwareError(ValueError):
@@ -38,7 +38,7 @@ def load(file: str) -> dict[str, dict[str, object]]:
                 f"'{file}': {node} must hold parameters, such as 'realsense.serial: \"0123\"', not {parameters!r}"
             )
         for name, value in parameters.items():
-            if name in _TAKEN:
+            if name in _ARGUMENTS:
                 raise HardwareError(
                     f"'{file}': {node} sets '{name}', which is an argument of the stack: leave it out here"
                 )

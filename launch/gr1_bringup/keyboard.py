@@ -1,4 +1,4 @@
-"""Lines that a person types while something else is drawn on the same terminal. No ROS import."""
+"""Lines typed on a terminal while a live table is drawn on it. No ROS import."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|.)?")  # arrows and other keys
 
 
 class Keyboard:
-    """Use it as a context manager; `lines()` never waits. `typed` is the line so far, for whoever draws it.
+    """A context manager. `lines()` never waits. `typed` is the line so far, to be drawn.
 
-    A terminal is read key by key and shows nothing by itself, so that nothing gets between what is drawn; Ctrl-C stays a signal.
-    Anything else that stands for a keyboard (a pipe, a file) is read line by line. A run in the background has none.
+    A terminal is read key by key without echo, so that echo does not disturb the table; Ctrl-C stays a signal.
+    Another stdin (a pipe, a file) is read line by line. A run in the background has no keyboard.
     """
 
     def __init__(self, stream=None):
@@ -45,7 +45,7 @@ class Keyboard:
         self._file = self._before = None
 
     def lines(self) -> list[str]:
-        """The lines that were ended since the last call, without their ends."""
+        """The lines completed since the last call, without their ends."""
         while self._file is not None and select.select([self._file], [], [], 0)[0]:
             data = os.read(self._file, 4096)
             if not data:
@@ -58,7 +58,7 @@ class Keyboard:
 
 
 def _edited(line: bytes) -> str:
-    """What is left of a line after its backspaces (and Ctrl-U, which clears it); other control characters are dropped."""
+    """The line after its backspaces and Ctrl-U, which clears it; other control characters are dropped."""
     kept: list[str] = []
     for one in _ESCAPE.sub("", line.decode(errors="ignore")):
         if one in "\x7f\b":

@@ -1,4 +1,4 @@
-"""The stack for `ros2 launch`: what policy.launch.py and collect.launch.py have in common. Needs apt's `launch`."""
+"""The stack for `ros2 launch`: what policy.launch.py and collect.launch.py have in common. Needs the ROS package `launch`."""
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
@@ -6,27 +6,32 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from gr1_bringup import stack
+from gr1_bringup.arguments import ARGUMENTS, refuse_renamed
 from launch import LaunchDescription
 
 
-def description(**defaults: str) -> LaunchDescription:
-    """The stack's nodes with the stack's arguments, some of which have another default than stack.ARGUMENTS says."""
-    arguments = [
+def launch_description(**defaults: str) -> LaunchDescription:
+    """The stack's arguments and nodes. defaults: where they differ from those of `arguments.ARGUMENTS`."""
+    declared = [
         DeclareLaunchArgument(
             one.name,
             default_value=defaults.get(one.name, one.default),
             description=one.description,
             choices=list(one.choices) or None,
         )
-        for one in stack.ARGUMENTS
+        for one in ARGUMENTS
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_actions)])
+    # `launch` ignores arguments that are not declared, so former names are looked for before the others are declared.
+    return LaunchDescription([OpaqueFunction(function=_check_names), *declared, OpaqueFunction(function=_actions)])
+
+
+def _check_names(context) -> list:
+    refuse_renamed(context.launch_configurations)
+    return []
 
 
 def _actions(context) -> list:
-    chosen = stack.settings(
-        **{one.name: LaunchConfiguration(one.name).perform(context) for one in stack.ARGUMENTS}
-    )
+    chosen = stack.settings(**{one.name: LaunchConfiguration(one.name).perform(context) for one in ARGUMENTS})
     variables = [
         SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
         for name, value in stack.environment().items()
@@ -35,7 +40,7 @@ def _actions(context) -> list:
 
 
 def _node(node: stack.Node, namespace: str) -> Node:
-    # launch would read a string such as "1" as a number: its type is said.
+    # launch would read a string such as "1" as a number, so the type is given.
     typed = {name: ParameterValue(value, value_type=type(value)) for name, value in node.parameters.items()}
     files = [str(stack.share() / "config" / node.config)] if node.config else []
     return Node(

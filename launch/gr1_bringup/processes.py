@@ -1,4 +1,4 @@
-"""The stack's nodes as plain processes: started, watched, ended. What `ros2 launch` does, without `launch`."""
+"""Starts, watches and ends the stack's nodes as plain processes, without `ros2 launch`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ from pathlib import Path
 import yaml
 
 from gr1_bringup import stack
+from gr1_bringup.arguments import SettingError
 
 TAIL = 15
 _LOGGED = re.compile(r"\[(DEBUG|INFO|WARN)\]")
 _PR_SET_PDEATHSIG = 1
-_FOUND = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+_BOOTSTRAPPED = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 # An arm node whose driver hangs needs 7 s to let go of it (ArmNode.close).
 _LADDER = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
 
 class Process:
-    """One node as a process group of its own, its output in `log`. Lines that say ERROR or FATAL are also handed to `echo`, and of a node
-    that speaks aloud all that are not of its log."""
+    """One node as a process group, its output in `log`.
+
+    echo(line): gets the lines with ERROR or FATAL, and of a node that prints aloud all lines that are not log lines.
+    """
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class Process:
         return f"{self.name} ended with exit code {code}"
 
     def last_lines(self) -> list[str]:
-        """The end of the log, without the lines that `echo` has had."""
+        """The end of the log, without the lines that `echo` got."""
         self._pump.join(timeout=1.0)
         return list(self._tail)
 
@@ -82,7 +85,7 @@ class Process:
             os.killpg(self.pid, number)
 
     def _copy(self) -> None:
-        # What a node says aloud may be meant for this user alone: teleoperation's pairing token.
+        # What a node prints aloud may be secret: teleoperation's pairing token.
         opener = (lambda path, flags: os.open(path, flags, 0o600)) if self._aloud else None
         with open(self.log, "w", buffering=1, opener=opener) as log:
             for line in self._popen.stdout:
@@ -96,7 +99,7 @@ class Process:
 
 
 class Processes:
-    """All nodes of one run. `folder` receives a log and a parameter file for each, so that a run can be repeated by hand."""
+    """All nodes of one run. `folder` gets a log and a parameter file for each, so that a run can be repeated by hand."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], echo: Callable[[str], None] = print):
         self.folder, self.all = folder, []
@@ -142,7 +145,7 @@ class Processes:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of the nodes: the caller's own, with what the stack wants where the caller has said nothing."""
+    """The nodes' environment: the caller's own, with the stack's defaults for variables that are not set."""
     wanted = {
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_LOG_DIR": str(folder / "ros_log"),
@@ -153,28 +156,28 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def program(node: stack.Node) -> list[str]:
-    """What starts this node; raises SettingError for a program that is not installed."""
+    """The command that starts this node. Raises SettingError for a program that is not installed."""
     if node.package.startswith("gr1_"):
         if node.python and not shutil.which(node.python):
-            raise stack.SettingError(f"{node.name}: no interpreter '{node.python}' ({stack.KINECT_PYTHON})")
+            raise SettingError(f"{node.name}: no interpreter '{node.python}' ({stack.KINECT_PYTHON})")
         return [node.python or sys.executable, "-m", node.module]
     found = shutil.which(node.executable)
     if not found:
-        raise stack.SettingError(
+        raise SettingError(
             f"{node.name}: no program '{node.executable}' on PATH; install {node.package} (apt) or leave it out"
         )
     return [found]
 
 
 def _inherited(environment: Mapping[str, str], node: stack.Node) -> dict[str, str]:
-    """Another interpreter finds the ROS libraries of its own environment: what says that this one has found its is taken out."""
+    """Another interpreter must find the ROS libraries of its own environment, so the mark of this one is removed."""
     return {
-        name: value for name, value in environment.items() if not (node.python and name == _FOUND)
+        name: value for name, value in environment.items() if not (node.python and name == _BOOTSTRAPPED)
     } | dict(node.environment)
 
 
 def _before() -> None:
-    # A runner in the background of a script (`gr1 up &`) has inherited that SIGINT is ignored; the nodes must hear it.
+    # In the background of a script (`gr1 up &`) SIGINT is inherited as ignored; the nodes need it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Were this runner killed outright, an arm must not go on moving with nobody to stop it.
+    # If this runner is killed, no arm may go on moving.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A film of a run: static camera | wrist camera | what the policy expects to see, with the instruction underneath."""
+"""Video of a run: static camera | wrist camera | predicted frames, with the instruction below."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from PIL import Image as Canvas
 from PIL import ImageDraw, ImageFont
 from sensor_msgs.msg import Image
 
-from gr1_bringup.status_table import shown
 from gr1_common.messages import msg_to_image
-from gr1_common.stack_monitor import NEWEST, Monitor, yield_to_control
+from gr1_common.process import lower_scheduling_priority
+from gr1_common.qos import SENSOR
+from gr1_common.stack_monitor import StackMonitor
+from gr1_common.text import printable
 
 FPS, CODEC = 10, "libx264"
 HEIGHT, BAR = 360, 40
@@ -30,8 +32,8 @@ _SIZES = ((640, HEIGHT), (480, HEIGHT), (HEIGHT // 2, HEIGHT // 2), (HEIGHT // 2
 _CAMERAS = 640 + 480
 
 
-def check(file: Path) -> None:
-    """Raises ValueError when no film can be written to `file`: its ending is not that of a format for H.264. Writes nothing."""
+def check_writable(file: Path) -> None:
+    """Raises ValueError when `file` does not end in a container format for H.264. Writes no frame."""
     with av.open(str(file), "w") as container:
         container.add_stream(CODEC, rate=FPS)
 
@@ -39,11 +41,11 @@ def check(file: Path) -> None:
 class Video:
     """Writes H.264 at 10 frames a second from `start()` until `close()`; the file exists once `close()` has returned.
 
-    predicted: what is said above the predicted frames; empty where there is no policy, the cameras are the whole picture then.
-    say: is told in one line when the file cannot be written on (a full disk); `whole` is false then.
+    predicted: caption of the predicted frames; empty: the video shows the cameras only.
+    say: gets one line when the file cannot be written any more (a full disk); `whole` is false then.
     """
 
-    def __init__(self, file: Path, monitor: Monitor, predicted: str, say: Callable[[str], None] = print):
+    def __init__(self, file: Path, monitor: StackMonitor, predicted: str, say: Callable[[str], None] = print):
         self.file, self.whole, self._say = file, False, say
         self._titles = ["static camera", "wrist camera", *([predicted] if predicted else [])]
         self._topics = TOPICS if predicted else TOPICS[:2]
@@ -53,7 +55,7 @@ class Video:
         self._font, self._small = ImageFont.load_default(20), ImageFont.load_default(14)
         for topic in self._topics:
             monitor.node.create_subscription(
-                Image, topic, lambda message, topic=topic: self._newest.update({topic: message}), NEWEST
+                Image, topic, lambda message, topic=topic: self._newest.update({topic: message}), SENSOR
             )
         self._thread = threading.Thread(target=self._run, name="video", daemon=True)
 
@@ -66,7 +68,7 @@ class Video:
             self._thread.join()
 
     def _run(self) -> None:
-        yield_to_control()
+        lower_scheduling_priority()
         try:
             self.whole = self._write() > 0
         except (OSError, ValueError, av.FFmpegError) as error:
@@ -82,12 +84,12 @@ class Video:
             while not self._ended.wait(max(0.0, due - time.monotonic())):
                 # A loaded machine shows a frame twice as long rather than running late.
                 due = max(due + 1 / FPS, time.monotonic())
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(self._picture(), format="rgb24")))
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(self._frame(), format="rgb24")))
                 frames += 1
             container.mux(stream.encode())
         return frames
 
-    def _picture(self) -> np.ndarray:
+    def _frame(self) -> np.ndarray:
         tiles = []
         for topic, (width, height) in zip(self._topics, _SIZES):
             message = self._newest.get(topic)
@@ -104,5 +106,5 @@ class Video:
             draw.text(
                 (left + 8, 6), title, font=self._small, fill="white", stroke_width=2, stroke_fill="black"
             )
-        draw.text((12, HEIGHT + 8), shown(self._monitor.seen().instruction), font=self._font, fill="white")
+        draw.text((12, HEIGHT + 8), printable(self._monitor.snapshot().instruction), font=self._font, fill="white")
         return np.asarray(canvas)

@@ -1,4 +1,4 @@
-"""The stack at a glance: a table for a terminal, a line for a log file. Both show what /diagnostics says, and add nothing."""
+"""The stack on one screen: a table for a terminal, a line for a log file. Both show the statuses of /diagnostics."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from rich.table import Table
 from rich.text import Text
 
-from gr1_common.stack_monitor import Seen, Status
+from gr1_common.stack_monitor import StackSnapshot, Status
+from gr1_common.text import printable
 
 SILENT_AFTER = 3.0
-LONGEST = 120
-_USUAL = "following commands"
+_FOLLOWING = "following commands"
 _COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red", "STALE": "red"}
 _ROWS = (
     ("camera_static: stream", "static camera"),
@@ -22,14 +22,15 @@ _ROWS = (
     ("policy: inputs", "policy inputs"),
     ("policy: step", "policy step"),
     ("expert: episodes", "expert"),
+    ("task_sequence: episodes", "tasks"),
     ("teleop: operator", "teleop"),
     ("recorder: episode", "recorder"),
 )
-_OPTIONAL = ("policy", "expert", "teleop", "recorder")
+_OPTIONAL = ("policy", "expert", "task_sequence", "teleop", "recorder")
 
 
-def table(seen: Seen, title: str, now: float | None = None) -> Table:
-    """One row per subject of /diagnostics, then the instruction. Who is not in every stack has a row once it has spoken."""
+def table(seen: StackSnapshot, title: str, now: float | None = None) -> Table:
+    """One row per subject of /diagnostics, then the instruction. Optional nodes have a row once they have published."""
     now = time.monotonic() if now is None else now
     grid = Table(
         title=Text(title), title_justify="left", caption="a/b: p50/p99", caption_justify="right", expand=True
@@ -45,12 +46,12 @@ def table(seen: Seen, title: str, now: float | None = None) -> Table:
         grid.add_row(
             label, Text(level, style=_COLOURS.get(level, "dim")), Text(figures(name, status, _expert(seen)))
         )
-    grid.add_row("instruction", "", Text(shown(seen.instruction) or "(none yet)"))
+    grid.add_row("instruction", "", Text(printable(seen.instruction) or "(none yet)"))
     return grid
 
 
-def line(seen: Seen, seconds: float, now: float | None = None) -> str:
-    """The same in one line, for an output that is not a terminal."""
+def line(seen: StackSnapshot, seconds: float, now: float | None = None) -> str:
+    """The same in one line, for an output that is not a terminal. seconds: since all nodes are up."""
     now = time.monotonic() if now is None else now
     step, gate = seen.statuses.get("policy: step"), seen.statuses.get("arm: gate")
     cameras = [seen.statuses.get(f"camera_{role}: stream") for role in ("static", "wrist")]
@@ -66,12 +67,13 @@ def line(seen: Seen, seconds: float, now: float | None = None) -> str:
         ]
     parts.append("gate " + (_gate(gate) if gate else "-"))
     parts += [
-        f"{name}: {shown(status.message)}"
+        f"{name}: {printable(status.message)}"
         for name, status in seen.statuses.items()
         if _level(status, now) != "OK" and name != "arm: gate"
     ]
-    if expert := seen.statuses.get("expert: episodes"):
-        parts.append(figures("expert: episodes", expert))
+    for name in ("expert: episodes", "task_sequence: episodes"):
+        if status := seen.statuses.get(name):
+            parts.append(figures(name, status))
     if teleop := seen.statuses.get("teleop: operator"):
         parts.append(_operator(teleop))
     if recorder := seen.statuses.get("recorder: episode"):
@@ -79,25 +81,19 @@ def line(seen: Seen, seconds: float, now: float | None = None) -> str:
     return " | ".join(parts)
 
 
-def shown(text: str) -> str:
-    """Foreign text for one line on a screen: what cannot be printed is written as its escape, what is very long is cut."""
-    line = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
-
-
 def figures(name: str, status: Status | None, expert: bool = False) -> str:
-    """One subject's values in words; a subject that is not OK says why first. expert: it sends what comes on the policy's topics."""
+    """One subject's values in words, with the reason first where it is not OK. expert: it publishes on the policy's topics."""
     if status is None:
         return "-"
-    why = f"{shown(status.message)}   " if status.level != "OK" else ""
+    why = f"{printable(status.message)}   " if status.level != "OK" else ""
     if name.endswith(": stream"):
         rate = f"{_number(status, 'rate_hz', '.1f')} of {_number(status, 'expected_hz', '.0f')} Hz"
         return f"{why}{rate}   age {_number(status, 'age_ms', '.0f')} ms   latency p50/p99 {_pair(status, 'latency')} ms"
     if name == "arm: gate":
         source = status.values.get("source", "")
         source = "expert" if expert and source == "policy" else source
-        said = shown(f"{status.values.get('state', 'unknown')}: {status.message}")
-        return f"{said}   from {shown(source)}" if source else said
+        text = printable(f"{status.values.get('state', 'unknown')}: {status.message}")
+        return f"{text}   from {printable(source)}" if source else text
     if name == "arm: loop":
         rate, missed = _number(status, "rate_hz", ".1f"), _number(status, "missed", ".0f")
         return f"{why}{rate} Hz   period p50/p99 {_pair(status, 'period')} ms   missed {missed}"
@@ -112,27 +108,27 @@ def figures(name: str, status: Status | None, expert: bool = False) -> str:
             f"camera to command {_pair(status, 'camera_to_command')} ms   "
             f"steps {_number(status, 'steps', '.0f')}   skipped {_number(status, 'skipped', '.0f')}"
         )
-    if name == "expert: episodes":
+    if name.endswith(": episodes"):
         solved = (
             f"{_number(status, 'successes', '.0f')} of {_number(status, 'episodes', '.0f')} episodes solved"
         )
-        return f"{why}{solved}   now {shown(status.values.get('task', '')) or 'none'}, seed {_number(status, 'seed', '.0f')}"
+        return f"{why}{solved}   now {printable(status.values.get('task', '')) or 'none'}, seed {_number(status, 'seed', '.0f')}"
     if name == "teleop: operator":
         hand = f"hand to command p50/p99 {_pair(status, 'pose_to_command')} ms   round trip {_number(status, 'rtt_ms', '.0f')} ms"
         return f"{why}{_operator(status)}   {hand}   commands {_number(status, 'commands', '.0f')}"
     if name == "recorder: episode":
         return why + _recorded(status)
-    return shown(status.message)
+    return printable(status.message)
 
 
 def _recorded(status: Status) -> str:
-    """What is being recorded, or was last; lost messages are never left out."""
+    """The running recording or the last one; lost messages are always named."""
     counted = (
         (status.number(f"{outcome}_episodes") or 0, outcome)
         for outcome in ("success", "failure", "discarded", "unfinished")
     )
     done = ", ".join(f"{number:.0f} {outcome}" for number, outcome in counted if number)
-    bag = shown(status.values.get("bag", ""))
+    bag = printable(status.values.get("bag", ""))
     size = f"{_number(status, 'seconds', '.1f')} s, {_number(status, 'mb', '.1f')} MB"
     missing = f"lost {_number(status, 'lost', '.0f')}, gaps {_number(status, 'gaps', '.0f')}"
     now = "recording" if status.values.get("state") == "recording" else "last"
@@ -140,18 +136,18 @@ def _recorded(status: Status) -> str:
 
 
 def _operator(status: Status) -> str:
-    """Who is at the controls and whether the arm follows, or why not."""
-    clutch, why = (shown(status.values.get(key, "")) for key in ("clutch", "why"))
-    here = shown(status.values.get("operator", ""))
+    """Whether there is an operator and the arm follows, or why not."""
+    clutch, why = (printable(status.values.get(key, "")) for key in ("clutch", "why"))
+    here = printable(status.values.get("operator", ""))
     return f"{here}: clutch {clutch}{f', {why}' if why else ''}" if here else "no operator"
 
 
 def _gate(status: Status) -> str:
     state = status.values.get("state", "unknown")
-    return shown(state if status.message == _USUAL else f"{state}: {status.message}")
+    return printable(state if status.message == _FOLLOWING else f"{state}: {status.message}")
 
 
-def _expert(seen: Seen) -> bool:
+def _expert(seen: StackSnapshot) -> bool:
     return "expert: episodes" in seen.statuses
 
 

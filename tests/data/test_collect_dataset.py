@@ -1,4 +1,4 @@
-"""`gr1 collect sim --to dataset`: the same data set as by way of bags; with --vary other scenes, and labels that stay the expert's."""
+"""`gr1 collect sim --to dataset`: the same dataset as by way of bags; with --vary other scenes, and labels that stay the expert's."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from gr1_core.model import checkpoint
 from gr1_core.rig import ROLES
 from gr1_core.sim import Pose, Twin
 from gr1_core.sim.collection import disturbance
-from gr1_core.sim.collection.bags import EpisodeSpec, collect, plan
+from gr1_core.sim.collection.bags import EpisodeSpec, collect_bags, plan_episodes
 from gr1_core.sim.collection.dataset_source import SimulationSource, EpisodeGenerator
 from gr1_core.sim.objects import catalogue
 from gr1_core.sim.state import StateView
@@ -26,11 +26,11 @@ from tests.data.synthetic import tiny_rig
 
 RIG = tiny_rig()
 CONFIG = dataclasses.replace(GR1Config.demo(), layers=1, vision_layers=1, image_size=32, text_layers=1)
-TAKES = plan("close_drawer,open_drawer", 2, 1000)
+EPISODES = plan_episodes("close_drawer,open_drawer", 2, 1000)
 
 
 def frames(dataset: Dataset) -> list[dict]:
-    """Of each episode: text, states, actions and encoded pictures."""
+    """Of each episode: text, states, actions and encoded images."""
     return [
         {
             "text": dataset.tasks[dataset.task_of[number]],
@@ -46,9 +46,9 @@ def frames(dataset: Dataset) -> list[dict]:
 
 
 def test_without_vary_it_is_what_bags_and_their_conversion_give(tmp_path):
-    assert all(success for _, success, _ in collect(TAKES, tmp_path / "bags", RIG))
+    assert all(success for _, success, _ in collect_bags(EPISODES, tmp_path / "bags", RIG))
     conversion.convert(BagSource(tmp_path / "bags"), tmp_path / "converted", workers=1, progress=False)
-    conversion.convert(SimulationSource(RIG, TAKES), tmp_path / "straight", workers=1, progress=False)
+    conversion.convert(SimulationSource(RIG, EPISODES), tmp_path / "straight", workers=1, progress=False)
     straight, converted = (Dataset(tmp_path / name, tmp_path / "cache") for name in ("straight", "converted"))
     assert straight.rig == converted.rig == RIG and straight.fps == converted.fps == 10
     for mine, theirs in zip(frames(straight), frames(converted), strict=True):
@@ -60,12 +60,12 @@ def test_without_vary_it_is_what_bags_and_their_conversion_give(tmp_path):
 
 @pytest.fixture(scope="module")
 def varied():
-    source = SimulationSource(RIG, plan("close_drawer", 6, 2000), vary=True)
+    source = SimulationSource(RIG, plan_episodes("close_drawer", 6, 2000), vary=True)
     (unit,) = source.units()
     return source, unit, [item for item in source.read(unit) if not isinstance(item, Skipped)]
 
 
-def test_varied_episodes_differ_in_looks_and_starts(varied):
+def test_varied_episodes_differ_in_appearance_and_start(varied):
     _, _, episodes = varied
     assert len(episodes) >= 5
     starts = np.array([episode.state[0, :3] for episode in episodes])
@@ -77,7 +77,7 @@ def test_varied_episodes_differ_in_looks_and_starts(varied):
     assert all(episode.task in TASKS["close_drawer"].instructions for episode in episodes)
 
 
-def test_a_varied_episode_is_the_same_whenever_it_is_made(varied):
+def test_a_varied_episode_is_reproducible(varied):
     source, unit, episodes = varied
     again = next(item for item in source.read(unit) if not isinstance(item, Skipped))
     assert again.task == episodes[0].task and again.images == episodes[0].images
@@ -85,31 +85,31 @@ def test_a_varied_episode_is_the_same_whenever_it_is_made(varied):
     np.testing.assert_array_equal(again.action, episodes[0].action)
 
 
-def test_starts_keep_clear_of_what_stands_on_the_table():
+def test_start_poses_keep_clear_of_distractors():
     crowded = [objects for objects in map(catalogue.training_objects, range(100)) if objects.distractors]
     starts = [
-        (disturbance.start(np.random.default_rng(seed), objects), objects)
+        (disturbance.sample_start_pose(np.random.default_rng(seed), objects), objects)
         for seed, objects in enumerate(crowded * 10)
     ]
     assert sum(start is not None for start, _ in starts) > 200
     for start, objects in starts:
-        for still in objects.distractors if start else ():
+        for item in objects.distractors if start else ():
             x, y, z = start.position
-            aside, over = np.hypot(x - still.x, y - still.y) - still.radius, z - still.height
+            aside, over = np.hypot(x - item.x, y - item.y) - item.radius, z - item.height
             assert aside >= 0.06 or over >= 0.08, (
-                f"{start.position} is {aside:.3f} m beside the {still.form} and {over:.3f} m over it"
+                f"{start.position} is {aside:.3f} m beside the {item.category} and {over:.3f} m over it"
             )
 
 
 def test_a_start_that_the_arm_does_not_reach_is_left_out_with_its_reason(monkeypatch):
-    monkeypatch.setattr(disturbance, "start", lambda rng, objects: Pose(np.array([1.4, 0.0, 0.2])))
-    with EpisodeGenerator(RIG, catalogue.STANDARD_OBJECTS) as stage:
-        left_out = stage.play(EpisodeSpec("close_drawer", 3000), True)
+    monkeypatch.setattr(disturbance, "sample_start_pose", lambda rng, objects: Pose(np.array([1.4, 0.0, 0.2])))
+    with EpisodeGenerator(RIG, catalogue.STANDARD_OBJECTS) as generator:
+        left_out = generator.generate_episode(EpisodeSpec("close_drawer", 3000), True)
     assert left_out.intended and "does not reach the start pose [1.4, 0.0, 0.2] m" in left_out.reason
 
 
-def test_labels_are_the_experts_although_the_hand_does_something_else(varied):
-    """An undisturbed hand moves by its labels, one period late; in some of these episodes it does not."""
+def test_labels_are_the_experts_although_the_arm_is_disturbed(varied):
+    """An undisturbed arm moves by its labels, one period late; in some of these episodes it does not."""
     _, _, episodes = varied
     unit = RIG.action.translation_scale
     off = []
@@ -122,7 +122,7 @@ def test_labels_are_the_experts_although_the_hand_does_something_else(varied):
     )
 
 
-def test_the_command_makes_a_data_set_and_says_what_to_do_with_it(tmp_path, capsys):
+def test_the_command_makes_a_dataset_and_says_what_to_do_with_it(tmp_path, capsys):
     RIG.save(tmp_path / "tiny.yaml")
     command = [
         "collect",
@@ -142,16 +142,16 @@ def test_the_command_makes_a_data_set_and_says_what_to_do_with_it(tmp_path, caps
         out.startswith(f"{tmp_path}/set: 2 episodes, ")
         and f"next: gr1 finetune RECIPE data={tmp_path}/set" in out
     )
-    said = json.loads((tmp_path / "set" / "meta" / "gr1.json").read_text())
-    assert said["source"] == "simulation" and said["settings"] == {"vary": True}
+    written = json.loads((tmp_path / "set" / "meta" / "gr1.json").read_text())
+    assert written["source"] == "simulation" and written["settings"] == {"vary": True}
     assert cli.main([*command, "--workers", "1", "--out", str(tmp_path / "set")]) == 1
-    assert "is a complete data set already" in capsys.readouterr().err
+    assert "is a complete dataset already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "words, says",
     [
-        (["--vary"], "--vary is for data sets"),
+        (["--vary"], "--vary is for datasets"),
         (["--to", "dataset", "--images", "raw"], "--images raw is for bags"),
         (["--to", "dataset", "--seed", "-1"], "--seed -1: seeds are whole numbers from 0 up"),
         (["--to", "dataset", "--tasks", "open_draw"], "did you mean 'open_drawer'"),
@@ -168,7 +168,7 @@ def test_what_cannot_be_done_is_refused(tmp_path, capsys, words, says):
 
 @pytest.fixture(scope="module")
 def checkpoint_folder(tmp_path_factory):
-    """An untrained policy: it drives anywhere."""
+    """An untrained policy."""
     torch.manual_seed(0)
     made = tmp_path_factory.mktemp("checkpoint")
     checkpoint.save(made, GR1(CONFIG).state_dict(), CONFIG, RIG)
@@ -190,65 +190,65 @@ class Stubborn:
 
 
 @pytest.mark.slow
-def test_where_a_policy_drives_the_labels_are_still_the_experts():
+def test_the_labels_are_the_experts_where_a_policy_drives():
     policy = Stubborn()
-    with EpisodeGenerator(RIG, catalogue.STANDARD_OBJECTS) as stage:
-        episode = stage.play(EpisodeSpec("close_drawer", 3000), True, policy, 1.0)
+    with EpisodeGenerator(RIG, catalogue.STANDARD_OBJECTS) as generator:
+        episode = generator.generate_episode(EpisodeSpec("close_drawer", 3000), True, policy, 1.0)
     assert episode.info["outcome"] == "success", "the expert brings it to its end"
     assert policy.instruction == episode.task and len(policy.seen) == 100 < len(episode.state), (
         "it drives for ten seconds"
     )
     assert images.encode_jpeg(policy.seen[50].static) == episode.images["static"][50], (
-        "it sees what the data set shows"
+        "it sees what the dataset shows"
     )
     moved = np.diff(episode.state[:90, :3], axis=0)[1:].mean(0) / RIG.action.translation_scale
     assert moved[0] < 0.0 < 0.2 < episode.action[:90, 0].mean(), "the hand goes back, the labels say forwards"
 
 
 @pytest.fixture(scope="module")
-def glimpses():
+def single_frames():
     source = SimulationSource(
-        RIG, [], vary=True, glimpses=plan("pick_broccoli,take_eggplant_from_plate,open_drawer", 6, 4000)
+        RIG, [], vary=True, single_frames=plan_episodes("pick_broccoli,take_eggplant_from_plate,open_drawer", 6, 4000)
     )
     (unit,) = source.units()
     return source, unit, [item for item in source.read(unit) if not isinstance(item, Skipped)]
 
 
-def test_a_glimpse_is_one_picture_with_three_sentences_and_what_each_of_them_asks_for(glimpses):
-    _, _, episodes = glimpses
+def test_a_single_frame_example_is_one_image_with_three_instructions_and_their_actions(single_frames):
+    _, _, episodes = single_frames
     scenes = {}
     for episode in episodes:
         assert len(episode.state) == len(episode.action) == len(episode.images["static"]) == 1
         assert episode.task in TASKS[episode.info["task"]].instructions
         scenes.setdefault(episode.info["source"], []).append(episode)
     assert len(scenes) >= 5
-    for name, told in scenes.items():
-        assert len(told) == 3 and all(episode.images == told[0].images for episode in told)
-        assert len({TASKS[episode.info["task"]].slot for episode in told}) == 3, "each of another thing"
-        assert told[0].info["task"] in name
-        actions = np.array([episode.action[0, :6] for episode in told])
+    for name, examples in scenes.items():
+        assert len(examples) == 3 and all(episode.images == examples[0].images for episode in examples)
+        assert len({TASKS[episode.info["task"]].slot for episode in examples}) == 3, "each of another object"
+        assert examples[0].info["task"] in name
+        actions = np.array([episode.action[0, :6] for episode in examples])
         assert np.linalg.norm(actions[:, None] - actions[None], axis=-1)[np.triu_indices(3, 1)].max() > 0.1
 
 
-def test_a_plate_that_is_taken_is_not_asked_for(glimpses):
-    _, _, episodes = glimpses
+def test_a_plate_that_is_taken_is_not_asked_for(single_frames):
+    _, _, episodes = single_frames
     kinds = {TASKS[episode.info["task"]].kind for episode in episodes if "take" in episode.info["source"]}
     assert kinds == {"take", "pick"}
 
 
-def test_a_glimpse_is_the_same_whenever_it_is_made(glimpses):
-    source, unit, episodes = glimpses
+def test_single_frame_examples_are_reproducible(single_frames):
+    source, unit, episodes = single_frames
     again = next(iter(source.read(unit)))
     assert (again.name, again.task, again.images) == (episodes[0].name, episodes[0].task, episodes[0].images)
     np.testing.assert_array_equal(again.action, episodes[0].action)
 
 
-def test_glimpses_and_episodes_come_into_one_data_set_by_one_command(tmp_path):
+def test_single_frames_and_episodes_come_into_one_dataset_by_one_command(tmp_path):
     RIG.save(tmp_path / "tiny.yaml")
     words = [
         "--episodes",
         "1",
-        "--glimpses",
+        "--single-frames",
         "2",
         "--tasks",
         "close_drawer",
@@ -265,7 +265,7 @@ def test_glimpses_and_episodes_come_into_one_data_set_by_one_command(tmp_path):
     sources = [json.loads(line) for line in (out / "meta" / "sources.jsonl").read_text().splitlines()]
     assert len(Dataset(out, tmp_path / "cache").episodes) == len(sources) > 3
     assert {source["seed"] for source in sources} == {5000, 5001, 5002}, (
-        "the glimpses have scenes of their own"
+        "single frames have their own scenes"
     )
     assert cli.main(["collect", "sim", "--to", "dataset", *words, "--out", str(out)]) == 1
 
@@ -334,20 +334,20 @@ def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_fold
     assert says in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
-def test_an_unknown_noun_means_the_nearest_thing_without_a_name():
+def test_an_unknown_noun_means_the_nearest_unnamed_object():
     seed = next(
         seed
         for seed in range(100)
         if all(catalogue.training_objects(seed).noun(slot) == catalogue.UNKNOWN_NOUN for slot in catalogue.SLOTS)
     )
-    (unit,) = SimulationSource(RIG, [], vary=True, glimpses=plan("pick_broccoli", 2, seed)).units()
-    twin, told = Twin(catalogue.training_objects(seed)), 0
+    (unit,) = SimulationSource(RIG, [], vary=True, single_frames=plan_episodes("pick_broccoli", 2, seed)).units()
+    twin, examples = Twin(catalogue.training_objects(seed)), 0
     for episode in SimulationSource(RIG, [], vary=True).read(unit):
         if isinstance(episode, Skipped):
             continue
         twin.reset("pick_broccoli", episode.info["seed"])
         hand, view = episode.state[0, :3], StateView(twin.state())
-        nearest = min(catalogue.SLOTS, key=lambda slot: np.hypot(*(view.place(slot) - hand)[:2]))
+        nearest = min(catalogue.SLOTS, key=lambda slot: np.hypot(*(view.position(slot) - hand)[:2]))
         assert "?" in episode.task and TASKS[episode.info["task"]].slot == nearest
-        told += 1
-    assert told >= 2
+        examples += 1
+    assert examples >= 2

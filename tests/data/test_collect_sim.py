@@ -13,13 +13,13 @@ import pytest
 
 from gr1_core import cli, images
 from gr1_core.data import schemas
-from gr1_core.data.bag import Bag, find
-from gr1_core.data.recovery import recover, unfinished
-from gr1_core.data.steps import steps
-from gr1_core.data.verification import verify
+from gr1_core.data.bag import Bag, find_bags
+from gr1_core.data.recovery import recover_bag, unfinished_bags
+from gr1_core.data.steps import read_steps
+from gr1_core.data.verification import verify_bag
 from gr1_core.sim import Expert, Renderer
 from gr1_core.sim.collection.bag_recording import STARTED, EpisodeRecorder
-from gr1_core.sim.collection.bags import collect, plan
+from gr1_core.sim.collection.bags import collect_bags, plan_episodes
 from gr1_core.sim.state import StateView
 from tests.data.synthetic import tiny_rig
 
@@ -30,11 +30,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def bags(tmp_path_factory):
-    """{kind: bag} of the same episode, with pictures of 64 x 36 and 32 x 24."""
+    """{kind: bag} of the same episode, with images of 64 x 36 and 32 x 24."""
     root, made = tmp_path_factory.mktemp("bags"), {}
     for kind in ("raw", "jpeg"):
-        with EpisodeRecorder(RIG, kind) as studio:
-            success, _ = studio.record(root / kind, TASK, SEED)
+        with EpisodeRecorder(RIG, kind) as recorder:
+            success, _ = recorder.record_episode(root / kind, TASK, SEED)
         assert success
         made[kind] = Bag(root / kind)
     return made
@@ -44,7 +44,7 @@ def read(bag: Bag, topic: str) -> list[tuple[int, object]]:
     """(ns since the start that the header says, or else when it was sent; message)."""
     found = []
     for message in bag.messages([topic]):
-        stamp = schemas.stamp(message.type, message.data)
+        stamp = schemas.header_stamp(message.type, message.data)
         found.append(
             (
                 (message.publish_time if stamp is None else stamp) - START,
@@ -57,7 +57,7 @@ def read(bag: Bag, topic: str) -> list[tuple[int, object]]:
 @pytest.mark.parametrize("kind", ["raw", "jpeg"])
 def test_an_episode_is_labelled_and_has_no_problems(bags, kind):
     bag = bags[kind]
-    assert verify(bag.folder) == [] and bag.outcome == "success" and bag.rig == RIG
+    assert verify_bag(bag.folder) == [] and bag.outcome == "success" and bag.rig == RIG
     assert (bag.labels["task"], bag.labels["seed"], bag.labels["operator"]) == (TASK, str(SEED), "expert")
     ((_, said),) = read(bag, "/instruction")
     ((_, scene),) = read(bag, "/sim/task")
@@ -115,7 +115,7 @@ def test_each_command_is_the_experts_answer_to_the_state_of_that_moment(bags):
 def test_the_control_steps_of_the_bag_are_what_was_seen_and_the_experts_answer(bags):
     bag, expert = bags["jpeg"], Expert(TASK, RIG.control_hz)
     states = {at: StateView(msg.position) for at, msg in read(bag, "/sim/state")}
-    found = list(steps(bag))
+    found = list(read_steps(bag))
     assert len(found) == bag.counts["/command/policy/twist"]
     for step in found:
         at = (step.time_ns - START) // 10_000_000 * 10_000_000
@@ -194,7 +194,7 @@ def test_the_command_records_and_goes_on_where_it_was_with_the_same_bytes(tmp_pa
     assert capsys.readouterr().out.startswith(
         f"3 episodes in {tmp_path}/bags, 0 of them from before; 3 successes"
     )
-    folders = find(tmp_path / "bags")
+    folders = find_bags(tmp_path / "bags")
     assert [folder.name for folder in folders] == [
         "close_drawer_000007",
         "close_drawer_000008",
@@ -207,7 +207,7 @@ def test_the_command_records_and_goes_on_where_it_was_with_the_same_bytes(tmp_pa
         (folder / "metadata.yaml").unlink()
         torn = folder / f"{folder.name}_0.mcap"
         torn.write_bytes(torn.read_bytes()[:600_000])
-    recover(folders[1])
+    recover_bag(folders[1])
     assert cli.main([*command, str(tmp_path / "bags"), "--workers", "1"]) == 0
     assert "1 of them from before; 3 successes" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in before} == before
@@ -242,23 +242,23 @@ def test_an_interrupted_collection_ends_at_once_and_leaves_nothing_that_looks_wh
             process.wait(timeout=0.05)
     process.send_signal(how)
     assert process.wait(timeout=60) == 130
-    assert len(unfinished(tmp_path)) <= 1 and len(list(tmp_path.iterdir())) < 5
+    assert len(unfinished_bags(tmp_path)) <= 1 and len(list(tmp_path.iterdir())) < 5
 
 
 def test_the_plan_takes_turns_and_unknown_tasks_are_refused():
-    takes = plan("open_drawer, close_drawer", 5, 40)
+    takes = plan_episodes("open_drawer, close_drawer", 5, 40)
     assert [take.name for take in takes] == [
         f"{task}_{seed:06d}" for seed in (40, 41, 42) for task in ("open_drawer", "close_drawer")
     ][:5]
-    assert len({take.name for take in plan("all", 200, 0)}) == 200
+    assert len({take.name for take in plan_episodes("all", 200, 0)}) == 200
     with pytest.raises(ValueError, match="did you mean 'open_drawer'"):
-        plan("open_draw", 1, 0)
+        plan_episodes("open_draw", 1, 0)
 
 
 def test_seeds_that_are_kept_for_tests_are_not_planned():
-    assert plan("all", 11, 99_999)[-1].seed == 99_999
+    assert plan_episodes("all", 11, 99_999)[-1].seed == 99_999
     with pytest.raises(ValueError, match="12 episodes, 11 tasks in turn from seed 99999, reach seed 100000"):
-        plan("all", 12, 99_999)
+        plan_episodes("all", 12, 99_999)
 
 
 def test_a_rig_that_is_not_the_simulated_arms_is_refused(tmp_path):
@@ -269,15 +269,15 @@ def test_a_rig_that_is_not_the_simulated_arms_is_refused(tmp_path):
         limits=dataclasses.replace(RIG.limits, workspace_min=(2.0, 2.0, 2.0), workspace_max=(3.0, 3.0, 3.0)),
     )
     with pytest.raises(ValueError, match="is not the simulated arm's: its workspace"):
-        list(collect(plan("open_drawer", 1, 0), tmp_path / "new" / "bags", far))
+        list(collect_bags(plan_episodes("open_drawer", 1, 0), tmp_path / "new" / "bags", far))
     assert not list(tmp_path.iterdir()), "no empty folder is left"
 
 
 @pytest.mark.parametrize(
     "words, says",
     [
-        (["--out", "/etc/passwd"], "--out /etc/passwd cannot be made (File exists)"),
-        (["--out", "/proc/x"], "--out /proc/x cannot be made"),
+        (["--out", "/etc/passwd"], "--out /etc/passwd cannot be created (File exists)"),
+        (["--out", "/proc/x"], "--out /proc/x cannot be created"),
         (["--out", "bags", "--tasks", ""], "a name is empty"),
         (["--out", "bags", "--tasks", "open_drawer,"], "--tasks 'open_drawer,': a name is empty"),
         (["--out", "bags", "--tasks", "nope"], "unknown task 'nope'. Tasks: "),

@@ -1,4 +1,4 @@
-"""The kinds of failure, judged over real episodes of the twin in which the wrong thing happens."""
+"""The kinds of failure, recognised in simulated episodes in which something goes wrong."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ def never_closes(command, view):
 
 def lets_go_at_5_cm(name):
     def change(command, view):
-        change.gone |= view.place(name)[2] > 0.085
+        change.gone |= view.position(name)[2] > 0.085
         return dataclasses.replace(command, closure=0.0, linear=np.zeros(3)) if change.gone else command
 
     change.gone = False

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gr1_core import Rig
-from gr1_policy.controller import Controller, early
+from gr1_policy.controller import Controller, time_until_due
 from gr1_policy.inputs import CAMERAS, STREAMS, Inputs
-from gr1_policy.prediction_monitor import LEAST, Surprise
+from gr1_policy.prediction_monitor import SMALLEST_BASELINE, PredictionMonitor
 
 RIG = Rig.load("kinova_gen2")
 DEADLINE = 20.0
@@ -55,22 +55,22 @@ class Sink:
             items.append(item)
             self._came.notify_all()
 
-    def send(self, linear, angular, closure):
+    def send_command(self, linear, angular, closure):
         self._add(self.sent, time.monotonic())
 
-    def rest(self):
+    def send_rest(self):
         self._add(self.rests, time.monotonic())
 
-    def latch(self, reason):
+    def stop_arm(self, reason):
         self._add(self.latches, reason)
 
-    def report(self, error):
+    def report_failure(self, error):
         self._add(self.errors, error)
 
     def wants_future(self):
         return False
 
-    def show(self, step):
+    def publish_step(self, step):
         self._add(self.steps, step)
 
     def fault_changed(self):
@@ -82,14 +82,14 @@ class Sink:
 
 
 class Feed:
-    """Feeds all streams every 50 ms; `picture` makes a camera's frame."""
+    """Feeds all streams every 50 ms; `image` makes a camera's frame."""
 
     def __init__(self, inputs, clock):
         self.inputs, self.paused, self._clock = inputs, False, clock
         self.blank = {
             name: np.zeros((camera.height, camera.width, 3), np.uint8) for name, camera in RIG.cameras.items()
         }
-        self.picture = lambda name: self.blank[name]
+        self.image = lambda name: self.blank[name]
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -97,11 +97,11 @@ class Feed:
     def _run(self):
         while not self._ended.wait(0.05):
             stamp, now = self._clock(), time.monotonic()
-            self.inputs.put("arm", stamp, now, (np.array([0.4, 0.0, 0.2]), np.array([1.0, 0.0, 0.0, 0.0])))
-            self.inputs.put("gripper", stamp, now, 0.0)
+            self.inputs.add_sample("arm", stamp, now, (np.array([0.4, 0.0, 0.2]), np.array([1.0, 0.0, 0.0, 0.0])))
+            self.inputs.add_sample("gripper", stamp, now, 0.0)
             if not self.paused:
                 for name in CAMERAS:
-                    self.inputs.put(name, stamp, now, self.picture(name))
+                    self.inputs.add_sample(name, stamp, now, self.image(name))
 
     def close(self):
         self._ended.set()
@@ -113,7 +113,7 @@ def made():
     """make(max_age, **of the controller) -> (controller, policy, sink, feed), started."""
     running = []
 
-    def make(max_gap=30.0, max_action_age=30.0, surprise=None, act=True):
+    def make(max_gap=30.0, max_action_age=30.0, monitor=None, act=True):
         # Limits that a busy computer does not reach; a test sets the one that it is about.
         inputs, policy, sink = Inputs(dict.fromkeys(STREAMS, 30.0), 0.075), Policy(), Sink()
         controller = Controller(
@@ -123,7 +123,7 @@ def made():
             sink,
             max_gap=max_gap,
             max_action_age=max_action_age,
-            surprise=surprise,
+            monitor=monitor,
             act=act,
             instruction="go",
         )
@@ -181,12 +181,12 @@ def test_a_command_leaves_when_its_frames_are_one_control_period_old_however_fas
 @pytest.mark.parametrize("now, wait", [(5.0, 0.1), (5.06, 0.04), (5.1, 0.0), (5.3, 0.0), (2.0, 0.1)])
 def test_an_action_waits_for_no_longer_than_that(now, wait):
     """The last: the clock was set back after the frames were taken."""
-    assert early(5.0, now, 0.1) == pytest.approx(wait)
+    assert time_until_due(5.0, now, 0.1) == pytest.approx(wait)
 
 
-def test_an_action_whose_sentence_has_changed_before_it_could_leave_is_never_sent(made):
+def test_an_action_whose_instruction_has_changed_before_it_could_leave_is_never_sent(made):
     controller, policy, sink, _ = made()
-    answer, send, asked, closures = policy.step, sink.send, [], []
+    answer, send, asked, closures = policy.step, sink.send_command, [], []
 
     def step(observation):
         action = answer(observation)
@@ -199,7 +199,7 @@ def test_an_action_whose_sentence_has_changed_before_it_could_leave_is_never_sen
         closures.append(closure)
         send(linear, angular, closure)
 
-    sink.send, policy.step = heard, step
+    sink.send_command, policy.step = heard, step
     sink.until(lambda: "again" in policy.resets and len(closures) > 3)
     assert set(closures) == {0.0}
 
@@ -219,23 +219,23 @@ def test_an_action_on_frames_that_have_grown_old_is_not_sent_and_the_reason_says
 
 
 def surprised(made, act=True):
-    surprise = Surprise(3, RIG.period, dict.fromkeys(CAMERAS, LEAST), limit=1.5)
-    controller, policy, sink, feed = made(surprise=surprise, act=act)
+    monitor = PredictionMonitor(3, RIG.period, dict.fromkeys(CAMERAS, SMALLEST_BASELINE), limit=1.5)
+    controller, policy, sink, feed = made(monitor=monitor, act=act)
     began = policy.steps
-    while surprise.values()["compared"] < 3:
+    while monitor.values()["compared"] < 3:
         assert policy.steps < began + 500
         threading.Event().wait(0.05)
     white = {name: np.full_like(image, 255) for name, image in feed.blank.items()}
     # Now and then: on a busy computer a step may be lost just when the light goes on.
-    feed.picture = lambda name: (white if time.monotonic() % 2.4 < 1.2 else feed.blank)[name]
-    return controller, policy, sink, surprise
+    feed.image = lambda name: (white if time.monotonic() % 2.4 < 1.2 else feed.blank)[name]
+    return controller, policy, sink, monitor
 
 
 def test_the_monitor_halts_the_policy_and_latches_the_arm_until_the_next_instruction(made):
     controller, policy, sink, _ = surprised(made)
     sink.until(lambda: sink.latches)
     assert (
-        "camera: the picture is not what was expected" in sink.latches[0]
+        "camera: the image differs from the prediction" in sink.latches[0]
         and controller.halted == sink.latches[0]
     )
     assert sink.rests and sink.rests[-1] > sink.sent[-1]
@@ -250,9 +250,9 @@ def test_the_monitor_halts_the_policy_and_latches_the_arm_until_the_next_instruc
 
 
 def test_a_policy_that_only_watches_stops_nobody(made):
-    controller, policy, sink, surprise = surprised(made, act=False)
+    controller, policy, sink, monitor = surprised(made, act=False)
     steps = policy.steps
-    while surprise.values()["worst"] < 1.5:
+    while monitor.values()["worst"] < 1.5:
         assert policy.steps < steps + 500
         threading.Event().wait(0.05)
     assert not sink.latches and not controller.halted and not sink.sent

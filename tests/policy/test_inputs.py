@@ -13,7 +13,7 @@ DOWN = np.array([1.0, 0.0, 0.0, 0.0])
 RNG = np.random.default_rng(0)
 
 
-def picture():
+def image():
     return RNG.integers(0, 255, (12, 16, 3), np.uint8)
 
 
@@ -28,10 +28,10 @@ def inputs():
 
 def feed(inputs, now, static=0.0, wrist=0.0, x=0.4, image=None):
     """Every stream at `now`; static, wrist: s by which that camera's frame was taken earlier."""
-    inputs.put("arm", now, now, pose(x))
-    inputs.put("gripper", now, now, 0.0)
+    inputs.add_sample("arm", now, now, pose(x))
+    inputs.add_sample("gripper", now, now, 0.0)
     for name, earlier in (("static", static), ("wrist", wrist)):
-        inputs.put(name, now - earlier, now, picture() if image is None or name == "wrist" else image)
+        inputs.add_sample(name, now - earlier, now, image() if image is None or name == "wrist" else image)
 
 
 def test_fresh_streams_have_no_fault(inputs):
@@ -51,8 +51,8 @@ def test_a_sample_must_be_young_on_both_clocks(inputs, now, steady, said):
 
 def test_of_cameras_that_run_freely_the_newest_frames_that_belong_together_are_taken(inputs):
     for stamp in (0.00, 0.05, 0.10, 0.15):
-        inputs.put("static", stamp, stamp, picture())
-    inputs.put("wrist", 0.06, 0.07, picture())
+        inputs.add_sample("static", stamp, stamp, image())
+    inputs.add_sample("wrist", 0.06, 0.07, image())
     pair = inputs.pair()
     assert (pair["static"].stamp, pair["wrist"].stamp) == (0.10, 0.06)
 
@@ -65,7 +65,7 @@ def test_the_pair_is_the_newest_of_all_that_are_within_the_skew(inputs):
         }
         for name, stamps in times.items():
             for stamp in stamps:
-                inputs.put(name, stamp, stamp, picture())
+                inputs.add_sample(name, stamp, stamp, image())
         best = max(
             (min(a, b) for a in times["static"] for b in times["wrist"] if abs(a - b) <= 0.03), default=None
         )
@@ -82,15 +82,15 @@ def test_cameras_whose_frames_never_belong_together_are_both_named(inputs):
     assert "static camera and wrist camera" in said and "100 ms apart" in said and "75 ms" in said
 
 
-def test_arm_and_gripper_of_a_step_are_those_of_the_older_picture_however_late_it_comes(inputs):
+def test_arm_and_gripper_of_a_step_are_those_of_the_older_image_however_late_it_comes(inputs):
     for number in range(20):
         now = 0.01 * number
-        inputs.put("arm", now, now, pose(x=0.4 + now))
-        inputs.put("gripper", now, now, float(number > 8))
-    assert inputs.moment() == {}
-    inputs.put("static", 0.085, 0.19, picture())
-    inputs.put("wrist", 0.125, 0.19, picture())
-    seen = inputs.moment()
+        inputs.add_sample("arm", now, now, pose(x=0.4 + now))
+        inputs.add_sample("gripper", now, now, float(number > 8))
+    assert inputs.step_input() == {}
+    inputs.add_sample("static", 0.085, 0.19, image())
+    inputs.add_sample("wrist", 0.125, 0.19, image())
+    seen = inputs.step_input()
     assert {name: sample.stamp for name, sample in seen.items()} == {
         "static": 0.085,
         "wrist": 0.125,
@@ -100,73 +100,73 @@ def test_arm_and_gripper_of_a_step_are_those_of_the_older_picture_however_late_i
     assert seen["arm"].value[0][0] == pytest.approx(0.48) and seen["gripper"].value == 0.0
 
 
-def test_pictures_older_than_every_pose_go_with_the_oldest_one(inputs):
+def test_images_older_than_every_pose_go_with_the_oldest_one(inputs):
     for name in CAMERAS:
-        inputs.put(name, 0.0, 0.02, picture())
+        inputs.add_sample(name, 0.0, 0.02, image())
     for now in (0.01, 0.02):
-        inputs.put("arm", now, now, pose(x=now))
-        inputs.put("gripper", now, now, 0.0)
-    assert inputs.moment()["arm"].stamp == 0.01
+        inputs.add_sample("arm", now, now, pose(x=now))
+        inputs.add_sample("gripper", now, now, 0.0)
+    assert inputs.step_input()["arm"].stamp == 0.01
 
 
 def test_a_step_waits_for_a_pair_that_is_newer_on_both_sides(inputs):
     feed(inputs, 1.0)
     used = {name: sample.stamp for name, sample in inputs.pair().items()}
-    inputs.put("static", 1.05, 1.05, picture())
+    inputs.add_sample("static", 1.05, 1.05, image())
     assert not is_newer(inputs.pair(), used) and not inputs.await_new_pair(used, 0.0)
-    inputs.put("wrist", 1.06, 1.06, picture())
+    inputs.add_sample("wrist", 1.06, 1.06, image())
     assert inputs.await_new_pair(used, 0.0)
 
 
-def test_a_picture_may_repeat_itself_while_nothing_moves(inputs):
-    image = picture()
+def test_a_image_may_repeat_itself_while_nothing_moves(inputs):
+    image = image()
     for number in range(20):
         feed(inputs, 0.05 * number, image=image)
     assert inputs.fault(0.95, 0.95) == ""
 
 
-def test_a_picture_that_stays_the_same_while_the_arm_moves_is_a_frozen_camera_until_another_comes(inputs):
-    image = picture()
+def test_a_image_that_stays_the_same_while_the_arm_moves_is_a_frozen_camera_until_another_comes(inputs):
+    image = image()
     for number in range(7):
         feed(inputs, 0.05 * number, x=0.4 + 0.0012 * number, image=image.copy())
     assert (
         inputs.fault(0.3, 0.3)
-        == "static camera: the picture has not changed while the arm moved 6 mm: the camera is frozen"
+        == "static camera: the image has not changed while the arm moved 6 mm: the camera is frozen"
     )
     for number in range(7, 30):  # the arm rests now, where it was or back where it came from
         feed(inputs, 0.05 * number, x=0.4, image=image.copy())
     assert "6 mm: the camera is frozen" in inputs.fault(1.45, 1.45)
-    feed(inputs, 1.5, image=picture())
+    feed(inputs, 1.5, image=image())
     assert inputs.fault(1.5, 1.5) == ""
 
 
 def test_a_hand_that_turns_shows_a_frozen_camera_too(inputs):
-    image = picture()
+    image = image()
     for number in range(8):
         now, half = 0.05 * number, 0.005 * number
-        inputs.put("arm", now, now, pose(quaternion=np.array([math.cos(half), math.sin(half), 0.0, 0.0])))
-        inputs.put("gripper", now, now, 0.0)
-        inputs.put("wrist", now, now, image.copy())
-        inputs.put("static", now, now, picture())
+        inputs.add_sample("arm", now, now, pose(quaternion=np.array([math.cos(half), math.sin(half), 0.0, 0.0])))
+        inputs.add_sample("gripper", now, now, 0.0)
+        inputs.add_sample("wrist", now, now, image.copy())
+        inputs.add_sample("static", now, now, image())
     assert inputs.fault(0.35, 0.35).startswith(
-        "wrist camera: the picture has not changed while the hand turned by 3 degrees"
+        "wrist camera: the image has not changed while the hand turned by 3 degrees"
     )
 
 
-def test_what_counts_is_where_the_arm_was_when_the_picture_was_taken(inputs):
+def test_what_counts_is_where_the_arm_was_when_the_image_was_taken(inputs):
     """Two equal frames of an arm at rest, the second one late: the arm has begun to move before it comes."""
-    image = picture()
+    image = image()
     feed(inputs, 0.0, image=image)
     for number in range(1, 11):
-        inputs.put("arm", 0.01 * number, 0.01 * number, pose(0.4 if number < 6 else 0.41))
-    inputs.put("static", 0.05, 0.1, image.copy())
+        inputs.add_sample("arm", 0.01 * number, 0.01 * number, pose(0.4 if number < 6 else 0.41))
+    inputs.add_sample("static", 0.05, 0.1, image.copy())
     feed(inputs, 0.1, x=0.41)
     assert inputs.fault(0.1, 0.1) == ""
 
 
 def test_a_value_that_was_refused_is_named_until_only_good_ones_come(inputs):
     feed(inputs, 1.0)
-    inputs.refuse("arm", 1.0, "the position (nan, 0, 0) is not finite")
+    inputs.refuse_sample("arm", 1.0, "the position (nan, 0, 0) is not finite")
     feed(inputs, 1.1)
     assert inputs.fault(1.1, 1.1) == "arm/pose: the position (nan, 0, 0) is not finite"
     feed(inputs, 1.2)
@@ -188,13 +188,13 @@ LIMITS = Rig.load("kinova_gen2").limits
     ],
 )
 def test_a_pose_that_cannot_be_is_named(position, quaternion, said):
-    assert said in checks.pose(position, quaternion, LIMITS)
+    assert said in checks.check_pose(position, quaternion, LIMITS)
 
 
 def test_poses_of_an_arm_that_was_led_by_hand_are_accepted():
     assert (
-        checks.pose(LIMITS.workspace_max, DOWN, LIMITS) == ""
-        and checks.pose((0.7, 0.5, 0.8), DOWN, LIMITS) == ""
+        checks.check_pose(LIMITS.workspace_max, DOWN, LIMITS) == ""
+        and checks.check_pose((0.7, 0.5, 0.8), DOWN, LIMITS) == ""
     )
 
 
@@ -203,4 +203,4 @@ def test_poses_of_an_arm_that_was_led_by_hand_are_accepted():
     [(0.0, True), (1.0, True), (math.nan, True), (math.inf, False), (-0.5, False), (45.0, False)],
 )
 def test_a_gripper_command_is_between_open_and_closed_or_not_given_yet(value, accepted):
-    assert (checks.closure(value) == "") == accepted
+    assert (checks.check_closure(value) == "") == accepted

@@ -1,22 +1,17 @@
-import os
 import signal
-
-# Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 
 import pytest
 
 from gr1_recorder import Recorder
+from tests.support.ros_graph import NodeProcess, init_ros
 
-from ..robot.graph import Process, start
 from .robot import RATES, Robot
 
 
 @pytest.fixture(scope="module")
 def robot():
     """Cameras, arm and instruction as topics."""
-    start()
+    init_ros()
     robot = Robot()
     yield robot
     robot.close()
@@ -27,9 +22,9 @@ def launch(tmp_path):
     """launch("name:=value", ...): the recorder node as a process, its bags in tmp_path / "bags"; ready when it says so."""
     running = []
 
-    def make(*parameters: str) -> Process:
+    def make(*parameters: str) -> NodeProcess:
         running.append(
-            Process("gr1_recorder.recorder_node", f"root:={tmp_path / 'bags'}", *RATES, *parameters)
+            NodeProcess("gr1_recorder.recorder_node", f"root:={tmp_path / 'bags'}", *RATES, *parameters)
         )
         running[-1].until("ready")
         return running[-1]

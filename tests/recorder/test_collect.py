@@ -6,9 +6,8 @@ import sys
 
 import pytest
 
-from gr1_core.data.bag import Bag, find
-
-from ..robot.graph import Process
+from gr1_core.data.bag import Bag, find_bags
+from tests.support.ros_graph import NodeProcess
 
 
 @pytest.mark.slow
@@ -23,7 +22,7 @@ def test_one_command_gives_a_bag_of_the_experts_episode(tmp_path):
         env=os.environ | {"MUJOCO_GL": "egl"},
     )
     assert ended.returncode == 0, ended.stdout
-    (folder,) = find(tmp_path / "bags")
+    (folder,) = find_bags(tmp_path / "bags")
     bag = Bag(folder)
     assert (bag.outcome, bag.labels["operator"], bag.labels["task"], bag.labels["seed"]) == (
         "success",
@@ -32,9 +31,9 @@ def test_one_command_gives_a_bag_of_the_experts_episode(tmp_path):
         "1000",
     )
     assert bag.instruction and all(
-        bag.counts[f"/camera/{role}/image_raw/compressed"] for role in ("static", "wrist")
+        bag.statistics[f"/camera/{role}/image_raw/compressed"] for role in ("static", "wrist")
     )
-    assert bag.counts["/command/policy/twist"] > 10 and bag.counts["/sim/task"] == 1
+    assert bag.statistics["/command/policy/twist"] > 10 and bag.statistics["/sim/task"] == 1
     assert "1 bag in" in ended.stdout and "1 success" in ended.stdout
     assert f"next: gr1 convert bags {tmp_path / 'bags'}" in ended.stdout and "messages lost" in ended.stdout
 
@@ -42,7 +41,7 @@ def test_one_command_gives_a_bag_of_the_experts_episode(tmp_path):
 @pytest.fixture
 def simulated(launch):
     """The simulated arm and a recorder without cameras."""
-    arm = Process("gr1_robot.arm.node", "robot:=sim")
+    arm = NodeProcess("gr1_robot.arm.node", "robot:=sim")
     launch("patience_s:=0.5")
     yield
     arm.end()
@@ -50,13 +49,13 @@ def simulated(launch):
 
 def test_an_episode_that_the_recorder_refuses_ends_the_run_with_its_reason(robot, simulated):
     robot.quiet()
-    expert = Process("gr1_policy.expert_node", "tasks:=open_drawer", "record:=true")
+    expert = NodeProcess("gr1_policy.expert_node", "tasks:=open_drawer", "record:=true")
     try:
-        code, said = expert.wait(60)
+        code, labels_of_message = expert.wait(60)
     finally:
         expert.end()
     assert (
         code == 1
-        and "recorder/start was refused: not arriving: camera/static/image_raw/compressed" in said
-        and "Traceback" not in said
+        and "recorder/start was refused: not arriving: camera/static/image_raw/compressed" in labels_of_message
+        and "Traceback" not in labels_of_message
     )

@@ -19,13 +19,13 @@ from gr1_recorder.episode import Limits
 from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB
+from tests.support.ros_graph import TIMEOUT
 
-from ..robot.graph import TIMEOUT
 from .robot import INSTRUCTION, STATIC, WRIST
 from .test_recorder_node import recording
 
 TEXT = "std_msgs/msg/String"
-DATA = schemas.serialize(schemas.message(TEXT, data="x" * 100), TEXT)
+DATA = schemas.serialize(schemas.make_message(TEXT, data="x" * 100), TEXT)
 
 
 @pytest.fixture
@@ -41,16 +41,16 @@ class Held:
         self.disk, self.come = threading.Event(), []
 
         class Slow(BagWriter):
-            def write(bag, *arguments):
+            def write_message(bag, *arguments):
                 self.disk.wait()
-                super().write(*arguments)
+                super().write_message(*arguments)
 
         monkeypatch.setattr(session, "BagWriter", Slow)
-        self.session = session.Session(root, {"/said": Stream("said", TEXT)}, limits, self._poll, lambda: 1)
+        self.session = session.Session(root, {"/labels_of_message": Stream("labels_of_message", TEXT)}, limits, self._poll, lambda: 1)
 
     def _poll(self):
         for number in self.come:
-            self.session.hear(Message("/said", DATA, number, number, number, number, 0.0), True)
+            self.session.hear(Message("/labels_of_message", DATA, number, number, number, number, 0.0), True)
         self.come = []
 
 
@@ -62,13 +62,13 @@ def test_what_a_slow_disk_cannot_take_is_counted_and_named_and_the_rest_is_writt
     held.come = list(range(1, 31))
     assert held.session.watch() == ["the disk is too slow: messages are lost"] and held.session.watch() == []
     level, message, values = held.session.report(1.0, labels)
-    assert level == "ERROR" and message == "the disk is too slow, messages are lost: said 20"
-    assert values["lost"] == 20 and "received=10" in values["said"] and "dropped=20" in values["said"]
+    assert level == "ERROR" and message == "the disk is too slow, messages are lost: labels_of_message 20"
+    assert values["lost"] == 20 and "received=10" in values["labels_of_message"] and "dropped=20" in values["labels_of_message"]
     held.disk.set()
     held.session.end("success")
     bag = Bag(tmp_path / name)
     assert [message.log_time for message in bag.messages()] == list(range(1, 11))
-    assert json.loads(bag.labels["topics"])["/said"]["dropped"] == 20
+    assert json.loads(bag.labels["topics"])["/labels_of_message"]["dropped"] == 20
 
 
 @pytest.fixture

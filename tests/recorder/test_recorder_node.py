@@ -1,4 +1,4 @@
-"""The recorder as a process over real ROS 2: what is sent is in the bag, byte for byte, and what is missing is said."""
+"""The recorder as a process over real ROS 2: what is sent is in the bag, byte for byte, and what is missing is labels_of_message."""
 
 import json
 import signal
@@ -10,20 +10,20 @@ from std_msgs.msg import String
 
 from gr1_common.qos import LATCHED
 from gr1_core import Rig
-from gr1_core.data.bag import Bag, find
+from gr1_core.data.bag import Bag, find_bags
 from gr1_core.data.schemas import deserialize
 from gr1_recorder import Recorder, RecorderError
+from tests.support.ros_graph import NodeProcess, RosClient
+from tests.support.waiting import eventually
 
-from ..robot.graph import Ear, Process
-from ..stack.fake import eventually
 from .robot import ARM_HZ, CAMERA_HZ, INSTRUCTION, STATIC, STREAMS, WRIST
 
 
 @pytest.fixture(scope="module")
-def ear(robot):
-    ear = Ear()
-    yield ear
-    ear.close()
+def ros(robot):
+    ros = RosClient()
+    yield ros
+    ros.close()
 
 
 @pytest.fixture(autouse=True)
@@ -39,10 +39,10 @@ def episode(recorder, robot, end="success", seconds=1.0):
     return getattr(recorder, end)()
 
 
-def ready(ear, message="ready"):
+def ready(ros, message="ready"):
     """Waits until the recorder says so on /diagnostics."""
-    ear.status(
-        "recorder: episode", lambda status: status.message.startswith(message), len(ear.heard("/diagnostics"))
+    ros.status(
+        "recorder: episode", lambda status: status.message.startswith(message), len(ros.messages("/diagnostics"))
     )
 
 
@@ -77,7 +77,7 @@ def test_a_bag_holds_every_message_byte_for_byte_and_the_counts_are_right(launch
 def test_each_bag_is_whole_by_itself_with_the_instruction_that_was_said_before(
     launch, recorder, robot, tmp_path
 ):
-    launch("instruction:=what nobody said")
+    launch("instruction:=what nobody labels_of_message")
     for text in ("open the drawer", "close the drawer"):
         robot.instruct(text)
         bag = Bag(tmp_path / "bags" / episode(recorder, robot, seconds=0.5))
@@ -85,7 +85,7 @@ def test_each_bag_is_whole_by_itself_with_the_instruction_that_was_said_before(
         assert [
             deserialize(message.type, message.data).data for message in bag.messages(["/instruction"])
         ] == [text]
-    assert len(find(tmp_path / "bags")) == 2
+    assert len(find_bags(tmp_path / "bags")) == 2
 
 
 def test_a_discarded_bag_stays_and_a_mind_may_be_changed(launch, recorder, robot, tmp_path):
@@ -105,19 +105,19 @@ def test_a_discarded_bag_stays_and_a_mind_may_be_changed(launch, recorder, robot
     assert next(folder.glob("*.mcap")).read_bytes() == before
 
 
-def test_a_start_is_refused_with_the_stream_that_does_not_come(launch, recorder, robot, ear, tmp_path):
+def test_a_start_is_refused_with_the_stream_that_does_not_come(launch, recorder, robot, ros, tmp_path):
     launch("patience_s:=0.5")
-    ready(ear)
+    ready(ros)
     robot.streams -= {WRIST, "arm/pose"}
     with pytest.raises(RecorderError) as refused:
         recorder.start()
     assert (
         WRIST in str(refused.value) and "arm/pose" in str(refused.value) and STATIC not in str(refused.value)
     )
-    assert not find(tmp_path / "bags")
+    assert not find_bags(tmp_path / "bags")
 
 
-def test_an_end_without_a_beginning_and_a_second_beginning_are_refused(launch, recorder, robot, ear):
+def test_an_end_without_a_beginning_and_a_second_beginning_are_refused(launch, recorder, robot, ros):
     launch()
     with pytest.raises(RecorderError, match="nothing has been recorded"):
         recorder.success()
@@ -126,15 +126,15 @@ def test_an_end_without_a_beginning_and_a_second_beginning_are_refused(launch, r
         recorder.start()
     with pytest.raises(RecorderError, match=f"{name} is being recorded"):
         recorder.relabel(note="too early")
-    ear.hear("recorder/state", String, LATCHED)
-    assert json.loads(ear.until("recorder/state").data)["bag"] == name
+    ros.subscribe("recorder/state", String, LATCHED)
+    assert json.loads(ros.until("recorder/state").data)["bag"] == name
     recorder.discard()
 
 
-def test_without_an_instruction_nothing_is_recorded_and_the_command_line_says_why(launch, robot, ear):
+def test_without_an_instruction_nothing_is_recorded_and_the_command_line_says_why(launch, robot, ros):
     robot.instruct(" ")
     launch("patience_s:=0.5")
-    ready(ear, "not ready: no instruction")
+    ready(ros, "not ready: no instruction")
     tried = subprocess.run(
         [sys.executable, "-m", "gr1_recorder", "start"], capture_output=True, text=True, timeout=60
     )
@@ -155,18 +155,18 @@ def test_what_cannot_be_recorded_is_refused_by_name_at_once(tmp_path):
         "extra_topics:=['/tf:tf2_msgs/msg/TFMesage']": "TFMessage",
         "root:=/dev/null/bags": "/dev/null/bags",
     }
-    tried = [(said, Process("gr1_recorder.recorder_node", parameter)) for parameter, said in cases.items()]
-    for said, process in tried:
+    tried = [(labels_of_message, NodeProcess("gr1_recorder.recorder_node", parameter)) for parameter, labels_of_message in cases.items()]
+    for labels_of_message, process in tried:
         code, output = process.wait()
-        assert code == 1 and said in output and "Traceback" not in output
+        assert code == 1 and labels_of_message in output and "Traceback" not in output
 
 
-def test_further_topics_are_recorded_too(launch, recorder, robot, ear, tmp_path):
+def test_further_topics_are_recorded_too(launch, recorder, robot, ros, tmp_path):
     launch("extra_topics:=['operator/says:std_msgs/msg/String']")
-    publisher = ear.say("operator/says", String)
+    publisher = ros.publisher("operator/says", String)
     recorder.start()
     publisher.publish(String(data="slowly"))
-    ear.status("recorder: episode", lambda status: any(pair.key == "operator/says" for pair in status.values))
+    ros.status("recorder: episode", lambda status: any(pair.key == "operator/says" for pair in status.values))
     bag = Bag(tmp_path / "bags" / recorder.success())
     assert [deserialize(message.type, message.data).data for message in bag.messages(["/operator/says"])] == [
         "slowly"
@@ -174,14 +174,14 @@ def test_further_topics_are_recorded_too(launch, recorder, robot, ear, tmp_path)
 
 
 def test_a_stream_that_stops_in_mid_episode_is_named_while_it_is_recorded_and_afterwards(
-    launch, recorder, robot, ear, tmp_path
+    launch, recorder, robot, ros, tmp_path
 ):
     node = launch()
     recorder.start()
     recording(recorder, 0.5)
-    seen = len(ear.heard("/diagnostics"))
+    seen = len(ros.messages("/diagnostics"))
     robot.streams -= {WRIST}
-    status, values = ear.status(
+    status, values = ros.status(
         "recorder: episode", lambda status: status.level == status.WARN and WRIST in status.message, seen
     )
     assert values["state"] == "recording" and "nothing for" in status.message and STATIC not in status.message
@@ -201,14 +201,14 @@ def test_the_end_of_the_recorder_ends_the_episode_as_unfinished(launch, recorder
     assert (
         bag.outcome == "unfinished"
         and "ended in mid-episode" in bag.labels["note"]
-        and bag.counts[f"/{STATIC}"] > 0
+        and bag.statistics[f"/{STATIC}"] > 0
     )
 
 
-def test_an_episode_that_was_ended_early_cannot_become_a_success(launch, recorder, robot, ear, tmp_path):
+def test_an_episode_that_was_ended_early_cannot_become_a_success(launch, recorder, robot, ros, tmp_path):
     launch("max_episode_s:=1.0")
     name = recorder.start()
-    ear.status(
+    ros.status(
         "recorder: episode",
         lambda status: status.level == status.ERROR and "longer than max_episode_s" in status.message,
     )
@@ -228,7 +228,7 @@ def crash(launch, robot, root):
     with Recorder() as recorder:
         recorder.start()
         recorder.success()
-        earlier = content(find(root))
+        earlier = content(find_bags(root))
         folder = root / recorder.start()
         recording(recorder, 1.5)
         node.send(signal.SIGKILL)
@@ -262,4 +262,4 @@ def test_a_killed_recorder_loses_at_most_a_second_and_touches_no_earlier_bag(lau
         node.wait()
         check_saved(folder, sent)
         assert content(earlier) == earlier
-    assert len(find(root)) == 2 * times
+    assert len(find_bags(root)) == 2 * times

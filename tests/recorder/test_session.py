@@ -9,7 +9,7 @@ from gr1_core import Rig
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag
 from gr1_recorder.episode import Limits
-from gr1_recorder.session import Refused, Session
+from gr1_recorder.session import RecorderRefusal, Session
 from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 
@@ -35,7 +35,7 @@ class Fed:
         )
 
     def say(self, topic, text, sent, arrived=0.0):
-        data = schemas.serialize(schemas.message(TEXT, data=text), TEXT)
+        data = schemas.serialize(schemas.make_message(TEXT, data=text), TEXT)
         self._come.append(Message(f"/{topic}", data, STARTED, sent, sent, None, arrived))
 
     def _poll(self):
@@ -83,7 +83,7 @@ def test_what_is_no_instruction_and_no_task_is_passed_over(fed):
     for text in ("", "[]", '{"task": 1}'):
         fed.say("sim/task", text, STARTED - S)
     fed.session.watch()
-    with pytest.raises(Refused, match="no instruction"):
+    with pytest.raises(RecorderRefusal, match="no instruction"):
         fed.session.start(fed.labels, 0.01)
     fed.session.start(fed.labels | {"instruction": "pull"}, 1.0)
     labels = fed.bag(fed.session.end("success")).labels
@@ -106,7 +106,7 @@ def test_frames_that_are_old_when_they_come_begin_nothing(tmp_path):
     def start():
         try:
             fed.session.start(fed.labels, 30.0 if refused else 0.3)
-        except Refused as error:
+        except RecorderRefusal as error:
             refused.append(str(error))
 
     def attempt(age):

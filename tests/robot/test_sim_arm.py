@@ -1,11 +1,11 @@
-"""The simulated arm as the arm node sees it: its hand after a stop, and its rehearsed faults."""
+"""The simulated arm as the arm node sees it: its hand after a stop, and its injected faults."""
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from gr1_core.rig import Rig, RigError
-from gr1_core.sim.state import View
+from gr1_core.sim.state import StateView
 from gr1_robot.arm import backend as backends
 from gr1_robot.arm.drivers.sim.backend import Arm
 
@@ -23,7 +23,7 @@ def sim():
 @pytest.fixture
 def arm(sim):
     """At home in a fresh scene, without a fault, the hand open."""
-    sim.set("fault", "none")
+    sim.set_option("fault", "none")
     sim.reset("pick_eggplant", 0)
     return sim
 
@@ -40,55 +40,55 @@ def arm(sim):
     ],
 )
 def test_a_rig_beyond_what_the_vendor_allows_or_that_stops_late_is_refused_by_name(field, value, words):
-    backends.require_allowed(RIG, Arm.ceilings)
+    backends.check_rig_limits(RIG, Arm.vendor_limits)
     raw = RIG.to_dict()
     (raw if field in raw else raw["limits"])[field] = value
     with pytest.raises(RigError, match=words):
-        backends.require_allowed(Rig.from_dict(raw), Arm.ceilings)
+        backends.check_rig_limits(Rig.from_dict(raw), Arm.vendor_limits)
 
 
 def test_a_rig_whose_workspace_does_not_hold_the_home_position_is_refused():
-    with pytest.raises(backends.BackendError, match="rig 'calvin' .* home position"):
+    with pytest.raises(backends.ArmError, match="rig 'calvin' .* home position"):
         Arm(Rig.load("calvin"), "pick_eggplant", 0).connect()
 
 
 def rest(arm, ticks):
     for _ in range(ticks):
-        arm.twist(STILL, STILL)
-    return arm.state().closure
+        arm.send_twist(STILL, STILL)
+    return arm.read_state().closure
 
 
 def test_fingers_that_are_closing_stay_where_they_were_held(arm):
-    arm.gripper(1.0)
+    arm.send_gripper(1.0)
     while rest(arm, 1) < 0.3:
         pass
     arm.hold_gripper()
-    held = arm.state().closure
+    held = arm.read_state().closure
     assert 0.3 <= held < 0.7
     assert rest(arm, 200) == pytest.approx(held, abs=0.1)
 
 
 def test_fingers_that_have_only_just_been_told_to_close_stay_open(arm):
     rest(arm, 30)
-    arm.gripper(1.0)
+    arm.send_gripper(1.0)
     arm.hold_gripper()
     assert rest(arm, 200) < 0.05
 
 
 def test_a_hand_that_has_closed_keeps_its_squeeze(arm):
-    arm.gripper(1.0)
+    arm.send_gripper(1.0)
     closed = rest(arm, 400)
     arm.hold_gripper()
     assert rest(arm, 100) == pytest.approx(closed, abs=0.01)
-    assert View(arm.twin.state()).closure_target == 1.0
+    assert StateView(arm.twin.state()).closure_target == 1.0
 
 
 def test_an_arm_that_is_stuck_is_asked_to_turn_too(arm):
-    arm.set("fault", "stuck")
-    before = arm.state()
+    arm.set_option("fault", "stuck")
+    before = arm.read_state()
     for _ in range(20):
-        arm.twist(np.array([0.0, 0.1, 0.0]), np.array([0.0, 0.0, 1.0]))
-    state = arm.state()
+        arm.send_twist(np.array([0.0, 0.1, 0.0]), np.array([0.0, 0.0, 1.0]))
+    state = arm.read_state()
     turn = (
         Rotation.from_quat(state.commanded.quaternion) * Rotation.from_quat(before.commanded.quaternion).inv()
     )

@@ -1,8 +1,3 @@
-import os
-
-# Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 
 import pytest
 import torch
@@ -10,8 +5,9 @@ from rclpy.parameter import Parameter
 
 from gr1_core import GR1Config, Policy, Rig
 from gr1_policy.policy_node import PolicyNode
+from tests.support.ros_graph import SpinningNodes
 
-from .fake import FakeRig, Spinning, SpyPolicy
+from .fake import FakeRig, SpyPolicy
 
 # The nodes beside it need the other processor.
 torch.set_num_threads(1)
@@ -39,7 +35,7 @@ def policy_node(demo_policy):
 
     def make(load=None, **parameters):
         spy = SpyPolicy(demo_policy)
-        spin = Spinning()
+        spin = SpinningNodes()
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         node = PolicyNode(load or (lambda *_: spy), context=spin.context, parameter_overrides=overrides)
         if node.autostart:

@@ -1,6 +1,5 @@
 """A rig made of topics, in the test's own process: what the policy node would hear from cameras and arm, and what it answers."""
 
-import threading
 import time
 from collections import defaultdict
 
@@ -8,58 +7,13 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, TwistStamped
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
 from gr1_common import messages, qos
 from gr1_core import Rig
-
-DEADLINE = 20.0
-
-
-def eventually(condition, what: str, seconds: float = DEADLINE):
-    """Waits until `condition()` is true and returns its value; fails with `what` otherwise."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.005)
-    raise AssertionError(f"not within {seconds:g} s: {what}")
-
-
-class Spinning:
-    """Nodes in a context of their own, spun by a thread."""
-
-    def __init__(self):
-        self.context = rclpy.Context()
-        rclpy.init(args=[], context=self.context, signal_handler_options=SignalHandlerOptions.NO)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self._ended = threading.Event()
-        self.thread = threading.Thread(target=self._spin, daemon=True)
-
-    def start(self, *nodes):
-        for node in nodes:
-            self.executor.add_node(node)
-        self.thread.start()
-
-    def _spin(self):
-        while not self._ended.is_set():
-            self.executor.spin_once(0.05)
-
-    def close(self, last=lambda: None):
-        """Stops spinning, calls `last` while publishers still work, then takes the nodes out of the graph."""
-        self._ended.set()
-        self.thread.join()
-        last()
-        nodes = self.executor.get_nodes()
-        self.executor.shutdown()
-        for node in nodes:
-            node.destroy_node()
-        rclpy.try_shutdown(context=self.context)
+from tests.support.ros_graph import SpinningNodes
 
 
 class FakeRig:
@@ -78,7 +32,7 @@ class FakeRig:
         self.heard = defaultdict(list)  # topic -> [(steady time, message)]
         self.last_sent = {}  # stream -> steady time
         self.size = {name: (camera.height, camera.width) for name, camera in self.rig.cameras.items()}
-        self._spinning = Spinning()
+        self._spinning = SpinningNodes()
         self.node = rclpy.create_node("fake_rig", context=self._spinning.context)
         self._cameras = {
             name: self.node.create_publisher(Image, f"camera/{name}/image_raw", qos.SENSOR)

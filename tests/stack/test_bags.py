@@ -1,10 +1,10 @@
-"""What `gr1 up --collect` says at the end: the bags of this run, their outcomes, what is missing in them, what comes next."""
+"""The summary of `gr1 up --record`: the bags of this run, their outcomes, their losses, the next command."""
 
 import json
 
 import pytest
 
-from gr1_bringup.bag_summary import Bags
+from gr1_bringup.bag_summary import BagSummary
 from gr1_core import Rig
 from gr1_core.data.bag_writer import BagWriter
 
@@ -19,7 +19,7 @@ def record(tmp_path):
         with BagWriter(
             tmp_path / "demos" / name, {"/arm/pose": "geometry_msgs/msg/PoseStamped"}, labels
         ) as bag:
-            bag.write("/arm/pose", b"\0\1\0\0", 1, 1)
+            bag.write_message("/arm/pose", b"\0\1\0\0", 1, 1)
             counts = {
                 "type": "geometry_msgs/msg/PoseStamped",
                 "expected": 2,
@@ -39,7 +39,7 @@ def record(tmp_path):
 
 def test_only_the_bags_of_this_run_are_counted(record, tmp_path):
     record("before", "failure")
-    bags = Bags(tmp_path / "demos")
+    bags = BagSummary(tmp_path / "demos")
     for name, outcome in (("a", "success"), ("b", "success"), ("c", "unfinished")):
         record(name, outcome)
     said = bags.summary("demos").splitlines()
@@ -50,7 +50,7 @@ def test_only_the_bags_of_this_run_are_counted(record, tmp_path):
 
 
 def test_lost_messages_are_named_with_their_topic(record, tmp_path):
-    bags = Bags(tmp_path / "demos")
+    bags = BagSummary(tmp_path / "demos")
     record("a", lost=2, gaps=1)
     record("b")
     assert "2 bags in demos: 2 success; 3 messages lost (/arm/pose 3), 1 gaps (/arm/pose 1)" in bags.summary(
@@ -59,7 +59,7 @@ def test_lost_messages_are_named_with_their_topic(record, tmp_path):
 
 
 def test_a_recording_that_was_cut_off_is_named_with_what_saves_it(record, tmp_path):
-    bags = Bags(tmp_path / "demos")
+    bags = BagSummary(tmp_path / "demos")
     record("a")
     (tmp_path / "demos" / "a" / "metadata.yaml").unlink()
     assert (
@@ -69,4 +69,4 @@ def test_a_recording_that_was_cut_off_is_named_with_what_saves_it(record, tmp_pa
 
 
 def test_a_run_without_a_bag_says_so(tmp_path):
-    assert Bags(tmp_path / "demos").summary("demos") == "no bag was recorded in demos"
+    assert BagSummary(tmp_path / "demos").summary("demos") == "no bag was recorded in demos"

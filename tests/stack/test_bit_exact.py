@@ -18,13 +18,12 @@ from gr1_core.data.convert.conversion import convert
 from gr1_core.data.convert.sources.bags import BagSource
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.loader import Loader
-from gr1_core.data.steps import Step, steps
+from gr1_core.data.steps import Step, read_steps
 from gr1_core.data.windows import Windows
 from gr1_policy.inputs import STREAMS, Inputs
 from gr1_recorder import Recorder
-from tests.robot.graph import Process
-
-from .fake import Spinning, eventually
+from tests.support.ros_graph import NodeProcess, SpinningNodes
+from tests.support.waiting import eventually
 
 STEPS, HZ = 100, 20
 CONFIG = dataclasses.replace(GR1Config.demo(), layers=1, vision_layers=1, image_size=32, text_layers=1)
@@ -53,7 +52,7 @@ class Live:
         """Sent at, stream, stamp in s, value as the policy node keeps it: of arm and gripper."""
         self.commands = 0
         self._rng, self._lock = np.random.default_rng(7), threading.Lock()
-        self._talk, self._hear = Spinning(), Spinning()
+        self._talk, self._hear = SpinningNodes(), SpinningNodes()
         mouth = rclpy.create_node("live", context=self._talk.context)
         ear = rclpy.create_node("listener", context=self._hear.context)
         kind, name = KINDS[codec]
@@ -131,12 +130,12 @@ class Live:
         inputs = Inputs(dict.fromkeys(STREAMS, 1.0), 0.075)
         for sent, stream, stamp, value in sorted(self.told, key=lambda item: item[0]):
             if sent <= step.time_ns:
-                inputs.put(stream, stamp, 0.0, value)
+                inputs.add_sample(stream, stamp, 0.0, value)
         for role in ("static", "wrist"):
-            inputs.put(
+            inputs.add_sample(
                 role, 1e-9 * getattr(step, role).stamp, 0.0, self.images[role][getattr(step, role).stamp]
             )
-        seen = inputs.moment()
+        seen = inputs.step_input()
         return self.rig.state_vector(*seen["arm"].value, seen["gripper"].value)
 
 
@@ -147,7 +146,7 @@ def test_a_frame_is_the_same_on_the_topic_in_the_bag_in_the_data_set_and_before_
     rig, file = rig
     live = Live(rig, codec)
     rates = ("patience_s:=30.0", "hz.camera_static:=33.0", "hz.camera_wrist:=33.0", "hz.arm:=100.0")
-    recording = Process(
+    recording = NodeProcess(
         "gr1_recorder.recorder_node", f"root:={tmp_path / 'bags'}", f"rig:={file}", f"images:={codec}", *rates
     )
     try:
@@ -161,7 +160,7 @@ def test_a_frame_is_the_same_on_the_topic_in_the_bag_in_the_data_set_and_before_
         live.close()
 
     bag = Bag(tmp_path / "bags" / name)
-    recorded = list(steps(bag))
+    recorded = list(read_steps(bag))
     convert(BagSource(tmp_path / "bags"), tmp_path / "set", workers=1, progress=False)
     data = Dataset(tmp_path / "set")
     assert len(recorded) == data.length >= STEPS

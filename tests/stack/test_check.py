@@ -13,17 +13,21 @@ from PIL import Image
 from rich.console import Console
 
 from gr1_bringup import processes
-from gr1_check import response, rig_check
+from gr1_check import response
 from gr1_check import rig_processes as rigs
-from gr1_check.operator_prompt import Person, Quit
+from gr1_check.commands.check_rig import main as gr1_check_rig
+from gr1_check.operator_prompt import OperatorPrompt, Quit
 from gr1_check.response import Recording
-from gr1_check.test_motion import Astray, Mover
-from gr1_common.stack_monitor import NEWEST, Monitor
+from gr1_check.rig_check import RigCheck
+from gr1_check.steps import STEPS
+from gr1_check.test_motion import MotionDeviation, TestMotion
+from gr1_common.qos import SENSOR
+from gr1_common.stack_monitor import StackMonitor
 from gr1_core import Rig
+from tests.support.program import Program
+from tests.support.waiting import eventually
 
 from ..kinova_gen2.standin import StandIn, sdk
-from .fake import eventually
-from .program import Program
 
 GR1 = "import sys; from gr1_core.cli import main; sys.exit(main())"
 
@@ -46,11 +50,11 @@ def check(tmp_path, running):
 
 
 @pytest.mark.slow
-def test_the_simulated_rig_passes_and_leaves_report_and_pictures(check):
-    run = check("--yes", "--only", "pictures,expiry")
+def test_the_simulated_rig_passes_and_leaves_report_and_images(check):
+    run = check("--yes", "--only", "images,expiry")
     code, found = run.wait(), run.results()
     assert code == 0, run.said
-    assert {step for step, _ in found} == {"devices", "pictures", "pose", "arming", "stop", "expiry"}
+    assert {step for step, _ in found} == {"devices", "images", "pose", "arming", "stop", "expiry"}
     assert {one["level"] for one in found.values()} == {"OK"}
     for role, size in (("static", (640, 360)), ("wrist", (320, 240))):
         assert Image.open(run.folder / f"{role}.png").size == size
@@ -69,7 +73,7 @@ def test_every_step_passes_on_the_simulated_rig(check):
     run = check("--yes")
     code, found = run.wait(), run.results()
     assert code == 0, run.said
-    assert {step for step, _ in found} == {step.name for step in rig_check.STEPS}
+    assert {step for step, _ in found} == {step.name for step in STEPS}
     for name in ("+x", "-x", "+y", "-y", "+z", "-z"):
         assert found["moves", name]["figures"]["measured"] == pytest.approx(10, abs=3)
         assert found["turns", f"about {name}"]["figures"]["measured"] == pytest.approx(5.7, abs=1.5)
@@ -86,11 +90,11 @@ def test_a_cold_gen2_is_homed_released_led_into_its_workspace_and_measured(tmp_p
         robot="kinova_gen2", rig="", static="realsense", wrist="realsense", hardware=str(tmp_path / "lab.yaml")
     )  # fmt: skip
     console = Console(file=io.StringIO(), record=True)
-    check = rig_check.Check(chosen, tmp_path, console, Person(console, yes=True))
+    check = RigCheck(chosen, tmp_path, console, OperatorPrompt(console, yes=True))
     # There are no cameras here: the steps that want them are left out, and so is the one that waits for them.
-    steps = [step for step in rig_check.STEPS if step.name in ("arming", "stop", "moves", "home")]
+    steps = [step for step in STEPS if step.name in ("arming", "stop", "moves", "home")]
     walk = check._walk
-    check._walk = lambda wanted: check.rig_nodes.until_up(check.ear) or walk(wanted)
+    check._walk = lambda wanted: check.rig_nodes.until_up(check.client) or walk(wanted)
     code = check.run(steps)
     assert code == 0, (tmp_path / "transcript.txt").read_text()
     found = {(one.step, one.subject): one for one in check.report.results}
@@ -112,15 +116,15 @@ def test_without_a_camera_nothing_is_moved(check):
 
 
 def test_ctrl_c_stops_the_moving_arm_before_its_node_ends(check):
-    monitor, twists, gates = Monitor("gr1_test"), [], []
+    monitor, twists, gates = StackMonitor("gr1_test"), [], []
 
     def heard(message):
         v = message.twist.linear
         twists.append(np.linalg.norm((v.x, v.y, v.z)))
-        status = monitor.seen().statuses.get("arm: gate")
+        status = monitor.snapshot().statuses.get("arm: gate")
         gates.append(status.values.get("reason") if status else None)
 
-    monitor.node.create_subscription(TwistStamped, "arm/commanded_twist", heard, NEWEST)
+    monitor.node.create_subscription(TwistStamped, "arm/commanded_twist", heard, SENSOR)
     monitor.start()
     try:
         run = check("--yes", "--only", "moves")
@@ -143,18 +147,18 @@ def test_ctrl_c_stops_the_moving_arm_before_its_node_ends(check):
 
 
 def test_a_real_arm_is_not_moved_without_a_person(tmp_path, capsys, monkeypatch):
-    assert rig_check.main(["--robot", "kinova_gen2", "--yes", "--out", str(tmp_path / "run")]) == 2
+    assert gr1_check_rig(["--robot", "kinova_gen2", "--yes", "--out", str(tmp_path / "run")]) == 2
     assert "leave --yes out" in capsys.readouterr().out and not (tmp_path / "run").exists()
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     with pytest.raises(Quit, match="a person beside the arm"):
-        Person(Console(file=io.StringIO()), yes=False).ready("the arm moves")
+        OperatorPrompt(Console(file=io.StringIO()), yes=False).confirm("the arm moves")
 
 
 @pytest.mark.parametrize(("answer", "goes_on"), [("\n", True), ("s\n", False)])
 def test_the_person_is_told_and_decides(answer, goes_on, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     shown = io.StringIO()
-    assert Person(Console(file=shown), yes=False).ready("the arm moves 1 cm") is goes_on
+    assert OperatorPrompt(Console(file=shown), yes=False).confirm("the arm moves 1 cm") is goes_on
     assert "the arm moves 1 cm" in shown.getvalue()
 
 
@@ -168,12 +172,12 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "said"), WRONG)
 def test_wrong_arguments_are_refused_before_anything_starts(words, said, tmp_path, capsys):
-    assert rig_check.main([*words, "--out", str(tmp_path / "run")]) == 2
+    assert gr1_check_rig([*words, "--out", str(tmp_path / "run")]) == 2
     assert said in capsys.readouterr().out and not (tmp_path / "run").exists()
 
 
-class StrayingEar:
-    """An arm that is told to move along x and runs off along y, as one whose base frame is turned would."""
+class DeviatingArm:
+    """An arm that is commanded along x and moves along y, as with a turned base frame."""
 
     def __init__(self):
         self.calls, self.position = [], np.zeros(3)
@@ -189,7 +193,7 @@ class StrayingEar:
     def newest(self):
         return np.concatenate([self.position, (0.0, 0.0, 0.0, 1.0)])
 
-    def listen(self, seconds):
+    def collect(self, seconds):
         return 0.0
 
     def wait(self, condition, timeout):
@@ -199,28 +203,28 @@ class StrayingEar:
     def since(self, moment):
         return np.zeros((0, 9))
 
-    def command(self, linear, angular):
+    def send_twist(self, linear, angular):
         self.position = self.position + (0.0, 0.02 if np.any(linear) else 0.0, 0.0)
         return 0.0
 
-    def call(self, service, timeout=5.0):
+    def call_service(self, service, timeout=5.0):
         self.calls.append(service)
         return True, "", 0.0
 
 
-def test_an_arm_that_goes_astray_is_stopped_at_once():
-    ear = StrayingEar()
-    with pytest.raises(Astray, match="went astray"):
-        Mover(ear, Rig.load("kinova_gen2")).move((0.02, 0, 0), np.zeros(3), 0.5)
-    assert ear.calls == ["stop"] and ear.position[1] < 0.1
+def test_an_arm_that_deviates_is_stopped_at_once():
+    client = DeviatingArm()
+    with pytest.raises(MotionDeviation, match="deviated"):
+        TestMotion(client, Rig.load("kinova_gen2")).move((0.02, 0, 0), np.zeros(3), 0.5)
+    assert client.calls == ["stop"] and client.position[1] < 0.1
 
 
 def test_a_motion_that_cannot_be_watched_is_ended():
-    ear = StrayingEar()
-    ear.late = 2.0
-    with pytest.raises(Astray, match="too busy to watch"):
-        Mover(ear, Rig.load("kinova_gen2")).move((0.02, 0, 0), np.zeros(3), 0.5)
-    assert ear.calls == ["stop"]
+    client = DeviatingArm()
+    client.late = 2.0
+    with pytest.raises(MotionDeviation, match="too busy to watch"):
+        TestMotion(client, Rig.load("kinova_gen2")).move((0.02, 0, 0), np.zeros(3), 0.5)
+    assert client.calls == ["stop"]
 
 
 def recording(

@@ -19,18 +19,19 @@ from gr1_common import qos
 from gr1_common.messages import nanoseconds
 from gr1_core import Rig
 from gr1_core.sim import Twin
-from gr1_fault_injection import catalogue, command, fault_injector, report
-from gr1_fault_injection.injection import Run, once
+from gr1_fault_injection import catalogue, fault_injector, report
+from gr1_fault_injection.commands.faults import main as gr1_faults
+from gr1_fault_injection.injection import Run, inject_once
 from gr1_fault_injection.observer import Speed
 from gr1_fault_injection.report import Row
-from gr1_fault_injection.stack_under_test import BenchError
+from gr1_fault_injection.stack_under_test import StackError
 from gr1_robot.arm.drivers.sim import backend as arms
 from gr1_robot.cameras.driver import Unplugged
 from gr1_robot.cameras.drivers import sim as cameras
+from tests.support.ros_graph import SpinningNodes
+from tests.support.waiting import eventually
 
-from .fake import Spinning, eventually
-
-POSSIBLE = fault_injector.kinds(stack.nodes(stack.settings()))
+POSSIBLE = fault_injector.possible_faults(stack.nodes(stack.settings()))
 
 # What --fault understands
 
@@ -70,22 +71,22 @@ def test_what_cannot_be_is_refused_in_one_line_with_what_can(word, said):
 
 def test_only_what_is_simulated_has_switches():
     real = stack.nodes(stack.settings(wrist="realsense"))
-    assert sorted(fault_injector.kinds(real)) == ["arm", "camera_static"]
+    assert sorted(fault_injector.possible_faults(real)) == ["arm", "camera_static"]
     with pytest.raises(stack.SettingError, match="run with --robot sim"):
         fault_injector.parse(["arm:3s"], {})
 
 
 def test_a_fault_is_set_at_its_time_and_taken_back_only_if_it_is_still_the_one():
-    spinning, said, set_to = Spinning(), [], []
+    spinning, said, set_to = SpinningNodes(), [], []
     arm = rclpy.create_node("arm", context=spinning.context)
     arm.declare_parameter("sim.fault", "none")
     arm.add_post_set_parameters_callback(lambda changes: set_to.extend(change.value for change in changes))
     asking = rclpy.create_node("asking", context=spinning.context)
     faults = fault_injector.parse(["arm:stuck:1s+3s", "arm:drift:2s+4s"], POSSIBLE)
-    rehearsed = fault_injector.Rehearsal(faults, asking, said.append)
+    injector = fault_injector.FaultInjector(faults, asking, said.append)
     spinning.start(arm, asking)
     try:
-        client = rehearsed._clients["arm"]
+        client = injector._clients["arm"]
         eventually(client.service_is_ready, "the arm's parameter service")
         for now, shown, values in (
             (0.9, "", []),
@@ -94,11 +95,11 @@ def test_a_fault_is_set_at_its_time_and_taken_back_only_if_it_is_still_the_one()
             (4.0, "FAULT arm drift", ["stuck", "drift"]),
             (6.0, "", ["stuck", "drift", "none"]),
         ):
-            rehearsed.play(now)
+            injector.inject_due(now)
             eventually(lambda values=values: set_to == values, f"the faults {values}")
-            assert rehearsed.title() == shown
+            assert injector.title() == shown
         eventually(lambda: len(said) == 3, "three lines for a person")
-        assert rehearsed.patience(6.0) == float("inf") and "arm drift is over" in said[-1]
+        assert injector.due_in(6.0) == float("inf") and "arm drift is over" in said[-1]
     finally:
         spinning.close()
 
@@ -121,15 +122,15 @@ def arm(rig):
 
 def driven(arm, fault, ticks=40, **options):
     """The arm's states while it is told to move by 0.2 m/s along y with this fault."""
-    arm.set("fault", "none")
+    arm.set_option("fault", "none")
     arm.reset("open_drawer", 0)
-    arm.state()
+    arm.read_state()
     for name, value in (*options.items(), ("fault", fault)):
-        arm.set(name, value)
+        arm.set_option(name, value)
     states = []
     for _ in range(ticks):
-        states.append(arm.state())
-        arm.twist(np.array([0.0, 0.2, 0.0]), np.zeros(3))
+        states.append(arm.read_state())
+        arm.send_twist(np.array([0.0, 0.2, 0.0]), np.zeros(3))
     return states
 
 
@@ -142,8 +143,8 @@ def test_a_healthy_arm_follows_and_reports_no_force(arm):
 def test_a_lost_arm_has_no_poses_and_says_so(arm):
     states = driven(arm, "disconnect", ticks=2)
     assert states[-1].measured is None and states[-1].commanded is None and "disconnect" in arm.faults()[0]
-    arm.set("fault", "none")
-    assert arm.state().measured is not None and not arm.faults()
+    arm.set_option("fault", "none")
+    assert arm.read_state().measured is not None and not arm.faults()
 
 
 def test_a_state_that_stands_still_grows_old(arm):
@@ -152,11 +153,11 @@ def test_a_state_that_stands_still_grows_old(arm):
 
 
 def test_a_late_state_is_as_old_as_was_asked(arm):
-    arm.set("delay_s", 0.02)
+    arm.set_option("delay_s", 0.02)
     states = driven(arm, "delay", ticks=1, delay_s=0.02)
     until = time.monotonic() + 0.1
     while time.monotonic() < until:
-        states.append(arm.state())
+        states.append(arm.read_state())
         answered = time.monotonic()
     assert answered - states[-1].at >= 0.02 and states[-1].at > states[0].at
 
@@ -175,7 +176,7 @@ def test_a_sinking_arm_and_one_that_touches_something(arm, rig):
 @pytest.fixture(scope="module")
 def camera():
     """The simulated wrist camera in a graph in which the arm never rests."""
-    spinning, ended, twin = Spinning(), threading.Event(), Twin()
+    spinning, ended, twin = SpinningNodes(), threading.Event(), Twin()
     node = rclpy.create_node("camera", context=spinning.context)
     publisher = node.create_publisher(JointState, "sim/state", qos.SENSOR)
     made = cameras.Camera(node, "wrist", 160, 120, 20.0, {"fault": "none", "delay_s": 0.3})
@@ -199,7 +200,7 @@ def camera():
 
 
 def seen(camera, fault, count=2):
-    camera.set("fault", fault)
+    camera.set_option("fault", fault)
     frames = []
     eventually(
         lambda: (frame := camera.read(0.5)) and frames.append(frame) or len(frames) >= count,
@@ -222,9 +223,9 @@ def test_each_fault_of_a_camera_looks_like_it(camera):
     assert np.abs(knocked - seen(camera, "none")[-1].image).mean() > 3.0
     late = seen(camera, "late", count=1)[0]
     assert nanoseconds(camera.node.get_clock().now().to_msg()) - late.stamp >= 3e8
-    camera.set("fault", "drop_out")
-    assert camera.read(0.1) is None and "drop_out" in camera.waits_for()
-    camera.set("fault", "disconnect")
+    camera.set_option("fault", "drop_out")
+    assert camera.read(0.1) is None and "drop_out" in camera.missing()
+    camera.set_option("fault", "disconnect")
     with pytest.raises(Unplugged, match="the cable is pulled"):
         camera.read(0.1)
     assert seen(camera, "none")
@@ -248,7 +249,7 @@ def test_the_table_counts_every_run_that_breaks_the_promise():
 
 
 class Stack:
-    """Scene, bench and observer of a stack whose arm says at these moments (s after the fault) how fast it moves (m/s).
+    """Scene, stack and observer of a stack whose arm says at these moments (s after the fault) how fast it moves (m/s).
 
     taut: from when on (s after the fault) its command leads it by the whole leash.
     """
@@ -260,7 +261,7 @@ class Stack:
             taut,
             time.monotonic(),
         )
-        self.bench = self.observer = self
+        self.stack = self.observer = self
 
     def inject(self):
         self._began = time.monotonic()
@@ -277,7 +278,7 @@ class Stack:
 
     def lead(self):
         due = self._began + self._taut
-        return [(due, 1.01 * self.rig.limits.leash)] if due <= time.monotonic() else []
+        return [(due, 1.01 * self.rig.limits.max_following_error)] if due <= time.monotonic() else []
 
     def gate(self):
         return "following", ""
@@ -296,7 +297,7 @@ class Stack:
     def measured(self, *_):
         return []
 
-    commands = frames = said = measured
+    commands = frames = statuses = measured
 
 
 STOPS = [(0.01 * tick, 0.2 if tick < 15 else 0.0) for tick in range(600)]
@@ -306,7 +307,7 @@ def injected(beats, visible="injected", taut=math.inf):
     fault = dataclasses.replace(
         catalogue.FAULTS[0], inject=Stack.inject, clear=Stack.clear, visible=visible, restarts="", rearm=False
     )
-    return once(fault, Stack(beats, taut), random.Random(0))
+    return inject_once(fault, Stack(beats, taut), random.Random(0))
 
 
 def test_an_arm_that_is_not_heard_is_not_taken_for_one_that_rests():
@@ -329,7 +330,7 @@ def test_an_arm_that_was_at_rest_already_took_no_time():
 
 
 def test_a_fault_is_not_injected_before_the_camera_that_shows_it_is_heard():
-    with pytest.raises(BenchError, match="not heard"):
+    with pytest.raises(StackError, match="not heard"):
         injected(STOPS, visible="frame:static")
 
 
@@ -348,7 +349,8 @@ def test_the_real_stack_stops_for_each_fault_and_the_table_says_how(tmp_path):
     words = [
         sys.executable,
         "-m",
-        "gr1_fault_injection",
+        "gr1_core",
+        "faults",
         "--each",
         "1",
         "--only",
@@ -369,5 +371,5 @@ def test_the_real_stack_stops_for_each_fault_and_the_table_says_how(tmp_path):
 
 def test_a_fault_that_is_not_in_the_table_is_refused_with_those_that_are(capsys):
     with pytest.raises(SystemExit) as ended:
-        command.main(["--only", "earthquake"])
+        gr1_faults(["--only", "earthquake"])
     assert ended.value.code == 2 and "camera frozen" in capsys.readouterr().err

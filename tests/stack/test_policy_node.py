@@ -15,8 +15,7 @@ from gr1_common import messages, qos
 from gr1_core.eval import verdict
 from gr1_policy import calibration
 from gr1_policy.prediction_monitor import SMALLEST_BASELINE
-
-from .fake import eventually
+from tests.support.waiting import eventually
 
 
 def speed(message) -> float:
@@ -246,7 +245,7 @@ def test_a_camera_that_freezes_while_the_arm_moves_rests_it_for_as_long_as_it_is
     eventually(lambda: speed(rig.twists[-1][1]) == 0, "a zero twist")
     rig.speed = 0.0
     _, message, _ = inputs_error(rig, "the camera is frozen")
-    assert message.startswith("static camera: the picture has not changed while the arm moved")
+    assert message.startswith("static camera: the image has not changed while the arm moved")
     sent = len(rig.twists)
     time.sleep(0.5)
     assert len(rig.twists) == sent, "something was sent although the camera is still frozen"
@@ -343,13 +342,13 @@ def test_a_model_that_has_no_time_to_predict_is_a_warning_while_there_is_a_limit
     )
 
 
-def test_a_picture_that_nobody_could_expect_stops_the_arm_until_a_person_has_looked(
+def test_a_image_that_nobody_could_expect_stops_the_arm_until_a_person_has_looked(
     rig, policy_node, tmp_path
 ):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     calibration.save(tmp_path, {"static": SMALLEST_BASELINE, "wrist": SMALLEST_BASELINE}, 1.5, [])
     still = {name: np.full((*size, 3), 120, np.uint8) for name, size in rig.size.items()}
-    rig.pictures = dict(still)
+    rig.images = dict(still)
     node, spy = acting(rig, policy_node, checkpoint=str(tmp_path), prediction_limit=1.5, max_gap_periods=20.0)
     eventually(
         lambda: (s := rig.status("policy: prediction")) and int(s[2].get("compared", 0)) > 5,
@@ -360,7 +359,7 @@ def test_a_picture_that_nobody_could_expect_stops_the_arm_until_a_person_has_loo
     covered[:, 80:] = 0
     # Again and again: on a busy computer a step may be lost just when it is covered.
     for _ in range(10):
-        rig.pictures["wrist"] = covered if rig.pictures["wrist"] is still["wrist"] else still["wrist"]
+        rig.images["wrist"] = covered if rig.images["wrist"] is still["wrist"] else still["wrist"]
         until = time.monotonic() + 1.5
         while not rig.stops and time.monotonic() < until:
             time.sleep(0.01)
@@ -369,7 +368,7 @@ def test_a_picture_that_nobody_could_expect_stops_the_arm_until_a_person_has_loo
     level, message, _ = eventually(
         lambda: (s := rig.status("policy: prediction")) and s[0] == 2 and s, "an ERROR on /diagnostics"
     )
-    assert message.startswith("wrist camera: the picture is not what was expected")
+    assert message.startswith("wrist camera: the image differs from the prediction")
     eventually(
         lambda: (s := rig.status("policy: step")) and s[0] == 2 and "halted" in s[1] and "arm/reset" in s[1],
         "what to do",

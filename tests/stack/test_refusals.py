@@ -96,7 +96,7 @@ def test_a_process_that_cannot_configure_itself_ends_with_exit_code_1():
 
 
 def test_a_process_says_loudly_that_its_model_is_untrained_and_ends_with_0_on_sigint():
-    code, said = run("autostart:=true", until="active: waiting")
+    code, said = run("autostart:=true", "checkpoint:=untrained", until="active: waiting")
     assert code == 0 and "UNTRAINED" in said and "Traceback" not in said
 
 

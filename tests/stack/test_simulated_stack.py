@@ -16,19 +16,19 @@ from std_srvs.srv import Trigger
 from gr1_bringup import stack
 from gr1_bringup.processes import Processes, environment
 from gr1_common import messages, qos
-
-from .fake import Spinning, eventually
+from tests.support.ros_graph import SpinningNodes
+from tests.support.waiting import eventually
 
 
 class Watch:
     """The stack's nodes as processes, and what is heard of them; stamps in seconds."""
 
     def __init__(self, folder):
-        self.chosen = stack.settings()
+        self.chosen = stack.settings(checkpoint="untrained")
         self.nodes = {node.name: node for node in stack.nodes(self.chosen)}
         self.processes = Processes(folder, environment(folder))
         self.processes.start(self.nodes.values())
-        self._spinning = Spinning()
+        self._spinning = SpinningNodes()
         self.node = rclpy.create_node("watch", context=self._spinning.context)
         self.commanded, self.sent, self.frames, self.statuses = [], [], [], {}
         self.node.create_subscription(

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gr1_bringup import hardware, processes, stack, up
-from gr1_core import Rig
+from gr1_bringup import arguments, hardware, processes, stack
+from gr1_bringup.commands.up import main as gr1_up
+from gr1_core import Rig, pretrained
 from gr1_core.eval import verdict
+from gr1_core.sim import suites
+from tests.support.waiting import eventually
 
-from .fake import eventually
+FORMER_GEN3 = next(old for (name, old) in arguments.RENAMED_VALUES if name == "robot")
 
 
 def names(**given):
@@ -24,60 +27,74 @@ def parameters(name, **given):
     return dict(next(node for node in stack.nodes(stack.settings(**given)) if node.name == name).parameters)
 
 
-def test_the_simulated_stack_is_two_cameras_an_arm_and_the_policy():
-    assert sorted(names()) == ["arm", "camera_static", "camera_wrist", "policy"]
+def test_the_simulated_stack_without_arguments_shows_the_shipped_policy_at_one_task_after_another():
+    chosen = stack.settings()
+    assert Path(chosen["checkpoint"]) == pretrained.resolve("demo")
+    assert sorted(names()) == ["arm", "camera_static", "camera_wrist", "policy", "task_sequence"]
+    assert parameters("policy")["instruction"] == "" and parameters("policy")["act"] is True
+    sequence = parameters("task_sequence", episodes="10")
+    assert sequence["tasks"] == "all" and sequence["episodes"] == 10
+    assert sequence["first_seed"] >= suites.TRAINING_SEEDS_END, "tables that no demonstration used"
+    assert parameters("task_sequence", task="open_drawer,close_drawer")["tasks"] == "open_drawer,close_drawer"
 
 
-def test_with_the_expert_driving_the_policy_only_watches():
-    assert "expert" in names(drive="expert")
-    assert parameters("policy", drive="expert")["act"] is False and parameters("policy")["act"] is True
+def test_an_untrained_policy_is_asked_for_by_name_and_stays_on_one_table():
+    assert sorted(names(checkpoint="untrained")) == ["arm", "camera_static", "camera_wrist", "policy"]
+    assert parameters("policy", checkpoint="untrained")["checkpoint"] == "untrained"
 
 
-def test_a_task_brings_its_own_words_unless_there_are_others():
-    assert parameters("policy", task="open_drawer")["instruction"] == "open the drawer"
-    assert parameters("policy", task="open_drawer", instruction="pull")["instruction"] == "pull"
+def test_with_the_expert_driving_a_named_checkpoint_only_watches():
+    assert sorted(names(driver="expert")) == ["arm", "camera_static", "camera_wrist", "expert"]
+    watched = {"driver": "expert", "checkpoint": "untrained"}
+    assert {"expert", "policy"} <= set(names(**watched))
+    assert parameters("policy", **watched)["act"] is False and parameters("policy")["act"] is True
 
 
-def test_collecting_from_the_expert_needs_no_policy_unless_a_checkpoint_is_named(folder):
-    collecting = {"collect": "true", "operator": "expert"}
-    assert sorted(names(**collecting)) == ["arm", "camera_static", "camera_wrist", "expert", "recorder"]
-    assert sorted(names(collect="true", drive="expert")) == sorted(names(**collecting))
-    assert "policy" in names(**collecting, checkpoint=str(folder))
+def test_an_instruction_keeps_the_policy_on_one_table():
+    given = {"task": "open_drawer", "instruction": "pull"}
+    assert parameters("policy", **given)["instruction"] == "pull" and "task_sequence" not in names(**given)
+    assert parameters("arm", **given)["sim.task"] == "open_drawer"
 
 
-def test_the_expert_plays_the_named_tasks_in_turn_and_no_recorded_layout_comes_twice():
-    given = {"drive": "expert", "task": "open_drawer,close_drawer"}
+@pytest.mark.parametrize("given", [{"takeover": "true"}, {"record": "true"}, {"checkpoint": "untrained"}])
+def test_a_task_brings_its_own_instruction_where_the_table_is_not_replaced(given):
+    assert parameters("policy", task="open_drawer", **given)["instruction"] == "open the drawer"
+    assert "task_sequence" not in names(**given)
+
+
+def test_recording_the_expert_needs_no_policy_unless_a_checkpoint_is_named(folder):
+    recording = {"record": "true", "driver": "expert"}
+    assert sorted(names(**recording)) == ["arm", "camera_static", "camera_wrist", "expert", "recorder"]
+    assert "policy" in names(**recording, checkpoint=str(folder))
+
+
+def test_the_expert_does_the_named_tasks_in_turn_and_no_recorded_layout_comes_twice():
+    given = {"driver": "expert", "task": "open_drawer,close_drawer"}
     assert parameters("expert", **given)["tasks"] == "open_drawer,close_drawer"
     assert parameters("arm", **given)["sim.task"] == "open_drawer"
-    assert parameters("expert", collect="true", **given)["seeds"] > 10_000
+    assert parameters("expert", record="true", **given)["seeds"] > 10_000
 
 
-def test_collecting_from_the_policy_records_what_it_does():
-    assert sorted(names(collect="true", operator="policy")) == [
-        "arm",
-        "camera_static",
-        "camera_wrist",
-        "policy",
-        "recorder",
-    ]
-    assert parameters("policy", collect="true", operator="policy")["act"] is True
+def test_recording_the_policy_records_what_it_does():
+    assert sorted(names(record="true")) == ["arm", "camera_static", "camera_wrist", "policy", "recorder"]
+    assert parameters("policy", record="true")["act"] is True
+    assert parameters("recorder", record="true")["operator"] == "policy"
 
 
-def test_collecting_is_a_persons_work_unless_somebody_else_is_named(folder):
-    assert sorted(names(collect="true")) == ["arm", "camera_static", "camera_wrist", "recorder", "teleop"]
-    assert stack.settings(collect="true")["operator"] == "vr"
-    assert stack.settings(collect="true", checkpoint=str(folder))["operator"] == "policy"
-    assert parameters("policy", collect="true", operator="vr", checkpoint=str(folder))["act"] is False, (
-        "it watches"
-    )
-    real = {"robot": "kinova_gen3", "collect": "true"}
+def test_a_person_demonstrates_and_a_named_checkpoint_watches(folder):
+    person = {"record": "true", "driver": "teleop"}
+    assert sorted(names(**person)) == ["arm", "camera_static", "camera_wrist", "recorder", "teleop"]
+    assert parameters("recorder", **person)["operator"] == "teleop"
+    assert parameters("policy", **person, checkpoint=str(folder))["act"] is False, "it watches"
+    real = {"robot": "kinova_gen3", **person}
     assert sorted(names(**real)) == ["arm", "camera_static", "camera_wrist", "recorder", "teleop"]
-    assert parameters("teleop", **real)["instruction"] == "", "said at the desk"
+    assert parameters("teleop", **real)["instruction"] == "", "given on the page"
 
 
 def test_a_person_drives_or_may_take_over_with_the_same_node(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    driving = parameters("teleop", drive="vr", collect="true", bags="demos", task="open_drawer", port="0")
+    drives = {"driver": "teleop"}
+    driving = parameters("teleop", record="true", bags="demos", task="open_drawer", port="0", **drives)
     told = {
         "rig": "kinova_gen2",
         "port": 0,
@@ -85,13 +102,11 @@ def test_a_person_drives_or_may_take_over_with_the_same_node(tmp_path, monkeypat
         "instruction": "open the drawer",
         "reset_scene": True,
     }
-    assert driving == told and not parameters("teleop", robot="kinova_gen3", drive="vr")["reset_scene"]
-    beside = {"teleop": "true", "task": "open_drawer"}
+    assert driving == told and not parameters("teleop", robot="kinova_gen3", **drives)["reset_scene"]
+    beside = {"takeover": "true", "task": "open_drawer"}
     assert sorted(names(**beside)) == ["arm", "camera_static", "camera_wrist", "policy", "teleop"]
-    assert parameters("teleop", **beside)["instruction"] == "", (
-        "saying it again would begin the policy's rollout anew"
-    )
-    assert sorted(names(drive="vr")) == ["arm", "camera_static", "camera_wrist", "teleop"]
+    assert parameters("teleop", **beside)["instruction"] == "", "a second one would restart the rollout"
+    assert sorted(names(**drives)) == ["arm", "camera_static", "camera_wrist", "teleop"]
 
 
 def test_what_a_node_prints_aloud_reaches_the_terminal_and_its_log_does_not(tmp_path):
@@ -112,8 +127,8 @@ def test_what_a_node_prints_aloud_reaches_the_terminal_and_its_log_does_not(tmp_
 def test_who_demonstrates_and_where_the_bags_go_reaches_recorder_and_expert(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {
-        "collect": "true",
-        "operator": "expert",
+        "record": "true",
+        "driver": "expert",
         "bags": "demos",
         "images": "raw",
         "episodes": "3",
@@ -129,9 +144,9 @@ def test_who_demonstrates_and_where_the_bags_go_reaches_recorder_and_expert(tmp_
     assert parameters("recorder", **given) == told
     assert (
         parameters("expert", **given)["record"] is True
-        and parameters("expert", drive="expert")["record"] is False
+        and parameters("expert", driver="expert")["record"] is False
     )
-    assert parameters("recorder", collect="true", task="open_drawer")["instruction"] == "open the drawer"
+    assert parameters("recorder", record="true", task="open_drawer")["instruction"] == "open the drawer"
 
 
 def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
@@ -148,25 +163,34 @@ def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
     "given, said",
     [
         ({"robot": "kinova_gen3"}, "needs a trained one"),
-        ({"robot": "kinova_gen2", "drive": "expert"}, "sees the simulated table only"),
+        ({"robot": "kinova_gen3", "checkpoint": "untrained"}, "needs a trained one"),
+        ({"robot": "kinova_gen2", "driver": "expert"}, "sees the simulated table only"),
         ({"robot": "kinova_gen2", "wrist": "sim"}, "sees the simulated arm only"),
         ({"robot": "kinova_gen2", "task": "open_drawer"}, "leave it out with robot 'kinova_gen2'"),
         ({"hardware": "nowhere.yaml"}, "no file 'nowhere.yaml'"),
-        ({"robot": "ur5"}, "sim, kinova_gen2, kortex"),
+        ({"robot": "ur5"}, "sim, kinova_gen2, kinova_gen3"),
         ({"task": "make_coffee"}, "open_drawer"),
-        ({"task": "open_drawer,close_drawer"}, "only the expert plays several"),
-        ({"drive": "expert", "task": "open_drawer,make_coffee"}, "'make_coffee' is not one of"),
+        ({"task": "open_drawer,close_drawer", "takeover": "true"}, "several are done in turn by"),
+        ({"driver": "expert", "task": "open_drawer,make_coffee"}, "'make_coffee' is not one of"),
         ({"seed": "-1"}, "whole number"),
         ({"sed": "1"}, "did you mean 'seed'"),
-        ({"episodes": "5"}, "only the expert plays episodes"),
-        ({"drive": "expert", "instruction": "pull"}, "brings its own words"),
-        ({"collect": "true", "operator": "vr", "drive": "expert"}, "leave drive out"),
-        ({"port": "99999"}, "from 0 to 65535"),
-        ({"operator": "expert"}, "add collect:=true"),
-        ({"bags": "demos"}, "add collect:=true"),
-        ({"collect": "true", "operator": "policy", "drive": "expert"}, "leave drive out"),
-        ({"collect": "true", "operator": "expert", "instruction": "pull"}, "brings its own words"),
-        ({"collect": "true", "episodes": "5"}, "only the expert plays episodes"),
+        ({"episodes": "5", "instruction": "pull"}, "for tasks in turn"),
+        ({"episodes": "5", "checkpoint": "untrained"}, "for tasks in turn"),
+        ({"driver": "expert", "instruction": "pull"}, "brings its own"),
+        ({"driver": "teleop", "takeover": "true"}, "a person drives already"),
+        ({"driver": "expert", "ignore_replay": "true"}, "only driver 'policy' is held back"),
+        ({"takeover": "true", "port": "99999"}, "from 0 to 65535"),
+        ({"port": "8444"}, "add takeover:=true or driver:=teleop"),
+        ({"bags": "demos"}, "add record:=true"),
+        ({"images": "raw"}, "add record:=true"),
+        ({"record": "true", "driver": "expert", "instruction": "pull"}, "brings its own"),
+        ({"record": "true", "episodes": "5"}, "for tasks in turn"),
+        ({"drive": "expert"}, "now 'driver'"),
+        ({"teleop": "true"}, "now 'takeover'"),
+        ({"collect": "true"}, "now 'record'"),
+        ({"operator": "expert"}, "now 'driver'"),
+        ({"driver": "vr"}, "'vr' is now 'teleop'"),
+        ({"robot": FORMER_GEN3}, "is now 'kinova_gen3'"),
         ({"rig": "ur5"}, "built-in rigs are"),
         ({"rig": "nowhere.yaml"}, "nowhere.yaml"),
         ({"namespace": "2nd"}, "not a ROS name"),
@@ -184,10 +208,10 @@ def test_each_robot_comes_with_its_rig_and_its_cameras(folder):
     given = {"robot": "kinova_gen2", "checkpoint": str(folder)}
     assert sorted(names(**given)) == ["arm", "camera_static", "camera_wrist", "policy"]
     assert parameters("arm", **given) == {"robot": "kinova_gen2", "rig": "kinova_gen2"}
-    assert parameters("camera_static", **given)["source"] == "azure_kinect"
-    assert parameters("camera_wrist", **given)["source"] == "realsense"
-    assert parameters("camera_static", static="orbbec", **given)["source"] == "orbbec"
-    assert parameters("camera_wrist")["source"] == "sim" and parameters("arm")["rig"] == "kinova_gen2"
+    assert parameters("camera_static", **given)["camera_driver"] == "azure_kinect"
+    assert parameters("camera_wrist", **given)["camera_driver"] == "realsense"
+    assert parameters("camera_static", static="orbbec", **given)["camera_driver"] == "orbbec"
+    assert parameters("camera_wrist")["camera_driver"] == "sim" and parameters("arm", checkpoint="untrained")["rig"] == "kinova_gen2"
     assert (
         stack.settings(robot="kinova_gen3", rig="kinova_gen2", checkpoint=str(folder))["rig"] == "kinova_gen2"
     )
@@ -199,7 +223,7 @@ def test_the_hardware_file_sets_parameters_of_its_nodes(tmp_path):
         'camera_wrist: {realsense.serial: "0123", rate_hz: 15.0}\narm: {kinova_gen2.sdk: /opt/kinova}\n'
     )
     found = parameters("camera_wrist", hardware=str(file))
-    assert (found["realsense.serial"], found["rate_hz"], found["source"]) == ("0123", 15.0, "sim")
+    assert (found["realsense.serial"], found["rate_hz"], found["camera_driver"]) == ("0123", 15.0, "sim")
     assert parameters("arm", hardware=str(file))["kinova_gen2.sdk"] == "/opt/kinova"
 
 
@@ -274,7 +298,7 @@ def test_a_checkpoint_for_another_rig_is_refused(folder):
 
 
 def test_every_node_has_a_parameter_file_that_its_executable_can_read():
-    for node in stack.nodes(stack.settings(drive="expert")) + stack.nodes(stack.settings(collect="true")):
+    for node in stack.nodes(stack.settings()) + stack.nodes(stack.settings(driver="expert", record="true")):
         content = yaml.safe_load((stack.share() / "config" / node.config).read_text())
         assert list(content) == ["/**"] and list(content["/**"]) == ["ros__parameters"]
 
@@ -302,7 +326,8 @@ def test_the_description_imports_no_ros():
     "words, said",
     [
         (["--robot", "kinova_gen2"], "needs a trained one"),
-        (["robot:=kinova_gen3", "drive:=expert"], "sees the simulated table only"),
+        (["robot:=kinova_gen3", "driver:=expert"], "sees the simulated table only"),
+        (["driver:=vr"], "now 'teleop'"),
         (["--checkpoint", "/no/such/folder"], "/no/such/folder"),
         (["task:=make_coffee"], "make_coffee"),
         (["--checkpoint", "[/foo]"], "[/foo]"),
@@ -310,22 +335,38 @@ def test_the_description_imports_no_ros():
         (["--video", "video.xyz"], "ends in .mp4"),
         (["--video", "video.webm"], "ends in .mp4"),
         (["--out", "/dev/null/run"], "--out"),
-        (["--collect", "--out", ".", "--bags", "/dev/null/bags"], "--bags"),
+        (["--record", "--out", ".", "--bags", "/dev/null/bags"], "--bags"),
         (["--rviz"], "no program 'rviz2'"),
     ],
 )
 def test_gr1_up_refuses_before_it_starts_anything(words, said, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "/nowhere")
-    assert up.main(words) == 2
+    assert gr1_up(words) == 2
     assert said in capsys.readouterr().out.replace("\n", " ")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("--drive", "--driver"),
+        ("--collect", "--record"),
+        ("--teleop", "--takeover"),
+        ("--operator", "--driver"),
+        ("--" + "examine", "--evaluate"),
+    ],
+)
+def test_a_former_option_is_refused_with_its_new_name(old, new, capsys):
+    with pytest.raises(SystemExit) as ended:
+        gr1_up([old, "expert"])
+    assert ended.value.code == 2 and f"{old} is now {new}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["0", "-3", "nan", "inf", "soon"])
 def test_seconds_must_be_a_number_above_zero(word, capsys):
     with pytest.raises(SystemExit) as ended:
-        up.main([f"--seconds={word}"])
+        gr1_up([f"--seconds={word}"])
     assert ended.value.code == 2 and "not a number of seconds above 0" in capsys.readouterr().err
 
 
@@ -350,4 +391,4 @@ def test_a_checkpoint_that_failed_its_replay_is_refused_before_anything_starts(f
     with pytest.raises(stack.SettingError, match="translation error 9.0 mm a step; ignore_replay:=true"):
         stack.settings(checkpoint=str(folder))
     assert parameters("policy", checkpoint=str(folder), ignore_replay="true")["ignore_replay"] is True
-    assert parameters("policy", checkpoint=str(folder), drive="expert")["act"] is False
+    assert parameters("policy", checkpoint=str(folder), driver="expert")["act"] is False

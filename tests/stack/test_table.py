@@ -5,7 +5,8 @@ import io
 from rich.console import Console
 
 from gr1_bringup import status_table
-from gr1_common.stack_monitor import Seen, Status
+from gr1_common.stack_monitor import StackSnapshot, Status
+from gr1_common.text import LONGEST, printable
 
 NOW = 100.0
 
@@ -14,43 +15,43 @@ def gate(message="following commands", level="OK", state="moving", **values):
     return Status(level, message, {"state": state, "reason": "none", "source": "policy", **values}, NOW)
 
 
-def screen(seen: Seen, title="run") -> str:
+def screen(seen: StackSnapshot, title="run") -> str:
     file = io.StringIO()
     Console(width=160, file=file).print(status_table.table(seen, title, NOW))
     return file.getvalue()
 
 
 def test_text_with_brackets_is_shown_as_it_is():
-    said = screen(Seen({"arm: gate": gate("[/foo] [bold]x", "ERROR")}, "[/foo] [bold]x"), "checkpoint [/bar]")
+    said = screen(StackSnapshot({"arm: gate": gate("[/foo] [bold]x", "ERROR")}, "[/foo] [bold]x"), "checkpoint [/bar]")
     assert said.count("[/foo] [bold]x") == 2 and "checkpoint [/bar]" in said
 
 
 def test_what_cannot_be_printed_is_escaped_and_what_is_long_is_cut():
-    assert status_table.shown("lift\x1b[31m\nthe cube") == r"lift\x1b[31m\nthe cube"
-    assert status_table.shown("pousse la poignée 把茄子") == "pousse la poignée 把茄子"
-    assert len(status_table.shown("x" * 5000)) == status_table.LONGEST
+    assert printable("lift\x1b[31m\nthe cube") == r"lift\x1b[31m\nthe cube"
+    assert printable("pousse la poignée 把茄子") == "pousse la poignée 把茄子"
+    assert len(printable("x" * 5000)) == LONGEST
     assert "\x1b" not in status_table.line(
-        Seen({"policy: step": Status("WARN", "\x1b[2J", {}, NOW)}), 1.0, NOW
+        StackSnapshot({"policy: step": Status("WARN", "\x1b[2J", {}, NOW)}), 1.0, NOW
     )
 
 
 def test_the_gate_says_what_it_does_in_words():
-    assert "moving: following commands   from policy" in screen(Seen({"arm: gate": gate()}))
-    assert "gate moving" in status_table.line(Seen({"arm: gate": gate()}), 1.0, NOW).split(" | ")
-    held = Seen({"arm: gate": gate("commands have stopped coming", "WARN", "holding")})
+    assert "moving: following commands   from policy" in screen(StackSnapshot({"arm: gate": gate()}))
+    assert "gate moving" in status_table.line(StackSnapshot({"arm: gate": gate()}), 1.0, NOW).split(" | ")
+    held = StackSnapshot({"arm: gate": gate("commands have stopped coming", "WARN", "holding")})
     assert "gate holding: commands have stopped coming" in status_table.line(held, 1.0, NOW)
 
 
 def test_with_the_expert_driving_the_commands_are_the_experts():
     said = screen(
-        Seen({"arm: gate": gate(), "expert: episodes": Status("OK", "", {"task": "open_drawer"}, NOW)})
+        StackSnapshot({"arm: gate": gate(), "expert: episodes": Status("OK", "", {"task": "open_drawer"}, NOW)})
     )
     assert "from expert" in said and "from policy" not in said
 
 
 def test_pairs_say_that_they_are_quantiles():
     latency = Status("OK", "", {"latency_p50_ms": "37.2", "latency_p99_ms": "54.1"}, NOW)
-    assert "latency p50/p99 37/54 ms" in screen(Seen({"camera_static: stream": latency}))
+    assert "latency p50/p99 37/54 ms" in screen(StackSnapshot({"camera_static: stream": latency}))
 
 
 def recorder(level="OK", message="recording bag_1", **values):
@@ -63,7 +64,7 @@ def recorder(level="OK", message="recording bag_1", **values):
         "gaps": "0",
         "success_episodes": "2",
     }
-    return Seen({"recorder: episode": Status(level, message, figures | values, NOW)})
+    return StackSnapshot({"recorder: episode": Status(level, message, figures | values, NOW)})
 
 
 def test_the_recorders_line_says_what_is_recorded_and_never_leaves_out_what_is_lost():
@@ -88,7 +89,7 @@ def test_the_operators_line_says_who_is_there_and_whether_the_arm_follows():
         "pose_to_command_p50_ms": "9.6",
         "pose_to_command_p99_ms": "21.2",
     }
-    driving = Seen(
+    driving = StackSnapshot(
         {
             "teleop: operator": Status(
                 "OK", "Quest 3 drives", figures | {"rtt_ms": "4.1", "commands": "7"}, NOW
@@ -100,6 +101,6 @@ def test_the_operators_line_says_who_is_there_and_whether_the_arm_follows():
         in screen(driving)
     )
     assert "Quest 3: clutch engaged" in status_table.line(driving, 1.0, NOW).split(" | ")
-    let_go = Seen({"teleop: operator": Status("OK", "", figures | {"clutch": "open", "why": "let go"}, NOW)})
+    let_go = StackSnapshot({"teleop: operator": Status("OK", "", figures | {"clutch": "open", "why": "let go"}, NOW)})
     assert "Quest 3: clutch open, let go" in screen(let_go)
-    assert "no operator" in screen(Seen({"teleop: operator": Status("OK", "", {"operator": ""}, NOW)}))
+    assert "no operator" in screen(StackSnapshot({"teleop: operator": Status("OK", "", {"operator": ""}, NOW)}))

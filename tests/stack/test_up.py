@@ -12,18 +12,18 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
-from gr1_bringup import processes, run_video, stack
-from gr1_bringup import up as up_module
-from gr1_common.stack_monitor import Monitor
+from gr1_bringup import processes, run_video, stack, startup
+from gr1_bringup.commands.up import main as gr1_up
+from gr1_common.stack_monitor import StackMonitor
 from gr1_core import Rig
-
-from .fake import Spinning, eventually
-from .program import Program
+from tests.support.program import Program
+from tests.support.ros_graph import SpinningNodes
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
 def up(tmp_path, running):
-    return lambda *words: running(Program("-m", "gr1_bringup.up", "--out", tmp_path / "run", *words))
+    return lambda *words: running(Program("-m", "gr1_core", "up", "--out", tmp_path / "run", *words))
 
 
 def gone(pids) -> bool:
@@ -32,11 +32,11 @@ def gone(pids) -> bool:
 
 @pytest.mark.slow
 def test_the_expert_drives_it_can_be_measured_and_ends_cleanly_with_a_video(up, tmp_path):
-    stack = up("--drive", "expert")
+    stack = up("--driver", "expert", "--checkpoint", "untrained")
     stack.until("all nodes are up")
     assert "UNTRAINED" in stack.said and "the scripted expert drives" in stack.said
     measured = subprocess.run(
-        [sys.executable, "-m", "gr1_check.measure", "--seconds", "3"],
+        [sys.executable, "-m", "gr1_core", "measure", "--seconds", "3"],
         capture_output=True,
         text=True,
         timeout=90,
@@ -57,9 +57,9 @@ def test_the_expert_drives_it_can_be_measured_and_ends_cleanly_with_a_video(up, 
     assert gone(children.values())
     assert "at the end" in stack.said and "policy step" in stack.said
     assert {f"{name}.log" for name in children} <= {path.name for path in (tmp_path / "run").iterdir()}
-    with av.open(str(tmp_path / "run" / "video.mp4")) as film:
-        assert film.streams.video[0].codec_context.name == "h264"
-        assert sum(1 for _ in film.decode(video=0)) > 5
+    with av.open(str(tmp_path / "run" / "video.mp4")) as video:
+        assert video.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in video.decode(video=0)) > 5
 
 
 HANGS = """
@@ -83,7 +83,7 @@ def test_a_node_that_needs_seven_seconds_to_let_go_of_its_arm_gets_them(tmp_path
 
 
 def test_a_node_that_dies_ends_the_run_with_exit_code_1_and_its_name(up):
-    stack = up("--no-video")
+    stack = up("--no-video", "--checkpoint", "untrained")
     children = eventually(lambda: len(found := stack.nodes()) == 4 and found, "four nodes")
     os.kill(children["camera_wrist"], signal.SIGKILL)
     assert stack.wait() == 1
@@ -92,7 +92,7 @@ def test_a_node_that_dies_ends_the_run_with_exit_code_1_and_its_name(up):
 
 
 def test_the_nodes_do_not_outlive_a_killed_runner(up):
-    stack = up("--no-video")
+    stack = up("--no-video", "--checkpoint", "untrained")
     children = eventually(lambda: len(found := stack.nodes()) == 4 and found, "four nodes")
     stack.signal(signal.SIGKILL)
     eventually(lambda: gone(children.values()), "the end of all nodes")
@@ -111,15 +111,15 @@ def test_a_policy_that_cannot_be_configured_ends_the_run_and_says_why_once(up, t
 
 
 @pytest.mark.slow
-def test_a_fault_is_rehearsed_at_its_time_and_the_table_shows_what_it_does(up):
-    stack = up("--robot", "sim", "--no-video", "--fault", "camera_static:1s", "--seconds", "4")
+def test_a_fault_is_injected_at_its_time_and_the_table_shows_what_it_does(up):
+    stack = up("--robot", "sim", "--checkpoint", "untrained", "--no-video", "--fault", "camera_static:1s", "--seconds", "4")
     assert stack.wait() == 0, stack.said
     assert "fault: camera_static drop_out from 1." in stack.said
-    assert "rehearsed fault 'drop_out'" in stack.said.partition("at the end")[2]
+    assert "injected fault 'drop_out'" in stack.said.partition("at the end")[2]
 
 
 def test_a_fault_that_cannot_be_is_refused_before_anything_starts(capsys, tmp_path):
-    assert up_module.main(["--out", str(tmp_path / "run"), "--fault", "camera:3s"]) == 2
+    assert gr1_up(["--out", str(tmp_path / "run"), "--fault", "camera:3s"]) == 2
     assert "'camera' is not one of arm, camera_static, camera_wrist" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
 
@@ -127,12 +127,12 @@ def test_a_fault_that_cannot_be_is_refused_before_anything_starts(capsys, tmp_pa
 def test_beside_another_stack_nothing_is_started(capsys, tmp_path, monkeypatch):
     for name, value in processes.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(up_module, "GHOST_LIMIT", 2.0)
-    other = Spinning()
+    monkeypatch.setattr(startup, "GHOST_LIMIT", 2.0)
+    other = SpinningNodes()
     node = rclpy.create_node("arm", context=other.context)
     other.start(node)
     try:
-        assert up_module.main(["--out", str(tmp_path / "run"), "--no-video"]) == 1
+        assert gr1_up(["--out", str(tmp_path / "run"), "--no-video"]) == 1
     finally:
         other.close()
     said = capsys.readouterr().out
@@ -144,14 +144,14 @@ def test_what_a_former_stack_said_is_not_taken_for_the_new_ones_word(monitor):
     statuses = monitor.node.create_publisher(DiagnosticArray, "/diagnostics", 10)
     status = DiagnosticStatus(name="policy: step", level=DiagnosticStatus.OK)
     eventually(
-        lambda: statuses.publish(DiagnosticArray(status=[status])) or monitor.seen().statuses, "a status"
+        lambda: statuses.publish(DiagnosticArray(status=[status])) or monitor.snapshot().statuses, "a status"
     )
-    eventually(lambda: monitor.forget() or not monitor.seen().statuses, "an empty slate")
+    eventually(lambda: monitor.clear_statuses() or not monitor.snapshot().statuses, "an empty slate")
 
 
 @pytest.fixture
 def monitor():
-    made = Monitor("gr1_test")
+    made = StackMonitor("gr1_test")
     made.start()
     yield made
     made.close()
@@ -160,8 +160,8 @@ def monitor():
 def test_a_full_disk_stops_the_video_and_nothing_else(monitor, tmp_path):
     (tmp_path / "video.mp4").symlink_to("/dev/full")
     said = []
-    film = run_video.Video(tmp_path / "video.mp4", monitor, predicted="predicted", say=said.append)
-    film.start()
+    video = run_video.Video(tmp_path / "video.mp4", monitor, predicted="predicted", say=said.append)
+    video.start()
     eventually(lambda: said, "the end of the video")
-    film.close()
-    assert said == ["video stopped: No space left on device; the run goes on"] and not film.whole
+    video.close()
+    assert said == ["video stopped: No space left on device; the run goes on"] and not video.whole

@@ -16,7 +16,11 @@ HELP = "render narrated videos of human hands in Ego4D's layout, to pre-train on
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 collect hands", description=HELP)
     parser.add_argument(
-        "--clips", type=count, required=True, metavar="N", help="narrated moments in total, each a clip of 3 s"
+        "--clips",
+        type=count,
+        required=True,
+        metavar="N",
+        help="narrated moments in total, each a clip of 3 s",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="selects rooms, hands and actions (default: 0)"
@@ -35,18 +39,20 @@ def main(argv: list[str]) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from gr1_core.sim.hands.collect import HandsError, collect, orders
+    from gr1_core.sim.hands.videos import HandsError, collect_videos, plan_videos
 
     if arguments.seed < 0:
         raise HandsError(f"--seed {arguments.seed}: seeds are whole numbers from 0 up")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    wanted, kept = orders(arguments.clips, arguments.seed), 0
+    specs, kept = plan_videos(arguments.clips, arguments.seed), 0
     columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=len(wanted))
-        for _, new in collect(wanted, arguments.out, arguments.workers):
+        task = bar.add_task("", total=len(specs))
+        for _, new in collect_videos(specs, arguments.out, arguments.workers):
             kept += not new
             bar.update(task, advance=1)
-    print(f"{arguments.clips} narrated clips in {len(wanted)} videos in {arguments.out}, {kept} existed already")
+    print(
+        f"{arguments.clips} narrated clips in {len(specs)} videos in {arguments.out}, {kept} existed already"
+    )
     print(f"next: gr1 convert ego4d {shlex.quote(str(arguments.out))} --out DATA")
     return 0

@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     from gr1_core.rig import Rig
-    from gr1_core.sim.collection.bags import CollectError, plan
+    from gr1_core.sim.collection.bags import CollectError, plan_episodes
 
     if arguments.seed < 0:
         raise CollectError(f"--seed {arguments.seed}: seeds are whole numbers from 0 up")
@@ -103,12 +103,17 @@ def main(argv: list[str]) -> int:
             "--vary is for datasets: bags hold what the live stack would have sent; add --to dataset"
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    episodes, rig = plan(arguments.tasks, arguments.episodes, arguments.seed), Rig.load(arguments.rig)
+    episodes, rig = (
+        plan_episodes(arguments.tasks, arguments.episodes, arguments.seed),
+        Rig.load(arguments.rig),
+    )
     if not into_dataset:
         return _collect_bags(arguments, episodes, rig)
     # Their seeds follow those of the episodes, so that no scene occurs twice.
     first = episodes[-1].seed + 1
-    single_frames = plan(arguments.tasks, arguments.single_frames, first) if arguments.single_frames else []
+    single_frames = (
+        plan_episodes(arguments.tasks, arguments.single_frames, first) if arguments.single_frames else []
+    )
     return _collect_dataset(arguments, episodes, single_frames, rig)
 
 
@@ -117,7 +122,7 @@ def _collect_dataset(arguments, episodes, single_frames, rig) -> int:
     from gr1_core.data.convert import conversion, plan
     from gr1_core.sim.collection.dataset_source import SimulationSource
 
-    plan.check_place(arguments.out)
+    plan.check_output_folder(arguments.out)
     began = time.monotonic()
     try:
         source = SimulationSource(
@@ -134,9 +139,9 @@ def _collect_bags(arguments, episodes, rig) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from gr1_core.sim.collection.bags import collect
+    from gr1_core.sim.collection.bags import collect_bags
 
-    results = collect(episodes, arguments.out, rig, arguments.images, arguments.workers)
+    results = collect_bags(episodes, arguments.out, rig, arguments.images, arguments.workers)
     columns = (
         TextColumn("recording"),
         BarColumn(),

@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     from gr1_core.eval.sim_evaluation import run
-    from gr1_core.sim.suites import FIRST
+    from gr1_core.sim.suites import FIRST_TEST_SEED
     from gr1_core.sim.tasks import parse_task_names
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
         suites=arguments.suites,
         tasks=parse_task_names(arguments.tasks),
         episodes=arguments.episodes,
-        seed=arguments.seed or FIRST,
+        seed=arguments.seed or FIRST_TEST_SEED,
         seconds=arguments.seconds,
         workers=arguments.workers,
         out=arguments.out,

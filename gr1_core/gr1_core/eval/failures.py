@@ -33,7 +33,7 @@ def failure_kind(task: str, states: np.ndarray) -> str:
     wanted, views = find_task(task), [StateView(state) for state in states]
     hand = np.array([view.measured[:3] for view in views])
     closing = np.array([view.closure_target > 0.5 for view in views])
-    places = {name: np.array([view.place(name) for view in views]) for name in SLOTS}
+    places = {name: np.array([view.position(name) for view in views]) for name in SLOTS}
     far = {name: np.linalg.norm(place - hand, axis=1) for name, place in places.items()}
     rise = {
         name: np.where(far[name] < _MAX_HAND_DISTANCE, place[:, 2] - place[0, 2], 0.0).max()

@@ -27,7 +27,7 @@ from gr1_core.eval.environment import Outcome, SimulationError, TrialSettings, r
 from gr1_core.eval.prediction import PredictionErrors
 from gr1_core.model import checkpoint as checkpoints
 from gr1_core.rig import Rig
-from gr1_core.sim.suites import SUITES, Trial, of, require, trials
+from gr1_core.sim.suites import SUITES, Trial, require_suite, suite_tasks, trials
 
 _EXPERTS_RIG = "kinova_gen2_small"
 _IMAGES_PER_EPISODE = 8
@@ -93,10 +93,10 @@ def _end(ended: BaseException) -> int:
 
 def _names(suites: str, tasks: Sequence[str]) -> list[str]:
     if suites == "all":
-        return [suite for suite in SUITES if set(of(suite)) & set(tasks)]
+        return [suite for suite in SUITES if set(suite_tasks(suite)) & set(tasks)]
     names = list(dict.fromkeys(name.strip() for name in suites.split(",")))
     for name in names:
-        require(name)
+        require_suite(name)
     return names
 
 

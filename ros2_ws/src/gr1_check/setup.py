@@ -14,4 +14,12 @@ setup(
     ],
     install_requires=["setuptools", "gr1_core", "gr1_common", "gr1_robot", "gr1_bringup"],
     zip_safe=True,
+    entry_points={
+        "gr1.commands": [
+            "bench.record = gr1_check.commands.bench_record",
+            "check.rig = gr1_check.commands.check_rig",
+            "health = gr1_check.commands.health",
+            "measure = gr1_check.commands.measure",
+        ],
+    },
 )

@@ -14,4 +14,8 @@ setup(
     ],
     install_requires=["setuptools", "gr1_core", "gr1_common", "gr1_robot", "gr1_bringup"],
     zip_safe=True,
+    entry_points={
+        "gr1.commands": ["video = gr1_evaluation.commands.video"],
+        "gr1_bringup.extensions": ["evaluate = gr1_evaluation.up_extension:EXTENSION"],
+    },
 )

@@ -13,6 +13,10 @@ setup(
         (f"share/{name}", ["package.xml"]),
     ],
     install_requires=["setuptools", "gr1_core", "gr1_common", "gr1_robot", "gr1_bringup"],
-    zip_safe=True,
+    zip_safe=False,
     package_data={name: ["*.c"]},
+    entry_points={
+        "gr1.commands": ["faults = gr1_fault_injection.commands.faults"],
+        "gr1_bringup.extensions": ["fault = gr1_fault_injection.up_extension:EXTENSION"],
+    },
 )

@@ -18,6 +18,13 @@ setup(
         "console_scripts": [
             "expert_node = gr1_policy.expert_node:main",
             "policy_node = gr1_policy.policy_node:main",
-        ]
+            "task_sequence_node = gr1_policy.task_sequence_node:main",
+        ],
+        "gr1.commands": [
+            "calibrate = gr1_policy.commands.calibrate",
+            "node.expert = gr1_policy.commands.node_expert",
+            "node.policy = gr1_policy.commands.node_policy",
+            "node.task_sequence = gr1_policy.commands.node_task_sequence",
+        ],
     },
 )

@@ -12,7 +12,13 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "gr1_core", "gr1_common", "gr1_robot"],
+    install_requires=["setuptools", "gr1_core", "gr1_common"],
     zip_safe=True,
-    entry_points={"console_scripts": ["recorder_node = gr1_recorder.recorder_node:main"]},
+    entry_points={
+        "console_scripts": ["recorder_node = gr1_recorder.recorder_node:main"],
+        "gr1.commands": [
+            "node.recorder = gr1_recorder.commands.node_recorder",
+            "record = gr1_recorder.commands.record",
+        ],
+    },
 )

@@ -19,6 +19,10 @@ setup(
         "console_scripts": [
             "camera_node = gr1_robot.cameras.node:main",
             "arm_node = gr1_robot.arm.node:main",
-        ]
+        ],
+        "gr1.commands": [
+            "node.arm = gr1_robot.commands.node_arm",
+            "node.camera = gr1_robot.commands.node_camera",
+        ],
     },
 )

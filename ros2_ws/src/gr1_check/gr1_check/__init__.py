@@ -1,1 +1,1 @@
-"""`gr1 check rig`: hardware acceptance, step by step. docs/how-to/hardware_acceptance.md is its manual, `command.main` its beginning."""
+"""Measures a rig from outside: `gr1 check rig`, `gr1 measure`, `gr1 health`, `gr1 bench record`."""

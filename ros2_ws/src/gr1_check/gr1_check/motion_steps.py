@@ -1,4 +1,4 @@
-"""The steps in which the arm moves, each said before and agreed to: arming, stop, single axes, expiry, hand, home."""
+"""The steps in which the arm moves: arming, stop, single axes, expiry, gripper, home. Each is announced and confirmed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from gr1_check import response
 from gr1_check.report import FAIL, LEFT_OUT, OK, WARN, graded, worst
-from gr1_robot.arm.arm import HOMING
+from gr1_robot.arm.controller import HOMING_MESSAGES
 
 PROMISE_S = 0.25
-"""docs/explanation/safety.md: the commanded velocity is exactly zero within this time."""
+"""s until the commanded velocity is exactly zero (docs/explanation/safety.md)."""
 DISTANCE_M, SPEED = 0.01, 0.02
 ANGLE_RAD, TURN_SPEED = 0.1, 0.2
 _STOP_SPEED, _STOP_AFTER_S, _ENOUGH = 0.03, 0.6, 5
@@ -28,13 +28,13 @@ _LOOSE = "see docs/how-to/hardware_acceptance.md, 'It moves, but not as asked'"
 def arming(check) -> None:
     if needs_homing(check):
         _first_homing(check)
-    gate = check.ear.gate()
+    gate = check.client.gate()
     if check.report.failed:
         return
     if gate.get("state") == "stopped":
         why = gate.get("reason")
-        asked = f"The arm is stopped ({why}) and is released now; nothing moves by that. Is everybody clear, a hand on the arm's own stop?"
-        if not check.person.ready(asked):
+        asked = f"The arm is stopped ({why}). It is released now; that moves nothing. Is everybody clear, and a hand on the arm's own stop?"
+        if not check.prompt.confirm(asked):
             return check.add(
                 "arm", FAIL, f"not released: stopped ({why})", "run the check again when it is safe"
             )
@@ -57,17 +57,17 @@ def arming(check) -> None:
 
 
 def stop(check) -> None:
-    direction = max((vector for _, vector in _AXES), key=check.mover.room)
-    way = f"{1e3 * _STOP_SPEED * _STOP_AFTER_S:.0f} mm along {_named(direction)} at {100 * _STOP_SPEED:.0f} cm/s"
+    direction = max((vector for _, vector in _AXES), key=check.motion.distance_to_wall)
+    way = f"{1e3 * _STOP_SPEED * _STOP_AFTER_S:.0f} mm along {_axis_name(direction)} at {100 * _STOP_SPEED:.0f} cm/s"
     asked = f"The arm moves {way}, then arm/stop is called. Keep a hand on the arm's own stop: this one is software."
-    if not check.person.ready(asked):
+    if not check.prompt.confirm(asked):
         return check.add(
             "stop",
             FAIL,
-            "left out by the person: nothing else may move before the stop has been seen to work",
+            "left out by the operator: nothing else may move before the stop has been seen to work",
             "run it again",
         )
-    recording = check.mover.move(_STOP_SPEED * direction, np.zeros(3), _STOP_AFTER_S, ending="stop")
+    recording = check.motion.move(_STOP_SPEED * direction, np.zeros(3), _STOP_AFTER_S, ending="stop")
     if not recording.twist[:, 1:].any():
         return check.add(
             "stop",
@@ -84,34 +84,34 @@ def stop(check) -> None:
     )
 
     def refused() -> int:
-        return int(check.ear.gate().get("stopped", 0))
+        return int(check.client.gate().get("stopped", 0))
 
     before = refused()
-    asked = check.mover.keep_asking(_STOP_SPEED * direction, 0.5)
-    # The node counts for itself and says so once a second.
-    check.ear.wait(lambda: refused() - before > _ENOUGH, 2.5)
+    asked = check.motion.keep_commanding(_STOP_SPEED * direction, 0.5)
+    # The node publishes its own count once a second.
+    check.client.wait(lambda: refused() - before > _ENOUGH, 2.5)
     moved = asked.twist[asked.twist[:, 0] > asked.sent, 1:].any()
     text = f"{refused() - before} commands refused while stopped" + (
         ", but the gate let motion through" if moved else ""
     )
     check.add("refusal", FAIL if moved or refused() == before else OK, text, "do not use this arm: report it")
-    if not check.person.ready("The arm is released again (arm/reset); nothing moves by that."):
+    if not check.prompt.confirm("The arm is released again (arm/reset); that moves nothing."):
         return check.add("release", FAIL, "not released", "run the check again")
     _release(check, "release")
 
 
 def moves(check) -> None:
     what = f"The arm moves {100 * DISTANCE_M:.0f} cm at {100 * SPEED:.0f} cm/s along +x, -x, +y, -y, +z, -z of its base (x forward, z up)."
-    if not check.person.ready(what):
-        return check.leave_out("left out by the person")
+    if not check.prompt.confirm(what):
+        return check.leave_out("left out by the operator")
     for name, direction in _AXES:
-        if check.mover.room(direction) < DISTANCE_M + _ROOM_M:
+        if check.motion.distance_to_wall(direction) < DISTANCE_M + _ROOM_M:
             check.add(
                 name, WARN, "too near the wall of the workspace: left out", "call arm/home before the check"
             )
             continue
-        recording = check.mover.move(SPEED * direction, np.zeros(3), DISTANCE_M / SPEED)
-        _judge(check, name, response.translation(recording, direction), "mm", recording)
+        recording = check.motion.move(SPEED * direction, np.zeros(3), DISTANCE_M / SPEED)
+        _add_response(check, name, response.translation(recording, direction), "mm", recording)
         if check.report.failed:
             return
 
@@ -119,21 +119,21 @@ def moves(check) -> None:
 def turns(check) -> None:
     angle = np.degrees(ANGLE_RAD)
     what = f"The hand turns {angle:.1f} deg about +x, -x, +y, -y, +z, -z of the base, at {np.degrees(TURN_SPEED):.0f} deg/s, in place."
-    if not check.person.ready(what):
-        return check.leave_out("left out by the person")
+    if not check.prompt.confirm(what):
+        return check.leave_out("left out by the operator")
     for name, axis in _AXES:
-        recording = check.mover.move(np.zeros(3), TURN_SPEED * axis, ANGLE_RAD / TURN_SPEED)
-        _judge(check, f"about {name}", response.rotation(recording, axis), "deg", recording)
+        recording = check.motion.move(np.zeros(3), TURN_SPEED * axis, ANGLE_RAD / TURN_SPEED)
+        _add_response(check, f"about {name}", response.rotation(recording, axis), "deg", recording)
         if check.report.failed:
             return
 
 
 def expiry(check) -> None:
-    direction = max((vector for _, vector in _AXES), key=check.mover.room)
-    what = f"The arm moves {1e3 * SPEED * _STOP_AFTER_S:.0f} mm along {_named(direction)}; then nothing is sent any more."
-    if not check.person.ready(what):
-        return check.leave_out("left out by the person")
-    recording = check.mover.move(SPEED * direction, np.zeros(3), _STOP_AFTER_S, ending="silence")
+    direction = max((vector for _, vector in _AXES), key=check.motion.distance_to_wall)
+    what = f"The arm moves {1e3 * SPEED * _STOP_AFTER_S:.0f} mm along {_axis_name(direction)}; then no more commands are sent."
+    if not check.prompt.confirm(what):
+        return check.leave_out("left out by the operator")
+    recording = check.motion.move(SPEED * direction, np.zeros(3), _STOP_AFTER_S, ending="silence")
     seconds = response.rest_after(recording, recording.ended)
     way = 1e3 * response.travelled_after(recording, recording.ended)
     text = (
@@ -151,14 +151,14 @@ def expiry(check) -> None:
 
 
 def gripper(check) -> None:
-    if not check.person.ready(
+    if not check.prompt.confirm(
         "The hand closes, then opens. Is nothing between the fingers, and no finger of yours?"
     ):
-        return check.leave_out("left out by the person")
+        return check.leave_out("left out by the operator")
     ends = []
     for name, closure in (("close", 1.0), ("open", 0.0)):
-        track = check.mover.grip(closure)
-        began, seconds = track[0, 1], _until_there(track)
+        track = check.motion.move_gripper(closure)
+        began, seconds = track[0, 1], _time_to_end(track)
         ends.append(track[-1, 1])
         travel = abs(track[-1, 1] - began)
         level = FAIL if np.isnan(travel) else graded(abs(track[-1, 1] - closure), 0.15, 0.7)
@@ -189,26 +189,26 @@ def home(check) -> None:
 
 
 def needs_homing(check) -> bool:
-    return check.ear.value("arm", "homing") == HOMING["needed"]
+    return check.client.value("arm", "homing") == HOMING_MESSAGES["needed"]
 
 
 def _first_homing(check) -> None:
-    asked = "The arm must be homed by its own controller first: it moves far and on a path of its own. Is the way free, a hand on its stop?"
-    if not check.person.ready(asked):
+    asked = "The arm must be homed by its own controller first. It moves far, on a path of its own. Is the way free, and a hand on its stop?"
+    if not check.prompt.confirm(asked):
         return check.add(
             "homing",
             FAIL,
-            "left out by the person, but this arm takes no commands before",
+            "left out by the operator, but this arm takes no commands before",
             "run the check again",
         )
-    ok, said, _ = check.ear.call("home")
-    done = ok and check.ear.wait(lambda: not check.ear.value("arm", "homing"), _HOMING_S)
+    ok, said, _ = check.client.call_service("home")
+    done = ok and check.client.wait(lambda: not check.client.value("arm", "homing"), _HOMING_S)
     if not done:
         return check.add(
             "homing", FAIL, f"not homed: {said}", "read arm.log; home it with the vendor's tools"
         )
-    check.mover.until_still()
-    where = "x {:.3f} y {:.3f} z {:.3f} m".format(*check.ear.pose.newest[:3])
+    check.motion.until_still()
+    where = "x {:.3f} y {:.3f} z {:.3f} m".format(*check.client.pose.newest[:3])
     check.add(
         "homing",
         OK,
@@ -217,17 +217,17 @@ def _first_homing(check) -> None:
 
 
 def _go_home(check, subject: str, asked: str) -> None:
-    if not check.person.ready(asked):
-        return check.add(subject, LEFT_OUT, "left out by the person")
-    check.mover.until_still()  # a teleoperation that has just spoken would stand above the way home
-    start, began = check.ear.pose.newest[:3], time.time()
-    ok, said, called = check.ear.call("home")
+    if not check.prompt.confirm(asked):
+        return check.add(subject, LEFT_OUT, "left out by the operator")
+    check.motion.until_still()  # a teleoperation command that is still valid has priority over the way home
+    start, began = check.client.pose.newest[:3], time.time()
+    ok, said, called = check.client.call_service("home")
     if not ok:
         return check.add(subject, FAIL, said, "see docs/explanation/safety.md")
-    check.ear.wait(lambda: check.ear.twist.since(called)[:, 2:].any(), 1.0)
-    arrived = check.mover.until_still(patience=_HOME_S)
-    way = 1e3 * float(np.linalg.norm(check.ear.pose.newest[:3] - start))
-    stopped = check.ear.gate().get("state") == "stopped"
+    check.client.wait(lambda: check.client.twist.since(called)[:, 2:].any(), 1.0)
+    arrived = check.motion.until_still(patience=_HOME_S)
+    way = 1e3 * float(np.linalg.norm(check.client.pose.newest[:3] - start))
+    stopped = check.client.gate().get("state") == "stopped"
     text = f"{way:.0f} mm in {time.time() - began:.1f} s" + (", it was there already" if way < 2 else "")
     text += ("" if arrived else ", still moving") + (f": {_gate(check)}" if stopped else "")
     check.add(
@@ -240,18 +240,18 @@ def _go_home(check, subject: str, asked: str) -> None:
 
 
 def _inside(check) -> bool:
-    return min(check.mover.room(direction) for _, direction in _AXES) >= 0
+    return min(check.motion.distance_to_wall(direction) for _, direction in _AXES) >= 0
 
 
 def _release(check, subject: str = "arm") -> None:
-    ok, said, called = check.ear.call("reset")
+    ok, said, called = check.client.call_service("reset")
     if not ok:
         return check.add(
             subject, FAIL, f"arm/reset refused: {said}", "mend what it names; docs/how-to/connect_an_arm.md"
         )
-    check.ear.wait(lambda: check.ear.gate().get("state") != "stopped", check.patience)
-    check.ear.listen(0.5)
-    twist, pose = check.ear.twist.since(called), check.ear.pose.since(called)
+    check.client.wait(lambda: check.client.gate().get("state") != "stopped", check.patience)
+    check.client.collect(0.5)
+    twist, pose = check.client.twist.since(called), check.client.pose.since(called)
     drift = 1e3 * float(np.linalg.norm(pose[-1, 2:5] - pose[0, 2:5])) if len(pose) else np.nan
     quiet = not twist[:, 2:].any() and drift < 2.0
     text = (
@@ -263,12 +263,12 @@ def _release(check, subject: str = "arm") -> None:
         subject,
         OK if quiet else FAIL,
         text,
-        "use the arm's own stop; find out who commands it",
+        "use the arm's own stop; find out which node commands it",
         drift_mm=drift,
     )
 
 
-def _judge(check, name: str, found: response.Response, unit: str, recording) -> None:
+def _add_response(check, name: str, found: response.Response, unit: str, recording) -> None:
     if not found.commanded > 0 or not recording.twist[:, 1:].any():
         return check.add(
             name,
@@ -277,7 +277,7 @@ def _judge(check, name: str, found: response.Response, unit: str, recording) -> 
             "see docs/explanation/safety.md, reason codes",
             **found.figures(),
         )
-    if check.ear.gate().get("state") == "stopped":
+    if check.client.gate().get("state") == "stopped":
         return check.add(
             name,
             FAIL,
@@ -299,17 +299,17 @@ def _judge(check, name: str, found: response.Response, unit: str, recording) -> 
     check.add(name, level, text, _LOOSE, **found.figures())
 
 
-def _until_there(track: np.ndarray) -> float:
-    """s until nine tenths of the way were done."""
+def _time_to_end(track: np.ndarray) -> float:
+    """s until nine tenths of the travel."""
     way = track[-1, 1] - track[0, 1]
     there = np.flatnonzero(np.abs(track[:, 1] - track[0, 1]) >= 0.9 * abs(way))
     return float(track[there[0], 0] - track[0, 0]) if len(there) else float("nan")
 
 
 def _gate(check) -> str:
-    gate = check.ear.gate()
+    gate = check.client.gate()
     return f"the gate is {gate.get('state', 'silent')} ({gate.get('reason', 'no reason given')})"
 
 
-def _named(direction: np.ndarray) -> str:
+def _axis_name(direction: np.ndarray) -> str:
     return next(name for name, vector in _AXES if np.array_equal(vector, direction))

@@ -1,4 +1,4 @@
-"""The person beside the arm: told what will happen, and asked before it does."""
+"""Tells the operator beside the arm what will happen, and asks before it does."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from rich.console import Console
 
 
 class Quit(Exception):
-    """The person ended the check, or nobody is there to answer."""
+    """The operator ended the check, or nobody answers."""
 
 
-class Person:
-    """yes: nobody is asked, everything is answered with Enter (the simulated arm only)."""
+class OperatorPrompt:
+    """yes: every question is answered with Enter (the simulated arm only)."""
 
     def __init__(self, console: Console, yes: bool):
         self._console, self._yes = console, yes
 
-    def ready(self, what: str) -> bool:
-        """Says what will happen. True: go on; False: leave it out. Raises Quit."""
+    def confirm(self, what: str) -> bool:
+        """Announces what will happen. True: go on; False: leave it out. Raises Quit."""
         self._console.print(f"  {what}", style="bold", markup=False, soft_wrap=True)
         return self._answer("Enter: go on   s: leave this out   q: end") != "s"
 
-    def agrees(self, question: str) -> bool | None:
+    def ask(self, question: str) -> bool | None:
         """None when nobody was asked. Raises Quit."""
         self._console.print(f"  {question}", style="bold", markup=False, soft_wrap=True)
         return None if self._yes else self._answer("Enter: yes   n: no   q: end") != "n"
@@ -35,5 +35,5 @@ class Person:
         except EOFError:
             raise Quit("nobody answers: the check needs a terminal and a person beside the arm") from None
         if answer == "q":
-            raise Quit("ended by the person")
+            raise Quit("ended by the operator")
         return answer

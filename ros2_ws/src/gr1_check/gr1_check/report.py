@@ -1,4 +1,4 @@
-"""What a check has found: one result a line, a table at the end, report.json and report.md. No ROS import."""
+"""The results of a check: a line each, a table at the end, report.json and report.md. No ROS import."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS = {OK: "green", WARN: "yellow", FAIL: "bold red", LEFT_OUT: "dim"}
 
 @dataclass(frozen=True)
 class Result:
-    """One finding: which step, about what, how it went, in words and figures; remedy: what to do when it is not OK."""
+    """One result: step, subject, level, text and figures. remedy: what to do when it is not OK."""
 
     step: str
     subject: str
@@ -33,7 +33,7 @@ def worst(*levels: str) -> str:
 
 
 def graded(value: float, warn: float, fail: float = math.inf) -> str:
-    """OK up to `warn`, WARN up to `fail`; what is not a number FAILs."""
+    """OK up to `warn`, WARN up to `fail`; NaN FAILs."""
     return OK if value <= warn else WARN if value <= fail else FAIL
 
 
@@ -97,7 +97,7 @@ def _with_remedy(result: Result) -> str:
 
 
 def _finite(value):
-    """JSON knows no nan: what was not measured is null."""
+    """JSON has no NaN: a figure that was not measured is null."""
     if isinstance(value, Mapping):
         return {name: _finite(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What an arm made of a command: distances, directions and times out of recorded samples. No ROS import.
+"""An arm's response to a command: distances, directions and times from recorded samples. No ROS import.
 
 Times in s on one clock, positions in m, angles in rad unless a name says otherwise, all in the arm's base frame.
 """
@@ -11,12 +11,12 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 MOVED_M, MOVED_RAD = 5e-4, 5e-3
-"""What counts as motion: smaller than anything commanded here, larger than the noise of an arm's own sensors."""
+"""Threshold of motion: below every motion commanded here, above the noise of an arm's sensors."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """sent: when the first command left. ended: when the last one did, or when a stop was called.
+    """sent: time of the first command. ended: time of the last one, or of the call of a stop.
 
     pose f64[n, 8]: stamp, position, quaternion xyzw as measured. twist f64[m, 7]: stamp, linear, angular as the gate let it through.
     """

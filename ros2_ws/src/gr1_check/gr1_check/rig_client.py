@@ -1,4 +1,4 @@
-"""Ear and mouth of the check in the ROS graph: keeps what the rig says with its stamps, sends commands, calls services."""
+"""The check's node in the ROS graph: keeps the rig's messages with their stamps, sends commands, calls services."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from std_srvs.srv import Trigger
 
 from gr1_common.messages import from_pose, from_twist, msg_to_image, seconds, to_twist
 from gr1_common.qos import COMMAND
-from gr1_common.stack_monitor import Monitor, Status
+from gr1_common.stack_monitor import StackMonitor, Status
 from gr1_core.rig import ROLES
 
-# Deep enough that a busy computer loses nothing: all figures are made of the senders' stamps.
+# Deep, so that a busy computer loses nothing: all figures come from the senders' stamps.
 _ALL = QoSProfile(depth=500, reliability=ReliabilityPolicy.BEST_EFFORT)
-_LOOK_S = 0.1
+_CHECK_PERIOD_S = 0.1
 SERVICES = ("stop", "reset", "home")
 
 
 class Trace:
-    """The samples of one topic: rows of stamp (s, the sender's), arrival (s, the same clock here) and values."""
+    """The samples of one topic: rows of stamp (s, the sender's clock), arrival (s, the same clock here) and values."""
 
     def __init__(self):
         self.rows: list[tuple[float, ...]] = []
 
     def since(self, moment: float) -> np.ndarray:
-        """f64[n, 2 + k]: all that has arrived from `moment` on, in order of arrival; k is 0 before the first sample."""
+        """f64[n, 2 + k]: the rows that arrived from `moment` on, in order of arrival; k is 0 before the first sample."""
         first = len(self.rows)
         while first and self.rows[first - 1][1] >= moment:
             first -= 1
@@ -44,19 +44,19 @@ class Trace:
         return np.array(self.rows[-1][2:]) if self.rows else None
 
 
-class _Attentive(Monitor):
-    """A monitor that does not give way to the nodes: a motion is watched by it."""
+class _PromptMonitor(StackMonitor):
+    """A monitor that does not lower its priority: it watches a motion."""
 
     def _spin(self) -> None:
         while not self._ended.is_set():
             self._executor.spin_once(timeout_sec=0.1)
 
 
-class Ear:
-    """Close it with `close()`. alive: called while waiting; it raises when the rig has gone."""
+class RigClient:
+    """Close it with `close()`. alive: called while waiting; raises when a node of the rig has ended."""
 
     def __init__(self, namespace: str = "", alive: Callable[[], None] = lambda: None):
-        self.monitor, self._alive = _Attentive("gr1_check", namespace), alive
+        self.monitor, self._alive = _PromptMonitor("gr1_check", namespace), alive
         self._node = self.monitor.node
         self._changed = threading.Condition()
         self.pose = self._trace(PoseStamped, "arm/pose", lambda msg: np.concatenate(from_pose(msg.pose)))
@@ -72,8 +72,8 @@ class Ear:
         self.cameras = {
             role: self._trace(CameraInfo, f"camera/{role}/camera_info", lambda msg: ()) for role in ROLES
         }
-        self._command = self._node.create_publisher(TwistStamped, "command/teleop/twist", COMMAND)
-        self._grip = self._node.create_publisher(Float32, "command/teleop/gripper", COMMAND)
+        self._twist_publisher = self._node.create_publisher(TwistStamped, "command/teleop/twist", COMMAND)
+        self._gripper_publisher = self._node.create_publisher(Float32, "command/teleop/gripper", COMMAND)
         self._services = {name: self._node.create_client(Trigger, f"arm/{name}") for name in SERVICES}
         self.monitor.start()
 
@@ -91,23 +91,23 @@ class Ear:
                 if left <= 0:
                     return False
                 self._alive()
-                self._changed.wait(min(left, _LOOK_S))
+                self._changed.wait(min(left, _CHECK_PERIOD_S))
         return True
 
-    def listen(self, duration: float) -> float:
-        """Lets `duration` seconds of samples come in; returns when it began, on the stamps' clock."""
+    def collect(self, duration: float) -> float:
+        """Collects samples for `duration` seconds; returns when it began, on the stamps' clock."""
         began = time.time()
         self.wait(lambda: False, duration)
         return began
 
-    # What the rig says about itself
+    # Statuses
 
     def statuses(self, node: str) -> dict[str, Status]:
-        """The node's subjects on /diagnostics that have something to say."""
-        said = self.monitor.seen().statuses
+        """The node's subjects on /diagnostics that have values."""
+        seen = self.monitor.snapshot().statuses
         return {
             name.partition(": ")[2]: status
-            for name, status in said.items()
+            for name, status in seen.items()
             if name.startswith(f"{node}: ") and status.values
         }
 
@@ -121,8 +121,8 @@ class Ear:
         status = self.statuses("arm").get("gate")
         return status.values if status else {}
 
-    def pictures(self, role: str, count: int, timeout: float) -> list[np.ndarray]:
-        """The next `count` frames u8[H, W, 3] RGB, or as many of them as come."""
+    def images(self, role: str, count: int, timeout: float) -> list[np.ndarray]:
+        """The next `count` frames u8[H, W, 3] RGB; fewer where the timeout comes first."""
         frames: list[np.ndarray] = []
 
         def keep(message: Image) -> None:
@@ -139,23 +139,23 @@ class Ear:
 
     # Commands
 
-    def listened_to(self) -> bool:
-        return self._command.get_subscription_count() > 0 and self._grip.get_subscription_count() > 0
+    def is_connected(self) -> bool:
+        return self._twist_publisher.get_subscription_count() > 0 and self._gripper_publisher.get_subscription_count() > 0
 
-    def command(self, linear, angular) -> float:
-        """m/s and rad/s in the base frame; returns when it was sent."""
+    def send_twist(self, linear, angular) -> float:
+        """m/s and rad/s in the base frame; returns the time of sending, s."""
         message = TwistStamped(twist=to_twist(linear, angular))
         message.header.stamp = self._node.get_clock().now().to_msg()
         now = time.time()
-        self._command.publish(message)
+        self._twist_publisher.publish(message)
         return now
 
-    def grip(self, closure: float) -> None:
+    def send_gripper(self, closure: float) -> None:
         """0 open .. 1 closed."""
-        self._grip.publish(Float32(data=float(closure)))
+        self._gripper_publisher.publish(Float32(data=float(closure)))
 
-    def call(self, service: str, timeout: float = 5.0) -> tuple[bool, str, float]:
-        """(success, what the arm node said, when it was called). Does not look whether the rig is alive."""
+    def call_service(self, service: str, timeout: float = 5.0) -> tuple[bool, str, float]:
+        """(success, the arm node's message, time of the call). Does not check whether the rig is alive."""
         client, done = self._services[service], threading.Event()
         if not client.wait_for_service(timeout):
             return False, f"no service arm/{service}", time.time()
@@ -169,11 +169,11 @@ class Ear:
     def _trace(self, kind, topic: str, values: Callable) -> Trace:
         trace = Trace()
 
-        def heard(message) -> None:
+        def on_message(message) -> None:
             trace.rows.append((seconds(message.header.stamp), time.time(), *values(message)))
             self._notify()
 
-        self._node.create_subscription(kind, topic, heard, _ALL)
+        self._node.create_subscription(kind, topic, on_message, _ALL)
         return trace
 
     def _notify(self) -> None:

@@ -1,24 +1,23 @@
-"""The rig under check: the arm's node and the two cameras' as processes, and nothing else."""
+"""The rig under check: the arm node and the two camera nodes as processes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gr1_bringup import processes, stack
-from gr1_bringup.up import ANOTHER, DISCOVERY, GHOST_LIMIT, NODES, START_LIMIT
+from gr1_bringup import arguments, processes, stack
+from gr1_bringup.startup import DISCOVERY, GHOST_LIMIT, NODES, START_LIMIT, another_stack
 
-MINE = ("arm", "camera_static", "camera_wrist")
+RIG_NODES = ("arm", "camera_static", "camera_wrist")
 
 
-class Gone(RuntimeError):
+class RigGone(RuntimeError):
     """The rig cannot be checked: another stack runs, or a node has ended by itself."""
 
 
 def settings(**given: str) -> dict[str, str]:
-    """robot, static, wrist, hardware, rig as the stack understands them; raises stack.SettingError."""
-    chosen = {argument.name: argument.default for argument in stack.ARGUMENTS} | given
+    """robot, static, wrist, hardware, rig as the stack understands them; raises SettingError."""
+    chosen = arguments.with_defaults(given)
     stack.rig_settings(chosen)
     return chosen
 
@@ -30,7 +29,7 @@ def nodes(chosen: Mapping[str, str]) -> list[stack.Node]:
     return found
 
 
-class Rig:
+class RigProcesses:
     """The nodes' processes, their logs and parameters in `folder`."""
 
     def __init__(
@@ -44,21 +43,21 @@ class Rig:
         self._folder = folder
         self._processes = processes.Processes(folder, environment, echo)
 
-    def start(self, ear) -> None:
-        """Starts the nodes unless another stack runs. Raises Gone."""
-        if not ear.wait(lambda: set(ear.monitor.present()) & set(NODES), DISCOVERY):
+    def start(self, client) -> None:
+        """Starts the nodes unless another stack runs. Raises RigGone."""
+        if not client.wait(lambda: set(client.monitor.node_counts()) & set(NODES), DISCOVERY):
             pass
-        elif not ear.wait(lambda: not set(ear.monitor.present()) & set(NODES), GHOST_LIMIT):
-            raise Gone(ANOTHER.format(domain=os.environ.get("ROS_DOMAIN_ID", "0")))
-        ear.monitor.forget()
+        elif not client.wait(lambda: not set(client.monitor.node_counts()) & set(NODES), GHOST_LIMIT):
+            raise RigGone(another_stack())
+        client.monitor.clear_statuses()
         self._processes.start(self._nodes)
 
-    def until_up(self, ear) -> None:
-        """Waits until each node has spoken and the arm's listens, for as long as `gr1 up` would."""
-        ear.wait(lambda: all(ear.statuses(name) for name in MINE) and ear.listened_to(), START_LIMIT)
+    def until_up(self, client) -> None:
+        """Waits until each node has published a status and the arm node listens, as long as `gr1 up` would."""
+        client.wait(lambda: all(client.statuses(name) for name in RIG_NODES) and client.is_connected(), START_LIMIT)
 
     def dead(self) -> str:
-        """ "" or which node has ended by itself, with its last words."""
+        """Empty, or which node has ended by itself, with its last line."""
         process = self._processes.dead()
         if not process:
             return ""
@@ -66,9 +65,9 @@ class Rig:
         return f"{process.how_it_ended()}: {words[-1] if words else f'see {process.log.name}'}"
 
     def alive(self) -> None:
-        """Raises Gone when a node has ended by itself."""
+        """Raises RigGone when a node has ended by itself."""
         if dead := self.dead():
-            raise Gone(dead)
+            raise RigGone(dead)
 
     def stop(self) -> None:
         self._processes.stop()

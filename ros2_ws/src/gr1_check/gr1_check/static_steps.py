@@ -1,4 +1,4 @@
-"""The steps in which nothing moves: devices, rates, stamps, pictures, the pose and the wrench."""
+"""The steps in which nothing moves: devices, rates, stamps, images, the pose and the wrench."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from PIL import Image, ImageDraw
 from scipy.spatial.transform import Rotation
 
 from gr1_check.report import FAIL, OK, WARN, graded, worst
+from gr1_common.conventions import TICK
 from gr1_core import kinematics
 from gr1_core.rig import ROLES
-from gr1_robot.arm.gate import TICK
 
 OUTSIDE_M = 0.3
-"""An arm's home may lie outside the workspace; this far outside, its pose is not believed."""
+"""m outside the workspace: an arm's home may lie outside it, but beyond this its pose must be wrong."""
 RATES_S, GLANCE_S = 5.0, 1.0
 ARRIVE_S, GIVE_UP_S = 20.0, 4.0
-"""How long a device may take to arrive, and how long one that its node has in ERROR is waited for."""
+"""s that a device may take to deliver; s to wait for one whose node reports an ERROR."""
 ARM_HZ = 1.0 / TICK
 _FLAT, _DARK, _BRIGHT = 2.0, 15.0, 240.0
 _FUTURE_S = 0.005
@@ -25,45 +25,45 @@ _CHAINS = {"sim": kinematics.GEN2, "kinova_gen2": kinematics.GEN2, "kinova_gen3"
 
 
 def devices(check) -> None:
-    check.rig_nodes.until_up(check.ear)
-    speaks = {"arm": lambda: check.ear.pose.rows and check.ear.twist.rows}
-    speaks |= {f"camera_{role}": lambda role=role: check.ear.cameras[role].rows for role in ROLES}
+    check.rig_nodes.until_up(check.client)
+    delivers = {"arm": lambda: check.client.pose.rows and check.client.twist.rows}
+    delivers |= {f"camera_{role}": lambda role=role: check.client.cameras[role].rows for role in ROLES}
     began = time.monotonic()
 
     def settled(name: str) -> bool:
-        troubled = any(status.level == "ERROR" for status in check.ear.statuses(name).values())
-        return speaks[name]() or (troubled and time.monotonic() - began > GIVE_UP_S)
+        in_error = any(status.level == "ERROR" for status in check.client.statuses(name).values())
+        return delivers[name]() or (in_error and time.monotonic() - began > GIVE_UP_S)
 
-    check.ear.wait(lambda: all(settled(name) for name in speaks), ARRIVE_S)
-    check.absent |= {name for name, speaking in speaks.items() if not speaking()}
-    # What they said of their devices before they were open says nothing: a second later each has spoken again.
+    check.client.wait(lambda: all(settled(name) for name in delivers), ARRIVE_S)
+    check.absent |= {name for name, delivering in delivers.items() if not delivering()}
+    # A status from before a device was open says nothing; a second later each node has published again.
     now = time.monotonic()
-    check.ear.wait(
+    check.client.wait(
         lambda: all(
-            min((one.at for one in check.ear.statuses(name).values()), default=0.0) > now for name in speaks
+            min((one.at for one in check.client.statuses(name).values()), default=0.0) > now for name in delivers
         ),
         1.5,
     )
-    for name in speaks:
-        device = check.ear.value(name, "device")
+    for name in delivers:
+        device = check.client.value(name, "device")
         if name not in check.absent:
-            check.add(name, OK, device or "runs; it does not say which device it has", device=device)
+            check.add(name, OK, device or "runs; its status names no device", device=device)
             continue
-        said = check.ear.statuses(name)
+        said = check.client.statuses(name)
         why = (
             "; ".join(
                 f"{subject}: {status.message}" for subject, status in said.items() if status.level != "OK"
             )
-            or "it says nothing"
+            or "no status"
         )
         check.add(name, FAIL, why, f"power, cable, address or serial number (--hardware); read {name}.log")
 
 
 def rates(check) -> None:
-    since = check.listened(RATES_S)
+    since = check.sampled_since(RATES_S)
     for role in check.roles():
-        expected = float(check.ear.value(f"camera_{role}", "expected_hz") or check.rig.control_hz)
-        hz, gap = _rate(check.ear.cameras[role].since(since))
+        expected = float(check.client.value(f"camera_{role}", "expected_hz") or check.rig.control_hz)
+        hz, gap = _rate(check.client.cameras[role].since(since))
         # The policy wants a new frame for every control step; above that a slow camera only costs freshness.
         level = FAIL if hz < check.rig.control_hz else graded(-hz, -0.9 * expected)
         text = f"{hz:.1f} of {expected:.0f} Hz, longest gap {1e3 * gap:.0f} ms"
@@ -73,9 +73,9 @@ def rates(check) -> None:
         )
     if "arm" in check.absent:
         return
-    hz, gap = _rate(check.ear.pose.since(since))
+    hz, gap = _rate(check.client.pose.since(since))
     level = graded(-hz, -0.9 * ARM_HZ, -0.5 * ARM_HZ)
-    text = f"{hz:.1f} of {ARM_HZ:.0f} Hz, longest gap {1e3 * gap:.0f} ms, scheduling {check.ear.value('arm', 'scheduling')}"
+    text = f"{hz:.1f} of {ARM_HZ:.0f} Hz, longest gap {1e3 * gap:.0f} ms, scheduling {check.client.value('arm', 'scheduling')}"
     check.add(
         "arm",
         level,
@@ -87,12 +87,12 @@ def rates(check) -> None:
 
 
 def stamps(check) -> None:
-    since = check.listened(RATES_S)
+    since = check.sampled_since(RATES_S)
     streams = {
-        f"camera_{role}": (check.ear.cameras[role], camera.max_age)
+        f"camera_{role}": (check.client.cameras[role], camera.max_age)
         for role, camera in check.rig.cameras.items()
     }
-    streams["arm"] = (check.ear.pose, check.rig.state.max_age)
+    streams["arm"] = (check.client.pose, check.rig.state.max_age)
     for name, (trace, max_age) in streams.items():
         if name in check.absent:
             continue
@@ -102,7 +102,7 @@ def stamps(check) -> None:
             continue
         # How old it was when its node sent it is the node's word; how long it then took to be heard here, this computer's load.
         keys = ("state_age_ms",) if name == "arm" else ("latency_p50_ms", "latency_p99_ms")
-        own = [float(check.ear.value(name, key) or "nan") for key in keys]
+        own = [float(check.client.value(name, key) or "nan") for key in keys]
         heard = rows[:, 1] - rows[:, 0]
         p50, p99 = np.quantile(heard, (0.5, 0.99))
         back, ahead = int((np.diff(rows[:, 0]) <= 0).sum()), float(-heard.min())
@@ -121,7 +121,7 @@ def stamps(check) -> None:
                 f"{text}; stamped {1e3 * ahead:.0f} ms in the future",
                 "the clocks differ: synchronise them (chrony)",
             )
-        clock = {key: check.ear.value(name, key) for key in ("offset_ms", "drift_ppm")}
+        clock = {key: check.client.value(name, key) for key in ("offset_ms", "drift_ppm")}
         text += f"; its clock drifts {clock['drift_ppm']} ppm" if clock["drift_ppm"] else ""
         check.add(
             name,
@@ -136,7 +136,7 @@ def stamps(check) -> None:
         )
     if check.absent:
         return
-    static, wrist = (check.ear.cameras[role].since(since)[:, 0] for role in ROLES)
+    static, wrist = (check.client.cameras[role].since(since)[:, 0] for role in ROLES)
     if not len(static) or not len(wrist):
         return
     skew = np.abs(static[:, None] - wrist[None, :]).min(axis=1)
@@ -148,11 +148,11 @@ def stamps(check) -> None:
     )
 
 
-def pictures(check) -> None:
+def images(check) -> None:
     shown = []
     for role in check.roles():
         name, camera = f"camera_{role}", check.rig.cameras[role]
-        frames = check.ear.pictures(role, 2, check.patience)
+        frames = check.client.images(role, 2, check.patience)
         if len(frames) < 2:
             check.add(name, FAIL, f"{len(frames)} of 2 frames came", "see the step rates")
             continue
@@ -188,12 +188,12 @@ def pictures(check) -> None:
         return
     sheet = check.folder / "cameras.png"
     _sheet(shown).save(sheet)
-    agreed = check.person.agrees(
-        f"Look at {sheet}: is the left picture the static camera's view of the table, the right one the wrist's?"
+    agreed = check.prompt.ask(
+        f"Look at {sheet}: is the left image the static camera's view of the table, the right one the wrist's?"
     )
     text = {
-        True: "the person sees table and wrist",
-        False: "the person says they are not the right pictures",
+        True: "the operator sees table and wrist",
+        False: "the operator says they are not the right images",
         None: "nobody was asked",
     }
     check.add(
@@ -207,7 +207,7 @@ def pictures(check) -> None:
 def pose(check) -> None:
     began = time.time()
     rows = {
-        name: getattr(check.ear, name).since(check.listened(GLANCE_S))
+        name: getattr(check.client, name).since(check.sampled_since(GLANCE_S))
         for name in ("pose", "commanded", "joints")
     }
     if any(len(row) < 2 for row in rows.values()):
@@ -232,10 +232,10 @@ def pose(check) -> None:
     remedy = "arm/home leads it in before anything else moves; far outside: lead it in by hand, or correct the rig's workspace"
     check.add("workspace", graded(outside, 0.0, OUTSIDE_M), text, remedy, position=position.round(4).tolist())
     lead = float(np.linalg.norm(commanded[:3] - position))
-    text = f"commanded and measured pose {1e3 * lead:.1f} mm apart (leash {1e3 * limits.leash:.0f} mm)"
+    text = f"commanded and measured pose {1e3 * lead:.1f} mm apart (max_following_error {1e3 * limits.max_following_error:.0f} mm)"
     check.add(
         "commanded",
-        graded(lead, limits.leash / 2, limits.leash),
+        graded(lead, limits.max_following_error / 2, limits.max_following_error),
         text,
         "something holds the arm, or it needs homing",
         lead_mm=1e3 * lead,
@@ -266,7 +266,7 @@ def pose(check) -> None:
 
 
 def wrench(check) -> None:
-    rows = check.ear.wrench.since(check.listened(GLANCE_S))
+    rows = check.client.wrench.since(check.sampled_since(GLANCE_S))
     rows = rows[np.isfinite(rows[:, 2:5]).all(axis=1)]
     if not len(rows):
         return check.add("arm", OK, "this arm reports no force: the force limit does not act")

@@ -1,4 +1,4 @@
-"""What a policy is asked, in which order, and how it does: trials for a demonstration, or a column of `gr1 evaluate sim`. No ROS import."""
+"""The trials of an evaluation, in their order, and their results. No ROS import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itertools import count, islice
 
 import numpy as np
 
-from gr1_bringup.stack import SettingError
+from gr1_bringup.arguments import SettingError
 from gr1_core.eval.wilson import wilson
 
 SECONDS = 20.0
@@ -22,65 +22,66 @@ _SMALL_WORDS = {"a", "an", "the", "please"}
 
 @dataclass(frozen=True)
 class Trial:
-    """scene, seed: whose layout the table gets. task: the one that is judged; empty: none, nobody knows what the sentence asks for.
+    """scene, seed: the table's layout. task: the one whose success counts; empty: the instruction is no task's, no outcome.
 
-    sentence: what is said; empty: the words that the table comes with. seconds: simulated ones, after which it has failed.
+    instruction: empty: the scene's own. seconds: simulated seconds after which the trial has failed.
     """
 
     scene: str
     seed: int
     task: str
-    sentence: str = ""
+    instruction: str = ""
     seconds: float = SECONDS
 
 
 @dataclass(frozen=True)
 class Result:
-    """sentence: what was said. seconds: simulated, from the moment at which the policy was let go."""
+    """instruction: the published one. seconds: simulated, from the policy's activation."""
 
     trial: Trial
-    sentence: str
+    instruction: str
     success: bool
     seconds: float
 
 
-def parse(what: str, trials: int | None, seed: int | None) -> Examination:
-    """`tasks`, task names a,b (in turn, each round with the next seed) or a column of `gr1 evaluate sim`. Raises SettingError.
+def parse(what: str, trials: int | None, seed: int | None) -> Evaluation:
+    """`tasks`, task names a,b (in turn, each round with the next seed) or a suite of `gr1 evaluate sim`. Raises SettingError.
 
-    trials: how many in all; None: a column's usual number, tasks without end. seed: the first; None: one that no demonstration has used.
+    trials: how many in all; None: a suite's 100, tasks without end. seed: the first; None: one that no demonstration used.
     """
     from gr1_core.sim import TASKS, suites
 
-    seed = suites.FIRST if seed is None else seed
-    if what in suites.COLUMNS:
+    seed = suites.FIRST_TEST_SEED if seed is None else seed
+    if what in suites.SUITES:
         try:
             listed = suites.trials(what, trials or 100, seed)
-        except suites.ColumnError as error:
-            raise SettingError(f"examine: {error}") from error
-        return Examination(_standing(what, listed), len(listed), seed)
+        except suites.SuiteError as error:
+            raise SettingError(f"evaluate: {error}") from error
+        return Evaluation(_suite_trials(what, listed), len(listed), seed)
     names = list(TASKS) if what == "tasks" else what.split(",")
     if unknown := [name for name in names if name not in TASKS]:
-        known = f"tasks; one or more of {', '.join(TASKS)}; a column: {', '.join(suites.COLUMNS)}"
-        raise SettingError(f"examine: '{unknown[0]}' is not one of {known}")
+        known = f"tasks; one or more of {', '.join(TASKS)}; a suite: {', '.join(suites.SUITES)}"
+        raise SettingError(f"evaluate: '{unknown[0]}' is not one of {known}")
     endless = (Trial(name, seed + turn, name) for turn in count() for name in names)
-    return Examination(islice(endless, trials) if trials else endless, trials, seed)
+    return Evaluation(islice(endless, trials) if trials else endless, trials, seed)
 
 
-def _standing(column: str, listed: Iterable) -> Iterator[Trial]:
-    from gr1_core.sim.objects.catalogue import STANDARD
+def _suite_trials(suite: str, listed: Iterable) -> Iterator[Trial]:
+    from gr1_core.sim.objects.catalogue import STANDARD_OBJECTS
 
-    if any(one.props != STANDARD for one in listed):
+    if any(one.objects != STANDARD_OBJECTS for one in listed):
         raise SettingError(
-            f"examine: column '{column}' has other things on the table than the stack's simulated rig: use `gr1 evaluate sim` for it"
+            f"evaluate: suite '{suite}' has other objects on the table than the stack's simulated rig: use "
+            f"`gr1 evaluate sim --suites {suite}`"
         )
     return (Trial(one.scene, one.seed, one.task, one.instruction) for one in listed)
 
 
-def recognise(sentence: str) -> str:
-    """The task whose sentences hold these very words, capitals, commas and articles apart; empty if there is none."""
+def task_of(instruction: str) -> str:
+    """The task with an instruction of these words, apart from case, punctuation and articles; empty if there is none."""
     from gr1_core.sim import TASKS
 
-    words = _words(sentence)
+    words = _words(instruction)
     fits = (
         task.name
         for task in TASKS.values()
@@ -90,61 +91,61 @@ def recognise(sentence: str) -> str:
     return next(fits, "")
 
 
-def _words(sentence: str) -> Counter[str]:
-    return Counter(word for word in re.findall(r"\w+", sentence.lower()) if word not in _SMALL_WORDS)
+def _words(instruction: str) -> Counter[str]:
+    return Counter(word for word in re.findall(r"\w+", instruction.lower()) if word not in _SMALL_WORDS)
 
 
-class Examination:
-    """The trials in turn, or those of a sentence that somebody types, and their results. Used from any thread.
+class Evaluation:
+    """The listed trials in turn, or those of a typed instruction, and their results. Used from any thread.
 
-    number: of the listed trials; None: without end. seed: the first, also of the tables for what somebody types.
+    number: of the listed trials; None: no end. seed: the first, also of the tables for typed instructions.
     """
 
     def __init__(self, listed: Iterator[Trial], number: int | None, seed: int):
         self.number, self.seed = number, seed
         self._listed, self._seeds = listed, count(seed)
         self._lock = threading.Lock()
-        self._asked, self._cut, self._scene = "", False, ""
+        self._requested, self._interrupted, self._scene = "", False, ""
         self._results: list[Result] = []
         self._skipped = 0
 
     def next(self) -> Trial | None:
-        """What to do next; None when the list has ended."""
+        """The next trial; None at the end of the list."""
         with self._lock:
-            self._cut = False
-            if self._asked:
-                task = recognise(self._asked)
+            self._interrupted = False
+            if self._requested:
+                task = task_of(self._requested)
                 return Trial(
-                    task or self._scene or "put_eggplant_on_plate", next(self._seeds), task, self._asked
+                    task or self._scene or "put_eggplant_on_plate", next(self._seeds), task, self._requested
                 )
             trial = next(self._listed, None)
             self._scene = trial.scene if trial else ""
             return trial
 
-    def ask(self, sentence: str) -> None:
-        """Ends the trial of this moment, uncounted. A sentence is tried on table after table; an empty one goes on with the list."""
+    def request(self, instruction: str) -> None:
+        """Ends the running trial, uncounted. An instruction is tried on table after table; an empty one resumes the list."""
         with self._lock:
-            self._asked, self._cut = " ".join(sentence.split()), True
+            self._requested, self._interrupted = " ".join(instruction.split()), True
 
     @property
-    def asked(self) -> str:
+    def requested(self) -> str:
         with self._lock:
-            return self._asked
+            return self._requested
 
     @property
-    def cut(self) -> bool:
-        """Whether the trial that `next` gave last has been ended by somebody's sentence."""
+    def interrupted(self) -> bool:
+        """Whether the trial that `next` gave last was ended by a typed instruction."""
         with self._lock:
-            return self._cut
+            return self._interrupted
 
     def add(self, result: Result) -> None:
-        """Counts a trial that was judged."""
+        """Counts a trial with an outcome."""
         if result.trial.task:
             with self._lock:
                 self._results.append(result)
 
     def skip(self, trial: Trial) -> None:
-        """Counts a trial that somebody has ended before it could be judged."""
+        """Counts a trial that was interrupted before it had an outcome."""
         if trial.task:
             with self._lock:
                 self._skipped += 1
@@ -163,19 +164,19 @@ class Examination:
         return tally
 
     def summary(self) -> str:
-        """Successes of trials, with the interval that such a count leaves open."""
+        """Successes of trials, with the 95 % interval."""
         results = self.results
         if not results:
-            return "no trial was judged"
+            return "no trial has an outcome"
         won = [result.seconds for result in results if result.success]
         low, high = wilson(len(won), len(results))
         pace = f", {np.mean(won):.1f} s on average" if won else ""
         return f"{len(won)} of {len(results)} trials succeeded (95 % interval {low:.2f} to {high:.2f}){pace}"
 
     def document(self, latencies: Iterable[float], acted: float) -> str:
-        """One line of JSON. latencies: seconds from each step's older frame to its command. acted: seconds that the policy had the arm."""
+        """One line of JSON. latencies: s from each step's older frame to its command. acted: s in which the policy was active."""
         tally, ms = self.tally(), 1e3 * np.array(list(latencies))
-        won, tried = (sum(column) for column in zip(*tally.values())) if tally else (0, 0)
+        won, tried = (sum(part) for part in zip(*tally.values())) if tally else (0, 0)
         quantiles = {
             f"camera_to_command_p{q}_ms": round(float(np.percentile(ms, q)), 1) if len(ms) else None
             for q in (50, 99)

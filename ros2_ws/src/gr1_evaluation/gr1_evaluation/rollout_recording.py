@@ -1,6 +1,6 @@
-"""What a film of an examination is drawn from: the simulator's states, the policy's predicted frames, what was said and how it went.
+"""Recording of an evaluation for its video: simulator states, predicted frames, instructions, outcomes. No ROS import.
 
-Pictures are not kept, since the simulated cameras draw the same ones from the states again: a minute takes 3 MB. No ROS import.
+Camera frames are not kept: the simulated cameras render the same ones from the states again. A minute takes 3 MB.
 """
 
 from __future__ import annotations
@@ -17,67 +17,67 @@ from gr1_core import images
 from gr1_core.rig import ROLES
 
 LONGEST_S = 180.0
-_EARLY = 0.1  # of a period: a state that comes so much too early still counts as this period's
+_EARLY = 0.1  # of a period: a state that is earlier by this much still counts for this period
 
 
 @dataclass
-class Take:
-    """One trial. task: the one that was judged, empty for none. success: None while it runs and when nobody judged it."""
+class RecordedTrial:
+    """One trial. task: the one whose success counts, empty for none. success: None while it runs and without an outcome."""
 
-    sentence: str
+    instruction: str
     task: str
     success: bool | None = None
 
 
 class Recording:
-    """The last `longest` seconds, one state each `period` seconds. Used from any thread; times are seconds of the stamps' clock.
+    """The last `longest` seconds, one state each `period` seconds. Used from any thread; times are seconds on the stamps' clock.
 
-    ahead: seconds from the frame that a prediction was made from to the one that it predicts. note: what must be said of the model.
+    ahead: seconds from the frame that a prediction was made from to the one that it predicts. note: for the video's caption.
     """
 
     def __init__(self, period: float, ahead: float, note: str = "", longest: float = LONGEST_S):
         self.period, self.ahead, self.note = period, ahead, note
-        self.takes: list[Take] = []
+        self.trials: list[RecordedTrial] = []
         kept = round(longest / period)
         self.states: deque[tuple[float, int, np.ndarray]] = deque(maxlen=kept)
-        """When, which take, Twin.state()."""
+        """Stamp, number of the trial, Twin.state()."""
         self._predicted: dict[str, deque[tuple[float, bytes]]] = {role: deque(maxlen=kept) for role in ROLES}
         self._lock, self._running = threading.Lock(), False
 
-    def begin(self, sentence: str, task: str) -> None:
+    def begin(self, instruction: str, task: str) -> None:
         with self._lock:
-            self.takes.append(Take(sentence, task))
+            self.trials.append(RecordedTrial(instruction, task))
             self._running = True
 
     def end(self, success: bool | None) -> None:
         with self._lock:
-            self.takes[-1].success = success
+            self.trials[-1].success = success
             self._running = False
 
-    def state(self, stamp: float, state: np.ndarray) -> None:
+    def add_state(self, stamp: float, state: np.ndarray) -> None:
         with self._lock:
             if self._running and (not self.states or stamp - self.states[-1][0] > (1 - _EARLY) * self.period):
-                self.states.append((stamp, len(self.takes) - 1, np.array(state)))
+                self.states.append((stamp, len(self.trials) - 1, np.array(state)))
 
-    def predicted(self, role: str, stamp: float, image: np.ndarray) -> None:
+    def add_predicted(self, role: str, stamp: float, image: np.ndarray) -> None:
         """image: u8[S, S, 3], predicted from the frame of `stamp`."""
         with self._lock:
             self._predicted[role].append((stamp + self.ahead, images.encode_jpeg(image)))
 
-    def expected(self, role: str, stamp: float) -> np.ndarray | None:
-        """What the policy expected this camera to see at that time; None where it has not predicted it."""
+    def predicted_for(self, role: str, stamp: float) -> np.ndarray | None:
+        """The predicted frame of this camera for that time; None where there is none."""
         with self._lock:
             near = min(self._predicted[role], key=lambda one: abs(one[0] - stamp), default=(np.inf, b""))
         return images.decode(near[1]) if abs(near[0] - stamp) < 0.75 * self.period else None
 
     def save(self, file: Path) -> None:
-        """One .npz, from which `python -m gr1_evaluation.evaluation_video` draws."""
+        """One .npz, from which `gr1 video` draws."""
         with self._lock:
             about = {
                 "period": self.period,
                 "ahead": self.ahead,
                 "note": self.note,
-                "takes": [asdict(take) for take in self.takes],
+                "trials": [asdict(trial) for trial in self.trials],
             }
             columns = {"about": json.dumps(about)}
             for name, column in zip(("stamps", "numbers", "states"), zip(*self.states)):
@@ -94,7 +94,7 @@ class Recording:
             about = json.loads(str(columns["about"]))
             most = max(len(columns[name]) for name in ("stamps", *(f"{role}_stamps" for role in ROLES)))
             made = cls(about["period"], about["ahead"], about["note"], about["period"] * most)
-            made.takes = [Take(**take) for take in about["takes"]]
+            made.trials = [RecordedTrial(**trial) for trial in about["trials"]]
             made.states.extend(
                 zip(columns["stamps"].tolist(), columns["numbers"].tolist(), columns["states"])
             )

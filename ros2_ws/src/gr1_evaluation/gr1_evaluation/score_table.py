@@ -1,4 +1,4 @@
-"""An examination at a glance: what is said, for how long, how each task has gone, and the line that is being typed. No ROS import."""
+"""An evaluation on one screen: instruction, time, successes of each task, and the line being typed. No ROS import."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gr1_bringup.status_table import shown
-from gr1_evaluation.evaluation import Examination, Trial
+from gr1_common.text import printable
+from gr1_evaluation.evaluation import Evaluation, Trial
 
-HINT = "type another sentence, or Enter for the next of the list"
+HINT = "type another instruction, or Enter for the next of the list"
 
 
 def scores(
-    examination: Examination, now: tuple[Trial, str, float] | None, typed: str, hint: bool = True
+    evaluation: Evaluation, now: tuple[Trial, str, float] | None, typed: str, hint: bool = True
 ) -> RenderableType:
-    """now: as Examiner.now gives it. typed: the line so far. hint: whether there is a keyboard at all."""
-    parts: list[RenderableType] = [_sentence(now), *_tasks(examination)]
+    """now: Evaluator.current(). typed: the line so far. hint: whether there is a keyboard."""
+    parts: list[RenderableType] = [_instruction(now), *_tasks(evaluation)]
     if hint:
         parts.append(
-            Text.assemble(("> ", "bold"), shown(typed), ("▌", "blink"), ("" if typed else f"  {HINT}", "dim"))
+            Text.assemble(("> ", "bold"), printable(typed), ("▌", "blink"), ("" if typed else f"  {HINT}", "dim"))
         )
     return Group(*parts)
 
 
-def line(examination: Examination, now: tuple[Trial, str, float] | None) -> str:
+def line(evaluation: Evaluation, now: tuple[Trial, str, float] | None) -> str:
     """The same in one line, for an output that is not a terminal."""
-    results = examination.results
+    results = evaluation.results
     won = sum(result.success for result in results)
-    doing = f"'{shown(now[1])}' {now[2]:.1f} s" if now else "laying the table"
+    doing = f"'{printable(now[1])}' {now[2]:.1f} s" if now else "setting up the table"
     return f"{won} of {len(results)} trials succeeded | {doing}"
 
 
-def _sentence(now: tuple[Trial, str, float] | None) -> Text:
+def _instruction(now: tuple[Trial, str, float] | None) -> Text:
     if now is None:
-        return Text("laying the table ...", style="dim")
-    trial, sentence, seconds = now
+        return Text("setting up the table ...", style="dim")
+    trial, instruction, seconds = now
     return Text.assemble(
-        (shown(sentence), "bold"), (f"   {seconds:.1f} of {trial.seconds:.0f} s", "dim"),
-        ("" if trial.task else "   none of the tasks: it runs, nobody judges", "yellow"),
+        (printable(instruction), "bold"), (f"   {seconds:.1f} of {trial.seconds:.0f} s", "dim"),
+        ("" if trial.task else "   no task's instruction: it runs without an outcome", "yellow"),
     )  # fmt: skip
 
 
-def _tasks(examination: Examination) -> list[RenderableType]:
-    """One column a kind of task, one cell a task: successes of trials."""
-    tally = examination.tally()
+def _tasks(evaluation: Evaluation) -> list[RenderableType]:
+    """Three tasks a row: successes of trials."""
+    tally = evaluation.tally()
     if not tally:
         return []
     grid = Table.grid(padding=(0, 3))

@@ -1,4 +1,4 @@
-"""All that `gr1 up --examine` adds to a run: the examiner, the keyboard, what is shown of them, and the film at the end."""
+"""What `gr1 up --evaluate` adds to a run: evaluator, keyboard, score table, and the video at the end. No ROS import."""
 
 from __future__ import annotations
 
@@ -6,102 +6,117 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 
-from gr1_bringup import stack
+from gr1_bringup.arguments import UNTRAINED
+from gr1_bringup.extension import ExtensionError, RunContext, RunningExtension
 from gr1_bringup.keyboard import Keyboard
+from gr1_bringup.run import short_path
 from gr1_core import Rig
 from gr1_core.rig import ROLES
-from gr1_evaluation import evaluation, score_table
+from gr1_evaluation import score_table
+from gr1_evaluation.evaluation import Evaluation
 from gr1_evaluation.rollout_recording import Recording
 
 RECORDING = "recording.npz"
-USUALLY_AHEAD = 3
-"""Control steps from a frame to the one that GR-1 predicts, unless a checkpoint says otherwise."""
+USUAL_FUTURE_STEPS = 3
+"""Control steps from a frame to the one that GR-1 predicts, unless the checkpoint's configuration has another number."""
 
 
-class SittingError(RuntimeError):
-    """An examination that cannot go on."""
+class EvaluationSession(RunningExtension):
+    """chosen: the stack's settings."""
 
+    makes_video = True
 
-class Sitting:
-    """chosen: the stack's settings. film: where it goes; None: none is made. say(text): a line for a person."""
-
-    def __init__(
-        self,
-        asked: evaluation.Examination,
-        chosen: Mapping[str, str],
-        film: Path | None,
-        say: Callable[[str], None],
-    ):
-        self.examination, self.file, self._say = asked, film, say
-        self._rig = Rig.load(chosen["rig"])
+    def __init__(self, evaluation: Evaluation, chosen: Mapping[str, str]):
+        self.evaluation = evaluation
+        self._rig, self._checkpoint = Rig.load(chosen["rig"]), _folder(chosen["checkpoint"])
         self.keyboard = Keyboard()
-        folder = Path(chosen["checkpoint"]) if chosen["checkpoint"] else None
-        self.recording = (
-            Recording(self._rig.period, _ahead(folder) * self._rig.period, _note(folder)) if film else None
-        )
-        self._examiner = None
+        self.recording: Recording | None = None
+        self._context: RunContext | None = None
+        self._evaluator = None
 
-    def attach(self, monitor) -> None:
-        """Listens and speaks through the monitor's node; before it is started."""
-        from gr1_evaluation.evaluator import Examiner
+    def attach(self, context: RunContext, monitor) -> None:
+        from gr1_evaluation.evaluator import Evaluator
 
-        self._examiner = Examiner(monitor, self.examination, self._rig, self._say, self.recording)
+        self._context = context
+        self.recording = self.new_recording() if context.video else None
+        self._evaluator = Evaluator(monitor, self.evaluation, self._rig, context.say, self.recording)
+
+    def new_recording(self) -> Recording:
+        """An empty recording with what the checkpoint says of its predicted frames."""
+        ahead = _future_steps(self._checkpoint) * self._rig.period
+        return Recording(self._rig.period, ahead, _note(self._checkpoint))
 
     def start(self) -> None:
-        self._examiner.start()
+        self._evaluator.start()
 
-    def close(self) -> None:
-        if self._examiner:
-            self._examiner.close()
+    def terminal(self) -> Keyboard:
+        return self.keyboard
 
-    def poll(self) -> bool:
-        """Hands on what was typed; True once all trials are over. Raises SittingError for a stack that cannot be examined."""
+    def poll(self, seconds: float) -> bool:
+        """Passes on what was typed; True once all trials are over. Raises ExtensionError for a stack that cannot be evaluated."""
         for line in self.keyboard.lines():
-            self._examiner.ask(line)
-        if self._examiner.failure:
-            raise SittingError(self._examiner.failure)
-        return self._examiner.over
+            self._evaluator.request(line)
+        if self._evaluator.failure:
+            raise ExtensionError(self._evaluator.failure)
+        return self._evaluator.over
 
-    def shown(self, table: RenderableType) -> RenderableType:
-        """The scores, then the stack's table: what a small terminal has no room for is cut off at its end."""
-        return Group(score_table.scores(self.examination, self._examiner.now(), self.keyboard.typed), table)
+    def decorate(self, table: RenderableType) -> RenderableType:
+        """The scores, then the stack's table: a small terminal cuts off the end."""
+        scores = score_table.scores(self.evaluation, self._evaluator.current(), self.keyboard.typed)
+        return Group(scores, table)
 
     def line(self) -> str:
-        return score_table.line(self.examination, self._examiner.now())
+        return score_table.line(self.evaluation, self._evaluator.current())
 
-    def document(self) -> str:
-        """One line of JSON for a run that has a number of trials, else nothing."""
-        return (
-            self.examination.document(self._examiner.latencies, self._examiner.acted)
-            if self.examination.number
-            else ""
-        )
+    def close(self) -> None:
+        if self._evaluator:
+            self._evaluator.close()
 
-    def draw(self, folder: Path, go_on: Callable[[float], bool]) -> str:
-        """Makes the film and leaves in `folder` what it can be drawn from again; returns what to tell. go_on: see evaluation_video.write."""
+    def conclude(self, interrupted: Callable[[], bool]) -> None:
+        """Draws the video now, so that it costs the run nothing, and prints the scores; with a number of trials also as JSON."""
+        if not self._context:
+            return
+        self._draw(interrupted)
+        self._context.say(self.evaluation.summary(), "bold")
+        if self.evaluation.number:
+            self._context.say(self.evaluation.document(self._evaluator.latencies, self._evaluator.acted))
+
+    def _draw(self, interrupted: Callable[[], bool]) -> None:
         import av
 
         from gr1_evaluation import evaluation_video
 
         if not self.recording or not self.recording.states:
-            return ""
-        try:
-            self.recording.save(folder / RECORDING)
-            count = evaluation_video.write(self.file, self.recording, self._rig, go_on=go_on)
-        except (OSError, ValueError, RuntimeError, av.FFmpegError) as error:
-            return f"not written: {error}"
-        return f"{count} frames" if count else "interrupted before its first frame"
+            return
+        file = self._context.video
+        with Console(highlight=False).status("drawing the video") as status:
+
+            def go_on(share: float) -> bool:
+                status.update(f"drawing the video: {share:.0%}; Ctrl-C ends it here")
+                return not interrupted()
+
+            try:
+                self.recording.save(self._context.folder / RECORDING)
+                count = evaluation_video.write_video(file, self.recording, self._rig, go_on=go_on)
+                result = f"{count} frames" if count else "interrupted before its first frame"
+            except (OSError, ValueError, RuntimeError, av.FFmpegError) as error:
+                result = f"not written: {error}"
+        self._context.say(f"video: {short_path(file)}, {result}")
 
 
-def _ahead(checkpoint: Path | None) -> int:
+def _folder(checkpoint: str) -> Path | None:
+    return Path(checkpoint) if checkpoint not in ("", UNTRAINED) else None
+
+
+def _future_steps(checkpoint: Path | None) -> int:
     """How many control steps ahead the model predicts."""
-    return _read(checkpoint, "config.json").get("future_steps", USUALLY_AHEAD)
+    return _read(checkpoint, "config.json").get("future_steps", USUAL_FUTURE_STEPS)
 
 
 def _note(checkpoint: Path | None) -> str:
-    """What must be said of the predicted frames: a loss of weight 0 has taught nothing."""
+    """Whether predicted frames are untrained: a loss of weight 0 has trained nothing."""
     recipe = _mapping(_read(checkpoint, "training.json").get("recipe"))
     loss = _mapping(recipe.get("loss"))
     return "" if checkpoint and all(loss.get(role, 1) for role in ROLES) else "untrained"
@@ -112,33 +127,8 @@ def _mapping(found: object) -> dict:
 
 
 def _read(checkpoint: Path | None, name: str) -> dict:
-    """A file of the checkpoint. One that is damaged is the policy node's to refuse."""
+    """A JSON file of the checkpoint. A damaged one is for the policy node to refuse."""
     try:
         return dict(json.loads((checkpoint / name).read_text())) if checkpoint else {}
     except (OSError, ValueError, TypeError):
         return {}
-
-
-def parse(
-    what: str, trials: int | None, given: Mapping[str, str], chosen: dict[str, str]
-) -> evaluation.Examination | None:
-    """The examination that was asked for on the command line; the policy then waits for its sentences. Raises SettingError.
-
-    given: the stack's arguments as they were written; chosen: what has become of them.
-    """
-    if not what:
-        if trials is not None:
-            raise stack.SettingError("trials: of what? Add --examine tasks, or a column such as seen")
-        return None
-    if chosen["robot"] != "sim" or chosen["drive"] != "policy":
-        raise stack.SettingError(
-            "examine: the simulated table is laid and the policy judged: robot must be 'sim' and drive 'policy'"
-        )
-    for name in ("task", "instruction"):
-        if given[name]:
-            raise stack.SettingError(
-                f"{name}: with examine each trial brings its own; leave it out, or write it as --examine a,b"
-            )
-        chosen[name] = ""
-    usual = next(one.default for one in stack.ARGUMENTS if one.name == "seed")
-    return evaluation.parse(what, trials, None if given["seed"] == usual else int(given["seed"]))

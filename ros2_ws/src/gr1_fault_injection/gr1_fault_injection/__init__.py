@@ -1,1 +1,1 @@
-"""The fault table: the running simulated stack, broken on purpose again and again. `python -m gr1_fault_injection`, docs/how-to/inject_faults.md."""
+"""Injects faults into the simulated stack: `gr1 up --fault` one of them, `gr1 faults` all of them, with a table of how it stops."""

@@ -1,4 +1,4 @@
-"""Every fault of the table: what is done, when anybody could notice it, what ends it, and what the arm must do."""
+"""Every fault of the table: how it is injected, from when on it is visible, what ends it, what the arm must do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import cycle
 from geometry_msgs.msg import TwistStamped
 
 from gr1_common.messages import to_twist
-from gr1_fault_injection.scene import Clock, Disk, Network, Scene, Skipped, Usual
+from gr1_fault_injection.scene import Clock, Default, Disk, Network, Scene, Skipped
 
 JUMP_S = 10.0
 _SLOW_S = 0.3
@@ -20,9 +20,9 @@ _HZ = 20.0
 
 @dataclass(frozen=True)
 class Fault:
-    """visible: from when on somebody could notice, see run.VISIBLE. restarts: the node that is started again afterwards.
+    """visible: from when on the fault can be noticed, see injection.VISIBLE. restarts: the node that is started again.
 
-    rearm: the arm must stay at rest until arm/reset. lasting: it must stay at rest for as long as the fault lasts.
+    rearm: the arm must stay at rest until arm/reset. lasting: it must stay at rest while the fault lasts.
     """
 
     name: str
@@ -40,54 +40,54 @@ class Fault:
 def _killed(node: str, visible: str, rearm: bool = False) -> Fault:
     again = {"arm_on_start": False} if rearm else {}
     return Fault(
-        f"{node} killed", f"SIGKILL of {node}", Usual, lambda scene: scene.bench.kill(node),
-        lambda scene: scene.bench.start(node, **again), visible, restarts=node, rearm=rearm,
+        f"{node} killed", f"SIGKILL of {node}", Default, lambda scene: scene.stack.kill(node),
+        lambda scene: scene.stack.start(node, **again), visible, restarts=node, rearm=rearm,
     )  # fmt: skip
 
 
 def _stopped(node: str, visible: str, rearm: bool = False) -> Fault:
     return Fault(
-        f"{node} stopped", f"SIGSTOP of {node}, later SIGCONT", Usual, lambda scene: scene.bench.freeze(node),
-        lambda scene: scene.bench.thaw(node), visible, rearm=rearm,
+        f"{node} stopped", f"SIGSTOP of {node}, later SIGCONT", Default, lambda scene: scene.stack.freeze(node),
+        lambda scene: scene.stack.thaw(node), visible, rearm=rearm,
     )  # fmt: skip
 
 
 def _switched(name: str, what: str, node: str, kind: str, visible: str, rearm: bool = False) -> Fault:
     return Fault(
-        name, f"{what} (sim.fault: {kind})", Usual, lambda scene: scene.bench.set(node, sim__fault=kind),
-        lambda scene: scene.bench.set(node, sim__fault="none"), visible, rearm=rearm,
+        name, f"{what} (sim.fault: {kind})", Default, lambda scene: scene.stack.set(node, sim__fault=kind),
+        lambda scene: scene.stack.set(node, sim__fault="none"), visible, rearm=rearm,
     )  # fmt: skip
 
 
-def _commanded(name: str, what: str, speed: float) -> Fault:
+def _teleop_command(name: str, what: str, speed: float) -> Fault:
     def inject(scene: Scene) -> None:
-        scene.send("teleop", lambda: _twist(scene, speed), _HZ)
+        scene.publish_repeatedly("teleop", lambda: _twist(scene, speed), _HZ)
 
-    return Fault(name, what, Usual, inject, lambda scene: scene.silence(), "injected")
+    return Fault(name, what, Default, inject, lambda scene: scene.stop_publishing(), "injected")
 
 
 def _twist(scene: Scene, speed: float) -> TwistStamped:
     message = TwistStamped(twist=to_twist((0.0, speed, 0.0), (0.0, 0.0, 0.0)))
     message.header.stamp, message.header.frame_id = (
-        scene.bench.observer.monitor.node.get_clock().now().to_msg(),
+        scene.stack.observer.monitor.node.get_clock().now().to_msg(),
         "base_link",
     )
     return message
 
 
 def _replay(scene: Scene) -> None:
-    sent = cycle([copy.deepcopy(message) for message in scene.bench.observer.sent])
-    scene.bench.freeze("policy")
-    scene.send("policy", lambda: next(sent), _HZ)
+    sent = cycle([copy.deepcopy(message) for message in scene.stack.observer.sent])
+    scene.stack.freeze("policy")
+    scene.publish_repeatedly("policy", lambda: next(sent), _HZ)
 
 
 def _replay_over(scene: Scene) -> None:
-    scene.silence()
-    scene.bench.thaw("policy")
+    scene.stop_publishing()
+    scene.stack.thaw("policy")
 
 
 def _require_delay(scene: Scene) -> None:
-    if not scene.bench.has("policy", "sim.delay_s"):
+    if not scene.stack.has("policy", "sim.delay_s"):
         raise Skipped("the policy node has no parameter sim.delay_s")
 
 
@@ -109,15 +109,15 @@ FAULTS = (
     _stopped("policy", "command"),
     _switched("camera unplugged", "static camera's cable", "camera_static", "disconnect", "frame:static"),
     _switched("camera drops out", "no more frames", "camera_static", "drop_out", "frame:static"),
-    _switched("camera frozen", "one picture again and again, stamps fresh", "camera_static", "freeze", "repeat:static"),
+    _switched("camera frozen", "one image again and again, stamps fresh", "camera_static", "freeze", "repeat:static"),
     _switched("camera repeats a frame", "one frame again and again, its stamp too", "camera_static", "repeat", "frame:static"),
-    _switched("frames late", "frames come 0.5 s after their exposure", "camera_static", "late", "frame:static"),
-    _commanded("NaN commands", "teleoperation sends NaN", math.nan),
-    _commanded("huge commands", "teleoperation sends 100 m/s", 100.0),
-    Fault("replayed commands", "the policy is stopped, its last commands are published again and again, as they were", Usual,
+    _switched("frames late", "frames arrive 0.5 s after their exposure", "camera_static", "late", "frame:static"),
+    _teleop_command("NaN commands", "teleoperation sends NaN", math.nan),
+    _teleop_command("huge commands", "teleoperation sends 100 m/s", 100.0),
+    Fault("replayed commands", "the policy is stopped, its last commands are published again and again, unchanged", Default,
           _replay, _replay_over, "command"),
-    Fault("policy too slow", f"each step of the policy takes {_SLOW_S:g} s longer", Usual,
-          lambda scene: scene.bench.set("policy", sim__delay_s=_SLOW_S), lambda scene: scene.bench.set("policy", sim__delay_s=0.0),
+    Fault("policy too slow", f"each step of the policy takes {_SLOW_S:g} s longer", Default,
+          lambda scene: scene.stack.set("policy", sim__delay_s=_SLOW_S), lambda scene: scene.stack.set("policy", sim__delay_s=0.0),
           "command", lasting=False, prepare=_require_delay),
     _switched("arm lost", "the connection to the arm", "arm", "disconnect", "injected", rearm=True),
     _switched("arm's state stands still", "the same state again and again", "arm", "drop_out", "injected"),
@@ -130,5 +130,16 @@ FAULTS = (
     Fault("network cut", "no datagram reaches or leaves the policy's process", Network, lambda scene: scene.switch.cut(True),
           lambda scene: scene.switch.cut(False), "command"),
     Fault("disk full", "no byte is left under the recorder's folder", Disk, lambda scene: scene.fill(), lambda scene: scene.empty(),
-          "recorder", rearm=True, prepare=lambda scene: scene.bench.call("recorder/start")),
+          "recorder", rearm=True, prepare=lambda scene: scene.stack.call("recorder/start")),
 )  # fmt: skip
+
+
+def choose_faults(words: str) -> list[Fault]:
+    """words: names or parts of names as "a,b"; empty: all. Raises ValueError for a word that no fault's name holds."""
+    found = []
+    for word in filter(None, words.split(",")):
+        named = [fault for fault in FAULTS if word == fault.name] or [fault for fault in FAULTS if word in fault.name]
+        if not named:
+            raise ValueError(f"no fault '{word}': there are {', '.join(fault.name for fault in FAULTS)}")
+        found += named
+    return [fault for fault in FAULTS if fault in found or not words]

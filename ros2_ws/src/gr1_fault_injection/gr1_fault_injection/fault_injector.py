@@ -1,4 +1,4 @@
-"""Faults of the simulated rig at a chosen moment: `gr1 up --fault NODE[:KIND]:AT[+FOR]`. docs/how-to/inject_faults.md has the grammar and the kinds."""
+"""Faults of the simulated rig at a chosen time: NODE[:KIND]:AT[+FOR], as in docs/how-to/inject_faults.md. No ROS import at the top."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from gr1_bringup import stack
+from gr1_bringup.arguments import SettingError
 
-USUAL = "drop_out"
+DEFAULT_KIND = "drop_out"
 FORM = "NODE[:KIND]:AT[+FOR], such as camera_static:3s or arm:stuck:5s+2s"
 _GRAMMAR = re.compile(
     r"(?P<node>[^:]+)(:(?P<kind>[^:]+))?:(?P<at>\d+(\.\d+)?)s?(\+(?P<lasts>\d+(\.\d+)?)s?)?", re.ASCII
@@ -25,15 +26,15 @@ class Fault:
     lasts: float | None = None
 
 
-def kinds(nodes: Iterable[stack.Node]) -> dict[str, tuple[str, ...]]:
-    """The simulated nodes among these, and the faults that each of them can show."""
-    # Both bring ROS along, which takes a moment: only who rehearses a fault pays for it.
+def possible_faults(nodes: Iterable[stack.Node]) -> dict[str, tuple[str, ...]]:
+    """The simulated nodes among these, and the faults that each of them has."""
+    # Both import ROS, which takes a moment that a run without faults need not spend.
     from gr1_robot.arm.drivers.sim import backend as arm
     from gr1_robot.cameras.drivers import sim as camera
 
     found = {}
     for node in nodes:
-        if node.parameters.get("source") == "sim":
+        if node.parameters.get("camera_driver") == "sim":
             found[node.name] = tuple(kind for kind in camera.FAULTS if kind != "none")
         elif node.executable == "arm_node" and node.parameters.get("robot") == "sim":
             found[node.name] = tuple(kind for kind in arm.FAULTS if kind != "none")
@@ -41,35 +42,35 @@ def kinds(nodes: Iterable[stack.Node]) -> dict[str, tuple[str, ...]]:
 
 
 def parse(words: Iterable[str], possible: Mapping[str, tuple[str, ...]]) -> list[Fault]:
-    """What was asked for on the command line. possible: `kinds`. Raises SettingError with what would be possible."""
+    """The faults named on the command line. possible: `possible_faults`. Raises SettingError with what is possible."""
     return [_parse(word, possible) for word in words]
 
 
 def _parse(word: str, possible: Mapping[str, tuple[str, ...]]) -> Fault:
     if not possible:
-        raise stack.SettingError(
-            f"fault: '{word}': only a simulated rig can rehearse faults; run with --robot sim"
+        raise SettingError(
+            f"fault: '{word}': only a simulated rig has faults to inject; run with --robot sim"
         )
     match = _GRAMMAR.fullmatch(word)
     if not match:
-        raise stack.SettingError(f"fault: '{word}' is not {FORM}")
-    node, kind = match["node"], match["kind"] or USUAL
+        raise SettingError(f"fault: '{word}' is not {FORM}")
+    node, kind = match["node"], match["kind"] or DEFAULT_KIND
     if node not in possible:
-        raise stack.SettingError(f"fault: '{word}': '{node}' is not one of {', '.join(possible)}")
+        raise SettingError(f"fault: '{word}': '{node}' is not one of {', '.join(possible)}")
     if kind not in possible[node]:
-        raise stack.SettingError(
+        raise SettingError(
             f"fault: '{word}': {node} has no fault '{kind}', there are {', '.join(possible[node])}"
         )
     lasts = float(match["lasts"]) if match["lasts"] else None
     if lasts == 0.0:
-        raise stack.SettingError(
+        raise SettingError(
             f"fault: '{word}': a fault of 0 s shows nothing; leave '+{match['lasts']}' out, or give a longer time"
         )
     return Fault(node, kind, float(match["at"]), lasts)
 
 
-class Rehearsal:
-    """Sets the faults of a running stack when their time has come. node: the rclpy node that asks; say(text): a line for a person."""
+class FaultInjector:
+    """Sets the faults of a running stack at their times. node: the rclpy node for the calls; say(text): a line for the user."""
 
     def __init__(self, faults: Iterable[Fault], node, say: Callable[[str], None]):
         from rcl_interfaces.srv import SetParameters
@@ -81,32 +82,32 @@ class Rehearsal:
             + [(fault.at + fault.lasts, False, fault) for fault in faults if fault.lasts is not None],
             key=lambda event: event[0],
         )
-        # Made before the nodes are up, so that none of them has to be waited for when a fault is due.
+        # Created before the nodes are up, so that no discovery is waited for when a fault is due.
         self._clients = {
             name: node.create_client(SetParameters, f"{name}/set_parameters")
             for name in {fault.node for fault in faults}
         }
 
-    def patience(self, seconds: float) -> float:
-        """Seconds until `play` is wanted again; infinite when nothing is left. seconds: since all nodes are up."""
+    def due_in(self, seconds: float) -> float:
+        """Seconds until the next call of `inject_due`; infinite when nothing is left. seconds: since all nodes are up."""
         return max(self._due[0][0] - seconds, 0.0) if self._due else float("inf")
 
-    def play(self, seconds: float) -> None:
-        """Everything that is due by now."""
+    def inject_due(self, seconds: float) -> None:
+        """Sets and clears the faults that are due by now."""
         while self._due and self._due[0][0] <= seconds:
             _, begins, fault = self._due.pop(0)
             if begins:
                 self.active[fault.node] = fault
-                self._set(fault, fault.kind, f"fault: {fault.node} {fault.kind} from {seconds:.1f} s on")
-            elif self.active.get(fault.node) == fault:  # else another one has taken its place
+                self._set_fault(fault, fault.kind, f"fault: {fault.node} {fault.kind} from {seconds:.1f} s on")
+            elif self.active.get(fault.node) == fault:  # else another fault has replaced it
                 del self.active[fault.node]
-                self._set(fault, "none", f"fault: {fault.node} {fault.kind} is over after {fault.lasts:g} s")
+                self._set_fault(fault, "none", f"fault: {fault.node} {fault.kind} is over after {fault.lasts:g} s")
 
     def title(self) -> str:
-        """The faults of this moment, for the table; empty if there are none."""
+        """The active faults, for the table's title; empty if there are none."""
         return ", ".join(f"FAULT {fault.node} {fault.kind}" for fault in self.active.values())
 
-    def _set(self, fault: Fault, value: str, text: str) -> None:
+    def _set_fault(self, fault: Fault, value: str, text: str) -> None:
         from rcl_interfaces.srv import SetParameters
         from rclpy.parameter import Parameter
 

@@ -1,4 +1,4 @@
-"""One injection: from the arm at full speed to its rest, and back to motion. Times in s on the steady clock."""
+"""One injection: from full speed to rest, and back to motion. Times in s on the steady clock."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from gr1_fault_injection.catalogue import Fault
 from gr1_fault_injection.observer import Observer, Speed
 from gr1_fault_injection.scene import Scene
-from gr1_fault_injection.stack_under_test import BenchError
+from gr1_fault_injection.stack_under_test import StackError
 
 LIMIT_S = 0.25
 FAST = (0.95, 0.95, 0.5, 0.5, 0.5)
-"""Of the rig's speed limit: how fast the arm must be when the fault comes, at each attempt. A busy computer may not get there."""
+"""Share of the rig's speed limit that the arm must have before the injection, per attempt. A busy computer may not reach it."""
 _GIVE_UP_S, _HOLD_S = 2.5, 0.8
 _BACK_S = 60.0
 _SILENT_S = 0.3
@@ -27,24 +27,24 @@ _FRESH_S = (
 _TAUT = {
     "held": 0.98,
     "sunk": 1.0,
-}  # of the leash: an arm that is held approaches it, one that sinks passes it
-_CREEP = 1e-3  # m/s: on the leash the commanded speed fades out, and below this it counts as zero
+}  # of max_following_error: an arm that is held approaches it, one that sinks passes it
+_CREEP = 1e-3  # m/s: at max_following_error the commanded speed fades out, and below this it counts as zero
 
 VISIBLE = {
-    "injected": "the moment of the injection",
+    "injected": "the injection",
     "beat": "no times: the physics ends with the process that is broken",
-    "frame": "the last frame that came in time",
-    "repeat": "the first frame that shows the old picture",
+    "frame": "the last frame that arrived in time",
+    "repeat": "the first frame that shows the old image",
     "command": "the policy's last command",
-    "lead": "the commanded position leads the measured one by the leash (98 % of it, where the arm is held)",
-    "recorder": "the recorder's first word of it on /diagnostics",
+    "lead": "the commanded position leads the measured one by max_following_error (98 % of it, where the arm is held)",
+    "recorder": "the recorder's first ERROR on /diagnostics",
 }
-"""From when on somebody could notice a fault."""
+"""From when on a fault can be noticed."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """ms, mm, s; None where there is no such thing. wrong: what went against the promise, empty if nothing did."""
+    """ms, mm, s; None where it does not apply. wrong: how the run broke the promise, empty if it did not."""
 
     visible_to_zero_ms: float | None
     fault_to_zero_ms: float | None
@@ -58,15 +58,15 @@ class Run:
         return asdict(self)
 
 
-def once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
-    """Injects the fault once. Raises BenchError when the stack cannot be brought to move before."""
+def inject_once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
+    """Injects the fault once. Raises StackError when the stack cannot be brought to move before."""
     _to_full_speed(fault, scene)
-    time.sleep(rng.uniform(0.0, scene.rig.period))  # the fault comes at any moment of a control period
-    observer, began = scene.bench.observer, time.monotonic()
+    time.sleep(rng.uniform(0.0, scene.rig.period))  # the fault comes at a random time of a control period
+    observer, began = scene.stack.observer, time.monotonic()
     fault.inject(scene)
     creep = _CREEP if fault.visible.startswith("lead") else 0.0
-    ends = fault.visible == "beat"  # the arm's node itself: only then may it fall silent
-    # A busy computer brings it to rest for a moment by itself: that is not yet the answer to a fault that nobody could see.
+    ends = fault.visible == "beat"  # the arm node itself: only then may its messages end
+    # A busy computer stops the arm for a moment by itself; a rest before the fault is visible is no reaction to it.
     shown = lambda: _visible(fault.visible, observer, scene, began, None) is not None  # noqa: E731
     observer.wait(lambda: _at_rest(observer, began, creep, ends) and shown(), _GIVE_UP_S)
     time.sleep(_HOLD_S)
@@ -85,7 +85,7 @@ def once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
     elif zero - visible > LIMIT_S:
         wrong.append(f"rest {1e3 * (zero - visible):.0f} ms after the fault was visible")
     recovery, seconds, more = _recover(fault, scene)
-    # A process that is gone is at rest by construction: a figure would claim what was not measured.
+    # The simulated arm ends with its process: a time of rest would claim what was not measured.
     times = (None, None) if ends else (_ms(visible, zero, least=0.0), _ms(began, zero))
     return Run(
         *times, travel_mm=round(1e3 * travel, 1), reason=reason,
@@ -94,22 +94,22 @@ def once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
 
 
 def _to_full_speed(fault: Fault, scene: Scene) -> None:
-    bench = scene.bench
+    stack = scene.stack
     fault.prepare(scene)
     for part in FAST:
-        if bench.gate()[0] == "stopped":
-            bench.reset()
-        bench.home()
-        bench.observer.clear()
-        if bench.moving(5.0, part * scene.rig.limits.linear_speed) and bench.observer.wait(
-            lambda: _heard(fault, bench.observer), 1.0
+        if stack.gate()[0] == "stopped":
+            stack.reset()
+        stack.home()
+        stack.observer.clear()
+        if stack.moving(5.0, part * scene.rig.limits.linear_speed) and stack.observer.wait(
+            lambda: _receives(fault, stack.observer), 1.0
         ):
             return
-    raise BenchError(f"the arm does not get moving, or is not heard: {bench.state()}")
+    raise StackError(f"the arm does not get moving, or is not heard: {stack.state()}")
 
 
-def _heard(fault: Fault, observer: Observer) -> bool:
-    """Whether this program hears what the fault will be seen by: a node that was just started may be found by the policy first."""
+def _receives(fault: Fault, observer: Observer) -> bool:
+    """Whether this program receives the messages that show the fault; discovery of a restarted node takes time."""
     kind, _, role = fault.visible.partition(":")
     if kind in ("frame", "repeat"):
         return bool(_fresh(observer, role))
@@ -117,12 +117,12 @@ def _heard(fault: Fault, observer: Observer) -> bool:
 
 
 def _fresh(observer: Observer, role: str) -> list[float]:
-    """When the frames were exposed that came in time."""
-    return [frame.at for frame in observer.frames(role) if frame.came - frame.at <= _FRESH_S]
+    """Exposure times of the frames that arrived in time."""
+    return [frame.at for frame in observer.frames(role) if frame.arrived - frame.at <= _FRESH_S]
 
 
 def _at_rest(observer: Observer, began: float, creep: float, ends: bool) -> bool:
-    """At rest since the fault; where it ends the arm's node: nothing is heard of it any more."""
+    """At rest since the fault; where it ends the arm node: no more messages of it."""
     speeds = observer.speeds()
     last = speeds[-1] if speeds else None
     if ends:
@@ -135,13 +135,13 @@ def _moves(speed: Speed, creep: float) -> bool:
 
 
 def _gap(speeds: list[Speed], began: float, ended: float) -> float:
-    """The longest time in which nothing was heard of the arm."""
+    """The longest time without a message of the arm."""
     times = [began, *(speed.at for speed in speeds if began < speed.at < ended), ended]
     return max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
 
 
 def _silent(speeds: list[Speed], began: float, ended: float) -> float | None:
-    """The last beat of an arm's node that is gone, and with it its physics; None if it is still heard."""
+    """The last message of an arm node that is gone, and its physics with it; None if messages still come."""
     last = max((speed.at for speed in speeds if speed.at > began), default=began)
     return last if ended - last > _SILENT_S else None
 
@@ -167,10 +167,10 @@ def _visible(what: str, observer: Observer, scene: Scene, began: float, zero: fl
     if kind == "command":
         return max((at for at in observer.commands() if at <= until), default=None)
     if kind == "lead":
-        taut = _TAUT[role] * scene.rig.limits.leash
+        taut = _TAUT[role] * scene.rig.limits.max_following_error
         return next((at for at, lead in observer.lead() if at > began and lead > taut), None)
     return min(
-        (said.at for said in observer.said() if said.name == "recorder: episode" and said.level == "ERROR"),
+        (status.at for status in observer.statuses() if status.name == "recorder: episode" and status.level == "ERROR"),
         default=None,
     )
 
@@ -186,51 +186,51 @@ def _travel(observer: Observer, began: float, ended: float | None) -> float:
 
 
 def _reason(observer: Observer, began: float) -> str:
-    """What /diagnostics called an error since the fault, the newest of each subject; the arm's gate by its code, warnings too."""
+    """The errors on /diagnostics since the fault, the newest of each subject; the gate by its reason code, warnings too."""
     told: dict[str, str] = {}
-    for said in observer.said():
-        if said.at <= began:
+    for status in observer.statuses():
+        if status.at <= began:
             continue
-        if said.name == "arm: gate" and said.level != "OK":
-            told["gate"] = f"gate {said.reason}"
-        elif said.level in ("ERROR", "STALE") and said.name != "arm: gate":
-            told[said.name] = f"{said.name.partition(':')[0]}: {said.message}"
+        if status.name == "arm: gate" and status.level != "OK":
+            told["gate"] = f"gate {status.reason}"
+        elif status.level in ("ERROR", "STALE") and status.name != "arm: gate":
+            told[status.name] = f"{status.name.partition(':')[0]}: {status.message}"
     order = sorted(told, key=lambda name: ("gate" != name, "policy" not in name))
     return "; ".join(told[name] for name in order)
 
 
 def _recover(fault: Fault, scene: Scene) -> tuple[str, float | None, str]:
-    """Ends the fault; returns what it took to move again, how many seconds, and what was wrong on the way."""
-    bench, observer = scene.bench, scene.bench.observer
-    latched = bench.gate()[0] == "stopped"
+    """Ends the fault; returns what made the arm move again, after how many seconds, and what was wrong on the way."""
+    stack, observer = scene.stack, scene.stack.observer
+    latched = stack.gate()[0] == "stopped"
     cleared = time.monotonic()
     fault.clear(scene)
     again = f"{fault.restarts} restarted" if fault.restarts else ""
     if not (fault.rearm or latched):
-        if bench.moving(_BACK_S):
+        if stack.moving(_BACK_S):
             return again or "by itself", time.monotonic() - cleared, ""
-        if bench.gate()[0] != "stopped":
-            return "none", None, f"it did not move again: {bench.state()}"
-    # Somebody commands it, and it must not care.
-    told = observer.wait(
+        if stack.gate()[0] != "stopped":
+            return "none", None, f"it did not move again: {stack.state()}"
+    # It is commanded, and must not move.
+    commanded = observer.wait(
         lambda: (
             sum(at > cleared for at in observer.commands()) >= _COMMANDS
             and any(one.at > cleared for one in observer.speeds())
         ),
         _BACK_S,
     )
-    if not told:
-        return "none", None, f"nothing commanded it again within {_BACK_S:.0f} s: {bench.state()}"
+    if not commanded:
+        return "none", None, f"nothing commanded it again within {_BACK_S:.0f} s: {stack.state()}"
     # SIGSTOP may come between the gate's decision and the motors: that one beat, 2 mm at most, is completed after SIGCONT.
     interrupted = 1 if fault.visible == "beat" else 0
     moved = sum(speed.moves for speed in observer.speeds() if speed.at > cleared) > interrupted
     wrong = "it moved before it was armed again" if moved else ""
     try:
-        bench.reset()
-    except BenchError as error:
+        stack.reset()
+    except StackError as error:
         return "none", None, f"not armed again: {error}"
-    if not bench.moving(_BACK_S):
-        return "none", None, f"it did not move after arm/reset: {bench.state()}"
+    if not stack.moving(_BACK_S):
+        return "none", None, f"it did not move after arm/reset: {stack.state()}"
     return " and ".join(filter(None, (again, "arm/reset"))), time.monotonic() - cleared, wrong
 
 

@@ -1,4 +1,4 @@
-"""What is heard of the stack under test, with the time of each message on this process's steady clock, in seconds."""
+"""The messages of the stack under test, each with its time on this process's steady clock, in seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
 from gr1_common.messages import from_pose, from_twist, nanoseconds, seconds
-from gr1_common.stack_monitor import LEVELS, Monitor
+from gr1_common.stack_monitor import LEVELS, StackMonitor
 from gr1_core.rig import ROLES
 
 _KEPT = 3000
@@ -26,7 +26,7 @@ _EVERY, _COMMANDS = (
 
 
 class Speed(NamedTuple):
-    """What the gate let through to the motors: m/s, and whether any of the six numbers is not zero."""
+    """The gate's output to the motors: m/s, and whether any of the six numbers is not zero."""
 
     at: float
     linear: float
@@ -42,13 +42,13 @@ class Position(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """When it was exposed and when it came."""
+    """Times of exposure and arrival."""
 
     at: float
-    came: float
+    arrived: float
 
 
-class Said(NamedTuple):
+class StatusRecord(NamedTuple):
     """One status on /diagnostics. reason: the gate's, else empty."""
 
     at: float
@@ -62,19 +62,19 @@ class Observer:
     """Listens to a stack. stamps: whether its messages' stamps can be trusted; else the time of arrival is taken."""
 
     def __init__(self, name: str, stamps: bool = True):
-        self.monitor = Monitor(name)
+        self.monitor = StackMonitor(name)
         self._stamps, self._lock = stamps, threading.Condition()
         self._speeds, self._measured, self._asked = (deque(maxlen=_KEPT) for _ in range(3))
         self._commands, self.sent = deque(maxlen=_KEPT), deque(maxlen=20)
         self._frames = {role: deque(maxlen=_KEPT) for role in ROLES}
-        self._said = deque(maxlen=_KEPT)
+        self._statuses = deque(maxlen=_KEPT)
         node = self.monitor.node
         node.create_subscription(TwistStamped, "arm/commanded_twist", self._on_speed, _EVERY)
         node.create_subscription(
-            PoseStamped, "arm/pose", lambda msg: self._put(self._measured, msg, _position), _EVERY
+            PoseStamped, "arm/pose", lambda msg: self._store(self._measured, msg, _position), _EVERY
         )
         node.create_subscription(
-            PoseStamped, "arm/commanded_pose", lambda msg: self._put(self._asked, msg, _position), _EVERY
+            PoseStamped, "arm/commanded_pose", lambda msg: self._store(self._asked, msg, _position), _EVERY
         )
         node.create_subscription(TwistStamped, "command/policy/twist", self._on_command, _COMMANDS)
         for role in ROLES:
@@ -82,7 +82,7 @@ class Observer:
             node.create_subscription(
                 CameraInfo,
                 f"camera/{role}/camera_info",
-                lambda msg, kept=frames: self._put(kept, msg, _frame),
+                lambda msg, kept=frames: self._store(kept, msg, _frame),
                 _EVERY,
             )
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
@@ -94,7 +94,7 @@ class Observer:
                 self._measured,
                 self._asked,
                 self._commands,
-                self._said,
+                self._statuses,
                 *self._frames.values(),
             ):
                 kept.clear()
@@ -116,9 +116,9 @@ class Observer:
         with self._lock:
             return list(self._frames[role])
 
-    def said(self) -> list[Said]:
+    def statuses(self) -> list[StatusRecord]:
         with self._lock:
-            return list(self._said)
+            return list(self._statuses)
 
     def lead(self) -> list[tuple[float, float]]:
         """(time, m by which the commanded position leads the measured one)."""
@@ -128,14 +128,14 @@ class Observer:
         return [(at, float(np.linalg.norm(there - here))) for at, here, there in pairs if there is not None]
 
     def wait(self, condition, timeout: float):
-        """Waits until condition(), which is asked again at each message, is true; returns its value, or a false one after `timeout`."""
+        """Waits until condition(), evaluated at each message, is true; returns its value, or a false one after `timeout`."""
         until = time.monotonic() + timeout
         with self._lock:
             while not (value := condition()) and (left := until - time.monotonic()) > 0:
                 self._lock.wait(min(left, 0.05))
             return value
 
-    def _put(self, kept: deque, message, make) -> None:
+    def _store(self, kept: deque, message, make) -> None:
         now = time.monotonic()
         at = now - (time.time() - seconds(message.header.stamp)) if self._stamps else now
         with self._lock:
@@ -143,19 +143,19 @@ class Observer:
             self._lock.notify_all()
 
     def _on_speed(self, message: TwistStamped) -> None:
-        self._put(self._speeds, message, _speed)
+        self._store(self._speeds, message, _speed)
 
     def _on_command(self, message: TwistStamped) -> None:
         self.sent.append(message)
-        self._put(self._commands, message, lambda at, *_: at)
+        self._store(self._commands, message, lambda at, *_: at)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for one in message.status:
             reason = next((pair.value for pair in one.values if pair.key == "reason"), "")
-            said = partial(
-                Said, name=one.name, level=LEVELS[ord(one.level)], message=one.message, reason=reason
+            record = partial(
+                StatusRecord, name=one.name, level=LEVELS[ord(one.level)], message=one.message, reason=reason
             )
-            self._put(self._said, message, lambda at, *_, said=said: said(at))
+            self._store(self._statuses, message, lambda at, *_, record=record: record(at))
 
 
 def _speed(at: float, _: float, message: TwistStamped) -> Speed:

@@ -62,7 +62,7 @@ class Row:
         return (
             self.fault.name, str(len(self.runs)), _pair(self._all("visible_to_zero_ms"), "ms"), _pair(self._all("fault_to_zero_ms"), "ms"),
             f"{max((run.travel_mm for run in self.runs), default=0.0):.0f} mm" if self.runs else "-",
-            _usual(run.reason for run in self.runs), _usual(run.recovery for run in self.runs), self.verdict,
+            _most_common(run.reason for run in self.runs), _most_common(run.recovery for run in self.runs), self.verdict,
         )  # fmt: skip
 
     def to_dict(self) -> dict:
@@ -82,12 +82,12 @@ class Row:
 
 
 def good(rows: Sequence[Row]) -> bool:
-    """Whether all runs kept the promise; what was skipped is not counted against it."""
+    """Whether all runs kept the promise; skipped faults do not count."""
     return not any(row.failed or row.broken for row in rows)
 
 
 def counts(rows: Sequence[Row]) -> dict:
-    """The whole run in a few numbers, and the names of the faults that are not good."""
+    """The totals, and the names of the faults that are not good."""
     return {
         "faults": len(rows), "injections": sum(len(row.runs) for row in rows), "failed": sum(len(row.failed) for row in rows),
         "not_good": [row.fault.name for row in rows if row.failed or row.broken],
@@ -119,7 +119,7 @@ def _figures(values: list[float]) -> dict | None:
     return {"p50": round(float(np.quantile(values, 0.5)), 1), "max": max(values)} if values else None
 
 
-def _usual(texts) -> str:
+def _most_common(texts) -> str:
     """The most common one, and how many others there were."""
     counts = Counter(texts)
     if not counts:

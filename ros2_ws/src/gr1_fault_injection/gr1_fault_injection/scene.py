@@ -1,4 +1,4 @@
-"""The four stacks that faults are injected into: as it is, with a wall clock to set, with a network to cut, with a small disk to fill."""
+"""The four stacks that faults are injected into: the usual one, with a wall clock to set, a network to cut, a disk to fill."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from geometry_msgs.msg import TwistStamped
 from gr1_common.qos import COMMAND
 from gr1_core.rig import Rig
 from gr1_fault_injection import constant_policy, shim
-from gr1_fault_injection.stack_under_test import Bench, BenchError
+from gr1_fault_injection.stack_under_test import StackError, StackUnderTest
 
 _DISK = "64m"
 _MIN_FREE_MB = 20
 _SMALL = {"static": (160, 90), "wrist": (160, 120)}
-"""Pictures that fit into one datagram: the network is to be cut on purpose, not by its own losses."""
+"""Image sizes that fit into one datagram: the network is to be cut on purpose, not by its own losses."""
 
 
 class Skipped(RuntimeError):
-    """Something that this computer does not allow; the text says why."""
+    """This computer cannot run the scene; the text says why."""
 
 
 class Scene:
-    """A bench and the means to break it. Close it."""
+    """A running stack and the means to inject faults into it. Close it."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -39,20 +39,24 @@ class Scene:
         self._ended, self._sender = threading.Event(), None
         self._publishers: dict = {}
         try:
-            self.bench = self._bench()
+            self.stack = self._start_stack()
         except BaseException:
             self.close()
             raise
 
-    def _bench(self) -> Bench:
-        return Bench(self.folder, {"checkpoint": self._checkpoint()})
+    def _start_stack(self) -> StackUnderTest:
+        return StackUnderTest(self.folder, self._settings())
+
+    def _settings(self) -> dict[str, str]:
+        """A policy that moves, with an instruction, so that no task sequence resets the table."""
+        return {"checkpoint": self._checkpoint(), "instruction": "move away"}
 
     def _checkpoint(self) -> str:
         constant_policy.save(self.folder / "model", self.rig)
         return str(self.folder / "model")
 
-    def send(self, topic: str, message: Callable[[], TwistStamped | None], hz: float) -> None:
-        """Publishes what message() returns, again and again, until `silence`."""
+    def publish_repeatedly(self, topic: str, message: Callable[[], TwistStamped | None], hz: float) -> None:
+        """Publishes what message() returns, again and again, until `stop_publishing`."""
         publisher = self._publishers[topic]
         self._ended = threading.Event()
 
@@ -66,48 +70,48 @@ class Scene:
         self._sender = threading.Thread(target=run, args=(self._ended,), daemon=True)
         self._sender.start()
 
-    def silence(self) -> None:
+    def stop_publishing(self) -> None:
         self._ended.set()
         if self._sender:
             self._sender.join()
             self._sender = None
 
     def close(self) -> None:
-        self.silence()
-        if bench := getattr(self, "bench", None):
-            bench.close()
+        self.stop_publishing()
+        if stack := getattr(self, "stack", None):
+            stack.close()
 
 
-class Usual(Scene):
+class Default(Scene):
     """The stack as `gr1 up` starts it."""
 
-    def _bench(self) -> Bench:
-        bench = super()._bench()
-        node = bench.observer.monitor.node
+    def _start_stack(self) -> StackUnderTest:
+        stack = super()._start_stack()
+        node = stack.observer.monitor.node
         self._publishers = {
             source: node.create_publisher(TwistStamped, f"command/{source}/twist", COMMAND)
             for source in ("teleop", "policy")
         }
-        return bench
+        return stack
 
 
 class Clock(Scene):
     """All nodes share a wall clock that can be set. The harness's own clock is true: the stamps are not to be compared with it."""
 
-    def _bench(self) -> Bench:
+    def _start_stack(self) -> StackUnderTest:
         self.switch = _switch(self.folder)
-        return Bench(
+        return StackUnderTest(
             self.folder,
-            {"checkpoint": self._checkpoint()},
+            self._settings(),
             environments={"": self.switch.environment},
             stamps=False,
         )
 
 
 class Network(Scene):
-    """No shared memory; the policy is connected to the robot by a network that can be cut. Small pictures."""
+    """No shared memory; the policy is connected to the robot by a network that can be cut. Small images."""
 
-    def _bench(self) -> Bench:
+    def _start_stack(self) -> StackUnderTest:
         self.switch = _switch(self.folder)
         raw = self.rig.to_dict()
         for role, (width, height) in _SMALL.items():
@@ -116,14 +120,14 @@ class Network(Scene):
         self.rig.save(self.folder / "rig.yaml")
         udp = shim.udp_only(self.folder)
         environments = {"": udp, "policy": {**udp, **self.switch.environment}}
-        chosen = {"checkpoint": self._checkpoint(), "rig": str(self.folder / "rig.yaml")}
-        return Bench(self.folder, chosen, environments=environments)
+        chosen = self._settings() | {"rig": str(self.folder / "rig.yaml")}
+        return StackUnderTest(self.folder, chosen, environments=environments)
 
 
 class Disk(Scene):
     """The policy's episodes are recorded onto a disk of 64 MB."""
 
-    def _bench(self) -> Bench:
+    def _start_stack(self) -> StackUnderTest:
         root = self.folder / "bags"
         root.mkdir(exist_ok=True)
         mounted = subprocess.run(
@@ -134,19 +138,14 @@ class Disk(Scene):
         if mounted.returncode:
             raise Skipped("a small disk can only be mounted by root")
         self.disk = root
-        chosen = {
-            "checkpoint": self._checkpoint(),
-            "collect": "true",
-            "operator": "policy",
-            "bags": str(root),
-        }
-        return Bench(self.folder, chosen, parameters={"recorder": {"min_free_mb": _MIN_FREE_MB}})
+        chosen = self._settings() | {"record": "true", "bags": str(root)}
+        return StackUnderTest(self.folder, chosen, parameters={"recorder": {"min_free_mb": _MIN_FREE_MB}})
 
     def fill(self) -> None:
         """Leaves no byte."""
         ballast = os.open(self.disk / "ballast", os.O_CREAT | os.O_WRONLY)
         try:
-            # The recorder writes meanwhile, so the room may be less than it was a moment ago: then all of it is filled by hand.
+            # The recorder writes meanwhile, so less may be free than a moment ago: the rest is filled byte by byte.
             with contextlib.suppress(OSError):
                 room = os.fstatvfs(ballast)
                 os.posix_fallocate(ballast, 0, room.f_bavail * room.f_frsize)
@@ -159,8 +158,8 @@ class Disk(Scene):
 
     def empty(self) -> None:
         (self.disk / "ballast").unlink(missing_ok=True)
-        with contextlib.suppress(BenchError):
-            self.bench.call("recorder/discard", patience=1.0)
+        with contextlib.suppress(StackError):
+            self.stack.call("recorder/discard", patience=1.0)
         for bag in self.disk.iterdir():
             shutil.rmtree(bag, ignore_errors=True)
 

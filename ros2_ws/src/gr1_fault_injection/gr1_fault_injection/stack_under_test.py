@@ -1,4 +1,4 @@
-"""The real simulated stack as processes, to be broken: its nodes, parameters and services, each by name."""
+"""The simulated stack as processes: its nodes, parameters and services, each by name, to be broken one by one."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _ANSWER_S = 2.0
 _SERVICES = ("arm/reset", "arm/stop", "sim/reset", "recorder/start", "recorder/discard")
 
 
-class BenchError(RuntimeError):
+class StackError(RuntimeError):
     """The stack under test cannot be brought up, or does not answer."""
 
 
-class Bench:
-    """A running stack with a policy that moves. parameters: node name -> what is set on top of the usual.
+class StackUnderTest:
+    """A running stack with a policy that moves. parameters: node name -> parameters on top of the usual.
 
     environments: node name -> variables that only this node gets; "" for all nodes.
     """
@@ -105,22 +105,22 @@ class Bench:
             thread.join()
         self.observer.monitor.close()
 
-    # What is asked of them
+    # Services and parameters
 
     def up(self) -> None:
-        """Waits until the arm moves for the first time. Raises BenchError with what is missing."""
+        """Waits until the arm moves for the first time. Raises StackError with what is missing."""
         until = time.monotonic() + UP_S
         while not self.moving(1.0):
             if dead := self.dead():
                 process = self.process(dead[0])
-                raise BenchError(
+                raise StackError(
                     f"{process.how_it_ended()}: {' / '.join(process.last_lines()[-3:]) or process.log}"
                 )
             if time.monotonic() > until:
-                raise BenchError(
+                raise StackError(
                     f"the arm does not move {UP_S:.0f} s after the start; {self.state()}; logs in {self.folder}"
                 )
-            with contextlib.suppress(BenchError):
+            with contextlib.suppress(StackError):
                 self.reset()
                 self.home()
 
@@ -145,7 +145,7 @@ class Bench:
         self.call("arm/reset")
 
     def call(self, service: str, patience: float = 15.0) -> str:
-        """Calls a Trigger service, again where an answer is lost on the way to a node that was just started. Raises BenchError."""
+        """Calls a Trigger service, again where an answer is lost on the way to a node that was just started. Raises StackError."""
         return self._ask(
             self._services[service],
             Trigger.Request(),
@@ -154,7 +154,7 @@ class Bench:
         )
 
     def set(self, name: str, **parameters) -> None:
-        """Live parameters; '__' in a name stands for a dot. Raises BenchError."""
+        """Live parameters; '__' in a name stands for a dot. Raises StackError."""
         values = [
             Parameter(key.replace("__", "."), value=value).to_parameter_msg()
             for key, value in parameters.items()
@@ -179,12 +179,12 @@ class Bench:
 
     def gate(self) -> tuple[str, str]:
         """The gate's state and its reason, from /diagnostics."""
-        status = self.observer.monitor.seen().statuses.get("arm: gate")
+        status = self.observer.monitor.snapshot().statuses.get("arm: gate")
         return (status.values.get("state", ""), status.values.get("reason", "")) if status else ("", "")
 
     def state(self) -> str:
         """All that is not OK on /diagnostics, in one line."""
-        statuses = self.observer.monitor.seen().statuses
+        statuses = self.observer.monitor.snapshot().statuses
         return (
             "; ".join(
                 f"{name}: {status.message}"
@@ -209,4 +209,4 @@ class Bench:
                 time.sleep(0.1)
             else:
                 client.remove_pending_request(future)
-        raise BenchError(f"{client.srv_name}: {why}")
+        raise StackError(f"{client.srv_name}: {why}")

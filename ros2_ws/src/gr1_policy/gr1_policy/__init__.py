@@ -1,1 +1,1 @@
-"""GR-1 as a ROS 2 lifecycle node. Only policy_node.py knows ROS; inputs, controller and panel are plain Python."""
+"""GR-1 as a ROS 2 lifecycle node, the scripted expert, and tasks in turn. Only *_node.py, trial_runner and episode_plan use ROS."""

@@ -1,4 +1,4 @@
-"""Values that cannot be true, refused by name before they reach the model. No ROS import."""
+"""Refuses impossible values of pose and gripper before they reach the model. No ROS import."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from gr1_core.rig import Limits
 
 OUTSIDE = 0.5
-"""m that a measured position may lie outside of the workspace: an arm may be led there by hand, but not to the next room."""
+"""m that a measured position may lie outside of the workspace: an arm may be led there by hand, but not further."""
 _NORM = 0.01
 
 
-def pose(position, quaternion, limits: Limits) -> str:
+def check_pose(position, quaternion, limits: Limits) -> str:
     """xyz in m and quaternion xyzw in the arm's base frame -> why it cannot be the arm's pose, or ""."""
     position, quaternion = np.asarray(position, np.float64), np.asarray(quaternion, np.float64)
     if not np.isfinite(position).all():
@@ -28,7 +28,7 @@ def pose(position, quaternion, limits: Limits) -> str:
     return ""
 
 
-def closure(value: float) -> str:
+def check_closure(value: float) -> str:
     """A gripper's last command -> why it cannot be one, or "". NaN says that none was given yet, which counts as open, as in a bag."""
     if math.isnan(value) or -0.01 <= value <= 1.01:
         return ""

@@ -1,8 +1,8 @@
-"""GR-1 at control rate: one thread takes a step each control period, another looks every 10 ms whether it still may. No ROS import.
+"""GR-1 at control rate: one thread takes a step each control period, a second one checks the inputs every 10 ms. No ROS import.
 
-The rule: nothing moves on old data. When a stream goes stale in motion, one zero twist is sent at once; nothing more is sent until
-the stream is back. An action that took so long that its frames are old is not sent. And the policy's history starts anew after every
-gap, since a window with a hole is not what it was trained on. docs/explanation/policy_runtime.md has the whole of it.
+Nothing moves on old data. When a stream goes stale in motion, one zero twist is sent at once, and no more commands until the
+stream is back. An action whose frames are too old when it is ready is not sent. After a gap between frames the policy's history
+starts again, since it was not trained on windows with holes. docs/explanation/policy_runtime.md has the details.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Protocol
 import numpy as np
 
 from gr1_policy.inputs import CAMERAS, Inputs, Sample, is_newer
-from gr1_policy.prediction_monitor import Surprise
+from gr1_policy.prediction_monitor import PredictionMonitor
 from gr1_policy.statistics import Statistics
 
-LOOK_EVERY = 0.01
-# How long past its time a step may wait for a frame: the command before it expires after 1.5 periods.
-PATIENCE = 0.25
-_CLOCK_REST = 2.5  # control periods; a command lives 1.5
+CHECK_PERIOD_S = 0.01
+# Control periods that a step may wait for a late frame: the command before it expires after 1.5 periods.
+FRAME_WAIT_PERIODS = 0.25
+_CLOCK_REST = 2.5  # control periods; a command expires after 1.5
 NEW_ROLLOUT = ""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step as viewers need it. `index` counts from 0 since the history was cleared; views are what the model saw, u8[h, w, 3].
+    """One step, for viewers. `index` counts from 0 since the history was cleared; views are the model's input, u8[h, w, 3].
 
     stamp: of the older frame; sent: when the command was sent; both in seconds of the stamps' clock.
     """
@@ -41,27 +41,27 @@ class Step:
 
 
 class Output(Protocol):
-    """Where a controller's results go; every call is made from one of its threads."""
+    """Receives a controller's results; every call comes from one of its threads."""
 
     def now(self) -> float:
-        """Seconds on the clock that stamps are in."""
+        """Seconds on the stamps' clock."""
 
-    def send(self, linear: np.ndarray, angular: np.ndarray, closure: float) -> None:
+    def send_command(self, linear: np.ndarray, angular: np.ndarray, closure: float) -> None:
         """One command: m/s and rad/s in the base frame; closure 0 open .. 1 closed."""
 
-    def rest(self) -> None:
+    def send_rest(self) -> None:
         """A zero twist."""
 
-    def latch(self, reason: str) -> None:
-        """The arm must be stopped until a person resets it. Must return at once."""
+    def stop_arm(self, reason: str) -> None:
+        """Stops the arm until a person resets it. Must return at once."""
 
     def wants_future(self) -> bool:
-        """Whether anybody looks at predicted frames."""
+        """Whether there is a viewer of predicted frames."""
 
-    def show(self, step: Step) -> None:
-        """A step to look at, after its command was sent. Must return at once."""
+    def publish_step(self, step: Step) -> None:
+        """Gets each step after its command was sent. Must return at once."""
 
-    def report(self, error: str) -> None:
+    def report_failure(self, error: str) -> None:
         """A step failed."""
 
     def fault_changed(self) -> None:
@@ -72,16 +72,16 @@ class TooSlow(RuntimeError):
     """An action that was too old when it was ready."""
 
 
-def early(stamp: float, now: float, period: float) -> float:
-    """s until frames of `stamp` are a control period old, when their action is sent; at most a period, whatever the clock does."""
+def time_until_due(stamp: float, now: float, period: float) -> float:
+    """s until the frames of `stamp` are one control period old and their action is sent; at most a period."""
     return min(max(stamp + period - now, 0.0), period)
 
 
 class Controller:
     """Acts between `start()` and `stop()`. `act` False: takes every step, but sends nothing.
 
-    max_gap: s between the frames of two steps; more clears the history. max_action_age: s of the frames when their action is ready;
-    an older one is not sent. surprise: compares predicted frames with real ones, None: nothing does.
+    max_gap: s between the frames of two steps; more clears the history. max_action_age: age of the
+    frames in s above which their action is not sent. monitor: compares predicted frames with real ones; None: off.
     """
 
     def __init__(
@@ -93,22 +93,22 @@ class Controller:
         *,
         max_gap: float,
         max_action_age: float,
-        surprise: Surprise | None = None,
+        monitor: PredictionMonitor | None = None,
         act: bool = True,
         instruction: str = "",
     ):
-        # It brings torch along, which takes seconds: a node that is refused its parameters should say so at once.
+        # It imports torch, which takes seconds: a node with wrong parameters must say so before.
         from gr1_core import Observation
 
         self._observation = Observation
         self._policy, self._rig, self._inputs, self._output, self._act = policy, rig, inputs, output, act
-        self._max_gap, self._max_action_age, self._surprise = max_gap, max_action_age, surprise
+        self._max_gap, self._max_action_age, self._monitor = max_gap, max_action_age, monitor
         self.instruction = instruction
         self.statistics = Statistics()
         self.fault, self.error, self.halted = "", "", ""
         self.delay = 0.0
-        """s by which each step is made longer, to rehearse a model that is too slow."""
-        # Guards who may send: the watchdog's zero must not be followed by a command that was computed before it.
+        """s by which each step is made longer, to simulate a model that is too slow."""
+        # Held while sending: the watch thread's zero twist must not be followed by a command that was computed before it.
         self._lock = threading.Lock()
         self._ended = threading.Event()
         # Why the history must be cleared before the next step; None: it need not.
@@ -135,7 +135,7 @@ class Controller:
             running = bool(self._threads) and not self._ended.is_set()
             self._ended.set()
             if running and self._act:
-                self._output.rest()
+                self._output.send_rest()
             self._moving = False
         for thread in self._threads:
             thread.join()
@@ -153,18 +153,18 @@ class Controller:
         while not self._ended.wait(max(0.0, due - time.monotonic())):
             if self.instruction and not self.halted:
                 if self._clock_was_set_back():
-                    # Until the last command has expired in the arm's gate too, so that this is the same rest at every moment.
+                    # Until the last command has expired in the arm's gate too, so that the rest is the same at every time.
                     self._ended.wait(_CLOCK_REST * period)
-                self._inputs.await_new_pair(self._used, PATIENCE * period)
+                self._inputs.await_new_pair(self._used, FRAME_WAIT_PERIODS * period)
                 self._period(due + period)
             due += period
-            # Locked to the grid: after a late step the next one is on time, and periods that are wholly gone are counted.
+            # Locked to the grid: after a late step the next one is on time; periods without a step are counted.
             gone = max(0, round((time.monotonic() - due) / period))
             due += gone * period
             self.statistics.skip(gone)
 
     def _clock_was_set_back(self) -> bool:
-        """Brings the arm to rest then, and forgets the frames used: new ones would look older than they until it has caught up."""
+        """Stops the arm in that case, and forgets the used frames: new ones would look older until the clock has caught up."""
         now = self._output.now()
         if not any(stamp - now > self._rig.cameras[name].max_age for name, stamp in self._used.items()):
             return False
@@ -174,20 +174,20 @@ class Controller:
         return True
 
     def _period(self, until: float) -> None:
-        # The look comes first: it knows whether every stream has been heard.
-        if self._look() or not is_newer(samples := self._inputs.moment(), self._used):
+        # The check comes first: it knows whether every stream has delivered.
+        if self._check_inputs() or not is_newer(samples := self._inputs.step_input(), self._used):
             return self.statistics.skip(1)
         try:
             self._step(samples, until)
             self.error = ""
         except (
             Exception
-        ) as error:  # whatever the model or a frame brings: the arm must rest, and the user must read why
+        ) as error:  # whatever fails: the arm must stop and the user must read why
             self.error = str(error) or repr(error)
             self.statistics.skip(1)
             with self._lock:
                 self._halt(self.error)
-            self._output.report(self.error)
+            self._output.report_failure(self.error)
 
     def _step(self, samples: Mapping[str, Sample], until: float) -> None:
         began = time.monotonic()
@@ -195,7 +195,7 @@ class Controller:
         stamp = min(sample.stamp for sample in frames.values())
         self._begin(frames)
         views = {name: self._rig.cameras[name].view(sample.value) for name, sample in frames.items()}
-        if self._surprise and (reason := self._surprise.see(stamp, views)) and self._act:
+        if self._monitor and (reason := self._monitor.add_frames(stamp, views)) and self._act:
             return self._latch(reason)
         position, quaternion = samples["arm"].value
         state = self._rig.state_vector(position, quaternion, samples["gripper"].value)
@@ -213,27 +213,27 @@ class Controller:
             raise ArithmeticError(f"the policy's action is not finite: {np.asarray(action.delta).tolist()}")
         linear, angular = self._rig.twist(action.delta, arm)
         spent = time.monotonic() - began
-        # The delay that the policy was trained with, on every computer: it brakes for what is still on its way.
-        due = time.monotonic() + early(stamp, self._output.now(), self._rig.period)
-        future = self._foresee(action, due)
+        # The same delay as in training, on every computer: the policy brakes for motion that is still to come.
+        due = time.monotonic() + time_until_due(stamp, self._output.now(), self._rig.period)
+        future = self._predict_frames(action, due)
         self._ended.wait(max(due - time.monotonic(), 0.0))
         with self._lock:
             if self._ended.is_set() or self._restart is not None:
-                return  # a new rollout has begun or the arm was brought to rest meanwhile: this action belongs to none
+                return  # a new rollout has begun or the arm was stopped meanwhile: this action is void
             done = time.monotonic()
-            self._require_young(frames, done, spent)
+            self._require_recent(frames, done, spent)
             if self._act:
-                self._output.send(linear, angular, 0.0 if action.gripper > 0 else 1.0)
+                self._output.send_command(linear, angular, 0.0 if action.gripper > 0 else 1.0)
                 self._moving = True
         sent = self._output.now()
         self.statistics.step(done, spent, sent - stamp)
-        future = future or self._foresee(action, until)
+        future = future or self._predict_frames(action, until)
         if future is None:
-            # One slow decoding (the first, say) must not end the predictions for good.
+            # One slow decoding (such as the first) must not end the predictions for good.
             self._decoding *= 0.9
-        elif self._surprise:
-            self._surprise.expect(stamp, {name: getattr(future, name) for name in CAMERAS})
-        self._output.show(Step(self._index, stamp, sent, views, future))
+        elif self._monitor:
+            self._monitor.add_prediction(stamp, {name: getattr(future, name) for name in CAMERAS})
+        self._output.publish_step(Step(self._index, stamp, sent, views, future))
         self._index += 1
 
     def _begin(self, frames: Mapping[str, Sample]) -> None:
@@ -251,10 +251,10 @@ class Controller:
             self.statistics.restart(restart)
         self._policy.reset(instruction)
         self._index = 0
-        if self._surprise:
-            self._surprise.reset()
+        if self._monitor:
+            self._monitor.reset()
 
-    def _require_young(self, frames: Mapping[str, Sample], steady: float, spent: float) -> None:
+    def _require_recent(self, frames: Mapping[str, Sample], steady: float, spent: float) -> None:
         age = max(sample.age(self._output.now(), steady) for sample in frames.values())
         if age > self._max_action_age:
             self.statistics.too_late()
@@ -268,27 +268,27 @@ class Controller:
             if self._restart is None and not self._ended.is_set():
                 self.halted = reason
                 self._halt(reason)
-                self._output.latch(reason)
+                self._output.stop_arm(reason)
         self._output.fault_changed()
 
-    def _foresee(self, action, until: float):
-        """The predicted frames, if anybody wants them and they are likely to be ready by then; else None."""
+    def _predict_frames(self, action, until: float):
+        """The predicted frames, if they are wanted and likely to be ready by `until`; else None."""
         began = time.monotonic()
-        wanted = self._policy.config.predicts_frames and (self._surprise or self._output.wants_future())
+        wanted = self._policy.config.predicts_frames and (self._monitor or self._output.wants_future())
         if not wanted or began + self._decoding >= until:
             return None
         future = action.future()
         self._decoding = time.monotonic() - began
         return future
 
-    # The watchdog thread
+    # The watch thread
 
     def _watch(self) -> None:
-        while not self._ended.wait(LOOK_EVERY):
-            self._look()
+        while not self._ended.wait(CHECK_PERIOD_S):
+            self._check_inputs()
 
-    def _look(self) -> str:
-        """The fault of this moment; a fault brings the arm to rest."""
+    def _check_inputs(self) -> str:
+        """The present fault; a fault stops the arm."""
         with self._lock:
             before, self.fault = self.fault, self._inputs.fault(self._output.now(), time.monotonic())
             if self.fault:
@@ -301,5 +301,5 @@ class Controller:
         if self._restart is None:
             self._restart = reason
         if self._moving and not self._ended.is_set():
-            self._output.rest()
+            self._output.send_rest()
         self._moving = False

@@ -1,4 +1,4 @@
-"""The scripted expert on the policy's own command topics: plays episodes of the simulated rig. Simulation only."""
+"""The scripted expert: does episodes of the simulated rig on the policy's command topics. Simulation only."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from std_srvs.srv import Trigger
 from gr1_common.diagnostics import OK, WARN, Diagnostics
 from gr1_common.messages import nanoseconds, to_twist
 from gr1_common.parameters import ParameterError, declare
-from gr1_common.process import run
+from gr1_common.process import run_node
 from gr1_common.qos import COMMAND, LATCHED, SENSOR
 from gr1_core.rig import Rig, RigError
-from gr1_policy.expert_episodes import Episode, Tally, plan
+from gr1_policy.episode_plan import declare_plan
+from gr1_policy.episodes import Episode, Tally
 
 FRAME = "base_link"
 
@@ -38,33 +39,7 @@ class ExpertNode(Node):
         rig = Rig.load(
             declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True)
         )
-        tasks = _tasks(
-            declare(
-                self, "tasks", "all", "Tasks to play: 'all' or names separated by commas.", read_only=True
-            )
-        )
-        first = declare(
-            self,
-            "first_seed",
-            1000,
-            "Seed of the first round of the tasks; each round takes the next.",
-            low=0,
-            read_only=True,
-        )
-        seeds = declare(
-            self, "seeds", 10, "How many seeds before the first comes again.", low=1, read_only=True
-        )
-        episodes = declare(
-            self, "episodes", 0, "How many episodes in all; 0 = endless.", low=0, read_only=True
-        )
-        self._timeout = declare(
-            self,
-            "timeout",
-            30.0,
-            "Simulated seconds after which an episode has failed.",
-            low=1.0,
-            read_only=True,
-        )
+        self._plan = declare_plan(self, seeds=10, timeout=30.0)
         self._exit = declare(
             self, "exit_when_done", True, "Whether the process ends after the last episode.", read_only=True
         )
@@ -80,7 +55,7 @@ class ExpertNode(Node):
         )
 
         self._control_hz, self._max_age_ns = rig.control_hz, int(rig.state.max_age * 1e9)
-        self._plan, self.tally = plan(tasks, first, seeds, episodes), Tally()
+        self._episodes, self.tally = self._plan.episodes(), Tally()
         self._episode: Episode | None = None
         self._expert = None
         self._state: JointState | None = None
@@ -100,7 +75,7 @@ class ExpertNode(Node):
         self._recorder = {name: self.create_client(Trigger, f"recorder/{name}") for name in names}
         self._recorder_heard = not record
         if record:
-            # Made after the clients: once the recorder is heard here, it knows them too, and no answer of its gets lost.
+            # Created after the clients: when this is heard, the recorder has discovered them, and no answer is lost.
             self.create_subscription(String, "recorder/state", self._on_recorder, LATCHED)
         self._diagnostics = Diagnostics(self, self._report)
         self.create_timer(rig.period, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -119,7 +94,7 @@ class ExpertNode(Node):
             return
         msg, now = self._state, self.get_clock().now()
         if msg is None or now.nanoseconds - nanoseconds(msg.header.stamp) > self._max_age_ns:
-            return  # nothing is sent on old data: the gate brings the arm to rest
+            return  # no command on old data: the gate then brings the arm to rest
         state = np.frombuffer(msg.position, np.float64)
         self._episode.step(float(state[0]), self._success)
         if self._episode.outcome is None:
@@ -136,7 +111,7 @@ class ExpertNode(Node):
 
     def _finish(self) -> None:
         episode, self._episode = self._episode, None
-        self._tell("success" if episode.outcome else "failure", lambda: self._count(episode))
+        self._call_recorder("success" if episode.outcome else "failure", lambda: self._count(episode))
 
     def _count(self, episode: Episode) -> None:
         self.tally.add(episode)
@@ -145,7 +120,7 @@ class ExpertNode(Node):
             f"{'success' if episode.outcome else 'failed'} after {episode.seconds:.1f} s ({self.tally.successes} so far)"
         )
 
-    # The next episode: set the arm node's parameters, reset, say the instruction
+    # The next episode: set the arm node's parameters, reset, publish the instruction
 
     def _next(self) -> None:
         clients = (self._parameters, self._reset, *self._recorder.values())
@@ -155,7 +130,7 @@ class ExpertNode(Node):
                 f"waiting for {', '.join(missing) or 'recorder/state'}", throttle_duration_sec=5.0
             )
             return
-        choice = next(self._plan, None)
+        choice = next(self._episodes, None)
         if choice is None:
             self._done = True
             if self._exit:
@@ -185,8 +160,8 @@ class ExpertNode(Node):
             self._fail(f"sim/reset failed: {response.message}")
             return
         self._instruction.publish(String(data=json.loads(response.message)["instruction"]))
-        self._tell(
-            "start", lambda: self._begin(Episode(task, seed, self._timeout), Expert(task, self._control_hz))
+        self._call_recorder(
+            "start", lambda: self._begin(Episode(task, seed, self._plan.timeout), Expert(task, self._control_hz))
         )
 
     def _begin(self, episode: Episode, expert) -> None:
@@ -194,8 +169,8 @@ class ExpertNode(Node):
         # States and results of the scene before may still be on their way.
         self._since, self._state, self._success = self.get_clock().now().nanoseconds, None, False
 
-    def _tell(self, what: str, then: Callable[[], None]) -> None:
-        """Calls the recorder's service, then goes on; without a recorder at once. What it refuses ends the run."""
+    def _call_recorder(self, what: str, then: Callable[[], None]) -> None:
+        """Calls recorder/<what>, then `then()`; without a recorder `then()` at once. A refusal ends the run."""
 
         def answered(future) -> None:
             if not future.result().success:
@@ -241,18 +216,8 @@ class ExpertNode(Node):
         self._diagnostics.status("episodes", WARN if stale else OK, text, values)
 
 
-def _tasks(text: str) -> list[str]:
-    from gr1_core.sim import TASKS
-
-    names = list(TASKS) if text == "all" else [name.strip() for name in text.split(",")]
-    unknown = [name for name in names if name not in TASKS]
-    if unknown:
-        raise ParameterError(f"parameter 'tasks': no task '{unknown[0]}': there are {', '.join(TASKS)}")
-    return names
-
-
 def main(args=None) -> int:
-    return run(ExpertNode, args, errors=(ParameterError, RigError))
+    return run_node(ExpertNode, args, errors=(ParameterError, RigError))
 
 
 if __name__ == "__main__":

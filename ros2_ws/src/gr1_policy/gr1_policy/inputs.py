@@ -1,7 +1,7 @@
-"""What has come in lately of each stream, and whether it may still be used. No ROS import.
+"""The newest samples of each stream, and whether they may still be used. No ROS import.
 
-Times are seconds: `stamp` on the node's clock (when it was measured), `arrival` on the steady clock (when it came here). A sample
-must be young on both: a sender whose clock runs ahead, or a clock that stands still, must not make an old frame look new.
+Times are seconds: `stamp` on the node's clock (measurement), `arrival` on the steady clock. A sample must be recent on both: a
+sender whose clock runs ahead, or a clock that stands still, must not make an old frame look new.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gr1_policy.frozen_camera import Repeats
+from gr1_policy.frozen_camera import FrozenCameraDetector
 
 CAMERAS = ("static", "wrist")
 STREAMS = (*CAMERAS, "arm", "gripper")
 KEPT = {"static": 8, "wrist": 8, "arm": 50, "gripper": 50}
-"""Samples that are remembered: frames to pair up cameras that run freely, the rest to know how the arm was at each frame."""
+"""Samples that are kept: frames to pair free-running cameras, the others for the arm's state at each frame."""
 _LABELS = {"static": "static camera", "wrist": "wrist camera", "arm": "arm/pose", "gripper": "arm/gripper"}
 _NEVER = float("-inf")
 
@@ -33,7 +33,7 @@ class Sample:
 
 
 class Inputs:
-    """Written by the executor's thread, read by the control and the watchdog thread.
+    """Written by the executor's thread, read by the control and the watch thread.
 
     max_age: s for each of STREAMS. max_skew: s that the two frames of one step may be apart.
     """
@@ -41,46 +41,46 @@ class Inputs:
     def __init__(self, max_age: Mapping[str, float], max_skew: float):
         self._max_age, self._max_skew = dict(max_age), max_skew
         self._samples: dict[str, deque[Sample]] = {stream: deque(maxlen=KEPT[stream]) for stream in STREAMS}
-        self._repeats = {name: Repeats() for name in CAMERAS}
+        self._detectors = {name: FrozenCameraDetector() for name in CAMERAS}
         self._refused: dict[str, tuple[float, str]] = {}
-        self._came = threading.Condition()
+        self._arrived = threading.Condition()
 
-    def put(self, stream: str, stamp: float, arrival: float, value: object) -> None:
+    def add_sample(self, stream: str, stamp: float, arrival: float, value: object) -> None:
         """A sample. Values: a camera's u8[H, W, 3]; the arm's (xyz in m, quaternion xyzw); the gripper's last command, 0 .. 1."""
         if stream in CAMERAS:
-            self._repeats[stream].frame(value, self._pose_at(stamp))
-        with self._came:
+            self._detectors[stream].add_frame(value, self._pose_at(stamp))
+        with self._arrived:
             self._samples[stream].append(Sample(stamp, arrival, value))
-            self._came.notify_all()
+            self._arrived.notify_all()
 
-    def refuse(self, stream: str, arrival: float, why: str) -> None:
-        """A sample that cannot be used. Its stream is faulty until nothing of the kind has come for its maximum age."""
-        with self._came:
+    def refuse_sample(self, stream: str, arrival: float, why: str) -> None:
+        """A sample that cannot be used. Its stream is faulty until none has come for its maximum age."""
+        with self._arrived:
             self._refused[stream] = (arrival, why)
 
     def newest(self) -> dict[str, Sample]:
-        """The newest sample of each stream that has been heard."""
-        with self._came:
+        """The newest sample of each stream that has delivered."""
+        with self._arrived:
             return {stream: samples[-1] for stream, samples in self._samples.items() if samples}
 
     def pair(self) -> dict[str, Sample]:
         """The newest frames of both cameras that are at most `max_skew` apart; empty if there are none."""
-        with self._came:
+        with self._arrived:
             return self._pair()
 
-    def moment(self) -> dict[str, Sample]:
-        """What a step sees: the pair, and how arm and gripper were when its older frame was taken; empty if there is no pair.
+    def step_input(self) -> dict[str, Sample]:
+        """The input of a step: the pair, and arm and gripper at the time of its older frame; empty if there is no pair.
 
-        Pictures come later than poses. A hand that the newest pose puts ahead of its picture is something no data set shows.
+        Frames arrive later than poses. With the newest pose the hand would be ahead of its image, as in no dataset.
         """
-        with self._came:
+        with self._arrived:
             if not (pair := self._pair()):
                 return {}
             taken = min(sample.stamp for sample in pair.values())
             return pair | {stream: self._at(stream, taken) for stream in ("arm", "gripper")}
 
     def ages(self, now: float, steady: float) -> dict[str, float]:
-        """Seconds by the stricter of the two clocks, for the streams that have been heard."""
+        """Seconds by the stricter of the two clocks, for the streams that have delivered."""
         return {stream: sample.age(now, steady) for stream, sample in self.newest().items()}
 
     def fault(self, now: float, steady: float) -> str:
@@ -99,8 +99,8 @@ class Inputs:
 
     def await_new_pair(self, used: Mapping[str, float], seconds: float) -> bool:
         """Waits for a pair of frames that are both later than `used` (camera -> stamp); False if that takes too long."""
-        with self._came:
-            return self._came.wait_for(lambda: is_newer(self._pair(), used), seconds)
+        with self._arrived:
+            return self._arrived.wait_for(lambda: is_newer(self._pair(), used), seconds)
 
     def _stream_fault(self, stream: str, sample: Sample | None, now: float, steady: float) -> str:
         limit = self._max_age[stream]
@@ -112,10 +112,10 @@ class Inputs:
         if ahead > limit:
             return f"stamped {1e3 * ahead:.0f} ms in the future: sender and policy have different clocks"
         if age > limit:
-            # Whole seconds, so that the text of a lasting fault does not change a hundred times a second.
+            # Whole seconds, so that the text of a lasting fault does not change 100 times a second.
             much = f"for {age:.0f} s" if age >= 1 else f"within {1e3 * limit:.0f} ms"
             return f"nothing new {much}"
-        return self._repeats[stream].fault if stream in CAMERAS else ""
+        return self._detectors[stream].fault if stream in CAMERAS else ""
 
     def _pair(self) -> dict[str, Sample]:
         pending = {name: list(self._samples[name]) for name in CAMERAS}
@@ -129,11 +129,11 @@ class Inputs:
         return {}
 
     def _pose_at(self, stamp: float):
-        with self._came:
+        with self._arrived:
             return self._at("arm", stamp).value if self._samples["arm"] else None
 
     def _at(self, stream: str, stamp: float) -> Sample:
-        """The newest that had been measured by then, or the oldest that is remembered."""
+        """The newest sample measured by then, or the oldest that is kept."""
         samples = self._samples[stream]
         return next((sample for sample in reversed(samples) if sample.stamp <= stamp), samples[0])
 

@@ -1,25 +1,42 @@
-"""From a parameter to a policy that may act: load, compare rigs, warm up. Each refusal says what is wrong and what to do. No ROS import."""
+"""From parameters to a policy that may act: load, compare rigs, warm up. A refusal says what to change. No ROS import."""
 
 from __future__ import annotations
 
 from gr1_core import Rig
 from gr1_core.eval import verdict
 from gr1_policy import calibration
-from gr1_policy.prediction_monitor import Usual
+from gr1_policy.prediction_monitor import Baseline
 
-UNTRAINED = "no checkpoint given: a small model with seeded random weights acts. It is UNTRAINED: its motions and predictions mean nothing."
+UNTRAINED = "untrained"
+"""The checkpoint parameter's value for the small model with seeded random weights."""
+DEMO = "demo"
+UNTRAINED_WARNING = (
+    "checkpoint 'untrained': a small model with seeded random weights acts. It is UNTRAINED: its motions and predictions "
+    "mean nothing."
+)
 
 
-_SMALL = 384  # width of the image encoder, which is where the time goes
+_SMALL = 384  # width of the image encoder, the slowest part
 
 
 class LoadError(ValueError):
-    """No policy can be had from these parameters."""
+    """These parameters give no policy that may act; the text says what to change."""
+
+
+def checkpoint_name(checkpoint: str, robot: str) -> str:
+    """What an empty `checkpoint` means: the shipped policy for robot sim. Raises LoadError for a real robot without one."""
+    if robot == "sim":
+        return checkpoint or DEMO
+    if checkpoint in ("", UNTRAINED):
+        raise LoadError(
+            f"robot '{robot}' needs a trained checkpoint: set the parameter 'checkpoint' to a checkpoint folder"
+        )
+    return checkpoint
 
 
 def require_replay(checkpoint: str, ignore: bool) -> None:
-    """Refuses to let a checkpoint move an arm that failed its open-loop replay (`gr1 replay`). Raises LoadError."""
-    why = verdict.refusal(checkpoint) if checkpoint and not ignore else ""
+    """Refuses a checkpoint that failed its open-loop replay (`gr1 replay`). Raises LoadError."""
+    why = verdict.refusal(checkpoint) if checkpoint != UNTRAINED and not ignore else ""
     if why:
         raise LoadError(
             f"{why}. Train on, or set the parameter 'ignore_replay' to true if you know why it moves anyway"
@@ -27,27 +44,27 @@ def require_replay(checkpoint: str, ignore: bool) -> None:
 
 
 def require_simulation(robot: str, delay: float) -> None:
-    """Refuses to make the policy of a real arm slower (`sim.delay_s`, s). Raises LoadError."""
+    """Refuses to slow down the policy of a real arm (`sim.delay_s`, s). Raises LoadError."""
     if delay and robot != "sim":
         raise LoadError(
             f"sim.delay_s is {delay:g} s: slowing the policy down is for robot 'sim' only, not for '{robot}'"
         )
 
 
-def usual(checkpoint: str, limit: float) -> Usual | None:
-    """What the prediction monitor may expect of a checkpoint; None if it was never calibrated. Raises LoadError where a limit needs it."""
-    found = calibration.load(checkpoint) if checkpoint else None
+def baseline(checkpoint: str, limit: float) -> Baseline | None:
+    """The prediction monitor's baseline of a checkpoint; None if it was never calibrated. Raises LoadError where a limit needs one."""
+    found = calibration.load(checkpoint) if checkpoint != UNTRAINED else None
     if limit and not found:
-        which = f"the weights in {checkpoint} were" if checkpoint else "the untrained demo model was"
+        which = "the untrained model was" if checkpoint == UNTRAINED else f"the weights in {checkpoint} were"
         raise LoadError(
-            f"prediction_limit is {limit:g}, but {which} never calibrated: run `python -m gr1_policy.calibrate BAGS --checkpoint DIR` on "
+            f"prediction_limit is {limit:g}, but {which} never calibrated: run `gr1 calibrate BAGS --checkpoint DIR` on "
             "undisturbed recordings, or set prediction_limit to 0"
         )
     return found
 
 
 def require_monitor(monitor: bool, limit: float) -> None:
-    """Refuses a limit that nothing would look at. Raises LoadError."""
+    """Refuses a limit that nothing would check. Raises LoadError."""
     if limit and not monitor:
         raise LoadError(
             f"prediction_limit is {limit:g}, but prediction_monitor is false, so nothing would stop the arm: "
@@ -55,26 +72,22 @@ def require_monitor(monitor: bool, limit: float) -> None:
         )
 
 
-def load(checkpoint: str, rig: Rig, robot: str, precision: str = "auto", threads: int = 0):
-    """A warmed-up policy for `rig`. checkpoint: a folder; empty: the seeded untrained demo model, for the simulated robot only.
+def load(checkpoint: str, rig: Rig, precision: str = "auto", threads: int = 0):
+    """A warmed-up policy for `rig`. checkpoint: a folder, a shipped policy's name, or "untrained".
 
-    threads: of the linear algebra; 0: the library's choice, one for a small model. Raises LoadError, CheckpointError or RigError.
+    threads: of the linear algebra; 0: the library's choice, one for a small model. Raises CheckpointError or RigError.
     """
-    if not checkpoint and robot != "sim":
-        raise LoadError(
-            f"robot '{robot}' needs a trained checkpoint: set the parameter 'checkpoint' to a checkpoint folder"
-        )
-    # torch takes seconds to import: the refusal above comes at once.
+    # torch takes seconds to import: refusals that need no torch come before.
     import torch
 
     from gr1_core import GR1Config, Policy
 
-    if checkpoint:
+    if checkpoint != UNTRAINED:
         policy = Policy.from_pretrained(checkpoint, device="auto", precision=precision)
         rig.require_same(policy.rig, f"checkpoint {checkpoint}")
     else:
         policy = Policy.untrained(GR1Config.demo(), rig, seed=0, precision=precision)
-    # A small model gains nothing from a second thread, and would only take it from cameras and physics.
+    # A small model gains nothing from a second thread, which cameras and physics need.
     if threads or policy.config.vision_width < _SMALL:
         torch.set_num_threads(threads or 1)
     policy.warm_up()

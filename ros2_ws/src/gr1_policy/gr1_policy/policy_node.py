@@ -1,5 +1,7 @@
-"""GR-1 as a lifecycle node. configure: load and warm up; activate: act; deactivate: rest. docs/reference/interfaces.md has the names.
-Start it with `python -m gr1_policy.policy_node --ros-args -p checkpoint:=DIR -p autostart:=true`.
+"""GR-1 as a lifecycle node. configure: load and warm up; activate: act; deactivate: rest.
+
+docs/reference/interfaces.md has topics, services and parameters. Alone:
+`gr1 node policy --ros-args -p checkpoint:=DIR -p autostart:=true`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from gr1_core.rig import RigError
 from gr1_policy import checks, loading
 from gr1_policy.controller import Controller, Step
 from gr1_policy.inputs import CAMERAS, Inputs
-from gr1_policy.prediction_monitor import Surprise
+from gr1_policy.policy_parameters import declare_parameters
+from gr1_policy.prediction_monitor import PredictionMonitor
 from gr1_policy.prediction_panel import Panel
 
 _TOO_SLOW, _ASK_AGAIN = 0.8, 0.9
@@ -34,81 +37,17 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 
 class PolicyNode(LifecycleNode):
-    """See the module's text. `load` makes the policy from (checkpoint, rig, robot, precision, threads)."""
+    """See the module's text. `load` makes the policy from (checkpoint, rig, precision, threads)."""
 
     def __init__(self, load=loading.load, **options):
         super().__init__("policy", **options)
         self._load = load
-        declare(
-            self,
-            "checkpoint",
-            "",
-            "checkpoint folder, or demo, which comes along; empty: a small UNTRAINED model, for robot 'sim' only",
-        )
-        declare(
-            self,
-            "rig",
-            "kinova_gen2",
-            "rig that the checkpoint must fit: name of a built-in one or a YAML file",
-        )
-        declare(self, "robot", "sim", "robot that is driven", choices=("sim", "kinova_gen2", "kinova_gen3"))
-        precisions = ("auto", "fp32", "bf16", "fp64")
-        declare(
-            self,
-            "precision",
-            "auto",
-            "arithmetic of the model; auto: what this processor does fast",
-            choices=precisions,
-        )
-        declare(
-            self,
-            "threads",
-            0,
-            "threads of the model's linear algebra; 0: the library's choice",
-            low=0,
-            high=256,
-        )
-        declare(
-            self,
-            "instruction",
-            "",
-            "what to do until the topic 'instruction' says something; empty: wait for it",
-        )
-        declare(self, "act", True, "false: run and predict, but send no commands")
-        declare(
-            self,
-            "ignore_replay",
-            False,
-            "true: act even with a checkpoint that failed its open-loop replay (`gr1 replay`)",
-        )
-        declare(
-            self,
-            "image_reliability",
-            "best_effort",
-            "QoS of the camera subscriptions",
-            choices=qos.RELIABILITIES,
-        )
-        text = "s that the two frames of a step may be apart: a little more than the slower camera's period"
-        declare(self, "max_skew_s", 0.075, text, low=0.0, high=10.0)
-        text = "control periods between the frames of two steps; more clears the history"
-        declare(self, "max_gap_periods", 2.5, text, low=1.0, high=100.0)
-        text = "control periods: the age of its frames at which an action is not sent any more"
-        declare(self, "max_action_age_periods", 2.5, text, low=0.5, high=100.0)
-        declare(
-            self,
-            "prediction_monitor",
-            True,
-            "compare predicted frames with real ones, in the time that a control period leaves",
-        )
-        text = "score (1: the most that is usual) above which the prediction monitor stops the arm; 0: it only reports"
-        declare(self, "prediction_limit", 0.0, text, low=0.0, high=1000.0)
-        text = "robot 'sim' only: s by which each step is made longer, to rehearse a model that is too slow"
-        declare(self, "sim.delay_s", 0.0, text, low=0.0, high=10.0)
+        declare_parameters(self)
         text = "configure and activate at start; the process ends if that fails"
         self.autostart = declare(self, "autostart", False, text, read_only=True)
         self.finished, self.exit_code = threading.Event(), 0
         self._controller: Controller | None = None
-        self._surprise: Surprise | None = None
+        self._monitor: PredictionMonitor | None = None
         self._instruction, self._latched, self._stop_called = "", False, float("-inf")
         self._entities: list[tuple] = []
         self._diagnostics = Diagnostics(self, self._refresh)
@@ -123,30 +62,27 @@ class PolicyNode(LifecycleNode):
         began = time.monotonic()
         try:
             self._rig = Rig.load(value["rig"])
+            self._checkpoint = checkpoint = loading.checkpoint_name(value["checkpoint"], value["robot"])
             if value["act"]:
-                loading.require_replay(value["checkpoint"], value["ignore_replay"])
+                loading.require_replay(checkpoint, value["ignore_replay"])
             loading.require_simulation(value["robot"], value["sim.delay_s"])
             loading.require_monitor(value["prediction_monitor"], value["prediction_limit"])
-            usual = loading.usual(value["checkpoint"], value["prediction_limit"])
-            policy = self._load(
-                value["checkpoint"], self._rig, value["robot"], value["precision"], value["threads"]
-            )
+            baseline = loading.baseline(checkpoint, value["prediction_limit"])
+            policy = self._load(checkpoint, self._rig, value["precision"], value["threads"])
         except (ValueError, OSError) as error:
             return self._refuse(str(error))
         except Exception as error:  # rclpy would swallow it
             return self._refuse(f"{type(error).__name__}: {error}")
-        if not value["checkpoint"]:
-            self.get_logger().warning(loading.UNTRAINED)
-        self.get_logger().info(
-            f"{value['checkpoint'] or 'untrained demo model'} is ready after {time.monotonic() - began:.1f} s"
-        )
+        if checkpoint == loading.UNTRAINED:
+            self.get_logger().warning(loading.UNTRAINED_WARNING)
+        self.get_logger().info(f"checkpoint {checkpoint} is ready after {time.monotonic() - began:.1f} s")
         ages = {name: self._rig.cameras[name].max_age for name in CAMERAS}
         self._inputs = Inputs(
             ages | {"arm": self._rig.state.max_age, "gripper": self._rig.state.max_age}, value["max_skew_s"]
         )
         self._panel = Panel(policy.config.future_steps, self._rig.period)
-        self._surprise = (
-            Surprise(policy.config.future_steps, self._rig.period, usual)
+        self._monitor = (
+            PredictionMonitor(policy.config.future_steps, self._rig.period, baseline)
             if value["prediction_monitor"]
             else None
         )
@@ -158,7 +94,7 @@ class PolicyNode(LifecycleNode):
             self,
             max_gap=value["max_gap_periods"] * self._rig.period,
             max_action_age=value["max_action_age_periods"] * self._rig.period,
-            surprise=self._surprise,
+            monitor=self._monitor,
             act=value["act"],
             instruction=self._instruction or value["instruction"],
         )
@@ -199,14 +135,14 @@ class PolicyNode(LifecycleNode):
         self.finished.set()
 
     def close(self) -> None:
-        """Rest, end the threads, let go of model and topics. Harmless when there is nothing."""
+        """Stops the arm, ends the threads, frees model and topics. May be called again."""
         if self._controller is None:
             return
         self._controller.stop()
         self._viewer.end()
         for entity, destroy in self._entities:
             destroy(entity)
-        self._entities, self._controller, self._surprise = [], None, None
+        self._entities, self._controller, self._monitor = [], None, None
 
     def destroy_node(self) -> None:
         super().destroy_node()
@@ -226,8 +162,8 @@ class PolicyNode(LifecycleNode):
                 if change.name == "sim.delay_s":
                     loading.require_simulation(self.get_parameter("robot").value, change.value)
                 elif change.name == "prediction_limit" and self._controller:
-                    loading.require_monitor(self._surprise is not None, change.value)
-                    loading.usual(self.get_parameter("checkpoint").value, change.value)
+                    loading.require_monitor(self._monitor is not None, change.value)
+                    loading.baseline(self._checkpoint, change.value)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -235,8 +171,8 @@ class PolicyNode(LifecycleNode):
     def _set(self) -> None:
         if self._controller:
             self._controller.delay = self.get_parameter("sim.delay_s").value
-        if self._surprise:
-            self._surprise.limit = self.get_parameter("prediction_limit").value
+        if self._monitor:
+            self._monitor.limit = self.get_parameter("prediction_limit").value
 
     # Topics
 
@@ -244,7 +180,7 @@ class PolicyNode(LifecycleNode):
         reliability = self.get_parameter("image_reliability").value
         for name in CAMERAS:
             callback = functools.partial(self._image, name)
-            self._subscribe(Image, f"camera/{name}/image_raw", callback, qos.sensor(reliability))
+            self._subscribe(Image, f"camera/{name}/image_raw", callback, qos.sensor_profile(reliability))
         self._subscribe(PoseStamped, "arm/pose", self._pose, qos.SENSOR)
         self._subscribe(JointState, "arm/gripper", self._gripper, qos.SENSOR)
         self._subscribe(String, "instruction", self._instruct, qos.LATCHED)
@@ -269,30 +205,30 @@ class PolicyNode(LifecycleNode):
         return publisher
 
     def _put(self, stream: str, stamp, value) -> None:
-        self._inputs.put(stream, messages.seconds(stamp), time.monotonic(), value)
+        self._inputs.add_sample(stream, messages.seconds(stamp), time.monotonic(), value)
 
     def _image(self, name: str, message: Image) -> None:
         try:
             image = messages.msg_to_image(message)
         except messages.ImageError as error:
-            return self._inputs.refuse(name, time.monotonic(), str(error))
+            return self._inputs.refuse_sample(name, time.monotonic(), str(error))
         self._put(name, message.header.stamp, image)
 
     def _pose(self, message: PoseStamped) -> None:
         pose = messages.from_pose(message.pose)
-        if why := checks.pose(*pose, self._rig.limits):
-            return self._inputs.refuse("arm", time.monotonic(), why)
+        if why := checks.check_pose(*pose, self._rig.limits):
+            return self._inputs.refuse_sample("arm", time.monotonic(), why)
         self._put("arm", message.header.stamp, pose)
 
     def _gripper(self, message: JointState) -> None:
         closure = dict(zip(message.name, message.position)).get("closure_command")
         why = (
-            checks.closure(closure)
+            checks.check_closure(closure)
             if closure is not None
             else f"it has no 'closure_command', only {list(message.name)}"
         )
         if why:
-            return self._inputs.refuse("gripper", time.monotonic(), why)
+            return self._inputs.refuse_sample("gripper", time.monotonic(), why)
         self._put("gripper", message.header.stamp, closure)
 
     def _instruct(self, message: String) -> None:
@@ -309,18 +245,18 @@ class PolicyNode(LifecycleNode):
     def now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
 
-    def send(self, linear: np.ndarray, angular: np.ndarray, closure: float) -> None:
+    def send_command(self, linear: np.ndarray, angular: np.ndarray, closure: float) -> None:
         message = TwistStamped(twist=messages.to_twist(linear, angular))
         message.header.stamp, message.header.frame_id = self.get_clock().now().to_msg(), "base_link"
         self._twist.publish(message)
         self._closure.publish(Float32(data=closure))
 
-    def rest(self) -> None:
+    def send_rest(self) -> None:
         message = TwistStamped()
         message.header.stamp, message.header.frame_id = self.get_clock().now().to_msg(), "base_link"
         self._twist.publish(message)
 
-    def latch(self, reason: str) -> None:
+    def stop_arm(self, reason: str) -> None:
         self.get_logger().error(f"the policy has halted and stops the arm: {reason}")
         self._latched = False
         self._call_stop()
@@ -330,10 +266,10 @@ class PolicyNode(LifecycleNode):
             publisher.get_subscription_count() for publisher in (*self._predicted.values(), self._panels)
         )
 
-    def show(self, step: Step) -> None:
-        self._viewer.put(step)
+    def publish_step(self, step: Step) -> None:
+        self._viewer.post(step)
 
-    def report(self, error: str) -> None:
+    def report_failure(self, error: str) -> None:
         self.get_logger().error(f"no step: {error}", throttle_duration_sec=1.0)
 
     def fault_changed(self) -> None:
@@ -371,7 +307,7 @@ class PolicyNode(LifecycleNode):
             self._panels.publish(messages.image_to_msg(panel, stamp, "policy_panel"))
 
     def _viewer_failed(self, error: Exception) -> None:
-        # The arm does not depend on pictures: it goes on, and the user reads why there are none.
+        # The arm does not depend on these images, so the policy goes on and the log says why they have ended.
         self.get_logger().error(f"predicted frames and panel have ended: {error!r}")
 
     def _refresh(self) -> None:
@@ -414,13 +350,13 @@ class PolicyNode(LifecycleNode):
         self._diagnostics.status("inputs", ERROR if fault else OK, fault or "all streams are fresh", values)
 
     def _report_prediction(self) -> None:
-        if self._surprise is None:
+        if self._monitor is None:
             return self._diagnostics.status("prediction", OK, "off", {})
-        level = WARN if self._surprise.limit and self._surprise.blind() else OK
-        message = self._surprise.summary()
+        level = WARN if self._monitor.limit and self._monitor.blind() else OK
+        message = self._monitor.summary()
         if self._controller.halted:
             level, message = ERROR, self._controller.halted
-        self._diagnostics.status("prediction", level, message, self._surprise.values())
+        self._diagnostics.status("prediction", level, message, self._monitor.values())
 
 
 def main(args: list[str] | None = None) -> int:
@@ -430,7 +366,7 @@ def main(args: list[str] | None = None) -> int:
             node.start()
         return node
 
-    return process.run(make, args, (ParameterError, RigError))
+    return process.run_node(make, args, (ParameterError, RigError))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The panel "now | predicted | real": per camera the frame, what the policy expected to come of it, and what did. No ROS import."""
+"""The panel "now | predicted | real": per camera a frame, the predicted future frame, the real one. No ROS import."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TILE, BAR, GAP = 224, 20, 4
 
 
 class Panel:
-    """Remembers steps until their future has come. `add` returns a picture when this step is the future of a predicted one."""
+    """Keeps steps until their future frame is there. `add` returns an image when this step is the future of a predicted one."""
 
     def __init__(self, future_steps: int, period: float):
         self._steps: deque[Step] = deque(maxlen=future_steps + 1)
@@ -28,10 +28,10 @@ class Panel:
         past = next((old for old in self._steps if old.index == step.index - self._future_steps), None)
         if past is None or past.future is None:
             return None
-        return draw(past, step, self._future_steps * self._period)
+        return draw_panel(past, step, self._future_steps * self._period)
 
 
-def draw(past: Step, real: Step, ahead: float) -> np.ndarray:
+def draw_panel(past: Step, real: Step, ahead: float) -> np.ndarray:
     """Two rows (static, wrist) of three captioned tiles -> u8[H, W, 3]. `ahead` in seconds."""
     rows = []
     for name in CAMERAS:

@@ -1,10 +1,10 @@
-"""How often and how fast the control steps were, and why the history began anew. No ROS import."""
+"""Rate, latency and restarts of the control steps. No ROS import."""
 
 from __future__ import annotations
 
 import threading
 
-from gr1_common.timing import Rate, Window
+from gr1_common.timing import RateMeter, RollingWindow
 
 
 class Statistics:
@@ -12,7 +12,7 @@ class Statistics:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._rate, self._inference, self._latency = Rate(), Window(), Window()
+        self._rate, self._inference, self._latency = RateMeter(), RollingWindow(), RollingWindow()
         self.steps = self.skipped = self.late = self.restarts = 0
         self.last_restart = ""
 

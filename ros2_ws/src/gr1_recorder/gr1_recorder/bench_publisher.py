@@ -38,7 +38,7 @@ class Publisher:
     """Both cameras at 30 Hz as `images` says ("jpeg" or "raw"), the arm's five topics at 100 Hz."""
 
     def __init__(self, node, images: str):
-        self._node, self.counts = node, {}
+        self._node, self.statistics = node, {}
         kinds = {
             f"camera/{role}/{IMAGES[images][0]}": CompressedImage if images == "jpeg" else Image
             for role in ROLES
@@ -54,17 +54,17 @@ class Publisher:
 
     def cameras(self, _: float) -> None:
         for topic, publisher in self._cameras.items():
-            self._send(topic, publisher, self._frames[self.counts.get(topic, 0) % _FRAMES])
+            self._send(topic, publisher, self._frames[self.statistics.get(topic, 0) % _FRAMES])
 
     def states(self, _: float) -> None:
         for topic, publisher in self._states.items():
             self._send(topic, publisher, self._templates[topic])
 
     def _send(self, topic: str, publisher, message) -> None:
-        number = self.counts.get(topic, 0)
+        number = self.statistics.get(topic, 0)
         message.header.stamp, message.header.frame_id = self._node.get_clock().now().to_msg(), str(number)
         publisher.publish(message)
-        self.counts[topic] = number + 1
+        self.statistics[topic] = number + 1
 
 
 def _frame(images: str, number: int):
@@ -98,7 +98,7 @@ def main() -> int:
         loop.end()
     if failures:
         raise failures[0]
-    print(json.dumps(publisher.counts), flush=True)
+    print(json.dumps(publisher.statistics), flush=True)
     return 0
 
 

@@ -102,7 +102,7 @@ class Recorder:
 
     @property
     def state(self) -> State:
-        """The newest that the recorder has said of itself."""
+        """The newest that the recorder has labels_of_message of itself."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._state is not None, self._timeout):
                 raise RecorderError(self._silent("the topic recorder/state"))
@@ -126,7 +126,7 @@ class Recorder:
             self._changed.notify_all()
 
     def _await(self, bag: str, outcome: str) -> str:
-        """Waits until `state` says what the answer said: topics and services overtake each other."""
+        """Waits until `state` says what the answer labels_of_message: topics and services overtake each other."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._state and (self._state.bag, self._state.outcome) == (bag, outcome), _OVERTAKEN_S

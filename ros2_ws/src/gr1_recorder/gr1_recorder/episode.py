@@ -1,4 +1,4 @@
-"""One episode while it is recorded: its labels, its counts, its writer. No ROS import."""
+"""One episode while it is recorded: its labels, its statistics, its writer. No ROS import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gr1_core.data import schemas
 from gr1_core.data.bag_writer import BagWriter
-from gr1_recorder.stream_statistics import Count, Message
+from gr1_recorder.stream_statistics import Message, StreamStatistics
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB, Writer
 
@@ -46,26 +46,26 @@ class Episode:
     ):
         self.name, self.folder, self.started, self.began = bag.folder.name, bag.folder, started, began
         self.labels: dict[str, str] = {}
-        self.counts = {topic: Count(stream, began, last.get(topic)) for topic, stream in streams.items()}
+        self.statistics = {topic: StreamStatistics(stream, began, last.get(topic)) for topic, stream in streams.items()}
         self.troubles: dict[str, str] = {}
         self.reason, self._slow = "", False
         self._limits, self._since, self._lock = limits, {}, threading.Lock()
         self._writer = Writer(bag, limits.queue, limits.min_free // 2, self.stop)
 
     def add(self, message: Message, one_sender: bool = True) -> None:
-        count = self.counts[message.topic]
+        count = self.statistics[message.topic]
         count.add(message, one_sender)
         if not self._writer.put(message):
             count.drop()
 
-    def carry(self, message: Message) -> None:
-        """A fact said before the episode: written as if it came at the start, so that the bag is whole by itself."""
+    def add_latched(self, message: Message) -> None:
+        """A fact labels_of_message before the episode: written as if it came at the start, so that the bag is whole by itself."""
         self.add(message._replace(log_time=self.started, arrived=self.began), one_sender=False)
 
-    def correct(self, message: Message) -> None:
+    def update_labels(self, message: Message) -> None:
         """An instruction or a task that was sent before the start and arrived after it is this episode's."""
         if message.publish_time <= self.started:
-            self.labels |= said(self.counts[message.topic].stream.topic, message.data)
+            self.labels |= labels_of_message(self.statistics[message.topic].stream.topic, message.data)
 
     def stop(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -75,11 +75,11 @@ class Episode:
         if now - self.began > self._limits.max_seconds:
             self.stop(f"longer than max_episode_s, {self._limits.max_seconds:g} s")
         new = []
-        if not self._slow and any(count.dropped for count in self.counts.values()):
+        if not self._slow and any(count.dropped for count in self.statistics.values()):
             self._slow = True
             new.append("the disk is too slow: messages are lost")
         with self._lock:
-            for topic, count in self.counts.items():
+            for topic, count in self.statistics.items():
                 if trouble := count.trouble(now):
                     if topic not in self.troubles:
                         new.append(trouble)
@@ -94,12 +94,12 @@ class Episode:
 
     def close(self, outcome: str, note: str, now: float) -> Path:
         """Writes what waits and completes the bag; `now` is the end. Raises BagError when the disk does not take it."""
-        for count in self.counts.values():
+        for count in self.statistics.values():
             count.end(now)
         seconds = now - self.began
 
         def labels() -> dict[str, str]:
-            topics = {topic: count.summary(now) for topic, count in self.counts.items()}
+            topics = {topic: count.summary(now) for topic, count in self.statistics.items()}
             final = self.labels | {
                 "outcome": outcome,
                 "seconds": f"{seconds:.3f}",
@@ -116,20 +116,20 @@ class Episode:
 
     def figures(self, now: float) -> dict:
         """seconds, messages received, MB written; lost: messages missing for good, on their way here or at the disk; gaps."""
-        counts = self.counts.values()
+        statistics = self.statistics.values()
         return {
             "seconds": round(now - self.began, 1),
-            "messages": sum(count.received for count in counts),
+            "messages": sum(count.received for count in statistics),
             "mb": round(self._writer.bytes / MB, 1),
-            "lost": sum(count.lost + count.dropped for count in counts),
-            "gaps": sum(count.gaps for count in counts),
+            "lost": sum(count.lost + count.dropped for count in statistics),
+            "gaps": sum(count.gaps for count in statistics),
         }
 
     def lines(self, now: float) -> dict[str, str]:
         """Each stream that has come or must come, in words that a program can split."""
         told = ("expected", "received", "gaps", "lost", "dropped")
-        counts = [count for count in self.counts.values() if count.received or count.stream.required]
-        summaries = {count.stream.topic: count.summary(now) for count in counts}
+        statistics = [count for count in self.statistics.values() if count.received or count.stream.required]
+        summaries = {count.stream.topic: count.summary(now) for count in statistics}
         return {
             topic: " ".join(f"{name}={summary[name]}" for name in told)
             for topic, summary in summaries.items()
@@ -137,11 +137,11 @@ class Episode:
 
     def named(self, what: str) -> str:
         """The streams with a number above zero, as "camera/static/image_raw 3, arm/pose 1"."""
-        numbers = {count.stream.topic: getattr(count, what) for count in self.counts.values()}
+        numbers = {count.stream.topic: getattr(count, what) for count in self.statistics.values()}
         return ", ".join(f"{topic} {number}" for topic, number in numbers.items() if number)
 
 
-def said(topic: str, data: bytes) -> dict[str, str]:
+def labels_of_message(topic: str, data: bytes) -> dict[str, str]:
     """The labels that a message on `instruction` or `sim/task` gives; none where it is empty or not what that topic carries."""
     text = schemas.deserialize("std_msgs/msg/String", data).data
     if topic == "instruction":

@@ -17,7 +17,7 @@ from gr1_recorder.streams import Stream, StreamError
 _SENDERS_EVERY_S = 1.0
 
 
-class Tap:
+class RawSubscriber:
     """poll() hands everything that has come since to hear(message, one_sender).
 
     An executor would wake up for every single message; at 700 messages a second that costs several times what recording them does.
@@ -48,7 +48,7 @@ class Tap:
             while taken := _take(subscription):
                 data, info = taken
                 received, sent = info["received_timestamp"] or wall, info["source_timestamp"] or wall
-                stamp = schemas.stamp(kind, data)
+                stamp = schemas.header_stamp(kind, data)
                 arrived = now - max(wall - received, 0) * 1e-9
                 log_time = received if simulated is None else simulated
                 number = info["publication_sequence_number"]
@@ -96,7 +96,7 @@ def _type(stream: Stream):
     """The message class of "package/msg/Name"; StreamError if it is not installed or no bag can hold it."""
     package, _, name = stream.type.split("/")
     try:
-        schemas.definition(stream.type)
+        schemas.type_definition(stream.type)
         return getattr(importlib.import_module(f"{package}.msg"), name)
     except schemas.SchemaError as error:
         raise StreamError(f"topic {stream.topic}: {error}") from error

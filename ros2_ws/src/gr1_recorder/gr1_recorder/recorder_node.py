@@ -22,14 +22,14 @@ from std_srvs.srv import Trigger
 from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
 from gr1_common.loop import Loop
 from gr1_common.parameters import ParameterError, declare
-from gr1_common.process import run
+from gr1_common.process import run_node
 from gr1_common.qos import LATCHED
 from gr1_core.data import recovery
 from gr1_core.data.metadata import BagError
 from gr1_core.rig import Rig, RigError
 from gr1_recorder.episode import Limits
-from gr1_recorder.raw_subscriber import Tap
-from gr1_recorder.session import Refused, Session
+from gr1_recorder.raw_subscriber import RawSubscriber
+from gr1_recorder.session import RecorderRefusal, Session
 from gr1_recorder.streams import IMAGES, StreamError, streams
 from gr1_recorder.writer import MB
 
@@ -124,13 +124,13 @@ class RecorderNode(Node):
         text = "Call arm/stop when a recording ends by itself (a full disk, a limit): nothing is to move unrecorded."
         self._stops_arm = declare(self, "stop_arm", True, text, read_only=True)
         self._recover(root)
-        self._tap = Tap(
+        self._subscriber = RawSubscriber(
             self,
             streams(self._rig, images, hz, filter(None, extra)),
             lambda *heard: self._session.hear(*heard),
         )
         self._session = Session(
-            root, self._tap.streams, limits, self._tap.poll, lambda: self.get_clock().now().nanoseconds
+            root, self._subscriber.streams, limits, self._subscriber.poll, lambda: self.get_clock().now().nanoseconds
         )
         self._state, self._stated = self.create_publisher(String, "recorder/state", LATCHED), 0.0
         self._diagnostics = Diagnostics(self, self._report)
@@ -165,10 +165,10 @@ class RecorderNode(Node):
             raise ParameterError(
                 f"parameter 'root': the folder '{root}' cannot be made: {error.strerror}"
             ) from error
-        for folder in recovery.unfinished(root):
+        for folder in recovery.unfinished_bags(root):
             self.get_logger().info(f"recovering {folder.name}")
             try:
-                self.get_logger().warning(f"recovered: {recovery.recover(folder)}")
+                self.get_logger().warning(f"recovered: {recovery.recover_bag(folder)}")
             except BagError as error:
                 self.get_logger().warning(f"not recovered: {error}")
 
@@ -190,7 +190,7 @@ class RecorderNode(Node):
         def answer(_, response: Trigger.Response) -> Trigger.Response:
             try:
                 response.success, response.message = True, act()
-            except (Refused, BagError) as error:
+            except (RecorderRefusal, BagError) as error:
                 response.success, response.message = False, str(error)
                 self.get_logger().error(str(error))
             self._report()
@@ -221,7 +221,7 @@ class RecorderNode(Node):
     def _relabel(self) -> str:
         labels = {name: text for name in _CHANGEABLE if (text := self.get_parameter(f"relabel.{name}").value)}
         if not labels:
-            raise Refused(
+            raise RecorderRefusal(
                 f"nothing to change: set one of the parameters {', '.join(f'relabel.{name}' for name in _CHANGEABLE)} first"
             )
         name = self._session.relabel(labels)
@@ -291,7 +291,7 @@ def _versions() -> str:
 
 
 def main(args=None) -> int:
-    return run(RecorderNode, args, errors=(ParameterError, RigError, StreamError))
+    return run_node(RecorderNode, args, errors=(ParameterError, RigError, StreamError))
 
 
 if __name__ == "__main__":

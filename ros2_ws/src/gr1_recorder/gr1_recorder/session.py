@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gr1_core.data import bag as bags
 from gr1_core.data.bag_writer import BagWriter
-from gr1_recorder.episode import Episode, Limits, said
+from gr1_recorder.episode import Episode, Limits, labels_of_message
 from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB, free
@@ -26,7 +26,7 @@ RECENT_S = 1.0
 """How long ago a stream may have delivered for the recorder to be ready."""
 
 
-class Refused(ValueError):
+class RecorderRefusal(ValueError):
     """Something that the recorder cannot do now; the text says why and what to do."""
 
 
@@ -67,7 +67,7 @@ class Session:
         if self.episode:
             self.episode.add(message, one_sender)
             if fact:
-                self.episode.correct(message)
+                self.episode.update_labels(message)
 
     def watch(self) -> list[str]:
         """Takes what has come; returns what has newly gone wrong with a stream."""
@@ -81,22 +81,22 @@ class Session:
     def start(self, labels: Mapping[str, str], patience: float) -> str:
         """Begins an episode as soon as every required stream has delivered; returns its name.
 
-        labels: "rig", "operator" and the "instruction" that holds until the topic `instruction` has said one. Raises Refused after
+        labels: "rig", "operator" and the "instruction" that holds until the topic `instruction` has labels_of_message one. Raises RecorderRefusal after
         `patience` seconds, and BagError when the folder cannot be written.
         """
         if self.episode:
-            raise Refused(
+            raise RecorderRefusal(
                 f"already recording {self.episode.name}: end it with recorder/success, failure or discard"
             )
         if (room := self._room()) < self.limits.min_free:
-            raise Refused(
+            raise RecorderRefusal(
                 f"only {room / MB:.0f} MB are free on the disk of {self.root}, {self.limits.min_free / MB:.0f} are needed: make room"
             )
         asked = time.monotonic()
         with self._changed:
-            self._changed.wait_for(lambda: not self._lack(labels, asked), patience)
-            if lack := self._lack(labels, asked):
-                raise Refused(lack)
+            self._changed.wait_for(lambda: not self._missing(labels, asked), patience)
+            if missing := self._missing(labels, asked):
+                raise RecorderRefusal(missing)
             started = self._clock()
             bag = self._bag(self._labels(labels), started)
             self._poll()
@@ -105,7 +105,7 @@ class Session:
             )
             self.alarm = self._cut = ""
             for message in self._facts.values():
-                self.episode.carry(message)
+                self.episode.add_latched(message)
             return self.episode.name
 
     def end(self, outcome: str, note: str = "") -> str:
@@ -137,7 +137,7 @@ class Session:
 
     def relabel(self, labels: Mapping[str, str]) -> str:
         """Gives the last bag other labels; returns its name."""
-        bags.relabel(self._ended(), **labels)
+        bags.relabel_bag(self._ended(), **labels)
         return self._last.name
 
     # What it says of itself
@@ -167,8 +167,8 @@ class Session:
         if not episode:
             if self.alarm:
                 return "ERROR", self.alarm, values
-            lack = self._lack(labels, now - RECENT_S)
-            return ("WARN", f"not ready: {lack}", values) if lack else ("OK", "ready", values)
+            missing = self._missing(labels, now - RECENT_S)
+            return ("WARN", f"not ready: {missing}", values) if missing else ("OK", "ready", values)
         values |= {"waiting_mb": round(episode.waiting / MB, 1)} | episode.lines(now)
         dropped, lost, trouble = episode.named("dropped"), episode.named("lost"), episode.trouble()
         if dropped:
@@ -182,10 +182,10 @@ class Session:
     def _mark(self, outcome: str) -> str:
         folder = self._ended()
         if outcome == "success" and self._cut:
-            raise Refused(
+            raise RecorderRefusal(
                 f"{folder.name} was ended early, {self._cut}: it stays {self._outcome} (`gr1 bags relabel` can change it)"
             )
-        bags.relabel(folder, outcome=outcome)
+        bags.relabel_bag(folder, outcome=outcome)
         if self._outcome:
             self.episodes[self._outcome] -= 1
         self.episodes[outcome] += 1
@@ -194,12 +194,12 @@ class Session:
 
     def _ended(self) -> Path:
         if self.episode:
-            raise Refused(f"{self.episode.name} is being recorded: end it first")
+            raise RecorderRefusal(f"{self.episode.name} is being recorded: end it first")
         if not self._last:
-            raise Refused("nothing has been recorded yet: call recorder/start first")
+            raise RecorderRefusal("nothing has been recorded yet: call recorder/start first")
         return self._last
 
-    def _lack(self, labels: Mapping[str, str], since: float) -> str:
+    def _missing(self, labels: Mapping[str, str], since: float) -> str:
         """What is missing for a start: required streams that have delivered nothing since then or only what is too old, an instruction."""
         late = []
         for topic, stream in self._streams.items():
@@ -222,7 +222,7 @@ class Session:
     def _labels(self, labels: Mapping[str, str]) -> dict[str, str]:
         known = {}
         for topic, message in list(self._facts.items()):
-            known |= said(self._streams[topic].topic, message.data)
+            known |= labels_of_message(self._streams[topic].topic, message.data)
         return {**labels, **known}
 
     def _bag(self, labels: Mapping[str, str], started: int) -> BagWriter:
@@ -250,4 +250,4 @@ class Session:
         try:
             return free(self.root)
         except OSError as error:
-            raise Refused(f"{self.root}: {error.strerror}") from error
+            raise RecorderRefusal(f"{self.root}: {error.strerror}") from error

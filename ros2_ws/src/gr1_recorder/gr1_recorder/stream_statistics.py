@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from gr1_common.timing import Rate
+from gr1_common.timing import RateMeter
 from gr1_recorder.streams import GAP, Stream
 
 ENOUGH = 0.8
@@ -30,7 +30,7 @@ class Message(NamedTuple):
     arrived: float
 
 
-class Count:
+class StreamStatistics:
     """One stream during one episode, which began at `began` (steady clock, s). `last` is the sequence number before the first message."""
 
     def __init__(self, stream: Stream, began: float, last: int | None = None):
@@ -38,7 +38,7 @@ class Count:
         self.received = self.gaps = self.lost = self.dropped = 0
         self._period = 1.0 / stream.hz if stream.hz else math.inf
         self._longest = 0.0
-        self._rate = Rate(_SPAN)
+        self._rate = RateMeter(_SPAN)
         self._sequence = last
         self._stamp: int | None = None
         # A stream that need not be there is waited for from its first message on.

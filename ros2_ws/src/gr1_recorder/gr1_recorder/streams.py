@@ -13,7 +13,7 @@ IMAGES = {
     "raw": ("image_raw", "sensor_msgs/msg/Image"),
 }
 GAP = 1.5
-"""Periods between two stamps from which on a message counts as missing."""
+"""Periods between two stamps from which on a message statistics as missing."""
 
 _QUIET = 5.0
 _DEEP, _SECONDS_DEEP = 50, 2.0

@@ -79,7 +79,7 @@ class Writer:
                 messages = list(self._queue)
                 self._queue.clear()
             for message in messages:
-                self._bag.write(message.topic, message.data, message.log_time, message.publish_time)
+                self._bag.write_message(message.topic, message.data, message.log_time, message.publish_time)
                 with self._lock:
                     self._waiting -= len(message.data)
                 self.bytes += len(message.data)

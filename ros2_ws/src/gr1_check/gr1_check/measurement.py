@@ -1,12 +1,11 @@
-"""Measures a running stack from outside: `python -m gr1_check.measure --seconds 60`; the last line is one JSON document.
+"""Measures a running stack from outside. The last line printed is one JSON document.
 
-Rates and jitter come from the messages' own stamps, so that this program's delays do not count; the way from camera to command,
-steps and skipped steps are what the policy node reports, as the difference between the end and the beginning.
+Rates and jitter come from the messages' own stamps, so this program's delays do not count. The latency from camera to
+command, the steps and the skipped steps are what the policy node reports, as the difference between end and beginning.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import threading
@@ -18,25 +17,25 @@ from geometry_msgs.msg import TwistStamped
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
+from gr1_common.conventions import TICK
 from gr1_common.messages import seconds
-from gr1_common.qos import COMMAND
-from gr1_common.stack_monitor import NEWEST, Monitor, Status
+from gr1_common.qos import COMMAND, SENSOR
+from gr1_common.stack_monitor import StackMonitor, Status
 from gr1_core import Rig
 from gr1_core.rig import ROLES
-from gr1_robot.arm.gate import TICK
 
 _BEATS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""A hundred a second: what waits here for its turn is not lost."""
+"""A hundred a second; deep enough that none is lost."""
 
 
 class Stamps:
     """When the messages of one topic were stamped, in seconds."""
 
-    def __init__(self, monitor: Monitor, kind, topic: str, profile):
+    def __init__(self, monitor: StackMonitor, kind, topic: str, profile):
         self._stamps, self._lock = [], threading.Lock()
-        monitor.node.create_subscription(kind, topic, self._heard, profile)
+        monitor.node.create_subscription(kind, topic, self._on_message, profile)
 
-    def _heard(self, message) -> None:
+    def _on_message(self, message) -> None:
         with self._lock:
             self._stamps.append(seconds(message.header.stamp))
 
@@ -63,47 +62,40 @@ class Stamps:
         }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """0 when all was measured, 1 when some node of the stack was not heard."""
-    parser = argparse.ArgumentParser(prog="python -m gr1_check.measure", description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure (default: 60)")
-    parser.add_argument(
-        "--rig", default="kinova_gen2", help="the rig that the stack runs with (default: kinova_gen2)"
-    )
-    parser.add_argument("--namespace", default="", help="the stack's ROS namespace")
-    parser.add_argument(
-        "--wait", type=float, default=60.0, help="how long to wait for the stack to run (default: 60)"
-    )
-    options = parser.parse_args(argv)
-    rig = Rig.load(options.rig)
-    monitor = Monitor("gr1_measure", options.namespace)
-    cameras = {role: Stamps(monitor, CameraInfo, f"camera/{role}/camera_info", NEWEST) for role in ROLES}
+def measure(duration: float, rig_name: str, namespace: str, patience: float) -> int:
+    """Measures for `duration` s and prints the result; 0 when all was measured, 1 when a node of the stack was not heard.
+
+    patience: s to wait for the stack to run.
+    """
+    rig = Rig.load(rig_name)
+    monitor = StackMonitor("gr1_measure", namespace)
+    cameras = {role: Stamps(monitor, CameraInfo, f"camera/{role}/camera_info", SENSOR) for role in ROLES}
     commands = Stamps(monitor, TwistStamped, "command/policy/twist", COMMAND)
     beats = Stamps(monitor, TwistStamped, "arm/commanded_twist", _BEATS)
     monitor.start()
     try:
-        missing = _await(monitor, options.wait)
+        missing = _await(monitor, patience)
         if missing:
             hint = "is the stack running in this ROS_DOMAIN_ID?"
-            print(f"not heard within {options.wait:.0f} s: {', '.join(missing)}; {hint}", file=sys.stderr)
+            print(f"not heard within {patience:.0f} s: {', '.join(missing)}; {hint}", file=sys.stderr)
             return 1
         for stamps in (*cameras.values(), commands, beats):
             stamps.clear()
         before, gates, slowest, until = (
-            monitor.seen().statuses,
+            monitor.snapshot().statuses,
             Counter(),
             0.0,
-            time.monotonic() + options.seconds,
+            time.monotonic() + duration,
         )
         while time.monotonic() < until:
             time.sleep(0.1)
-            statuses = monitor.seen().statuses
+            statuses = monitor.snapshot().statuses
             gate = statuses["arm: gate"].values
             if "arm: loop" in statuses:
                 slowest = max(slowest, statuses["arm: loop"].number("period_max_ms") or 0.0)
             gates[f"{gate.get('state')}: {gate.get('reason')}"] += 1
-        document = _document(monitor.seen().statuses, before, cameras, commands, beats, rig, gates) | {
-            "seconds": options.seconds
+        document = _document(monitor.snapshot().statuses, before, cameras, commands, beats, rig, gates) | {
+            "seconds": duration
         }
         document["arm_loop"] |= {"period_max_ms": slowest} if document["arm_loop"] else {}
     finally:
@@ -114,12 +106,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _await(monitor: Monitor, patience: float) -> list[str]:
-    """Waits until all speak and the policy steps; returns who does not."""
+def _await(monitor: StackMonitor, patience: float) -> list[str]:
+    """Waits until all nodes publish and the policy steps; returns the missing statuses."""
     wanted = ("camera_static: stream", "camera_wrist: stream", "arm: gate", "policy: step")
     until = time.monotonic() + patience
     while True:
-        statuses = monitor.seen().statuses
+        statuses = monitor.snapshot().statuses
         missing = [name for name in wanted if name not in statuses]
         if not missing and _count(statuses["policy: step"], "steps"):
             return []
@@ -152,7 +144,7 @@ def _document(
 
 
 def _loop(after: Status | None, before: Status | None) -> dict:
-    """What the arm node says of its own loop; `missed` counts this measurement's."""
+    """The arm node's own figures of its loop; `missed` counts during this measurement only."""
     if after is None:
         return {}
     names = ("rate_hz", "period_p50_ms", "period_p99_ms")
@@ -166,7 +158,3 @@ def _loop(after: Status | None, before: Status | None) -> dict:
 def _count(status: Status | None, key: str) -> int:
     value = status.number(key) if status else None
     return int(value) if value is not None else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Which episodes the expert plays, when one is over, and the table of how they went. No ROS import."""
+"""Episodes of the simulated rig: which ones, when one is over, and the table of their outcomes. No ROS import."""
 
 from __future__ import annotations
 
@@ -17,9 +17,27 @@ def plan(tasks: Sequence[str], first_seed: int, seeds: int, episodes: int) -> It
     return islice(endless, episodes) if episodes else endless
 
 
+@dataclass(frozen=True)
+class EpisodePlan:
+    """Every task with the first seed, then with the next, `seeds` of them and over again; `number` in all, 0 = endless.
+
+    timeout: simulated seconds after which an episode has failed.
+    """
+
+    tasks: Sequence[str]
+    first_seed: int
+    seeds: int
+    number: int
+    timeout: float
+
+    def episodes(self) -> Iterator[tuple[str, int]]:
+        """(task, seed) of each episode."""
+        return plan(self.tasks, self.first_seed, self.seeds, self.number)
+
+
 @dataclass
 class Episode:
-    """One attempt, told of every control step. `outcome` is None until it is over."""
+    """One attempt; `step` is called at every control step. `outcome` is None until it is over."""
 
     task: str
     seed: int
@@ -52,7 +70,7 @@ class Tally:
         return sum(bool(episode.outcome) for episode in self.finished)
 
     def table(self) -> str:
-        """One line a task: how many of how many, mean time of the successes, the seeds that failed."""
+        """One line a task: successes of episodes, mean time of the successes, the seeds that failed."""
         lines = []
         for task in dict.fromkeys(episode.task for episode in self.finished):
             mine = [episode for episode in self.finished if episode.task == task]

@@ -1,4 +1,4 @@
-"""The film of an examination: what is recorded for it, and what is drawn from the recording."""
+"""The video of an evaluation: what is recorded for it, and what is drawn from the recording."""
 
 import json
 
@@ -21,12 +21,12 @@ def recorded():
     twin = Twin()
     for number, success in enumerate((True, False)):
         twin.reset("open_drawer", number)
-        made.state(99.0, twin.state())  # between trials: not of any
+        made.add_state(99.0, twin.state())  # between trials: not of any
         made.begin("open the drawer", "open_drawer")
         for step in range(12):
             stamp = 100.0 + 10 * number + 0.05 * step
-            made.state(stamp, twin.state())
-            made.predicted("static", stamp, np.full((96, 96, 3), 10 * step, np.uint8))
+            made.add_state(stamp, twin.state())
+            made.add_predicted("static", stamp, np.full((96, 96, 3), 10 * step, np.uint8))
         made.end(success)
     return made
 
@@ -36,37 +36,37 @@ def test_the_recording_keeps_a_state_a_period_and_finds_what_was_expected_of_a_m
     for made in (recorded, Recording.load(tmp_path / "recording.npz")):
         assert [number for _, number, _ in made.states] == [0] * 6 + [1] * 6
         assert np.diff([stamp for stamp, number, _ in made.states if number == 0]) == pytest.approx([0.1] * 5)
-        assert made.expected("static", 100.30).mean() == pytest.approx(0, abs=2)
-        assert made.expected("static", 100.50).mean() == pytest.approx(40, abs=2)
-        assert made.expected("static", 100.0) is None and made.expected("wrist", 100.5) is None
-        assert [take.success for take in made.takes] == [True, False]
+        assert made.predicted_for("static", 100.30).mean() == pytest.approx(0, abs=2)
+        assert made.predicted_for("static", 100.50).mean() == pytest.approx(40, abs=2)
+        assert made.predicted_for("static", 100.0) is None and made.predicted_for("wrist", 100.5) is None
+        assert [trial.success for trial in made.trials] == [True, False]
 
 
-def test_the_film_shows_truth_beside_prediction_and_a_tick_or_a_cross(recorded, tmp_path):
-    drawn = [picture for _, picture in evaluation_video.frames(recorded, RIG)]
+def test_the_video_shows_truth_beside_prediction_and_a_tick_or_a_cross(recorded, tmp_path):
+    drawn = [image for _, image in evaluation_video.frames(recorded, RIG)]
     held = round(evaluation_video.HELD_S * 10)
     assert len(drawn) == 12 + 2 * held and drawn[0].shape == (640, 1280, 3)
     left, top = evaluation_video.OUTSIDE[0] + evaluation_video.SMALL, evaluation_video.LABEL
     predicted = [
-        picture[top : top + evaluation_video.SMALL, left : left + evaluation_video.SMALL].mean()
-        for picture in (drawn[0], drawn[5])
+        image[top : top + evaluation_video.SMALL, left : left + evaluation_video.SMALL].mean()
+        for image in (drawn[0], drawn[5])
     ]
     assert predicted[0] > 240 and predicted[1] == pytest.approx(40, abs=3)
     sign = [
-        picture[evaluation_video.OUTSIDE[1] :, :64].reshape(-1, 3).astype(int)
-        for picture in (drawn[0], drawn[5], drawn[-1])
+        image[evaluation_video.OUTSIDE[1] :, :64].reshape(-1, 3).astype(int)
+        for image in (drawn[0], drawn[5], drawn[-1])
     ]
     reddish = [(one[:, 0] - one[:, 1]).max() for one in sign]
     greenish = [(one[:, 1] - one[:, 0]).max() for one in sign]
     assert greenish[1] > 60 > greenish[0] and reddish[2] > 60 > reddish[0] and greenish[2] < 60
-    assert evaluation_video.write(tmp_path / "film.mp4", recorded, RIG) == len(drawn)
-    with av.open(str(tmp_path / "film.mp4")) as made:
+    assert evaluation_video.write_video(tmp_path / "video.mp4", recorded, RIG) == len(drawn)
+    with av.open(str(tmp_path / "video.mp4")) as made:
         assert sum(1 for _ in made.decode(video=0)) == len(drawn)
 
 
-def test_an_interrupted_film_is_whole_as_far_as_it_goes(recorded, tmp_path):
-    count = evaluation_video.write(tmp_path / "film.mp4", recorded, RIG, go_on=lambda share: share < 0.5)
-    with av.open(str(tmp_path / "film.mp4")) as made:
+def test_an_interrupted_video_is_whole_as_far_as_it_goes(recorded, tmp_path):
+    count = evaluation_video.write_video(tmp_path / "video.mp4", recorded, RIG, go_on=lambda share: share < 0.5)
+    with av.open(str(tmp_path / "video.mp4")) as made:
         assert sum(1 for _ in made.decode(video=0)) == count > 0
 
 
@@ -80,12 +80,10 @@ def test_an_interrupted_film_is_whole_as_far_as_it_goes(recorded, tmp_path):
         ({"recipe": {"loss": [0.0]}}, ""),
     ],
 )
-def test_the_film_says_so_of_frames_that_the_model_was_not_trained_to_predict(training, note, tmp_path):
+def test_the_video_says_so_of_frames_that_the_model_was_not_trained_to_predict(training, note, tmp_path):
     (tmp_path / "config.json").write_text('{"future_steps": 5}')
     if training:
         (tmp_path / "training.json").write_text(json.dumps(training))
     chosen = {"checkpoint": str(tmp_path), "rig": "kinova_gen2_small"}
-    made = session.Sitting(
-        evaluation.parse("tasks", None, None), chosen, tmp_path / "film.mp4", print
-    ).recording
+    made = session.EvaluationSession(evaluation.parse("tasks", None, None), chosen).new_recording()
     assert (made.note, made.ahead) == (note, 0.5)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from gr1_core import Rig
-from gr1_recorder.stream_statistics import Count, Message
+from gr1_recorder.stream_statistics import Message, StreamStatistics
 from gr1_recorder.streams import Stream, StreamError, streams
 
 PERIOD = 0.05
@@ -20,7 +20,7 @@ def message(number, seconds, arrived=None):
 
 def heard(numbers, stream=CAMERA, last=0):
     """A stream that began at 0 and whose messages of these numbers came, number n at n periods."""
-    count = Count(stream, 0.0, last)
+    count = StreamStatistics(stream, 0.0, last)
     for number in numbers:
         count.add(message(number, number * PERIOD))
     return count
@@ -62,14 +62,14 @@ def test_a_loss_before_the_first_message_counts_too():
 
 def test_a_sender_that_starts_anew_and_several_senders_lose_nothing():
     assert heard([7, 8, 1, 2], last=6).lost == 0
-    count = Count(CAMERA, 0.0, 0)
+    count = StreamStatistics(CAMERA, 0.0, 0)
     for number in (1, 90, 2, 91):
         count.add(message(number, 0.1), one_sender=False)
     assert count.lost == 0
 
 
 def test_late_arrival_is_no_gap():
-    count = Count(CAMERA, 0.0)
+    count = StreamStatistics(CAMERA, 0.0)
     for number in range(1, 11):
         count.add(message(number, number * PERIOD, arrived=0.5))
     assert count.gaps == 0
@@ -83,7 +83,7 @@ def test_silence_is_trouble_as_soon_as_it_is_longer_than_the_streams_maximum_age
 
 
 def test_a_slow_stream_is_trouble_before_its_gaps_are_long():
-    count = Count(CAMERA, 0.0)
+    count = StreamStatistics(CAMERA, 0.0)
     for number in range(1, 41):
         count.add(message(number, number * 0.07))
     assert count.trouble(2.8) == "camera: 14.3 Hz instead of 20"
@@ -91,14 +91,14 @@ def test_a_slow_stream_is_trouble_before_its_gaps_are_long():
 
 def test_a_stream_that_need_not_be_there_is_expected_from_its_first_message_on():
     commands = Stream("command", "std_msgs/msg/Float32", hz=20.0, max_age=0.15)
-    assert Count(commands, 0.0).trouble(100.0) == "" and Count(commands, 0.0).expected(100.0) == 0
-    count = Count(commands, 0.0)
+    assert StreamStatistics(commands, 0.0).trouble(100.0) == "" and StreamStatistics(commands, 0.0).expected(100.0) == 0
+    count = StreamStatistics(commands, 0.0)
     count.add(message(1, 10.0))
     assert count.expected(11.0) == 20 and "nothing for 1.0 s" in count.trouble(11.0)
 
 
 def test_a_required_stream_that_never_comes_is_all_gap():
-    count = Count(CAMERA, 0.0)
+    count = StreamStatistics(CAMERA, 0.0)
     assert "nothing for 1.0 s" in count.trouble(1.0)
     count.end(2.0)
     assert (count.gaps, count.expected(2.0), count.received) == (1, 40, 0)

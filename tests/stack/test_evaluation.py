@@ -1,4 +1,4 @@
-"""`gr1 up --examine`, which `make demo` runs: table after table, a sentence each, judged; typed sentences."""
+"""`gr1 up --evaluate`, which `make demo` runs: table after table, an instruction each, an outcome; typed instructions."""
 
 import json
 import os
@@ -20,19 +20,19 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from gr1_bringup import stack
-from gr1_bringup import up as up_module
+from gr1_bringup.commands.up import main as gr1_up
 from gr1_bringup.keyboard import Keyboard
 from gr1_common import messages, qos
-from gr1_common.stack_monitor import Monitor
+from gr1_common.stack_monitor import StackMonitor
 from gr1_core import Rig, pretrained
 from gr1_core.sim import TASKS, Twin, suites
-from gr1_core.sim.state import DRAWER
+from gr1_core.sim.state import DRAWER_QPOS
 from gr1_evaluation import evaluation, score_table, session
-from gr1_evaluation.evaluation import Examination, Result, Trial
-from gr1_evaluation.evaluator import Examiner
-
-from .fake import Spinning, eventually
-from .program import Program
+from gr1_evaluation.evaluation import Evaluation, Result, Trial
+from gr1_evaluation.evaluator import Evaluator
+from tests.support.program import Program
+from tests.support.ros_graph import SpinningNodes
+from tests.support.waiting import eventually
 
 RIG = Rig.load("kinova_gen2_small")
 
@@ -55,15 +55,15 @@ def test_the_demo_shows_tables_that_no_demonstration_had():
     trials = [asked.next() for _ in range(2 * len(TASKS))]
     assert {one.scene for one in trials} == set(TASKS) and min(
         one.seed for one in trials
-    ) >= suites.TRAINING_SEEDS
+    ) >= suites.TRAINING_SEEDS_END
 
 
-@pytest.mark.parametrize("column", ["seen", "drawer", "phrasing", "swap"])
-def test_a_column_has_the_trials_of_the_direct_evaluation(column):
-    asked = evaluation.parse(column, 20, None)
-    for theirs in suites.trials(column, 20):
+@pytest.mark.parametrize("suite", ["seen", "drawer", "phrasing", "swap"])
+def test_a_suite_has_the_trials_of_the_direct_evaluation(suite):
+    asked = evaluation.parse(suite, 20, None)
+    for theirs in suites.trials(suite, 20):
         ours = asked.next()
-        assert (ours.scene, ours.seed, ours.task, ours.sentence) == (
+        assert (ours.scene, ours.seed, ours.task, ours.instruction) == (
             theirs.scene,
             theirs.seed,
             theirs.task,
@@ -75,58 +75,58 @@ def test_a_column_has_the_trials_of_the_direct_evaluation(column):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--examine", "categories"), "other things on the table"),
-        (("--examine", "pick_banana"), "'pick_banana' is not one of tasks"),
-        (("--examine", "seen", "--seed", "5"), "belongs to the demonstrations"),
-        (("--examine", "tasks", "--task", "open_drawer"), "--examine a,b"),
-        (("--examine", "tasks", "--drive", "expert"), "drive 'policy'"),
-        (("--trials", "3"), "--examine"),
+        (("--evaluate", "categories"), "other objects on the table"),
+        (("--evaluate", "pick_banana"), "'pick_banana' is not one of tasks"),
+        (("--evaluate", "seen", "--seed", "5"), "belongs to the demonstrations"),
+        (("--evaluate", "tasks", "--task", "open_drawer"), "--evaluate a,b"),
+        (("--evaluate", "tasks", "--driver", "expert"), "driver 'policy'"),
+        (("--trials", "3"), "--evaluate"),
     ],
 )
-def test_what_cannot_be_examined_is_refused_before_anything_starts(words, said, capsys, tmp_path):
-    assert up_module.main(["--out", str(tmp_path / "run"), *words]) == 2
+def test_what_cannot_be_evaluated_is_refused_before_anything_starts(words, said, capsys, tmp_path):
+    assert gr1_up(["--out", str(tmp_path / "run"), *words]) == 2
     assert said in " ".join(capsys.readouterr().out.split()) and not (tmp_path / "run").exists()
 
 
-def test_every_sentence_of_a_task_is_recognised_as_that_task():
+def test_every_instruction_of_a_task_is_recognised_as_that_task():
     for task in TASKS.values():
-        for sentence in (*task.instructions, *task.held_out):
-            assert evaluation.recognise(f"Please, {sentence.upper()}!") == task.name
-    assert evaluation.recognise("put the banana on the plate") == evaluation.recognise("") == ""
+        for instruction in (*task.instructions, *task.held_out):
+            assert evaluation.task_of(f"Please, {instruction.upper()}!") == task.name
+    assert evaluation.task_of("put the banana on the plate") == evaluation.task_of("") == ""
 
 
-def test_a_typed_sentence_is_tried_on_table_after_table_until_an_empty_line():
+def test_a_typed_instruction_is_tried_on_table_after_table_until_an_empty_line():
     asked = evaluation.parse("open_drawer,pick_broccoli", None, None)
     assert asked.next().scene == "open_drawer"
-    asked.ask("  Put the eggplant on  the plate ")
-    assert asked.cut
+    asked.request("  Put the eggplant on  the plate ")
+    assert asked.interrupted
     first, second = asked.next(), asked.next()
     assert (
         first.scene == first.task == second.task == "put_eggplant_on_plate"
-        and first.sentence == "Put the eggplant on the plate"
+        and first.instruction == "Put the eggplant on the plate"
     )
-    assert first.seed != second.seed and not asked.cut
-    asked.ask("")
+    assert first.seed != second.seed and not asked.interrupted
+    asked.request("")
     assert asked.next().scene == "pick_broccoli"
 
 
-def test_an_unknown_sentence_is_played_on_the_table_of_the_moment_and_nobody_judges():
+def test_an_unknown_instruction_is_tried_on_the_present_table_without_an_outcome():
     asked = evaluation.parse("close_drawer", None, None)
     asked.next()
-    asked.ask("make coffee")
+    asked.request("make coffee")
     trial = asked.next()
-    assert (trial.scene, trial.task, trial.sentence) == ("close_drawer", "", "make coffee")
-    asked.add(Result(trial, trial.sentence, False, 20.0))
+    assert (trial.scene, trial.task, trial.instruction) == ("close_drawer", "", "make coffee")
+    asked.add(Result(trial, trial.instruction, False, 20.0))
     asked.skip(trial)
     assert (
         asked.results == []
-        and "no trial was judged" in asked.summary()
+        and "no trial has an outcome" in asked.summary()
         and json.loads(asked.document([], 0.0))["skipped"] == 0
     )
 
 
 def test_the_score_and_its_interval():
-    asked = Examination(iter(()), 10, 0)
+    asked = Evaluation(iter(()), 10, 0)
     for number in range(10):
         asked.add(
             Result(Trial("pick_broccoli", number, "pick_broccoli"), "pick up the broccoli", number != 3, 5.0)
@@ -143,7 +143,7 @@ def test_the_score_and_its_interval():
     assert asked.tally() == {"pick_broccoli": (9, 10)} and "9 of 10 trials succeeded" in asked.summary()
 
 
-def test_the_screen_shows_sentence_scores_and_what_is_being_typed():
+def test_the_screen_shows_instruction_scores_and_what_is_being_typed():
     asked = evaluation.parse("open_drawer", None, None)
     trial = asked.next()
     asked.add(Result(trial, "open the drawer", True, 4.0))
@@ -180,18 +180,18 @@ def test_lines_are_edited_as_on_a_terminal(keys, lines, typed):
         assert keyboard.lines() == []
 
 
-# The examiner, on a stack of this test's own
+# The evaluator, on a stack of this test's own
 
 
 class Stack:
-    """What an examiner needs of a stack: services, a clock that runs ten times too fast, a drawer that the policy opens.
+    """What an evaluator needs of a stack: services, a clock that runs ten times too fast, a drawer that the policy opens.
 
-    slow: sentences at which the policy does nothing. painted: no table can be had. `events` tells the calls in their order.
+    slow: instructions at which the policy does nothing. painted: no table can be had. `events` tells the calls in their order.
     """
 
     def __init__(self, slow=(), painted=False):
         self.events, self.slow = [], slow
-        self._spinning = Spinning()
+        self._spinning = SpinningNodes()
         node = self.node = rclpy.create_node("arm", context=self._spinning.context)
         policy = self.policy = rclpy.create_node("policy", context=self._spinning.context)
         node.declare_parameter("sim.task", "open_drawer")
@@ -244,7 +244,7 @@ class Stack:
             "",
         )
         if self._active and said not in self.slow and self._time - self._let_go > 1.0:
-            state[4 + DRAWER] = 0.15
+            state[4 + DRAWER_QPOS] = 0.15
         message = JointState(position=state.tolist())
         now = self.node.get_clock().now()
         message.header.stamp = now.to_msg()
@@ -256,39 +256,39 @@ class Stack:
 
 
 @pytest.fixture
-def examine():
-    """examine(what, trials, slow=...) -> (stack, examiner, said), running."""
+def evaluate():
+    """evaluate(what, trials, slow=...) -> (stack, evaluator, said), running."""
     opened = []
 
     def make(what, trials, **stack):
         table = Stack(**stack)
         opened.append(table)
-        monitor, said = Monitor("gr1_up"), []
-        examiner = Examiner(monitor, evaluation.parse(what, trials, 2_000_000), RIG, said.append)
-        opened[:0] = [examiner, monitor]
+        monitor, said = StackMonitor("gr1_up"), []
+        evaluator = Evaluator(monitor, evaluation.parse(what, trials, 2_000_000), RIG, said.append)
+        opened[:0] = [evaluator, monitor]
         monitor.start()
-        examiner.start()
-        return table, examiner, said
+        evaluator.start()
+        return table, evaluator, said
 
     yield make
     for one in opened:
         one.close()
 
 
-def test_each_trial_begins_with_the_policy_held_the_table_laid_and_the_sentence_said(examine):
-    table, examiner, said = examine("open_drawer", 2)
-    eventually(lambda: examiner.over, "the end of two trials")
+def test_each_trial_begins_with_an_inactive_policy_a_new_table_and_its_instruction(evaluate):
+    table, evaluator, said = evaluate("open_drawer", 2)
+    eventually(lambda: evaluator.over, "the end of two trials")
     once = ["hold", ("open_drawer", 2_000_000), "the words of open_drawer", "go"]
     assert table.events == [*once, once[0], ("open_drawer", 2_000_001), *once[2:]]
-    assert examiner.examination.tally() == {"open_drawer": (2, 2)}
+    assert evaluator.evaluation.tally() == {"open_drawer": (2, 2)}
     assert len(said) == 2 and "success after" in said[0] and "seed 2000001" in said[1]
-    assert examiner.failure == "" and np.allclose(examiner.latencies, 0.04, atol=1e-6)
+    assert evaluator.failure == "" and np.allclose(evaluator.latencies, 0.04, atol=1e-6)
 
 
-def test_a_policy_that_does_nothing_fails_after_twenty_seconds(examine):
-    _, examiner, said = examine("open_drawer", 1, slow={"the words of open_drawer"})
-    eventually(lambda: examiner.over, "the end of the trial")
-    (result,) = examiner.examination.results
+def test_a_policy_that_does_nothing_fails_after_twenty_seconds(evaluate):
+    _, evaluator, said = evaluate("open_drawer", 1, slow={"the words of open_drawer"})
+    eventually(lambda: evaluator.over, "the end of the trial")
+    (result,) = evaluator.evaluation.results
     assert (
         not result.success
         and result.seconds == pytest.approx(evaluation.SECONDS, abs=0.3)
@@ -296,36 +296,36 @@ def test_a_policy_that_does_nothing_fails_after_twenty_seconds(examine):
     )
 
 
-def test_a_typed_sentence_takes_over_at_once_and_the_trial_before_does_not_count(examine):
-    table, examiner, _ = examine("close_drawer", None, slow={"the words of close_drawer", "make coffee"})
-    eventually(lambda: examiner.now(), "a trial")
-    examiner.ask("make coffee")
-    eventually(lambda: (now := examiner.now()) and now[1] == "make coffee", "the sentence")
-    assert examiner.now()[0].task == ""
-    examiner.ask("Open the drawer")
-    eventually(lambda: examiner.examination.results, "a result")
-    assert {result.trial.task for result in examiner.examination.results} == {"open_drawer"}
+def test_a_typed_instruction_takes_over_at_once_and_the_trial_before_does_not_count(evaluate):
+    table, evaluator, _ = evaluate("close_drawer", None, slow={"the words of close_drawer", "make coffee"})
+    eventually(lambda: evaluator.current(), "a trial")
+    evaluator.request("make coffee")
+    eventually(lambda: (now := evaluator.current()) and now[1] == "make coffee", "the instruction")
+    assert evaluator.current()[0].task == ""
+    evaluator.request("Open the drawer")
+    eventually(lambda: evaluator.evaluation.results, "a result")
+    assert {result.trial.task for result in evaluator.evaluation.results} == {"open_drawer"}
     assert "make coffee" in table.events and "Open the drawer" in table.events
-    assert json.loads(examiner.examination.document([], 0.0))["skipped"] == 1, "the coffee was no trial"
+    assert json.loads(evaluator.evaluation.document([], 0.0))["skipped"] == 1, "the coffee was no trial"
 
 
-def test_a_refused_table_ends_the_examination_and_says_why(examine):
-    _, examiner, _ = examine("open_drawer", 1, painted=True)
-    eventually(lambda: examiner.failure, "the refusal")
+def test_a_refused_table_ends_the_evaluation_and_says_why(evaluate):
+    _, evaluator, _ = evaluate("open_drawer", 1, painted=True)
+    eventually(lambda: evaluator.failure, "the refusal")
     assert (
-        examiner.failure.startswith("the arm node refused open_drawer, seed 2000000")
-        and "being painted" in examiner.failure
+        evaluator.failure.startswith("the arm node refused open_drawer, seed 2000000")
+        and "being painted" in evaluator.failure
     )
-    assert not examiner.over
+    assert not evaluator.over
 
 
-def test_the_end_of_a_run_does_not_wait_for_the_trial(examine):
-    _, examiner, _ = examine("open_drawer", 1, slow={"the words of open_drawer"})
-    eventually(lambda: examiner.now(), "a trial")
-    closing = threading.Thread(target=examiner.close)
+def test_the_end_of_a_run_does_not_wait_for_the_trial(evaluate):
+    _, evaluator, _ = evaluate("open_drawer", 1, slow={"the words of open_drawer"})
+    eventually(lambda: evaluator.current(), "a trial")
+    closing = threading.Thread(target=evaluator.close)
     closing.start()
     closing.join(5.0)
-    assert not closing.is_alive() and examiner.examination.results == []
+    assert not closing.is_alive() and evaluator.evaluation.results == []
 
 
 def test_each_step_tells_when_its_frames_were_taken_and_when_its_command_was_ready(policy_node, rig):
@@ -385,9 +385,9 @@ def test_the_simulated_cameras_take_pictures_of_the_size_that_the_checkpoint_kno
 
 
 @pytest.mark.slow
-def test_a_trial_over_the_real_topics_leaves_a_score_and_a_film(tmp_path, running):
-    words = ("--examine", "open_drawer", "--trials", "1", "--seed", "3000000", "--out", tmp_path)
-    up = running(Program("-m", "gr1_bringup.up", *words))
+def test_a_trial_over_the_real_topics_leaves_a_score_and_a_video(tmp_path, running):
+    words = ("--checkpoint", "untrained", "--evaluate", "open_drawer", "--trials", "1", "--seed", "3000000", "--out", tmp_path)
+    up = running(Program("-m", "gr1_core", "up", *words))
     assert up.wait() == 0, up.said
     document = json.loads(up.said.splitlines()[-1])
     assert document["tasks"]["open_drawer"]["episodes"] == 1 and document["seed"] == 3_000_000
@@ -397,12 +397,12 @@ def test_a_trial_over_the_real_topics_leaves_a_score_and_a_film(tmp_path, runnin
 
 
 @pytest.mark.slow
-def test_on_a_terminal_a_sentence_is_typed_and_ctrl_c_leaves_the_film_and_a_summary(tmp_path):
+def test_on_a_terminal_an_instruction_is_typed_and_ctrl_c_leaves_the_video_and_a_summary(tmp_path):
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(
             sys.executable,
-            [sys.executable, "-m", "gr1_bringup.up", "--examine", "tasks", "--out", str(tmp_path)],
+            [sys.executable, "-m", "gr1_core", "up", "--evaluate", "tasks", "--out", str(tmp_path)],
         )
     said, ended, code = bytearray(), threading.Event(), None
 
@@ -418,7 +418,7 @@ def test_on_a_terminal_a_sentence_is_typed_and_ctrl_c_leaves_the_film_and_a_summ
         eventually(lambda: b"of 20 s" in said, "a trial", 90)
         os.write(terminal, b"shut the drawer\n")
         eventually(
-            lambda: b"shut the drawer" in said[said.rfind(b"laying the table") :], "the typed sentence", 60
+            lambda: b"shut the drawer" in said[said.rfind(b"setting up the table") :], "the typed instruction", 60
         )
         os.write(terminal, b"\x03")
         eventually(ended.is_set, "the end", 120)

@@ -1,0 +1,98 @@
+"""Calibrates the prediction monitor: a checkpoint's residuals, open-loop over recordings without a disturbance. No ROS import."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gr1_policy import calibration
+from gr1_policy.inputs import CAMERAS
+from gr1_policy.prediction_monitor import SMALLEST_BASELINE, Baseline, PredictionMonitor, Residual, score
+
+MARGIN = 1.5
+"""The recommended limit: this many times the baseline, or the largest score of one recording against the others."""
+FEWEST = 10
+
+
+def measure_residuals(policy, bag) -> dict[str, Residual]:
+    """One recording -> the largest residuals of each camera. Raises what `gr1_core.data.steps` raises."""
+    from gr1_core import Observation
+    from gr1_core.data.steps import read_steps
+
+    rig = policy.rig
+    rig.require_same(bag.rig, f"bag {bag.name}")
+    monitor = PredictionMonitor(policy.config.future_steps, rig.period)
+    policy.reset(bag.instruction)
+    most = dict.fromkeys(CAMERAS, Residual(0.0, 0.0))
+    for step in read_steps(bag, rig):
+        images = {"static": step.static.image(), "wrist": step.wrist.image()}
+        stamp = 1e-9 * min(step.static.stamp, step.wrist.stamp)
+        monitor.add_frames(stamp, {name: rig.cameras[name].view(image) for name, image in images.items()})
+        for name, one in monitor.residuals().items():
+            most[name] = _larger(most[name], one)
+        action = policy.step(
+            Observation(**images, arm=step.state[:6].astype(np.float64), gripper=float(step.state[6]))
+        )
+        future = action.future()
+        monitor.add_prediction(stamp, {name: getattr(future, name) for name in CAMERAS})
+    return most
+
+
+def make_baseline(runs: Sequence[dict[str, Residual]]) -> Baseline:
+    """The largest residuals of all recordings, and no less than SMALLEST_BASELINE."""
+    most = dict.fromkeys(CAMERAS, SMALLEST_BASELINE)
+    for run in runs:
+        most = {name: _larger(most[name], run[name]) for name in CAMERAS}
+    return most
+
+
+def recommend_limit(runs: Sequence[dict[str, Residual]]) -> tuple[float, float]:
+    """(limit, the largest score of a recording against the baseline of the others)."""
+    held_out = max(
+        _score(run, make_baseline([*runs[:number], *runs[number + 1 :]])) for number, run in enumerate(runs)
+    )
+    return round(MARGIN * max(held_out, 1.0), 2), held_out
+
+
+def _score(run: dict[str, Residual], baseline: Baseline) -> float:
+    return max(score(run[name], baseline[name]) for name in CAMERAS)
+
+
+def _larger(a: Residual, b: Residual) -> Residual:
+    return Residual(max(a.whole, b.whole), max(a.local, b.local))
+
+
+def calibrate(paths: Sequence[Path], checkpoint: Path) -> int:
+    """Writes prediction.json into the checkpoint and prints a recommended limit. Raises ValueError for too few bags."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from gr1_core.data.bag import Bag, find_bags
+
+    bags = [Bag(folder) for path in paths for folder in find_bags(path)]
+    if len(bags) < 2:
+        raise ValueError(
+            f"{len(bags)} bags in {', '.join(map(str, paths))}: two are needed at least, {FEWEST} or more are better"
+        )
+    # torch takes seconds to import: the refusals above come at once.
+    from gr1_core import Policy
+
+    console = Console(stderr=True)
+    policy = Policy.from_pretrained(checkpoint)
+    runs = [measure_residuals(policy, bag) for bag in track(bags, "calibrating", console=console, transient=True)]
+    limit, held_out = recommend_limit(runs)
+    found = make_baseline(runs)
+    calibration.save(checkpoint, found, limit, [bag.name for bag in bags])
+    for name, one in found.items():
+        print(
+            f"{name:6s} largest residual: {one.whole:.2f} grey levels over the image, {one.local:.0f} in the worst cell"
+        )
+    print(f"largest score of one recording against the others: {held_out:.2f}")
+    if len(bags) < FEWEST:
+        print(f"only {len(bags)} recordings: rare motions may be missing, expect false alarms")
+    print(f"recommended: prediction_limit:={limit:g}; written to {checkpoint / calibration.FILE}")
+    print(json.dumps({"bags": len(bags), "held_out_score": held_out, "recommended_limit": limit}))
+    return 0
