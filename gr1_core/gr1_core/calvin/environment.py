@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,20 +125,16 @@ class Simulator:
                 self._depths[role] = np.ascontiguousarray(observation["depth_obs"][f"depth_{name}"])
 
 
-class _silence:
-    """Sends file descriptor 1 to nowhere for a while: pybullet prints there from C."""
-
-    def __enter__(self):
-        import sys
-
-        sys.stdout.flush()
-        self._kept, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 1)
-        os.close(sink)
-
-    def __exit__(self, *_):
-        import sys
-
-        sys.stdout.flush()
-        os.dup2(self._kept, 1)
-        os.close(self._kept)
+@contextmanager
+def _silence():
+    """Nothing is printed for a while: Python's prints go nowhere, and file descriptor 1 as well, where pybullet prints from C."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "w") as sink, redirect_stdout(sink):
+        os.dup2(sink.fileno(), 1)
+        try:
+            yield
+        finally:
+            sink.flush()
+            os.dup2(kept, 1)
+            os.close(kept)
