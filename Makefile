@@ -1,6 +1,6 @@
-# make demo    a trained policy on the simulated rig, live; type your own sentence:  make demo ARGS="--seconds 60"
+# make demo    a trained policy on the simulated rig, live; type your own instruction:  make demo ARGS="--seconds 60"
 # make test    the whole test suite
-# make loop    demonstrations -> data set -> training -> the trained policy drives the simulated arm; minutes on two cores
+# make loop    demonstrations -> dataset -> training -> the trained policy moves the simulated arm; minutes on two cores
 # Everything is installed into .venv, at the versions of constraints.txt.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -23,9 +23,10 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 .PHONY: help setup system kinect demo train-demo lint test test-slow test-lerobot test-teleop-browser test-kinect loop docs bench expert faults clean
 help:
 	@sed -n '1,4s/^# //p' Makefile
-	@echo 'also: make setup, kinect (the Azure Kinect has an environment of its own), faults (breaks the running stack, measures how it stops),'
-	@echo '      train-demo (the policy of the demo, from nothing: hours on two cores, goes on where it was interrupted),'
-	@echo '      test-slow, test-lerobot (with the real lerobot), test-teleop-browser (a browser as headset), test-kinect, bench (policy speed), expert (110 episodes over ROS topics), clean'
+	@echo 'also: make setup, lint, docs (the documentation as a site), bench (policy speed), expert (110 episodes over ROS topics), clean,'
+	@echo '      faults (injects faults into the running stack and measures how it stops), kinect (an environment for the Azure Kinect),'
+	@echo '      train-demo (trains the shipped policy from nothing: hours on two cores, continues after an interruption),'
+	@echo '      test-slow, test-lerobot (with the real lerobot), test-teleop-browser (a browser as headset), test-kinect'
 
 setup: $(VENV)/.ready
 
@@ -56,13 +57,13 @@ $(KINECT)/.ready: tests/kinect/requirements.txt
 
 # Job control (set -m) hands Ctrl-C to the demo alone; make would otherwise call its clean end an error.
 demo: setup
-	@mkdir -p out; set -m; $(VENV)/bin/gr1 up --robot sim --checkpoint demo --examine tasks --video out/demo.mp4 $(ARGS); exit $$?
+	@mkdir -p out; set -m; $(VENV)/bin/gr1 up --robot sim --checkpoint demo --evaluate tasks --video out/demo.mp4 $(ARGS); exit $$?
 
-# The expert's demonstrations, a first policy, then demonstrations in which that policy drives half of the time (DAgger), and the shipped one:
-# docs/how-to/train.md, "The shipped policy". All but the evaluation goes on where it was interrupted; a complete data set stays as it is.
+# The expert's demonstrations, a first policy, demonstrations in which this policy drives half of the time (DAgger), the shipped policy:
+# docs/results/training.md, "The shipped policy". Everything but the evaluation continues after an interruption; complete datasets are kept.
 COLLECT = $(VENV)/bin/gr1 collect sim --to dataset --vary --rig kinova_gen2_small
 train-demo: setup
-	test -e data/expert/meta/info.json || $(COLLECT) --episodes 1705 --glimpses 15000 --out data/expert
+	test -e data/expert/meta/info.json || $(COLLECT) --episodes 1705 --single-frames 15000 --out data/expert
 	$(VENV)/bin/gr1 finetune finetune-demo data=data/expert out=runs/demo-expert steps=8000 $(ARGS)
 	test -e data/driven/meta/info.json || $(COLLECT) --policy runs/demo-expert --seed 21000 --episodes 308 --out data/driven
 	test -e data/drawer/meta/info.json || $(COLLECT) --policy runs/demo-expert --seed 22000 --episodes 264 --tasks open_drawer,close_drawer --out data/drawer
@@ -95,7 +96,7 @@ test-teleop-browser: setup
 test-kinect: kinect
 	$(KINECT)/bin/python -m pytest -q -m kinect tests/kinect $(ARGS)
 
-# lerobot wants older versions of some packages: they lie in .venv-lerobot, over those of the main environment.
+# lerobot wants older versions of some packages: they are in .venv-lerobot, before those of the main environment.
 $(LEROBOT)/.ready: tests/interop/requirements.txt $(VENV)/.ready
 	@$(VENV)/bin/python -m venv --clear $(LEROBOT)
 	@$(LEROBOT)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/interop/requirements.txt
@@ -113,11 +114,11 @@ bench: setup
 	$(VENV)/bin/gr1 bench policy $(ARGS)
 
 expert: setup
-	@set -m; $(VENV)/bin/gr1 up --robot sim --drive expert --episodes 110 $(ARGS); exit $$?
+	@set -m; $(VENV)/bin/gr1 up --robot sim --driver expert --episodes 110 $(ARGS); exit $$?
 
-# Breaks the running simulated stack in every way of docs/how-to/inject_faults.md and measures how it stops:  make faults ARGS="--each 3 --only camera"
+# Injects every fault of docs/how-to/inject_faults.md into the running simulated stack and measures how it stops:  make faults ARGS="--each 3 --only camera"
 faults: setup
-	@set -m; $(VENV)/bin/python -m gr1_fault_injection $(ARGS); exit $$?
+	@set -m; $(VENV)/bin/gr1 faults $(ARGS); exit $$?
 
 clean:
 	rm -rf $(VENV) $(LEROBOT) $(KINECT) out build install log ros2_ws/build ros2_ws/install ros2_ws/log

@@ -17,7 +17,6 @@ setup(
         "setuptools",
         "gr1_core",
         "gr1_common",
-        "gr1_robot",
         "gr1_recorder",
         "aiohttp",
         "cryptography",

@@ -49,7 +49,6 @@ OF_ROS_PACKAGES = (
     "bench record",
     "calibrate",
     "check rig",
-    "evaluate rig",
     "faults",
     "health",
     "measure",
@@ -58,6 +57,7 @@ OF_ROS_PACKAGES = (
     "node expert",
     "node policy",
     "node recorder",
+    "node task_sequence",
     "node teleop",
     "record",
     "teleop",
@@ -112,7 +112,8 @@ def _run(name: str, module: str, argv: list[str]) -> int:
         if not missing or importlib.util.find_spec(missing):
             raise
         remedy = INSTALL_ROS if name in OF_ROS_PACKAGES else "run `make setup` in the repository"
-        print(f"gr1: `gr1 {name}` needs the Python package {missing}, which is not installed here: {remedy}", file=sys.stderr)
+        problem = f"needs the Python package {missing}, which is not installed here"
+        print(f"gr1: `gr1 {name}` {problem}: {remedy}", file=sys.stderr)
         return 1
 
 
@@ -127,18 +128,23 @@ def _no_command(words: list[str], modules: dict[str, str]) -> int:
         return 0 if asked else 2
     for name in OF_ROS_PACKAGES:
         if f"{prefix} ".startswith(f"{name} ") or f"{name} ".startswith(f"{prefix} "):
-            print(f"gr1: `gr1 {name}` comes with the ROS 2 packages, which are not installed here: {INSTALL_ROS}", file=sys.stderr)
+            problem = "comes with the ROS 2 packages, which are not installed here"
+            print(f"gr1: `gr1 {name}` {problem}: {INSTALL_ROS}", file=sys.stderr)
             return 1
-    print(f"gr1: there is no command `{prefix or words[0]}`{_nearest(group, modules)}; `gr1 --help` lists all", file=sys.stderr)
+    hint = _nearest(group, modules)
+    print(f"gr1: there is no command `{prefix or words[0]}`{hint} `gr1 --help` lists all", file=sys.stderr)
     return 2
 
 
 def _nearest(group: list[str], modules: dict[str, str]) -> str:
-    for length in range(len(group), 0, -1):
-        if near := difflib.get_close_matches(" ".join(group[:length]), modules, 1, 0.6):
-            return f", did you mean `gr1 {near[0]}`?"
+    """The nearest command, or the commands that begin with the first of the words."""
     members = [name for name in modules if group and name.startswith(f"{group[0]} ")]
-    return f"; there are {', '.join(members)}" if members else ""
+    for length in range(min(2, len(group)), 0, -1):
+        words = " ".join(group[:length])
+        names = {name.split(" ", 1)[1]: name for name in members} if members else {name: name for name in modules}
+        if near := difflib.get_close_matches(group[1] if members else words, names, 1, 0.6):
+            return f", did you mean `gr1 {names[near[0]]}`?"
+    return f"; there are {', '.join(members)};" if members else ";"
 
 
 def _help(names: list[str], modules: dict[str, str]) -> str:

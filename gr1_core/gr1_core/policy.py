@@ -23,6 +23,7 @@ from gr1_core.model.config import GR1Config
 from gr1_core.model.gr1 import GR1
 from gr1_core.model.language import shorten, token_tensor, tokenize
 from gr1_core.model.packed_linear import pack
+from gr1_core.model.precision import best_precision
 from gr1_core.pretrained import resolve
 from gr1_core.rig import ROLES, Rig
 
@@ -195,13 +196,6 @@ class Policy:
             predicted = self.model.predict_frames(memory, images[None])[0].to(self._outer)
             frames = patches.to_pixels(self.model.compose_frames(predicted, images)).cpu().numpy()
         return Future(frames[0], frames[1], *predicted.cpu().numpy())
-
-
-def best_precision(device: torch.device) -> str:
-    """bf16 where the processor multiplies it faster than fp32 (AMX, AVX512-BF16, CUDA), else fp32."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
 
 
 def _arm(arm) -> np.ndarray:

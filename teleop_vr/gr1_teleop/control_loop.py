@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable
 
-from gr1_common.timing import Rate, Window
+from gr1_common.timing import RateMeter, RollingWindow
 from gr1_teleop.clutch_settings import TeleopCommand
 from gr1_teleop.operator_link import OperatorLink
 from gr1_teleop.robot_state import RobotState
@@ -23,7 +23,7 @@ class ControlLoop:
     ):
         self._link, self._robot, self._period, self._send = link, robot, period, send
         self._due, self._lock = -math.inf, threading.Lock()
-        self._latencies, self._rate = Window(), Rate()
+        self._latencies, self._rate = RollingWindow(), RateMeter()
         self.sent = 0
 
     def step(self, now: float) -> None:

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from gr1_robot.arm.backend import Pose
-from gr1_robot.arm.gate import STOPPED
+from gr1_common.conventions import STOPPED
+from gr1_common.pose import Pose
 from gr1_teleop.topic_monitor import TopicMonitor
 
 IMAGE_MAX_AGE_S = 1.0

@@ -22,15 +22,15 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32, Header, String
 
+from gr1_common.conventions import BASE_FRAME
 from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
 from gr1_common.loop import Loop
-from gr1_common.messages import from_pose, made, to_twist
+from gr1_common.messages import command_time, from_pose, to_twist
 from gr1_common.parameters import ParameterError, declare
-from gr1_common.process import run
+from gr1_common.pose import Pose
+from gr1_common.process import run_node
 from gr1_common.qos import COMMAND, LATCHED, SENSOR
 from gr1_core.rig import ROLES, Rig, RigError
-from gr1_robot.arm.backend import Pose
-from gr1_robot.arm.gate import FRAME
 from gr1_teleop.certificate import CertificateError
 from gr1_teleop.clutch import Clutch
 from gr1_teleop.clutch_settings import ClutchSettings, TeleopCommand
@@ -203,7 +203,7 @@ class TeleopNode(Node):
     # The loop's thread
 
     def _send(self, command: TeleopCommand) -> None:
-        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=FRAME)
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=BASE_FRAME)
         self._twist.publish(TwistStamped(header=header, twist=to_twist(command.linear, command.angular)))
         if command.engaged:
             self._gripper.publish(Float32(data=command.closure))
@@ -229,7 +229,7 @@ class TeleopNode(Node):
         )
 
     def _stamp_s(self, message, info) -> float:
-        return made(message.header.stamp, info, self.get_clock().now().nanoseconds, self._expiry)
+        return command_time(message.header.stamp, info, self.get_clock().now().nanoseconds, self._expiry)
 
     def _on_image(self, role: str, message: CompressedImage) -> None:
         self._robot.on_message(_IMAGES.format(role))
@@ -299,7 +299,9 @@ class TeleopNode(Node):
 
 
 def main(args=None) -> int:
-    return run(TeleopNode, args, errors=(ParameterError, RigError, ServerError, TokenError, CertificateError))
+    return run_node(
+        TeleopNode, args, errors=(ParameterError, RigError, ServerError, TokenError, CertificateError)
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from gr1_common.timing import Rate
+from gr1_common.timing import RateMeter
 
 MIN_RATE_SHARE = 0.8
 """Share of the nominal rate below which the rate is a problem."""
@@ -22,7 +22,7 @@ class TopicMonitor:
     def __init__(self, name: str, hz: float, max_age: float, began: float):
         self.name, self.hz, self.max_age = name, hz, max_age
         self._began, self._newest = began, None
-        self._lock, self._rate = threading.Lock(), Rate(_WINDOW_S)
+        self._lock, self._rate = threading.Lock(), RateMeter(_WINDOW_S)
 
     def on_message(self, now: float) -> None:
         with self._lock:

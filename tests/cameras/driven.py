@@ -1,13 +1,12 @@
 """A camera's driver by itself, without its node."""
 
-from gr1_robot.cameras import driver
-from gr1_robot.cameras.driver import Ended
+from gr1_robot.cameras.driver import PlaybackEnded, driver_options, load_driver
 
 
 def load(kind, node, role, width, height, rate_hz, **settings):
     """The source `kind` with its default options, but for `settings`."""
-    defaults = {option.name: option.default for option in driver.options(kind)}
-    return driver.load(kind, node, role, width, height, rate_hz, defaults | settings)
+    defaults = {option.name: option.default for option in driver_options(kind)}
+    return load_driver(kind, node, role, width, height, rate_hz, defaults | settings)
 
 
 def frames_of(driver):
@@ -18,7 +17,7 @@ def frames_of(driver):
         while True:
             if frame := driver.read(0.05):
                 frames.append(frame)
-    except Ended:
+    except PlaybackEnded:
         return frames
     finally:
         driver.close()

@@ -1,4 +1,4 @@
-"""How the camera node deals with a camera that comes and goes, whichever source it is."""
+"""The camera node with a camera that comes and goes, whatever its driver."""
 
 import time
 from functools import partial
@@ -8,25 +8,25 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gr1_robot.cameras import driver as sources
 from gr1_robot.cameras import node as camera_node
-from gr1_robot.cameras.driver import Ended, Frame, Source, SourceError, Unplugged
-
-from ..robot import graph
+from gr1_robot.cameras.driver import CameraDriver, CameraError, Frame, PlaybackEnded, Unplugged
+from tests.support import ros_graph
 
 FIRST, LONGEST = 0.02, 0.08
 LEVELS = ("info", "warning", "fatal")
 
 
-class Scripted(Source):
-    """Each opening takes the next line of the script: an error that it raises, or a number of frames, after which it is unplugged."""
+class Scripted(CameraDriver):
+    """Each opening takes the next line of the script: an error that it raises, or a number of frames, after
+    which it is unplugged.
+    """
 
     script: list
     shape = (360, 640, 3)
 
     def open(self):
         self.opened.append(time.monotonic())
-        line = self.script.pop(0) if self.script else Ended("the script has ended")
+        line = self.script.pop(0) if self.script else PlaybackEnded("the script has ended")
         if isinstance(line, Exception):
             raise line
         self.left = line
@@ -43,7 +43,7 @@ class Scripted(Source):
     def describe(self):
         return "Scripted 1000"
 
-    def waits_for(self):
+    def missing(self):
         return "the script"
 
     opened: list
@@ -52,18 +52,20 @@ class Scripted(Source):
 
 @pytest.fixture
 def play(monkeypatch):
-    """Runs the node over a script until its source's thread has ended; returns the source, the node and its log."""
-    graph.start()
+    """Runs the node over a script until its camera thread has ended; returns the driver, the node and its
+    log.
+    """
+    ros_graph.init_ros()
     nodes = []
     monkeypatch.setattr(camera_node, "_BACK_OFF_S", (FIRST, LONGEST))
 
     def run(script, shape=(360, 640, 3)):
         def load(kind, *args):
-            source = Scripted(*args)
-            source.script, source.opened, source.shape = list(script), [], shape
-            return source
+            driver = Scripted(*args)
+            driver.script, driver.opened, driver.shape = list(script), [], shape
+            return driver
 
-        monkeypatch.setattr(sources, "load", load)
+        monkeypatch.setattr(camera_node, "load_driver", load)
         said = []
         logger = SimpleNamespace(
             **{level: partial(lambda level, text: said.append((level, text)), level) for level in LEVELS}
@@ -71,9 +73,9 @@ def play(monkeypatch):
         monkeypatch.setattr(camera_node.CameraNode, "get_logger", lambda self: logger)
         node = camera_node.CameraNode()
         nodes.append(node)
-        node._thread.join(graph.TIMEOUT)
+        node._thread.join(ros_graph.TIMEOUT)
         assert not node._thread.is_alive()
-        return node._source, node, said
+        return node._driver, node, said
 
     yield run
     for node in nodes:
@@ -87,7 +89,7 @@ def test_an_absent_camera_is_looked_for_less_and_less_often(play):
     expected = [FIRST, 2 * FIRST, 4 * FIRST, LONGEST, LONGEST, LONGEST]
     assert len(waits) == 6 and all(wait >= least for wait, least in zip(waits, expected, strict=True))
     assert [text for level, text in said if level == "warning"] == [
-        "no camera; it is looked for until it is back"
+        "no camera; the node keeps trying to open it"
     ], "once an outage"
 
 
@@ -100,7 +102,7 @@ def test_frames_make_the_search_quick_again_and_end_the_outage(play):
 
 
 def test_a_camera_that_cannot_be_used_ends_the_node(play):
-    _, node, said = play([SourceError("two cameras: say which")])
+    _, node, said = play([CameraError("two cameras: say which")])
     assert node.finished.is_set() and node.exit_code == 1 and ("fatal", "two cameras: say which") in said
 
 

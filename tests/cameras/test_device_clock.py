@@ -28,7 +28,9 @@ class Camera:
 
 
 def run(clock, camera, delays_ms, first=0, host=False, wall=0):
-    """(true exposure, stamp, arrival) of each frame, all in ns after NODE; delays of the frames in ms. wall: how far it is off."""
+    """(true exposure, stamp, arrival) of each frame, all in ns after NODE; delays of the frames in ms. wall:
+    how far it is off.
+    """
     rows, last = [], -1
     for number, delay in enumerate(delays_ms):
         true = int((first + number) * PERIOD)
@@ -50,7 +52,8 @@ def test_whatever_the_delays_a_stamp_lies_between_exposure_and_arrival(delays_ms
     rows = run(DeviceClock(), Camera(start, ppm, unit), delays_ms)
     true, stamp, arrived = rows.T
     assert (np.diff(stamp) > 0).all() and (stamp <= arrived).all()
-    # As old as the frame is, up to the delay of the frame that was held up least so far and 5 s of drift, 300 + 200 ppm.
+    # As old as the frame is, up to the delay of the frame that was held up least so far and 5 s of drift, 300
+    # + 200 ppm.
     assert (stamp - true <= np.minimum.accumulate(arrived - true) + 2.5 * MS).all() and (
         stamp - true >= -1 * MS
     ).all()
@@ -81,7 +84,12 @@ def test_a_frame_whose_stamp_is_not_new_is_left_out_and_counted(back):
     first = clock.stamp(device, Arrival(BOOT + arrived, NODE + arrived, NODE + arrived))
     late = arrived + 500 * MS
     again = [clock.stamp(device - back, Arrival(BOOT + late, NODE + late, NODE + late)) for _ in range(3)]
-    assert first and again == [None] * 3 and clock.values()["repeated_stamps"] == 3 and clock.restarts == 0
+    assert (
+        first
+        and again == [None] * 3
+        and clock.diagnostic_values()["repeated_stamps"] == 3
+        and clock.restarts == 0
+    )
     true, stamp, _ = run(clock, Camera(10**12), [8.0] * 10, first=90).T
     assert np.abs(stamp - true - 8 * MS).max() <= MS, "the frames after it have their own age"
 
@@ -116,13 +124,14 @@ def test_a_camera_clock_that_leaps_ahead_starts_anew():
 def test_a_reopened_camera_is_a_new_clock_but_its_stamps_go_on_rising():
     clock = DeviceClock()
     before = run(clock, Camera(0), [8.0] * 60)
-    clock.begin()
+    clock.restart()
     after = run(clock, Camera(10**10), [30.0] * 60, first=90)
     assert clock.restarts == 0 and after[0, 1] > before[-1, 1] and (np.diff(after[:, 1]) > 0).all()
 
 
 def arrivals(clock, jump, frames=60, host=False, follow=False, at=30, latency=20 * MS):
-    """(stamp, arrival) of frames that arrive `latency` after exposure while the wall clock jumps by `jump` at frame `at`.
+    """(stamp, arrival) of frames that arrive `latency` after exposure while the wall clock jumps by `jump` at
+    frame `at`.
 
     host: stamps are of the wall clock; follow: the driver that makes them has noticed the jump.
     """
@@ -169,4 +178,4 @@ def test_stamps_that_only_claim_the_hosts_clock_are_not_believed():
 def test_a_usual_delay_above_the_limit_is_a_warning():
     clock = DeviceClock(late_s=0.1)
     arrivals(clock, 0, host=True, latency=150 * MS)
-    assert "150 ms" in clock.warning() and clock.values()["delay_ms"] == pytest.approx(150.0)
+    assert "150 ms" in clock.warning() and clock.diagnostic_values()["delay_ms"] == pytest.approx(150.0)

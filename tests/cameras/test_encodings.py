@@ -1,4 +1,6 @@
-"""Encodings beyond rgb8, bgr8 and JPEG: through cv_bridge where ROS 2's is installed, and otherwise refused by name."""
+"""Encodings beyond rgb8, bgr8 and JPEG: through cv_bridge where ROS 2's is installed, and otherwise refused
+by name.
+"""
 
 import array
 import sys
@@ -22,7 +24,8 @@ class CvBridge:
     def imgmsg_to_cv2(self, msg, desired_encoding="passthrough"):
         if (msg.encoding, desired_encoding) != ("mono8", "rgb8"):
             raise CvBridgeError(f"[{msg.encoding}] is not a color format")
-        return cv2.cvtColor(np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.width), cv2.COLOR_GRAY2RGB)
+        grey = np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.width)
+        return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
 """
 
 

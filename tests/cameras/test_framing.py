@@ -1,11 +1,11 @@
-"""From a camera's picture and lens to the rig's."""
+"""From a camera's image and lens to the rig's."""
 
 import cv2
 import numpy as np
 import pytest
 
-from gr1_robot.cameras.framing import Framing, choose
-from gr1_robot.cameras.lens import plumb_bob
+from gr1_robot.cameras.framing import Framing, choose_size
+from gr1_robot.cameras.lens_model import fit_plumb_bob
 
 D435 = [(320, 180), (320, 240), (424, 240), (640, 360), (640, 480), (848, 480), (1280, 720), (1920, 1080)]
 MATRIX = np.array([[900.0, 0, 644.0], [0, 905.0, 355.0], [0, 0, 1]])
@@ -24,7 +24,7 @@ MATRIX = np.array([[900.0, 0, 644.0], [0, 905.0, 355.0], [0, 0, 1]])
     ],
 )
 def test_the_smallest_size_that_covers_the_rigs_is_chosen(wanted, chosen):
-    assert choose(D435, *wanted) == chosen
+    assert choose_size(D435, *wanted) == chosen
 
 
 def test_the_native_size_is_left_alone():
@@ -62,7 +62,7 @@ def test_a_lens_of_this_very_model_is_found_exactly():
             x, y = (x, y) + seen - distorted
         return x, y
 
-    found, error = plumb_bob(MATRIX, 1280, 720, ray)
+    found, error = fit_plumb_bob(MATRIX, 1280, 720, ray)
     assert found == pytest.approx(true, abs=1e-5) and error < 1e-4
 
 
@@ -76,7 +76,7 @@ def test_an_inverse_model_is_met_within_a_fraction_of_a_pixel():
         f = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
         return x * f + 2 * t1 * x * y + t2 * (r2 + 2 * x * x), y * f + 2 * t2 * x * y + t1 * (r2 + 2 * y * y)
 
-    found, error = plumb_bob(MATRIX, 1280, 720, ray)
+    found, error = fit_plumb_bob(MATRIX, 1280, 720, ray)
     pixels = np.array([[u, v] for u in np.linspace(0, 1279, 20) for v in np.linspace(0, 719, 20)])
     rays = np.array([(*ray(*pixel), 1.0) for pixel in pixels])
     seen = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), MATRIX, np.array(found))[0][:, 0]

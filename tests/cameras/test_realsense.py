@@ -1,9 +1,11 @@
-"""The RealSense source on recordings made by librealsense itself, played through the driver that drives a camera."""
+"""The RealSense source on recordings made by librealsense itself, played through the driver that drives a
+camera.
+"""
 
 import numpy as np
 import pytest
 
-from gr1_robot.cameras.driver import SourceError
+from gr1_robot.cameras.driver import CameraError
 
 from .driven import frames_of, load
 from .realsense import COEFFICIENTS, CX, CY, FX, FY, SERIAL, record
@@ -41,7 +43,7 @@ def test_stamps_rise_at_the_rate_of_the_recording(played, recording, node):
 
 def test_a_frame_whose_stamp_is_not_new_is_left_out_and_counted(node, tmp_path):
     driver = camera(node, playback=record(tmp_path / "twice.db3", frames=4, numbers=[1, 2, 2, 3]).path)
-    assert len(frames_of(driver)) == 3 and driver.values()["repeated_stamps"] == 1
+    assert len(frames_of(driver)) == 3 and driver.diagnostic_values()["repeated_stamps"] == 1
 
 
 def test_the_lens_is_the_recorded_one(played):
@@ -56,7 +58,10 @@ def test_it_says_what_is_open(played):
         words in driver.describe() for words in ("Software D435", SERIAL, "5.16.0.1", "320x240 at 30 Hz")
     )
     assert driver.rate_hz == 30.0, "the camera's own rate, not less than the 20 Hz asked for"
-    assert driver.values()["lost_by_camera"] == 0 and driver.values()["stamp_source"] == "camera clock"
+    assert (
+        driver.diagnostic_values()["lost_by_camera"] == 0
+        and driver.diagnostic_values()["stamp_source"] == "camera clock"
+    )
 
 
 def test_a_file_that_is_no_recording_is_refused_by_name(node, tmp_path):
@@ -64,7 +69,7 @@ def test_a_file_that_is_no_recording_is_refused_by_name(node, tmp_path):
     file.write_bytes(b"not a recording")
     driver = camera(node, playback=str(file))
     with pytest.raises(
-        SourceError, match="realsense.playback is '.*broken.db3': librealsense cannot play it"
+        CameraError, match="realsense.playback is '.*broken.db3': librealsense cannot play it"
     ):
         driver.open()
     driver.close()
@@ -72,4 +77,4 @@ def test_a_file_that_is_no_recording_is_refused_by_name(node, tmp_path):
 
 def test_gaps_in_the_frame_numbers_are_counted(node, tmp_path):
     driver = camera(node, playback=record(tmp_path / "gaps.db3", 6, numbers=[1, 2, 5, 6, 7, 9]).path)
-    assert len(frames_of(driver)) == 6 and driver.values()["lost_by_camera"] == 3
+    assert len(frames_of(driver)) == 6 and driver.diagnostic_values()["lost_by_camera"] == 3

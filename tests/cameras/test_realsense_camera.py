@@ -1,11 +1,13 @@
-"""The RealSense source as a live camera: librealsense's own pipeline, with a recording where the USB bus would be."""
+"""The RealSense source as a live camera: librealsense's own pipeline, with a recording where the USB bus
+would be.
+"""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gr1_robot.cameras.driver import SourceError, Unplugged
+from gr1_robot.cameras.driver import CameraError, Unplugged, driver_options, load_driver
 
 from .realsense import SERIAL, record, rs
 
@@ -99,8 +101,8 @@ def camera(node):
     made = []
 
     def make(width=320, height=240, rate_hz=20.0, **settings):
-        defaults = {option.name: option.default for option in driver.options("realsense")}
-        made.append(driver.load("realsense", node, "wrist", width, height, rate_hz, defaults | settings))
+        defaults = {option.name: option.default for option in driver_options("realsense")}
+        made.append(load_driver("realsense", node, "wrist", width, height, rate_hz, defaults | settings))
         return made[-1]
 
     yield make
@@ -138,7 +140,7 @@ def test_the_serial_number_chooses_among_several(bus, camera):
     bus.plug("111")
     bus.plug("222")
     with pytest.raises(
-        SourceError, match="2 RealSense cameras are connected .111, 222.: say which with realsense.serial"
+        CameraError, match="2 RealSense cameras are connected .111, 222.: say which with realsense.serial"
     ) as refused:
         camera().open()
     assert not isinstance(refused.value, Unplugged), "to try again would not help"
@@ -222,7 +224,7 @@ def test_fixed_settings_switch_the_automatic_ones_off(bus, camera):
 )
 def test_a_setting_out_of_range_is_refused_with_the_cameras_range(bus, camera, settings, words):
     bus.plug()
-    with pytest.raises(SourceError) as refused:
+    with pytest.raises(CameraError) as refused:
         camera(**settings).open()
     assert all(word in str(refused.value) for word in words) and not isinstance(refused.value, Unplugged)
 
@@ -232,10 +234,10 @@ def test_a_setting_may_change_while_it_runs_and_a_wrong_one_is_only_a_warning(bu
     driver = camera()
     driver.open()
     some(driver, 1)
-    driver.set("exposure", 99999)
+    driver.set_option("exposure", 99999)
     some(driver, 1)
     assert "1 .. 10000" in driver.warning() and sensor.set["enable_auto_exposure"] == 0
-    driver.set("exposure", 200)
+    driver.set_option("exposure", 200)
     some(driver, 1)
     assert sensor.set["exposure"] == 200 and "realsense.exposure" not in driver.warning()
 

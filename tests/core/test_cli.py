@@ -1,11 +1,18 @@
-"""The `gr1` command."""
+"""The `gr1` command: finds and lists the commands of all installed packages, and names what is wrong with the
+words.
+"""
 
+import argparse
 import json
 import subprocess
 import sys
+from importlib import import_module
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
+from gr1_core import cli, commands
 from gr1_core.bench.policy import run
 from gr1_core.cli import main
 
@@ -14,10 +21,114 @@ def python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
-def test_help_loads_nothing_heavy():
-    heavy = "{'torch', 'transformers', 'timm', 'mujoco', 'rclpy', 'cv2'}"
-    code = f"import sys, gr1_core.cli\ntry: gr1_core.cli.main(['--help'])\nexcept SystemExit: print(sorted({heavy} & set(sys.modules)))"
-    assert python(code).splitlines()[-1] == "[]"
+def test_help_lists_all_commands_and_loads_nothing_heavy():
+    heavy = "{'torch', 'transformers', 'timm', 'mujoco', 'rclpy', 'cv2', 'numpy', 'rich'}"
+    code = (
+        "import sys, gr1_core.cli\n"
+        f"assert gr1_core.cli.main(['--help']) == 0\nprint(sorted({heavy} & set(sys.modules)))"
+    )
+    lines = python(code).splitlines()
+    assert lines[-1] == "[]"
+    for name in cli.command_modules():
+        assert any(line.startswith(f"  {name} ") for line in lines)
+
+
+def test_every_module_of_the_commands_folder_is_a_command():
+    files = {path.stem for path in Path(commands.__file__).parent.glob("*.py")}
+    shared = {name for name in files if name.startswith("_")} | {"arguments"}
+    assert {name.replace(" ", "_").replace("-", "_") for name in cli.OWN} == files - shared
+
+
+@pytest.mark.parametrize("name", cli.OWN)
+def test_a_command_has_a_line_of_help_and_a_parser_of_its_name(name):
+    module = import_module(cli.command_modules()[name])
+    assert 10 < len(module.HELP) <= 110 and "\n" not in module.HELP
+    assert isinstance(module.parser(), argparse.ArgumentParser) and module.parser().prog == f"gr1 {name}"
+
+
+def test_a_part_of_a_command_lists_those_that_begin_with_it(capsys):
+    assert main(["bags", "--help"]) == 0
+    listed = capsys.readouterr().out
+    assert "bags verify" in listed and "evaluate sim" not in listed
+    assert main(["bags"]) == 2 and "bags verify" in capsys.readouterr().err
+    assert main([]) == 2 and "evaluate sim" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["bagz", "list"], "no command `bagz list`, did you mean `gr1 bags list`?"),
+        (["evaluate", "simm"], "no command `evaluate simm`, did you mean `gr1 evaluate sim`?"),
+        (["bags", "xyz"], "no command `bags xyz`; there are bags list, bags recover"),
+        (["qqqq"], "no command `qqqq`; `gr1 --help` lists all"),
+        (["--version"], "no command `--version`"),
+    ],
+)
+def test_wrong_words_are_named_with_the_nearest_command(words, message, capsys):
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def packages(monkeypatch):
+    """Sets which entry points the installed packages have: {name: module}."""
+
+    def install(**points):
+        points = [EntryPoint(name, module, cli.GROUP) for name, module in points.items()]
+        monkeypatch.setattr(cli.metadata, "entry_points", lambda group: points if group == cli.GROUP else [])
+
+    return install
+
+
+@pytest.mark.parametrize("words", [["up", "--robot", "sim"], ["check", "rig", "--yes"], ["bench", "record"]])
+def test_without_the_ros_packages_their_commands_are_named_with_the_remedy(words, packages, capsys):
+    packages()
+    assert main(words) == 1
+    command = " ".join(word for word in words[:2] if word in "up check rig bench record".split())
+    error = capsys.readouterr().err
+    assert f"`gr1 {command}` comes with the ROS 2 packages" in error and "run `make setup`" in error
+
+
+def test_a_command_of_another_package_is_listed_and_run(packages, monkeypatch, capsys):
+    monkeypatch.setitem(
+        sys.modules, "another", argparse.Namespace(HELP="greets", main=lambda argv: len(argv))
+    )
+    packages(**{"say.hello": "another"})
+    assert main(["say", "hello", "a", "--b", "c"]) == 3
+    assert main(["--help"]) == 0 and "  say hello  " in capsys.readouterr().out
+
+
+def test_a_missing_python_package_is_named_with_the_remedy(packages, monkeypatch, tmp_path, capsys):
+    (tmp_path / "half_installed.py").write_text("import not_there_at_all\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    packages(up="half_installed")
+    assert main(["up"]) == 1
+    assert "needs the Python package not_there_at_all" in capsys.readouterr().err
+    assert (
+        main(["--help"]) == 0
+        and "cannot be loaded: No module named 'not_there_at_all'" in capsys.readouterr().out
+    )
+
+
+def test_a_command_that_two_packages_claim_is_refused(monkeypatch, capsys):
+    points = [EntryPoint("up", module, cli.GROUP) for module in ("one.up", "two.up")]
+    monkeypatch.setattr(cli.metadata, "entry_points", lambda group: points)
+    assert main(["up"]) == 1
+    assert "`gr1 up` is in one.up and in two.up: uninstall one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("evaluate sim --checkpoint demo --columns seen", "--columns is now --suites"),
+        ("evaluate sim --columns=seen --expert", "--columns is now --suites"),
+        ("collect sim --episodes 1 --out x --glimpses 3", "--glimpses is now --single-frames"),
+    ],
+)
+def test_an_old_option_is_refused_with_its_new_name(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
 EVERY_MODULE = """
@@ -37,8 +148,9 @@ def test_the_bench_ends_with_one_json_document(capsys):
     run("demo", None, "calvin", threads=2, rounds=1)
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert set(document) == {
-        "config", "threads", "plain_ms", "fp32_ms", "bf16_ms", "fp32_ratio", "bf16_ratio", "fp32_max_abs_diff", "bf16_max_abs_diff",
-        "action_std", "gflop_plain", "gflop_step", "peak_gflops_fp32", "peak_gflops_bf16",
+        "config", "threads", "plain_ms", "fp32_ms", "bf16_ms", "fp32_ratio", "bf16_ratio",
+        "fp32_max_abs_diff", "bf16_max_abs_diff", "action_std", "gflop_plain", "gflop_step",
+        "peak_gflops_fp32", "peak_gflops_bf16",
     }  # fmt: skip
     assert document["fp32_max_abs_diff"] < 3e-5 and document["gflop_step"] < document["gflop_plain"] / 3
 

@@ -12,7 +12,7 @@ from gr1_core import images
 from gr1_core.data import schemas
 from gr1_core.data.bag_writer import BagWriter
 from gr1_core.rig import Rig
-from tests.data.synthetic import SHAPES, picture, tiny_rig
+from tests.data.synthetic import SHAPES, make_image, tiny_rig
 
 START = 1_700_000_000_000_000_000
 MS = 1_000_000
@@ -45,7 +45,7 @@ class Recording:
         type = TYPES[topic]
         if schemas.has_header(type):
             fields = {"header": header(at_ms)} | fields
-        self.messages.append((at_ms, topic, schemas.message(type, **fields)))
+        self.messages.append((at_ms, topic, schemas.make_message(type, **fields)))
 
     def twist(
         self, at_ms: float, linear=(0.0, 0.0, 0.0), angular=(0.0, 0.0, 0.0), source: str = "policy"
@@ -112,7 +112,7 @@ class Recording:
             for arrival, number in arrivals:
                 at_ms, topic, message = self.messages[number]
                 data = schemas.serialize(message, TYPES[topic])
-                writer.write(
+                writer.write_message(
                     self.namespace + topic, data, START + round(arrival * MS), START + round(at_ms * MS)
                 )
             return writer.close({"outcome": labels["outcome"]})
@@ -121,7 +121,7 @@ class Recording:
 def header(at_ms: float) -> dict:
     at = START + round(at_ms * MS)
     return {
-        "stamp": schemas.message("builtin_interfaces/msg/Time", sec=at // 10**9, nanosec=at % 10**9),
+        "stamp": schemas.make_message("builtin_interfaces/msg/Time", sec=at // 10**9, nanosec=at % 10**9),
         "frame_id": "base_link",
     }
 
@@ -132,7 +132,7 @@ def demonstration(seed: int = 0, steps: int = 15, kind: str = "jpeg", without: s
     for index in range(2 * steps + 1):
         for number, (role, shape) in enumerate(SHAPES.items()):
             if role != without:
-                recording.frame(50 * index, role, picture(10_000 * seed + 2 * index + number, shape), kind)
+                recording.frame(50 * index, role, make_image(10_000 * seed + 2 * index + number, shape), kind)
     position = np.array([0.4, 0.0, 0.2])
     for index in range(5 * steps + 5):
         position = position + rng.normal(size=3) * 0.002

@@ -1,4 +1,4 @@
-"""A tiny data set in CALVIN's official layout: a coloured block that a dark gripper carries about, two tasks, overlapping spans.
+"""A tiny dataset in CALVIN's official layout: a coloured block that a dark gripper carries about, two tasks, overlapping spans.
 
 python -m tests.data.calvin_fixture DIR      writes DIR/task_D_D
 """
@@ -47,8 +47,8 @@ def _split(folder: Path, spans: int, length: int, random: np.random.Generator) -
             rel_actions=np.append(action, gripper),
             robot_obs=robot_obs,
             scene_obs=np.zeros(24),
-            rgb_static=_picture(200, pose, colours[index // step]),
-            rgb_gripper=_picture(84, pose, colours[index // step]),
+            rgb_static=_image(200, pose, colours[index // step]),
+            rgb_gripper=_image(84, pose, colours[index // step]),
             depth_static=np.ones((200, 200), np.float32),
             depth_gripper=np.ones((84, 84), np.float32),
         )
@@ -68,7 +68,7 @@ def _split(folder: Path, spans: int, length: int, random: np.random.Generator) -
     np.save(folder / "ep_lens.npy", np.array([frames]))
 
 
-def _picture(side: int, pose: np.ndarray, colour: np.ndarray) -> np.ndarray:
+def _image(side: int, pose: np.ndarray, colour: np.ndarray) -> np.ndarray:
     """u8[side, side, 3]: a block under the gripper on a shaded table, so that frames differ and follow the pose."""
     rows, columns = np.mgrid[:side, :side]
     image = np.repeat((90 + 80 * rows // side)[..., None], 3, axis=2).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A small LeRobotDataset v3.0 as other people's tools write it: other names, another layout of state and action, pictures or video."""
+"""A small LeRobotDataset v3.0 as other people's tools write it: other names, another layout of state and action, images or video."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Motion:
         )
 
 
-def picture(episode: int, step: int, camera: int) -> np.ndarray:
+def make_image(episode: int, step: int, camera: int) -> np.ndarray:
     """u8[*SHAPE, 3], a grey that counts the steps, with a block that tells camera and episode."""
     image = np.full((*SHAPE, 3), 30 + 12 * step, np.uint8)
     image[8:24, 8 + 24 * camera : 24 + 24 * camera] = (200, 40 + 60 * episode, 40)
@@ -155,7 +155,7 @@ def make(root: Path, videos: bool = False, task_of=lambda episode, step: episode
         columns |= {"index": list(range(starts[episode], starts[episode + 1]))}
         columns |= {"task_index": [task_of(episode, step) for step in range(length)]}
         for camera, name in enumerate(cameras if not videos else ()):
-            encoded = [images.encode_png(picture(episode, step, camera)) for step in range(length)]
+            encoded = [images.encode_png(make_image(episode, step, camera)) for step in range(length)]
             columns[name] = [{"bytes": data, "path": None} for data in encoded]
         tables[number].append(pa.table(columns))
     pq.write_table(pa.Table.from_pylist(rows), root / "meta/episodes/chunk-000/file-000.parquet")
@@ -164,17 +164,17 @@ def make(root: Path, videos: bool = False, task_of=lambda episode, step: episode
             pa.concat_tables(parts), root / f"data/chunk-000/file-{number:03d}.parquet", row_group_size=10
         )
     for camera, name in enumerate(cameras if videos else ()):
-        _film(root / f"videos/{name}/chunk-000/file-000.mp4", camera)
+        _write_video(root / f"videos/{name}/chunk-000/file-000.mp4", camera)
     return root
 
 
-def _film(path: Path, camera: int) -> None:
+def _write_video(path: Path, camera: int) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "8", "g": "2"})
         stream.width, stream.height, stream.pix_fmt = SHAPE[1], SHAPE[0], "yuv420p"
         for episode, length in enumerate(LENGTHS):
             for step in range(length):
                 container.mux(
-                    stream.encode(av.VideoFrame.from_ndarray(picture(episode, step, camera), format="rgb24"))
+                    stream.encode(av.VideoFrame.from_ndarray(make_image(episode, step, camera), format="rgb24"))
                 )
         container.mux(stream.encode())

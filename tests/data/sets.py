@@ -1,4 +1,4 @@
-"""Small data sets for the tests of windows and loader, made by the writer that `gr1 convert` uses."""
+"""Small datasets for the tests of windows and loader, made by the writer that `gr1 convert` uses."""
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +21,8 @@ def small_rig() -> Rig:
     return Rig.from_dict(raw)
 
 
-def picture(generator, shape) -> np.ndarray:
-    """A picture of coloured blocks, u8[H, W, 3], unlike any other."""
+def make_image(generator, shape) -> np.ndarray:
+    """An image of coloured blocks, u8[H, W, 3], unlike any other."""
     height, width = shape
     blocks = generator.integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
     return blocks.repeat(4, 0).repeat(4, 1)
@@ -37,9 +37,9 @@ def episode(
     robot: bool = True,
 ) -> Episode:
     shapes = {"static": STATIC, "wrist": WRIST}
-    pictures = {role: [encode(picture(generator, shapes[role])) for _ in range(length)] for role in roles}
+    encoded = {role: [encode(make_image(generator, shapes[role])) for _ in range(length)] for role in roles}
     vectors = [generator.normal(size=(length, 7)).astype(np.float32) if robot else None for _ in range(2)]
-    return Episode(f"episode of {length}", task, pictures, *vectors, {})
+    return Episode(f"episode of {length}", task, encoded, *vectors, {})
 
 
 def write(root, episodes, rig=None, fps: int = 10) -> None:
@@ -49,7 +49,7 @@ def write(root, episodes, rig=None, fps: int = 10) -> None:
         root, fps, shapes, rig, {"kind": "demonstrations" if rig else "videos", "source": "bags"}
     )
     for one in episodes:
-        writer.add(one)
+        writer.add_episode(one)
     writer.close()
 
 
@@ -73,7 +73,7 @@ def videos(root, lengths=(30, 9)) -> list[Episode]:
     return episodes
 
 
-def damage_picture(root, role: str, row: int) -> None:
+def damage_image(root, role: str, row: int) -> None:
     """Cuts the end off one JPEG of a set in one file; its header, which says the size, stays."""
     path = next(root.glob("data/*/*.parquet"))
     table = pq.read_table(path)

@@ -34,14 +34,14 @@ def files(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
-def picture(seed: int, shape: tuple[int, int]) -> np.ndarray:
+def make_image(seed: int, shape: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
 
 
 def demonstration(name: str, seed: int, length: int = 12, task: str = "lift the cup", shapes=None) -> Episode:
     rng, shapes = np.random.default_rng(seed), shapes or SHAPES
     encoded = {
-        role: [images.encode_jpeg(picture(1000 * seed + step, shape)) for step in range(length)]
+        role: [images.encode_jpeg(make_image(1000 * seed + step, shape)) for step in range(length)]
         for role, shape in shapes.items()
     }
     action = np.append(

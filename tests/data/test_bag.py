@@ -15,10 +15,10 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 from gr1_core.data import schemas
-from gr1_core.data.bag import Bag, BagError, find, relabel
+from gr1_core.data.bag import Bag, BagError, find_bags, relabel_bag
 from gr1_core.data.bag_writer import BagWriter
 from gr1_core.data.metadata import check_labels
-from gr1_core.data.verification import verify
+from gr1_core.data.verification import verify_bag
 from tests.data.bag_fixture import START, demonstration
 from tests.data.synthetic import tiny_rig
 
@@ -28,7 +28,7 @@ TOPICS = {"/arm/pose": "geometry_msgs/msg/PoseStamped", "/instruction": "std_msg
 
 
 def text(words: str) -> bytes:
-    return schemas.serialize(schemas.message("std_msgs/msg/String", data=words), "std_msgs/msg/String")
+    return schemas.serialize(schemas.make_message("std_msgs/msg/String", data=words), "std_msgs/msg/String")
 
 
 def digest(path: Path) -> str:
@@ -49,7 +49,7 @@ def recorded(request, tmp_path_factory):
         folder, TOPICS, LABELS, request.param, chunk_size=10_000, qos={"/instruction": "transient_local"}
     ) as writer:
         for number, message in enumerate(messages):
-            writer.write(*message)
+            writer.write_message(*message)
             if number % 90 == 0:
                 writer.flush()
         writer.close({"outcome": "success"})
@@ -92,7 +92,7 @@ def test_rosbags_gives_the_same_messages(recorded):
         }
         assert profiles == {"/arm/pose": [], "/instruction": ["TRANSIENT_LOCAL"]}
         for connection in reader.connections:
-            assert connection.msgdef.data == schemas.definition(connection.msgtype)
+            assert connection.msgdef.data == schemas.type_definition(connection.msgtype)
             assert connection.digest == schemas.type_hash(connection.msgtype)
 
 
@@ -149,21 +149,21 @@ def test_the_labels_say_what_was_done_and_how_much_was_received(recorded):
 
 def test_a_bag_is_not_whole_before_it_is_closed(tmp_path):
     writer = BagWriter(tmp_path / "episode", TOPICS, LABELS)
-    writer.write("/instruction", text("open the drawer"), START, START)
+    writer.write_message("/instruction", text("open the drawer"), START, START)
     writer.flush()
-    assert find(tmp_path) == []
+    assert find_bags(tmp_path) == []
     with pytest.raises(BagError, match="gr1 bags recover"):
         Bag(tmp_path / "episode")
     writer.close({"outcome": "success"})
-    assert find(tmp_path) == [tmp_path / "episode"]
+    assert find_bags(tmp_path) == [tmp_path / "episode"]
     with pytest.raises(BagError, match="is closed"):
-        writer.write("/instruction", b"", START, START)
+        writer.write_message("/instruction", b"", START, START)
 
 
 def test_relabelling_changes_the_label_and_not_a_byte_of_the_recording(tmp_path):
     folder = demonstration(steps=3).save(tmp_path / "episode")
     before, counts = digest(folder / "episode_0.mcap"), Bag(folder).counts
-    bag = relabel(
+    bag = relabel_bag(
         folder,
         outcome="discarded",
         instruction='say "cheese": café, 引き出し',
@@ -201,7 +201,7 @@ def test_labels_that_cannot_be_are_refused_by_name(labels, says):
 def test_facts_of_the_recording_cannot_be_relabelled(tmp_path):
     folder = demonstration(steps=3).save(tmp_path / "episode")
     with pytest.raises(BagError, match="'rig' is a fact of the recording"):
-        relabel(folder, rig="{}")
+        relabel_bag(folder, rig="{}")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_an_existing_folder_and_an_undeclared_topic_are_refused(tmp_path):
         with pytest.raises(BagError, match="exists already"):
             BagWriter(tmp_path / "episode", TOPICS, LABELS)
         with pytest.raises(BagError, match="'/arm/pos' is not one of this bag's"):
-            writer.write("/arm/pos", b"", START, START)
+            writer.write_message("/arm/pos", b"", START, START)
 
 
 def test_bags_of_other_programs_are_refused_by_the_labels_they_lack(tmp_path):
@@ -253,7 +253,7 @@ def test_topics_are_found_in_any_namespace_but_not_in_two(tmp_path):
     }
     with BagWriter(tmp_path / "episode", kinds, LABELS) as writer:
         for topic in kinds:
-            writer.write(topic, text("x"), START, START)
+            writer.write_message(topic, text("x"), START, START)
         bag = Bag(writer.close({"outcome": "success"}))
     assert bag.topic("instruction") == "/left/instruction"
     assert bag.topic("ruction") is None and bag.topic("arm/gripper") is None
@@ -262,7 +262,7 @@ def test_topics_are_found_in_any_namespace_but_not_in_two(tmp_path):
 
 
 def test_a_whole_demonstration_has_no_problems(tmp_path):
-    assert verify(demonstration(steps=5).save(tmp_path / "episode")) == []
+    assert verify_bag(demonstration(steps=5).save(tmp_path / "episode")) == []
 
 
 def test_verify_notices_a_flipped_bit_anywhere_in_the_file(tmp_path):
@@ -276,7 +276,7 @@ def test_verify_notices_a_flipped_bit_anywhere_in_the_file(tmp_path):
     ]
     for place in places:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :])
-        assert any(problem.startswith(("checksum:", "cut off:")) for problem in verify(folder)), (
+        assert any(problem.startswith(("checksum:", "cut off:")) for problem in verify_bag(folder)), (
             f"byte {place} of {len(whole)}"
         )
 
@@ -292,13 +292,13 @@ def test_reading_a_damaged_bag_says_so(tmp_path):
 
 
 def test_verify_names_a_missing_camera_lost_messages_gaps_and_clocks_that_go_backwards(tmp_path):
-    assert "missing: no picture of the wrist camera" in verify(
+    assert "missing: no image of the wrist camera" in verify_bag(
         demonstration(steps=3, without="wrist").save(tmp_path / "blind")
     )
 
     stalled = demonstration(steps=20)
     stalled.messages = [m for m in stalled.messages if "static" not in m[1] or not 400 < m[0] < 900]
-    (problem,) = verify(stalled.save(tmp_path / "stalled"))
+    (problem,) = verify_bag(stalled.save(tmp_path / "stalled"))
     assert (
         problem
         == "gap: /camera/static/image_raw/compressed: 1 longer than 150 ms, the longest 500 ms at 0.40 s"
@@ -307,7 +307,7 @@ def test_verify_names_a_missing_camera_lost_messages_gaps_and_clocks_that_go_bac
     turned = demonstration(steps=20)
     late = next(message for at, topic, message in turned.messages if topic == "/arm/pose" and at > 1000)
     late.header.stamp.sec -= 1
-    (problem,) = verify(turned.save(tmp_path / "turned"))
+    (problem,) = verify_bag(turned.save(tmp_path / "turned"))
     assert problem.startswith("time: /arm/pose: header stamps go backwards 1 times, by up to 980.0 ms")
 
     folder = demonstration(steps=5).save(tmp_path / "lossy")
@@ -316,7 +316,7 @@ def test_verify_names_a_missing_camera_lost_messages_gaps_and_clocks_that_go_bac
     labels["topics"] = json.dumps({"/arm/pose": {"expected": 33, "received": 30, "lost": 2, "dropped": 1}})
     labels["rig"] = "name: nothing else"
     (folder / "metadata.yaml").write_text(yaml.safe_dump(raw))
-    problems = verify(folder)
+    problems = verify_bag(folder)
     assert "lost: /arm/pose: 3 of 33 messages" in problems
     assert any(problem.startswith("rig: ") and "control_hz" in problem for problem in problems)
 
@@ -333,7 +333,7 @@ def test_verify_compares_the_counts_of_the_metadata_with_the_file(tmp_path):
     )
     assert (
         f"count: /command/policy/twist: metadata.yaml says {count + 2} messages, the file holds {count}"
-        in verify(folder)
+        in verify_bag(folder)
     )
 
 
@@ -346,7 +346,7 @@ def test_messages_are_those_that_a_ros_node_would_read():
         "position": (0.5, -1.25),
     }
     data = schemas.serialize(
-        schemas.message("sensor_msgs/msg/JointState", **fields), "sensor_msgs/msg/JointState"
+        schemas.make_message("sensor_msgs/msg/JointState", **fields), "sensor_msgs/msg/JointState"
     )
     code = (
         "import sys; from rclpy.serialization import deserialize_message as d; from sensor_msgs.msg import JointState as J;"
@@ -360,17 +360,17 @@ def test_messages_are_those_that_a_ros_node_would_read():
 def test_stamps_are_read_off_the_bytes():
     fields = {"header": {"stamp": {"sec": 1_700_000_000, "nanosec": 123}}, "pose": {"position": {"x": 1.0}}}
     kind = "geometry_msgs/msg/PoseStamped"
-    data = schemas.serialize(schemas.message(kind, **fields), kind)
-    assert schemas.stamp(kind, data) == 1_700_000_000_000_000_123
-    assert schemas.stamp("std_msgs/msg/String", text("x")) is None
+    data = schemas.serialize(schemas.make_message(kind, **fields), kind)
+    assert schemas.header_stamp(kind, data) == 1_700_000_000_000_000_123
+    assert schemas.header_stamp("std_msgs/msg/String", text("x")) is None
     assert schemas.deserialize(kind, data).pose.position.x == 1.0
-    assert np.array_equal(schemas.message("sensor_msgs/msg/CameraInfo").k, np.zeros(9))
+    assert np.array_equal(schemas.make_message("sensor_msgs/msg/CameraInfo").k, np.zeros(9))
 
 
 def test_bytes_and_fields_that_do_not_fit_a_type_are_refused_by_its_name():
     with pytest.raises(schemas.SchemaError, match="3 bytes are no geometry_msgs/msg/PoseStamped"):
         schemas.deserialize("geometry_msgs/msg/PoseStamped", b"\x00\x01\x00")
     with pytest.raises(schemas.SchemaError, match="has no field 'positon'"):
-        schemas.message("sensor_msgs/msg/JointState", positon=[1.0])
+        schemas.make_message("sensor_msgs/msg/JointState", positon=[1.0])
     with pytest.raises(schemas.SchemaError, match="does not fit std_msgs/msg/String"):
-        schemas.serialize(schemas.message("std_msgs/msg/String", data=3), "std_msgs/msg/String")
+        schemas.serialize(schemas.make_message("std_msgs/msg/String", data=3), "std_msgs/msg/String")

@@ -11,10 +11,10 @@ import pytest
 
 from gr1_core import cli
 from gr1_core.data import recovery
-from gr1_core.data.bag import Bag, BagError, find
+from gr1_core.data.bag import Bag, BagError, find_bags
 from gr1_core.data.bag_writer import BagWriter
-from gr1_core.data.recovery import recover, unfinished
-from gr1_core.data.verification import verify
+from gr1_core.data.recovery import recover_bag, unfinished_bags
+from gr1_core.data.verification import verify_bag
 from tests.data.bag_fixture import START, demonstration
 from tests.data.test_bag import LABELS, TOPICS, digest
 
@@ -32,7 +32,7 @@ number = 0
 while True:
     for _ in range(rng.randrange(1, 60)):
         data = number.to_bytes(4, "little") + bytes([number % 251]) * rng.randrange(3000)
-        writer.write(("/a", "/b")[number % 2], data, 10**18 + number, 10**18 + number)
+        writer.write_message(("/a", "/b")[number % 2], data, 10**18 + number, 10**18 + number)
         number += 1
     writer.flush()
     print(number, flush=True)
@@ -60,8 +60,8 @@ def test_sigkill_loses_only_what_came_after_the_last_flush(tmp_path, attempt):
     # A line may be cut off, but not one that the next follows.
     safe = int([line, *rest][-2 if len(rest) else -1])
 
-    assert unfinished(tmp_path) == [folder] and find(tmp_path) == [earlier]
-    saved = recover(folder)
+    assert unfinished_bags(tmp_path) == [folder] and find_bags(tmp_path) == [earlier]
+    saved = recover_bag(folder)
     messages = contents(folder)
     assert [int.from_bytes(data[:4], "little") for *_, data in messages] == list(range(len(messages)))
     assert all(
@@ -74,8 +74,8 @@ def test_sigkill_loses_only_what_came_after_the_last_flush(tmp_path, attempt):
         "open the drawer",
         "alice",
     )
-    assert not [problem for problem in verify(folder) if not problem.startswith("missing")]
-    assert digest(earlier / "earlier_0.mcap") == before and unfinished(tmp_path) == []
+    assert not [problem for problem in verify_bag(folder) if not problem.startswith("missing")]
+    assert digest(earlier / "earlier_0.mcap") == before and unfinished_bags(tmp_path) == []
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def whole(tmp_path_factory):
         chunk_size=8000,
     ) as writer:
         for message in bag.messages():
-            writer.write(message.topic, message.data, message.log_time, message.publish_time)
+            writer.write_message(message.topic, message.data, message.log_time, message.publish_time)
         return writer.close({"outcome": "success"})
 
 
@@ -105,17 +105,17 @@ def test_a_file_that_is_torn_anywhere_gives_a_part_of_the_messages_from_the_begi
     size, all_messages, rng = (whole / "episode_0.mcap").stat().st_size, contents(whole), random.Random(3)
     for number in range(40):
         folder = cut(whole, tmp_path / f"torn{number}", rng.randrange(size))
-        saved = recover(folder)
+        saved = recover_bag(folder)
         assert saved.torn < 20_000, "no more than one chunk and its index"
         if saved.messages:
             messages = contents(folder)
             assert messages == all_messages[: len(messages)]
-            assert not [problem for problem in verify(folder) if not problem.startswith("missing")]
+            assert not [problem for problem in verify_bag(folder) if not problem.startswith("missing")]
 
 
 def test_a_recording_killed_after_its_last_byte_keeps_its_outcome(whole, tmp_path):
     folder = cut(whole, tmp_path / "episode", 10**9)
-    saved = recover(folder)
+    saved = recover_bag(folder)
     assert contents(folder) == contents(whole) and saved.torn == saved.damaged == 0
     assert Bag(folder).labels == Bag(whole).labels
 
@@ -123,31 +123,31 @@ def test_a_recording_killed_after_its_last_byte_keeps_its_outcome(whole, tmp_pat
 def test_a_chunk_with_a_wrong_checksum_is_left_out_and_counted(tmp_path):
     with BagWriter(tmp_path / "episode", TOPICS, LABELS) as writer:
         for number in range(30):
-            writer.write("/instruction", bytes([number]) * 1000, START + number, START + number)
+            writer.write_message("/instruction", bytes([number]) * 1000, START + number, START + number)
             if number % 10 == 9:
                 writer.flush()
     path = tmp_path / "episode" / "episode_0.mcap"
     path.write_bytes(path.read_bytes().replace(bytes([14]) * 1000, bytes([14]) * 999 + b"?"))
-    saved = recover(tmp_path / "episode")
+    saved = recover_bag(tmp_path / "episode")
     assert [data[0] for *_, data in contents(tmp_path / "episode")] == [*range(10), *range(20, 30)]
     assert saved.damaged == 1 and "1 damaged chunk" in str(saved)
 
 
-@pytest.mark.parametrize("moment", ["finish", "complete"])
+@pytest.mark.parametrize("moment", ["finish", "complete_bag"])
 def test_recovery_that_is_killed_itself_can_be_repeated(whole, tmp_path, monkeypatch, moment):
     folder = cut(whole, tmp_path / "episode", 60_000)
     expected = cut(whole, tmp_path / "other", 60_000)
-    recover(expected)
+    recover_bag(expected)
     with monkeypatch.context() as patch:
-        patch.setattr(recovery.Episode if moment == "finish" else recovery, moment, _killed)
+        patch.setattr(recovery.RecordingFile if moment == "finish" else recovery, moment, _killed)
         with pytest.raises(KeyboardInterrupt):
-            recover(folder)
+            recover_bag(folder)
     (folder / "episode_0.mcap.4711.partial").write_bytes(b"what the killed one had begun")
-    assert unfinished(tmp_path) == [folder]
-    recover(folder)
+    assert unfinished_bags(tmp_path) == [folder]
+    recover_bag(folder)
     assert contents(folder) == contents(expected)
     assert sorted(path.name for path in folder.iterdir()) == ["episode_0.mcap", "metadata.yaml"]
-    assert recover(folder) is None
+    assert recover_bag(folder) is None
 
 
 def _killed(*_):
@@ -157,24 +157,24 @@ def _killed(*_):
 def test_a_recording_without_a_message_is_set_aside_and_not_deleted(whole, tmp_path):
     for size in (0, 3, 700):
         folder = cut(whole, tmp_path / "nothing", size)
-        saved = recover(folder)
+        saved = recover_bag(folder)
         assert (
             saved.messages == 0
             and saved.folder.name.startswith("nothing")
             and saved.folder.name.endswith(".empty")
         )
         assert (saved.folder / "nothing_0.mcap").stat().st_size == size
-        assert not folder.exists() and unfinished(tmp_path) == find(tmp_path) == []
+        assert not folder.exists() and unfinished_bags(tmp_path) == find_bags(tmp_path) == []
 
 
 def test_a_running_recording_is_left_alone(tmp_path):
     with BagWriter(tmp_path / "episode", TOPICS, LABELS) as writer:
-        writer.write("/instruction", b"1234", START, START)
+        writer.write_message("/instruction", b"1234", START, START)
         writer.flush()
         with pytest.raises(BagError, match="is being written by another process"):
-            recover(tmp_path / "episode")
+            recover_bag(tmp_path / "episode")
         writer.close({"outcome": "success"})
-    assert recover(tmp_path / "episode") is None
+    assert recover_bag(tmp_path / "episode") is None
 
 
 def test_an_mcap_of_another_program_is_not_touched(tmp_path):
@@ -191,7 +191,7 @@ def test_an_mcap_of_another_program_is_not_touched(tmp_path):
         writer.flush()
     before = digest(path)
     with pytest.raises(BagError, match="does not say instruction, rig"):
-        recover(tmp_path / "foreign")
+        recover_bag(tmp_path / "foreign")
     assert digest(path) == before and list(path.parent.iterdir()) == [path]
 
 
@@ -203,7 +203,7 @@ folder, rig, size = sys.argv[1:]
 writer = BagWriter(Path(folder), {"/a": "std_msgs/msg/String"}, {"instruction": "go", "rig": rig})
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
 for number in range(10_000):
-    writer.write("/a", number.to_bytes(4, "little") * 500, 10**18 + number, 10**18)
+    writer.write_message("/a", number.to_bytes(4, "little") * 500, 10**18 + number, 10**18)
     if number % 50 == 49:
         writer.flush()
         print(number + 1, flush=True)
@@ -223,7 +223,7 @@ def test_a_full_disk_is_named_and_what_was_flushed_before_is_kept(tmp_path, size
     ]
     assert f"cannot write {folder}/episode_0.mcap: File too large" in error and "gr1 bags recover" in error
     safe = int(done.stdout.split()[-1])
-    recover(folder)
+    recover_bag(folder)
     assert [int.from_bytes(data[:4], "little") for *_, data in contents(folder)] == list(range(safe))
 
 
@@ -234,11 +234,11 @@ def test_recovery_on_a_full_disk_leaves_the_recording_as_it_was(whole, tmp_path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit[1]))
     try:
         with pytest.raises(BagError, match="cannot recover.*File too large.*make room"):
-            recover(folder)
+            recover_bag(folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert digest(folder / "episode_0.mcap") == before and len(list(folder.iterdir())) == 1
-    assert recover(folder).messages
+    assert recover_bag(folder).messages
 
 
 def test_the_command_recovers_all_below_a_folder_and_says_what_it_saved(whole, tmp_path, capsys):
@@ -249,6 +249,6 @@ def test_the_command_recovers_all_below_a_folder_and_says_what_it_saved(whole, t
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("one: 0.") and "messages saved" in lines[0]
     assert lines[1] == "two.empty: held no message and was set aside"
-    assert find(tmp_path) == [tmp_path / "one", tmp_path / "whole"]
+    assert find_bags(tmp_path) == [tmp_path / "one", tmp_path / "whole"]
     assert cli.main(["bags", "recover", str(tmp_path)]) == 0
     assert "no unfinished bag" in capsys.readouterr().out

@@ -64,6 +64,6 @@ def test_videos_without_a_robot_can_be_measured_too(tmp_path, capsys, monkeypatc
 
 def test_an_interpreter_without_lerobot_is_named(coloured):
     with pytest.raises(
-        OSError, match=r"could not read the data set through lerobot: .*No module named 'lerobot'"
+        OSError, match=r"could not read the dataset through lerobot: .*No module named 'lerobot'"
     ):
         bench.run(coloured.root, threads=1, frames=30, rounds=1, lerobot=Path(sys.executable))

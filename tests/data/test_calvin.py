@@ -9,7 +9,7 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert.sources.calvin import CalvinSource, Span, load_object, subset
+from gr1_core.data.convert.sources.calvin import CalvinSource, Span, load_object, draw_subset
 from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 
@@ -94,10 +94,10 @@ def test_the_subset_takes_so_many_of_each_task(original):
 
 def test_the_papers_ten_per_cent_are_2244_spans():
     spans = [Span(row, 70 * row, 70 * row + 64, f"task {row % 34}", "text") for row in range(34 * 150)]
-    chosen = subset(spans, 66, seed=0)
+    chosen = draw_subset(spans, 66, seed=0)
     assert len(chosen) == 2244 and chosen == sorted(chosen)
-    assert subset(spans, 66, seed=1) != chosen
-    without = subset([span for span in spans if span.task != "task 3"], 66, seed=0)
+    assert draw_subset(spans, 66, seed=1) != chosen
+    without = draw_subset([span for span in spans if span.task != "task 3"], 66, seed=0)
     assert without == [span for span in chosen if span.task != "task 3"]
 
 
@@ -251,7 +251,7 @@ def test_annotations_that_are_no_array_are_named(damaged, content):
         CalvinSource(damaged).units()
 
 
-def test_the_command_writes_a_data_set_and_lists_what_it_skipped(damaged, tmp_path, capsys):
+def test_the_command_writes_a_dataset_and_lists_what_it_skipped(damaged, tmp_path, capsys):
     truncate(frame(damaged, FIRST + 60))
     assert main(["convert", "calvin", str(damaged), "--out", str(tmp_path / "set"), "--workers", "1"]) == 0
     written = Dataset(tmp_path / "set")

@@ -14,7 +14,7 @@ from gr1_core.data.convert import conversion, merge, plan
 from gr1_core.data.convert.conversion import convert
 from gr1_core.data.convert.plan import ConvertError
 from gr1_core.data.convert.sources.source import SourceError
-from tests.data.synthetic import SHAPES, Synthetic, files, picture, tiny_rig
+from tests.data.synthetic import SHAPES, Synthetic, files, make_image, tiny_rig
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def source(**options) -> Synthetic:
     return Synthetic(7, damaged=(1,), left_out=(2,), **options)
 
 
-def test_a_data_set_holds_what_the_source_gave_and_says_what_it_left_out(whole):
+def test_a_dataset_holds_what_the_source_gave_and_says_what_it_left_out(whole):
     assert (whole.episodes, whole.frames, whole.fps) == (5, 10 + 13 + 14 + 15 + 16, 10)
     assert whole.skipped == [("unit-001", "its disk has a scratch")]
     assert whole.left_out == [("unit-002", "not asked for")]
@@ -38,7 +38,7 @@ def test_a_data_set_holds_what_the_source_gave_and_says_what_it_left_out(whole):
     assert "unit-001" in whole.report.read_text()
 
 
-def test_nothing_but_the_data_set_is_left(whole):
+def test_nothing_but_the_dataset_is_left(whole):
     assert sorted(path.name for path in whole.root.iterdir()) == ["data", "meta", "report"]
 
 
@@ -100,9 +100,9 @@ def test_units_that_are_gone_from_the_source_leave_nothing(tmp_path):
     assert convert(Synthetic(3), tmp_path, workers=1, progress=False).episodes == 3
 
 
-def test_a_complete_data_set_is_not_overwritten(tmp_path):
+def test_a_complete_dataset_is_not_overwritten(tmp_path):
     before = files(convert(Synthetic(2), tmp_path, workers=1, progress=False).root)
-    with pytest.raises(ConvertError, match="complete data set already"):
+    with pytest.raises(ConvertError, match="complete dataset already"):
         convert(Synthetic(2), tmp_path, workers=1, progress=False)
     assert files(tmp_path) == before
 
@@ -120,17 +120,17 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, precious):
 
 def test_shards_work_side_by_side_and_whoever_merges_is_alone(tmp_path):
     convert(Synthetic(4), tmp_path, workers=1, shard=(0, 2), progress=False)
-    with open(plan.folder_of(tmp_path) / "lock", "w") as another_shard:
+    with open(plan.parts_folder(tmp_path) / "lock", "w") as another_shard:
         fcntl.flock(another_shard, fcntl.LOCK_SH)
         assert convert(Synthetic(4), tmp_path, workers=1, shard=(1, 2), progress=False).made == 2
         for alone in (
             lambda: merge.merge(tmp_path, progress=False),
             lambda: convert(Synthetic(4), tmp_path, workers=1, progress=False),
         ):
-            with pytest.raises(ConvertError, match="another gr1 convert is at work"):
+            with pytest.raises(ConvertError, match="another gr1 convert is running"):
                 alone()
         fcntl.flock(another_shard, fcntl.LOCK_EX)
-        with pytest.raises(ConvertError, match="another gr1 convert is at work"):
+        with pytest.raises(ConvertError, match="another gr1 convert is running"):
             convert(Synthetic(4), tmp_path, workers=1, shard=(1, 2), progress=False)
     assert merge.merge(tmp_path, progress=False).episodes == 4
 
@@ -148,7 +148,7 @@ def test_what_killed_runs_have_left_does_not_fill_the_disk(tmp_path):
     }
 
 
-def test_when_everything_is_damaged_there_is_no_data_set(tmp_path):
+def test_when_everything_is_damaged_there_is_no_dataset(tmp_path):
     with pytest.raises(ConvertError, match="all 3 are damaged") as error:
         convert(Synthetic(3, damaged=(0, 1, 2)), tmp_path, workers=1, progress=False)
     assert "unit-002: its disk has a scratch" in str(error.value)
@@ -174,10 +174,10 @@ def torn(data: bytes) -> bytes:
     [
         (lambda e: e.images["wrist"].__setitem__(3, e.images["wrist"][3][:-40]), "frame 3 of camera 'wrist'"),
         (lambda e: e.images["static"].__setitem__(0, e.images["wrist"][0]), "32x24 pixels, expected 64x36"),
-        (lambda e: e.images["static"].__setitem__(5, b"no picture"), "frame 5 of camera 'static'"),
+        (lambda e: e.images["static"].__setitem__(5, b"no image"), "frame 5 of camera 'static'"),
         (lambda e: e.images["static"].pop(), "same number of steps"),
         (
-            lambda e: e.images["wrist"].__setitem__(2, torn(images.encode_png(picture(1, SHAPES["wrist"])))),
+            lambda e: e.images["wrist"].__setitem__(2, torn(images.encode_png(make_image(1, SHAPES["wrist"])))),
             "damaged PNG",
         ),
         (
@@ -188,7 +188,7 @@ def torn(data: bytes) -> bytes:
         (lambda e: e.state.__setitem__((2, 0), float("inf")), "state of step 2 is not finite"),
     ],
 )
-def test_an_episode_that_would_spoil_the_data_set_is_named_and_skipped(tmp_path, spoil, named):
+def test_an_episode_that_would_spoil_the_dataset_is_named_and_skipped(tmp_path, spoil, named):
     class Spoilt(Synthetic):
         def read(self, unit):
             for episode in super().read(unit):
@@ -213,7 +213,7 @@ def test_a_set_of_videos_has_neither_rig_nor_actions(tmp_path):
     assert not (tmp_path / "meta/rig.yaml").exists()
     assert "action" not in json.loads((tmp_path / "meta/info.json").read_text())["features"]
     page = done.report.read_text()
-    assert "Actions" not in page and "Ways of the hand" not in page and "Pictures" in page
+    assert "Actions" not in page and "Paths of the hand" not in page and "Previews" in page
 
 
 def test_a_worker_that_dies_is_reported_and_the_finished_parts_are_kept(tmp_path):
@@ -233,7 +233,7 @@ def test_unsafe_and_repeated_unit_names_are_refused(tmp_path, keys):
         convert(Named(2), tmp_path, workers=1, progress=False)
 
 
-def test_the_rig_travels_with_the_data_set(whole):
+def test_the_rig_travels_with_the_dataset(whole):
     from gr1_core.rig import Rig
 
     assert Rig.load(whole.root / "meta/rig.yaml") == tiny_rig()

@@ -1,4 +1,4 @@
-"""`gr1 convert bags`: what is in the data set is what was recorded, bit for bit; what does not fit is named."""
+"""`gr1 convert bags`: what is in the dataset is what was recorded, bit for bit; what does not fit is named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from gr1_core import images
 from gr1_core.cli import main
 from gr1_core.data import schemas
-from gr1_core.data.bag import Bag, relabel
+from gr1_core.data.bag import Bag, relabel_bag
 from gr1_core.data.convert.conversion import convert
 from gr1_core.data.convert.sources.bags import BagSource
 from gr1_core.data.dataset import Dataset
@@ -28,7 +28,7 @@ def converted(bags: Path, out: Path, **options) -> Dataset:
 
 @pytest.mark.parametrize("kind", ["jpeg", "raw"])
 def test_bit_exact_for_100_frames(tmp_path, kind):
-    """Pixels of the data set = pixels of the newest message at each command; state = rig.state_vector of its messages."""
+    """Pixels of the dataset = pixels of the newest message at each command; state = rig.state_vector of its messages."""
     demonstration(1, 100, kind).save(tmp_path / "bags/a")
     data = converted(tmp_path / "bags", tmp_path / "set")
     assert data.length == 100
@@ -92,7 +92,7 @@ def test_a_relabelled_bag_is_converted_again(tmp_path):
     for name in ("a", "b"):
         demonstration(1, 5).save(tmp_path / "bags" / name)
     convert(BagSource(tmp_path / "bags"), tmp_path / "set", workers=1, shard=(0, 1), progress=False)
-    relabel(tmp_path / "bags/b", instruction="open the drawer")
+    relabel_bag(tmp_path / "bags/b", instruction="open the drawer")
     done = convert(BagSource(tmp_path / "bags"), tmp_path / "set", workers=1, shard=(0, 1), progress=False)
     assert (done.made, done.kept) == (1, 1)
     assert converted(tmp_path / "bags", tmp_path / "set").tasks == ["lift the cup", "open the drawer"]
@@ -213,7 +213,7 @@ def test_the_frames_that_a_person_commanded_stand_beside_the_episode(tmp_path):
     alone, taken = (
         json.loads(line) for line in (tmp_path / "set/meta/sources.jsonl").read_text().splitlines()
     )
-    assert "by_hand" not in alone and taken["by_hand"] == [[5, 10]]
+    assert "teleoperated" not in alone and taken["teleoperated"] == [[5, 10]]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`gr1 convert` where nothing can be written or read: one line with the thing and the remedy, and nothing left behind."""
+"""`gr1 convert` where nothing can be written or read: one line with the file and the remedy, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def test_a_foreign_folder_is_refused_untouched(bags, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("place", [".", "sub", "a", "a/sub"])
-def test_no_data_set_is_written_into_its_source(bags, capsys, place):
+def test_no_dataset_is_written_into_its_source(bags, capsys, place):
     before = everything(bags)
     assert f"inside the source {bags}" in refused(capsys, "bags", bags, "--out", bags / place)
     assert everything(bags) == before
 
 
-def test_no_data_set_is_written_into_another_recorded_bag(bags, tmp_path, capsys):
+def test_no_dataset_is_written_into_another_recorded_bag(bags, tmp_path, capsys):
     other = demonstration(1, 5).save(tmp_path / "other/b")
     before = everything(tmp_path)
     assert f"inside the recorded bag {other}" in refused(capsys, "bags", bags, "--out", other / "sub/set")

@@ -167,7 +167,7 @@ DAMAGE = {
     ),
     "no episodes": (
         lambda root: shutil.rmtree(root / "meta/episodes"),
-        r"meta/episodes holds no parquet file",
+        r"meta/episodes holds no Parquet file",
     ),
     "an episode too few": (
         lambda root: change_info(root, total_episodes=5),
@@ -179,7 +179,7 @@ DAMAGE = {
     ),
     "no tasks": (lambda root: (root / "meta/tasks.parquet").unlink(), r"tasks.parquet is missing"),
     "data missing": (lambda root: (root / DATA).unlink(), r"file-000.parquet is missing: copy"),
-    "data cut off": (lambda root: truncate(root / DATA), r"file-000.parquet is not a whole parquet file"),
+    "data cut off": (lambda root: truncate(root / DATA), r"file-000.parquet is not a complete Parquet file"),
     "no state": (
         lambda root: drop_column(root, "observation.state"),
         r"file-000.parquet has no column observation.state",
@@ -218,11 +218,11 @@ DAMAGE = {
     ),
     "other size": (
         lambda root: change_feature(root, "observation.images.wrist", shape=[9, 9, 3]),
-        r"wrist is 9x9, rig .* says 16x20",
+        r"wrist is 9x9, rig .* has 16x20",
     ),
     "other rate": (
         lambda root: other_rig(root, control_hz=30.0),
-        r"10 frames a second, but rig .* control_hz 30",
+        r"10 frames per second, but rig .* control_hz 30",
     ),
     "other kind": (lambda root: (root / "meta/gr1.json").write_text('{"kind": "x"}'), r"kind 'x' is neither"),
 }
@@ -260,7 +260,7 @@ def test_a_frame_that_is_not_what_the_set_says_is_named(root, value, message):
 def test_a_file_that_is_cut_off_after_the_set_was_opened_is_named(root):
     dataset = Dataset(root)
     truncate(root / DATA)
-    with pytest.raises(DatasetError, match="file-000.parquet is not a whole parquet file"):
+    with pytest.raises(DatasetError, match="file-000.parquet is not a complete Parquet file"):
         dataset.encoded("static", 0)
 
 

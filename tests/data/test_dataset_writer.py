@@ -1,4 +1,4 @@
-"""The data set on the disk is a LeRobotDataset v3.0, readable without our own reader."""
+"""The dataset on the disk is a LeRobotDataset v3.0, readable without our own reader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from gr1_core import images
 from gr1_core.data import dataset_writer, stats
 from gr1_core.data.dataset_writer import DatasetWriter
-from tests.data.synthetic import SHAPES, demonstration, files, picture, tiny_rig
+from tests.data.synthetic import SHAPES, demonstration, files, make_image, tiny_rig
 
 META = {"kind": "demonstrations", "source": "test"}
 TASKS = ("lift the cup", "öffne die Schublade", "lift the cup")
@@ -21,7 +21,7 @@ TASKS = ("lift the cup", "öffne die Schublade", "lift the cup")
 def written(root, episodes):
     writer = DatasetWriter(root, 10, SHAPES, tiny_rig(), META)
     for episode in episodes:
-        writer.add(episode)
+        writer.add_episode(episode)
     writer.close()
     return root
 
@@ -40,8 +40,8 @@ def test_info_says_what_there_is(root):
     assert info["codebase_version"] == "v3.0" and info["fps"] == 10 and info["robot_type"] == "kinova_gen2"
     assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (3, 33, 2)
     assert info["splits"] == {"train": "0:3"}
-    picture = {"dtype": "image", "shape": [36, 64, 3], "names": ["height", "width", "channels"]}
-    assert info["features"]["observation.images.static"] == picture
+    feature = {"dtype": "image", "shape": [36, 64, 3], "names": ["height", "width", "channels"]}
+    assert info["features"]["observation.images.static"] == feature
     assert info["features"]["action"]["names"] == ["dx", "dy", "dz", "drx", "dry", "drz", "gripper"]
 
 
@@ -66,7 +66,7 @@ def test_frames_states_and_counters_are_the_episodes(root):
             at += 1
 
 
-def test_each_episode_is_one_row_group_whose_pictures_lie_in_the_file_as_they_are(root):
+def test_each_episode_is_one_row_group_whose_images_lie_in_the_file_as_they_are(root):
     file = pq.ParquetFile(root / "data/chunk-000/file-000.parquet")
     assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [10, 11, 12]
     for number in range(file.metadata.num_columns):
@@ -124,14 +124,14 @@ def test_totals_are_those_of_all_frames_together(root):
 
 
 def test_statistics_of_many_frames_come_from_a_sample():
-    assert stats.sampled(5).tolist() == [0, 1, 2, 3, 4]
-    assert (len(stats.sampled(100)), len(stats.sampled(400)), len(stats.sampled(2000))) == (100, 100, 299)
-    assert stats.sampled(2000)[[0, -1]].tolist() == [0, 1999]
+    assert stats.sampled_frames(5).tolist() == [0, 1, 2, 3, 4]
+    assert (len(stats.sampled_frames(100)), len(stats.sampled_frames(400)), len(stats.sampled_frames(2000))) == (100, 100, 299)
+    assert stats.sampled_frames(2000)[[0, -1]].tolist() == [0, 1999]
 
 
-def test_quantiles_of_pictures_are_those_of_their_pixels():
-    frame = picture(3, (40, 60))
-    found = stats.of_pictures([images.encode_png(frame)])
+def test_quantiles_of_images_are_those_of_their_pixels():
+    frame = make_image(3, (40, 60))
+    found = stats.image_statistics([images.encode_png(frame)])
     for name, share in stats.QUANTILES.items():
         expected = np.quantile(frame.reshape(-1, 3) / 255, share, axis=0)
         np.testing.assert_allclose(np.ravel(found[name]), expected, atol=1 / 255)
@@ -139,7 +139,7 @@ def test_quantiles_of_pictures_are_those_of_their_pixels():
 
 def test_a_full_file_is_followed_by_the_next_and_no_episode_is_split(tmp_path, monkeypatch):
     monkeypatch.setattr(dataset_writer, "FILE_BYTES", sum(map(len, three()[0].images["static"])) * 2)
-    monkeypatch.setattr(dataset_writer, "_FILES_A_CHUNK", 2)
+    monkeypatch.setattr(dataset_writer, "_FILES_PER_CHUNK", 2)
     root = written(tmp_path / "set", three())
     rows = pq.read_table(root / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
     assert [(row["data/chunk_index"], row["data/file_index"]) for row in rows] == [(0, 0), (0, 1), (1, 0)]
@@ -159,7 +159,7 @@ def test_the_same_episodes_give_the_same_bytes(root, tmp_path):
     assert files(written(tmp_path / "again", three())) == files(root)
 
 
-def test_without_close_there_is_no_data_set(tmp_path):
+def test_without_close_there_is_no_dataset(tmp_path):
     writer = DatasetWriter(tmp_path / "set", 10, SHAPES, tiny_rig(), META)
-    writer.add(three()[0])
+    writer.add_episode(three()[0])
     assert not (tmp_path / "set/meta/info.json").exists()

@@ -8,7 +8,7 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert.sources.ego4d import NOT_HERE, Ego4DSource, clean
+from gr1_core.data.convert.sources.ego4d import NOT_HERE, Ego4DSource, clean_narration
 from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 
@@ -44,9 +44,9 @@ def video(root, uid):
     return root / "v2" / "full_scale" / f"{uid}.mp4"
 
 
-def seen_at(picture: bytes) -> float:
+def seen_at(jpeg: bytes) -> float:
     """The time that a frame of the fixture's videos tells by the brightness of its left half, in seconds."""
-    shown = images.decode(picture)
+    shown = images.decode(jpeg)
     assert shown.shape == (224, 224, 3)
     assert (
         shown[20:60, :108].std(axis=(1, 2)).max() < 3
@@ -63,7 +63,7 @@ def test_each_narration_is_a_clip_of_ten_frames_around_it(original):
         start = min(max(narrated - 1.5, 0), SECONDS - 1 / 30 - 3)
         assert clip.info["seconds"] == pytest.approx((start, start + 3), abs=1e-3)
         assert clip.info["source"] == f"v2/full_scale/{uid}.mp4" and clip.info["narration"] == text
-        times = [seen_at(picture) for picture in clip.images["static"]]
+        times = [seen_at(jpeg) for jpeg in clip.images["static"]]
         np.testing.assert_allclose(times, start + np.arange(10) / 3, atol=0.12)
         assert clip.state is None and clip.action is None
 
@@ -83,7 +83,7 @@ def test_each_narration_is_a_clip_of_ten_frames_around_it(original):
     ],
 )
 def test_tags_of_the_annotators_are_taken_out(narration, text):
-    assert clean(narration) == text
+    assert clean_narration(narration) == text
 
 
 def test_a_subset_is_drawn_from_all_narrations(original):
@@ -94,7 +94,7 @@ def test_a_subset_is_drawn_from_all_narrations(original):
 
 
 def test_long_gaps_are_jumped_to_the_right_frames(tmp_path):
-    """Whether decoded through or jumped to, a moment shows the same picture."""
+    """Whether decoded through or jumped to, a moment shows the same frame."""
     root = ego4d_fixture.make(tmp_path, seconds=6)
     write_video(video(root, UIDS[0]), 128, 128, seconds=60, fps=10)
     seldom = {UIDS[0]: [(4.0, "#C C sits"), (31.0, "#C C stands"), (58.0, "#C C sits again")]}
@@ -102,8 +102,8 @@ def test_long_gaps_are_jumped_to_the_right_frames(tmp_path):
     jumped = {clip.info["seconds"]: clip.images["static"] for clip in read(Ego4DSource(root))}
     write_narrations(root, {UIDS[0]: seldom[UIDS[0]] + [(float(at), "#C C sits") for at in range(2, 58, 5)]})
     decoded = {clip.info["seconds"]: clip.images["static"] for clip in read(Ego4DSource(root))}
-    assert len(jumped) == 3 and all(decoded[seconds] == pictures for seconds, pictures in jumped.items())
-    assert all(len(set(pictures)) == 10 for pictures in jumped.values())
+    assert len(jumped) == 3 and all(decoded[seconds] == frames for seconds, frames in jumped.items())
+    assert all(len(set(frames)) == 10 for frames in jumped.values())
 
 
 def test_a_narration_after_the_videos_end_is_left_out(folder):
@@ -141,12 +141,12 @@ def test_damage_inside_a_video_costs_the_clips_that_it_hits(folder):
         (skipped if isinstance(item, Skipped) else clips).append(item)
     assert {clip.task for clip in clips} >= {"picks up the knife", "opens the drawer"}
     assert skipped and all(
-        "no picture can be decoded" in item.reason and path.name in item.reason for item in skipped
+        "no frame can be decoded" in item.reason and path.name in item.reason for item in skipped
     )
     for clip in clips:
         start = clip.info["seconds"][0]
         np.testing.assert_allclose(
-            [seen_at(picture) for picture in clip.images["static"]], start + np.arange(10) / 3, atol=0.2
+            [seen_at(jpeg) for jpeg in clip.images["static"]], start + np.arange(10) / 3, atol=0.2
         )
 
 

@@ -1,4 +1,4 @@
-"""`gr1 convert lerobot A B --out C`: several data sets become one, and what does not belong together is refused."""
+"""`gr1 convert lerobot A B --out C`: several datasets become one, and what does not belong together is refused."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 from gr1_core import cli
 from gr1_core.data.convert import conversion
-from gr1_core.data.convert.sources.joined import Joined
+from gr1_core.data.convert.sources.joined import JoinedSource
 from gr1_core.data.convert.sources.lerobot import LeRobotSource
 from gr1_core.data.convert.sources.source import SourceError
 from gr1_core.data.dataset import Dataset
@@ -71,18 +71,18 @@ def test_the_episodes_of_one_follow_those_of_the_other(monday, tuesday, tmp_path
 
 def test_a_folder_given_twice_is_refused(monday, tuesday):
     with pytest.raises(SourceError, match="monday is given twice"):
-        Joined([LeRobotSource(monday), LeRobotSource(tuesday), LeRobotSource(monday)])
+        JoinedSource([LeRobotSource(monday), LeRobotSource(tuesday), LeRobotSource(monday)])
 
 
 def test_another_rate_and_another_rig_are_refused_by_what_differs(monday, tuesday):
     path = tuesday / "meta" / "rig.yaml"
     path.write_text(path.read_text().replace("translation_scale: ", "translation_scale: 1"))
     with pytest.raises(RigError, match="tuesday does not fit .*translation_scale is 1"):
-        Joined([LeRobotSource(monday), LeRobotSource(tuesday)])
+        JoinedSource([LeRobotSource(monday), LeRobotSource(tuesday)])
     path.unlink()
     lerobot_fixture.rig(FPS // 2).save(path)
     with pytest.raises(
         SourceError,
         match=f"tuesday cannot be joined with .*monday: frames a second {FPS // 2} there, {FPS} here",
     ):
-        Joined([LeRobotSource(monday), LeRobotSource(tuesday)])
+        JoinedSource([LeRobotSource(monday), LeRobotSource(tuesday)])

@@ -22,7 +22,7 @@ from gr1_core.data.dataset import Dataset
 from gr1_core.rig import RigError
 
 from . import calvin_fixture, ego4d_fixture, lerobot_fixture
-from .lerobot_fixture import FPS, LENGTHS, MAPPING, TASKS, Motion, picture, write_mapping
+from .lerobot_fixture import FPS, LENGTHS, MAPPING, TASKS, Motion, make_image, write_mapping
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["images", "videos"])
@@ -72,7 +72,7 @@ def test_frames_states_and_motions_arrive(either, open_source):
         for step in range(length):
             for camera, role in enumerate(("static", "wrist")):
                 difference = np.abs(
-                    images.decode(episode.images[role][step]).astype(int) - picture(number, step, camera)
+                    images.decode(episode.images[role][step]).astype(int) - make_image(number, step, camera)
                 )
                 assert difference.mean() < 4 if videos else difference.max() == 0, (number, step, role)
             np.testing.assert_allclose(
@@ -92,7 +92,7 @@ def test_frames_states_and_motions_arrive(either, open_source):
 @pytest.mark.parametrize("stride", [1, 4])
 @pytest.mark.parametrize("kind", ["delta", "target", "next_state"])
 def test_all_kinds_of_action_tell_the_same_motion(folder, open_source, kind, stride):
-    """The same motions, given as motions, as the poses to be reached, or by the states alone; at the data set's rate or thinned out."""
+    """The same motions, given as motions, as the poses to be reached, or by the states alone; at the dataset's rate or thinned out."""
     pose = {key: value for key, value in MAPPING["state"].items() if key != "gripper"}
     changes = {
         "delta": {},
@@ -133,7 +133,7 @@ def shift_states_into_targets(root):
         pq.write_table(table.append_column("target", [after]), path)
 
 
-def test_a_faster_data_set_keeps_the_frames_at_the_rigs_rate(either, open_source):
+def test_a_faster_dataset_keeps_the_frames_at_the_rigs_rate(either, open_source):
     root, videos = either
     source = open_source(root, control_hz=FPS / 4)
     assert source.fps == FPS // 4
@@ -143,7 +143,7 @@ def test_a_faster_data_set_keeps_the_frames_at_the_rigs_rate(either, open_source
         motion = Motion(number, LENGTHS[number])
         for step, first in enumerate(range(0, LENGTHS[number], 4)):
             shown = images.decode(episode.images["static"][step]).astype(int)
-            assert np.abs(shown - picture(number, first, 0)).mean() < 4
+            assert np.abs(shown - make_image(number, first, 0)).mean() < 4
             np.testing.assert_allclose(
                 episode.state[step], expected_state(source.rig, motion, first), atol=1e-5
             )
@@ -202,7 +202,7 @@ def test_an_episode_whose_text_changes_is_split_there(tmp_path, open_source):
         ("episode_000000_0", TASKS[0], 5),
         ("episode_000000_1", TASKS[1], 9),
     ]
-    assert images.decode(episodes[1].images["static"][0])[0, 0, 0] == picture(0, 5, 0)[0, 0, 0]
+    assert images.decode(episodes[1].images["static"][0])[0, 0, 0] == make_image(0, 5, 0)[0, 0, 0]
 
 
 def test_the_mapping_in_the_documentation_is_one(folder, open_source, tmp_path):
@@ -274,14 +274,14 @@ def test_without_mapping_foreign_names_are_listed(folder, rig):
 
 def test_a_rig_that_does_not_fit_is_refused(folder, tmp_path, open_source):
     mapping = write_mapping(tmp_path / "mapping.yaml")
-    with pytest.raises(SourceError, match="20 frames a second, rig 'calvin' is at 30"):
+    with pytest.raises(SourceError, match="20 frames per second, rig 'calvin' is at 30"):
         LeRobotSource(folder, mapping, "calvin")
     with pytest.raises(
         SourceError,
         match="observation.images.front is 64x48, rig 'kinova_gen2' has 640x360 for the static camera",
     ):
         LeRobotSource(folder, mapping, "kinova_gen2")
-    with pytest.raises(SourceError, match="no meta/rig.yaml: say with --rig"):
+    with pytest.raises(SourceError, match="no meta/rig.yaml: give the rig"):
         LeRobotSource(folder, mapping)
     with pytest.raises(RigError, match="no rig 'franka'"):
         LeRobotSource(folder, mapping, "franka")
@@ -344,7 +344,7 @@ def test_rows_that_are_not_where_the_index_says_are_named(folder, open_source):
     assert "its rows are not where meta/episodes says" in lost[0].reason
 
 
-def test_pictures_of_another_size_and_numbers_that_are_none_are_named(folder, open_source):
+def test_images_of_another_size_and_numbers_that_are_none_are_named(folder, open_source):
     path = folder / "data/chunk-000/file-000.parquet"
     rows = pq.read_table(path).to_pylist()
     rows[3]["observation.images.hand"]["bytes"] = images.encode_png(np.zeros((48, 48, 3), np.uint8))
@@ -357,7 +357,7 @@ def test_pictures_of_another_size_and_numbers_that_are_none_are_named(folder, op
 
 
 def test_a_missing_or_damaged_video_is_named(tmp_path, open_source):
-    root = lerobot_fixture.make(tmp_path / "films", videos=True)
+    root = lerobot_fixture.make(tmp_path / "videos", videos=True)
     path = root / "videos/observation.images.hand/chunk-000/file-000.mp4"
     shutil.move(path, tmp_path / "hand.mp4")
     assert all(f"{path} is missing" in item.reason for item in skipped(open_source(root)))
@@ -373,7 +373,7 @@ def test_a_task_without_text_is_named(tmp_path, open_source):
     ] and "frame 0 has task 7, which has no text" in lost[0].reason
 
 
-def test_the_command_writes_a_data_set_to_train_on(folder, tmp_path, rig):
+def test_the_command_writes_a_dataset_to_train_on(folder, tmp_path, rig):
     mapping = write_mapping(tmp_path / "mapping.yaml")
     command = [
         "convert",
@@ -396,4 +396,4 @@ def test_the_command_writes_a_data_set_to_train_on(folder, tmp_path, rig):
         sum(LENGTHS),
         list(TASKS),
     )
-    np.testing.assert_array_equal(written.image("wrist", 16), picture(1, 2, 1))
+    np.testing.assert_array_equal(written.image("wrist", 16), make_image(1, 2, 1))

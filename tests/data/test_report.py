@@ -11,10 +11,10 @@ import pytest
 
 from gr1_core import images
 from gr1_core.data.convert.report import episode_quality, survey
-from gr1_core.data.convert.report.findings import findings
-from gr1_core.data.convert.report.page import SHOWN, Report
+from gr1_core.data.convert.report.findings import find_problems
+from gr1_core.data.convert.report.page import MAX_PREVIEWS, Report
 from gr1_core.data.convert.sources.source import Episode
-from tests.data.synthetic import SHAPES, demonstration, picture, tiny_rig
+from tests.data.synthetic import SHAPES, demonstration, make_image, tiny_rig
 
 STREAM = {"expected": 100, "received": 100, "gaps": 0, "longest_gap_ms": 50.0}
 
@@ -22,23 +22,23 @@ STREAM = {"expected": 100, "received": 100, "gaps": 0, "longest_gap_ms": 50.0}
 def page(episodes: list[Episode], tmp_path, rig="tiny", shapes=SHAPES, skipped=(), left_out=()) -> str:
     report = Report("bags", 10, shapes, tiny_rig() if rig else None)
     for episode in episodes:
-        report.add(episode, episode_quality.look(episode))
-    report.write(tmp_path / "report/index.html", skipped, left_out)
+        report.add_episode(episode, episode_quality.episode_preview(episode))
+    report.write_page(tmp_path / "report/index.html", skipped, left_out)
     return (tmp_path / "report/index.html").read_text()
 
 
 def flags(episodes: list[Episode], skipped=()) -> dict[str, list[int]]:
     """flag -> episodes."""
     rows = [
-        survey.row(index, episode, episode_quality.look(episode)) for index, episode in enumerate(episodes)
+        survey.episode_row(index, episode, episode_quality.episode_preview(episode)) for index, episode in enumerate(episodes)
     ]
     action = (
         np.concatenate([episode.action for episode in episodes]) if episodes[0].action is not None else None
     )
-    saturation = survey.saturation(action, tiny_rig()) if action is not None else None
+    saturation = survey.action_saturation(action, tiny_rig()) if action is not None else None
     return {
         found.flag or found.title: found.episodes
-        for found in findings(rows, skipped, survey.duplicates(rows), saturation)
+        for found in find_problems(rows, skipped, survey.near_duplicates(rows), saturation)
     }
 
 
@@ -84,7 +84,7 @@ def test_an_episode_that_was_recorded_twice_is_found_also_when_it_was_encoded_ag
     assert flags([*twice, copy]) == {"duplicate": [0, 3]}
 
 
-def test_episodes_with_other_pictures_or_another_way_are_no_duplicates():
+def test_episodes_with_other_images_or_another_way_are_no_duplicates():
     base = good()[0]
     moved = dataclasses.replace(base, state=base.state + np.float32(0.05))
     seen = dataclasses.replace(base, images=good()[1].images)
@@ -109,7 +109,7 @@ def test_actions_above_the_speed_limit_are_found_and_at_the_limit_counted(tmp_pa
     assert flags(fast) == {}
     fast[0].action[:, :3] = (1.5, 0, 0)
     assert any("above the rig's speed limit in 33.3 %" in title for title in flags(fast))
-    assert survey.saturation(
+    assert survey.action_saturation(
         np.concatenate([episode.action for episode in fast]), tiny_rig()
     ).linear == pytest.approx(1 / 3)
 
@@ -142,19 +142,19 @@ def test_videos_show_what_applies_to_them(tmp_path):
     videos[3] = dataclasses.replace(videos[2], name="copy")
     assert flags(videos) == {"static": [1], "duplicate": [2, 3]}
     text = page(videos, tmp_path, rig=None, shapes={"static": SHAPES["static"]})
-    assert "Pictures" in text and "Actions" not in text and "Streams" not in text and "Outcome" not in text
+    assert "Previews" in text and "Actions" not in text and "Streams" not in text and "Outcome" not in text
     _Balanced().check(text)
 
 
 def test_of_many_episodes_some_are_shown_evenly_spread(tmp_path):
-    one = {role: [images.encode_jpeg(picture(1, shape))] for role, shape in SHAPES.items()}
+    one = {role: [images.encode_jpeg(make_image(1, shape))] for role, shape in SHAPES.items()}
     many = [
         dataclasses.replace(demonstration("x", 1, 1), name=f"e{index}", images=one)
-        for index in range(2 * SHOWN + 10)
+        for index in range(2 * MAX_PREVIEWS + 10)
     ]
     text = page(many, tmp_path)
     shown = [int(number) for number in re.findall(r"class=about>#(\d+) ", text)]
-    assert len(shown) <= SHOWN and len(set(np.diff(shown))) == 1 and shown[0] == 0 and shown[-1] > 2 * SHOWN
+    assert len(shown) <= MAX_PREVIEWS and len(set(np.diff(shown))) == 1 and shown[0] == 0 and shown[-1] > 2 * MAX_PREVIEWS
 
 
 class _Balanced(HTMLParser):

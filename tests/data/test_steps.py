@@ -7,10 +7,10 @@ import pytest
 
 from gr1_core import images
 from gr1_core.data.bag import Bag
-from gr1_core.data.command_timeline import spans
-from gr1_core.data.steps import StepsError, select, steps
+from gr1_core.data.command_timeline import true_spans
+from gr1_core.data.steps import StepsError, select_steps, read_steps
 from tests.data.bag_fixture import MS, START, Recording, demonstration
-from tests.data.synthetic import SHAPES, picture, tiny_rig
+from tests.data.synthetic import SHAPES, make_image, tiny_rig
 
 RIG = tiny_rig()
 UNITS = RIG.period / RIG.action.translation_scale  # of action to 1 m/s
@@ -24,21 +24,21 @@ def recording(
     for at in range(0, length_ms, 50):
         for number, (role, shape) in enumerate(SHAPES.items()):
             if not (hole and role == of and hole[0] <= at < hole[1]):
-                made.frame(at, role, picture(2 * at + number, shape), kind)
+                made.frame(at, role, make_image(2 * at + number, shape), kind)
     for at in range(0, length_ms, 20):
         made.arm(at)
     return made
 
 
 def actions(made: Recording, folder) -> np.ndarray:
-    return np.stack([step.action for step in steps(Bag(made.save(folder)))])
+    return np.stack([step.action for step in read_steps(Bag(made.save(folder)))])
 
 
 def test_the_grid_begins_with_the_first_command_and_ends_with_the_last(tmp_path):
     made = recording(1500)
     for at in (320, 420, 520, 620):
         made.twist(at)
-    found = list(steps(Bag(made.save(tmp_path / "bag"))))
+    found = list(read_steps(Bag(made.save(tmp_path / "bag"))))
     assert [(step.time_ns - START) / MS for step in found] == [320, 420, 520, 620]
 
 
@@ -78,8 +78,8 @@ def test_the_steps_that_a_person_commanded_are_marked_and_those_of_the_policy_ar
     for at in (310, 410, 510, 905):
         made.twist(at, source="teleop")
     # the last of the first three lives until 660 ms, the other until 1055 ms
-    assert spans(select(Bag(made.save(tmp_path / "bag"))).by_hand) == [[2, 6], [8, 10]]
-    assert not select(Bag(demonstration().save(tmp_path / "policy"))).by_hand.any()
+    assert true_spans(select_steps(Bag(made.save(tmp_path / "bag"))).teleoperated) == [[2, 6], [8, 10]]
+    assert not select_steps(Bag(demonstration().save(tmp_path / "policy"))).teleoperated.any()
 
 
 def test_the_gripper_keeps_its_last_command_and_the_policy_does_not_interrupt_teleoperation(tmp_path):
@@ -100,7 +100,7 @@ def test_before_the_first_gripper_command_the_state_says_it(tmp_path):
     for at in range(0, 600, 50):
         made.arm(at, closure=1.0)
         for role, shape in SHAPES.items():
-            made.frame(at, role, picture(at, shape), "jpeg")
+            made.frame(at, role, make_image(at, shape), "jpeg")
     for at in (100, 200, 300):
         made.twist(at)
     made.grip(210, 0.0)
@@ -119,7 +119,7 @@ def test_a_command_that_is_not_finite_is_rest(tmp_path):
 
 def test_what_was_commanded_comes_out_as_the_rig_makes_it(tmp_path):
     bag = Bag(demonstration(3).save(tmp_path / "bag"))
-    for step in steps(bag):
+    for step in read_steps(bag):
         linear, angular = RIG.twist(step.action[:6], step.state[:6].astype(np.float64))
         again = RIG.delta(linear, angular, step.state[:6].astype(np.float64)).astype(np.float32)
         np.testing.assert_allclose(again, step.action[:6], atol=1e-6)
@@ -129,7 +129,7 @@ def test_the_observation_is_the_newest_that_had_been_sent(tmp_path):
     made = recording(600)
     made.twist(149)
     made.twist(249)
-    first, second = steps(Bag(made.save(tmp_path / "bag")))
+    first, second = read_steps(Bag(made.save(tmp_path / "bag")))
     assert [(frame.stamp - START) / MS for frame in (first.static, first.wrist, second.static)] == [
         100,
         100,
@@ -137,39 +137,39 @@ def test_the_observation_is_the_newest_that_had_been_sent(tmp_path):
     ]
 
 
-def test_arm_and_gripper_are_those_of_the_older_picture_not_of_the_command(tmp_path):
+def test_arm_and_gripper_are_those_of_the_older_image_not_of_the_command(tmp_path):
     made = Recording()
     for at in range(0, 400, 10):
         made.arm(at, (0.001 * at, 0.0, 0.2), closure=float(at > 170))
     for role, offset in (("static", 0), ("wrist", 23)):
         for at in range(offset, 400, 50):
-            made.frame(at, role, picture(at, SHAPES[role]), "jpeg")
+            made.frame(at, role, make_image(at, SHAPES[role]), "jpeg")
     made.twist(199)
     made.twist(299)
-    states = np.stack([step.state for step in steps(Bag(made.save(tmp_path / "bag")))])
+    states = np.stack([step.state for step in read_steps(Bag(made.save(tmp_path / "bag")))])
     np.testing.assert_allclose(
         states[:, 0], [0.150, 0.250], atol=1e-6
     )  # static 150, wrist 173; static 250, wrist 273
     assert states[:, 6].tolist() == [1, -1]
 
 
-def test_where_no_pose_is_as_old_as_the_picture_the_first_one_stands_in(tmp_path):
+def test_where_no_pose_is_as_old_as_the_image_the_first_one_stands_in(tmp_path):
     made = Recording()
     for role in SHAPES:
-        made.frame(0, role, picture(0, SHAPES[role]), "jpeg")
+        made.frame(0, role, make_image(0, SHAPES[role]), "jpeg")
     for at in (20, 30, 40):
         made.arm(at, (0.01 * at, 0.0, 0.2))
     made.twist(50)
-    (step,) = steps(Bag(made.save(tmp_path / "bag")))
+    (step,) = read_steps(Bag(made.save(tmp_path / "bag")))
     assert step.state[0] == np.float32(0.2)
 
 
 def test_the_order_of_arrival_does_not_matter(tmp_path):
     made = demonstration(4)
-    straight = list(steps(Bag(made.save(tmp_path / "straight"))))
+    straight = list(read_steps(Bag(made.save(tmp_path / "straight"))))
     late = demonstration(4)
     late.received = {message: 30.0 for message in range(0, len(late.messages), 7)}
-    mixed = list(steps(Bag(late.save(tmp_path / "late"))))
+    mixed = list(read_steps(Bag(late.save(tmp_path / "late"))))
     assert len(straight) == len(mixed) == 15
     for a, b in zip(straight, mixed):
         assert a.static.data == b.static.data and a.wrist.data == b.wrist.data
@@ -181,7 +181,7 @@ def test_a_gap_cuts_the_episode_to_its_longest_part_and_says_so(tmp_path, role):
     made = recording(3000, hole=(600, 1200), of=role)
     for at in range(100, 2600, 100):
         made.twist(at)
-    chosen = select(Bag(made.save(tmp_path / "bag")))
+    chosen = select_steps(Bag(made.save(tmp_path / "bag")))
     assert (chosen.times[0] - START) / MS == 1200 and len(chosen.times) == 14 and chosen.recorded == 25
     assert any(f"camera/{role}" in problem and "150 ms" in problem for problem in chosen.problems)
     assert any("14 of 25 steps" in problem for problem in chosen.problems)
@@ -192,7 +192,7 @@ def test_frames_that_are_stamped_long_ago_are_old_however_late_they_are_sent(tmp
     made.messages = [(at + 200, topic, message) for at, topic, message in made.messages]
     made.twist(500)
     with pytest.raises(StepsError, match="younger than 0.15 s"):
-        select(Bag(made.save(tmp_path / "bag")))
+        select_steps(Bag(made.save(tmp_path / "bag")))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_missing_stream_is_named(tmp_path, missing):
     made = demonstration(0, 5)
     made.messages = [message for message in made.messages if missing not in message[1]]
     with pytest.raises(StepsError, match=missing.removeprefix("camera/").replace("policy/", ".*")):
-        select(Bag(made.save(tmp_path / "bag")))
+        select_steps(Bag(made.save(tmp_path / "bag")))
 
 
 def test_a_gripper_without_its_command_is_named(tmp_path):
@@ -212,14 +212,14 @@ def test_a_gripper_without_its_command_is_named(tmp_path):
             message.name = ["closure", "something"]
     made.twist(100)
     with pytest.raises(StepsError, match="closure_command"):
-        select(Bag(made.save(tmp_path / "bag")))
+        select_steps(Bag(made.save(tmp_path / "bag")))
 
 
 def test_a_stack_in_a_namespace_gives_the_same_steps(tmp_path):
     plain, spaced = demonstration(5), demonstration(5)
     spaced.namespace = "/left"
     for a, b in zip(
-        steps(Bag(plain.save(tmp_path / "a"))), steps(Bag(spaced.save(tmp_path / "b"))), strict=True
+        read_steps(Bag(plain.save(tmp_path / "a"))), read_steps(Bag(spaced.save(tmp_path / "b"))), strict=True
     ):
         assert a.static.data == b.static.data and a.state.tobytes() == b.state.tobytes()
 
@@ -228,8 +228,8 @@ def test_a_stack_in_a_namespace_gives_the_same_steps(tmp_path):
 def test_a_frame_is_what_was_recorded(tmp_path, kind):
     shape, made = SHAPES["static"], recording(600, kind)
     made.twist(100)
-    step = next(steps(Bag(made.save(tmp_path / "bag"))))
-    sent = picture(2 * 100, shape)
+    step = next(read_steps(Bag(made.save(tmp_path / "bag"))))
+    sent = make_image(2 * 100, shape)
     if kind == "raw":
         assert step.static.data is None
         np.testing.assert_array_equal(step.static.image(), sent)
@@ -241,5 +241,5 @@ def test_where_a_camera_was_recorded_raw_and_compressed_raw_is_taken(tmp_path):
     made = recording(600, "raw")
     made.messages += recording(600, "jpeg").messages
     made.twist(100)
-    step = next(steps(Bag(made.save(tmp_path / "bag"))))
-    np.testing.assert_array_equal(step.wrist.image(), picture(2 * 100 + 1, SHAPES["wrist"]))
+    step = next(read_steps(Bag(made.save(tmp_path / "bag"))))
+    np.testing.assert_array_equal(step.wrist.image(), make_image(2 * 100 + 1, SHAPES["wrist"]))

@@ -1,5 +1,6 @@
 """docs/reference: the tables hold every field, code and key of the program, with its value, and no other."""
 
+import ast
 import dataclasses
 import re
 import typing
@@ -15,7 +16,8 @@ from gr1_core.train import recipe as recipes
 from gr1_core.train.recipe import RESUMABLE, Recipe
 from gr1_robot.arm import gate
 
-REFERENCE = Path(__file__).resolve().parents[2] / "docs/reference"
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs/reference"
 RECIPES = Path(recipes.__file__).parent / "recipes"
 CODE = re.compile(r"`([^`]+)`")
 
@@ -83,3 +85,24 @@ def test_every_field_of_the_model_is_there_with_the_values_of_the_named_sizes(co
     table = {CODE.match(cells[0])[1]: cells[column] for cells in rows("recipes.md", "Model")}
     sizes = getattr(GR1Config, size)().to_dict()
     assert table == {f"model.{key}": as_text(value) for key, value in sizes.items()}
+
+
+def declared_parameters() -> set[str]:
+    """The names in the `declare` calls of all nodes, and of the policy's table of options."""
+    names = set()
+    for file in (
+        *(ROOT / "ros2_ws/src").glob("gr1_*/gr1_*/**/*.py"),
+        *(ROOT / "teleop_vr").glob("gr1_*/*.py"),
+    ):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf8"))):
+            function = getattr(node, "func", None)
+            if getattr(function, "id", "") == "declare" and isinstance(node.args[1], ast.Constant):
+                names.add(node.args[1].value)
+            elif getattr(function, "id", "") == "Option" and file.stem == "policy_parameters":
+                names.add(node.args[0].value)
+    return names
+
+
+def test_every_parameter_of_a_node_is_there():
+    named = [name for cells in rows("interfaces.md", "Parameters") for name in CODE.findall(cells[1])]
+    assert sorted(declared_parameters() - set(named)) == []

@@ -237,7 +237,7 @@ def test_pick_put_and_take_have_separate_sums_and_chance_is_stated(capsys):
     rows = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     for kind in ("pick", "put", "take"):
         assert [f"{kind},", "all", "3", "/", "6"] in rows
-    assert any(row[:4] == ["categories:", "chance", "is", "a"] for row in rows)
+    assert any(row[:4] == ["categories:", "chance", "is", "one"] for row in rows)
 
 
 def test_intervals_are_wilson_intervals():

@@ -46,7 +46,7 @@ def ego4d(folder):
 
 @pytest.fixture(scope="module", params=[bags, calvin, calvin_png, ego4d], ids=lambda make: make.__name__)
 def converted(request, tmp_path_factory):
-    """A data set made by `gr1 convert`, opened by us."""
+    """A dataset made by `gr1 convert`, opened by us."""
     folder = tmp_path_factory.mktemp(request.param.__name__)
     conversion.convert(request.param(folder), folder / "set", workers=1, progress=False)
     return Dataset(folder / "set")
@@ -128,7 +128,7 @@ def test_lerobot_knows_the_ranges(converted):
 
 @pytest.mark.parametrize("videos", [False, True], ids=["images", "videos"])
 def test_what_lerobot_records_converts(tmp_path, videos):
-    """A data set written by lerobot's own recorder, as files of pictures or of video, through a mapping: same frames, same motion."""
+    """A dataset written by lerobot's own recorder, as image files or video, through a mapping: same frames, same motion."""
     camera = {
         "dtype": "video" if videos else "image",
         "shape": (64, 96, 3),
@@ -155,12 +155,12 @@ def test_what_lerobot_records_converts(tmp_path, videos):
     random, shown = np.random.default_rng(0), []
     for episode in range(2):
         for step in range(12):
-            picture = np.full((64, 96, 3), (20 * step, 120, 60 * episode), np.uint8)
+            image = np.full((64, 96, 3), (20 * step, 120, 60 * episode), np.uint8)
             pose = np.append(random.uniform(-0.5, 0.5, 6), 0.08).astype(np.float32)
-            shown.append((picture, pose))
+            shown.append((image, pose))
             frame = {
-                "observation.images.front": picture,
-                "observation.images.hand": 255 - picture,
+                "observation.images.front": image,
+                "observation.images.hand": 255 - image,
                 "observation.state": pose,
                 "action": pose,
             }
@@ -186,8 +186,8 @@ def test_what_lerobot_records_converts(tmp_path, videos):
     conversion.convert(source, tmp_path / "set", workers=1, progress=False)
     ours = Dataset(tmp_path / "set")
     assert (ours.length, ours.fps, ours.tasks) == (24, 10, ["task 0", "task 1"])
-    for index, (picture, pose) in enumerate(shown):
-        difference = np.abs(ours.image("static", index).astype(int) - picture)
+    for index, (image, pose) in enumerate(shown):
+        difference = np.abs(ours.image("static", index).astype(int) - image)
         assert difference.max() <= (6 if videos else 0), index
         np.testing.assert_allclose(ours.state[index, :3], pose[:3], atol=1e-6)
     moved = ours.state[1:12, :3] - ours.state[:11, :3]

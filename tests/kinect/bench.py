@@ -1,4 +1,6 @@
-"""Azure Kinects that are not there: the call surface of pyk4a.PyK4A, with the pictures of a recording in them."""
+"""Azure Kinects that are not there: the call surface of pyk4a.PyK4A, with the images of a recording in
+them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ class Bench:
 
 
 class Plugged:
-    """One camera. gone: every call to it fails, as after a pulled cable; busy: another program has it; silent: nothing comes."""
+    """One camera. gone: every call to it fails, as after a pulled cable; busy: another program has it;
+    silent: nothing comes.
+    """
 
     def __init__(self, file: str, serial: str):
         self.serial, self._file = serial, file

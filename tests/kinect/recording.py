@@ -1,4 +1,5 @@
-"""An Azure Kinect recording (.mkv) without an Azure Kinect: written through ctypes by the recorder library that pyk4a-bundle carries.
+"""An Azure Kinect recording (.mkv) without an Azure Kinect: written through ctypes by the recorder library
+that pyk4a-bundle carries.
 
 Layouts and names are those of k4a.h, k4atypes.h and k4arecord/record.h, Azure Kinect Sensor SDK 1.4.
 """
@@ -19,7 +20,8 @@ pyk4a = pytest.importorskip(
 )
 MJPG, BGRA = pyk4a.ImageFormat.COLOR_MJPG, pyk4a.ImageFormat.COLOR_BGRA32
 SIZES = {pyk4a.ColorResolution.RES_720P: (1280, 720), pyk4a.ColorResolution.RES_1536P: (2048, 1536)}
-# Of a 4:3 sensor, in units of its width and height, (0, 0) the corner: cx, cy, fx, fy, k1 .. k6, codx, cody, p2, p1.
+# Of a 4:3 sensor, in units of its width and height, (0, 0) the corner: cx, cy, fx, fy, k1 .. k6, codx, cody,
+# p2, p1.
 COLOR = (0.4995, 0.5012, 0.4781, 0.6373, 0.31, -2.4, 1.4, 0.19, -2.2, 1.3, 0.0, 0.0, -0.0002, 0.0005)
 
 
@@ -43,15 +45,17 @@ def _library(name: str) -> ctypes.CDLL:
 
 
 def noise(seed: int, width: int = 1280, height: int = 720) -> np.ndarray:
-    """u8[H, W, 3] of squares of 16 pixels: no two pictures are alike, and JPEG keeps most of each."""
+    """u8[H, W, 3] of squares of 16 pixels: no two images are alike, and JPEG keeps most of each."""
     colours = np.random.default_rng(seed).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
     return np.ascontiguousarray(colours.repeat(16, 0).repeat(16, 1))
 
 
 def write(
-    path: Path, pictures: Sequence, stamps_us: Sequence[int], resolution=None, form=MJPG, fps=pyk4a.FPS.FPS_30
+    path: Path, images: Sequence, stamps_us: Sequence[int], resolution=None, form=MJPG, fps=pyk4a.FPS.FPS_30
 ) -> None:
-    """pictures: JPEG bytes, or u8[H, W, 4] BGRA arrays; stamps_us: the device's clock at the middle of each exposure."""
+    """images: JPEG bytes, or u8[H, W, 4] BGRA arrays; stamps_us: the device's clock at the middle of each
+    exposure.
+    """
     resolution = resolution or pyk4a.ColorResolution.RES_720P
     camera, recorder = _library("libk4a"), _library("libk4arecord")
     configuration = _Configuration(form, resolution, pyk4a.DepthMode.OFF, fps)
@@ -73,8 +77,8 @@ def write(
     )
     _done(recorder.k4a_record_write_header(recording), "k4a_record_write_header")
     width, height = SIZES[resolution]
-    for picture, stamp in zip(pictures, stamps_us, strict=True):
-        data = bytes(picture) if form == MJPG else picture.tobytes()
+    for image, stamp in zip(images, stamps_us, strict=True):
+        data = bytes(image) if form == MJPG else image.tobytes()
         stride = 0 if form == MJPG else 4 * width
         buffer = ctypes.create_string_buffer(data, len(data))
         image, capture = c_void_p(), c_void_p()
@@ -90,7 +94,7 @@ def write(
         _done(recorder.k4a_record_write_capture(recording, capture), "k4a_record_write_capture")
         camera.k4a_capture_release(capture)
         camera.k4a_image_release(image)
-        # The recorder keeps pictures until it has sorted them by time; the buffer is this function's.
+        # The recorder keeps images until it has sorted them by time; the buffer is this function's.
         _done(recorder.k4a_record_flush(recording), "k4a_record_flush")
     recorder.k4a_record_close(recording)
 

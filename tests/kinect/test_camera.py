@@ -1,11 +1,13 @@
-"""What the Azure Kinect source asks of cameras that are plugged in, and what it does when they are not, or no longer."""
+"""What the Azure Kinect source asks of cameras that are plugged in, and what it does when they are not, or no
+longer.
+"""
 
 import numpy as np
 import pytest
 
 from gr1_core import images
-from gr1_robot.cameras import driver, kinect_device
-from gr1_robot.cameras.driver import SourceError, Unplugged
+from gr1_robot.cameras import azure_kinect_device
+from gr1_robot.cameras.driver import CameraError, Unplugged, driver_options, load_driver
 
 from . import recording
 from .bench import Bench
@@ -33,8 +35,8 @@ def plug(file, monkeypatch):
 
 
 def camera(node, width=1280, height=720, rate_hz=20.0, **settings):
-    defaults = {option.name: option.default for option in driver.options("azure_kinect")}
-    return driver.load("azure_kinect", node, "static", width, height, rate_hz, defaults | settings)
+    defaults = {option.name: option.default for option in driver_options("azure_kinect")}
+    return load_driver("azure_kinect", node, "static", width, height, rate_hz, defaults | settings)
 
 
 def test_it_sends_its_pictures_with_every_bit(node, plug, jpegs):
@@ -58,7 +60,7 @@ def test_a_frame_whose_stamp_is_not_new_is_left_out_and_counted(node, plug):
     capture = camera_there.get_capture(0)
     camera_there.get_capture = lambda timeout: capture
     assert driver.read(0.05) is not None and driver.read(0.05) is None
-    assert driver.values()["repeated_stamps"] == 1
+    assert driver.diagnostic_values()["repeated_stamps"] == 1
     driver.close()
 
 
@@ -115,7 +117,7 @@ def test_exposure_and_white_balance_change_while_it_runs(node, plug):
     driver = camera(node, exposure=8_330, white_balance=4_500)
     driver.open()
     assert bench.cameras[0].controls == {"exposure": 8_330, "whitebalance": 4_500}
-    driver.set("exposure", 16_670)
+    driver.set_option("exposure", 16_670)
     assert driver.read(0.05) is not None
     assert bench.cameras[0].controls["exposure"] == 16_670 and driver.warning() == ""
 
@@ -124,14 +126,14 @@ def test_a_wrong_value_while_it_runs_is_a_warning_and_frames_go_on(node, plug):
     bench = plug("0001")
     driver = camera(node, exposure=8_330)
     driver.open()
-    driver.set("exposure", 50_000)
+    driver.set_option("exposure", 50_000)
     assert driver.read(0.05) is not None
     assert (
         bench.cameras[0].controls["exposure"] == 8_330
         and "50000" in driver.warning()
         and "33333" in driver.warning()
     )
-    driver.set("exposure", 10_000)
+    driver.set_option("exposure", 10_000)
     assert driver.read(0.05) is not None and driver.warning() == ""
 
 
@@ -150,7 +152,7 @@ def test_a_wrong_value_while_it_runs_is_a_warning_and_frames_go_on(node, plug):
 def test_what_the_camera_cannot_do_is_refused_by_name(node, plug, settings, words):
     for serials in ((), ("0001",)):
         bench = plug(*serials)
-        with pytest.raises(SourceError) as error:
+        with pytest.raises(CameraError) as error:
             camera(node, **settings).open()
         assert not isinstance(error.value, Unplugged), "waiting would not help"
         assert all(word in str(error.value) for word in words) and not any(
@@ -160,7 +162,7 @@ def test_what_the_camera_cannot_do_is_refused_by_name(node, plug, settings, word
 
 def test_several_cameras_are_listed_until_one_is_named(node, plug):
     bench = plug("0002", "0001")
-    with pytest.raises(SourceError, match="0001, 0002.*azure_kinect.serial") as error:
+    with pytest.raises(CameraError, match="0001, 0002.*azure_kinect.serial") as error:
         camera(node).open()
     assert not isinstance(error.value, Unplugged)
     driver = camera(node, serial="0001")
@@ -222,7 +224,7 @@ def test_a_pulled_cable_is_named_and_the_camera_comes_back(node, plug, jpegs):
 
 def test_a_camera_that_falls_silent_is_opened_again(node, plug, monkeypatch):
     bench = plug("0001")
-    monkeypatch.setattr(kinect_device, "_SILENT_S", 0.0)
+    monkeypatch.setattr(azure_kinect_device, "_SILENT_S", 0.0)
     driver = camera(node)
     driver.open()
     assert driver.read(0.05) is not None

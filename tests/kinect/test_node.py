@@ -10,8 +10,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from gr1_common.diagnostics import ERROR
 from gr1_common.messages import msg_to_image
 from gr1_core import images
+from tests.support.ros_graph import NodeProcess, RosClient, stamp_ns
 
-from ..robot.graph import Ear, Process, stamp
 from . import recording
 from .recording import noise, pyk4a
 
@@ -26,30 +26,32 @@ def jpegs():
 
 
 @pytest.fixture(scope="module")
-def played(ear: Ear, jpegs, tmp_path_factory):
-    """What was heard of a recording: one picture, a pause in which publisher and subscriber find each other, then 45 at 15 Hz."""
+def played(ros: RosClient, jpegs, tmp_path_factory):
+    """What arrived of a recording: one image, a pause in which publisher and subscriber find each other,
+    then 45 at 15 Hz.
+    """
     path = tmp_path_factory.mktemp("kinect") / "static.mkv"
     stamps = [1_000_000, *(1_000_000 + LEAD_US + STEP_US * number for number in range(FRAMES))]
     recording.write(path, jpegs, stamps, fps=pyk4a.FPS.FPS_15)
-    ear.hear(f"{TOPIC}/image_raw", Image, 100)
-    ear.hear(f"{TOPIC}/camera_info", CameraInfo, 100)
-    parameters = ("role:=static", "source:=azure_kinect", "rate_hz:=15.0", "qos_reliability:=reliable")
-    process = Process("gr1_robot.cameras.node", *parameters, f"azure_kinect.playback:={path}")
-    status = ear.status(
+    ros.subscribe(f"{TOPIC}/image_raw", Image, 100)
+    ros.subscribe(f"{TOPIC}/camera_info", CameraInfo, 100)
+    parameters = ("role:=static", "camera_driver:=azure_kinect", "rate_hz:=15.0", "qos_reliability:=reliable")
+    process = NodeProcess("gr1_robot.cameras.node", *parameters, f"azure_kinect.playback:={path}")
+    status = ros.status(
         "camera_static: stream", lambda status: status.level == ERROR and "has ended" in status.message
     )
-    yield ear, status
+    yield ros, status
     process.end()
 
 
-def pictures(ear):
+def frames(ros):
     """Those after the first, which may have been sent before anybody was known to listen."""
-    return ear.heard(f"{TOPIC}/image_raw")[-FRAMES:]
+    return ros.messages(f"{TOPIC}/image_raw")[-FRAMES:]
 
 
 def test_frames_in_are_frames_out_with_every_bit(played, jpegs):
-    ear, (_, values) = played
-    heard = pictures(ear)
+    ros, (_, values) = played
+    heard = frames(ros)
     assert int(values["frames"]) == 1 + FRAMES and int(values["damaged"]) == 0 and len(heard) == FRAMES
     for message, jpeg in zip(heard, jpegs[1:], strict=True):
         assert np.array_equal(
@@ -58,16 +60,16 @@ def test_frames_in_are_frames_out_with_every_bit(played, jpegs):
 
 
 def test_stamps_rise_at_the_rate_of_the_recording(played):
-    ear, _ = played
-    steps = np.diff([stamp(message) for message in pictures(ear)]) * 1e-9
+    ros, _ = played
+    steps = np.diff([stamp_ns(message) for message in frames(ros)]) * 1e-9
     assert (steps > 0).all() and len(steps) / steps.sum() == pytest.approx(15.0, rel=0.02)
 
 
 def test_each_picture_has_its_camera_info(played):
-    ear, _ = played
-    lenses = {stamp(info): info for info in ear.heard(f"{TOPIC}/camera_info")}
-    assert {stamp(message) for message in pictures(ear)} <= set(lenses)
-    info = ear.heard(f"{TOPIC}/camera_info")[-1]
+    ros, _ = played
+    lenses = {stamp_ns(info): info for info in ros.messages(f"{TOPIC}/camera_info")}
+    assert {stamp_ns(message) for message in frames(ros)} <= set(lenses)
+    info = ros.messages(f"{TOPIC}/camera_info")[-1]
     assert (info.width, info.height, info.distortion_model, len(info.d)) == (
         640,
         360,
@@ -80,17 +82,17 @@ def test_each_picture_has_its_camera_info(played):
     )
 
 
-def test_without_a_camera_it_says_so_and_waits(ear: Ear):
-    process = Process("gr1_robot.cameras.node", "role:=wrist", "source:=azure_kinect")
-    status, values = ear.status("camera_wrist: stream", lambda status: status.level == ERROR)
+def test_without_a_camera_it_says_so_and_waits(ros: RosClient):
+    process = NodeProcess("gr1_robot.cameras.node", "role:=wrist", "camera_driver:=azure_kinect")
+    status, values = ros.status("camera_wrist: stream", lambda status: status.level == ERROR)
     assert "no Azure Kinect" in status.message and int(values["outages"]) == 1
     process.send(signal.SIGINT)
     code, output = process.wait()
     assert code == 0 and "Traceback" not in output
 
 
-def test_a_setting_that_cannot_be_ends_it_with_one_line(ear: Ear):
-    code, output = Process(
-        "gr1_robot.cameras.node", "source:=azure_kinect", "azure_kinect.resolution:=480p"
+def test_a_setting_that_cannot_be_ends_it_with_one_line(ros: RosClient):
+    code, output = NodeProcess(
+        "gr1_robot.cameras.node", "camera_driver:=azure_kinect", "azure_kinect.resolution:=480p"
     ).wait()
     assert code == 1 and "Traceback" not in output and "480p" in output and "720p" in output

@@ -1,4 +1,5 @@
-"""The Azure Kinect source on recordings written by the vendor's own recorder library, played through the driver that drives a camera.
+"""The Azure Kinect source on recordings written by the vendor's own recorder library, played through the
+driver that drives a camera.
 
 Runs in an environment of its own: `make test-kinect`.
 """
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from gr1_core import images
-from gr1_robot.cameras.driver import SourceError
+from gr1_robot.cameras.driver import CameraError
 
 from ..cameras.driven import frames_of, load
 from . import recording
@@ -35,7 +36,7 @@ def jpegs():
 
 @pytest.fixture(scope="module")
 def file(jpegs, tmp_path_factory):
-    """30 JPEG pictures of 1280x720, 30 a second."""
+    """30 JPEG images of 1280x720, 30 a second."""
     path = tmp_path_factory.mktemp("kinect") / "static.mkv"
     recording.write(path, jpegs, stamps(len(jpegs)))
     return str(path)
@@ -56,25 +57,27 @@ def test_every_frame_comes_out_with_every_bit(played, jpegs):
 def test_stamps_keep_the_distances_of_the_camera_s_clock(played, node):
     taken = np.array([frame.stamp for frame in played])
     assert (np.diff(taken) > 0).all() and taken[-1] <= node.get_clock().now().nanoseconds
-    # A frame that was held up less than all before it moves the clock's offset: that costs one distance a little.
+    # A frame that was held up less than all before it moves the clock's offset: that costs one distance a
+    # little.
     assert np.median(np.abs(np.diff(taken) - 1000 * STEP_US)) < 1_000_000
 
 
 def test_the_lens_is_the_recorded_one(played):
     cx, cy, fx, fy, k1, k2, k3, k4, k5, k6, _, _, p2, p1 = COLOR
-    # The calibration is that of the whole 4:3 sensor, 1280x960 at this scale; 720p is its middle; (0, 0) becomes a pixel's middle.
+    # The calibration is that of the whole 4:3 sensor, 1280x960 at this scale; 720p is its middle; (0, 0)
+    # becomes a pixel's middle.
     expected = [[fx * 1280, 0, cx * 1280 - 0.5], [0, fy * 960, cy * 960 - 120 - 0.5], [0, 0, 1]]
     np.testing.assert_allclose(played[0].intrinsics, expected, atol=1e-3)
     np.testing.assert_allclose(played[0].distortion, [k1, k2, p1, p2, k3, k4, k5, k6], rtol=1e-6)
 
 
 def test_uncompressed_pictures_keep_every_bit_too(node, tmp_path):
-    pictures = [np.dstack([noise(number), np.full((720, 1280), 255, np.uint8)]) for number in range(3)]
-    recording.write(tmp_path / "bgra.mkv", pictures, stamps(3), form=BGRA)
+    images = [np.dstack([noise(number), np.full((720, 1280), 255, np.uint8)]) for number in range(3)]
+    recording.write(tmp_path / "bgra.mkv", images, stamps(3), form=BGRA)
     frames = frames_of(camera(node, playback=str(tmp_path / "bgra.mkv")))
     assert [
-        np.array_equal(frame.image, picture[:, :, [2, 1, 0]])
-        for frame, picture in zip(frames, pictures, strict=True)
+        np.array_equal(frame.image, image[:, :, [2, 1, 0]])
+        for frame, image in zip(frames, images, strict=True)
     ] == [True] * 3
 
 
@@ -91,9 +94,9 @@ def test_at_the_rig_s_size_it_is_the_centre_reduced(node, file, jpegs, width, he
 
 
 def test_a_thing_is_seen_in_the_same_direction_at_every_size(node, tmp_path):
-    picture = np.zeros((720, 1280, 4), np.uint8)
-    picture[200:208, 800:808] = 255
-    recording.write(tmp_path / "spot.mkv", [picture], [START_US], form=BGRA)
+    image = np.zeros((720, 1280, 4), np.uint8)
+    image[200:208, 800:808] = 255
+    recording.write(tmp_path / "spot.mkv", [image], [START_US], form=BGRA)
     rays = []
     for size in ((1280, 720), (640, 360), (480, 480), (320, 240)):
         (frame,) = frames_of(camera(node, *size, playback=str(tmp_path / "spot.mkv")))
@@ -106,15 +109,15 @@ def test_a_thing_is_seen_in_the_same_direction_at_every_size(node, tmp_path):
 
 
 def test_what_is_damaged_is_left_out_and_counted(node, jpegs, tmp_path):
-    pictures = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], b"no picture", jpegs[3]]
-    recording.write(tmp_path / "damaged.mkv", pictures, stamps(4))
+    images = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], b"no image", jpegs[3]]
+    recording.write(tmp_path / "damaged.mkv", images, stamps(4))
     driver = camera(node, playback=str(tmp_path / "damaged.mkv"))
     frames = frames_of(driver)
     assert [
         np.array_equal(frame.image, images.decode(jpegs[number]))
         for frame, number in zip(frames, (0, 3), strict=True)
     ] == [True, True]
-    assert driver.values()["damaged"] == 2
+    assert driver.diagnostic_values()["damaged"] == 2
 
 
 def test_it_can_be_played_again(node, file, jpegs):
@@ -133,7 +136,7 @@ def test_it_can_be_played_again(node, file, jpegs):
 )
 def test_what_cannot_be_played_is_named(node, file, settings, words):
     driver = camera(node, **({"playback": file} | settings))
-    with pytest.raises(SourceError) as error:
+    with pytest.raises(CameraError) as error:
         driver.open()
     driver.close()
     assert all(word in str(error.value) for word in words)
@@ -141,7 +144,7 @@ def test_what_cannot_be_played_is_named(node, file, settings, words):
 
 def test_without_pyk4a_it_says_where_there_is_one(node, file, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyk4a", None)
-    with pytest.raises(SourceError, match="make kinect.*venv-kinect"):
+    with pytest.raises(CameraError, match="make kinect.*venv-kinect"):
         camera(node, playback=file).open()
 
 
@@ -154,5 +157,5 @@ def test_beside_a_newer_numpy_it_names_numpy(node, file, monkeypatch):
     monkeypatch.delitem(sys.modules, "pyk4a")
     monkeypatch.setattr(np, "__version__", "2.4.6")
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    with pytest.raises(SourceError, match="numpy 2.4.6.*numpy < 2.*make kinect"):
+    with pytest.raises(CameraError, match="numpy 2.4.6.*numpy < 2.*make kinect"):
         camera(node, playback=file).open()

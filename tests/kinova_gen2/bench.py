@@ -8,8 +8,7 @@ import time
 import numpy as np
 
 from gr1_core.rig import Rig
-from gr1_robot.arm import backend
-from gr1_robot.arm.backend import ArmState
+from gr1_robot.arm.backend import ArmState, backend_options, load_backend
 
 from .standin import StandIn, sdk
 
@@ -30,8 +29,8 @@ class Bench:
 
     def __init__(self, standin: StandIn, **settings):
         self.standin = standin
-        defaults = {option.name: option.default for option in backend.options("kinova_gen2")}
-        self.arm = backend.load(
+        defaults = {option.name: option.default for option in backend_options("kinova_gen2")}
+        self.arm = load_backend(
             "kinova_gen2", Rig.load("kinova_gen2"), {**defaults, "sdk": os.fspath(sdk()), **settings}
         )
 
@@ -42,8 +41,8 @@ class Bench:
         self.arm.close()
 
     def tick(self, linear=STILL, angular=STILL) -> ArmState:
-        state, sent = self.arm.state(), self.standin.world.sent
-        self.arm.twist(np.array(linear, np.float64), np.array(angular, np.float64))
+        state, sent = self.arm.read_state(), self.standin.world.sent
+        self.arm.send_twist(np.array(linear, np.float64), np.array(angular, np.float64))
         until(lambda: self.standin.world.sent > sent, "a point")
         return state
 
@@ -61,7 +60,7 @@ class Bench:
     def until(self, test, what: str) -> ArmState:
         """The first state that passes the test."""
         states = []
-        until(lambda: test(states.append(self.arm.state()) or states[-1]), what)
+        until(lambda: test(states.append(self.arm.read_state()) or states[-1]), what)
         return states[-1]
 
     def fault(self, text: str) -> str:

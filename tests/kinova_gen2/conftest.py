@@ -1,9 +1,3 @@
-import os
-
-# Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-
 import pytest
 
 from .bench import Bench
@@ -12,7 +6,9 @@ from .standin import StandIn, attach
 
 @pytest.fixture
 def standin(tmp_path):
-    """An arm at rest above the table, homed, hand open, driven by this process, on a clock twenty times as fast."""
+    """An arm at rest above the table, homed, hand open, driven by this process, on a clock twenty times as
+    fast.
+    """
     standin = StandIn(tmp_path, period=0.0005)
     attach(standin)
     return standin

@@ -1,4 +1,6 @@
-"""What is asked of the point between the fingertips arrives there: units, frames, fingers. The arm integrates the points it gets."""
+"""What is asked of the point between the fingertips arrives there: units, frames, fingers. The arm integrates
+the points it gets.
+"""
 
 import numpy as np
 import pytest
@@ -67,7 +69,7 @@ def test_another_tool_offset_turns_about_another_point(standin):
         before = np.array(standin.world.measured[:3])
         bench.drive(TICKS, angular=0.5 * X)
         np.testing.assert_allclose(standin.advance().measured[:3], before, atol=1e-6)
-        np.testing.assert_allclose(bench.arm.state().measured.position, before, atol=1e-6)
+        np.testing.assert_allclose(bench.arm.read_state().measured.position, before, atol=1e-6)
     finally:
         bench.close()
 
@@ -85,17 +87,17 @@ def test_a_zero_twist_is_sent_too_and_holds(bench):
 
 def test_the_pose_is_that_of_the_fingertips(hand):
     position, quaternion = hand.standin.fingertips()
-    state = hand.arm.state()
+    state = hand.arm.read_state()
     for pose in (state.measured, state.commanded):
         np.testing.assert_allclose(pose.position, position, atol=1e-6)
         assert abs(pose.quaternion @ quaternion) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_measured_and_commanded_poses_are_told_apart(bench):
-    start = bench.arm.state().measured.position
+    start = bench.arm.read_state().measured.position
     bench.standin.world.held = 1
     bench.drive(50, 0.05 * Y)
-    state = bench.arm.state()
+    state = bench.arm.read_state()
     np.testing.assert_allclose(state.measured.position, start, atol=1e-6)
     np.testing.assert_allclose(state.commanded.position, start + 0.025 * Y, atol=1e-6)
 
@@ -125,7 +127,7 @@ def test_a_negative_joint_velocity_may_come_as_360_minus_its_size(bench):
 def test_the_fingers_close_and_open_while_the_arm(bench, linear):
     before, _ = bench.standin.fingertips()
     for closure in (1.0, 0.3):
-        bench.arm.gripper(closure)
+        bench.arm.send_gripper(closure)
         ticks = 0
         while abs(bench.tick(linear).closure - closure) > 0.005:
             ticks += 1
@@ -136,7 +138,7 @@ def test_the_fingers_close_and_open_while_the_arm(bench, linear):
 
 
 def test_fingers_never_exceed_their_speed_and_are_at_rest_when_there(bench):
-    bench.arm.gripper(1.0)
+    bench.arm.send_gripper(1.0)
     bench.drive(400)
     speeds = [max(entry.point.fingers) for entry in bench.standin.points()]
     assert max(speeds) == 4000.0
@@ -146,14 +148,14 @@ def test_fingers_never_exceed_their_speed_and_are_at_rest_when_there(bench):
 
 def test_an_object_stops_the_fingers_which_go_on_pressing(bench):
     bench.standin.world.finger_stop = 4000.0
-    bench.arm.gripper(1.0)
+    bench.arm.send_gripper(1.0)
     bench.drive(200)
-    assert bench.arm.state().closure == pytest.approx(4000 / 6800, abs=1e-3)
+    assert bench.arm.read_state().closure == pytest.approx(4000 / 6800, abs=1e-3)
     assert min(bench.standin.points()[-1].point.fingers) > 0
 
 
 def test_held_fingers_stand_still_while_the_arm_moves_and_take_up_again_when_told(bench):
-    bench.arm.gripper(1.0)
+    bench.arm.send_gripper(1.0)
     bench.drive(50, 0.05 * Y)
     held = list(bench.standin.world.fingers)
     assert 1000 < held[0] < 5800, "half way"
@@ -161,7 +163,7 @@ def test_held_fingers_stand_still_while_the_arm_moves_and_take_up_again_when_tol
     bench.drive(50, 0.05 * Y)
     assert list(bench.standin.world.fingers) == held
     assert not any(any(entry.point.fingers) for entry in bench.standin.points()[-50:])
-    bench.arm.gripper(1.0)
+    bench.arm.send_gripper(1.0)
     bench.drive(200, 0.05 * Y)
     assert min(bench.standin.world.fingers) > 6500
 

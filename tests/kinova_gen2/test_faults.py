@@ -1,4 +1,6 @@
-"""Whatever the arm, its cable or its library does: the driver says so, the loop is never held up, and nothing moves by itself."""
+"""Whatever the arm, its cable or its library does: the driver says so, the loop is never held up, and nothing
+moves by itself.
+"""
 
 import threading
 import time
@@ -6,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from gr1_robot.arm.backend import BackendError
+from gr1_robot.arm.backend import ArmError
 from gr1_robot.arm.drivers.kinova_gen2 import driver
-from gr1_robot.arm.drivers.kinova_gen2.faults import GONE, TEXTS
+from gr1_robot.arm.drivers.kinova_gen2.faults import CONNECTION_LOST, TEXTS
 
 from .bench import TIMEOUT, Bench, until
 from .standin import Point
@@ -24,20 +26,20 @@ def soon(monkeypatch):
 
 def lost(bench) -> str:
     fault = bench.fault("the arm is lost")
-    assert bench.arm.state().measured is None and bench.arm.state().commanded is None
+    assert bench.arm.read_state().measured is None and bench.arm.read_state().commanded is None
     return fault
 
 
 def found(bench) -> None:
     until(lambda: not bench.arm.faults(), "no fault")
-    assert bench.arm.state().measured is not None
+    assert bench.arm.read_state().measured is not None
 
 
 # Connecting
 
 
 def refusal(standin, **settings) -> str:
-    with pytest.raises(BackendError) as refused:
+    with pytest.raises(ArmError) as refused:
         Bench(standin, **settings).connect()
     return str(refused.value)
 
@@ -112,7 +114,7 @@ def test_an_arm_on_the_network(standin):
 
 
 def test_a_wrong_address_or_home_is_refused_by_name(standin):
-    assert "kinova_gen2.robot: 'arm' is not an IPv4 address" in refusal(
+    assert "kinova_gen2.robot_address: 'arm' is not an IPv4 address" in refusal(
         standin, connection="ethernet", robot_address="arm"
     )
     assert (
@@ -155,14 +157,14 @@ def test_a_call_that_goes_on_failing_loses_the_arm_which_is_found_when_it_works_
     begun = threading.Event()
 
     def failed():
-        bench.arm.twist(np.zeros(3), np.zeros(3))
+        bench.arm.send_twist(np.zeros(3), np.zeros(3))
         begun.wait(0.005)
         return bench.arm.faults()
 
     until(failed, "a fault")
     assert f"{function}: error {code}, {TEXTS[code][0]}" in lost(bench)
     errors = bench.arm.driver.counts["errors"]
-    assert errors == 1 if code in GONE else errors >= 3
+    assert errors == 1 if code in CONNECTION_LOST else errors >= 3
     bench.standin.fail(function, 0, times=0)
     found(bench)
 
@@ -186,7 +188,7 @@ def test_a_pose_that_is_not_finite_is_no_pose_and_only_rest_is_sent_on_it(bench)
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 @pytest.mark.parametrize("where", ["finger", "twist"])
 def test_a_number_that_is_not_finite_never_gets_into_a_point_but_rest_does_with_a_fault(bench, where, number):
-    bench.arm.gripper(1.0)
+    bench.arm.send_gripper(1.0)
     bench.drive(3, (0.05, 0, 0))
     if where == "finger":
         bench.standin.world.finger_stop = bench.standin.world.fingers[1] = number
@@ -196,7 +198,7 @@ def test_a_number_that_is_not_finite_never_gets_into_a_point_but_rest_does_with_
         bench.tick((0.05, 0, 0) if where == "finger" else (0.05, 0, number))
     for entry in bench.standin.points()[sent - bench.standin.world.sent :]:
         assert not any(entry.point.v) and not any(entry.point.fingers)
-    assert str(number) in bench.fault("a number is not finite, rest was sent")
+    assert str(number) in bench.fault("a number is not finite, a zero twist was sent")
     bench.standin.world.finger_stop, bench.standin.world.fingers[1] = 6800.0, 0.0
     until(lambda: not bench.arm.faults(), "the fault to pass")
 
@@ -208,7 +210,7 @@ def test_an_arm_without_torque_sensors_is_whole(bench):
 
 
 def test_an_unplugged_arm_is_lost_and_found_and_keeps_still(bench):
-    bench.arm.gripper(1.0)
+    bench.arm.send_gripper(1.0)
     bench.drive(10, (0.05, 0, 0))
     bench.standin.unplug()
     lost(bench)
@@ -217,7 +219,7 @@ def test_an_unplugged_arm_is_lost_and_found_and_keeps_still(bench):
     until(lambda: bench.standin.function("InitAPI").calls > starts + 2, "attempts to find it")
     assert "error 1015, no arm found" in bench.fault("lost")
     fingers, sent = list(bench.standin.advance().fingers), bench.standin.world.sent
-    bench.arm.twist(np.array((0.1, 0, 0)), np.zeros(3))
+    bench.arm.send_twist(np.array((0.1, 0, 0)), np.zeros(3))
     bench.standin.plug()
     found(bench)
     assert bench.standin.world.sent == sent, "nothing is sent that was asked for while the arm was away"
@@ -243,14 +245,14 @@ def test_a_call_that_hangs_never_holds_up_the_loop_and_is_named(bench):
     bench.standin.function("GetCartesianPosition").latency_us = 1_500_000
 
     def tick():
-        bench.arm.state()
-        bench.arm.twist(np.array((0.05, 0, 0)), np.zeros(3))
+        bench.arm.read_state()
+        bench.arm.send_twist(np.array((0.05, 0, 0)), np.zeros(3))
         return bench.arm.faults()
 
     # The loop hears of it while the call still hangs: no tick has waited for it.
     until(tick, "a fault")
-    assert "the vendor's library has not come back from GetCartesianPosition for " in bench.arm.faults()[0]
-    assert bench.arm.state().measured is None
+    assert "the vendor's library has not returned from GetCartesianPosition for " in bench.arm.faults()[0]
+    assert bench.arm.read_state().measured is None
     bench.standin.function("GetCartesianPosition").latency_us = 0
     found(bench)
 
@@ -261,42 +263,43 @@ def test_an_error_of_the_drivers_own_is_told_in_its_words_and_leaves_the_arm_at_
     def joints():
         raise ValueError("eight joints")
 
-    monkeypatch.setattr(bench.arm._link, "joints", joints)
+    monkeypatch.setattr(bench.arm._session, "joints", joints)
     assert "the driver has ended (ValueError: eight joints)" in bench.fault("ended")
     until(lambda: bench.standin.world.control == 0, "control given up")
     until(
-        lambda: time.monotonic() - bench.arm.driver._alive > 2 * driver._SILENT_S,
+        lambda: time.monotonic() - bench.arm.driver._answered_at > 2 * driver._SILENT_S,
         "silence that is not the vendor's",
     )
-    assert len(bench.arm.faults()) == 1 and bench.arm.state().measured is None
+    assert len(bench.arm.faults()) == 1 and bench.arm.read_state().measured is None
     sent = bench.standin.world.sent
-    bench.arm.twist(np.array((0.05, 0, 0)), np.zeros(3))
+    bench.arm.send_twist(np.array((0.05, 0, 0)), np.zeros(3))
     bench.close()
     assert bench.standin.world.sent == sent
 
 
 def test_close_does_not_wait_for_a_library_that_hangs(bench):
     bench.standin.function("GetCartesianPosition").latency_us = 8_000_000
-    bench.fault("has not come back")
+    bench.fault("has not returned")
     bench.close()
     assert bench.arm.driver._thread.is_alive(), "the call still hangs"
     bench.standin.function("GetCartesianPosition").latency_us = 0
-    # The library is one for all tests of this process: what hangs in it would be inside during the next ones, too.
+    # The library is one for all tests of this process: what hangs in it would be inside during the next ones,
+    # too.
     bench.arm.driver._thread.join(TIMEOUT)
 
 
 def test_the_drivers_counts_are_there_for_diagnostics(bench):
-    assert Bench(bench.standin).arm.values() == {}, "nothing is counted before connect"
+    assert Bench(bench.standin).arm.diagnostic_values() == {}, "nothing is counted before connect"
     bench.drive(5, (0.05, 0, 0))
     bench.standin.fail("GetCartesianPosition", 1022, times=1)
-    until(lambda: bench.arm.values()["errors"] == 1, "an error counted")
-    values = bench.arm.values()
+    until(lambda: bench.arm.diagnostic_values()["errors"] == 1, "an error counted")
+    values = bench.arm.diagnostic_values()
     assert values["sent"] == 5 and set(values) == {
         "sent",
         "dropped",
         "skipped",
-        "overfull",
-        "deepest",
+        "queue_erased",
+        "queue_max",
         "errors",
         "lost",
     }
@@ -309,8 +312,8 @@ def steady(bench, seconds: float, linear=(0.05, 0, 0)) -> None:
     """Ticks at the arm node's rate."""
     rate, due = threading.Event(), time.monotonic()
     for _ in range(int(seconds / STEADY)):
-        bench.arm.state()
-        bench.arm.twist(np.array(linear, np.float64), np.zeros(3))
+        bench.arm.read_state()
+        bench.arm.send_twist(np.array(linear, np.float64), np.zeros(3))
         due += STEADY
         rate.wait(max(0.0, due - time.monotonic()))
 
@@ -331,18 +334,16 @@ def test_points_of_another_program_are_erased_with_a_fault_that_passes(bench):
         world.fifo[(world.first + number) % 2000] = Point(v=(0.1, 0, 0, 0, 0, 0), type=7)
     before, _ = bench.standin.fingertips()
     world.waiting = 200
-    assert "points waited in the arm and have been erased: another program commands it" in bench.fault(
-        "waited"
-    )
+    assert "points waited in the arm and were erased: another program commands it" in bench.fault("waited")
     until(lambda: not bench.arm.faults(), "the fault to pass")
     assert world.erased > 100 and np.linalg.norm(bench.standin.fingertips()[0] - before) < 0.1
-    assert bench.arm.driver.counts["overfull"] == 1
+    assert bench.arm.driver.counts["queue_erased"] == 1
 
 
 def test_a_queue_that_was_overfull_for_a_moment_is_told_for_a_second_so_that_no_tick_misses_it(bench):
     bench.standin.world.next = time.monotonic() + 60.0  # until then the arm takes no point from its queue
     bench.standin.world.waiting = 20
-    until(lambda: bench.arm.driver.counts["overfull"], "the queue erased")
+    until(lambda: bench.arm.driver.counts["queue_erased"], "the queue erased")
     assert bench.standin.world.waiting == 0
     erased = time.monotonic()
     bench.until(lambda state: state.at > erased + 0.5, "many readings of an empty queue")
@@ -393,17 +394,17 @@ def test_the_library_is_never_called_twice_at_a_time(bench):
             call()
 
     calls = [
-        bench.arm.state,
+        bench.arm.read_state,
         bench.arm.faults,
         bench.arm.stop,
-        lambda: bench.arm.gripper(0.5),
+        lambda: bench.arm.send_gripper(0.5),
         bench.arm.describe,
     ]
     threads = [threading.Thread(target=hammer, args=[call]) for call in calls]
     for thread in threads:
         thread.start()
     for _ in range(100):
-        bench.arm.twist(np.array((0.01, 0, 0)), np.zeros(3))
+        bench.arm.send_twist(np.array((0.01, 0, 0)), np.zeros(3))
         done.wait(0.002)
     done.set()
     for thread in threads:

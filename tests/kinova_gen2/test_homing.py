@@ -1,4 +1,6 @@
-"""An arm that was switched on takes no Cartesian commands before its own controller has moved it home, which only a person asks for."""
+"""An arm that was switched on takes no Cartesian commands before its own controller has moved it home, which
+only a person asks for.
+"""
 
 import threading
 import time
@@ -6,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from gr1_robot.arm.backend import BackendError
+from gr1_robot.arm.backend import ArmError
 from gr1_robot.arm.drivers.kinova_gen2 import driver
 
 from .bench import TIMEOUT, Bench, until
@@ -54,7 +56,7 @@ def test_before_its_home_nothing_is_sent_and_nothing_moves(cold):
     assert cold.arm.homing == "needed"
     before = list(cold.standin.world.measured)
     for _ in range(50):
-        cold.arm.twist(np.array((0.1, 0.0, 0.0)), np.zeros(3))
+        cold.arm.send_twist(np.array((0.1, 0.0, 0.0)), np.zeros(3))
         now = time.monotonic()
         cold.until(lambda state, now=now: state.at > now, "a newer state")
     assert cold.standin.world.sent == 0 and list(cold.standin.advance().measured) == before
@@ -98,7 +100,9 @@ def test_a_stop_ends_homing_at_once_even_while_movehome_has_not_come_back(cold, 
 
 
 class Doorkeeper:
-    """The link's lock, in which the homing thread is held up when it asks for its turn the `at`-th time."""
+    """The session's lock, in which the homing thread is held up when it asks for its turn the `at`-th
+    time.
+    """
 
     def __init__(self, lock, at: int):
         self._lock, self._left, self._depth = lock, at, 0
@@ -128,8 +132,8 @@ class Doorkeeper:
 
 @pytest.mark.parametrize("turn", [1, 2], ids=["to take control", "to move home"])
 def test_nothing_begins_after_a_stop_that_came_while_homing_waited_for_its_turn(cold, turn):
-    link = cold.arm.driver._link
-    door = link.lock = Doorkeeper(link.lock, turn)
+    session = cold.arm.driver._session
+    door = session.lock = Doorkeeper(session.lock, turn)
     before = list(cold.standin.advance().measured)
     cold.arm.start_homing()
     assert door.came.wait(TIMEOUT)
@@ -182,7 +186,7 @@ def test_an_error_of_the_drivers_own_ends_homing_in_its_words(cold, monkeypatch)
     def status():
         raise ValueError("no such state")
 
-    monkeypatch.setattr(cold.arm._link, "status", status)
+    monkeypatch.setattr(cold.arm._session, "status", status)
     cold.arm.start_homing()
     assert "homing failed (no such state)" in cold.fault("homing failed")
     assert cold.arm.homing == "needed" and "InitFingers" not in cold.standin.calls()
@@ -192,13 +196,11 @@ def test_an_arm_that_does_not_arrive_or_never_comes_back_is_named(cold, monkeypa
     monkeypatch.setattr(driver, "_HOMING_S", 0.3)
     cold.standin.world.blocking_home, cold.standin.world.home_s = 0, 600.0
     cold.arm.start_homing()
-    assert "the arm is not at its home after 0 s (retract state 0)" in cold.fault("homing failed")
+    assert "the arm is not home after 0 s (retract state 0)" in cold.fault("homing failed")
     cold.arm.clear_faults()
     cold.standin.world.blocking_home = 1
     cold.arm.start_homing()
-    assert "look after the arm, then start this node again" in cold.fault(
-        "MoveHome has not come back for 0 s"
-    )
+    assert "look after the arm, then start this node again" in cold.fault("MoveHome has not returned for 0 s")
     cold.arm.stop()
 
 
@@ -216,11 +218,11 @@ def test_closing_during_homing_stops_it(cold):
 
 
 def test_the_home_of_the_rig_is_in_its_workspace_with_the_hand_down(bench):
-    home = bench.arm.home()
+    home = bench.arm.home_pose()
     np.testing.assert_allclose(home.position, (0.36, -0.10, 0.27))
     np.testing.assert_allclose(home.quaternion, (1, 0, 0, 0))
 
 
 def test_a_home_that_is_no_position_is_refused(standin):
-    with pytest.raises(BackendError, match="kinova_gen2.home"):
+    with pytest.raises(ArmError, match="kinova_gen2.home"):
         Bench(standin, home=[0.3, 0.0])

@@ -1,4 +1,6 @@
-"""Loading the vendor's library: layouts, symbols, search path; and what its codes mean. With GR1_KINOVA_SDK, on the real one too."""
+"""Loading the vendor's library: layouts, symbols, search path; and what its codes mean. With GR1_KINOVA_SDK,
+on the real one too.
+"""
 
 import ctypes
 import os
@@ -10,25 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from gr1_robot.arm.backend import BackendError
+from gr1_robot.arm.backend import ArmError
 from gr1_robot.arm.drivers.kinova_gen2 import sdk
-from gr1_robot.arm.drivers.kinova_gen2.faults import GONE, TEXTS, SdkError
+from gr1_robot.arm.drivers.kinova_gen2.faults import CONNECTION_LOST, TEXTS, SdkError
 
 from . import standin as standins
 from .standin import StandIn
 
 START = """
 import sys
-from gr1_robot.arm.drivers.kinova_gen2.session import Link
+from gr1_robot.arm.drivers.kinova_gen2.session import Session
 from gr1_robot.arm.drivers.kinova_gen2.sdk import Library
-from gr1_robot.arm.backend import BackendError
+from gr1_robot.arm.backend import ArmError
 try:
     library = Library(sys.argv[1], sys.argv[2])
     print("version", library.version())
-    link = Link(library, None, "", 0.022)
+    link = Session(library, None, "", 0.022)
     link.open()
     print(link.identity)
-except BackendError as error:
+except ArmError as error:
     print("refused:", error)
 """
 
@@ -77,19 +79,17 @@ def test_a_platform_with_another_layout_is_refused_by_name():
         _fields_ = [("Position", ctypes.c_double * 10), ("LimitationsActive", ctypes.c_int)]
 
     with pytest.raises(
-        BackendError,
+        ArmError,
         match="struct TrajectoryPoint: LimitationsActive is 80 bytes here, the vendor's library has 76.*x86",
     ):
         sdk.check_layouts({TrajectoryPoint: (88, {"LimitationsActive": 76})})
 
 
 def test_the_sdk_folder_has_to_be_given_and_to_hold_the_library(tmp_path):
-    with pytest.raises(
-        BackendError, match="kinova_gen2.sdk is empty: give the folder.*USBCommandLayerUbuntu.so"
-    ):
+    with pytest.raises(ArmError, match="kinova_gen2.sdk is empty: give the folder.*USBCommandLayerUbuntu.so"):
         sdk.Library("", "usb")
     with pytest.raises(
-        BackendError,
+        ArmError,
         match=f"{tmp_path} holds neither Kinova.API.EthCommandLayerUbuntu.so nor EthCommandLayerUbuntu.so",
     ):
         sdk.Library(os.fspath(tmp_path), "ethernet")
@@ -103,14 +103,14 @@ def test_the_library_is_found_with_and_without_the_vendors_prefix(tmp_path, name
 
 def test_a_library_for_another_machine_is_refused(tmp_path):
     (tmp_path / "USBCommandLayerUbuntu.so").write_bytes(b"\x7fELF for something else")
-    with pytest.raises(BackendError, match="cannot be loaded.*64-bit Linux on x86"):
+    with pytest.raises(ArmError, match="cannot be loaded.*64-bit Linux on x86"):
         sdk.Library(os.fspath(tmp_path), "usb")
 
 
 def test_missing_functions_are_named(tmp_path):
     shutil.copy(standins.sdk() / "Kinova.API.USBCommandLayerUbuntu.so", tmp_path / "EthCommandLayerUbuntu.so")
     with pytest.raises(
-        BackendError,
+        ArmError,
         match="lacks Ethernet_InitEthernetAPI, Ethernet_GetAPIVersion,.*Ethernet_GetAngularVelocity.*SDK 5.2",
     ):
         sdk.Library(os.fspath(tmp_path), "ethernet")
@@ -138,7 +138,7 @@ def test_with_the_search_path_it_connects(tmp_path):
 
 
 def test_every_code_has_a_meaning_and_a_remedy():
-    assert {1010, 1015, 1022, 2002, 2005} <= set(TEXTS) and GONE <= set(TEXTS)
+    assert {1010, 1015, 1022, 2002, 2005} <= set(TEXTS) and CONNECTION_LOST <= set(TEXTS)
     for code, (meaning, remedy) in TEXTS.items():
         assert str(SdkError("F", code)).startswith(f"F: error {code}, {meaning}")
         assert remedy or code == 2002  # its remedy is the line above

@@ -1,6 +1,8 @@
-"""A stand-in for the arm itself: a TCP server that carries out twists until it is told to stop, as a Gen3 does.
+"""A stand-in for the arm itself: a TCP server that carries out twists until it is told to stop, as a Gen3
+does.
 
-It runs in the test's process, so that a test sees the pose, the log and the switches; the arm node and the guardian are clients.
+It runs in the test's process, so that a test sees the pose, the log and the switches; the arm node and the
+watchdog are clients.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ MIXED, TOOL_FRAME, BASE = 1, 2, 3
 
 
 class Entry(NamedTuple):
-    """at: s on the steady clock; connection: its number; what: the method, or "rest" when the arm comes to rest; detail: of it."""
+    """at: s on the steady clock; connection: its number; what: the method, or "rest" when the arm comes to
+    rest; detail: of it.
+    """
 
     at: float
     connection: int
@@ -83,7 +87,9 @@ class StandInArm:
         self._start(self._accept)
 
     def fault(self, base: int = 0, joint: int = 0, persists: bool = False) -> None:
-        """The arm stops by itself and refuses to move until its faults are cleared, which does not help if the cause persists."""
+        """The arm stops by itself and refuses to move until its faults are cleared, which does not help if
+        the cause persists.
+        """
         with self._changed:
             self._advance()
             self.fault_bank, self.joint_fault_bank, self.fault_persists, self.state = (

@@ -1,14 +1,10 @@
 import os
 from pathlib import Path
 
-# Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-
 import pytest
 
 from gr1_core.rig import Rig
-from gr1_robot.arm import backend
+from gr1_robot.arm.backend import backend_options, load_backend
 
 from .arm import StandInArm
 
@@ -38,10 +34,16 @@ def make(arm):
     made = []
 
     def make(rig="kinova_gen3", **changes):
-        settings = {option.name: option.default for option in backend.options("kinova_gen3")}
-        # The arm and the backend share this process with the test: a guardian as watchful as on a robot would be in the way.
-        settings |= {"address": "127.0.0.1", "port": arm.port, "timeout_ms": 2000, "guard_ms": 500} | changes
-        made.append(backend.load("kinova_gen3", Rig.load(rig), settings))
+        settings = {option.name: option.default for option in backend_options("kinova_gen3")}
+        # The arm and the backend share this process with the test: a watchdog as watchful as on a robot would
+        # be in the way.
+        settings |= {
+            "address": "127.0.0.1",
+            "port": arm.port,
+            "timeout_ms": 2000,
+            "watchdog_ms": 500,
+        } | changes
+        made.append(load_backend("kinova_gen3", Rig.load(rig), settings))
         return made[-1]
 
     yield make

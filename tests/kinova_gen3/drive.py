@@ -8,7 +8,9 @@ import numpy as np
 
 
 class Drive:
-    """Drives until it is left; `twist` may be changed meanwhile. On leaving it asks for rest, unless `freeze` was called."""
+    """Drives until it is left; `twist` may be changed meanwhile. On leaving it asks for rest, unless `freeze`
+    was called.
+    """
 
     def __init__(self, backend, linear=(0.0, 0.0, 0.0), angular=(0.0, 0.0, 0.0)):
         self.backend, self.twist = backend, (np.array(linear, float), np.array(angular, float))
@@ -17,8 +19,8 @@ class Drive:
 
     def _run(self) -> None:
         while not self._ending.wait(0.01):
-            self.backend.state()
-            self.backend.twist(*self.twist)
+            self.backend.read_state()
+            self.backend.send_twist(*self.twist)
 
     def freeze(self) -> None:
         """The loop stands still from now on, in motion."""
@@ -34,4 +36,4 @@ class Drive:
         self._ending.set()
         self._thread.join()
         if not self._frozen:
-            self.backend.twist(np.zeros(3), np.zeros(3))
+            self.backend.send_twist(np.zeros(3), np.zeros(3))

@@ -1,4 +1,6 @@
-"""What is commanded in metres, radians and the base frame is what a Gen3 does, whatever its own tool point."""
+"""What is commanded in metres, radians and the base frame is what a Gen3 does, whatever its own tool
+point.
+"""
 
 import numpy as np
 import pytest
@@ -81,7 +83,7 @@ def test_the_state_is_that_of_the_fingertips_in_our_units(arm, make):
     arm.wrench = (1.0, -2.0, 3.0, 0.1, 0.2, -0.3)
     backend = make()
     backend.connect()
-    state = backend.state()
+    state = backend.read_state()
     tips, rotation = fingertips(arm, arm.tool)
     np.testing.assert_allclose(state.commanded.position, tips, atol=1e-6)
     np.testing.assert_allclose(state.measured.position, tips - (0, 0, arm.sag), atol=1e-6)
@@ -97,7 +99,7 @@ def test_the_state_is_that_of_the_fingertips_in_our_units(arm, make):
 def test_an_arm_whose_estimate_of_forces_drifts_may_be_told_not_to_report_it(make):
     backend = make(wrench=False)
     backend.connect()
-    assert backend.state().force is None and backend.state().torque is None
+    assert backend.read_state().force is None and backend.read_state().torque is None
 
 
 def test_joint_angles_are_those_that_the_limits_are_about():
@@ -107,7 +109,7 @@ def test_joint_angles_are_those_that_the_limits_are_about():
 
 
 def test_a_lever_arm_is_in_the_tools_frame_not_in_the_bases():
-    tool = Tool((0, 0, 0.1), (0, 0, 0), grip=0.3)
+    tool = Tool((0, 0, 0.1), (0, 0, 0), flange_to_fingertips=0.3)
     tips = tool.fingertips((0.4, 0, 0.5), (180, 0, 0))
     np.testing.assert_allclose(tips.position, (0.4, 0, 0.3), atol=1e-12)
     linear, angular = tool.twist(np.zeros(3), np.array([0, 1.0, 0]), tips)
@@ -129,18 +131,18 @@ def test_more_than_forty_twists_a_second_are_not_sent(arm, connected):
 def test_the_gripper_goes_where_it_is_asked_to_and_says_where_it_is(arm, connected):
     with Drive(connected):
         for closure in (1.0, 0.25, 0.0):
-            connected.gripper(closure)
+            connected.send_gripper(closure)
             command = arm.until(
                 lambda arm, c=closure: arm.closure == c and arm.calls("SendGripperCommand")[-1].detail
             )
             assert command.gripper.finger[0].finger_identifier == 1
-            arm.until(lambda arm, c=closure: abs(connected.state().closure - c) < 1e-6)
+            arm.until(lambda arm, c=closure: abs(connected.read_state().closure - c) < 1e-6)
 
 
 def test_fingers_that_are_told_to_hold_stay_where_they_are(arm, connected):
     arm.finger_speed = 0.3
     with Drive(connected):
-        connected.gripper(1.0)
+        connected.send_gripper(1.0)
         arm.until(lambda arm: arm.closure > 0.2)
         connected.hold_gripper()
         held = arm.until(
@@ -150,5 +152,5 @@ def test_fingers_that_are_told_to_hold_stay_where_they_are(arm, connected):
         arm.until(lambda arm: arm._now > held.at + 0.5)
         assert arm.closure == pytest.approx(held.detail.gripper.finger[0].value)
         # The same command as before is a new one.
-        connected.gripper(1.0)
+        connected.send_gripper(1.0)
         arm.until(lambda arm: len(arm.calls("SendGripperCommand")) == 3 and arm.closure == 1.0)

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from gr1_core.rig import Rig, RigError
-from gr1_robot.arm.backend import BackendError, require_allowed
-from gr1_robot.arm.drivers.kinova_gen3 import watchdog as guardian_process
+from gr1_robot.arm.backend import ArmError, check_rig_limits
+from gr1_robot.arm.drivers.kinova_gen3 import watchdog as watchdog_process
 from gr1_robot.arm.drivers.kinova_gen3.session import Login, Session
-from gr1_robot.arm.drivers.kinova_gen3.watchdog_client import Guard
+from gr1_robot.arm.drivers.kinova_gen3.watchdog_client import WatchdogClient
 
 from .arm import BASE, StandInArm
 from .drive import Drive
@@ -32,8 +32,8 @@ def until(test, timeout=20.0):
         time.sleep(0.005)
 
 
-def guardian():
-    """The guardian process of the backend in this process."""
+def watchdog_child():
+    """The watchdog process of the backend in this process."""
     children = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
     return max(
         (p for p in children if "gr1_robot.arm.drivers.kinova_gen3.watchdog" in p.cmdline()),
@@ -122,15 +122,15 @@ def test_connecting_moves_nothing(arm, connected):
     assert not any(entry.detail.twist.linear_y for entry in arm.calls("SendTwistCommand"))
 
 
-def test_closing_stops_the_arm_and_ends_both_sessions_and_the_guardian(arm, connected):
-    guard = guardian()
+def test_closing_stops_the_arm_and_ends_both_sessions_and_the_watchdog(arm, connected):
+    watchdog = watchdog_child()
     with Drive(connected, MOTION) as drive:
         arm.until(lambda arm: arm.moving)
         drive.freeze()
     connected.close()
     assert not arm.moving
     arm.until(lambda arm: len(arm.calls("CloseSession")) == 2)
-    assert guard.pid not in psutil.pids()
+    assert watchdog.pid not in psutil.pids()
     connected.close()
 
 
@@ -143,7 +143,7 @@ def test_a_stop_in_an_emergency_is_a_stop_at_once(arm, connected):
 
 
 def test_a_loop_that_stands_still_ends_the_motion_and_is_named(arm, make):
-    backend = make(guard_ms=200)
+    backend = make(watchdog_ms=200)
     backend.connect()
     with Drive(backend, MOTION) as drive:
         arm.until(lambda arm: arm.moving)
@@ -152,7 +152,7 @@ def test_a_loop_that_stands_still_ends_the_motion_and_is_named(arm, make):
     assert arm.calls("rest")[-1].detail != "inactivity", "not only because the session fell silent"
     until(
         lambda: any(
-            "the arm node" in text and ("stood still" in text or "did not run" in text)
+            "the arm node" in text and ("stalled" in text or "did not run" in text)
             for text in backend.faults()
         )
     )
@@ -186,18 +186,18 @@ def test_an_arm_that_refuses_to_stop_as_it_is_in_fault_can_be_connected_to(arm, 
 
 
 def test_a_twist_that_has_waited_in_a_frozen_process_is_not_sent(arm, make, monkeypatch):
-    beat = Guard.beat
+    beat = WatchdogClient.beat
 
-    def freeze(guard, moving):
-        beat(guard, moving)
+    def freeze(watchdog, moving):
+        beat(watchdog, moving)
         if moving:
             threading.Event().wait(0.3)
 
-    backend = make(guard_ms=200)
+    backend = make(watchdog_ms=200)
     backend.connect()
-    monkeypatch.setattr(Guard, "beat", freeze)
+    monkeypatch.setattr(WatchdogClient, "beat", freeze)
     with Drive(backend, MOTION):
-        until(lambda: any("a twist was not sent, for it was" in text for text in backend.faults()))
+        until(lambda: any("a twist was not sent because it was" in text for text in backend.faults()))
     assert not any(entry.detail.twist.linear_y for entry in arm.calls("SendTwistCommand"))
 
 
@@ -205,7 +205,7 @@ def test_without_a_finite_pose_the_arm_rests(arm, connected, moving):
     began = time.monotonic()
     arm.nowhere = True
     until(lambda: any("commanded_tool_pose that is not finite" in text for text in connected.faults()))
-    assert connected.state().measured is None and connected.state().commanded is None
+    assert connected.read_state().measured is None and connected.read_state().commanded is None
     assert arm.rests(began).detail == "twist"
     arm.nowhere = False
     moving.twist = np.zeros(3), np.zeros(3)
@@ -215,26 +215,26 @@ def test_without_a_finite_pose_the_arm_rests(arm, connected, moving):
 def test_a_twist_that_is_not_finite_is_rest(arm, connected, moving):
     began = time.monotonic()
     moving.twist = np.array((0.0, np.nan, 0.0)), np.zeros(3)
-    until(lambda: any("a twist was not sent, for it is not finite" in text for text in connected.faults()))
+    until(lambda: any("a twist was not sent because it is not finite" in text for text in connected.faults()))
     assert arm.rests(began).detail == "twist"
     assert np.isfinite([entry.detail.twist.linear_y for entry in arm.calls("SendTwistCommand")]).all()
 
 
-def test_a_guardian_that_cannot_stop_the_arm_never_says_that_it_has(arm, monkeypatch):
+def test_a_watchdog_that_cannot_stop_the_arm_never_says_that_it_has(arm, monkeypatch):
     said = []
-    monkeypatch.setattr(guardian_process, "_say", said.append)
-    monkeypatch.setattr(guardian_process, "_GIVE_UP", 0.1)
+    monkeypatch.setattr(watchdog_process, "_send", said.append)
+    monkeypatch.setattr(watchdog_process, "_GIVE_UP_S", 0.1)
     arm.refusing = {"Stop"}
     ours, theirs = os.pipe()
-    guard = guardian_process.Guardian(Login("127.0.0.1", arm.port, "admin", "admin", 2000), 0.1, ours)
-    thread = threading.Thread(target=guard.run, daemon=True)
+    watchdog = watchdog_process.Watchdog(Login("127.0.0.1", arm.port, "admin", "admin", 2000), 0.1, ours)
+    thread = threading.Thread(target=watchdog.run, daemon=True)
     thread.start()
-    until(lambda: guardian_process.READY in said)
-    os.write(theirs, guardian_process.MOVING)
-    until(lambda: guardian_process.LOST in said)
-    assert guardian_process.STOPPED not in said
+    until(lambda: watchdog_process.READY in said)
+    os.write(theirs, watchdog_process.MOVING)
+    until(lambda: watchdog_process.LOST in said)
+    assert watchdog_process.STOPPED not in said
     arm.refusing = set()
-    until(lambda: guardian_process.STOPPED in said)
+    until(lambda: watchdog_process.STOPPED in said)
     assert arm.calls("Stop")
     os.close(theirs)
     thread.join(20)
@@ -245,13 +245,13 @@ def test_a_guardian_that_cannot_stop_the_arm_never_says_that_it_has(arm, monkeyp
 # Loss and return
 
 
-def test_an_arm_that_hangs_up_is_stopped_by_the_guardian_and_found_again(arm, connected, moving):
+def test_an_arm_that_hangs_up_is_stopped_by_the_watchdog_and_found_again(arm, connected, moving):
     began = time.monotonic()
     arm.hang_up()
     assert arm.rests(began).detail == "Stop"
     until(lambda: any("lost the arm" in text for text in connected.faults()))
     moving.twist = np.zeros(3), np.zeros(3)
-    until(lambda: connected.faults() == [] and connected.state().measured is not None)
+    until(lambda: connected.faults() == [] and connected.read_state().measured is not None)
     stopped = len(arm.calls("SendTwistCommand"))
     moving.twist = np.array(MOTION), np.zeros(3)
     arm.until(lambda arm: arm.moving)
@@ -262,13 +262,13 @@ def test_a_lost_arm_has_no_pose_and_is_looked_for_until_it_is_there(arm, connect
     arm.refuse_connections()
     arm.hang_up()
     until(lambda: any("cannot be reached" in text for text in connected.faults()))
-    state = connected.state()
+    state = connected.read_state()
     assert state.measured is None and state.commanded is None
-    with pytest.raises(BackendError, match="lost the arm"):
+    with pytest.raises(ArmError, match="lost the arm"):
         connected.clear_faults()
     arm.accept_connections()
     until(lambda: connected.faults() == [])
-    assert connected.state().measured is not None
+    assert connected.read_state().measured is not None
 
 
 def test_an_arm_that_no_longer_answers_stops_by_itself_for_its_sessions_were_asked_for_that(arm, make):
@@ -288,20 +288,20 @@ def test_an_arm_that_no_longer_answers_stops_by_itself_for_its_sessions_were_ask
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_without_its_guardian_the_arm_does_not_move(arm, connected, moving, number):
-    guard = guardian()
+def test_without_its_watchdog_the_arm_does_not_move(arm, connected, moving, number):
+    watchdog = watchdog_child()
     began = time.monotonic()
-    guard.send_signal(number)
+    watchdog.send_signal(number)
     try:
         assert arm.rests(began).detail != "inactivity"
-        until(lambda: any("guardian" in text for text in connected.faults()))
+        until(lambda: any("watchdog" in text for text in connected.faults()))
         moving.twist = np.zeros(3), np.zeros(3)
         until(lambda: connected.faults() == [])
-        assert guardian().pid != guard.pid
+        assert watchdog_child().pid != watchdog.pid
     finally:
-        if guard.is_running() and number == signal.SIGSTOP:
-            guard.send_signal(signal.SIGCONT)
-            guard.wait(20)
+        if watchdog.is_running() and number == signal.SIGSTOP:
+            watchdog.send_signal(signal.SIGCONT)
+            watchdog.wait(20)
 
 
 # What a user can mend
@@ -309,22 +309,23 @@ def test_without_its_guardian_the_arm_does_not_move(arm, connected, moving, numb
 
 def test_a_wrong_password_is_named(make):
     with pytest.raises(
-        BackendError,
-        match="session for user 'admin' .INVALID_CREDENTIALS.: check kinova_gen3.user and kinova_gen3.password",
+        ArmError,
+        match="session for user 'admin' .INVALID_CREDENTIALS.: check kinova_gen3.user and "
+        "kinova_gen3.password",
     ):
         make(password="wrong").connect()
 
 
 def test_an_arm_with_too_many_sessions_is_named(arm, make):
     arm.full = True
-    with pytest.raises(BackendError, match="MAXIMUM_NUMBER_OF_SESSIONS_REACHED.*end other programs"):
+    with pytest.raises(ArmError, match="MAXIMUM_NUMBER_OF_SESSIONS_REACHED.*end other programs"):
         make().connect()
 
 
 def test_an_address_where_no_arm_is_is_named(arm, make):
     arm.refuse_connections()
     with pytest.raises(
-        BackendError,
+        ArmError,
         match=f"127.0.0.1:{arm.port} cannot be reached .*check its power, the cable and kinova_gen3.address",
     ):
         make().connect()
@@ -332,13 +333,13 @@ def test_an_address_where_no_arm_is_is_named(arm, make):
 
 def test_an_arm_with_six_joints_is_refused(make):
     other = StandInArm(joints=6)
-    with pytest.raises(BackendError, match="has 6 joints"):
+    with pytest.raises(ArmError, match="has 6 joints"):
         make(port=other.port).connect()
     other.close()
 
 
 def test_a_rig_of_another_arm_is_refused(make):
-    with pytest.raises(BackendError, match="rig 'calvin' is not a Gen3's.*rig:=kinova_gen3"):
+    with pytest.raises(ArmError, match="rig 'calvin' does not fit a Gen3.*rig:=kinova_gen3"):
         make("calvin").connect()
 
 
@@ -347,13 +348,13 @@ def test_a_rig_of_another_arm_is_refused(make):
 )
 def test_a_rig_faster_than_the_arm_is_refused(make, limit, beyond, most):
     rig = Rig.load("kinova_gen3")
-    ceilings = make().ceilings
-    require_allowed(rig, ceilings)
+    vendor_limits = make().vendor_limits
+    check_rig_limits(rig, vendor_limits)
     fast = dataclasses.replace(rig, limits=dataclasses.replace(rig.limits, **{limit: beyond}))
     with pytest.raises(
         RigError, match=f"limits.{limit} is {beyond}, but this arm's vendor allows at most {most}"
     ):
-        require_allowed(fast, ceilings)
+        check_rig_limits(fast, vendor_limits)
 
 
 def program(tmp_path, package: str) -> str:

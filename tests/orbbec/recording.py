@@ -1,6 +1,8 @@
-"""A Femto Bolt recording (.bag) without a Femto Bolt: a ROS 1 bag with the topics and messages that OrbbecSDK 2 reads.
+"""A Femto Bolt recording (.bag) without a Femto Bolt: a ROS 1 bag with the topics and messages that OrbbecSDK
+2 reads.
 
-Topics, field orders and checksums are those of OrbbecSDK v2 (RosFileFormat.hpp, custom_msg/*.h, sensor_msgs/Image.h), bag format 2.
+Topics, field orders and checksums are those of OrbbecSDK v2 (RosFileFormat.hpp, custom_msg/*.h,
+sensor_msgs/Image.h), bag format 2.
 """
 
 from __future__ import annotations
@@ -43,11 +45,11 @@ def write(
         version = struct.pack("<I", 0) + _blob(struct.pack("<d", _VERSION)) + struct.pack("<I", 8)
         bag.write(setting, 1000 * begin, _header(begin) + version)
         for number, (jpeg, stamp) in enumerate(zip(jpegs, stamps_us, strict=True)):
-            picture = (
+            image = (
                 struct.pack("<II", size[1], size[0]) + _text("mjpg") + struct.pack("<BI", 0, 0) + _blob(jpeg)
             )
             rest = struct.pack("<IQQQQ", 8, number, stamp, stamp, stamp) + _blob(b"") + struct.pack("<I", 0)
-            bag.write(color, 1000 * stamp, _header(stamp) + picture + rest)
+            bag.write(color, 1000 * stamp, _header(stamp) + image + rest)
         name = [_text(text) for text in ("Orbbec Femto Bolt", "Orbbec Femto Bolt", "")]
         about = [_text(text) for text in ("1-1", serial, "1.1.2", "", "2.0.0", "USB3.2")]
         device = b"".join(

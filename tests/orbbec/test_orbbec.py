@@ -1,4 +1,6 @@
-"""The Orbbec source on recordings in the vendor's format, played by the vendor's SDK through the driver that drives a camera."""
+"""The Orbbec source on recordings in the vendor's format, played by the vendor's SDK through the driver that
+drives a camera.
+"""
 
 import sys
 
@@ -10,11 +12,11 @@ from sensor_msgs.msg import CameraInfo, Image
 from gr1_common.diagnostics import ERROR
 from gr1_common.messages import msg_to_image
 from gr1_core import images
-from gr1_robot.cameras.driver import SourceError, Unplugged
+from gr1_robot.cameras.driver import CameraError, Unplugged
 from gr1_robot.cameras.drivers import orbbec
+from tests.support.ros_graph import NodeProcess, RosClient, stamp_ns
 
 from ..cameras.driven import frames_of, load
-from ..robot.graph import Ear, Process, stamp
 from . import recording
 from .recording import CX, CY, FX, FY, K, P, ob
 
@@ -24,7 +26,7 @@ FRAMES = 20
 
 
 def noise(seed: int) -> np.ndarray:
-    """u8[720, 1280, 3] of squares of 16 pixels: no two pictures are alike, and JPEG keeps most of each."""
+    """u8[720, 1280, 3] of squares of 16 pixels: no two images are alike, and JPEG keeps most of each."""
     colours = np.random.default_rng(seed).integers(0, 256, (45, 80, 3), np.uint8)
     return np.ascontiguousarray(colours.repeat(16, 0).repeat(16, 1))
 
@@ -40,7 +42,7 @@ def jpegs():
 
 @pytest.fixture(scope="module")
 def file(jpegs, tmp_path_factory):
-    """JPEG pictures of 1280x720."""
+    """JPEG images of 1280x720."""
     path = tmp_path_factory.mktemp("orbbec") / "static.bag"
     recording.write(path, jpegs, [START_US + STEP_US * number for number in range(FRAMES)], fps=FPS)
     return str(path)
@@ -54,7 +56,7 @@ def played(node, file):
 
 def test_every_frame_comes_out_with_every_bit(played, jpegs):
     driver, frames = played
-    assert len(frames) == FRAMES and driver.values()["lost_by_camera"] == 0
+    assert len(frames) == FRAMES and driver.diagnostic_values()["lost_by_camera"] == 0
     assert all(
         np.array_equal(frame.image, images.decode(jpeg)) for frame, jpeg in zip(frames, jpegs, strict=True)
     )
@@ -63,7 +65,8 @@ def test_every_frame_comes_out_with_every_bit(played, jpegs):
 def test_stamps_keep_the_distances_of_the_camera_s_clock(played, node):
     taken = np.array([frame.stamp for frame in played[1]])
     assert (np.diff(taken) > 0).all() and taken[-1] <= node.get_clock().now().nanoseconds
-    # A frame that was held up less than all before it moves the clock's offset: that costs one distance a little.
+    # A frame that was held up less than all before it moves the clock's offset: that costs one distance a
+    # little.
     assert np.median(np.abs(np.diff(taken) - 1000 * STEP_US)) < 1_000_000
 
 
@@ -71,7 +74,7 @@ def test_a_frame_whose_stamp_is_not_new_is_left_out_and_counted(node, jpegs, tmp
     stamps = [START_US, START_US + STEP_US, START_US + STEP_US, START_US + 2 * STEP_US]
     recording.write(tmp_path / "twice.bag", jpegs[:4], stamps, fps=FPS)
     driver = camera(node, playback=str(tmp_path / "twice.bag"))
-    assert len(frames_of(driver)) == 3 and driver.values()["repeated_stamps"] == 1
+    assert len(frames_of(driver)) == 3 and driver.diagnostic_values()["repeated_stamps"] == 1
 
 
 def test_the_lens_is_the_recorded_one(played):
@@ -96,9 +99,9 @@ def test_at_the_rig_s_size_it_is_the_centre_reduced(node, file, jpegs):
 
 def test_what_is_damaged_is_left_out_and_counted(node, jpegs, tmp_path):
     # The SDK leaves out what is cut short itself: a gap in the frames' numbers.
-    pictures = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], images.encode_jpeg(noise(2)[:360]), jpegs[3]]
+    payloads = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], images.encode_jpeg(noise(2)[:360]), jpegs[3]]
     recording.write(
-        tmp_path / "damaged.bag", pictures, [START_US + STEP_US * number for number in range(4)], fps=FPS
+        tmp_path / "damaged.bag", payloads, [START_US + STEP_US * number for number in range(4)], fps=FPS
     )
     driver = camera(node, playback=str(tmp_path / "damaged.bag"))
     frames = frames_of(driver)
@@ -106,7 +109,7 @@ def test_what_is_damaged_is_left_out_and_counted(node, jpegs, tmp_path):
         np.array_equal(frame.image, images.decode(jpegs[number]))
         for frame, number in zip(frames, (0, 3), strict=True)
     ] == [True, True]
-    assert (driver.values()["lost_by_camera"], driver.values()["damaged"]) == (1, 1)
+    assert (driver.diagnostic_values()["lost_by_camera"], driver.diagnostic_values()["damaged"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_what_is_damaged_is_left_out_and_counted(node, jpegs, tmp_path):
 )
 def test_what_cannot_be_played_is_named(node, file, settings, words):
     driver = camera(node, **({"playback": file} | settings))
-    with pytest.raises(SourceError) as error:
+    with pytest.raises(CameraError) as error:
         driver.open()
     driver.close()
     assert not isinstance(error.value, Unplugged) and all(word in str(error.value) for word in words)
@@ -128,7 +131,7 @@ def test_what_cannot_be_played_is_named(node, file, settings, words):
 
 def test_without_the_sdk_it_says_how_to_get_it(node, file, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyorbbecsdk", None)
-    with pytest.raises(SourceError, match="pip install --no-deps pyorbbecsdk2"):
+    with pytest.raises(CameraError, match="pip install --no-deps pyorbbecsdk2"):
         camera(node, playback=file).open()
 
 
@@ -193,7 +196,7 @@ def test_a_camera_that_is_not_there_is_looked_for_and_named(node, bus):
 
 def test_several_cameras_are_listed_until_one_is_named(node, bus):
     bus.serials = ["CL8F000002", "CL8F000001"]
-    with pytest.raises(SourceError, match="CL8F000001, CL8F000002.*orbbec.serial") as error:
+    with pytest.raises(CameraError, match="CL8F000001, CL8F000002.*orbbec.serial") as error:
         camera(node).open()
     assert not isinstance(error.value, Unplugged)
     driver = camera(node, serial="CL8F000001")
@@ -243,43 +246,45 @@ def test_what_is_not_fixed_is_set_back_to_automatic(node, bus):
 
 def test_a_value_that_it_does_not_take_is_refused_at_first_and_a_warning_while_it_runs(node, bus):
     bus.serials, bus.told = ["CL8F000001"], []
-    with pytest.raises(SourceError, match="orbbec.exposure is 1000.*1 .. 330"):
+    with pytest.raises(CameraError, match="orbbec.exposure is 1000.*1 .. 330"):
         camera(node, exposure=1000).open()
     driver = camera(node)
     driver.open()
-    driver.set("exposure", 1000)
+    driver.set_option("exposure", 1000)
     while driver.read(0.05) is None:
         pass
     assert "1000" in driver.warning()
-    driver.set("exposure", 100)
+    driver.set_option("exposure", 100)
     driver.read(0.05)
     assert driver.warning() == ""
     driver.close()
 
 
-def test_through_the_node_frames_in_are_frames_out_with_every_bit(ear: Ear, jpegs, tmp_path):
-    # One picture, a pause in which publisher and subscriber find each other, then the others.
+def test_through_the_node_frames_in_are_frames_out_with_every_bit(ros: RosClient, jpegs, tmp_path):
+    # One image, a pause in which publisher and subscriber find each other, then the others.
     stamps = [START_US, *(START_US + 4_000_000 + STEP_US * number for number in range(FRAMES - 1))]
     recording.write(tmp_path / "static.bag", jpegs, stamps, fps=FPS)
-    ear.hear("camera/static/image_raw", Image, 100)
-    ear.hear("camera/static/camera_info", CameraInfo, 100)
-    parameters = ("role:=static", "source:=orbbec", "rate_hz:=15.0", "qos_reliability:=reliable")
-    process = Process("gr1_robot.cameras.node", *parameters, f"orbbec.playback:={tmp_path / 'static.bag'}")
-    _, values = ear.status(
+    ros.subscribe("camera/static/image_raw", Image, 100)
+    ros.subscribe("camera/static/camera_info", CameraInfo, 100)
+    parameters = ("role:=static", "camera_driver:=orbbec", "rate_hz:=15.0", "qos_reliability:=reliable")
+    process = NodeProcess(
+        "gr1_robot.cameras.node", *parameters, f"orbbec.playback:={tmp_path / 'static.bag'}"
+    )
+    _, values = ros.status(
         "camera_static: stream", lambda status: status.level == ERROR and "has ended" in status.message
     )
     process.end()
-    heard = ear.heard("camera/static/image_raw")[-(FRAMES - 1) :]
+    heard = ros.messages("camera/static/image_raw")[-(FRAMES - 1) :]
     assert int(values["frames"]) == FRAMES and len(heard) == FRAMES - 1
     for message, jpeg in zip(heard, jpegs[1:], strict=True):
         assert np.array_equal(
             msg_to_image(message), cv2.resize(images.decode(jpeg), (640, 360), interpolation=cv2.INTER_AREA)
         )
-    steps = np.diff([stamp(message) for message in heard]) * 1e-9
+    steps = np.diff([stamp_ns(message) for message in heard]) * 1e-9
     assert (steps > 0).all() and len(steps) / steps.sum() == pytest.approx(15.0, rel=0.02)
-    lenses = {stamp(info): info for info in ear.heard("camera/static/camera_info")}
-    assert {stamp(message) for message in heard} <= set(lenses)
+    lenses = {stamp_ns(info): info for info in ros.messages("camera/static/camera_info")}
+    assert {stamp_ns(message) for message in heard} <= set(lenses)
     assert (
-        lenses[stamp(heard[0])].distortion_model == "rational_polynomial"
-        and lenses[stamp(heard[0])].k[0] == FX / 2
+        lenses[stamp_ns(heard[0])].distortion_model == "rational_polynomial"
+        and lenses[stamp_ns(heard[0])].k[0] == FX / 2
     )

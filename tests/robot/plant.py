@@ -6,10 +6,12 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from gr1_common.conventions import TICK
+from gr1_common.pose import Pose
 from gr1_core.kinematics import GEN2
 from gr1_core.rig import Rig
-from gr1_robot.arm.backend import ArmState, Pose
-from gr1_robot.arm.gate import TICK, Gate
+from gr1_robot.arm.backend import ArmState
+from gr1_robot.arm.gate import Gate
 
 RIG = Rig.load("kinova_gen2")
 LIMITS = RIG.limits
@@ -27,7 +29,8 @@ def gate(armed=True, limits=LIMITS, joint_limits=NO_JOINTS):
 
 
 class Plant:
-    """An arm that does what it is told: it integrates twists, and its measured pose is `lag` ticks behind the commanded one.
+    """An arm that does what it is told: it integrates twists, and its measured pose is `lag` ticks behind the
+    commanded one.
 
     late: how many ticks old the state is that it reports, as its time says.
     """
@@ -65,7 +68,7 @@ class Plant:
     def run(self, seconds, command=None, source="policy"):
         for index in range(round(seconds / TICK)):
             if command is not None and index % 10 == 0:
-                self.gate.command(source, *command, self.now)
+                self.gate.submit_command(source, *command, self.now)
             self.tick()
         return self.motions[-1]
 
@@ -104,9 +107,9 @@ def play(plant, story):
     for event in story:
         if event[0] == "command":
             _, source, (linear, angular), late = event
-            plant.gate.command(source, linear, angular, plant.now + late)
+            plant.gate.submit_command(source, linear, angular, plant.now + late)
         elif event[0] == "gripper":
-            plant.gate.gripper(event[1], event[2], plant.now)
+            plant.gate.submit_gripper(event[1], event[2], plant.now)
         elif event[0] == "stop":
             plant.gate.stop()
         elif event[0] == "reset":
@@ -116,7 +119,8 @@ def play(plant, story):
 
 
 class JointArm:
-    """A Gen2 that divides each twist among its joints as `share` says; its measured joints are `lag` ticks behind the commanded ones.
+    """A Gen2 that divides each twist among its joints as `share` says; its measured joints are `lag` ticks
+    behind the commanded ones.
 
     late: how many ticks old the state is that it reports, as its time says.
     """
@@ -165,7 +169,9 @@ def least_squares(jacobian, twist):
 
 
 def with_another_posture(jacobian, twist):
-    """The undamped answer and a motion of the elbow that the twist does not see, with the vendor's joint speeds: another controller."""
+    """The undamped answer and a motion of the elbow that the twist does not see, with the vendor's joint
+    speeds: another controller.
+    """
     *_, right = np.linalg.svd(jacobian)
     rates = np.linalg.pinv(jacobian, rcond=0.02) @ twist + 0.3 * np.linalg.norm(twist) * right[6]
     return rates / max((np.abs(rates) / np.radians([36, 36, 36, 36, 48, 48, 48])).max(), 1.0)

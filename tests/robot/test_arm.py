@@ -1,4 +1,6 @@
-"""The arm as one object: a driver that hangs, an arm that must be homed first, deliberate pauses, clocks that jump."""
+"""The arm as one object: a driver that hangs, an arm that must be homed first, deliberate pauses, clocks that
+jump.
+"""
 
 import threading
 import time
@@ -8,19 +10,22 @@ import pytest
 from builtin_interfaces.msg import Time
 
 from gr1_common import messages
+from gr1_common.conventions import STOPPED, TICK
+from gr1_common.pose import Pose
 from gr1_core.rig import Rig
-from gr1_robot.arm import arm as arms
-from gr1_robot.arm.arm import Arm
-from gr1_robot.arm.backend import ArmState, Backend, BackendError, Pose
-from gr1_robot.arm.gate import STOPPED, TICK
+from gr1_robot.arm import controller
+from gr1_robot.arm.backend import ArmBackend, ArmError, ArmState
+from gr1_robot.arm.controller import ArmController
 
 from .plant import CENTRE, DOWN, FORWARD, NO_JOINTS, moves
 
 RIG = Rig.load("kinova_gen2")
 
 
-class Driver(Backend):
-    """An arm without physics that writes down what it is told, and whose calls can be made to hang or to fail."""
+class Driver(ArmBackend):
+    """An arm without physics that writes down what it is told, and whose calls can be made to hang or to
+    fail.
+    """
 
     joint_names, joint_limits = (), NO_JOINTS
 
@@ -36,7 +41,7 @@ class Driver(Backend):
     def close(self):
         self.calls.append("close")
 
-    def state(self):
+    def read_state(self):
         self.slow()
         if not self.free.is_set():
             self.hanging.set()
@@ -44,10 +49,10 @@ class Driver(Backend):
         pose = Pose(CENTRE, DOWN)
         return ArmState(pose, pose, np.zeros(0), np.zeros(0), 0.0, self.clock())
 
-    def twist(self, linear, angular):
+    def send_twist(self, linear, angular):
         self.calls.append("twist" if linear.any() or angular.any() else "hold")
 
-    def gripper(self, closure):
+    def send_gripper(self, closure):
         self.calls.append(f"grip {closure:g}")
 
     def hold_gripper(self):
@@ -56,7 +61,7 @@ class Driver(Backend):
     def stop(self):
         self.calls.append("stop")
 
-    def home(self):
+    def home_pose(self):
         return Pose(CENTRE + (0.0, 0.05, 0.0), DOWN)
 
     def jacobian(self, joints):
@@ -70,7 +75,7 @@ class Driver(Backend):
         self.homing = "running"
 
     def clear_faults(self):
-        raise BackendError("joint 3 is still too hot")
+        raise ArmError("joint 3 is still too hot")
 
     def faults(self):
         return self.wrong
@@ -96,14 +101,14 @@ def clock():
 
 def ready(clock, armed=True):
     driver = Driver(clock.monotonic)
-    arm = Arm(RIG, driver, armed, clock.monotonic)
+    arm = ArmController(RIG, driver, armed, clock.monotonic)
     return arm, driver
 
 
 def run(arm, clock, seconds, command=None):
     for index in range(round(seconds / TICK)):
         if command and index % 10 == 0:
-            arm.command("policy", *command, clock.steady)
+            arm.submit_command("policy", *command, clock.steady)
         snapshot = arm.step()
         clock.steady += TICK
     return snapshot
@@ -114,9 +119,9 @@ def run(arm, clock, seconds, command=None):
 
 @pytest.fixture
 def hanging(monkeypatch):
-    monkeypatch.setattr(arms, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(controller, "DRIVER_TIMEOUT_S", 0.1)
     driver = Driver()
-    arm = Arm(RIG, driver, True)
+    arm = ArmController(RIG, driver, True)
     arm.step()
     driver.free.clear()
     thread = threading.Thread(target=arm.step, daemon=True)
@@ -130,19 +135,19 @@ def hanging(monkeypatch):
 
 def test_a_driver_that_hangs_delays_no_command_no_stop_and_no_reset(hanging):
     arm, _ = hanging
-    assert arm.command("policy", *FORWARD, time.monotonic()) == ""
+    assert arm.submit_command("policy", *FORWARD, time.monotonic()) == ""
     arm.stop()
     assert (
         arm.gate.latched == "emergency_stop"
-        and arm.command("policy", *FORWARD, time.monotonic()) == "stopped"
+        and arm.submit_command("policy", *FORWARD, time.monotonic()) == "stopped"
     )
     assert arm.reset() == ""
 
 
 def test_what_needs_a_driver_that_hangs_says_so_instead_of_hanging_too(hanging):
     arm, _ = hanging
-    for act in (arm.go_home, arm.clear_faults, arm.describe, lambda: arm.set("speed", 1), arm.halt):
-        with pytest.raises(BackendError, match="has not answered"):
+    for act in (arm.go_home, arm.clear_faults, arm.describe, lambda: arm.set_option("speed", 1), arm.halt):
+        with pytest.raises(ArmError, match="has not answered"):
             act()
 
 
@@ -178,7 +183,7 @@ def test_a_driver_that_answers_late_makes_commands_old_and_stops_an_arm_that_sto
         clock.steady += 0.6
 
     driver.slow = late
-    arm.command("policy", *FORWARD, clock.steady)
+    arm.submit_command("policy", *FORWARD, clock.steady)
     motion = arm.step().motion
     assert (motion.state, motion.reason) == (STOPPED, "loop_stalled") and not moves(motion)
 
@@ -196,15 +201,17 @@ def test_a_new_scene_may_take_its_time(clock):
 
 @pytest.mark.parametrize("jump", [10.0, -10.0, 0.2, -0.2, 3600.0, -3600.0])
 def test_a_jump_of_the_wall_clock_moves_nothing_and_holds_the_arm_only_for_a_moment(clock, monkeypatch, jump):
-    """Sender and arm share the clock, like processes on one computer: one command every 100 ms, one of them under way at the jump."""
+    """Sender and arm share the clock, like processes on one computer: one command every 100 ms, one of them
+    under way at the jump.
+    """
     monkeypatch.setattr(messages, "time", clock)
     arm, _ = ready(clock)
     moving, old, replies = [], [], []
 
     def deliver(sent_ns):
         stamp = messages.to_stamp(sent_ns)
-        at = messages.made(stamp, {"source_timestamp": sent_ns}, clock.time_ns(), arm.gate.expiry)
-        return arm.command("policy", *FORWARD, at, sent_ns)
+        at = messages.command_time(stamp, {"source_timestamp": sent_ns}, clock.time_ns(), arm.gate.expiry)
+        return arm.submit_command("policy", *FORWARD, at, sent_ns)
 
     for index in range(150):
         if index == 55:
@@ -228,12 +235,16 @@ def test_a_command_without_a_stamp_or_with_one_from_the_future_is_old(clock, mon
     monkeypatch.setattr(messages, "time", clock)
     now = clock.time_ns()
     info = {"source_timestamp": now}
-    assert messages.made(messages.to_stamp(now), info, now, 0.15) == pytest.approx(clock.steady)
-    assert messages.made(messages.to_stamp(now - 10**8), info, now, 0.15) == pytest.approx(clock.steady - 0.1)
+    assert messages.command_time(messages.to_stamp(now), info, now, 0.15) == pytest.approx(clock.steady)
+    assert messages.command_time(messages.to_stamp(now - 10**8), info, now, 0.15) == pytest.approx(
+        clock.steady - 0.1
+    )
     arm, _ = ready(clock)
     arm.step()
     for stamp in (Time(), messages.to_stamp(now - 10**9), messages.to_stamp(now + 10**9)):
-        assert arm.command("policy", *FORWARD, messages.made(stamp, info, now, 0.15), 1) == "old"
+        assert (
+            arm.submit_command("policy", *FORWARD, messages.command_time(stamp, info, now, 0.15), 1) == "old"
+        )
 
 
 # The hand
@@ -246,7 +257,7 @@ def told(driver):
 def test_a_stop_holds_the_hand_once_and_the_same_command_moves_it_again_after_the_reset(clock):
     arm, driver = ready(clock)
     run(arm, clock, 0.1, FORWARD)
-    assert arm.gripper("policy", 1.0, clock.steady) == ""
+    assert arm.submit_gripper("policy", 1.0, clock.steady) == ""
     run(arm, clock, 0.1, FORWARD)
     arm.stop()
     run(arm, clock, 0.3)
@@ -255,7 +266,7 @@ def test_a_stop_holds_the_hand_once_and_the_same_command_moves_it_again_after_th
     clock.steady += TICK
     run(arm, clock, 0.1, FORWARD)
     assert told(driver) == ["grip 1", "hold_gripper"], "the command of before the stop is over"
-    assert arm.gripper("policy", 1.0, clock.steady) == ""
+    assert arm.submit_gripper("policy", 1.0, clock.steady) == ""
     run(arm, clock, 0.1, FORWARD)
     assert told(driver) == ["grip 1", "hold_gripper", "grip 1"]
 
@@ -263,7 +274,7 @@ def test_a_stop_holds_the_hand_once_and_the_same_command_moves_it_again_after_th
 def test_a_gripper_command_that_a_stop_overtakes_never_reaches_the_hand(clock):
     arm, driver = ready(clock)
     run(arm, clock, 0.1, FORWARD)
-    arm.gripper("policy", 1.0, clock.steady)
+    arm.submit_gripper("policy", 1.0, clock.steady)
     arm.stop()
     run(arm, clock, 0.1)
     assert "grip 1" not in driver.calls
@@ -282,10 +293,10 @@ def test_the_way_home_ends_when_teleoperation_takes_over(clock):
     arm, _ = ready(clock)
     assert arm.go_home() == ""
     assert run(arm, clock, 0.2).motion.source == "home"
-    arm.command("teleop", *FORWARD, clock.steady)
+    arm.submit_command("teleop", *FORWARD, clock.steady)
     assert arm.step().motion.source == "teleop"
     clock.steady += 1.0
-    arm.gate.excuse()
+    arm.gate.restart_timing()
     assert not moves(run(arm, clock, 0.3).motion)
 
 
@@ -296,7 +307,7 @@ def test_an_arm_that_must_be_homed_first_waits_for_a_person_and_is_armed_by_one_
     assert "arm/home" in arm.reset() and "start_homing" not in driver.calls
     assert arm.go_home() == "" and driver.calls.count("start_homing") == 1
     run(arm, clock, 0.1, FORWARD)
-    assert "by itself" in arm.reset() and arm.go_home() == "" and driver.calls.count("start_homing") == 1
+    assert "homes itself" in arm.reset() and arm.go_home() == "" and driver.calls.count("start_homing") == 1
     driver.homing = ""
     snapshot = run(arm, clock, 0.1, FORWARD)
     assert (
@@ -348,5 +359,5 @@ def test_faults_that_stay_are_told_by_the_arm(clock):
     arm, driver = ready(clock)
     driver.wrong = ["joint 3: too hot"]
     assert arm.step().motion.detail == "joint 3: too hot"
-    with pytest.raises(BackendError, match="still too hot"):
+    with pytest.raises(ArmError, match="still too hot"):
         arm.clear_faults()

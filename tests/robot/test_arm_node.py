@@ -19,8 +19,8 @@ from visualization_msgs.msg import MarkerArray
 from gr1_common.diagnostics import ERROR, OK, WARN
 from gr1_common.messages import from_pose, from_twist, to_stamp, to_twist
 from gr1_common.qos import COMMAND, LATCHED
-
-from .graph import Process, Stream, stamp
+from gr1_robot import renamed
+from tests.support.ros_graph import NodeProcess, PeriodicPublisher, stamp_ns
 
 SENDER = """
 import rclpy
@@ -39,7 +39,7 @@ rclpy.spin(node)
 
 
 @pytest.fixture(scope="module")
-def topics(ear, arm):
+def topics(ros, arm):
     """Everything that the arm node publishes is being listened to."""
     for topic, kind in {
         "arm/pose": PoseStamped,
@@ -51,17 +51,17 @@ def topics(ear, arm):
         "arm/markers": MarkerArray,
         "sim/state": JointState,
     }.items():
-        ear.hear(topic, kind)
-    ear.hear("sim/success", Bool, COMMAND)
-    ear.hear("sim/task", String, LATCHED)
-    ear.hear("command/policy/twist", TwistStamped, COMMAND)
-    ear.until("arm/commanded_twist")
-    return ear
+        ros.subscribe(topic, kind)
+    ros.subscribe("sim/success", Bool, COMMAND)
+    ros.subscribe("sim/task", String, LATCHED)
+    ros.subscribe("command/policy/twist", TwistStamped, COMMAND)
+    ros.until("arm/commanded_twist")
+    return ros
 
 
 @pytest.fixture
 def policy(topics):
-    return topics.say("command/policy/twist", TwistStamped)
+    return topics.publisher("command/policy/twist", TwistStamped)
 
 
 @pytest.fixture
@@ -91,8 +91,8 @@ def still(message):
     return not moving(message)
 
 
-def count(ear, topic):
-    return len(ear.heard(topic))
+def count(ros, topic):
+    return len(ros.messages(topic))
 
 
 def test_everything_in_the_interface_is_published(topics):
@@ -113,7 +113,7 @@ def test_everything_in_the_interface_is_published(topics):
 
 def test_the_arm_follows_a_commanded_twist(reset, policy):
     start, _ = from_pose(reset.until("arm/pose", after=count(reset, "arm/pose")).pose)
-    with Stream(policy, lambda: twist((0.0, 0.05, 0.02))):
+    with PeriodicPublisher(policy, lambda: twist((0.0, 0.05, 0.02))):
         before = count(reset, "arm/commanded_twist")
         reset.until(
             "arm/commanded_twist", lambda m: from_twist(m.twist)[0].tolist() == [0.0, 0.05, 0.02], before
@@ -127,18 +127,18 @@ def test_the_arm_follows_a_commanded_twist(reset, policy):
             "policy",
         )
         reset.until("arm/pose", lambda m: from_pose(m.pose)[0][1] > start[1] + 0.04, count(reset, "arm/pose"))
-    measured, commanded = reset.heard("arm/pose")[-1], reset.heard("arm/commanded_pose")[-1]
+    measured, commanded = reset.messages("arm/pose")[-1], reset.messages("arm/commanded_pose")[-1]
     assert np.linalg.norm(from_pose(measured.pose)[0] - from_pose(commanded.pose)[0]) < 0.03
 
 
 def test_the_gripper_follows_the_source_in_charge(reset, policy):
-    gripper = reset.say("command/policy/gripper", Float32)
+    gripper = reset.publisher("command/policy/gripper", Float32)
 
     def both():
         gripper.publish(Float32(data=1.0))
         return twist()
 
-    with Stream(policy, both):
+    with PeriodicPublisher(policy, both):
         message = reset.until(
             "arm/gripper", lambda m: m.position[1] == 1.0 and m.position[0] > 0.9, count(reset, "arm/gripper")
         )
@@ -146,34 +146,34 @@ def test_the_gripper_follows_the_source_in_charge(reset, policy):
 
 
 def test_a_sender_that_is_killed_in_motion_leaves_the_arm_at_rest_within_250_ms(reset):
-    sender = Process("", code=SENDER)
+    sender = NodeProcess("", code=SENDER)
     try:
         reset.until("command/policy/twist", after=count(reset, "command/policy/twist") + 2)
         before = count(reset, "arm/commanded_twist")
         reset.until("arm/commanded_twist", lambda m: m.twist.linear.y == 0.05, before)
         sender.send(signal.SIGKILL)
         sender.wait()
-        last = stamp(reset.heard("command/policy/twist")[-1])
-        rest = reset.until("arm/commanded_twist", lambda m: stamp(m) > last and still(m), before)
-        assert (stamp(rest) - last) * 1e-9 <= 0.25
+        last = stamp_ns(reset.messages("command/policy/twist")[-1])
+        rest = reset.until("arm/commanded_twist", lambda m: stamp_ns(m) > last and still(m), before)
+        assert (stamp_ns(rest) - last) * 1e-9 <= 0.25
         status, values = reset.status(
             "arm: gate", lambda s: s.level == WARN, count(reset, "/diagnostics") - 1
         )
-        assert values["reason"] == "expired" and "stopped coming" in status.message
+        assert values["reason"] == "expired" and "has expired" in status.message
         later = count(reset, "arm/commanded_twist")
         reset.until("arm/commanded_twist", after=later + 50)
-        assert all(still(m) for m in reset.heard("arm/commanded_twist")[later:])
+        assert all(still(m) for m in reset.messages("arm/commanded_twist")[later:])
     finally:
         sender.end()
 
 
 def test_the_emergency_stop_latches_until_a_reset(reset, policy):
-    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+    with PeriodicPublisher(policy, lambda: twist((0.0, 0.05, 0.0))):
         reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
         assert reset.call(Trigger, "arm/stop", Trigger.Request()).success
         rest = count(reset, "arm/commanded_twist") + 10
         reset.until("arm/commanded_twist", after=rest + 60)
-        assert all(still(m) for m in reset.heard("arm/commanded_twist")[rest:]), (
+        assert all(still(m) for m in reset.messages("arm/commanded_twist")[rest:]), (
             "commands kept coming and nothing moved"
         )
         status, values = reset.status("arm: gate", lambda s: s.level == ERROR, count(reset, "/diagnostics"))
@@ -185,17 +185,17 @@ def test_the_emergency_stop_latches_until_a_reset(reset, policy):
     before = count(reset, "arm/commanded_twist")
     assert reset.call(Trigger, "arm/reset", Trigger.Request()).success
     reset.until("arm/commanded_twist", after=before + 20)
-    assert all(still(m) for m in reset.heard("arm/commanded_twist")[before:]), (
+    assert all(still(m) for m in reset.messages("arm/commanded_twist")[before:]), (
         "commands from before the reset are forgotten"
     )
-    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+    with PeriodicPublisher(policy, lambda: twist((0.0, 0.05, 0.0))):
         reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
 
 
 def test_a_command_that_is_not_finite_stops_the_arm_and_is_named(reset, policy):
-    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+    with PeriodicPublisher(policy, lambda: twist((0.0, 0.05, 0.0))):
         reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
-    with Stream(policy, lambda: twist((math.nan, 0.0, 0.0))):
+    with PeriodicPublisher(policy, lambda: twist((math.nan, 0.0, 0.0))):
         reset.until("arm/commanded_twist", still, count(reset, "arm/commanded_twist"))
         status, values = reset.status(
             "arm: gate", lambda s: "not finite" in s.message, count(reset, "/diagnostics")
@@ -209,10 +209,10 @@ def test_a_command_that_is_not_finite_stops_the_arm_and_is_named(reset, policy):
 def test_a_command_whose_stamp_is_not_of_this_moment_moves_nothing(reset, policy, shift):
     before, counted = count(reset, "arm/commanded_twist"), count(reset, "/diagnostics")
     stamp_ns = 0 if math.isinf(shift) else time.time_ns() + round(1e9 * shift)
-    with Stream(policy, lambda: twist((0.0, 0.05, 0.0), stamp_ns=stamp_ns)):
+    with PeriodicPublisher(policy, lambda: twist((0.0, 0.05, 0.0), stamp_ns=stamp_ns)):
         _, first = reset.status("arm: gate", after=counted)
         reset.status("arm: gate", lambda s: int(value(s, "old")) > int(first["old"]) + 2, counted)
-    assert all(still(m) for m in reset.heard("arm/commanded_twist")[before:])
+    assert all(still(m) for m in reset.messages("arm/commanded_twist")[before:])
 
 
 def test_the_same_command_published_again_and_again_does_not_keep_the_arm_moving(reset, policy):
@@ -223,20 +223,27 @@ def test_the_same_command_published_again_and_again_does_not_keep_the_arm_moving
     )
     _, first = reset.status("arm: gate", after=counted)
     once.header.stamp = to_stamp(time.time_ns())
-    with Stream(policy, lambda: once, period=0.02):
+    with PeriodicPublisher(policy, lambda: once, period=0.02):
         rest = reset.until(
-            "arm/commanded_twist", lambda m: still(m) and stamp(m) > stamp(once) + 2 * 10**8, before
+            "arm/commanded_twist", lambda m: still(m) and stamp_ns(m) > stamp_ns(once) + 2 * 10**8, before
         )
         _, values = reset.status("arm: gate", lambda s: int(value(s, "old")) > int(first["old"]), counted)
-    assert stamp(rest) - stamp(once) < 10**9 and int(values["out_of_order"]) > int(first["out_of_order"])
+    assert stamp_ns(rest) - stamp_ns(once) < 10**9 and int(values["out_of_order"]) > int(
+        first["out_of_order"]
+    )
     assert all(
-        still(m) for m in reset.heard("arm/commanded_twist")[before:] if stamp(m) > stamp(once) + 25 * 10**7
+        still(m)
+        for m in reset.messages("arm/commanded_twist")[before:]
+        if stamp_ns(m) > stamp_ns(once) + 25 * 10**7
     )
 
 
 def test_teleoperation_goes_before_the_policy(reset, policy):
-    teleop = reset.say("command/teleop/twist", TwistStamped)
-    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))), Stream(teleop, lambda: twist((0.0, -0.05, 0.0))):
+    teleop = reset.publisher("command/teleop/twist", TwistStamped)
+    with (
+        PeriodicPublisher(policy, lambda: twist((0.0, 0.05, 0.0))),
+        PeriodicPublisher(teleop, lambda: twist((0.0, -0.05, 0.0))),
+    ):
         reset.until(
             "arm/commanded_twist", lambda m: m.twist.linear.y == -0.05, count(reset, "arm/commanded_twist")
         )
@@ -248,7 +255,7 @@ def test_teleoperation_goes_before_the_policy(reset, policy):
 
 def test_home_is_reached_through_the_gate(reset, policy):
     home, _ = from_pose(reset.until("arm/commanded_pose", after=count(reset, "arm/commanded_pose")).pose)
-    with Stream(policy, lambda: twist((0.0, 0.1, 0.0))):
+    with PeriodicPublisher(policy, lambda: twist((0.0, 0.1, 0.0))):
         reset.until("arm/pose", lambda m: m.pose.position.y > home[1] + 0.03, count(reset, "arm/pose"))
     assert reset.call(Trigger, "arm/home", Trigger.Request()).success
     before = count(reset, "arm/commanded_twist")
@@ -257,7 +264,7 @@ def test_home_is_reached_through_the_gate(reset, policy):
         lambda m: np.linalg.norm(from_pose(m.pose)[0] - home) < 0.003,
         count(reset, "arm/commanded_pose"),
     )
-    speeds = [np.linalg.norm(from_twist(m.twist)[0]) for m in reset.heard("arm/commanded_twist")[before:]]
+    speeds = [np.linalg.norm(from_twist(m.twist)[0]) for m in reset.messages("arm/commanded_twist")[before:]]
     assert 0.0 < max(speeds) <= 0.2
     assert reset.call(Trigger, "arm/stop", Trigger.Request()).success
     refused = reset.call(Trigger, "arm/home", Trigger.Request())
@@ -280,21 +287,23 @@ def break_arm(reset):
 
 
 def test_force_on_the_hand_stops_the_arm_and_is_published(reset, policy, break_arm):
-    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+    with PeriodicPublisher(policy, lambda: twist((0.0, 0.05, 0.0))):
         reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
         before, counted = count(reset, "arm/commanded_twist"), count(reset, "/diagnostics")
         break_arm("force")
         wrench = reset.until("arm/wrench", lambda m: m.wrench.force.z > 30.0)
         status, _ = reset.status("arm: gate", lambda s: value(s, "reason") == "force", counted)
-        rest = reset.until("arm/commanded_twist", lambda m: still(m) and stamp(m) > stamp(wrench), before)
+        rest = reset.until(
+            "arm/commanded_twist", lambda m: still(m) and stamp_ns(m) > stamp_ns(wrench), before
+        )
     assert (
         status.level == ERROR and " N on the hand" in status.message and wrench.header.frame_id == "base_link"
     )
-    assert stamp(rest) - stamp(wrench) <= 25 * 10**7
+    assert stamp_ns(rest) - stamp_ns(wrench) <= 25 * 10**7
 
 
 def test_a_state_that_stands_still_stops_the_arm_and_is_not_published_again(reset, policy, break_arm):
-    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+    with PeriodicPublisher(policy, lambda: twist((0.0, 0.05, 0.0))):
         reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
         before, counted = count(reset, "arm/commanded_twist"), count(reset, "/diagnostics")
         break_arm("drop_out")
@@ -302,11 +311,15 @@ def test_a_state_that_stands_still_stops_the_arm_and_is_not_published_again(rese
             "arm: gate", lambda s: value(s, "reason") == "no_pose" and value(s, "state") == "stopped", counted
         )
         reset.status("arm: loop", lambda s: float(value(s, "state_age_ms")) > 300.0, counted)
-        last = stamp(reset.heard("arm/pose")[-1])
-        rest = reset.until("arm/commanded_twist", lambda m: still(m) and stamp(m) > last, before)
-    assert "s old" in status.message and stamp(rest) - last <= 25 * 10**7
+        last = stamp_ns(reset.messages("arm/pose")[-1])
+        rest = reset.until("arm/commanded_twist", lambda m: still(m) and stamp_ns(m) > last, before)
+    assert "s old" in status.message and stamp_ns(rest) - last <= 25 * 10**7
     refused = reset.call(Trigger, "arm/reset", Trigger.Request())
-    assert not refused.success and "s old" in refused.message and stamp(reset.heard("arm/pose")[-1]) == last
+    assert (
+        not refused.success
+        and "s old" in refused.message
+        and stamp_ns(reset.messages("arm/pose")[-1]) == last
+    )
 
 
 def test_a_lost_arm_is_told_with_what_is_wrong(reset, break_arm):
@@ -324,7 +337,7 @@ def test_a_lost_arm_is_told_with_what_is_wrong(reset, break_arm):
 
 
 def test_a_process_that_was_frozen_moves_nothing_on_waking_until_a_person_resets_it(reset, arm, policy):
-    with Stream(policy, lambda: twist((0.0, 0.05, 0.0))):
+    with PeriodicPublisher(policy, lambda: twist((0.0, 0.05, 0.0))):
         reset.until("arm/commanded_twist", moving, count(reset, "arm/commanded_twist"))
         counted = count(reset, "/diagnostics")
         arm.send(signal.SIGSTOP)
@@ -336,7 +349,7 @@ def test_a_process_that_was_frozen_moves_nothing_on_waking_until_a_person_resets
         after = count(reset, "arm/commanded_twist")
         reset.until("arm/commanded_twist", after=after + 30)
     assert status.level == ERROR and "stood still for" in status.message
-    late = [m for m in reset.heard("arm/commanded_twist") if stamp(m) > thawed]
+    late = [m for m in reset.messages("arm/commanded_twist") if stamp_ns(m) > thawed]
     assert thawed - frozen > 5 * 10**8 and late and all(still(m) for m in late)
 
 
@@ -386,7 +399,7 @@ def test_the_loop_reports_its_beat(topics):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_code_0(number):
-    process = Process("gr1_robot.arm.node", "markers_hz:=5.0")
+    process = NodeProcess("gr1_robot.arm.node", "markers_hz:=5.0")
     try:
         process.until("arm 'sim' with rig")
         process.send(number)
@@ -400,7 +413,7 @@ OTHER = """
 import os, signal, sys, threading
 from gr1_robot.arm import node
 from gr1_robot.arm.drivers.sim.backend import Arm
-close, state, calls = Arm.close, Arm.state, []
+close, read_state, calls = Arm.close, Arm.read_state, []
 def let_go(self):
     print("let go of the arm", flush=True)
     close(self)
@@ -412,7 +425,7 @@ def after_20(then):
         calls.append(1)
         if len(calls) > 20:
             then()
-        return state(self)
+        return read_state(self)
     return state_
 def hang():
     os.kill(os.getpid(), signal.SIGTERM)
@@ -425,15 +438,15 @@ sys.exit(node.main())
 @pytest.mark.parametrize(
     ("how", "code", "words"),
     [
-        ("arm_node.ArmNode._refresh = fail", 1, "broken on purpose"),
-        ("Arm.state = after_20(fail)", 1, "broken on purpose"),
-        ("arm_node.Loop = fail", 1, "broken on purpose"),
-        ("Arm.state = after_20(hang)", 0, "let go"),
+        ("node.ArmNode._report = fail", 1, "broken on purpose"),
+        ("Arm.read_state = after_20(fail)", 1, "broken on purpose"),
+        ("node.Loop = fail", 1, "broken on purpose"),
+        ("Arm.read_state = after_20(hang)", 0, "let go"),
     ],
     ids=["a callback fails", "the loop fails", "the start fails", "the driver hangs and a signal comes"],
 )
 def test_it_lets_go_of_the_arm_on_every_way_out(how, code, words):
-    process = Process("", code=OTHER.replace("BREAK", how))
+    process = NodeProcess("", code=OTHER.replace("BREAK", how))
     try:
         found, output = process.wait()
         assert found == code and words in output and "let go of the arm" in output
@@ -453,12 +466,12 @@ def status_(self, name, level, message, values, state=None):
     if len(told) == 3:
         print("described", len(described), told[-1]["device"], "sent", told[-1]["sent"], flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
-Arm.describe, Arm.values, node.Diagnostics.status = describe, lambda self: {"sent": 7}, status_
+Arm.describe, Arm.diagnostic_values, node.Diagnostics.status = describe, lambda self: {"sent": 7}, status_
 """
 
 
 def test_the_drivers_figures_are_told_and_the_driver_is_not_asked_each_second_what_it_is():
-    code, output = Process("", code=OTHER.replace("BREAK", FIGURES)).wait()
+    code, output = NodeProcess("", code=OTHER.replace("BREAK", FIGURES)).wait()
     assert code == 0 and "described 1 an arm sent 7" in output
 
 
@@ -466,6 +479,11 @@ def test_the_drivers_figures_are_told_and_the_driver_is_not_asked_each_second_wh
     ("parameter", "words"),
     [
         ("robot:=hal", ["robot", "hal", "sim"]),
+        *((f"robot:={old}", [f"'{old}' is called '{new}' now"]) for old, new in renamed.ROBOTS.items()),
+        *(
+            (f"{old}:=1", [f"'{old}'", f"'{new}' now"])
+            for old, new in list(renamed.ARM_PARAMETERS.items())[-3:]
+        ),
         ("rig:=nowhere", ["nowhere", "kinova_gen2"]),
         ("rig:=calvin", ["rig 'calvin'", "limits.linear_speed is 0.6", "at most 0.2"]),
         ("sim.task:=fly", ["sim.task", "fly", "open_drawer"]),
@@ -473,6 +491,6 @@ def test_the_drivers_figures_are_told_and_the_driver_is_not_asked_each_second_wh
     ],
 )
 def test_a_wrong_parameter_ends_it_with_one_line_that_names_it(parameter, words):
-    code, output = Process("gr1_robot.arm.node", parameter).wait()
+    code, output = NodeProcess("gr1_robot.arm.node", parameter).wait()
     assert code == 1 and "Traceback" not in output
     assert all(word in output for word in words)

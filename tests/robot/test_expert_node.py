@@ -8,17 +8,16 @@ from geometry_msgs.msg import TwistStamped
 from std_msgs.msg import Float32, String
 
 from gr1_common.qos import COMMAND, LATCHED
-from gr1_policy.expert_episodes import HELD, Episode, Tally, plan
-
-from .graph import Process, stamp
+from gr1_policy.episodes import HELD, Episode, Tally, plan
+from tests.support.ros_graph import NodeProcess, stamp_ns
 
 
 @pytest.mark.slow
-def test_it_solves_an_episode_and_its_last_line_is_json(ear, arm):
-    ear.hear("instruction", String, LATCHED)
-    process = Process("gr1_policy.expert_node", "tasks:=pick_eggplant", "episodes:=1", "first_seed:=1000")
+def test_it_solves_an_episode_and_its_last_line_is_json(ros, arm):
+    ros.subscribe("instruction", String, LATCHED)
+    process = NodeProcess("gr1_policy.expert_node", "tasks:=pick_eggplant", "episodes:=1", "first_seed:=1000")
     try:
-        assert "eggplant" in ear.until("instruction").data
+        assert "eggplant" in ros.until("instruction").data
         code, output = process.wait(60)
     finally:
         process.end()
@@ -31,22 +30,22 @@ def test_it_solves_an_episode_and_its_last_line_is_json(ear, arm):
     }
 
 
-def test_it_sends_nothing_when_the_state_stops(ear, arm):
-    ear.hear("command/policy/twist", TwistStamped, COMMAND)
-    ear.hear("command/policy/gripper", Float32, COMMAND)
-    process = Process("gr1_policy.expert_node", "tasks:=open_drawer")
+def test_it_sends_nothing_when_the_state_stops(ros, arm):
+    ros.subscribe("command/policy/twist", TwistStamped, COMMAND)
+    ros.subscribe("command/policy/gripper", Float32, COMMAND)
+    process = NodeProcess("gr1_policy.expert_node", "tasks:=open_drawer")
     try:
-        before = len(ear.heard("command/policy/twist"))
-        ear.until("command/policy/twist", after=before + 5)
-        ear.until("command/policy/gripper")
+        before = len(ros.messages("command/policy/twist"))
+        ros.until("command/policy/twist", after=before + 5)
+        ros.until("command/policy/gripper")
         arm.send(signal.SIGSTOP)
-        seen = len(ear.heard("/diagnostics"))
-        status, values = ear.status("expert: episodes", lambda s: "sim/state" in s.message, seen)
-        quiet = len(ear.heard("command/policy/twist"))
-        ear.status("expert: episodes", after=len(ear.heard("/diagnostics")))
-        assert len(ear.heard("command/policy/twist")) == quiet
+        seen = len(ros.messages("/diagnostics"))
+        status, values = ros.status("expert: episodes", lambda s: "sim/state" in s.message, seen)
+        quiet = len(ros.messages("command/policy/twist"))
+        ros.status("expert: episodes", after=len(ros.messages("/diagnostics")))
+        assert len(ros.messages("command/policy/twist")) == quiet
         arm.send(signal.SIGCONT)
-        ear.until("command/policy/twist", lambda m: stamp(m) > 0, after=quiet)
+        ros.until("command/policy/twist", lambda m: stamp_ns(m) > 0, after=quiet)
         process.send(signal.SIGTERM)
         assert process.wait()[0] == 0
     finally:
@@ -55,7 +54,7 @@ def test_it_sends_nothing_when_the_state_stops(ear, arm):
 
 
 def test_an_unknown_task_is_refused_by_name():
-    code, output = Process("gr1_policy.expert_node", "tasks:=fly").wait()
+    code, output = NodeProcess("gr1_policy.expert_node", "tasks:=fly").wait()
     assert code == 1 and "fly" in output and "open_drawer" in output and "Traceback" not in output
 
 

@@ -1,4 +1,6 @@
-"""The gate and the joints of a real arm's kinematics, whatever it is told and whatever the arm says of itself."""
+"""The gate and the joints of a real arm's kinematics, whatever it is told and whatever the arm says of
+itself.
+"""
 
 import math
 from dataclasses import replace
@@ -8,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gr1_common.conventions import HOLDING, MOVING, STOPPED, TICK
 from gr1_core.kinematics import GEN2
-from gr1_robot.arm.gate import HOLDING, MOVING, STOPPED, TICK
 
 from .plant import (
     CONDITIONS,
@@ -80,7 +82,7 @@ def test_whatever_is_commanded_and_whatever_the_arm_says_the_motors_get_only_wha
     for event in story:
         condition, ticks = "fine", 1
         if event[0] == "command":
-            arm.gate.command(event[1], *event[2], arm.now + event[3])
+            arm.gate.submit_command(event[1], *event[2], arm.now + event[3])
         elif event[0] == "gap":
             arm.now += event[1]
         elif event[0] == "stop":
@@ -132,7 +134,7 @@ def test_no_joint_passes_its_margin_at_full_speed_however_the_arm_and_its_state_
     for index in range(120):
         if index % 5 == 0:
             twist = into(joint, end, arm.trail[-1])
-            arm.gate.command("policy", twist[:3], twist[3:], arm.now)
+            arm.gate.submit_command("policy", twist[:3], twist[3:], arm.now)
         arm.tick()
         assert room(arm.trail[-1])[end][joint] > -1e-3
     assert room(arm.trail[-1])[end][joint] < 0.02, "it came to its margin"
@@ -146,7 +148,7 @@ def test_the_margin_is_enough_for_an_arm_that_divides_the_motion_among_its_joint
     arm = JointArm(gate(limits=VAST, joint_limits=GEN2.limits), joints, lag, with_another_posture)
     for index in range(120):
         if index % 10 == 0:
-            arm.gate.command("policy", *twist, arm.now)
+            arm.gate.submit_command("policy", *twist, arm.now)
         arm.tick()
         assert (arm.trail[-1][LIMITED] > ENDS[:, 0]).all() and (arm.trail[-1][LIMITED] < ENDS[:, 1]).all()
 
@@ -159,7 +161,7 @@ def test_towards_an_end_the_whole_motion_fades_out_keeps_its_direction_and_the_j
     for index in range(200):
         if index % 10 == 0:
             wanted = into(joint, end, arm.joints)
-            arm.gate.command("policy", wanted[:3], wanted[3:], arm.now)
+            arm.gate.submit_command("policy", wanted[:3], wanted[3:], arm.now)
         _, motion = arm.tick()
         after = np.concatenate([motion.linear, motion.angular])
         assert (
@@ -172,7 +174,7 @@ def test_towards_an_end_the_whole_motion_fades_out_keeps_its_direction_and_the_j
     assert named and motion.state == MOVING and arm.gate.counts["joint_limit"] > 0
     assert np.linalg.norm(after) < 0.02 * np.linalg.norm(wanted)
     assert after @ wanted / np.linalg.norm(after) / np.linalg.norm(wanted) > 0.99
-    arm.gate.command("policy", -wanted[:3], -wanted[3:], arm.now)
+    arm.gate.submit_command("policy", -wanted[:3], -wanted[3:], arm.now)
     for _ in range(10):
         _, motion = arm.tick()
     assert moves(motion) and motion.reason != "joint_limit", "away from the end it is free"
@@ -182,7 +184,7 @@ def test_a_joint_within_its_margin_may_only_go_away_from_its_end():
     for direction, free in ((1, False), (-1, True)):
         arm = JointArm(gate(limits=VAST, joint_limits=GEN2.limits), near_an_end(1, 1, -0.03))
         twist = direction * GEN2.jacobian(arm.joints)[:, LIMITED[1]] * 0.1
-        arm.gate.command("policy", twist[:3], twist[3:], arm.now)
+        arm.gate.submit_command("policy", twist[:3], twist[3:], arm.now)
         for _ in range(8):
             _, motion = arm.tick()
         assert moves(motion) == free
@@ -204,7 +206,7 @@ def test_every_latch_means_rest_within_stop_time_in_any_posture(joints, twist, t
     arm = JointArm(gate(limits=VAST, joint_limits=GEN2.limits), joints, lag)
     for index in range(ticks):
         if index % 10 == 0:
-            arm.gate.command("policy", *twist, arm.now)
+            arm.gate.submit_command("policy", *twist, arm.now)
         arm.tick()
     if event == "stop":
         arm.gate.stop()

@@ -1,11 +1,13 @@
-"""What the gate makes of the arm's own words (state, force, faults) and of a loop that stood still: see docs/explanation/safety.md."""
+"""What the gate makes of the arm's own words (state, force, faults) and of a loop that stood still: see
+docs/explanation/safety.md.
+"""
 
 import math
 
 import numpy as np
 import pytest
 
-from gr1_robot.arm.gate import HOLDING, MOVING, STOPPED, TICK
+from gr1_common.conventions import HOLDING, MOVING, STOPPED, TICK
 
 from .plant import EXPIRY, FORWARD, LIMITS, Plant, gate, moves
 
@@ -17,7 +19,7 @@ def test_a_state_that_does_not_change_any_more_counts_as_no_pose_once_it_is_as_o
     plant.run(0.3, FORWARD)
     began = plant.now
     while plant.motions[-1].state != STOPPED:
-        plant.gate.command("policy", *FORWARD, plant.now)
+        plant.gate.submit_command("policy", *FORWARD, plant.now)
         motion = plant.tick(age=plant.now - began)
         assert plant.now < began + 1.0
     assert plant.now - TICK == pytest.approx(began + EXPIRY, abs=1.5 * TICK) and motion.reason == "no_pose"
@@ -53,7 +55,7 @@ def test_after_a_reset_a_hand_that_still_presses_may_back_off_but_not_press_hard
     plant.tick(force=pressing)
     assert plant.gate.reset(plant.now) == ""
     plant.tick(force=pressing)
-    plant.gate.command("teleop", *FORWARD, plant.now)
+    plant.gate.submit_command("teleop", *FORWARD, plant.now)
     assert moves(plant.tick(force=pressing))
     assert plant.tick(force=1.5 * pressing).reason == "force", "harder"
     assert plant.gate.reset(plant.now) == ""
@@ -93,7 +95,7 @@ def test_a_loop_that_stood_still_latches_and_moves_nothing_on_waking():
 def test_a_hold_up_on_purpose_and_a_short_one_need_no_person():
     plant = Plant(gate())
     plant.run(0.1, FORWARD)
-    plant.gate.excuse()
+    plant.gate.restart_timing()
     plant.now += 5.0
     assert plant.tick().state == HOLDING
     plant.now += 0.4

@@ -18,19 +18,18 @@ from gr1_common import diagnostics, messages, process
 from gr1_common.loop import Loop
 from gr1_common.mailbox import Mailbox
 from gr1_common.parameters import ParameterError, declare
-from gr1_common.timing import Rate, Window
+from gr1_common.pose import Pose
+from gr1_common.timing import RateMeter, RollingWindow
 from gr1_core.rig import Rig
 from gr1_robot.arm import backend
-from gr1_robot.arm.backend import Pose
 from gr1_robot.arm.homing import Homing
 from gr1_robot.cameras import driver
-
-from . import graph
+from tests.support import ros_graph
 
 RNG = np.random.default_rng(0)
 
 
-def picture(height=6, width=8):
+def noise_image(height=6, width=8):
     return RNG.integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -38,14 +37,14 @@ def picture(height=6, width=8):
 
 
 def test_an_image_survives_the_message():
-    image, stamp = picture(), Time(sec=3, nanosec=5)
+    image, stamp = noise_image(), Time(sec=3, nanosec=5)
     msg = messages.image_to_msg(image, stamp, "lens")
     assert (msg.encoding, msg.step, msg.header.stamp, msg.header.frame_id) == ("rgb8", 24, stamp, "lens")
     np.testing.assert_array_equal(messages.msg_to_image(msg), image)
 
 
 def test_rows_that_are_padded_and_channels_that_are_swapped_come_out_right():
-    image = picture()
+    image = noise_image()
     rows = np.zeros((6, 40), np.uint8)
     rows[:, :24] = image[:, :, ::-1].reshape(6, 24)
     msg = Image(height=6, width=8, encoding="bgr8", step=40, data=array.array("B", rows.tobytes()))
@@ -53,7 +52,7 @@ def test_rows_that_are_padded_and_channels_that_are_swapped_come_out_right():
 
 
 def test_a_view_that_is_not_contiguous_is_sent_right():
-    image = picture(12, 16)[2:8, 3:11]
+    image = noise_image(12, 16)[2:8, 3:11]
     np.testing.assert_array_equal(messages.msg_to_image(messages.image_to_msg(image, Time(), "")), image)
 
 
@@ -97,18 +96,18 @@ def test_time_and_poses_survive_the_message():
 
 def test_the_time_of_sending_comes_from_the_middleware_and_is_never_later_than_now():
     before = time.monotonic()
-    assert messages.sent({"source_timestamp": time.time_ns() - 2_000_000_000}) == pytest.approx(
+    assert messages.send_time({"source_timestamp": time.time_ns() - 2_000_000_000}) == pytest.approx(
         before - 2.0, abs=1.0
     )
     for unknown_or_future in (0, time.time_ns() + 10**12):
-        assert before <= messages.sent({"source_timestamp": unknown_or_future}) <= time.monotonic()
+        assert before <= messages.send_time({"source_timestamp": unknown_or_future}) <= time.monotonic()
 
 
 # Statistics
 
 
 def test_a_window_forgets_what_is_old():
-    window = Window(3)
+    window = RollingWindow(3)
     assert math.isnan(window.quantile(0.5))
     for value in (100, 1, 2, 3):
         window.add(value)
@@ -116,7 +115,7 @@ def test_a_window_forgets_what_is_old():
 
 
 def test_a_rate_counts_what_came_in_its_span_and_falls_to_zero_afterwards():
-    rate = Rate(span=1.0)
+    rate = RateMeter(span=1.0)
     for index in range(30):
         rate.tick(index * 0.1)
     assert rate.hz == pytest.approx(10.0) and rate.age(3.0) == pytest.approx(0.1)
@@ -128,13 +127,13 @@ def test_a_rate_counts_what_came_in_its_span_and_falls_to_zero_afterwards():
 
 @pytest.fixture(scope="module")
 def node():
-    graph.start()
+    ros_graph.init_ros()
     node = Node("parts")
     yield node
     node.destroy_node()
 
 
-def test_a_change_of_level_is_published_at_once_and_no_change_is_not(ear, node):
+def test_a_change_of_level_is_published_at_once_and_no_change_is_not(ros, node):
     published = diagnostics.Diagnostics(node)
     graph_ready = threading.Event()
     while not node.count_subscribers("/diagnostics"):
@@ -142,10 +141,10 @@ def test_a_change_of_level_is_published_at_once_and_no_change_is_not(ear, node):
     mine = lambda array: array.status[0].name == "parts: subject"  # noqa: E731
     for level in (diagnostics.OK, diagnostics.OK, diagnostics.ERROR):
         published.status("subject", level, "text", {"number": 1.0, "word": "yes"})
-    ear.until("/diagnostics", lambda a: mine(a) and a.status[0].level == diagnostics.ERROR)
-    levels = [array.status[0].level for array in ear.heard("/diagnostics") if mine(array)]
+    ros.until("/diagnostics", lambda a: mine(a) and a.status[0].level == diagnostics.ERROR)
+    levels = [array.status[0].level for array in ros.messages("/diagnostics") if mine(array)]
     assert levels == [diagnostics.OK, diagnostics.ERROR]
-    values = {item.key: item.value for item in ear.until("/diagnostics", mine).status[0].values}
+    values = {item.key: item.value for item in ros.until("/diagnostics", mine).status[0].values}
     assert values == {"number": "1.000", "word": "yes"}
 
 
@@ -163,10 +162,10 @@ def test_a_parameter_is_checked_when_it_is_declared_and_when_it_is_set(node):
 # Plug-ins
 
 
-def test_backends_and_sources_are_found_by_name():
-    assert "sim" in backend.names() and "sim" in driver.names()
-    with pytest.raises(backend.BackendError, match="hal"):
-        backend.load("hal", Rig.load("kinova_gen2"), {})
+def test_arm_and_camera_drivers_are_found_by_name():
+    assert "sim" in backend.backend_names() and "sim" in driver.driver_names()
+    with pytest.raises(backend.ArmError, match="hal"):
+        backend.load_backend("hal", Rig.load("kinova_gen2"), {})
 
 
 # The loop
@@ -182,7 +181,7 @@ def test_a_late_step_is_counted_and_never_caught_up_in_a_burst():
         if len(calls) == 12:
             enough.set()
 
-    loop = Loop(step, 0.01, failed=lambda error: pytest.fail(str(error)))
+    loop = Loop(step, 0.01, on_failure=lambda error: pytest.fail(str(error)))
     loop.start()
     assert enough.wait(10)
     loop.end()
@@ -218,11 +217,11 @@ def test_a_mailbox_never_makes_its_sender_wait_and_keeps_only_the_newest():
         if item == 9:
             last.set()
 
-    box = Mailbox(work, failed=lambda error: pytest.fail(str(error)), name="test")
-    box.put(0)
+    box = Mailbox(work, on_failure=lambda error: pytest.fail(str(error)), name="test")
+    box.post(0)
     assert taken.wait(10)
     for item in range(1, 10):
-        box.put(item)  # would hang here if it waited for the work, which waits for `free`
+        box.post(item)  # would hang here if it waited for the work, which waits for `free`
     free.set()
     assert last.wait(10) and done == [0, 9]
     box.end()
@@ -230,7 +229,7 @@ def test_a_mailbox_never_makes_its_sender_wait_and_keeps_only_the_newest():
 
 def test_precedence_is_asked_for_and_never_an_error():
     told = []
-    thread = threading.Thread(target=lambda: told.append(process.take_precedence()))
+    thread = threading.Thread(target=lambda: told.append(process.raise_scheduling_priority()))
     thread.start()
     thread.join()
     assert told[0] in ("realtime", "nice -10", "normal")
@@ -247,7 +246,7 @@ def test_the_way_home_ends_there():
     homing.start(home)
     ticks = 0
     while homing.active:
-        twist = homing.twist(Pose(position, rotation.as_quat()))
+        twist = homing.next_twist(Pose(position, rotation.as_quat()))
         if twist:
             assert (
                 np.linalg.norm(twist[0]) <= limits.linear_speed

@@ -25,9 +25,9 @@ class FakeRig:
         self.closure_command = 0.0
         self.position = [0.45, 0.0, 0.25]
         self.speed = 0.0  # m/s along x
-        self.frozen = set()  # cameras that send their last picture with new stamps
+        self.frozen = set()  # cameras that send their last image with new stamps
         self.skew = 0.0  # s by which the static camera's stamps lag behind
-        self.pictures = {}  # camera -> what it shows instead of a grey that changes with each frame
+        self.images = {}  # camera -> what it shows instead of a grey that changes with each frame
         self.stops = []  # steady times of the calls of arm/stop
         self.heard = defaultdict(list)  # topic -> [(steady time, message)]
         self.last_sent = {}  # stream -> steady time
@@ -79,7 +79,7 @@ class FakeRig:
 
     def _image(self, name):
         if name not in self.frozen:
-            self._last[name] = self.pictures.get(
+            self._last[name] = self.images.get(
                 name, np.full((*self.size[name], 3), self._count % 256, np.uint8)
             )
         return self._last[name]

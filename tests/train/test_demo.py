@@ -12,13 +12,13 @@ from gr1_core import Policy
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.windows import Windows
 from gr1_core.model.patches import preprocess, to_pixels
-from gr1_core.train import recipe, trainer, weights
+from gr1_core.train import recipe, setup, weights
 from gr1_core.train.augmentation import AugmentationLimits, recolour_images
 from gr1_core.train.batch_schedule import BatchSchedule
 from gr1_core.train.input_pipeline import InputPipeline, InputSpec
-from gr1_core.train.losses import Objective, total
+from gr1_core.train.losses import Objective, total_loss
 from gr1_core.train.signals import StopSignal
-from gr1_core.train.trainer import train
+from gr1_core.train.setup import train
 
 from .conftest import CHANGES
 
@@ -56,7 +56,7 @@ def parts(followed) -> tuple[Objective, InputPipeline, Windows]:
 
 
 def batch_of(feed: InputPipeline, windows: Windows, numbers):
-    with feed.loader(windows, [np.asarray(numbers)]) as loader:
+    with feed.batches(windows, [np.asarray(numbers)]) as loader:
         return next(loader)
 
 
@@ -74,7 +74,7 @@ def test_it_learns_to_act_from_scratch_with_its_encoders(demo, tmp_path):
 def test_text_and_image_encoder_are_among_what_the_losses_reach(demo):
     followed = demo()
     objective, feed, windows = parts(followed)
-    total(objective(feed.inputs(batch_of(feed, windows, range(4)))), followed.loss, (8, 8)).backward()
+    total_loss(objective(feed.inputs(batch_of(feed, windows, range(4)))), followed.loss, (8, 8)).backward()
     reached = {name for name, value in objective.model.named_parameters() if value.grad is not None}
     assert reached == set(weights.set_trained(objective.model, followed))
     assert {"text.table", "vision.norm.weight", "resampler.place"} <= reached
@@ -91,7 +91,7 @@ class Stopped(StopSignal):
 def test_an_interrupted_run_ends_with_the_bits_of_one_that_was_not(demo, tmp_path, monkeypatch):
     assert train(demo(out=tmp_path / "whole")) == 0
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "StopSignal", Stopped)
+        patch.setattr(setup, "StopSignal", Stopped)
         assert train(demo()) == 143, "after one step"
     assert train(demo()) == 0
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "run"))
@@ -128,11 +128,11 @@ def test_changes_of_kept_pixels_are_those_of_the_camera(demo):
     for cache in ("on", "off"):
         followed = demo(cache=cache, shift__wrist=5)
         _, feed, windows = parts(followed)
-        change = BatchSchedule(followed, np.arange(len(windows)), 0, 1).changes(3, feed.wants.change)[0]
+        change = BatchSchedule(followed, np.arange(len(windows)), 0, 1).augmentations(3, feed.spec.augment)[0]
         batch = batch_of(feed, windows, range(8))
         assert feed.cached == (cache == "on") == (not batch.images)
         results[cache] = feed.inputs(batch, change, 4)
-    for kind, windows in (("seen", 8), ("future_images", 4)):
+    for kind, windows in (("images", 8), ("future_images", 4)):
         kept, anew = (getattr(results[cache], kind)["wrist"] for cache in ("on", "off"))
         assert len(kept) == windows
         torch.testing.assert_close(kept, anew, rtol=1e-5, atol=1e-5)
@@ -140,11 +140,11 @@ def test_changes_of_kept_pixels_are_those_of_the_camera(demo):
 
 def test_changes_are_bounded_and_the_same_however_the_batch_is_cut(demo):
     followed = demo()
-    whole = BatchSchedule(followed, np.arange(64), 0, 1).changes(0, LIMITS)[0]
+    whole = BatchSchedule(followed, np.arange(64), 0, 1).augmentations(0, LIMITS)[0]
     assert abs(whole["static"].shift).max() <= 4 and abs(whole["wrist"].shift).max() <= 3
     assert abs(whole["static"].colour - np.eye(4)).max() <= 0.2 + 1e-6
     for rank in (0, 1):
-        part = BatchSchedule(followed, np.arange(64), rank, 2).changes(0, LIMITS)[0]
+        part = BatchSchedule(followed, np.arange(64), rank, 2).augmentations(0, LIMITS)[0]
         for role in whole:
             assert np.array_equal(part[role].shift, whole[role].shift[rank::2])
             assert np.array_equal(part[role].colour, whole[role].colour[rank::2])

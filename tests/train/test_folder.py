@@ -8,10 +8,10 @@ from safetensors import SafetensorError
 from gr1_core.cli import main
 from gr1_core.model import checkpoint
 from gr1_core.model.checkpoint import CheckpointError
-from gr1_core.train import state
+from gr1_core.train import run_folder
 from gr1_core.train.recipe import RecipeError
-from gr1_core.train.state import RunFolder, TrainingError
-from gr1_core.train.trainer import train
+from gr1_core.train.run_folder import RunFolder, TrainingError
+from gr1_core.train.setup import train
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -32,7 +32,7 @@ def finished(small_recipe, tmp_path) -> Path:
     "wrong, said",
     [
         ({"init": "nowhere"}, "init: no checkpoint at nowhere"),
-        ({"data": "nowhere"}, "no data set"),
+        ({"data": "nowhere"}, "no dataset"),
         ({"encoders": "official"}, "mae is not set"),
     ],
 )
@@ -53,7 +53,7 @@ def test_a_run_does_not_begin_with_what_it_would_overwrite(finished, small_recip
 
 @pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize(
-    "names", [["state/mine", "pictures/cat.png"], ["model.safetensors"], ["recipe.yaml", "state/mine"]]
+    "names", [["state/mine", "images/cat.png"], ["model.safetensors"], ["recipe.yaml", "state/mine"]]
 )
 def test_a_folder_that_holds_no_run_is_left_alone(small_recipe, tmp_path, names, fresh):
     for name in names:
@@ -90,7 +90,7 @@ def test_a_run_killed_with_its_first_files_begins_again(small_recipe, tmp_path):
 
 @pytest.mark.parametrize(
     "below, said",
-    [("", "is a file, a run needs a folder"), ("/run", "could not make the run's folder .*Not a directory")],
+    [("", "is a file, a run needs a folder"), ("/run", "could not create the run's folder .*Not a directory")],
 )
 def test_a_file_in_the_folders_place_is_named(small_recipe, tmp_path, below, said):
     (tmp_path / "file").write_text("mine")
@@ -113,7 +113,7 @@ def test_the_first_weights_on_a_full_disk_name_the_remedy(small_recipe, tmp_path
     assert train(small_recipe(steps=2)) == 0, "the same command goes on"
 
 
-@pytest.mark.parametrize("moment", range(len(state._OURS) + 1))
+@pytest.mark.parametrize("moment", range(len(run_folder._FILES) + 1))
 def test_a_kill_while_a_run_is_cleared_leaves_one_that_can_be_begun_anew(
     finished, small_recipe, monkeypatch, moment
 ):
@@ -124,11 +124,11 @@ def test_a_kill_while_a_run_is_cleared_leaves_one_that_can_be_begun_anew(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(state, "_OURS", state._OURS[:moment])
-        patch.setattr(RunFolder, "begin", kill)
+        patch.setattr(run_folder, "_FILES", run_folder._FILES[:moment])
+        patch.setattr(RunFolder, "write_recipe", kill)
         with pytest.raises(Killed):
             train(small_recipe(steps=2), fresh=True)
-    assert not any((finished / name).exists() for name in state._OURS[:moment])
+    assert not any((finished / name).exists() for name in run_folder._FILES[:moment])
     assert train(small_recipe(steps=2), fresh=True) == 0
 
 

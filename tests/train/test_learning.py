@@ -16,10 +16,10 @@ from gr1_core.train import weights
 from gr1_core.train.data import open_training_data
 from gr1_core.train.evaluation import acting_steps
 from gr1_core.train.input_pipeline import InputPipeline, InputSpec, shift_images
-from gr1_core.train.losses import Objective, total
+from gr1_core.train.losses import Objective, total_loss
 from gr1_core.train.recipe import RecipeError
-from gr1_core.train.state import TrainingError
-from gr1_core.train.trainer import train
+from gr1_core.train.run_folder import TrainingError
+from gr1_core.train.setup import train
 
 from . import sets
 
@@ -54,7 +54,7 @@ def test_pretraining_lowers_the_held_out_loss(pretrained):
     first, *_, last = log(pretrained)
     assert set(first["held_out"]) == {"static", "windows"}
     assert last["held_out"]["static"] < first["held_out"]["static"] < 1
-    assert images.decode((pretrained / "pictures" / "00000030.png").read_bytes()).shape == (
+    assert images.decode((pretrained / "images" / "00000030.png").read_bytes()).shape == (
         32,
         3 * 32 + 2 * 4,
         3,
@@ -124,9 +124,9 @@ def test_only_what_gets_a_gradient_counts_as_trained(pretrained, small_recipe):
         feed = InputPipeline(model, data, InputSpec.of(recipe), CPU, False)
         feed.cached = False
         windows = Windows(data, None, 4, 2)
-        with feed.loader(windows, [np.arange(4)]) as loader:
+        with feed.batches(windows, [np.arange(4)]) as loader:
             summed = Objective(model.train(), recipe.targets, False)(feed.inputs(next(loader)))
-        total(summed, recipe.loss, (1, 1)).backward()
+        total_loss(summed, recipe.loss, (1, 1)).backward()
         assert {name for name, value in model.named_parameters() if value.grad is not None} == set(
             report.trained
         ), kind
@@ -172,13 +172,14 @@ def test_what_lies_past_the_end_does_not_matter(parts):
     at_the_end = np.array([windows.dataset.episodes["end"][0] - 2, 0])
     with InputPipeline(
         parts[1], windows.dataset, InputSpec(("static", "wrist"), ("static", "wrist"), True), CPU, False
-    ).loader(windows, [at_the_end] * 2) as loader:
-        batch, changed = next(loader), next(loader)
-    assert batch.valid[0].tolist() == [True, True, False, False] and not batch.future[0].any()
-    before = losses_of(parts, batch)
-    past = ~batch.valid
+    ).batches(windows, [at_the_end] * 2) as batches:
+        batch = next(batches)
+        assert batch.valid[0].tolist() == [True, True, False, False] and not batch.future[0].any()
+        before = losses_of(parts, batch)
+        changed = next(batches)
+    past = ~changed.valid
     changed.state[past], changed.action[past] = 1e3, np.nan
-    changed.frames[0, 2:] = 10**6 + np.arange(4)  # frames of their own, no repetitions
+    changed.host.frames[0, 2:] = 10**6 + np.arange(4)  # frames of their own, no repetitions
     for frames in changed.images.values():
         frames[0, 2:] = 255 - frames[0, 2:]
     assert losses_of(parts, changed) == pytest.approx(before, rel=1e-5)
@@ -194,7 +195,7 @@ def test_files_of_frames_give_the_losses_of_encoding_anew(parts):
         wants = InputSpec(("static", "wrist"), ("static", "wrist"), True, cache=cache)
         feed = InputPipeline(model.eval(), windows.dataset, wants, CPU, False)
         feed.prepare()
-        with feed.loader(windows, [numbers]) as loader, torch.no_grad():
+        with feed.batches(windows, [numbers]) as loader, torch.no_grad():
             batch = next(loader)
             assert bool(batch.images) == (cache == "off")
             results[cache] = Objective(model, ("action", "static", "wrist"), False)(feed.inputs(batch))

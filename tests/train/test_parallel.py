@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from gr1_core.train import recipe
-from gr1_core.train.trainer import train
+from gr1_core.train.setup import train
 
 from .conftest import CHANGES
 

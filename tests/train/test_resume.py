@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from gr1_core.train import trainer
 from gr1_core.train.recipe import RecipeError
-from gr1_core.train.state import RunFolder, TrainingError
-from gr1_core.train.trainer import train
+from gr1_core.train.run_folder import RunFolder, TrainingError
+from gr1_core.train.setup import train
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,16 +87,16 @@ def test_killed_twice_and_started_again(small, small_recipe, tmp_path, uninterru
 def test_a_signal_ends_the_run_after_the_step_in_hand(
     small_recipe, tmp_path, uninterrupted, monkeypatch, number, code
 ):
-    update = trainer.Trainer._update
+    update = trainer.Trainer.update
 
     def interrupted(self, *arguments):
-        if self.step == 2:
+        if self.progress.step == 2:
             os.kill(os.getpid(), number)
         return update(self, *arguments)
 
     how = small_recipe(**{"optimizer.ema": 0.9, "shift.static": 3})
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "_update", interrupted)
+        patch.setattr(trainer.Trainer, "update", interrupted)
         assert train(how) == code
     assert RunFolder(tmp_path / "run").states()[-1].stem == "00000003"
     assert train(how) == 0
@@ -131,15 +131,15 @@ def test_a_damaged_state_is_passed_over(small_recipe, tmp_path, capsys):
 
 def test_two_runs_do_not_share_a_folder(small_recipe, tmp_path):
     with RunFolder(tmp_path / "run") as first:
-        first.hold()
+        first.lock()
         with pytest.raises(TrainingError, match="another run writes into"):
             train(small_recipe())
 
 
 def test_a_full_disk_is_named_and_the_last_state_stays(small_recipe, tmp_path, monkeypatch):
-    from gr1_core.train import state
+    from gr1_core.train import run_folder
 
-    save = state.save_file
+    save = run_folder.save_file
 
     def full(tensors, path):
         if "00000004" in str(path):
@@ -147,7 +147,7 @@ def test_a_full_disk_is_named_and_the_last_state_stays(small_recipe, tmp_path, m
         save(tensors, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(state, "save_file", full)
+        patch.setattr(run_folder, "save_file", full)
         with pytest.raises(TrainingError, match="00000004.safetensors: the disk is full"):
             train(small_recipe())
     assert [path.stem for path in RunFolder(tmp_path / "run").states()] == ["00000002"]
@@ -162,5 +162,5 @@ def test_a_wrong_stage_is_refused_by_the_command(capsys):
 
 
 def test_the_data_of_a_recipe_must_exist(small_recipe):
-    with pytest.raises((RecipeError, ValueError), match="no data set"):
+    with pytest.raises((RecipeError, ValueError), match="no dataset"):
         train(small_recipe(data="nowhere"))

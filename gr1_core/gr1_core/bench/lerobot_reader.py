@@ -1,6 +1,6 @@
 """Reads windows through the real lerobot library and says how long that took. Run by another interpreter: imports nothing of ours.
 
-Arguments: data set, window, future steps. Each line of the input is a JSON list of the rows at which windows start; each is answered by
+Arguments: dataset, window, future steps. Each line of the input is a JSON list of the rows at which windows start; each is answered by
 a line {"cpu_s": processor time of this process}. The first line says that it is ready.
 """
 

@@ -32,9 +32,7 @@ def run(rig: str, rounds: int) -> dict:
     rig, twin = Rig.load(rig), Twin()
     twin.reset("put_eggplant_on_plate", 3)
     state = twin.state()
-    figures = {
-        "tick_ms": milliseconds(lambda: twin.tick([0.02, 0.0, -0.01], [0.0, 0.0, 0.1]), rounds, 20)
-    }
+    figures = {"tick_ms": milliseconds(lambda: twin.tick([0.02, 0.0, -0.01], [0.0, 0.0, 0.1]), rounds, 20)}
     figures["reset_ms"] = milliseconds(lambda: twin.reset("put_eggplant_on_plate", 3), rounds, 2)
     for role, camera in rig.cameras.items():
         with Renderer(role, camera.width, camera.height) as renderer:

@@ -40,7 +40,7 @@ def run_conversion(source_of, arguments) -> int:
     from gr1_core.data.convert import conversion, plan
 
     for src in arguments.src if isinstance(arguments.src, list) else [arguments.src]:
-        plan.check_place(arguments.out, src)
+        plan.check_output_folder(arguments.out, src)
     began = time.monotonic()
     try:
         done = conversion.convert(source_of(arguments), arguments.out, arguments.workers, arguments.shard)

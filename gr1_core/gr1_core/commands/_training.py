@@ -24,12 +24,13 @@ _MORE = (
     ". The run's folder out=DIR holds everything: the checkpoint that `gr1 up --checkpoint` takes, states, "
     "log.jsonl, images, TensorBoard. The same command continues an interrupted run. Several processes: "
     "torchrun --nproc-per-node N -m gr1_core {stage} ... or accelerate launch -m gr1_core {stage} ... "
-    "Exit codes: 0 finished; 143 after SIGTERM and 130 after Ctrl-C, state saved, the same command continues; "
+    "Exit codes: 0 finished; 143 after SIGTERM and 130 after Ctrl-C, state saved, the same command "
+    "continues; "
     "1 an error, named."
 )
 
 
-def train(stage: str, argv: list[str], parser: argparse.ArgumentParser) -> int:
+def run_stage(stage: str, argv: list[str], parser: argparse.ArgumentParser) -> int:
     """Runs a recipe of this stage. Raises RecipeError for a recipe of another stage."""
     arguments = parser.parse_args(argv)
     from gr1_core.train import recipe as recipes
@@ -37,11 +38,12 @@ def train(stage: str, argv: list[str], parser: argparse.ArgumentParser) -> int:
     recipe = recipes.load(arguments.recipe, arguments.changes)
     if recipe.stage != stage:
         raise recipes.RecipeError(
-            f"recipe {recipe.name} has stage {recipe.stage}: run it with `gr1 {recipe.stage} {arguments.recipe}`"
+            f"recipe {recipe.name} has stage {recipe.stage}: run it with `gr1 {recipe.stage} "
+            f"{arguments.recipe}`"
         )
-    from gr1_core.train import trainer
+    from gr1_core.train.setup import train
 
-    return trainer.train(recipe, arguments.fresh)
+    return train(recipe, arguments.fresh)
 
 
 def options_anywhere(parser: argparse.ArgumentParser) -> None:

@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
     from gr1_core.data import bag_table
     from gr1_core.data.bag import BagError
 
-    rows = bag_table.rows(arguments.root)
+    rows = bag_table.bag_rows(arguments.root)
     if not rows:
         raise BagError(f"no bags below {arguments.root}")
     if arguments.json:

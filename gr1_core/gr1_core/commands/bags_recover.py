@@ -18,12 +18,12 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     from gr1_core.data.bag import BagError
-    from gr1_core.data.recovery import recover, unfinished
+    from gr1_core.data.recovery import recover_bag, unfinished_bags
 
-    folders, refused = unfinished(arguments.root), 0
+    folders, refused = unfinished_bags(arguments.root), 0
     for folder in folders:
         try:
-            print(recover(folder) or f"{folder.name}: is complete by now", flush=True)
+            print(recover_bag(folder) or f"{folder.name}: is complete by now", flush=True)
         except BagError as error:
             refused += 1
             print(f"gr1: {error}", file=sys.stderr)

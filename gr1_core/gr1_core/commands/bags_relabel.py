@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     from gr1_core.data import metadata
-    from gr1_core.data.bag import Bag, BagError, relabel
+    from gr1_core.data.bag import Bag, BagError, relabel_bag
 
     labels = {name: text for name in metadata.CHANGEABLE if (text := getattr(arguments, name)) is not None}
     if not labels:
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     metadata.check_labels(labels)
     bags = [Bag(folder) for folder in arguments.bags]
     for bag in bags:
-        relabel(bag.folder, **labels)
+        relabel_bag(bag.folder, **labels)
         changes = (f"{name} {bag.labels.get(name, '')!r} -> {text!r}" for name, text in labels.items())
         print(f"{bag.name}: {', '.join(changes)}")
     return 0

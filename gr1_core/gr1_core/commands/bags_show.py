@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     print_table(labels)
     figures = ("expected", "received", "lost", "gaps", "longest gap, ms", "Hz")
     table = text_table("topic", "type", *figures, right=figures)
-    for row in bag_table.topics(bag):
+    for row in bag_table.topic_rows(bag):
         counts = (str(row[name]) for name in ("expected", "received", "lost", "gaps"))
         table.add_row(row["topic"], row["type"], *counts, f"{row['longest_gap_ms']:.1f}", f"{row['hz']:.1f}")
     print_table(table)

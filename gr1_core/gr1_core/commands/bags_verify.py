@@ -22,20 +22,20 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     from rich.progress import track
 
-    from gr1_core.data.bag import BagError, candidates
-    from gr1_core.data.verification import DAMAGE, verify
+    from gr1_core.data.bag import BagError, find_candidates
+    from gr1_core.data.verification import DAMAGE_PREFIXES, verify_bag
 
-    folders = sorted(folder for folder, _ in candidates(arguments.root))
+    folders = sorted(folder for folder, _ in find_candidates(arguments.root))
     if not folders:
         raise BagError(f"no bags below {arguments.root}")
     bags_with_problems = 0
     no_bar = len(folders) < 2 or not sys.stderr.isatty()
     for folder in track(folders, "reading", transient=True, disable=no_bar, console=console(stderr=True)):
-        problems = verify(folder)
+        problems = verify_bag(folder)
         bags_with_problems += bool(problems)
         for problem in problems:
             print(f"{folder.name}: {problem}", flush=True)
-        if any(problem.startswith(DAMAGE) for problem in problems):
+        if any(problem.startswith(DAMAGE_PREFIXES) for problem in problems):
             remedy = f"move its metadata.yaml away, then `gr1 bags recover {shlex.quote(str(folder))}`"
             print(f"{folder.name}: to save what can be read: {remedy}", flush=True)
     print(f"{len(folders)} bags read, {bags_with_problems} with problems")

@@ -38,8 +38,8 @@ def main(argv: list[str]) -> int:
 
 
 def _source(arguments):
-    from gr1_core.data.convert.sources.joined import Joined
+    from gr1_core.data.convert.sources.joined import JoinedSource
     from gr1_core.data.convert.sources.lerobot import LeRobotSource
 
     sources = [LeRobotSource(root, arguments.mapping, arguments.rig) for root in arguments.src]
-    return sources[0] if len(sources) == 1 else Joined(sources)
+    return sources[0] if len(sources) == 1 else JoinedSource(sources)

@@ -14,4 +14,4 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    return _training.train("finetune", argv, parser())
+    return _training.run_stage("finetune", argv, parser())

@@ -14,4 +14,4 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    return _training.train("pretrain", argv, parser())
+    return _training.run_stage("pretrain", argv, parser())

@@ -27,12 +27,12 @@ def main(argv: list[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from gr1_core.data.bag import Bag, find
+    from gr1_core.data.bag import Bag, find_bags
     from gr1_core.eval import plots, verdict
     from gr1_core.eval.replay import ReplayError, check_replays, replay_bag, summary
     from gr1_core.policy import Policy
 
-    bags = [Bag(folder) for path in arguments.bags for folder in find(path)]
+    bags = [Bag(folder) for path in arguments.bags for folder in find_bags(path)]
     if not bags:
         raise ReplayError(f"no bags in {', '.join(map(str, arguments.bags))}")
     console, out = Console(highlight=False), arguments.out or Path("out/replay")

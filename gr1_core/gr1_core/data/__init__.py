@@ -1,1 +1,1 @@
-"""Demonstrations and videos: bags, conversion to one data set layout, windows for training."""
+"""Demonstrations and videos: bags, conversion to one dataset layout, windows for training."""

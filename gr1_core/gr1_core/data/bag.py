@@ -1,4 +1,4 @@
-"""Reads bags: one recorded episode each, a folder with metadata.yaml and one .mcap (docs/reference/bags.md)."""
+"""Reads bags. A bag is one recorded episode: a folder with metadata.yaml and one .mcap (docs/reference/bags.md)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ from gr1_core.data import metadata
 from gr1_core.data.metadata import OUTCOMES, BagError
 from gr1_core.rig import Rig, RigError
 
-__all__ = ["OUTCOMES", "Bag", "BagError", "Message", "find", "matches", "relabel"]
-DAMAGED = (McapError, ZstdError, struct.error, ValueError, RuntimeError, EOFError, MemoryError)
-"""What mcap's readers and the decompressors below them raise on damaged bytes."""
-
-
-_MAGIC = b"\x89MCAP0\r\n"  # begins and ends every whole MCAP file
+__all__ = ["OUTCOMES", "Bag", "BagError", "Message", "find_bags", "relabel_bag", "topic_matches"]
+DAMAGE_ERRORS = (McapError, ZstdError, struct.error, ValueError, RuntimeError, EOFError, MemoryError)
+"""What mcap's readers and the decompressors raise on damaged bytes."""
+_MAGIC = b"\x89MCAP0\r\n"  # at both ends of every complete MCAP file
 
 
 class Message(NamedTuple):
-    """One message as it was received: log_time received, publish_time sent by its publisher, ns; data: CDR bytes (data/schemas.py)."""
+    """One recorded message. log_time: received, publish_time: sent, both ns. data: CDR bytes (data/schemas.py)."""
 
     topic: str
     type: str
@@ -37,7 +35,7 @@ class Message(NamedTuple):
 
 
 class Bag:
-    """One whole episode. Raises BagError that names what is wrong: no such folder, unfinished, no labels, damaged.
+    """One complete episode. Raises BagError for a folder that is missing, unfinished, damaged or without labels.
 
     name, labels {name: text}, instruction, outcome, topics {name: type}, counts {name: messages}, start_ns, duration_s.
     """
@@ -46,21 +44,21 @@ class Bag:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise BagError(f"no bag at {self.folder}: {_no_folder(self.folder)}")
-        if not (self.folder / metadata.FILE).is_file():
+        if not (self.folder / metadata.METADATA_FILE).is_file():
             raise BagError(_no_metadata(self.folder))
-        self._metadata = metadata.read(self.folder)
+        self._metadata = metadata.read_metadata(self.folder)
         self.name = self.folder.name
         self.labels = dict(self._metadata.labels)
         try:
             metadata.check_labels(self.labels, metadata.REQUIRED)
         except BagError as error:
             raise BagError(
-                f"{self.folder}: {error}: was this bag recorded by another program? `gr1 bags` and `gr1 convert` take gr1's"
+                f"{self.folder}: {error}: `gr1 bags` and `gr1 convert` read only bags that gr1 recorded"
             ) from error
         self.path = self.folder / self._metadata.file
         if not self.path.is_file():
             raise BagError(
-                f"{self.folder}: {self._metadata.file} is missing, only its metadata.yaml is there"
+                f"{self.folder}: {self._metadata.file} is missing: only metadata.yaml exists; copy the bag again"
             )
         self.instruction, self.outcome = self.labels["instruction"], self.labels["outcome"]
         self.topics, self.counts = dict(self._metadata.topics), dict(self._metadata.counts)
@@ -76,30 +74,30 @@ class Bag:
 
     @property
     def closed(self) -> bool:
-        """Whether the file ends as an MCAP that was written to its end does; its other bytes are `verify`'s affair."""
+        """Whether the file has the end mark of a complete MCAP. `verify_bag` checks the other bytes."""
         with open(self.path, "rb") as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - len(_MAGIC)))
             return stream.read() == _MAGIC
 
     def topic(self, suffix: str) -> str | None:
-        """The topic that ends in `suffix` ("arm/pose"), in whatever namespace it was recorded; None if there is none or it is empty."""
-        found = [name for name in self.topics if matches(name, suffix) and self.counts.get(name)]
+        """The topic that ends in `suffix` ("arm/pose"), in any namespace; None if there is none or it has no message."""
+        found = [name for name in self.topics if topic_matches(name, suffix) and self.counts.get(name)]
         if len(found) > 1:
             raise BagError(
-                f"{self.folder}: several topics end in '{suffix}': {', '.join(found)}: one robot to a bag, please"
+                f"{self.folder}: several topics end in '{suffix}': {', '.join(found)}: record one robot per bag"
             )
         return found[0] if found else None
 
     def messages(self, topics: Iterable[str] | None = None) -> Iterator[Message]:
-        """The messages in the order in which they were received, of all topics or of these; checksums are compared on the way."""
+        """The messages of all topics, or of these, in the order of reception. Verifies checksums."""
         wanted = None if topics is None else list(topics)
         if wanted is not None and (unknown := [name for name in wanted if name not in self.topics]):
             raise BagError(f"{self.folder}: no topic '{unknown[0]}', it has {', '.join(self.topics)}")
         yield from self._read(wanted)
 
     def last(self, topic: str) -> Message | None:
-        """The topic's newest message, read from the file's end and therefore quickly; None if there is none."""
+        """The topic's last message, or None. Fast: it reads from the end of the file."""
         return next(self._read([topic], backwards=True), None)
 
     def _read(self, topics: list[str] | None, backwards: bool = False) -> Iterator[Message]:
@@ -115,48 +113,48 @@ class Bag:
                         message.publish_time,
                         memoryview(message.data),
                     )
-            except DAMAGED as error:
+            except DAMAGE_ERRORS as error:
                 raise BagError(
                     f"{self.path} is damaged ({type(error).__name__}: {error}): see `gr1 bags verify {self.folder}`"
                 ) from error
 
 
-def matches(name: str, suffix: str) -> bool:
+def topic_matches(name: str, suffix: str) -> bool:
     """Whether a topic's absolute name is `suffix` in some namespace: "/left/arm/pose" is "arm/pose"."""
     return f"/{name.lstrip('/')}".endswith(f"/{suffix.lstrip('/')}")
 
 
-def find(root: str | Path) -> list[Path]:
-    """The folders of all whole bags at or below `root`, sorted; a bag's own folder is found as well."""
-    return sorted(folder for folder, whole in candidates(root) if whole)
+def find_bags(root: str | Path) -> list[Path]:
+    """The folders of all complete bags at or below `root`, sorted."""
+    return sorted(folder for folder, complete in find_candidates(root) if complete)
 
 
-def candidates(root: str | Path) -> Iterator[tuple[Path, bool]]:
-    """(folder, whole) of all bags at or below `root`: whole, or with an .mcap but without metadata.yaml."""
+def find_candidates(root: str | Path) -> Iterator[tuple[Path, bool]]:
+    """(folder, complete) of all bags at or below `root`. An incomplete one has an .mcap but no metadata.yaml."""
     if not Path(root).is_dir():
         raise BagError(f"no bags at {root}: {_no_folder(Path(root))}")
     for folder, below, files in os.walk(root):
-        whole = metadata.FILE in files
-        if whole or any(name.endswith(".mcap") for name in files):
+        complete = metadata.METADATA_FILE in files
+        if complete or any(name.endswith(".mcap") for name in files):
             below.clear()
-            if not folder.endswith(EMPTY):
-                yield Path(folder), whole
+            if not folder.endswith(EMPTY_SUFFIX):
+                yield Path(folder), complete
         below.sort()
 
 
-EMPTY = ".empty"
-"""Ends the name of what recovery has set aside because it holds no message."""
+EMPTY_SUFFIX = ".empty"
+"""Ends the name of a recording without messages, which recovery has set aside."""
 
 
-def relabel(folder: str | Path, **labels: str) -> Bag:
-    """Changes labels (outcome, instruction, operator, note) of a whole bag; the recording itself is never touched."""
+def relabel_bag(folder: str | Path, **labels: str) -> Bag:
+    """Changes labels (outcome, instruction, operator, note) of a complete bag. The recording itself stays as it is."""
     for name in labels:
         if name not in metadata.CHANGEABLE:
             raise BagError(
                 f"label '{name}' is a fact of the recording: only {', '.join(metadata.CHANGEABLE)} can be changed"
             )
     bag = Bag(folder)
-    metadata.relabel(bag.folder, labels)
+    metadata.change_labels(bag.folder, labels)
     return Bag(folder)
 
 
@@ -166,5 +164,5 @@ def _no_folder(path: Path) -> str:
 
 def _no_metadata(folder: Path) -> str:
     if any(folder.glob("*.mcap")):
-        return f"{folder} is unfinished: its recording was cut off or still runs; afterwards `gr1 bags recover {folder.parent}` saves it"
+        return f"{folder} is unfinished: its recording still runs or was cut off; when it has ended, run `gr1 bags recover {folder.parent}`"
     return f"{folder} is no bag: it holds neither metadata.yaml nor an .mcap file"

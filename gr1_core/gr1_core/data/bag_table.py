@@ -1,16 +1,19 @@
-"""Bags as rows: what `gr1 bags list` and `gr1 bags show` print, as plain values."""
+"""The rows of the tables of `gr1 bags list` and `gr1 bags show`, as plain values."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from gr1_core.data.bag import Bag, BagError, candidates
-from gr1_core.data.metadata import lost
-from gr1_core.data.verification import losses, slow, streams
+from gr1_core.data.bag import Bag, BagError, find_candidates
+from gr1_core.data.metadata import lost_messages
+from gr1_core.data.verification import lost_messages, slow_topics, stream_statistics
 
 
-def row(folder: Path, whole: bool) -> dict:
-    """{name, instruction, outcome, seconds, mb, operator, problems, damaged} of one bag; what cannot be read is a problem, not an error."""
+def bag_row(folder: Path, complete: bool) -> dict:
+    """{name, instruction, outcome, seconds, mb, operator, problems, damaged} of one bag.
+
+    A bag that cannot be read gives a row with the problem, not an error.
+    """
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     empty = {
         "name": folder.name,
@@ -22,14 +25,14 @@ def row(folder: Path, whole: bool) -> dict:
         "problems": [],
     }
     empty |= {"damaged": False}
-    if not whole:
-        return empty | {"outcome": "unfinished", "problems": ["cut off, or still recorded: gr1 bags recover"]}
+    if not complete:
+        return empty | {"outcome": "unfinished", "problems": ["cut off, or still being recorded: gr1 bags recover"]}
     try:
         bag = Bag(folder)
         damaged = not bag.closed
         problems = ["damaged: gr1 bags verify"] if damaged else []
-        problems += [f"{count} messages lost ({name})" for name, count in losses(bag).items()] + [
-            f"slow: {name}" for name in slow(bag)
+        problems += [f"{count} messages lost ({name})" for name, count in lost_messages(bag).items()] + [
+            f"slow: {name}" for name in slow_topics(bag)
         ]
     except (BagError, OSError) as error:
         return empty | {"problems": [str(error)]}
@@ -43,12 +46,12 @@ def row(folder: Path, whole: bool) -> dict:
     }
 
 
-def rows(root: str | Path) -> list[dict]:
-    """One row for each bag at or below `root`, whole or not, sorted by folder."""
-    return [row(folder, whole) for folder, whole in sorted(candidates(root))]
+def bag_rows(root: str | Path) -> list[dict]:
+    """One row for each bag at or below `root`, complete or not, sorted by folder."""
+    return [bag_row(folder, complete) for folder, complete in sorted(find_candidates(root))]
 
 
-def topics(bag: Bag) -> list[dict]:
+def topic_rows(bag: Bag) -> list[dict]:
     """{topic, type, expected, received, lost, gaps, longest_gap_ms, hz} of each topic of a bag."""
     return [
         {
@@ -56,12 +59,12 @@ def topics(bag: Bag) -> list[dict]:
             "type": entry["type"],
             "expected": entry["expected"],
             "received": entry["received"],
-            "lost": lost(entry),
+            "lost": lost_messages(entry),
             "gaps": entry["gaps"],
             "longest_gap_ms": entry["longest_gap_ms"],
             "hz": (bag.counts[name] - 1) / bag.duration_s
             if bag.counts[name] > 1 and bag.duration_s > 0
             else 0.0,
         }
-        for name, entry in streams(bag).items()
+        for name, entry in stream_statistics(bag).items()
     ]

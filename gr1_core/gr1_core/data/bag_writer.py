@@ -1,7 +1,7 @@
-"""Writes bags: one episode, one folder, messages as serialized by whoever sent them.
+"""Writes bags: one folder per episode, messages as their publishers serialized them.
 
-An episode is a whole bag once its metadata.yaml is there, which is written last. Until then the .mcap says by itself, in the metadata
-record "gr1" at its beginning, what it is, and recovery.py makes a whole bag of what a killed recording has left.
+metadata.yaml is written last and makes the bag complete. Until then the .mcap itself holds the labels, in the metadata record "gr1"
+at its beginning; recovery.py makes a complete bag of a recording that was killed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from gr1_core.data.metadata import BagError, check_labels
 
 COMPRESSIONS = {"none": CompressionType.NONE, "zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4}
 CHUNK_SIZE = 1 << 20
-RECORD = "gr1"
-"""Name of the MCAP metadata record with the labels: one at the beginning, one with what was known at the end; the later one holds."""
+LABELS_RECORD = "gr1"
+"""Name of the MCAP metadata records with the labels: one at the beginning, one at the end. The later one holds."""
 
 
-class Episode:
-    """The .mcap of one episode while it is written, and what has gone into it. `BagWriter` makes a bag around it.
+class RecordingFile:
+    """The .mcap of one episode while it is written, with counts of its messages. `BagWriter` makes the bag.
 
-    The file is locked until it is closed, so that recovery leaves it alone. Errors of the disk are OSErrors.
+    The file is locked until it is closed, so that recovery does not touch it. Raises OSError for errors of the disk.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Episode:
         if compression not in COMPRESSIONS:
             raise BagError(f"compression '{compression}' is not one of {', '.join(COMPRESSIONS)}")
         described = {
-            name: (type, schemas.definition(type), schemas.type_hash(type)) for name, type in topics.items()
+            name: (type, schemas.type_definition(type), schemas.type_hash(type)) for name, type in topics.items()
         }
         profiles = {
             name: {"offered_qos_profiles": metadata.qos_text(qos[name]) if name in qos else ""}
@@ -63,7 +63,7 @@ class Episode:
         lock_recording(self._file, path)
         self._writer = Writer(self._file, chunk_size, COMPRESSIONS[compression], enable_data_crcs=True)
         self._writer.start("ros2", f"gr1_core {version('gr1_core')}")
-        self._writer.add_metadata(RECORD, dict(labels))
+        self._writer.add_metadata(LABELS_RECORD, dict(labels))
         self._file.flush()
         known: dict[str, int] = {}
         self._channels = {}
@@ -74,7 +74,7 @@ class Episode:
                 name, "cdr", known[type], profiles[name] | {"topic_type_hash": digest}
             )
 
-    def write(self, topic: str, data, log_time: int, publish_time: int) -> None:
+    def write_message(self, topic: str, data, log_time: int, publish_time: int) -> None:
         channel = self._channels.get(topic)
         if channel is None:
             raise BagError(f"topic '{topic}' is not one of this bag's: {', '.join(self._channels)}")
@@ -91,26 +91,26 @@ class Episode:
         self._writer.flush()
 
     def finish(self, labels: Mapping[str, str]) -> None:
-        """Index and end mark, on the disk."""
+        """Writes the index and the end mark and syncs the file to disk."""
         self._writer.flush()
-        self._writer.add_metadata(RECORD, dict(labels))
+        self._writer.add_metadata(LABELS_RECORD, dict(labels))
         self._writer.finish()
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Closes and unlocks the file as it is."""
+        """Closes and unlocks the file in its present state."""
         try:
             self._file.close()
         except OSError:
-            pass  # the rest that a full disk did not take; the file is closed all the same
+            pass  # a full disk refused the buffered rest; the file is closed nevertheless
 
     @property
     def duration_ns(self) -> int:
         return self.end_ns - self.start_ns
 
     def summary(self) -> str:
-        """The label `topics` where nobody knows how many messages were sent: as many as were received."""
+        """The label `topics` of a recording without counts of sent messages: expected = received."""
         return json.dumps(
             {
                 name: {
@@ -129,8 +129,8 @@ class BagWriter:
     """Writes one episode into the new folder `folder`; use it from one thread.
 
     topics: absolute name -> type ("sensor_msgs/msg/Image"). labels: at least `instruction` and `rig` (the rig's YAML text).
-    qos: topic -> "best_effort", "reliable" or "transient_local", for `ros2 bag play`. Raises BagError for labels, types and folders that
-    cannot be, and when the disk is full or fails; what was flushed before is kept, and `gr1 bags recover` makes a bag of it.
+    qos: topic -> "best_effort", "reliable" or "transient_local", for `ros2 bag play`. Raises BagError for invalid labels, types and
+    folders, and when the disk is full or fails; flushed messages are kept, and `gr1 bags recover` makes a bag of them.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class BagWriter:
         qos: Mapping[str, str] | None = None,
     ):
         self.folder = Path(folder)
-        self.labels = check_labels({**defaults(self.folder.name), **labels}, required=("instruction", "rig"))
+        self.labels = check_labels({**default_labels(self.folder.name), **labels}, required=("instruction", "rig"))
         self._ended: str | None = None
         try:
             self.folder.mkdir(parents=True)
@@ -153,7 +153,7 @@ class BagWriter:
             raise BagError(f"cannot make the folder {self.folder}: {error.strerror or error}") from error
         path = self.folder / f"{self.folder.name}_0.mcap"
         try:
-            self._episode = Episode(path, topics, self.labels, compression, chunk_size, qos or {})
+            self._recording = RecordingFile(path, topics, self.labels, compression, chunk_size, qos or {})
         except BaseException as error:
             path.unlink(missing_ok=True)
             self.folder.rmdir()
@@ -161,34 +161,34 @@ class BagWriter:
                 raise BagError(f"cannot write {path}: {error.strerror or error}") from error
             raise
 
-    def write(self, topic: str, data, log_time: int, publish_time: int) -> None:
-        """One message as CDR bytes; log_time: received, publish_time: sent by its publisher, ns."""
-        self._guard(self._episode.write, topic, data, log_time, publish_time)
+    def write_message(self, topic: str, data, log_time: int, publish_time: int) -> None:
+        """Writes one message, CDR bytes. log_time: received, publish_time: sent by its publisher, both ns."""
+        self._guard(self._recording.write_message, topic, data, log_time, publish_time)
 
     def flush(self) -> None:
-        """Hands all that was written to the operating system: what a SIGKILL can take is only what comes after this."""
-        self._guard(self._episode.flush)
+        """Passes all buffered messages to the operating system, so that a SIGKILL does not lose them."""
+        self._guard(self._recording.flush)
 
     def close(self, labels: Mapping[str, str] | None = None) -> Path:
-        """Completes the bag, with labels that are known only now (outcome, topics, ...). Returns its folder."""
-        episode = self._episode
+        """Completes the bag. labels: those known only at the end (outcome, topics, ...). Returns its folder."""
+        recording = self._recording
         known = {
-            "seconds": f"{episode.duration_ns * 1e-9:.3f}",
-            "topics": episode.summary(),
+            "seconds": f"{recording.duration_ns * 1e-9:.3f}",
+            "topics": recording.summary(),
             "outcome": "unfinished",
         }
         final = check_labels({**known, **self.labels, **(labels or {})}, required=metadata.REQUIRED)
-        self._guard(episode.finish, final)
-        self._guard(complete, self.folder, episode.path.name, episode, final)
+        self._guard(recording.finish, final)
+        self._guard(complete_bag, self.folder, recording.path.name, recording, final)
         self._ended = f"{self.folder} is closed"
-        episode.close()
+        recording.close()
         return self.folder
 
     def abandon(self) -> None:
-        """Ends without completing the bag, as a killed recording would."""
+        """Closes the file without completing the bag, like a killed recording."""
         if not self._ended:
             self._ended = f"{self.folder} was abandoned"
-            self._episode.close()
+            self._recording.close()
 
     def __enter__(self) -> BagWriter:
         return self
@@ -203,31 +203,31 @@ class BagWriter:
             action(*arguments)
         except OSError as error:
             self._ended = (
-                f"cannot write {self._episode.path}: {error.strerror or error}. What was written before is kept: "
+                f"cannot write {self._recording.path}: {error.strerror or error}. Messages written before are kept: "
                 f"make room, then run `gr1 bags recover {self.folder.parent}`"
             )
-            self._episode.close()
+            self._recording.close()
             raise BagError(self._ended) from error
 
 
-def complete(folder: Path, file: str, episode: Episode, labels: Mapping[str, str]) -> None:
-    """Writes metadata.yaml beside a finished .mcap, which makes the folder a whole bag."""
-    metadata.write(
+def complete_bag(folder: Path, file: str, recording: RecordingFile, labels: Mapping[str, str]) -> None:
+    """Writes metadata.yaml beside a finished .mcap, which completes the bag."""
+    metadata.write_metadata(
         folder,
         metadata.Metadata(
             file=file,
-            topics=episode.topics,
-            counts=episode.counts,
-            start_ns=episode.start_ns,
-            duration_ns=episode.duration_ns,
+            topics=recording.topics,
+            counts=recording.counts,
+            start_ns=recording.start_ns,
+            duration_ns=recording.duration_ns,
             labels=labels,
-            qos=episode.qos,
+            qos=recording.qos,
         ),
     )
 
 
-def defaults(name: str) -> dict[str, str]:
-    """Labels that every bag has and that nobody needs to say."""
+def default_labels(name: str) -> dict[str, str]:
+    """Labels that every bag has without being given."""
     installed = {"python": platform.python_version(), "mcap": version("mcap")}
     return {
         "gr1_version": version("gr1_core"),

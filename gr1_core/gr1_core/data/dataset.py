@@ -1,7 +1,7 @@
-"""A data set opened for training: LeRobotDataset v3.0 with the images' bytes embedded (dtype "image"), read without lerobot.
+"""A dataset opened for training: LeRobotDataset v3.0 with embedded images (dtype "image"), read without lerobot.
 
-State, action, tasks and the episodes' bounds are arrays in memory; images stay encoded in the memory-mapped files. What meta/info.json
-promises is checked when the data set is opened; the images are looked at once per machine, when the first one is asked for.
+State, action, tasks and the bounds of the episodes are arrays in memory; images stay encoded in the memory-mapped files. Opening
+checks the files against meta/info.json. The images are indexed once per machine, at the first access.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from gr1_core.rig import ROLES, Camera, Rig
 IMAGES = "observation.images."
 STATE, ACTION = "observation.state", "action"
 EPISODE = np.dtype([("start", np.int64), ("end", np.int64)])
-_AGAIN = "copy or convert the data set again"
+_AGAIN = "copy or convert the dataset again"
 _REMAP = "`gr1 convert lerobot` maps other names, videos and vectors"
 
 
 class Dataset:
-    """See the module's text. Whatever is wrong with it is a DatasetError.
+    """See the module. Raises DatasetError for anything that is wrong with the dataset.
 
-    root: the data set's folder. cache: where to keep what is computed once per machine (default: $GR1_CACHE, else `<root>/.cache`).
-    rig: for a data set that has no meta/rig.yaml.
+    root: folder of the dataset. cache: folder for what is computed once per machine (default: $GR1_CACHE, else `<root>/.cache`).
+    rig: for a dataset without meta/rig.yaml.
 
-    fps: frames a second. kind: "demonstrations" or "videos" (no state, action, rig). roles: the cameras that it has.
-    episodes: structured array [E] of `start` and `end` (exclusive), rows among the `length` frames. tasks: texts; task_of i64[E].
-    state, action: f32[length, 7] or None.
+    fps: frames per second. kind: "demonstrations" or "videos" (no state, action, rig). roles: its cameras.
+    episodes: structured array [E] of `start` and `end` (exclusive), rows among the `length` frames. tasks: instructions.
+    task_of: i64[E]. state, action: f32[length, 7] or None.
     """
 
     def __init__(self, root: str | Path, cache: str | Path | None = None, rig: Rig | None = None):
@@ -59,11 +59,11 @@ class Dataset:
         self._encoded: dict[str, EncodedFrames] = {}
 
     def encoded(self, role: str, index: int) -> memoryview:
-        """The bytes of frame `index` as they were recorded: JPEG or PNG of the camera's whole frame, memory-mapped."""
+        """The bytes of frame `index` as recorded: JPEG or PNG of the camera's full frame, memory-mapped."""
         return self.frames(role)[index]
 
     def image(self, role: str, index: int, scratch: np.ndarray | None = None) -> np.ndarray:
-        """Frame `index`, decoded: u8[H, W, 3] RGB, the camera's whole frame. scratch: see `images.decode`."""
+        """Frame `index`, decoded: u8[H, W, 3] RGB, the camera's full frame. scratch: see `images.decode`."""
         try:
             return images.decode(self.encoded(role, index), scratch)
         except images.ImageError as error:
@@ -72,7 +72,7 @@ class Dataset:
             ) from error
 
     def frames(self, role: str) -> EncodedFrames:
-        """All encoded frames of one camera. The first call on a machine reads all images once, to index them."""
+        """All encoded frames of one camera. The first call on a machine reads all images to index them."""
         if role not in self._encoded:
             shape = self.shape(role)
             with self._lock:
@@ -81,14 +81,14 @@ class Dataset:
         return self._encoded[role]
 
     def shape(self, role: str) -> tuple[int, int]:
-        """(height, width) of the camera's whole frame."""
+        """(height, width) of the camera's full frame."""
         if role not in self.roles:
             raise DatasetError(f"{self.root} has no {role} camera, only {', '.join(self.roles)}")
         return tuple(self.info["features"][IMAGES + role]["shape"][:2])
 
     @cached_property
     def cameras(self) -> dict[str, Camera]:
-        """How a frame is cropped to what the model sees (`Camera.view`): by the rig; a video's frames to their largest centred square."""
+        """How a frame is cropped to the model's input (`Camera.view`): by the rig; frames of videos to their largest square."""
         if self.rig is not None:
             return {role: self.rig.cameras[role] for role in self.roles}
         return {
@@ -130,22 +130,22 @@ class Dataset:
             )
         if self.rig is None:
             raise DatasetError(
-                f"{self.root / 'meta'} holds no rig.yaml: say which rig the numbers belong to, or {_REMAP}"
+                f"{self.root / 'meta'} holds no rig.yaml: give the rig of its numbers, or {_REMAP}"
             )
         if self.rig.control_hz != self.fps:
             raise DatasetError(
-                f"{where}: {self.fps} frames a second, but rig '{self.rig.name}' has control_hz {self.rig.control_hz:g}: {_REMAP}"
+                f"{where}: {self.fps} frames per second, but rig '{self.rig.name}' has control_hz {self.rig.control_hz:g}: {_REMAP}"
             )
         for role in self.roles:
             camera = self.rig.cameras[role]
             if self.shape(role) != (camera.height, camera.width):
                 height, width = self.shape(role)
                 raise DatasetError(
-                    f"{where}: {role} is {width}x{height}, rig '{self.rig.name}' says {camera.width}x{camera.height}: {_REMAP}"
+                    f"{where}: {role} is {width}x{height}, rig '{self.rig.name}' has {camera.width}x{camera.height}: {_REMAP}"
                 )
 
     def _read_rows(self) -> np.ndarray:
-        """Reads and checks what every frame has besides images -> the task of each episode."""
+        """Reads and checks all columns but the images. Returns the task of each episode."""
         vectors = [STATE, ACTION] if self.kind == "demonstrations" else []
         names = ["index", "episode_index", "frame_index", "task_index", *vectors]
         tables = [_table(path, names, [IMAGES + role for role in self.roles]) for path in self._files]
@@ -182,9 +182,9 @@ class Dataset:
                     f"({values[row].tolist()}): leave this episode out and convert again"
                 )
             setattr(self, "state" if name == STATE else "action", values)
-        return self._one_task(columns["task_index"], starts, lengths)
+        return self._episode_tasks(columns["task_index"], starts, lengths)
 
-    def _one_task(self, task: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def _episode_tasks(self, task: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         if task.min() < 0 or task.max() >= len(self.tasks):
             raise DatasetError(
                 f"{self.root / 'data'}: task_index {task.min()} to {task.max()}, meta/tasks.parquet has {len(self.tasks)}: {_AGAIN}"
@@ -193,7 +193,7 @@ class Dataset:
         if len(wrong):
             episode = int(np.searchsorted(starts, wrong[0], "right")) - 1
             raise DatasetError(
-                f"{self.root}: episode {episode} has several tasks: GR-1 takes one instruction an episode; split it there"
+                f"{self.root}: episode {episode} has several tasks: GR-1 takes one instruction per episode; split the episode where the task changes"
             )
         return task[starts]
 
@@ -205,7 +205,7 @@ class Dataset:
 def _info(root: Path) -> dict:
     path = root / "meta" / "info.json"
     if not path.is_file():
-        raise DatasetError(f"{root} is no data set: {path} is missing; `gr1 convert` makes one")
+        raise DatasetError(f"{root} is no dataset: {path} is missing; `gr1 convert` makes one")
     try:
         info = json.loads(path.read_text())
         version, fps, features = info["codebase_version"], info["fps"], info["features"]
@@ -235,7 +235,7 @@ def _kind(root: Path, info: dict) -> str:
 
 
 def _table(path: Path, columns: list[str], also: list[str] = ()) -> pa.Table:
-    """Some columns of one file. `also`: columns that must be there but are not read."""
+    """Some columns of one file. also: columns that must exist but are not read."""
     if not path.is_file():
         raise DatasetError(f"{path} is missing: {_AGAIN}")
     try:
@@ -245,7 +245,7 @@ def _table(path: Path, columns: list[str], also: list[str] = ()) -> pa.Table:
             raise DatasetError(f"{path} has no column {', '.join(missing)}: {_AGAIN}")
         return parquet.read(columns=columns)
     except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{path} is not a whole parquet file ({error}): {_AGAIN}") from error
+        raise DatasetError(f"{path} is not a complete Parquet file ({error}): {_AGAIN}") from error
 
 
 def _column(table: pa.Table, name: str, path: Path) -> np.ndarray:
@@ -258,7 +258,7 @@ def _column(table: pa.Table, name: str, path: Path) -> np.ndarray:
     flat = column.flatten().to_numpy(zero_copy_only=False) if pa.types.is_nested(column.type) else np.empty(0)
     if flat.size != 7 * len(column):
         raise DatasetError(
-            f"{path}: {name} is {column.type} with {flat.size} numbers in {len(column)} rows, expected 7 a row: {_AGAIN}"
+            f"{path}: {name} is {column.type} with {flat.size} numbers in {len(column)} rows, expected 7 per row: {_AGAIN}"
         )
     return flat.reshape(-1, 7)
 
@@ -276,7 +276,7 @@ def _episodes(root: Path, info: dict) -> tuple[np.ndarray, list[Path]]:
     ]
     paths = sorted(folder.glob("**/*.parquet"))
     if not paths:
-        raise DatasetError(f"{folder} holds no parquet file: {_AGAIN}")
+        raise DatasetError(f"{folder} holds no Parquet file: {_AGAIN}")
     table = pa.concat_tables([_table(path, names) for path in paths])
     number, length, chunk, file, start, end = (table[name].to_numpy() for name in names)
     if len(number) != info["total_episodes"] or len(number) == 0:

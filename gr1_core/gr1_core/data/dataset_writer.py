@@ -1,6 +1,6 @@
-"""Writes a LeRobotDataset v3.0 with embedded pictures, without lerobot: what docs/reference/datasets.md describes, episode after episode.
+"""Writes a LeRobotDataset v3.0 with embedded images, without lerobot (layout: docs/reference/datasets.md).
 
-The same episodes in the same order give the same bytes. Memory holds one episode, and some 100 bytes a frame of numbers.
+The same episodes in the same order give the same bytes. Memory holds one episode, and about 100 bytes per frame.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ VERSION = 1
 FILE_BYTES = 100_000_000
 STATE_NAMES = ("x", "y", "z", "rx", "ry", "rz", "gripper")
 ACTION_NAMES = ("dx", "dy", "dz", "drx", "dry", "drz", "gripper")
-_FILES_A_CHUNK = 1000
-_EPISODES_A_GROUP = 1000
-_PICTURES_A_BATCH = 64  # Arrow's arrays of bytes end at 2 GB
+_FILES_PER_CHUNK = 1000
+_EPISODES_PER_GROUP = 1000
+_IMAGES_PER_BATCH = 64  # an Arrow array of bytes holds at most 2 GB
 _COUNTERS = {
     "timestamp": "float32",
     "frame_index": "int64",
@@ -39,10 +39,10 @@ _DATA, _EPISODES = "{}/chunk-{:03d}/file-{:03d}.parquet", "meta/episodes"
 
 
 class DatasetWriter:
-    """See the module's text. `close` makes the folder a data set; without it, it has no meta/info.json.
+    """See the module. `close` completes the dataset; without it there is no meta/info.json.
 
-    root: a folder that holds no data set yet. fps: whole frames a second. shapes: role -> (height, width). rig: None for videos, whose
-    episodes have no state and action. meta: goes into meta/gr1.json, beside "version", "episodes" and "frames".
+    root: a folder without a dataset. fps: whole frames per second. shapes: role -> (height, width). rig: None for videos, whose
+    episodes have no state and action. meta: goes into meta/gr1.json, with "version", "episodes" and "frames" added.
     """
 
     def __init__(
@@ -59,27 +59,27 @@ class DatasetWriter:
         self.tasks: dict[str, int] = {}
         (self.root / _EPISODES).mkdir(parents=True)
         schema = _schema(self.features)
-        self._data = _Rolling(self.root, "data", schema, list(_COUNTERS))
-        self._episodes: _Rolling | None = None
+        self._data = _ParquetSequence(self.root, "data", schema, list(_COUNTERS))
+        self._episodes: _ParquetSequence | None = None
         self._rows: list[dict] = []
-        self._total = stats.Total()
+        self._total = stats.StatisticsTotal()
         self._sources = open(self.root / "meta" / "sources.jsonl", "w")
 
-    def add(self, episode: Episode, pictures: Mapping[str, Mapping] | None = None) -> None:
-        """One episode. pictures: role -> `stats.of_pictures`, when it is known already."""
+    def add_episode(self, episode: Episode, image_statistics: Mapping[str, Mapping] | None = None) -> None:
+        """Writes one episode. image_statistics: role -> `stats.image_statistics`, if already known."""
         length = len(next(iter(episode.images.values())))
         columns = self._columns(episode, length)
-        self._data.write(
+        self._data.write_rows(
             pa.table(
                 [_column(columns[field.name], field.type) for field in self._data.schema], self._data.schema
             )
         )
-        known = {_image_key(role): value for role, value in (pictures or {}).items()}
+        known = {_image_key(role): value for role, value in (image_statistics or {}).items()}
         images = {_image_key(role): encoded for role, encoded in episode.images.items()}
         found = {
-            key: known.get(key) or stats.of_pictures(images[key])
+            key: known.get(key) or stats.image_statistics(images[key])
             if key in images
-            else stats.of_values(columns[key])
+            else stats.value_statistics(columns[key])
             for key in self.features
         }
         self._total.add(found)
@@ -90,7 +90,7 @@ class DatasetWriter:
             f"stats/{key}/{name}": value for key, values in found.items() for name, value in values.items()
         }
         self._rows.append(row)
-        if len(self._rows) == _EPISODES_A_GROUP:
+        if len(self._rows) == _EPISODES_PER_GROUP:
             self._flush_rows()
         line = {"episode_index": self.episodes, "name": episode.name, **episode.info}
         self._sources.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -98,7 +98,7 @@ class DatasetWriter:
         self.episodes += 1
 
     def close(self) -> None:
-        """Writes what is left of meta/; meta/info.json and meta/sha256sums come last."""
+        """Writes the rest of meta/; meta/info.json and meta/sha256sums come last."""
         self._flush_rows()
         digests = self._data.close() | (self._episodes.close() if self._episodes else {})
         self._sources.close()
@@ -131,13 +131,13 @@ class DatasetWriter:
         if not self._rows:
             return
         if self._episodes is None:
-            self._episodes = _Rolling(self.root, _EPISODES, _episodes_schema(self._rows[0]), False)
+            self._episodes = _ParquetSequence(self.root, _EPISODES, _episodes_schema(self._rows[0]), False)
         self._episodes.roll(0)
         place = {
             "meta/episodes/chunk_index": self._episodes.chunk,
             "meta/episodes/file_index": self._episodes.file,
         }
-        self._episodes.write(pa.Table.from_pylist([row | place for row in self._rows], self._episodes.schema))
+        self._episodes.write_rows(pa.Table.from_pylist([row | place for row in self._rows], self._episodes.schema))
         self._rows = []
 
     def _info(self) -> dict:
@@ -147,7 +147,7 @@ class DatasetWriter:
             "total_episodes": self.episodes,
             "total_frames": self.frames,
             "total_tasks": len(self.tasks),
-            "chunks_size": _FILES_A_CHUNK,
+            "chunks_size": _FILES_PER_CHUNK,
             "data_files_size_in_mb": FILE_BYTES // 1_000_000,
             "video_files_size_in_mb": 200,
             "fps": self.fps,
@@ -158,10 +158,10 @@ class DatasetWriter:
         }
 
 
-class _Rolling:
-    """Parquet files one after the other; each `write` is one row group and stays in one file.
+class _ParquetSequence:
+    """A sequence of Parquet files. Each `write_rows` is one row group in one file.
 
-    Without compression and dictionaries, so that a reader may map the bytes of a picture straight from the file.
+    No compression and no dictionaries, so that a reader can memory-map the bytes of an image.
     """
 
     def __init__(self, root: Path, folder: str, schema: pa.Schema, statistics: list[str] | bool):
@@ -171,13 +171,13 @@ class _Rolling:
 
     @property
     def chunk(self) -> int:
-        return self._number // _FILES_A_CHUNK
+        return self._number // _FILES_PER_CHUNK
 
     @property
     def file(self) -> int:
-        return self._number % _FILES_A_CHUNK
+        return self._number % _FILES_PER_CHUNK
 
-    def write(self, table: pa.Table) -> None:
+    def write_rows(self, table: pa.Table) -> None:
         self.roll(table.nbytes)
         self._writer.write_table(table, row_group_size=len(table))
         self._bytes += table.nbytes
@@ -190,7 +190,7 @@ class _Rolling:
         self._number, self._bytes = self._number + 1, 0
         path = self._root / self._name()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = _Digested(path)
+        self._file = _HashedFile(path)
         self._writer = pq.ParquetWriter(
             self._file,
             self.schema,
@@ -200,7 +200,7 @@ class _Rolling:
         )
 
     def close(self) -> dict[str, str]:
-        """Ends the file that is being written. Returns path -> SHA-256 of all files up to now."""
+        """Finishes the current file. Returns path -> SHA-256 of all files."""
         if self._writer:
             self._writer.close()
             self._writer = None
@@ -211,8 +211,8 @@ class _Rolling:
         return _DATA.format(self._folder, self.chunk, self.file)
 
 
-class _Digested(io.RawIOBase):
-    """A file whose SHA-256 is known when it has been written, so that nothing is read again."""
+class _HashedFile(io.RawIOBase):
+    """A file whose SHA-256 is computed while it is written, so that it is not read again."""
 
     def __init__(self, path: Path):
         self._file, self._digest = open(path, "wb"), hashlib.sha256()
@@ -236,17 +236,17 @@ class _Digested(io.RawIOBase):
 
 
 def binary_column(encoded: Sequence[bytes]) -> pa.ChunkedArray:
-    """Pictures as an Arrow column; one that is one already (from a part) stays as it is."""
+    """Encoded images as an Arrow column; an Arrow column (from a part) stays as it is."""
     if isinstance(encoded, pa.ChunkedArray):
         return encoded
     batches = [
-        encoded[start : start + _PICTURES_A_BATCH] for start in range(0, len(encoded), _PICTURES_A_BATCH)
+        encoded[start : start + _IMAGES_PER_BATCH] for start in range(0, len(encoded), _IMAGES_PER_BATCH)
     ]
     return pa.chunked_array([pa.array(batch, pa.binary()) for batch in batches], pa.binary())
 
 
 def _write_checksums(root: Path, known: Mapping[str, str]) -> None:
-    """meta/sha256sums over all files of the data set, as `sha256sum -c meta/sha256sums` reads it; every file is on the disk then."""
+    """Writes meta/sha256sums over all files of the dataset, for `sha256sum -c`, and syncs every file to disk."""
     lines = []
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         name = str(path.relative_to(root))
@@ -320,7 +320,7 @@ def _column(values, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
 
 
 def _episodes_schema(row: Mapping[str, Any]) -> pa.Schema:
-    """int64 for numbers; statistics are lists of doubles, of counts int64, nested for pictures."""
+    """int64 for numbers; statistics are lists of doubles, of counts int64, nested for images."""
     fields = []
     for name, value in row.items():
         kind = (
@@ -343,7 +343,7 @@ def _episodes_schema(row: Mapping[str, Any]) -> pa.Schema:
 
 
 def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
-    """A pandas frame whose index is the text: lerobot looks texts up by the frame's index, which only pandas' metadata declares."""
+    """A pandas table whose index is the text: lerobot looks texts up by the index, which only pandas' metadata declares."""
     columns = [
         {
             "name": "task_index",

@@ -1,4 +1,7 @@
-"""Batches of windows, decoded by threads in the background. libjpeg-turbo and OpenCV release Python's lock, so threads suffice."""
+"""Batches of windows, decoded by threads in the background.
+
+libjpeg-turbo and OpenCV release Python's lock, so threads suffice.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,13 +23,15 @@ _TASKS_PER_THREAD = 4  # per batch: small enough that the threads finish togethe
 class Sampler:
     """The order of training: in every epoch all windows in a new order, cut into global batches.
 
-    The last incomplete batch of an epoch is dropped, so that all steps have equal weight; each epoch drops other windows.
+    The last incomplete batch of an epoch is dropped, so that all steps have equal weight; each epoch drops
+    other windows.
     """
 
     def __init__(self, length: int, batch: int, seed: int):
         if batch > length:
             raise ValueError(
-                f"a batch of {batch} needs at least as many windows, the dataset has {length}: choose a smaller batch"
+                f"a batch of {batch} needs at least as many windows, the dataset has {length}: choose a "
+                "smaller batch"
             )
         self.length, self.batch, self.seed = length, batch, seed
         self.per_epoch = length // batch
@@ -44,9 +50,15 @@ class Sampler:
             epoch, position = epoch + 1, 0
 
 
+@lru_cache(maxsize=2)
 def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
-    """The permutation of an epoch's windows, i64[length]."""
-    return np.random.default_rng([seed, epoch]).permutation(length)
+    """The permutation of an epoch's windows, i64[length], read-only.
+
+    The last two are kept: large ones take seconds.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(length)
+    order.flags.writeable = False
+    return order
 
 
 def in_order(length: int, batch: int) -> Iterator[np.ndarray]:
@@ -56,7 +68,9 @@ def in_order(length: int, batch: int) -> Iterator[np.ndarray]:
 
 
 def decoder_threads() -> int:
-    """Default number of decoder threads: this process's cores, shared with the other local processes of a distributed run."""
+    """Default number of decoder threads: this process's cores, shared with the other local processes of a
+    distributed run.
+    """
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(1, len(os.sched_getaffinity(0)) // local)
 
@@ -64,13 +78,15 @@ def decoder_threads() -> int:
 class Loader:
     """Iterates over Batches of `windows`, one per array of window numbers in `batches`, in that order.
 
-    threads: decoder threads, default `decoder_threads()`. prefetch: batches in preparation besides the current one. roles: cameras,
-    default all of the dataset. images=False: batches without images. decode_once=True: frames are decoded once per machine into a
-    memory-mapped file (h * w * 3 bytes per frame) and from then on only copied. pin_memory=True: images lie in page-locked memory,
-    from which a GPU copies asynchronously.
+    threads: decoder threads, default `decoder_threads()`. prefetch: batches in preparation besides the
+    current one. roles: cameras, default all of the dataset. images=False: batches without images.
+    decode_once=True: frames are decoded once per machine into a memory-mapped file (h * w * 3 bytes per
+    frame) and from then on only copied. pin_memory=True: images lie in page-locked memory, from which a GPU
+    copies asynchronously.
 
-    The arrays in Batch.images stay valid until the batch is given to `release`; then later batches reuse them. An unreleased batch
-    keeps its arrays. An error in a thread is raised here, at its batch. Use it in a `with`, or call close().
+    The arrays in Batch.images stay valid until the batch is given to `release`; then later batches reuse
+    them. An unreleased batch keeps its arrays. An error in a thread is raised here, at its batch. Use it in a
+    `with`, or call close().
     """
 
     def __init__(
@@ -123,8 +139,15 @@ class Loader:
         self.waited_s += time.perf_counter() - began
         return batch
 
+    @property
+    def ready(self) -> bool:
+        """Whether the next batch is decoded, so that `next` does not wait."""
+        return bool(self._ahead) and all(task.done() for task in self._ahead[0][1])
+
     def release(self, batch: Batch) -> None:
-        """Lends the batch's image arrays to later batches; neither they nor views of them may be used any more."""
+        """Lends the batch's image arrays to later batches; neither they nor views of them may be used any
+        more.
+        """
         for role in list(batch.images):
             self._buffers.put_back(batch.images.pop(role))
 
@@ -144,7 +167,8 @@ class Loader:
         batch = self.windows.batch(indices)
         if not self._frames:
             return batch, []
-        # After the sort the slots of one frame are neighbours: it is decoded for the first of them and copied to the others.
+        # After the sort the slots of one frame are neighbours: it is decoded for the first of them and copied
+        # to the others.
         flat = batch.frames.reshape(-1)
         order = np.argsort(flat, kind="stable")
         groups = np.split(order, np.flatnonzero(np.diff(flat[order], prepend=-1)))[1:]
@@ -161,7 +185,10 @@ class Loader:
 
 
 class _Buffers:
-    """Image arrays for reuse: pages that were used before cost no time to get. Only arrays that were put back are reused."""
+    """Image arrays for reuse: pages that were used before cost no time to get.
+
+    Only arrays that were put back are reused.
+    """
 
     def __init__(self, pinned: bool):
         self._pinned = pinned

@@ -1,4 +1,4 @@
-"""What stands in a bag's metadata.yaml: rosbag2's own fields (version 9, Jazzy) and, as its custom_data, our labels."""
+"""A bag's metadata.yaml: rosbag2's own fields (version 9, Jazzy) and the labels, as its custom_data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from gr1_core import atomic_write
 from gr1_core.data import schemas
 
-FILE = "metadata.yaml"
+METADATA_FILE = "metadata.yaml"
 OUTCOMES = ("success", "failure", "discarded", "unfinished")
 LABELS = (
     "episode",
@@ -29,7 +29,7 @@ LABELS = (
     "versions",
     "rig",
 )
-"""The labels that we write, in the order of the file; a recorder may add its own."""
+"""The labels in the order of the file. A recorder may add its own."""
 REQUIRED = ("episode", "instruction", "outcome", "rig")
 """Labels without which a bag is not a demonstration."""
 CHANGEABLE = ("outcome", "instruction", "operator", "note")
@@ -46,11 +46,11 @@ _QOS = {
 
 
 class BagError(ValueError):
-    """A bag that cannot be read, written or labelled as asked."""
+    """A bag cannot be read, written or labelled."""
 
 
 class _Dumper(yaml.CSafeDumper):
-    """Texts of several lines as blocks, so that the rig can be read in the file; nothing as a reference to something above."""
+    """Writes texts of several lines as blocks, so that the rig stays readable, and no YAML aliases."""
 
     def ignore_aliases(self, data) -> bool:
         return True
@@ -66,7 +66,7 @@ _Dumper.add_representer(
 
 @dataclass(frozen=True)
 class Metadata:
-    """One bag of one file. file: the .mcap's name; topics: name -> type; counts: name -> messages; times in ns; labels: custom_data."""
+    """file: name of the .mcap. topics: name -> type. counts: name -> messages. Times in ns. labels: custom_data. qos: name -> profile."""
 
     file: str
     topics: Mapping[str, str]
@@ -77,30 +77,32 @@ class Metadata:
     qos: Mapping[str, str] = field(default_factory=dict)
 
 
-def short(value, most: int = 60) -> str:
-    """A value as a message shows it: line breaks escaped, the end of a long one left out."""
+def shorten(value, most: int = 60) -> str:
+    """A value for an error message: line breaks escaped, a long one cut."""
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
 def check_labels(labels: Mapping[str, str], required=()) -> dict[str, str]:
-    """The labels as they are, or BagError: each must be text of one line (the rig may have several), the instruction not empty."""
+    """Returns the labels. Raises BagError unless each is text of one line (the rig may have several) and the
+    instruction is not empty.
+    """
     for name, text in labels.items():
         if not isinstance(text, str):
-            raise BagError(f"label '{name}' is {short(text)}: labels are text")
+            raise BagError(f"label '{name}' is {shorten(text)}: labels are text")
         if any(
             unicodedata.category(letter) in _CONTROL
             for letter in (text.replace("\n", "") if name in _SEVERAL_LINES else text)
         ):
             raise BagError(
-                f"label '{name}' is {short(text)}: control characters and line breaks cannot be kept in a label"
+                f"label '{name}' is {shorten(text)}: control characters and line breaks cannot be kept in a label"
             )
     if "instruction" in labels and not labels["instruction"].strip():
         raise BagError(
-            "label 'instruction' is empty: say what the robot is to do, for example \"open the drawer\""
+            "label 'instruction' is empty: describe the task, for example \"open the drawer\""
         )
     if "outcome" in labels and labels["outcome"] not in OUTCOMES:
-        raise BagError(f"outcome {short(labels['outcome'])} is not one of {', '.join(OUTCOMES)}")
+        raise BagError(f"outcome {shorten(labels['outcome'])} is not one of {', '.join(OUTCOMES)}")
     missing = [name for name in required if not labels.get(name)]
     if missing:
         raise BagError(f"missing label{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
@@ -128,17 +130,17 @@ def offered_qos(name: str) -> list[dict]:
 
 
 def qos_text(name: str) -> str:
-    """The same as YAML text, as an MCAP channel carries it."""
+    """`offered_qos` as YAML text, as an MCAP channel carries it."""
     return yaml.safe_dump(offered_qos(name), sort_keys=False)
 
 
 def qos_name(text: str) -> str:
-    """The inverse of `qos_text`; "" for a profile that is none of ours."""
+    """The inverse of `qos_text`; "" for a profile of another program."""
     return next((name for name in _QOS if qos_text(name) == text), "")
 
 
-def write(folder: Path, metadata: Metadata) -> None:
-    """Writes metadata.yaml as a whole or not at all."""
+def write_metadata(folder: Path, metadata: Metadata) -> None:
+    """Writes metadata.yaml atomically."""
     start, duration = {"nanoseconds_since_epoch": metadata.start_ns}, {"nanoseconds": metadata.duration_ns}
     count = sum(metadata.counts.values())
     topics = [
@@ -170,19 +172,19 @@ def write(folder: Path, metadata: Metadata) -> None:
         "custom_data": _ordered(metadata.labels),
         "ros_distro": schemas.DISTRO,
     }
-    _replace(folder / FILE, information)
+    _replace(folder / METADATA_FILE, information)
 
 
-def relabel(folder: Path, labels: Mapping[str, str]) -> None:
-    """Replaces some of the labels; everything else in metadata.yaml stays."""
+def change_labels(folder: Path, labels: Mapping[str, str]) -> None:
+    """Replaces some labels; everything else in metadata.yaml stays."""
     information = _load(folder)
     information["custom_data"] = _ordered(check_labels({**(information.get("custom_data") or {}), **labels}))
-    _replace(folder / FILE, information)
+    _replace(folder / METADATA_FILE, information)
 
 
-def read(folder: Path) -> Metadata:
-    """metadata.yaml of a bag; BagError names what is missing or wrong in it."""
-    raw, path = _load(folder), folder / FILE
+def read_metadata(folder: Path) -> Metadata:
+    """Reads metadata.yaml of a bag. Raises BagError that names what is missing or wrong in it."""
+    raw, path = _load(folder), folder / METADATA_FILE
     try:
         if raw["storage_identifier"] != "mcap":
             raise BagError(
@@ -203,7 +205,7 @@ def read(folder: Path) -> Metadata:
             labels={str(key): str(value) for key, value in (raw.get("custom_data") or {}).items()},
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise BagError(f"{path}: not rosbag2's metadata: {type(error).__name__} {error}") from error
+        raise BagError(f"{path}: not a metadata.yaml of rosbag2: {type(error).__name__} {error}") from error
 
 
 def _ordered(labels: Mapping[str, str]) -> dict[str, str]:
@@ -215,13 +217,13 @@ def _ordered(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def _load(folder: Path) -> dict:
-    path = folder / FILE
+    path = folder / METADATA_FILE
     try:
         information = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)[_ROOT]
         information["topics_with_message_count"]
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise BagError(
-            f"{path}: not rosbag2's metadata ({type(error).__name__}): restore it, or delete it and run `gr1 bags recover`"
+            f"{path}: not a metadata.yaml of rosbag2 ({type(error).__name__}): restore it, or delete it and run `gr1 bags recover`"
         ) from error
     return information
 
@@ -231,11 +233,14 @@ def _replace(path: Path, information: dict) -> None:
     atomic_write.write_text(path, text)
 
 
-def lost(stream: Mapping) -> int:
-    """Of one entry of the label `topics`: messages that were sent and are not in the bag, lost on the way or dropped by a slow disk."""
+def lost_messages(stream: Mapping) -> int:
+    """Messages that were sent but are not in the bag: lost on the way or dropped by a slow disk.
+
+    stream: one entry of the label `topics`.
+    """
     return int(stream.get("lost", 0)) + int(stream.get("dropped", 0))
 
 
-def slow(stream: Mapping) -> bool:
-    """Of one entry of the label `topics`: whether its publisher sent fewer than 80 % of what its nominal rate promises."""
-    return stream["received"] + lost(stream) < 0.8 * stream["expected"]
+def is_slow(stream: Mapping) -> bool:
+    """Whether the publisher sent less than 80 % of its nominal rate. stream: one entry of the label `topics`."""
+    return stream["received"] + lost_messages(stream) < 0.8 * stream["expected"]

@@ -1,7 +1,7 @@
-"""Makes whole bags of unfinished ones: a recorder that was killed, a computer that lost power, a disk that was full.
+"""Makes complete bags of unfinished ones, e.g. after a killed recorder, a power cut or a full disk.
 
-What is there is read record by record up to where it was cut off, and every complete chunk goes into a new file beside it, which then
-takes its place. Being killed in the middle of that loses nothing either: the next attempt begins again.
+The file is read record by record up to where it was cut off. Every complete chunk goes into a new file, which then replaces the old
+one. A recovery that is killed loses nothing: the next attempt starts again.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 
 from gr1_core import atomic_write
 from gr1_core.data import metadata
-from gr1_core.data.bag import DAMAGED, EMPTY, candidates
-from gr1_core.data.bag_writer import CHUNK_SIZE, RECORD, Episode, complete, defaults, lock_recording
+from gr1_core.data.bag import DAMAGE_ERRORS, EMPTY_SUFFIX, find_candidates
+from gr1_core.data.bag_writer import CHUNK_SIZE, LABELS_RECORD, RecordingFile, complete_bag, default_labels, lock_recording
 from gr1_core.data.metadata import BagError
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """What was saved of one bag. folder: where it is now; messages, seconds: what it holds; damaged: chunks that could not be read;
-    torn: bytes at the end that were no complete chunk. Without messages the folder was only set aside, under a name in `.empty`."""
+    """Result of a recovery. damaged: number of chunks that could not be read. torn: bytes of an incomplete chunk at the end.
+
+    A folder without messages is not recovered but renamed: its name then ends in `.empty`.
+    """
 
     folder: Path
     messages: int
@@ -41,23 +43,23 @@ class Recovered:
         return f"{self.folder.name}: {self.seconds:.1f} s with {self.messages} messages saved{''.join(f', {text}' for text in lost)}"
 
 
-def unfinished(root: str | Path) -> list[Path]:
-    """The folders at or below `root` that hold an .mcap but no metadata.yaml, sorted. One of them may still be recorded into."""
-    return sorted(folder for folder, whole in candidates(root) if not whole)
+def unfinished_bags(root: str | Path) -> list[Path]:
+    """The folders at or below `root` with an .mcap but no metadata.yaml, sorted. A recording may still run in one of them."""
+    return sorted(folder for folder, complete in find_candidates(root) if not complete)
 
 
-def recover(folder: str | Path) -> Recovered | None:
-    """Makes a whole bag of an unfinished one; None if it is whole already.
+def recover_bag(folder: str | Path) -> Recovered | None:
+    """Makes a complete bag of an unfinished one; None if it is complete already.
 
-    Its labels are those that the file itself holds, its outcome "unfinished" unless the file says another. Raises BagError if
-    another process is writing it, or where the file holds no labels (the bag is another program's).
+    The labels are those in the file; the outcome is "unfinished" unless the file holds another. Raises BagError if another process
+    writes the file, or if it holds no labels (it was recorded by another program).
     """
     folder = Path(folder)
-    if (folder / metadata.FILE).is_file():
+    if (folder / metadata.METADATA_FILE).is_file():
         return None
     files = sorted(folder.glob("*.mcap"))
     if len(files) != 1:
-        raise BagError(f"{folder}: {len(files)} .mcap files, expected one: this is no bag of ours")
+        raise BagError(f"{folder}: {len(files)} .mcap files, expected one: only bags that gr1 recorded can be recovered")
     try:
         with open(files[0], "rb") as stream:
             lock_recording(stream, files[0])
@@ -80,14 +82,14 @@ def _rebuild(folder: Path, path: Path, stream) -> Recovered:
     try:
         with atomic_write.replacing(path) as partial:
             compression = source.compression or "none"
-            new = Episode(partial, source.topics(), labels, compression, CHUNK_SIZE, source.qos())
+            new = RecordingFile(partial, source.topics(), labels, compression, CHUNK_SIZE, source.qos())
             for message in chain([first], messages):
                 topic = source.channels[message.channel_id].topic
-                new.write(topic, message.data, message.log_time, message.publish_time)
+                new.write_message(topic, message.data, message.log_time, message.publish_time)
             known = {"outcome": "unfinished", "seconds": f"{new.duration_ns * 1e-9:.3f}", "topics": new.summary()}
             labels = metadata.check_labels(known | labels | source.labels, metadata.REQUIRED)
             new.finish(labels)
-        complete(folder, path.name, new, labels)
+        complete_bag(folder, path.name, new, labels)
     finally:
         if new:
             new.close()
@@ -96,7 +98,7 @@ def _rebuild(folder: Path, path: Path, stream) -> Recovered:
 
 
 def _set_aside(folder: Path) -> Path:
-    names = (f"{folder.name}{number}{EMPTY}" for number in ("", *(f".{count}" for count in range(2, 1000))))
+    names = (f"{folder.name}{number}{EMPTY_SUFFIX}" for number in ("", *(f".{count}" for count in range(2, 1000))))
     aside = next(path for name in names if not (path := folder.with_name(name)).exists())
     os.rename(folder, aside)
     return aside
@@ -106,13 +108,13 @@ def _labels(folder: Path, labels: dict[str, str]) -> dict[str, str]:
     missing = [name for name in ("instruction", "rig") if not labels.get(name)]
     if missing:
         raise BagError(
-            f"{folder}: the file does not say {', '.join(missing)}: only bags that gr1 recorded can be recovered"
+            f"{folder}: the file lacks the labels {', '.join(missing)}: only bags that gr1 recorded can be recovered"
         )
-    return defaults(folder.name) | labels
+    return default_labels(folder.name) | labels
 
 
 class _Recording:
-    """The records of an .mcap as far as they can be read. Chunks whose checksum is wrong are counted and left out."""
+    """The readable records of an .mcap. Chunks with a wrong checksum are counted and left out."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -143,16 +145,16 @@ class _Recording:
                     return
                 if isinstance(record, Chunk):
                     yield from self._chunk(record)
-                elif isinstance(record, Metadata) and record.name == RECORD:
+                elif isinstance(record, Metadata) and record.name == LABELS_RECORD:
                     self.labels |= record.metadata
-        except DAMAGED:
+        except DAMAGE_ERRORS:
             pass  # the recording was cut off here
         self.torn = size - whole
 
     def _chunk(self, chunk: Chunk) -> Iterator[Message]:
         try:
             records = breakup_chunk(chunk, validate_crc=True)
-        except DAMAGED:
+        except DAMAGE_ERRORS:
             self.damaged += 1
             return
         self.compression = chunk.compression

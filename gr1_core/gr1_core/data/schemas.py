@@ -1,4 +1,4 @@
-"""ROS 2 Jazzy's message types without ROS: definitions, hashes, CDR bytes <-> messages, through the type store of `rosbags`.
+"""ROS 2 Jazzy's message types without ROS: definitions, hashes, CDR bytes <-> messages, by the type store of `rosbags`.
 
 A type is named as ROS names it, "sensor_msgs/msg/Image". Sequences and arrays of numbers are numpy arrays.
 """
@@ -20,7 +20,7 @@ _HEADER = (Nodetype.NAME, "std_msgs/msg/Header")
 
 
 class SchemaError(ValueError):
-    """A message type that is not one of ROS 2 Jazzy's, or bytes and fields that do not fit their type."""
+    """An unknown message type, or bytes or fields that do not fit their type."""
 
 
 @cache
@@ -41,8 +41,8 @@ def _fields(type: str) -> dict[str, tuple]:
 
 
 @cache
-def definition(type: str) -> str:
-    """The type's text in MCAP's `ros2msg` encoding: its own definition, then those of the types it uses."""
+def type_definition(type: str) -> str:
+    """The type's text in MCAP's `ros2msg` encoding: its own definition, then those of the types that it uses."""
     _fields(type)
     return _store().generate_msgdef(type, ros_version=2)[0]
 
@@ -59,8 +59,8 @@ def deserialize(type: str, data) -> Any:
     _fields(type)
     try:
         return _store().deserialize_cdr(data, type)
-    except Exception as error:  # rosbags lets whatever its generated code meets in damaged bytes through
-        raise SchemaError(f"{len(data)} bytes are no {type}: {error}") from error
+    except Exception as error:  # rosbags' generated code raises anything on damaged bytes
+        raise SchemaError(f"{len(data)} bytes are not a valid {type}: {error}") from error
 
 
 def serialize(message: Any, type: str) -> bytes:
@@ -72,8 +72,8 @@ def serialize(message: Any, type: str) -> bytes:
         raise SchemaError(f"message does not fit {type}: {error}") from error
 
 
-def message(type: str, **fields) -> Any:
-    """A message of this type; fields left out are zero or empty, a message inside may be given as a dict of its fields."""
+def make_message(type: str, **fields) -> Any:
+    """A message of this type. Omitted fields are zero or empty; a nested message may be a dict of its fields."""
     known = _fields(type)
     for name in fields:
         if name not in known:
@@ -84,8 +84,8 @@ def message(type: str, **fields) -> Any:
     return _store().types[type](**values)
 
 
-def stamp(type: str, data) -> int | None:
-    """The header's stamp in nanoseconds, read off the CDR bytes without decoding the rest; None for a type without header."""
+def header_stamp(type: str, data) -> int | None:
+    """The header's stamp in ns, read from the CDR bytes without decoding the rest; None for a type without header."""
     if not has_header(type):
         return None
     if len(data) < 12:
@@ -103,7 +103,7 @@ def has_header(type: str) -> bool:
 def _value(kind: tuple, value: Any) -> Any:
     node, detail = kind
     if node == Nodetype.NAME:
-        return message(detail, **value) if isinstance(value, Mapping) else value
+        return make_message(detail, **value) if isinstance(value, Mapping) else value
     if node == Nodetype.BASE:
         return value
     inner = detail[0]
@@ -122,7 +122,7 @@ def _value(kind: tuple, value: Any) -> Any:
 def _default(kind: tuple) -> Any:
     node, detail = kind
     if node == Nodetype.NAME:
-        return message(detail)
+        return make_message(detail)
     if node == Nodetype.BASE:
         name = detail[0]
         return (

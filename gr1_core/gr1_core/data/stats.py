@@ -1,7 +1,7 @@
-"""Statistics of a data set as LeRobot keeps them: per episode and feature min, max, mean, std, count and five quantiles.
+"""Statistics of a dataset in LeRobot's layout: per episode and feature min, max, mean, std, count and five quantiles.
 
-Pictures are sampled (how many: `sampled`), thinned to about 150 pixels and counted in [0, 1] per channel; all other features count in
-full. Totals: parallel variance, extremes, and quantiles as the count-weighted mean of the episodes' quantiles.
+Images are sampled (`sampled_frames`), thinned to about 150 pixels and counted in [0, 1] per channel; other features count in full.
+Totals: parallel variance, extremes, and quantiles as the count-weighted mean of the episodes' quantiles.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 NAMES = ("min", "max", "mean", "std", "count", *QUANTILES)
 
 
-def of_values(values: np.ndarray) -> dict[str, list]:
+def value_statistics(values: np.ndarray) -> dict[str, list]:
     """[T] or [T, n] numbers -> each statistic as a list of n."""
     values = np.asarray(values, np.float64).reshape(len(values), -1)
     found = {"min": values.min(0), "max": values.max(0), "mean": values.mean(0), "std": values.std(0)}
@@ -24,14 +24,14 @@ def of_values(values: np.ndarray) -> dict[str, list]:
     return {name: value.tolist() for name, value in found.items()} | {"count": [len(values)]}
 
 
-def of_pictures(encoded: Sequence[bytes]) -> dict[str, list]:
-    """T JPEG or PNG -> each statistic as a nested list [3][1][1]; `count` is the number of pictures that were sampled."""
-    counts, chosen = np.zeros((3, 256), np.int64), sampled(len(encoded))
+def image_statistics(encoded: Sequence[bytes]) -> dict[str, list]:
+    """T JPEG or PNG -> each statistic as a nested list [3][1][1]; `count` is the number of sampled images."""
+    counts, chosen = np.zeros((3, 256), np.int64), sampled_frames(len(encoded))
     for index in chosen:
-        picture = images.decode(encoded[index])
-        thin = _thinning(*picture.shape[:2])
+        image = images.decode(encoded[index])
+        thin = _thinning(*image.shape[:2])
         for channel in range(3):
-            counts[channel] += np.bincount(picture[::thin, ::thin, channel].ravel(), minlength=256)
+            counts[channel] += np.bincount(image[::thin, ::thin, channel].ravel(), minlength=256)
     levels, total = np.arange(256) / 255, counts.sum(1, keepdims=True)
     cumulative = np.cumsum(counts, 1)
     mean = (counts @ levels)[:, None] / total
@@ -41,15 +41,15 @@ def of_pictures(encoded: Sequence[bytes]) -> dict[str, list]:
         "mean": mean[:, 0],
         "std": np.sqrt((counts * (levels - mean) ** 2).sum(1) / total[:, 0]),
     }
-    # The lower of the two order statistics; between levels 1/255 apart there is nothing to interpolate.
+    # The lower of the two order statistics: levels are 1/255 apart, interpolation adds nothing.
     found |= {
         name: levels[(cumulative >= np.maximum(1, q * total)).argmax(1)] for name, q in QUANTILES.items()
     }
     return {name: value.reshape(3, 1, 1).tolist() for name, value in found.items()} | {"count": [len(chosen)]}
 
 
-def sampled(length: int) -> np.ndarray:
-    """Indices of the pictures that count among `length`: all up to 100, then 100, from 464 pictures on length ** 0.75, at most 10 000."""
+def sampled_frames(length: int) -> np.ndarray:
+    """Indices of the sampled images among `length`: all up to 100, then 100, from 464 on length ** 0.75, at most 10 000."""
     number = max(min(length, 100), min(int(length**0.75), 10_000))
     return np.round(np.linspace(0, length - 1, number)).astype(int)
 
@@ -58,8 +58,8 @@ def _thinning(height: int, width: int) -> int:
     return 1 if max(height, width) < 300 else int(max(height, width) / 150)
 
 
-class Total:
-    """Adds up the statistics of episodes, one after the other."""
+class StatisticsTotal:
+    """Accumulates the statistics of episodes."""
 
     def __init__(self):
         self._features: dict[str, dict[str, np.ndarray]] = {}

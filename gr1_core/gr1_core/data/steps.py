@@ -1,8 +1,8 @@
-"""The control steps of a recorded episode: what the policy would have seen at each, and what was commanded.
+"""The control steps of a recorded episode: the policy's observation at each step, and the commanded action.
 
-The grid has the rig's control rate and begins with the first command. At a grid time the observation is the newest picture of each
-camera that had been sent by then, and how arm and gripper were when the older of the two was taken. A step for which a stream's newest
-message is older than the rig's max_age cuts the episode; the longest part is kept.
+The time grid has the rig's control rate and starts at the first command. The observation at a grid time is the newest frame of each
+camera that had been sent by then, and the state of arm and gripper when the older of these frames was taken. A step for which the
+newest message of a stream is older than the rig's max_age cuts the episode; the longest part is kept.
 The action is the mean twist of the following period (command_timeline.py) in the model's units, and the gripper's command.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from gr1_core import images
 from gr1_core.data import command_timeline, schemas
 from gr1_core.data.bag import Bag, Message
-from gr1_core.data.command_timeline import SOURCES, Commands
+from gr1_core.data.command_timeline import COMMAND_SOURCES, Commands
 from gr1_core.rig import ROLES, Rig, gripper_sign
 
 _IMAGES = ("camera/{}/image_raw", "camera/{}/image_raw/compressed")
@@ -24,12 +24,12 @@ _POSE, _GRIPPER = "arm/pose", "arm/gripper"
 
 
 class StepsError(ValueError):
-    """A recording from which no control step can be made: the text names the bag and what is missing."""
+    """A recording without usable control steps. The message names the bag and what is missing."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One recorded picture. stamp: of its header, ns. Either data, the encoded bytes as recorded, or array u8[H, W, 3], raw pixels."""
+    """One recorded frame. stamp: of its header, ns. Either data (encoded bytes as recorded) or array u8[H, W, 3] (raw pixels)."""
 
     stamp: int
     data: bytes | None
@@ -42,7 +42,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Step:
-    """One control step; state, action f32[7] as rig.state_vector and rig.delta + gripper (+1 open / -1 closed) make them."""
+    """One control step. state: f32[7], rig.state_vector. action: f32[7], rig.delta and gripper (+1 open / -1 closed)."""
 
     time_ns: int
     static: Frame
@@ -53,11 +53,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which messages make the T steps of a bag.
+    """The messages that make up the T steps of a bag.
 
-    times i64[T] ns; topics: role -> image topic; frames: role -> i64[T], the how-many-th message of that topic; state, action f32[T, 7];
-    by_hand: bool[T], a person's commands were in charge; recorded: how many steps the grid had before it was cut; problems: what was cut,
-    as texts.
+    times: i64[T] ns. topics: role -> image topic. frames: role -> i64[T], index of the message in that topic. state, action: f32[T, 7].
+    teleoperated: bool[T], teleoperation was active. recorded: number of steps before the cut. problems: what was cut, as texts.
     """
 
     times: np.ndarray
@@ -65,17 +64,17 @@ class Selection:
     frames: Mapping[str, np.ndarray]
     state: np.ndarray
     action: np.ndarray
-    by_hand: np.ndarray
+    teleoperated: np.ndarray
     recorded: int
     problems: tuple[str, ...]
 
 
-def steps(bag: Bag, rig: Rig | None = None, selection: Selection | None = None) -> Iterator[Step]:
-    """The control steps in their order. rig: the bag's own if None. Memory holds the frames of a few steps.
+def read_steps(bag: Bag, rig: Rig | None = None, selection: Selection | None = None) -> Iterator[Step]:
+    """Yields the control steps in order. rig: the bag's own if None. Memory holds the frames of a few steps.
 
     Raises StepsError, BagError, RigError or ImageError.
     """
-    chosen = selection or select(bag, rig)
+    chosen = selection or select_steps(bag, rig)
     wanted = {chosen.topics[role]: set(chosen.frames[role].tolist()) for role in ROLES}
     last_use = {
         role: {number: index for index, number in enumerate(chosen.frames[role].tolist())} for role in ROLES
@@ -96,8 +95,8 @@ def steps(bag: Bag, rig: Rig | None = None, selection: Selection | None = None) 
         yield Step(time, frames["static"], frames["wrist"], chosen.state[index], chosen.action[index])
 
 
-def select(bag: Bag, rig: Rig | None = None) -> Selection:
-    """Chooses the messages of each step; reads the bag once, and holds no picture. Raises StepsError, BagError or RigError."""
+def select_steps(bag: Bag, rig: Rig | None = None) -> Selection:
+    """Selects the messages of each step in one pass, without keeping frames. Raises StepsError, BagError or RigError."""
     rig = rig or bag.rig
     topics = {role: _image_topic(bag, role) for role in ROLES} | {
         name: _required(bag, name) for name in (_POSE, _GRIPPER)
@@ -131,34 +130,34 @@ def select(bag: Bag, rig: Rig | None = None) -> Selection:
         frames={role: newest[role][keep] for role in ROLES},
         state=state,
         action=_action(rig, commands, starts[keep], period, state),
-        by_hand=command_timeline.by_hand(commands, starts[keep], period),
+        teleoperated=command_timeline.teleoperated(commands, starts[keep], period),
         recorded=len(starts),
         problems=tuple(_cuts(valid, topics, ages, keep, rig.control_hz)),
     )
 
 
 class _Stream:
-    """Times of one topic's messages; `kept` their bytes, for small ones."""
+    """Times of one topic's messages. kept: the messages themselves, of topics with small ones."""
 
     def __init__(self):
         self.sent, self.stamps, self.kept = [], [], []
 
     def newest(self, times: np.ndarray, taken: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Number of the newest message that had been sent by each time, and its age in ns by the stricter of its two clocks.
+        """Index of the newest message sent by each time, and its age in ns by the older of its two times.
 
-        taken: i64[T] ns; of these messages the newest that is stamped no later, or the first.
+        taken: i64[T] ns; selects the newest message that is stamped no later than this, or the first one.
         """
         sent, stamps = np.array(self.sent, np.int64), np.array(self.stamps, np.int64)
         order = np.argsort(sent, kind="stable")
         index = np.searchsorted(sent[order], times, "right") - 1
-        heard = index >= 0
+        sent_before = index >= 0
         index = np.maximum(index, 0)
         if taken is not None:
             while (early := (stamps[order[index]] > taken) & (index > 0)).any():
                 index -= early
         number = order[index]
         measured = np.minimum(stamps[number], sent[number])
-        return number, np.where(heard, times - measured, np.inf)
+        return number, np.where(sent_before, times - measured, np.inf)
 
     def stamped(self, numbers: np.ndarray) -> np.ndarray:
         """i64[T] ns: the stamps of these messages."""
@@ -170,9 +169,9 @@ def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, _Stream], dict
     streams = {name: _Stream() for name in topics}
     found = {
         source: (bag.topic(f"command/{source}/twist"), bag.topic(f"command/{source}/gripper"))
-        for source in SOURCES
+        for source in COMMAND_SOURCES
     }
-    twists, grippers = ({source: [] for source in SOURCES} for _ in range(2))
+    twists, grippers = ({source: [] for source in COMMAND_SOURCES} for _ in range(2))
     twist_of = {pair[0]: twists[source] for source, pair in found.items() if pair[0]}
     gripper_of = {pair[1]: grippers[source] for source, pair in found.items() if pair[1]}
     for message in bag.messages([*names, *twist_of, *gripper_of]):
@@ -187,27 +186,27 @@ def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, _Stream], dict
         else:
             stream = streams[names[message.topic]]
             stream.sent.append(sent)
-            stream.stamps.append(schemas.stamp(message.type, message.data))
+            stream.stamps.append(schemas.header_stamp(message.type, message.data))
             if names[message.topic] not in ROLES:
                 stream.kept.append(message)
     return streams, {
-        source: Commands.of(twists[source], grippers[source]) for source in SOURCES if twists[source]
+        source: Commands.from_messages(twists[source], grippers[source]) for source in COMMAND_SOURCES if twists[source]
     }
 
 
 def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray:
     if not commands:
         raise StepsError(
-            f"{bag.name}: nothing was commanded: no message on {' or '.join(f'command/{source}/twist' for source in SOURCES)}"
+            f"{bag.name}: no commands: no message on {' or '.join(f'command/{source}/twist' for source in COMMAND_SOURCES)}"
         )
     first = min(source.sent[0] for source in commands.values())
     last = max(source.sent[-1] for source in commands.values())
-    # To the nearest: a last command that came a little early still has its step.
+    # Rounded, so that a last command that was sent slightly early still has its step.
     return first + period * np.arange((last - first + period // 2) // period + 1)
 
 
 def _longest(valid: np.ndarray) -> slice:
-    return slice(*max(command_timeline.spans(valid), key=lambda span: span[1] - span[0], default=(0, 0)))
+    return slice(*max(command_timeline.true_spans(valid), key=lambda span: span[1] - span[0], default=(0, 0)))
 
 
 def _cuts(
@@ -238,14 +237,14 @@ def _state(bag: Bag, rig: Rig, pose: Message, gripper: Message) -> np.ndarray:
     try:
         return rig.state_vector(_xyz(where.position), (turn.x, turn.y, turn.z, turn.w), closure)
     except ValueError as error:
-        raise StepsError(f"{bag.name}: a message on {pose.topic} is no pose: {error}") from error
+        raise StepsError(f"{bag.name}: a message on {pose.topic} is not a valid pose: {error}") from error
 
 
 def _action(
     rig: Rig, commands: Mapping[str, Commands], starts: np.ndarray, period: int, state: np.ndarray
 ) -> np.ndarray:
     twist = command_timeline.mean_twist(commands, starts, period)
-    closure = command_timeline.closure(commands, starts, period)
+    closure = command_timeline.gripper_closure(commands, starts, period)
     gripper = np.array(
         [state[index, 6] if np.isnan(value) else gripper_sign(value) for index, value in enumerate(closure)]
     )
@@ -273,16 +272,16 @@ def _required(bag: Bag, suffix: str) -> str:
 
 
 def _frame(message: Message) -> Frame:
-    picture, stamp = (
+    image, stamp = (
         schemas.deserialize(message.type, message.data),
-        schemas.stamp(message.type, message.data),
+        schemas.header_stamp(message.type, message.data),
     )
     if message.type == "sensor_msgs/msg/CompressedImage":
-        return Frame(stamp, bytes(picture.data), None)
+        return Frame(stamp, bytes(image.data), None)
     return Frame(
         stamp,
         None,
-        images.from_raw(picture.encoding, picture.height, picture.width, picture.step, picture.data),
+        images.from_raw(image.encoding, image.height, image.width, image.step, image.data),
     )
 
 

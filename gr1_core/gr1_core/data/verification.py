@@ -1,4 +1,4 @@
-"""Looks for what is wrong with a bag: damaged bytes, lost messages, streams that stop, things that a demonstration needs."""
+"""Checks a bag: damaged bytes, lost messages, streams that stop, missing topics of a demonstration."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mcap.records import Channel, Chunk, DataEnd, Message, Schema
 from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
 
 from gr1_core.data import metadata, schemas
-from gr1_core.data.bag import DAMAGED, Bag, BagError, matches
+from gr1_core.data.bag import DAMAGE_ERRORS, Bag, BagError, topic_matches
 from gr1_core.rig import ROLES, Rig, RigError
 
-NEEDED = {"arm/pose": "the arm's pose", "arm/gripper": "the gripper's state"}
-DAMAGE = ("checksum:", "cut off:")
-"""How the lines about bytes that have changed begin."""
-COMMANDS = ("command/teleop/twist", "command/policy/twist")
+REQUIRED_TOPICS = {"arm/pose": "the arm's pose", "arm/gripper": "the gripper's state"}
+DAMAGE_PREFIXES = ("checksum:", "cut off:")
+"""Prefixes of the lines about damaged bytes."""
+COMMAND_TOPICS = ("command/teleop/twist", "command/policy/twist")
 _FOOTER = 37  # bytes: the footer's record and the magic after it
-_SLOW = 3.0  # times a stream's usual period
+_SLOW = 3.0  # times a stream's median period
 
 
-def verify(folder: str | Path) -> list[str]:
-    """The bag's problems, each in one line that begins with its kind; empty when nothing is wrong. Reads the whole file."""
+def verify_bag(folder: str | Path) -> list[str]:
+    """The bag's problems, one line each, beginning with the kind; empty for a good bag. Reads the whole file."""
     try:
         bag = Bag(folder)
     except BagError as error:
@@ -43,23 +43,23 @@ def verify(folder: str | Path) -> list[str]:
     return problems + [*_counts(bag, reading), *_backwards(reading), *_pauses(bag, reading, rig)]
 
 
-def camera(bag: Bag, role: str) -> str | None:
-    """The topic with a camera's pictures: compressed ones if both are there. None if there are none."""
+def image_topic(bag: Bag, role: str) -> str | None:
+    """The topic of a camera's images, compressed ones if both exist; None if there are none."""
     return bag.topic(f"camera/{role}/image_raw/compressed") or bag.topic(f"camera/{role}/image_raw")
 
 
-def losses(bag: Bag) -> dict[str, int]:
-    """Messages that were sent but are not in the bag, of the topics that lost any, as the recorder counted them."""
-    return {name: lost for name, row in streams(bag).items() if (lost := metadata.lost(row))}
+def lost_messages(bag: Bag) -> dict[str, int]:
+    """Topic -> messages that were sent but are not in the bag, as counted by the recorder; topics without losses are absent."""
+    return {name: lost for name, row in stream_statistics(bag).items() if (lost := metadata.lost_messages(row))}
 
 
-def slow(bag: Bag) -> list[str]:
-    """The topics whose publisher was slower than 80 % of its nominal rate."""
-    return [name for name, row in streams(bag).items() if metadata.slow(row)]
+def slow_topics(bag: Bag) -> list[str]:
+    """The topics whose publisher sent less than 80 % of its nominal rate."""
+    return [name for name, row in stream_statistics(bag).items() if metadata.is_slow(row)]
 
 
-def streams(bag: Bag) -> dict[str, dict]:
-    """The label `topics`: {name: {type, expected, received, gaps, longest_gap_ms}}; what is not said there is what was received."""
+def stream_statistics(bag: Bag) -> dict[str, dict]:
+    """The label `topics`: {name: {type, expected, received, gaps, longest_gap_ms}}; defaults are the received counts."""
     try:
         noted = json.loads(bag.labels.get("topics") or "{}")
         rows = {name: dict(noted.get(name, {})) for name in bag.topics}
@@ -75,7 +75,7 @@ def streams(bag: Bag) -> dict[str, dict]:
 
 
 class _Reading:
-    """One pass over the file: when each topic's messages were sent and what their headers say, by topic, in the order of the file."""
+    """One pass over the file: send times and header stamps of each topic, in the order of the file."""
 
     def __init__(self):
         self.sent: dict[str, list[int]] = defaultdict(list)
@@ -91,16 +91,16 @@ class _Reading:
                         continue
                     try:
                         self._chunk(record, channels, types)
-                    except DAMAGED as error:
+                    except DAMAGE_ERRORS as error:
                         at = (record.message_start_time - bag.start_ns) * 1e-9
-                        yield f"checksum: the chunk with what was received from {at:.2f} s on is damaged: {error}"
+                        yield f"checksum: the chunk of messages received from {at:.2f} s on is damaged: {error}"
                 if not ended:
-                    yield "checksum: the mark where the messages end, with their checksum, is damaged"
+                    yield "checksum: the end mark of the messages, with their checksum, is damaged"
                 if not _summary_whole(stream):
                     yield "checksum: the index at the end of the file is damaged"
             except CRCValidationError as error:
                 yield f"checksum: {error}"
-            except DAMAGED as error:
+            except DAMAGE_ERRORS as error:
                 yield f"cut off: after byte {stream.tell()} the file cannot be read: {type(error).__name__} {error}"
 
     def _chunk(self, chunk: Chunk, channels: dict[int, str], types: dict[int, str]) -> None:
@@ -112,13 +112,13 @@ class _Reading:
             elif isinstance(record, Message) and record.channel_id in channels:
                 topic, type = channels[record.channel_id]
                 self.sent[topic].append(record.publish_time)
-                stamp = schemas.stamp(type, record.data)
+                stamp = schemas.header_stamp(type, record.data)
                 if stamp:
                     self.stamps[topic].append(stamp)
 
 
 def _summary_whole(stream) -> bool:
-    """Whether the index at the end has the checksum that the footer states; mcap's readers do not compare it."""
+    """Whether the index at the end matches the footer's checksum, which mcap's readers do not verify."""
     footer_at = stream.seek(-_FOOTER, os.SEEK_END)
     footer = stream.read(_FOOTER)
     start, _, checksum = struct.unpack_from("<QQI", footer, 9)
@@ -128,23 +128,23 @@ def _summary_whole(stream) -> bool:
 
 def _content(bag: Bag) -> Iterator[str]:
     for role in ROLES:
-        if camera(bag, role) is None:
-            yield f"missing: no picture of the {role} camera"
-    for topic, what in NEEDED.items():
+        if image_topic(bag, role) is None:
+            yield f"missing: no image of the {role} camera"
+    for topic, what in REQUIRED_TOPICS.items():
         if bag.topic(topic) is None:
             yield f"missing: {what} ({topic})"
-    if not any(bag.topic(name) for name in COMMANDS):
-        yield f"missing: no command ({' or '.join(COMMANDS)})"
+    if not any(bag.topic(name) for name in COMMAND_TOPICS):
+        yield f"missing: no command ({' or '.join(COMMAND_TOPICS)})"
 
 
 def _lost(bag: Bag) -> Iterator[str]:
     try:
-        for name, lost in losses(bag).items():
-            row = streams(bag)[name]
+        for name, lost in lost_messages(bag).items():
+            row = stream_statistics(bag)[name]
             yield f"lost: {name}: {lost} of {row['received'] + lost} messages"
-        for name in slow(bag):
-            row = streams(bag)[name]
-            yield f"slow: {name}: {row['received']} messages, its rate promises {row['expected']}"
+        for name in slow_topics(bag):
+            row = stream_statistics(bag)[name]
+            yield f"slow: {name}: {row['received']} messages, {row['expected']} expected at its nominal rate"
     except BagError as error:
         yield f"labels: {error}"
 
@@ -163,15 +163,15 @@ def _backwards(reading: _Reading) -> Iterator[str]:
         steps = [after - before for before, after in pairwise(stamps)]
         if steps and min(steps) < 0:
             count = sum(step < 0 for step in steps)
-            yield f"time: {name}: header stamps go backwards {count} times, by up to {-min(steps) * 1e-6:.1f} ms: did a clock change?"
+            yield f"time: {name}: header stamps go backwards {count} times, by up to {-min(steps) * 1e-6:.1f} ms: check the clocks"
 
 
 def _pauses(bag: Bag, reading: _Reading, rig: Rig | None) -> Iterator[str]:
     ages = {}
     for role in ROLES:
-        ages[camera(bag, role)] = rig.cameras[role].max_age if rig else 0.0
+        ages[image_topic(bag, role)] = rig.cameras[role].max_age if rig else 0.0
     for name in bag.topics:
-        if any(matches(name, wanted) for wanted in NEEDED):
+        if any(topic_matches(name, wanted) for wanted in REQUIRED_TOPICS):
             ages[name] = rig.state.max_age if rig else 0.0
     for name, age in ages.items():
         sent = sorted(reading.sent.get(name, ()))

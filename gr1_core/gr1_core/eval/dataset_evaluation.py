@@ -1,4 +1,4 @@
-"""`gr1 evaluate data`: a checkpoint's losses and action errors on the episodes of a data set."""
+"""`gr1 evaluate data`: a checkpoint's losses and action errors on the episodes of a dataset."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from gr1_core.data.dataset import Dataset
 from gr1_core.data.windows import Windows
 from gr1_core.model import checkpoint, factory
 from gr1_core.model.gr1 import GR1, TARGETS
-from gr1_core.policy import best_precision
+from gr1_core.model.precision import best_precision
 from gr1_core.rig import Rig
 from gr1_core.train import cpu_tuning, evaluation
 from gr1_core.train.input_pipeline import InputPipeline, InputSpec
 from gr1_core.train.losses import Objective
-from gr1_core.train.state import TrainingError
+from gr1_core.train.run_folder import TrainingError
 
-_AT_ONCE = 32
-_SHORT = {"action_mm": "mm", "action_deg": "deg", "gripper_accuracy": "gripper right"}
+_BATCH_SIZE = 32
+_COLUMN_TITLES = {"action_mm": "mm", "action_deg": "deg", "gripper_accuracy": "gripper accuracy"}
 
 
 def run(folder: Path, data: Path, episodes: str | None, most: int, untrained: bool) -> dict:
     """Measures and prints; the last line is the JSON document that is returned.
 
-    episodes: "held-out" as the checkpoint's training.json has them, "all", or None: held-out if it is known. most: windows.
-    untrained: also a model of the same sizes with random weights.
+    episodes: "held-out" (those of the checkpoint's training.json), "all", or None: held-out if they are
+    known. most: at most so many windows. untrained: also a model of the same sizes with random weights.
+    Raises TrainingError, DatasetError, RigError or CheckpointError.
     """
     dataset, training = Dataset(data), checkpoint.read_training(folder) or {}
     video = training.get("stage") == "pretrain"
@@ -40,7 +41,7 @@ def run(folder: Path, data: Path, episodes: str | None, most: int, untrained: bo
     if not video:
         if dataset.kind != "demonstrations":
             raise TrainingError(
-                f"{data} holds videos without states and actions: {folder} is judged by demonstrations"
+                f"{data} holds videos without states and actions: evaluate {folder} on demonstrations"
             )
         Rig.load(folder / checkpoint.RIG).require_same(dataset.rig, str(data))
     chosen, which = _episodes(dataset, training, episodes, folder)
@@ -49,7 +50,7 @@ def run(folder: Path, data: Path, episodes: str | None, most: int, untrained: bo
     models = {"": model} | ({"untrained": _untrained(model)} if untrained else {})
     results = {label: _measure(each, windows, video, training, most) for label, each in models.items()}
     result = results[""] | {"episodes": which} | ({"untrained": results["untrained"]} if untrained else {})
-    _show(folder, data, len(windows.episodes), results)
+    _print_table(folder, data, len(windows.episodes), results)
     print(json.dumps(result))
     return result
 
@@ -61,7 +62,8 @@ def _episodes(
     known = held is not None and held["fingerprint"] == fingerprint(dataset.root)
     if wanted == "held-out" and not known:
         raise TrainingError(
-            f"{folder} was not trained with held-out episodes of {dataset.root}: judge it on --episodes all"
+            f"{folder} was not trained with held-out episodes of {dataset.root}: evaluate it on --episodes "
+            "all"
         )
     return (held["episodes"], "held-out") if known and wanted != "all" else (None, "all")
 
@@ -74,18 +76,21 @@ def _untrained(model: GR1) -> GR1:
 
 def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: int) -> dict:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    cpu_tuning.configure(device, None)
-    bf16 = best_precision(device) == "bf16"
-    # What the checkpoint was not trained to predict is not judged.
+    precision = best_precision(device)
+    cpu_tuning.configure(device, None, precision)
+    bf16 = precision == "bf16"
+    # Only what the checkpoint was trained to predict.
     weights = (training.get("recipe") or {}).get("loss") or {}
-    targets = (
-        ("static",) if video else tuple(name for name in TARGETS if name == "action" or weights.get(name, 1))
-    )
+    trained = [name for name in TARGETS if name == "action" or weights.get(name, 1)]
+    targets = ("static",) if video else tuple(trained) if model.config.predicts_frames else ("action",)
     roles = ("static",) if video else ("static", "wrist")
     future = tuple(role for role in roles if role in targets)
     model = model.to(device)
-    wants = InputSpec(roles, future, robot=not video, frozen=not model.config.vision_reads_text)
-    feed = InputPipeline(model, windows.dataset, wants, device, bf16)
+    # Changes are added to images, and a conditioned encoder reads the instruction: both need images, not an
+    # encoder's tokens.
+    needs_images = model.config.vision_reads_text or (bool(future) and model.config.frames == "change")
+    spec = InputSpec(roles, future, robot=not video, frozen=not needs_images)
+    pipeline = InputPipeline(model, windows.dataset, spec, device, bf16)
     mean = None
     if not video:
         mean = (training.get("data") or {}).get("mean_action")
@@ -98,16 +103,20 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
     numbers = evaluation.evenly_spaced(windows, most)
     with cpu_tuning.attention(device):
         return evaluation.evaluate_windows(
-            Objective(model, targets, bf16), feed, windows, evaluation.rank_batches(numbers, _AT_ONCE), mean
+            Objective(model, targets, bf16),
+            pipeline,
+            windows,
+            evaluation.rank_batches(numbers, _BATCH_SIZE),
+            mean,
         )
 
 
-def _show(folder: Path, data: Path, episodes: int, results: dict[str, dict]) -> None:
+def _print_table(folder: Path, data: Path, episodes: int, results: dict[str, dict]) -> None:
     columns = [key for key, value in results[""].items() if isinstance(value, float)]
     table = Table(title=f"{folder} on {episodes} episodes of {data}, {results['']['windows']} windows")
     table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(_SHORT.get(column, column), justify="right", no_wrap=True)
+        table.add_column(_COLUMN_TITLES.get(column, column), justify="right", no_wrap=True)
     rows = {"trained": results[""]} | ({"untrained": results["untrained"]} if "untrained" in results else {})
     rows |= {name.replace("_", " "): row for name, row in results[""].get("baselines", {}).items()}
     for name, row in rows.items():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gr1_core.data.bag import Bag
-from gr1_core.data.steps import Step, select, steps
+from gr1_core.data.steps import Step, select_steps, read_steps
 from gr1_core.eval.verdict import Check
 from gr1_core.policy import Future, Observation, Policy, PolicyError
 from gr1_core.rig import ROLES, Rig
@@ -71,7 +71,7 @@ class Replay:
 def replay_bag(policy: Policy, bag: Bag, comparisons: int = 6) -> Replay:
     """Runs the policy over one bag. Raises ReplayError, RigError or BagError."""
     policy.rig.require_same(bag.rig, f"bag {bag.name}")
-    chosen = select(bag, policy.rig)
+    chosen = select_steps(bag, policy.rig)
     length, ahead = len(chosen.times), policy.config.future_steps
     if length <= ahead:
         raise ReplayError(
@@ -82,7 +82,7 @@ def replay_bag(policy: Policy, bag: Bag, comparisons: int = 6) -> Replay:
     actions, recorded, step_ms, compared, failure = [], [], [], [], ""
     # Index of the real future frame -> its prediction.
     waiting: dict[int, tuple[float, Observation, Future]] = {}
-    for index, step in enumerate(steps(bag, policy.rig, chosen)):
+    for index, step in enumerate(read_steps(bag, policy.rig, chosen)):
         observation = _observation(step)
         if index in waiting:
             compared.append(_comparison(policy, *waiting.pop(index), observation))

@@ -1,4 +1,4 @@
-"""Random changes of what a training run sees: small shifts, other colours. One for all frames of a window and camera."""
+"""Random changes of training images: small shifts and other colours, the same for all frames of a window and camera."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SATURATION = 0.3, 1.2
 
 @dataclass(frozen=True)
 class AugmentationLimits:
-    """How much may change. shift: most pixels of each camera; colour: most gain and offset of each ImageNet-normalised channel.
+    """Largest changes. shift: pixels, by camera. colour: gain and offset of each ImageNet-normalised channel.
 
-    hue: share of the windows whose hue is turned by any angle and whose saturation is another one, in all cameras alike.
+    hue: share of the windows whose hue is rotated by any angle and whose saturation is scaled, in all cameras alike.
     """
 
     shift: dict[str, int] = field(default_factory=dict)
@@ -28,34 +28,46 @@ class AugmentationLimits:
         return any(self.shift.values()) or self.colour > 0 or self.hue > 0
 
     def draw(self, random: np.random.Generator, count: int) -> dict[str, Augmentation]:
-        """Of so many windows, by camera."""
+        """Random changes of `count` windows, by camera."""
         drawn = {
-            role: (_shift(random, count, limit), _gain(random, count, self.colour))
+            role: (_draw_shift(random, count, limit), _draw_gain(random, count, self.colour))
             for role, limit in self.shift.items()
         }
         hue = hue_rotations(random, count, self.hue)
-        return {role: Augmentation(shift, (gain @ hue).astype(np.float32)) for role, (shift, gain) in drawn.items()}
+        # Shifts and gains are drawn even if their limit is 0, so that the other draws do not depend on it.
+        recolours = self.colour > 0 or self.hue > 0
+        return {
+            role: Augmentation(
+                shift if self.shift[role] else None,
+                (gain @ hue).astype(np.float32) if recolours else None,
+            )
+            for role, (shift, gain) in drawn.items()
+        }
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Of B windows of one camera. shift: i64[B, 2] (down, right) in pixels of its view.
+    """Changes of B windows of one camera; None: no change of this kind.
 
-    colour: f32[B, 4, 4], the affine map of (red, green, blue, 1), ImageNet-normalised.
+    shift i64[B, 2]: (down, right) in pixels of its view. colour f32[B, 4, 4]: affine map of ImageNet-normalised (red, green, blue, 1).
     """
 
-    shift: np.ndarray
-    colour: np.ndarray
+    shift: np.ndarray | None
+    colour: np.ndarray | None
 
-    def part(self, windows: slice) -> Augmentation:
-        return Augmentation(self.shift[windows], self.colour[windows])
+    def select(self, windows: slice | np.ndarray) -> Augmentation:
+        """The changes of some of the windows."""
+        return Augmentation(
+            None if self.shift is None else self.shift[windows],
+            None if self.colour is None else self.colour[windows],
+        )
 
 
-def _shift(random: np.random.Generator, count: int, limit: int) -> np.ndarray:
+def _draw_shift(random: np.random.Generator, count: int, limit: int) -> np.ndarray:
     return random.integers(-limit, limit + 1, (count, 2))
 
 
-def _gain(random: np.random.Generator, count: int, limit: float) -> np.ndarray:
+def _draw_gain(random: np.random.Generator, count: int, limit: float) -> np.ndarray:
     """f64[count, 4, 4]: each channel's gain within 1 +- limit, its offset within +-limit."""
     change = random.uniform(-limit, limit, (count, 2, 3))
     maps = np.tile(np.eye(4), (count, 1, 1))
@@ -65,10 +77,10 @@ def _gain(random: np.random.Generator, count: int, limit: float) -> np.ndarray:
 
 
 def hue_rotations(random: np.random.Generator, count: int, share: float) -> np.ndarray:
-    """f64[count, 4, 4]: for so many of the windows a turn about the axis of greys, and a scale off it. Nothing is drawn for share 0.
+    """f64[count, 4, 4]: for a share of the windows a rotation about the grey axis and a scale of the distance to it.
 
-    What a thing is must then be told by its shape: training has few colours, the world has many. A vivid colour may leave what a camera
-    can give; it is not clipped.
+    Objects must then be recognised by their shape: the training data have few colours. A vivid colour may leave the range of a camera;
+    it is not clipped. Draws nothing for share 0.
     """
     maps = np.tile(np.eye(4), (count, 1, 1))
     if share == 0:
@@ -86,7 +98,7 @@ def hue_rotations(random: np.random.Generator, count: int, share: float) -> np.n
 
 
 def shift_images(images: Tensor, shift: Tensor) -> Tensor:
-    """Moves [B, T, h, w, 3] by shift i64[B, 2] (down, right) pixels a window; the edge is repeated into what comes free."""
+    """Moves [B, T, h, w, 3] by shift i64[B, 2] (down, right) pixels per window; uncovered pixels repeat the edge."""
     height, width = images.shape[2:4]
     rows = (torch.arange(height, device=images.device) - shift[:, :1]).clamp(0, height - 1)
     columns = (torch.arange(width, device=images.device) - shift[:, 1:]).clamp(0, width - 1)
@@ -97,8 +109,9 @@ def shift_images(images: Tensor, shift: Tensor) -> Tensor:
 
 def recolour_images(images: Tensor, colour: Tensor) -> Tensor:
     """Preprocessed [B, T, 3, S, S], colour f32[B, 4, 4]."""
-    # No matrix product: on a GPU that might be in TF32, for pictures that nobody recolours, too.
+    # No matrix product: a GPU might compute it in TF32, which would change images with an identity map, too.
     colour = colour[:, None, :3, :, None, None]
     return sum(
-        (images[:, :, [channel]] * colour[:, :, :, channel] for channel in range(3)), colour[:, :, :, 3]
+        (images[:, :, channel : channel + 1] * colour[:, :, :, channel] for channel in range(3)),
+        colour[:, :, :, 3],
     )

@@ -1,4 +1,4 @@
-"""Which windows each step learns from, and which of them this process computes at once."""
+"""The windows of each step, and how this process's share of them is cut into micro-batches."""
 
 from __future__ import annotations
 
@@ -12,18 +12,39 @@ from gr1_core.train.recipe import Recipe
 
 
 class BatchSchedule:
-    """starts: the windows that an epoch consists of. Rank r of `world` computes entries r, r + world, ... of each global batch."""
+    """Rank r of `world` computes the windows r, r + world, ... of each global batch, `micro_batch` at a time.
 
-    def __init__(self, recipe: Recipe, starts: np.ndarray, rank: int, world: int):
+    starts: the window numbers of an epoch. micro_batch: None: the whole share at once. Raises ValueError for a batch that does not
+    divide, or if a rank would have no window with future frames.
+    """
+
+    def __init__(
+        self, recipe: Recipe, starts: np.ndarray, rank: int, world: int, micro_batch: int | None = None
+    ):
         if recipe.batch % world:
             raise ValueError(
                 f"a batch of {recipe.batch} does not divide into {world} equal parts: choose a multiple of {world}"
             )
-        # Of the whole batch: its counts divide the losses, and random shifts are drawn for all of it.
+        partial = recipe.video_share < 1
+        if partial and recipe.video_windows < world:
+            raise ValueError(
+                f"video_share={recipe.video_share:g} of a batch of {recipe.batch} gives {recipe.video_windows} windows with "
+                f"future frames for {world} processes, and each needs at least one: raise batch or video_share, "
+                "or use fewer processes"
+            )
+        # Of the whole batch: its counts divide the losses, and random changes are drawn for all of it.
         self._sampler = Sampler(len(starts), recipe.batch, recipe.seed)
-        self._starts, self._rank, self._world = starts, rank, world
-        self._seed, self._most = recipe.seed, recipe.micro_batch or recipe.batch
-        self._epoch, self._batches = -1, []
+        self._starts, self._rank, self._world, self._seed = starts, rank, world, recipe.seed
+        share = recipe.batch // world
+        size = self.micro_batch = micro_batch or share
+        self._cuts = [slice(at, min(at + size, share)) for at in range(0, share, size)]
+        # Windows with future frames come first in a batch. Data-parallel training exchanges gradients with the last micro-batch,
+        # which must reach all weights: so it is the first one of the batch.
+        if partial:
+            self._cuts.reverse()
+        with_video = len(range(rank, recipe.video_windows, world)) if partial else share
+        self.video_windows = [min(max(0, with_video - cut.start), cut.stop - cut.start) for cut in self._cuts]
+        """Of each micro-batch: how many windows, the first ones, are supervised by future frames."""
 
     @property
     def per_epoch(self) -> int:
@@ -31,33 +52,28 @@ class BatchSchedule:
         return self._sampler.per_epoch
 
     def batch(self, step: int) -> np.ndarray:
-        """The global batch of a step, numbers of windows i64[batch]."""
+        """The global batch of a step, window numbers i64[batch]."""
         epoch, position = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._batches = epoch, list(self._sampler.epoch(epoch))
-        return self._starts[self._batches[position]]
+        return self._starts[next(self._sampler.epoch(epoch, position))]
 
     def micro_batches(self, step: int) -> Iterator[np.ndarray]:
-        """This process's windows from a step on, without end, as many at once as it computes at once."""
+        """This process's micro-batches from a step on, without end."""
         for numbers in self._sampler.from_step(step):
-            yield from self.cut(self._starts[numbers])
+            share = self._starts[numbers][self._rank :: self._world]
+            yield from (share[cut] for cut in self._cuts)
 
-    def cut(self, values: np.ndarray) -> list[np.ndarray]:
-        """This process's share of what belongs to a global batch, in micro-batches."""
-        share = values[self._rank :: self._world]
-        return [share[start : start + self._most] for start in range(0, len(share), self._most)]
-
-    def changes(self, step: int, limits: AugmentationLimits) -> list[dict[str, Augmentation] | None]:
-        """Each micro-batch's random changes by camera; the same for any number of processes. None: no changes."""
-        batch = self.batch(step)
+    def augmentations(
+        self, step: int, limits: AugmentationLimits
+    ) -> list[dict[str, Augmentation] | None]:
+        """Random changes of each micro-batch by camera, the same for any number of processes; None: no changes."""
         if not limits:
-            return [None] * len(self.cut(batch))
-        drawn = limits.draw(np.random.default_rng([self._seed, step]), len(batch))
-        cut = {role: zip(self.cut(change.shift), self.cut(change.colour)) for role, change in drawn.items()}
-        return [{role: Augmentation(*part) for role, part in zip(cut, parts)} for parts in zip(*cut.values())]
+            return [None] * len(self._cuts)
+        drawn = limits.draw(np.random.default_rng([self._seed, step]), self._sampler.batch)
+        share = {role: each.select(slice(self._rank, None, self._world)) for role, each in drawn.items()}
+        return [{role: each.select(cut) for role, each in share.items()} for cut in self._cuts]
 
     def seed(self, step: int) -> int:
-        """Of what else is random in a step (dropout): another one for each process."""
+        """Seed of a step's other random numbers (dropout), different for each process."""
         return int(
             np.random.SeedSequence([self._seed, step, self._rank]).generate_state(1, np.uint64)[0] >> 1
         )

@@ -1,4 +1,4 @@
-"""What a run learns from and what it is judged on."""
+"""The training windows and the held-out windows of a recipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from gr1_core.train.recipe import Recipe, RecipeError
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training windows, and held-out ones: of the same dataset's other episodes or of another dataset. starts: which windows are used."""
+    """Training windows, and held-out windows: from other episodes of the same dataset, or from another dataset.
+
+    starts: numbers of the training windows that are used, i64[N]. mean_action: f[7] of the training frames; None for videos.
+    """
 
     train: Windows
     held: Windows | None
@@ -22,7 +25,7 @@ class TrainingData:
     mean_action: np.ndarray | None
 
     def to_dict(self) -> dict:
-        """For training.json: which episodes were held out, and how many were not."""
+        """For training.json: the held-out episodes, and the number of the others."""
         described = {"train": _describe(self.train) | {"episodes": len(self.train.episodes)}}
         described["held_out"] = (
             None if self.held is None else _describe(self.held) | {"episodes": self.held.episodes.tolist()}
@@ -39,11 +42,11 @@ def open_training_data(recipe: Recipe) -> TrainingData:
         )
     if recipe.stage == "finetune" and recipe.hz not in (None, dataset.fps):
         raise RecipeError(
-            f"hz={recipe.hz:g}: a policy acts at the dataset's rate of {dataset.fps:g} Hz, leave hz out"
+            f"hz={recipe.hz:g}: a policy acts at the dataset's rate of {dataset.fps:g} Hz, set hz=null"
         )
     training, held = split_episodes(dataset, 0.0 if recipe.validation else recipe.held_out, recipe.seed)
     if recipe.share is not None:
-        # A smaller share of the same seed is part of a larger one, and the episodes held out stay the same.
+        # With the same seed a smaller share is a subset of a larger one, and the held-out episodes are the same.
         drawn = np.random.default_rng([recipe.seed, 1]).permutation(training)
         training = np.sort(drawn[: max(1, round(recipe.share * len(drawn)))])
     if recipe.validation:

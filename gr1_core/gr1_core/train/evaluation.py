@@ -1,9 +1,9 @@
-"""Held-out losses and action errors, beside what standing still and the mean action would give."""
+"""Held-out losses and action errors, beside those of a zero action and of the mean action."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -18,52 +18,63 @@ STANDING_STILL, MEAN_ACTION = "standing_still", "mean_action"
 
 
 def evenly_spaced(windows: Windows, most: int) -> np.ndarray:
-    """At most so many windows, evenly spaced."""
+    """At most `most` window numbers, evenly spaced."""
     return np.unique(np.linspace(0, len(windows) - 1, min(most, len(windows))).round().astype(np.int64))
 
 
 def rank_batches(indices: np.ndarray, size: int, rank: int = 0, world: int = 1) -> list[np.ndarray]:
-    """All windows in their order, cut into batches; this rank's."""
+    """This rank's share of the window numbers, cut into batches."""
     share = indices[rank::world]
     return [share[start : start + size] for start in range(0, len(share), size)]
+
+
+def add_counters(counters: Iterable[Counter]) -> Counter:
+    """The sum of several processes' counters. (`Counter + Counter` would drop NaN, zero and negative values.)"""
+    total = Counter()
+    for counter in counters:
+        total.update(counter)
+    return total
 
 
 @torch.no_grad()
 def evaluate_windows(
     objective: Objective,
-    feed: InputPipeline,
+    pipeline: InputPipeline,
     windows: Windows,
     indices: list[np.ndarray],
     mean_action: np.ndarray | None = None,
     add_up: Callable[[Counter], Counter] = lambda sums: sums,
 ) -> dict:
-    """The figures of log.jsonl. indices: batches of windows. mean_action: f[7] of the training data. add_up: over all processes.
+    """The figures of log.jsonl.
 
-    Losses count every supervised step of the windows. Actions are compared as the policy acts: at a window's last step, with a full
-    history behind it, and at the first steps of an episode with what there is. Errors are lengths: of the difference of the
-    translations in mm, of the rotations in degrees.
+    indices: batches of window numbers. mean_action f[7]: of the training data. add_up: sums over all processes.
+
+    Losses count every supervised step of the windows. Actions are compared where the policy acts: at a window's last step, with a full
+    history, and at the first steps of an episode with the history there is. Errors are the lengths of the differences of
+    translations (mm) and rotations (degrees).
     """
     was_training = objective.model.training
     objective.model.eval()
     sums = Counter()
-    for numbers, seen, action, summed in _predictions(objective, feed, windows, indices):
+    for numbers, batch, action, summed in _predictions(objective, pipeline, windows, indices):
         sums.update(summed)
         if action is None:
             continue
-        acted = acting_steps(windows, numbers) & seen.valid
-        truth, own, now = seen.action[acted], action[acted], seen.state[acted]
+        acted = acting_steps(windows, numbers) & batch.valid
+        truth, own, state = batch.action[acted], action[acted], batch.state[acted]
         sums["steps"] += len(truth)
-        _compare(sums, "", own, truth, windows.dataset.rig)
-        still = np.concatenate([np.zeros_like(now[:, :6]), now[:, 6:]], 1)
-        _compare(sums, STANDING_STILL, still, truth, windows.dataset.rig)
+        _add_errors(sums, "", own, truth, windows.dataset.rig)
+        still = np.concatenate([np.zeros_like(state[:, :6]), state[:, 6:]], 1)
+        _add_errors(sums, STANDING_STILL, still, truth, windows.dataset.rig)
         if mean_action is not None:
-            _compare(sums, MEAN_ACTION, np.broadcast_to(mean_action, truth.shape), truth, windows.dataset.rig)
+            mean = np.broadcast_to(mean_action, truth.shape)
+            _add_errors(sums, MEAN_ACTION, mean, truth, windows.dataset.rig)
     objective.model.train(was_training)
     return _figures(add_up(sums), mean_action is not None)
 
 
 def acting_steps(windows: Windows, numbers: np.ndarray) -> np.ndarray:
-    """Which steps of the windows the policy would act from: bool[B, W]."""
+    """The steps of the windows that the policy would act from: bool[B, W]."""
     episode, start = windows.locate(numbers)
     first = start == windows.dataset.episodes["start"][windows.episodes[episode]]
     mask = np.zeros((len(numbers), windows.window), bool)
@@ -73,33 +84,29 @@ def acting_steps(windows: Windows, numbers: np.ndarray) -> np.ndarray:
 
 
 def _predictions(
-    objective: Objective, feed: InputPipeline, windows: Windows, indices: list[np.ndarray]
+    objective: Objective, pipeline: InputPipeline, windows: Windows, indices: list[np.ndarray]
 ) -> Iterator[tuple]:
-    """(numbers of the windows, their Batch, predicted actions f[B, W, 7] or None, sums of losses and counts) of each batch."""
-    with feed.loader(windows, iter(indices)) as loader:
-        for numbers, batch in zip(indices, loader):
-            inputs = feed.inputs(batch)
+    """(window numbers, their Batch, predicted actions f[B, W, 7] or None, summed losses and counts) of each batch."""
+    with pipeline.batches(windows, iter(indices)) as batches:
+        for numbers, batch in zip(indices, batches):
+            inputs = pipeline.inputs(batch)
             prediction = objective.predict(inputs)
             targets = objective.frame_targets(inputs, objective.targets)
-            summed = {
-                name: float(value) for name, value in objective.sums(prediction, inputs, targets).items()
-            }
+            summed = objective.sum_losses(prediction, inputs, targets)
+            summed = {name: float(value) for name, value in summed.items()}
             summed |= {
-                "valid": int(batch.valid.sum()),
-                "future": int(batch.future.sum()),
+                "valid": int(batch.host.valid.sum()),
+                "future": int(batch.host.future.sum()),
                 "windows": len(numbers),
             }
             action = None
             if prediction.arm is not None:
-                action = (
-                    torch.cat([prediction.arm, prediction.gripper_logit.sign().unsqueeze(-1)], -1)
-                    .cpu()
-                    .numpy()
-                )
-            yield numbers, batch, action, summed
+                gripper = prediction.gripper_logit.sign().unsqueeze(-1)
+                action = torch.cat([prediction.arm, gripper], -1).cpu().numpy()
+            yield numbers, batch.host, action, summed
 
 
-def _compare(sums: Counter, label: str, actions: np.ndarray, truth: np.ndarray, rig: Rig) -> None:
+def _add_errors(sums: Counter, label: str, actions: np.ndarray, truth: np.ndarray, rig: Rig) -> None:
     difference = actions.astype(np.float64) - truth
     sums[label, "mm"] += float(
         np.linalg.norm(difference[:, :3], axis=1).sum() * rig.action.translation_scale * 1e3

@@ -1,8 +1,10 @@
-"""The losses: smooth-L1 of the arm's action, binary cross-entropy of the gripper, squared error of the predicted frames' patches. Of a
-policy that chooses its arm's action from bins, their cross-entropy. Of frames that are predicted as changes, the absolute error.
+"""The losses: smooth-L1 of the arm's action, binary cross-entropy of the gripper, squared error of the predicted frames' patches.
 
-Each is summed over what is supervised and divided by the count of the whole global batch, which is known beforehand. So it makes no
-difference into how many processes and micro-batches the batch is cut: gradients add up to the same.
+Policies with binned actions have the bins' cross-entropy instead; frames predicted as changes have the absolute error.
+
+Each loss is summed over the supervised steps and divided by their count in the whole global batch, which is known beforehand. So the
+gradients of all processes and micro-batches add up to those of the whole batch, however it is cut. With dropout (or words that are left
+out at random) every cut draws its own random numbers: the same in distribution, not in value.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ NAMES = ("arm", "gripper", "static", "wrist")
 class Inputs:
     """B windows of W steps on the device. valid and future are None when all are true.
 
-    embedding f32[B, text_dim] of a frozen text encoder, or tokens i64[B, 77] for one that is trained.
-    state f32[B, W, 7], action f32[B, W, 7]; valid, future bool[B, W].
-    features: each camera's ([CLS] [B, W, feature], patch tokens [B, W, patches, feature]), from the frozen encoder; or
-    seen: each camera's preprocessed images [B, W, 3, S, S], if the encoder is trained.
-    future_images: those n steps later [P, W, 3, S, S], of the first P windows; future bool[P, W].
+    embedding f32[B, text_dim]: of a frozen text encoder; or tokens i64[B, 77] for a trained one.
+    state f32[B, W, 7], action f32[B, W, 7]; valid, future bool[B, W]: see data.windows.Batch.
+    features: each camera's ([CLS] [B, W, feature], patch tokens [B, W, patches, feature]) of a frozen encoder; or
+    images: each camera's preprocessed images [B, W, 3, S, S] for a trained one.
+    future_images: those n steps later [P, W, 3, S, S], of the first P windows only; future is then bool[P, W].
     """
 
     embedding: Tensor | None
@@ -39,123 +41,128 @@ class Inputs:
     future: Tensor | None
     tokens: Tensor | None = None
     features: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    seen: dict[str, Tensor] = field(default_factory=dict)
+    images: dict[str, Tensor] = field(default_factory=dict)
     future_images: dict[str, Tensor] = field(default_factory=dict)
 
     @property
-    def windows(self) -> int:
+    def count(self) -> int:
+        """B."""
         return len(self.embedding if self.tokens is None else self.tokens)
 
-    def part(self, windows: slice) -> Inputs:
+    def select(self, windows: slice) -> Inputs:
         """Some of the windows."""
 
         def cut(value):
+            if value is None:
+                return None
             if isinstance(value, dict):
                 return {role: cut(each) for role, each in value.items()}
-            return (
-                tuple(cut(each) for each in value)
-                if isinstance(value, tuple)
-                else None
-                if value is None
-                else value[windows]
-            )
+            if isinstance(value, tuple):
+                return tuple(cut(each) for each in value)
+            return value[windows]
 
         return Inputs(**{item.name: cut(getattr(self, item.name)) for item in fields(self)})
 
 
-def sums(
+def sum_losses(
     prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor], changes: bool = False
 ) -> dict[str, Tensor]:
-    """Losses summed over the supervised steps, as scalars. targets: each camera's patches [B, W, patches, patch_dim], or their changes."""
+    """Losses summed over the supervised steps, as scalars.
+
+    targets: each camera's patches, or their changes, [B, W, patches, patch_dim]. changes: frames are predicted as changes.
+    """
     result = {}
     if prediction.arm is not None:
-        arm = _of_arm(prediction, inputs.action[..., :6])
+        arm = _arm_loss(prediction, inputs.action[..., :6])
         is_open = (inputs.action[..., 6] > 0).float()
         gripper = F.binary_cross_entropy_with_logits(
             prediction.gripper_logit.float(), is_open, reduction="none"
         )
-        result |= {"arm": _sum(arm, inputs.valid), "gripper": _sum(gripper, inputs.valid)}
+        result |= {"arm": _masked_sum(arm, inputs.valid), "gripper": _masked_sum(gripper, inputs.valid)}
     for role, target in targets.items():
         error = getattr(prediction, role).float() - target
-        # Where a change is not certain its mean is a blur, and its median most often nothing.
+        # The best guess of an uncertain change is blurred under the squared error, and sharp under the absolute one.
         error = error.abs() if changes else error.square()
-        result[role] = _sum(error.mean((-1, -2)), inputs.future)
+        result[role] = _masked_sum(error.mean((-1, -2)), inputs.future)
     return result
 
 
-def total(summed: Mapping[str, Tensor], weights: LossWeights, counts: tuple[int, int]) -> Tensor:
-    """The loss that is minimised. counts: valid steps and supervised future frames of the whole global batch."""
+def total_loss(summed: Mapping[str, Tensor], weights: LossWeights, counts: tuple[int, int]) -> Tensor:
+    """The scalar to be minimised. counts: valid steps and supervised future frames of the whole global batch."""
     steps, frames = (max(1, count) for count in counts)
     divisor = {"arm": steps, "gripper": steps, "static": frames, "wrist": frames}
     return sum(getattr(weights, name) / divisor[name] * value for name, value in summed.items())
 
 
 class Objective(nn.Module):
-    """The model with its losses: what data-parallel training wraps."""
+    """The model with its losses: the module that data-parallel training wraps."""
 
     def __init__(self, model: GR1, targets: tuple[str, ...], bf16: bool):
         super().__init__()
         self.model, self.targets, self.bf16 = model, targets, bf16
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
-        """-> sums of the losses of `targets`; a window without future frames only has those of the action."""
-        pictured = min((len(images) for images in inputs.future_images.values()), default=0)
+        """-> summed losses of `targets`. Windows without future frames count only for the action."""
+        with_video = min((len(images) for images in inputs.future_images.values()), default=0)
         parts = []
-        if pictured:
-            parts.append(self._sums(inputs.part(slice(pictured)), self.targets))
-        if pictured < inputs.windows:
-            parts.append(self._sums(inputs.part(slice(pictured, None)), ("action",)))
+        if with_video:
+            parts.append(self._sum_losses(inputs.select(slice(with_video)), self.targets))
+        if with_video < inputs.count:
+            parts.append(self._sum_losses(inputs.select(slice(with_video, None)), ("action",)))
         return {name: sum(part[name] for part in parts if name in part) for name in parts[0]}
 
-    def _sums(self, inputs: Inputs, targets: tuple[str, ...]) -> dict[str, Tensor]:
+    def _sum_losses(self, inputs: Inputs, targets: tuple[str, ...]) -> dict[str, Tensor]:
         prediction = self.predict(inputs, targets)
         with torch.no_grad():
             frames = self.frame_targets(inputs, targets)
-        return self.sums(prediction, inputs, frames)
+        return self.sum_losses(prediction, inputs, frames)
 
-    def sums(
+    def sum_losses(
         self, prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """As the function, of what this model predicts."""
-        return sums(prediction, inputs, targets, self.model.config.frames == "change")
+        """As the function, for this model's kind of frames."""
+        return sum_losses(prediction, inputs, targets, self.model.config.frames == "change")
 
     def frame_targets(self, inputs: Inputs, targets: tuple[str, ...]) -> dict[str, Tensor]:
-        """The patches that are to be predicted of those cameras that are among the targets, [B, W, patches, patch_dim]."""
+        """The decoder's targets for those cameras that are among the targets, [B, W, patches, patch_dim]."""
         later = {role: images for role, images in inputs.future_images.items() if role in targets}
         return {
-            role: self.model.frame_targets(images, inputs.seen.get(role)) for role, images in later.items()
+            role: self.model.frame_targets(images, inputs.images.get(role)) for role, images in later.items()
         }
 
     def predict(self, inputs: Inputs, targets: tuple[str, ...] | None = None) -> Prediction:
+        """The model's prediction in fp32. targets: default all of the recipe."""
         text = inputs.embedding if inputs.tokens is None else inputs.tokens
         with torch.autocast(text.device.type, torch.bfloat16, enabled=self.bf16):
             embedding = text if inputs.tokens is None else self.model.text(text)
             features = inputs.features | {
-                role: self.model.encode_images(images, embedding) for role, images in inputs.seen.items()
+                role: self.model.encode_images(images, embedding) for role, images in inputs.images.items()
             }
             state = inputs.state
             arm, gripper = (None, None) if state is None else (state[..., :6], state[..., 6])
             targets = targets or self.targets
             # A baseline predicts no frames.
-            present = {"present": inputs.seen} if {"static", "wrist"} & set(targets) else {}
+            present = {"present": inputs.images} if {"static", "wrist"} & set(targets) else {}
+            # Missing steps come last in a window and are left out of the losses, and attention is causal: without their mask the
+            # losses and gradients are the same, and attention needs no mask in memory.
             prediction = self.model.predict(
-                embedding, features, arm, gripper, inputs.valid, targets, **present
+                embedding, features, arm, gripper, valid=None, targets=targets, **present
             )
         return Prediction(
-            **{item.name: _float(getattr(prediction, item.name)) for item in fields(prediction)}
+            **{item.name: _to_float(getattr(prediction, item.name)) for item in fields(prediction)}
         )
 
 
-def _of_arm(prediction: Prediction, arm: Tensor) -> Tensor:
+def _arm_loss(prediction: Prediction, arm: Tensor) -> Tensor:
     if prediction.arm_bins is not None:
         return bins.cross_entropy(prediction.arm_bins.float(), arm)
     return F.smooth_l1_loss(prediction.arm.float(), arm, reduction="none").mean(-1)
 
 
-def _sum(errors: Tensor, mask: Tensor | None) -> Tensor:
-    # Not a product: what lies past an episode's end must not matter even if it is infinite.
+def _masked_sum(errors: Tensor, mask: Tensor | None) -> Tensor:
+    # Not a product: values past an episode's end must not matter even if they are infinite.
     return errors.sum() if mask is None else errors.where(mask, 0).sum()
 
 
-def _float(tensor: Tensor | None) -> Tensor | None:
+def _to_float(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.float()

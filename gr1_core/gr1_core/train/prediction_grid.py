@@ -1,4 +1,4 @@
-"""What the model expects to see, as a picture: a row for each window, for each camera now | predicted | real."""
+"""Predicted frames as one image: a row per window, with current | predicted | real frame of each camera."""
 
 from __future__ import annotations
 
@@ -10,33 +10,37 @@ from gr1_core.model import patches
 from gr1_core.train.input_pipeline import InputPipeline
 from gr1_core.train.losses import Objective
 
-_GAP = 4  # white pixels between the pictures
+_GAP = 4  # white pixels between the frames
 
 
 @torch.no_grad()
-def draw_predictions(objective: Objective, feed: InputPipeline, windows: Windows, numbers: np.ndarray) -> np.ndarray | None:
-    """Windows -> u8[H, W, 3]; None if no frames are predicted. Each row is the last step of its window that has a future frame."""
-    if not feed.wants.future:
+def draw_predictions(
+    objective: Objective, pipeline: InputPipeline, windows: Windows, numbers: np.ndarray
+) -> np.ndarray | None:
+    """Window numbers -> u8[H, W, 3]; None if the model predicts no frames. A row shows its window's last step with a future frame."""
+    if not pipeline.spec.future:
         return None
     was_training = objective.model.training
     objective.model.eval()
     rows = []
-    with feed.loader(windows, [numbers]) as loader:
-        batch = next(loader)
-        prediction = objective.predict(feed.inputs(batch))
-    for i, future in enumerate(batch.future):
+    with pipeline.batches(windows, [numbers]) as batches:
+        batch = next(batches)
+        prediction = objective.predict(pipeline.inputs(batch))
+    for i, future in enumerate(batch.host.future):
         step = int(np.flatnonzero(future)[-1]) if future.any() else 0
         row = []
-        for role in feed.wants.future:
-            now, real = (feed.image(role, batch.frames[i, k]) for k in (step, step + windows.future_steps))
+        for role in pipeline.spec.future:
+            now, real = (
+                pipeline.image(role, batch.host.frames[i, k]) for k in (step, step + windows.future_steps)
+            )
             predicted = objective.model.compose_frames(getattr(prediction, role)[i, step][None].cpu(), now)
             row += [patches.to_pixels(image)[0].numpy() for image in (now, predicted, real)]
-        rows.append(_beside(row, 1))
+        rows.append(_join(row, 1))
     objective.model.train(was_training)
-    return _beside(rows, 0)
+    return _join(rows, 0)
 
 
-def _beside(images: list[np.ndarray], axis: int) -> np.ndarray:
+def _join(images: list[np.ndarray], axis: int) -> np.ndarray:
     pad = [(0, 0)] * 3
     pad[axis] = (0, _GAP)
     joined = np.concatenate([np.pad(image, pad, constant_values=255) for image in images], axis)

@@ -108,12 +108,14 @@ class Recipe:
     # Speed, memory and reports; may change when a run is resumed (RESUMABLE).
     evaluation: Evaluation
     save_every: PositiveInt
-    micro_batch: PositiveInt | None
+    micro_batch: PositiveInt | Literal["auto"] | None
     device: Literal["auto", "cpu"]
     threads: PositiveInt | None
     loader_threads: PositiveInt | None
     cache: Literal["auto", "on", "off"]
     cache_gb: float
+    decode_once: bool
+    compile: bool
 
     @property
     def config(self) -> GR1Config:
@@ -182,6 +184,8 @@ RESUMABLE = (
     "loader_threads",
     "cache",
     "cache_gb",
+    "decode_once",
+    "compile",
 )
 """Keys that may differ between a run and its resumption."""
 
@@ -245,8 +249,7 @@ def _contradictions(recipe: Recipe) -> list[str]:
         < 0,
         "hue must be in [0, 1]": not 0 <= recipe.hue <= 1,
         "video_share must be in (0, 1]": not 0 < recipe.video_share <= 1,
-        "video_share below 1 goes neither with micro_batch nor with stage pretrain": recipe.video_share < 1
-        and (recipe.micro_batch is not None or pretraining),
+        "video_share below 1 does not go with stage pretrain": recipe.video_share < 1 and pretraining,
         "a weight in loss must not be negative": min(dataclasses.astuple(loss)) < 0,
         "loss: all weights are 0, nothing would be learned": not any(dataclasses.astuple(loss)),
         "stage pretrain has videos alone: loss.arm, loss.gripper and loss.wrist must be 0": pretraining

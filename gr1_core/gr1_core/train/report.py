@@ -1,97 +1,75 @@
-"""What a run says while it goes on: a progress bar, a line for each evaluation, log.jsonl, TensorBoard."""
+"""Reports of a run in progress: a progress bar, a line per evaluation, log.jsonl, TensorBoard."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from gr1_core.train.trainer import Trainer
+from gr1_core.train.run_folder import RunFolder
 
 
 class TrainingLog:
-    def __init__(self, trainer: Trainer):
+    """label: before the progress bar. batch: windows per step. step: where the run goes on."""
+
+    def __init__(self, folder: RunFolder, label: str, batch: int, step: int, steps: int):
         from torch.utils.tensorboard import SummaryWriter
 
-        self.trainer = trainer
-        recipe, data = trainer.recipe, trainer.data
-        held = 0 if data.held is None else len(data.held.episodes)
-        cache = "encoded beforehand" if trainer.feed.cached else "encoded anew"
-        print(
-            f"{recipe.name}: {len(data.starts)} windows of {len(data.train.episodes)} episodes in {recipe.data}, {held} episodes held out; "
-            f"{sum(value.numel() for value in trainer.trained.values()) / 1e6:.1f} M trained parameters; "
-            f"{trainer.steps} steps of {recipe.batch} windows on "
-            f"{trainer.world} x {trainer.device.type}, {trainer.precision}; images {cache}; in {recipe.out}"
-            + (f"; resumed after step {trainer.step}" if trainer.resumed else ""),
-            flush=True,
+        self._folder, self._batch = folder, batch
+        self._board = SummaryWriter(folder.path / "tensorboard", purge_step=step + 1 if step else None)
+        # In a file one line per half minute is enough.
+        interval = 0.2 if sys.stderr.isatty() else 30
+        self._bar = tqdm(
+            total=steps, initial=step, desc=label, unit="step", mininterval=interval, dynamic_ncols=True
         )
-        self.board = SummaryWriter(
-            trainer.folder.path / "tensorboard", purge_step=trainer.step + 1 if trainer.resumed else None
-        )
-        # In a file, a line every half minute is enough.
-        every = 0.2 if sys.stderr.isatty() else 30
-        self.bar = tqdm(
-            total=trainer.steps,
-            initial=trainer.step,
-            desc=recipe.stage,
-            unit="step",
-            mininterval=every,
-            dynamic_ncols=True,
-        )
-        self.since, self.seconds, self.counted, self.waited, self.waited_before = (
-            time.perf_counter(),
-            0.0,
-            0,
-            0.0,
-            0.0,
-        )
+        self._started, self._seconds = time.perf_counter(), 0.0
+        self._steps, self._waited, self._waited_before = 0, 0.0, 0.0
 
-    def step(self, losses: dict[str, float], lr: float, waited: float) -> None:
-        """After each update: its losses, and the seconds spent waiting for data so far."""
-        self.counted += 1
-        self.waited, self.seconds = waited, time.perf_counter() - self.since
-        speed = self.counted * self.trainer.recipe.batch / self.seconds
-        self.bar.set_postfix_str(
-            " ".join(f"{name} {value:.3g}" for name, value in losses.items())
-            + f" | {speed:.1f} windows/s, waiting {(waited - self.waited_before) / self.seconds:.0%}",
-            refresh=False,
+    def add_step(self, step: int, losses: Mapping[str, float], learning_rate: float, waited: float) -> None:
+        """After update number `step`. waited: seconds spent waiting for data since the start of the run."""
+        self._steps += 1
+        self._waited, self._seconds = waited, time.perf_counter() - self._started
+        listed = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
+        windows_per_s, waiting = self._speed()
+        self._bar.set_postfix_str(
+            f"{listed} | {windows_per_s:.1f} windows/s, waiting {waiting:.0%}", refresh=False
         )
-        self.bar.update()
-        step = self.trainer.step
+        self._bar.update()
         for name, value in losses.items():
-            self.board.add_scalar(f"train/{name}", value, step)
-        self.board.add_scalar("train/lr", lr, step)
+            self._board.add_scalar(f"train/{name}", value, step)
+        self._board.add_scalar("train/lr", learning_rate, step)
 
-    def evaluated(self, entry: dict, image: np.ndarray | None) -> None:
-        """Writes an evaluation everywhere. The speed is that of training alone since the one before."""
-        speed = {
-            "windows_per_s": self.counted * self.trainer.recipe.batch / self.seconds,
-            "waiting": (self.waited - self.waited_before) / self.seconds,
-        }
-        self.trainer.folder.log(entry | {"speed": speed})
+    def add_evaluation(self, entry: dict, image: np.ndarray | None) -> None:
+        """entry: a line of log.jsonl, without its speed, which is that of the steps since the last evaluation. image: u8[H, W, 3]."""
+        windows_per_s, waiting = self._speed()
+        self._folder.append_log(entry | {"speed": {"windows_per_s": windows_per_s, "waiting": waiting}})
         step, held = entry["step"], entry.get("held_out", {})
         for name, value in held.items():
             if isinstance(value, (int, float)):
-                self.board.add_scalar(f"held_out/{name}", value, step)
+                self._board.add_scalar(f"held_out/{name}", value, step)
         if image is not None:
-            self.board.add_image("predicted", image, step, dataformats="HWC")
-        self.board.add_scalar("speed/windows_per_s", speed["windows_per_s"], step)
-        self.board.flush()
-        learned, judged = (
+            self._board.add_image("predicted", image, step, dataformats="HWC")
+        self._board.add_scalar("speed/windows_per_s", windows_per_s, step)
+        self._board.flush()
+        training, held_out = (
             "  ".join(f"{name} {value:.4g}" for name, value in part.items() if isinstance(value, float))
             for part in (entry["train"], held)
         )
         with tqdm.external_write_mode(file=sys.stderr):
-            print(f"step {step}: training  {learned}   held out  {judged or 'nothing'}", flush=True)
+            print(f"step {step}: training  {training}   held out  {held_out or 'nothing'}", flush=True)
 
-    def go_on(self) -> None:
-        """Evaluation and saving are over: from here on the time is that of training again."""
-        self.since, self.counted, self.waited_before = time.perf_counter(), 0, self.waited
+    def restart_timing(self) -> None:
+        """After an evaluation: only training counts as time."""
+        self._started, self._steps, self._waited_before = time.perf_counter(), 0, self._waited
 
     def close(self) -> None:
-        self.bar.close()
-        self.board.close()
+        self._bar.close()
+        self._board.close()
+
+    def _speed(self) -> tuple[float, float]:
+        """(windows per second, share of the time spent waiting for data)."""
+        seconds = self._seconds or 1e-9
+        return self._steps * self._batch / seconds, (self._waited - self._waited_before) / seconds

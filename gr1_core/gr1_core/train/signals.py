@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a run after the step in hand, with its state saved."""
+"""SIGTERM and SIGINT end a run after the current step, with its state saved."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._heard)
+            self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _heard(self, number: int, frame) -> None:
+    def _on_signal(self, number: int, frame) -> None:
         self.signal = number
         for each in self._before:
             signal.signal(each, signal.SIG_DFL)

@@ -1,225 +1,170 @@
-"""The training loop, for one process or many (Accelerate): the same recipe gives the same batches, losses and gradients.
+"""The training loop, for one process or many (Accelerate). The same recipe gives the same batches, losses and gradients.
 
-Everything random depends on the recipe's seed and the step alone, so a run that is resumed from the state of any step goes on as if
-nothing had happened.
+All random numbers depend on the recipe's seed and the step alone, so a run that is resumed from any saved state continues bit for bit.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from contextlib import contextmanager, nullcontext
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch import Tensor
 
-from gr1_core.data.loader import Loader
 from gr1_core.images import encode_png
 from gr1_core.model import checkpoint
-from gr1_core.policy import best_precision
-from gr1_core.train import cpu_tuning, evaluation, losses, prediction_grid, state, weights
+from gr1_core.train import cpu_tuning, evaluation, losses, prediction_grid
 from gr1_core.train.batch_schedule import BatchSchedule
-from gr1_core.train.data import open_training_data
-from gr1_core.train.input_pipeline import InputPipeline, InputSpec
-from gr1_core.train.losses import Objective
+from gr1_core.train.data import TrainingData
+from gr1_core.train.device_batches import DeviceBatches
+from gr1_core.train.input_pipeline import InputPipeline
+from gr1_core.train.learner import Learner, UpdateRecord
+from gr1_core.train.losses import Inputs
 from gr1_core.train.recipe import Recipe
 from gr1_core.train.report import TrainingLog
+from gr1_core.train.run_folder import RunFolder, TrainingError, writing
 from gr1_core.train.signals import StopSignal
-from gr1_core.train.state import RunFolder, TrainingError
 
-_EVALUATED_AT_ONCE = 64
+_WINDOWS_AT_ONCE = 64  # in an evaluation
 
 
-def train(recipe: Recipe, fresh: bool = False) -> int:
-    """Runs or resumes the recipe in its folder. -> 0 when it is finished, 128 + n when signal n ended it early (the state is saved).
+@dataclass
+class Progress:
+    """How far a run is. recent f64[5]: losses and steps since the last evaluation; saved, so that a resumed run logs the same means."""
 
-    fresh: forget the run that the folder holds, once nothing stands in the way of the new one.
-    Raises TrainingError, RecipeError, DatasetError, CheckpointError.
-    """
-    with StopSignal() as stop, RunFolder(recipe.out) as folder:
-        trainer = Trainer(recipe, folder, fresh)
-        try:
-            return trainer.run(stop)
-        finally:
-            trainer.close()
+    step: int
+    steps: int
+    warmup: int
+    recent: torch.Tensor
 
 
 class Trainer:
-    """A run, ready to go on from where its folder says."""
+    """Runs a recipe from `progress.step` on: updates, evaluations, saved states. `setup.prepare_run` makes one.
 
-    def __init__(self, recipe: Recipe, folder: RunFolder, fresh: bool = False):
-        self.recipe, self.folder = recipe, folder
-        self.folder.check(recipe)
-        cpu = recipe.device == "cpu" or not torch.cuda.is_available()
-        ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-        self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[ddp])
-        self.device, self.world = self.accelerator.device, self.accelerator.num_processes
-        self.rank, self.main = self.accelerator.process_index, self.accelerator.is_main_process
-        cpu_tuning.configure(self.device, recipe.threads)
-        self.precision = best_precision(self.device) if recipe.precision == "auto" else recipe.precision
+    held_pipeline: for the held-out windows; the training data's own if they are of the same dataset. log: of the main process alone.
+    """
 
-        self.data = open_training_data(recipe)
-        self.order = BatchSchedule(recipe, self.data.starts, self.rank, self.world)
-        # Of this process's share, which micro-batches do not cut then; None: all.
-        self.pictured = len(range(self.rank, recipe.video_windows, self.world)) if recipe.video_share < 1 else None
-        self.steps, self.warmup = recipe.schedule(self.order.per_epoch)
-        if self.main:
-            self.folder.hold()
-        self.accelerator.wait_for_everyone()
-        saved = None if fresh else self.folder.latest(recipe)
-        self.step, tensors = saved or (0, None)
-        self.resumed = saved is not None
-
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        processes: Accelerator,
+        data: TrainingData,
+        schedule: BatchSchedule,
+        learner: Learner,
+        pipeline: InputPipeline,
+        held_pipeline: InputPipeline,
+        progress: Progress,
+        log: TrainingLog | None,
+    ):
+        self.recipe, self.folder, self.processes, self.data = recipe, folder, processes, data
+        self.schedule, self.learner, self.progress, self.log = schedule, learner, progress, log
+        self.pipeline, self.held_pipeline = pipeline, held_pipeline
         self.figures: dict = {}
-        self.model, report = self._resumed() if self.resumed else weights.initial_model(recipe)
-        self.trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
-        self.average = (
-            {name: value.detach().clone().to(self.device) for name, value in self.trained.items()}
-            if recipe.optimizer.ema
-            else {}
-        )
-        if self.main and not self.resumed:
-            print(report, flush=True)
-        self.objective = Objective(self.model.train(), recipe.targets, self.precision == "bf16")
-        self.parallel = self.accelerator.prepare_model(self.objective)
-        betas, decay = recipe.optimizer.betas, recipe.optimizer.weight_decay
-        self.optimizer = torch.optim.AdamW(
-            self.trained.values(), lr=recipe.optimizer.lr, betas=betas, weight_decay=decay, fused=True
-        )
-        # Losses and steps since the last evaluation; part of the state, so that a resumed run logs the same means.
-        self.recent = torch.zeros(len(losses.NAMES) + 1, dtype=torch.float64)
-        if tensors is not None:
-            state.restore_tensors(tensors, self.model, self.optimizer, self.average, self.recent)
-
-        self.feed = self.held_feed = self._feed(self.data.train)
-        if self.data.held is not None and self.data.held.dataset is not self.data.train.dataset:
-            self.held_feed = self._feed(self.data.held)
-        # Only now: whatever can be wrong with the recipe, the data or the weights must leave an earlier run alone.
-        if self.main and not self.resumed:
-            if fresh:
-                self.folder.clear()
-            self.folder.begin(recipe, report.to_dict())
-            self._save_checkpoint()
-        self.progress = TrainingLog(self) if self.main else None
-
-    def _resumed(self):
-        """The model from the run's own checkpoint: what is frozen lies there, so the files that it began with are not needed again."""
-        model = checkpoint.load_model(self.folder.path)
-        for parameter in model.parameters():
-            # A file's bytes lie where they lie in memory; products of them round otherwise than those of PyTorch's aligned memory.
-            parameter.data = parameter.data.clone()
-        weights.set_trained(model, self.recipe)
-        return model, None
-
-    def _feed(self, windows) -> InputPipeline:
-        feed = InputPipeline(self.model, windows.dataset, InputSpec.of(self.recipe), self.device, self.precision == "bf16")
-        feed.prepare()
-        return feed
+        """The last evaluation's."""
+        self.reads_late = processes.device.type == "cuda"
+        """Whether an update's results are read after the next one is launched, so that the device never waits for the host."""
+        self._unread: deque[UpdateRecord] = deque()
+        self._waited_s = 0.0
 
     def close(self) -> None:
-        if self.progress:
-            self.progress.close()
-        self.accelerator.end_training()
+        """Ends the reports and the processes' connection."""
+        if self.log:
+            self.log.close()
+        self.processes.end_training()
 
     def run(self, stop: StopSignal) -> int:
-        recipe = self.recipe
-        if self.main:
-            self.folder.cut_log(self.step)
-        if self.step >= self.steps:
-            self._say(
-                f"{self.folder.path}: finished at step {self.step}; another run needs another out=DIR, or --fresh"
+        """-> 0 when the run is finished, 128 + n when signal n ended it early (the state is saved). Raises TrainingError."""
+        recipe, progress = self.recipe, self.progress
+        if self.processes.is_main_process:
+            self.folder.truncate_log(progress.step)
+        if progress.step >= progress.steps:
+            self._print(
+                f"{self.folder.path}: finished at step {progress.step}; another run needs another out=DIR, or --fresh"
             )
             return 0
-        with self.feed.loader(self.data.train, self.order.micro_batches(self.step)) as loader:
+        with self.pipeline.batches(
+            self.data.train, self.schedule.micro_batches(progress.step)
+        ) as batches:
             while True:
-                stopped = self._update(loader, stop)
-                last = self.step == self.steps
-                evaluated = last or self.step % recipe.evaluation.every == 0
+                stopped = self.update(batches, stop)
+                last = progress.step == progress.steps
+                evaluated = last or progress.step % recipe.evaluation.every == 0
+                saved = last or stopped or progress.step % recipe.save_every == 0
+                if evaluated or saved:
+                    stopped |= self._read_updates(0)
                 if evaluated:
                     self._evaluate()
-                if last or stopped or self.step % recipe.save_every == 0:
+                if saved or stopped:
                     self._save_state()
                 if evaluated or stopped:
-                    self._save_checkpoint()
+                    self.save_checkpoint()
                 if last or stopped:
                     break
-                if self.progress and evaluated:
-                    self.progress.go_on()
+                if self.log and evaluated:
+                    self.log.restart_timing()
         if last:
             return 0
-        self._say(
-            f"stopped after step {self.step} of {self.steps}, state saved: the same command goes on from here"
+        self._print(
+            f"stopped after step {progress.step} of {progress.steps}, state saved: the same command continues it"
         )
         return 128 + (stop.signal or 15)
 
-    def _say(self, text: str) -> None:
-        if self.main:
+    def _print(self, text: str) -> None:
+        if self.processes.is_main_process:
             print(text, flush=True)
 
     # One step
 
-    def _update(self, loader: Loader, stop: StopSignal) -> bool:
-        """One step of the optimizer on one global batch. -> whether any process was asked to stop."""
-        recipe, numbers = self.recipe, self.order.batch(self.step)
-        windows = self.data.train
-        counts = windows.counts(numbers)[0], windows.counts(numbers[: recipe.video_windows])[1]
-        summed = self._gradients(loader, counts)
-        norm = torch.nn.utils.get_total_norm([value.grad for value in self.trained.values()])
-        values = torch.cat(
-            [summed, torch.tensor([bool(stop.signal)], dtype=summed.dtype, device=self.device)]
+    def update(self, batches: DeviceBatches, stop: StopSignal) -> bool:
+        """One optimizer step on one global batch -> whether any process was asked to stop. Raises TrainingError for NaN."""
+        step, schedule = self.progress.step, self.schedule
+        summed = self.learner.add_gradients(
+            self._micro_batches(batches, step),
+            len(schedule.video_windows),
+            self._counts(step),
+            schedule.seed(step),
         )
-        if self.world > 1:
-            values = self.accelerator.reduce(values, "sum")
-        *sums, stopped = values.tolist()
-        means = self._means(sums, counts)
-        if not np.isfinite([float(norm), *means.values()]).all():
-            self._fail(numbers, means, float(norm))
-        torch.nn.utils.clip_grads_with_norm_(self.trained.values(), recipe.optimizer.clip_norm, norm)
-        lr = recipe.learning_rate(self.step, self.steps, self.warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        if self.average:
-            # The first steps' weights are far from where the later ones are.
-            decay = min(recipe.optimizer.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(
-                list(self.average.values()), [value.detach() for value in self.trained.values()], 1 - decay
-            )
-        self.recent += torch.tensor(
-            [*(means.get(name, 0.0) for name in losses.NAMES), 1.0], dtype=torch.float64
-        )
-        if self.progress:
-            self.progress.step(means, lr, loader.waited_s + self.feed.waited_s)
-        return stopped > 0
+        rate = self.recipe.learning_rate(step, self.progress.steps, self.progress.warmup)
+        self._unread.append(self.learner.update(summed, step, rate, bool(stop.signal)))
+        self.progress.step += 1
+        self._waited_s = batches.waited_s + self.pipeline.waited_s
+        return self._read_updates(1 if self.reads_late else 0)
 
-    def _gradients(self, loader: Loader, counts: tuple[int, int]) -> Tensor:
-        """This process's part of the step's gradients -> sums of the losses in the order of losses.NAMES, f64."""
-        summed = torch.zeros(len(losses.NAMES), dtype=torch.float64, device=self.device)
-        torch.manual_seed(self.order.seed(self.step))
-        changes = self.order.changes(self.step, self.feed.wants.change)
-        for number, change in enumerate(changes):
-            inputs = self.feed.inputs(next(loader), change, self.pictured)
-            # Gradients are exchanged once, with the last part.
-            alone = self.world > 1 and number < len(changes) - 1
-            with (
-                cpu_tuning.attention(self.device),
-                self.accelerator.no_sync(self.parallel) if alone else nullcontext(),
-            ):
-                each = self.parallel(inputs)
-                # Data-parallel training averages over processes, these losses are to be added.
-                (self.world * losses.total(each, self.recipe.loss, counts)).backward()
-            for name, value in each.items():
-                summed[losses.NAMES.index(name)] += value.detach()
-        return summed
+    def _micro_batches(self, batches: DeviceBatches, step: int) -> Iterator[Inputs]:
+        changes = self.schedule.augmentations(step, self.pipeline.spec.augment)
+        for change, video_windows in zip(changes, self.schedule.video_windows):
+            yield self.pipeline.inputs(next(batches), change, video_windows)
+
+    def _counts(self, step: int) -> tuple[int, int]:
+        """Valid steps and supervised future frames of the global batch."""
+        numbers, windows = self.schedule.batch(step), self.data.train
+        return windows.counts(numbers)[0], windows.counts(numbers[: self.recipe.video_windows])[1]
+
+    def _read_updates(self, keep: int) -> bool:
+        """Reads all updates' results but the last `keep` -> whether any process was asked to stop."""
+        stopped = False
+        while len(self._unread) > keep:
+            record = self._unread.popleft()
+            sums, stop, norm, norms = record.read()
+            stopped |= bool(stop)
+            means = self._means(sums, self._counts(record.step))
+            if not np.isfinite([norm, *means.values()]).all():
+                self._fail(record.step, means, norm, norms)
+            self.progress.recent += torch.tensor(
+                [*(means.get(name, 0.0) for name in losses.NAMES), 1.0], dtype=torch.float64
+            )
+            if self.log:
+                self.log.add_step(record.step + 1, means, record.learning_rate, self._waited_s)
+        return stopped
 
     def _means(self, sums: list[float], counts: tuple[int, int]) -> dict[str, float]:
-        """Of the losses that this recipe has."""
+        """Mean losses per supervised step, of the losses that this recipe has."""
         means = {}
         for name, value in zip(losses.NAMES, sums):
             action = name in ("arm", "gripper")
@@ -227,94 +172,104 @@ class Trainer:
                 means[name] = value / max(1, counts[0 if action else 1])
         return means
 
-    def _fail(self, numbers: np.ndarray, means: dict[str, float], norm: float) -> None:
-        """A loss or gradient that is not finite: writes what is known and stops; the last state is not touched."""
-        broken = [name for name, value in self.trained.items() if not torch.isfinite(value).all()]
-        gradients = [name for name, value in self.trained.items() if not torch.isfinite(value.grad).all()]
+    def _fail(self, step: int, means: dict[str, float], norm: float, norms: np.ndarray) -> None:
+        """Reports a loss or gradient that is not finite and raises; neither weights nor the last state were changed by it."""
+        weights = self.learner.broken_weights()
+        gradients = [name for name, value in zip(self.learner.trained, norms) if not np.isfinite(value)]
         report = {
-            "step": self.step, "losses": {name: str(value) for name, value in means.items()}, "gradient_norm": str(norm),
-            "windows": numbers.tolist(), "gradients": gradients, "weights": broken,
-        }  # fmt: skip
-        if self.main:
-            self.folder.write("failure.json", json.dumps(report, indent=1) + "\n")
+            "step": step,
+            "losses": {name: str(value) for name, value in means.items()},
+            "gradient_norm": str(norm),
+            "windows": self.schedule.batch(step).tolist(),
+            "gradients": gradients,
+            "weights": weights,
+        }
+        if self.processes.is_main_process:
+            self.folder.write_file("failure.json", json.dumps(report, indent=1) + "\n")
         listed = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-        where = (
-            f"weights {checkpoint.first_few(broken)}" if broken else f"gradients of {checkpoint.first_few(gradients)}"
-        )
+        broken = f"weights {checkpoint.first_few(weights)}" if weights else ""
+        broken = broken or f"gradients of {checkpoint.first_few(gradients) or 'no parameter, only losses'}"
         raise TrainingError(
-            f"step {self.step}: {listed}, gradient norm {norm:.4g}; not finite are the {where}. The batch is named in "
-            f"{self.folder.path / 'failure.json'}. The last state is good: the same command goes on from it; try a smaller optimizer.lr"
+            f"step {step}: {listed}, gradient norm {norm:.4g}; not finite are the {broken}. The batch is named in "
+            f"{self.folder.path / 'failure.json'}. The last state is good: the same command continues from it; "
+            "try a smaller optimizer.lr"
         )
 
     # Evaluations and files
 
     def _evaluate(self) -> None:
-        recipe, held = self.recipe, self.data.held
-        *sums, steps = self.recent.tolist()
+        recipe, held, step = self.recipe, self.data.held, self.progress.step
+        *sums, steps = self.progress.recent.tolist()
         means = self._means([value / max(1.0, steps) for value in sums], (1, 1))
-        self.recent.zero_()
-        entry, image = {"step": self.step, "epoch": self.step / self.order.per_epoch, "train": means}, None
+        self.progress.recent.zero_()
+        entry, image = {"step": step, "epoch": step / self.schedule.per_epoch, "train": means}, None
         if held is not None:
-            numbers = evaluation.evenly_spaced(held, recipe.evaluation.windows)
-            batches = evaluation.rank_batches(
-                numbers, min(recipe.micro_batch or recipe.batch, _EVALUATED_AT_ONCE), self.rank, self.world
-            )
-            with self._averaged(), cpu_tuning.attention(self.device):
-                self.figures = evaluation.evaluate_windows(
-                    self.objective, self.held_feed, held, batches, self.data.mean_action, self._add_up
-                )
-                if self.main and recipe.evaluation.images:
-                    image = prediction_grid.draw_predictions(
-                        self.objective,
-                        self.held_feed,
-                        held,
-                        evaluation.evenly_spaced(held, recipe.evaluation.images),
-                    )
+            self.figures, image = self._held_out_figures()
             entry["held_out"] = self.figures
-        if self.main:
+            broken = [name for name in losses.NAMES if not np.isfinite(self.figures.get(name, 0.0))]
+            if broken:
+                raise TrainingError(
+                    f"step {step}: the held-out losses {', '.join(broken)} are not finite, while those of training are: look for "
+                    f"unusual values in the held-out episodes of {held.dataset.root}. The last state is good"
+                )
+        if self.log:
             if image is not None:
-                self.folder.write(f"pictures/{self.step:08d}.png", encode_png(image))
-            self.progress.evaluated(entry, image)
+                self.folder.write_file(f"images/{step:08d}.png", encode_png(image))
+            self.log.add_evaluation(entry, image)
+
+    def _held_out_figures(self) -> tuple[dict, np.ndarray | None]:
+        """The figures of all processes, and on the main process an image of predicted frames."""
+        recipe, held, objective = self.recipe, self.data.held, self.learner.objective
+        processes, image = self.processes, None
+        size = recipe.micro_batch if isinstance(recipe.micro_batch, int) else recipe.batch
+        batches = evaluation.rank_batches(
+            evaluation.evenly_spaced(held, recipe.evaluation.windows),
+            min(size, _WINDOWS_AT_ONCE),
+            processes.process_index,
+            processes.num_processes,
+        )
+        with self.learner.averaged(), cpu_tuning.attention(processes.device):
+            figures = evaluation.evaluate_windows(
+                objective, self.held_pipeline, held, batches, self.data.mean_action, self._add_up
+            )
+            if processes.is_main_process and recipe.evaluation.images:
+                numbers = evaluation.evenly_spaced(held, recipe.evaluation.images)
+                image = prediction_grid.draw_predictions(objective, self.held_pipeline, held, numbers)
+        return figures, image
 
     def _add_up(self, sums: Counter) -> Counter:
-        return sum(gather_object([sums]), Counter()) if self.world > 1 else sums
-
-    @contextmanager
-    def _averaged(self):
-        """With the averaged weights in the parameters' place, if there are any."""
-
-        def swap() -> None:
-            for name, value in self.average.items():
-                self.trained[name].data, value.data = value.data, self.trained[name].data
-
-        swap()
-        try:
-            yield
-        finally:
-            swap()
+        if self.processes.num_processes == 1:
+            return sums
+        return evaluation.add_counters(gather_object([sums]))
 
     def _save_state(self) -> None:
-        if broken := [name for name, value in self.trained.items() if not torch.isfinite(value).all()]:
+        step = self.progress.step
+        if broken := self.learner.broken_weights():
             raise TrainingError(
-                f"step {self.step}: {checkpoint.first_few(broken)} became NaN or infinite; the state before is kept"
+                f"step {step}: {checkpoint.first_few(broken)} became NaN or infinite; the state before is kept"
             )
-        if self.main:
-            self.folder.save_state(
-                self.step, state.collect_tensors(self.model, self.optimizer, self.average, self.recent)
-            )
-        self.accelerator.wait_for_everyone()
+        if self.processes.is_main_process:
+            tensors = {"recent": self.progress.recent, "micro_batch": torch.tensor(self.schedule.micro_batch)}
+            self.folder.save_state(step, tensors | self.learner.state())
+        self.processes.wait_for_everyone()
 
-    def _save_checkpoint(self) -> None:
-        """The folder as a checkpoint to deploy, with the averaged weights if there are any."""
-        if not self.main:
+    def save_checkpoint(self) -> None:
+        """Writes the checkpoint to deploy, with the averaged weights if there are any."""
+        if not self.processes.is_main_process:
             return
+        recipe, model = self.recipe, self.learner.model
         record = {
-            "stage": self.recipe.stage, "recipe": self.recipe.to_dict(), "step": self.step, "steps": self.steps,
-            "data": self.data.to_dict(), "trained": list(self.trained), "metrics": self.figures,
-        }  # fmt: skip
-        with self._averaged(), state.writing(self.folder.path):
-            tensors = {name: value.detach().cpu() for name, value in self.model.state_dict().items()}
-            checkpoint.save(self.folder.path, tensors, self.model.config, self.data.train.dataset.rig, record)
-            for source in (self.recipe.init, self.recipe.clip):
+            "stage": recipe.stage,
+            "recipe": recipe.to_dict(),
+            "step": self.progress.step,
+            "steps": self.progress.steps,
+            "data": self.data.to_dict(),
+            "trained": list(self.learner.trained),
+            "metrics": self.figures,
+        }
+        with self.learner.averaged(), writing(self.folder.path):
+            tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+            checkpoint.save(self.folder.path, tensors, model.config, self.data.train.dataset.rig, record)
+            for source in (recipe.init, recipe.clip):
                 if source is not None:
                     checkpoint.copy_tokenizer(Path(source), self.folder.path)

@@ -1,4 +1,4 @@
-"""What a run begins with: which tensors are taken over from where, which are new, which are trained."""
+"""A run's initial weights: which tensors are taken over from where, which are new, which are trained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gr1_core.model.official import read_encoders
 from gr1_core.train.recipe import Recipe, RecipeError
 
 _ENCODERS = ("text.", "vision.")
-# Which tensors only matter to one target or input; what is not listed is always used.
+# Tensors that matter only to one target or input; others are always used.
 _OF_TARGET = {
     "action": ("action_head.", "query.action"),
     "static": ("query.static",),
@@ -24,17 +24,17 @@ _OF_TARGET = {
 }
 _OF_STATE = ("embed_arm.", "embed_gripper.", "embed_state.")
 _OF_WRIST = ("embed_patches.wrist.", "embed_cls.wrist.")
-# Read by nothing, or fixed tables.
-_NEVER = ("transformer.wte", "text.clip.", "text.logit_scale", "decoder.pos_embed")
-# These may differ from those of the checkpoint that a run starts from: no tensor depends on them.
+# Unused tensors, and fixed tables.
+_NEVER_TRAINED = ("transformer.wte", "text.clip.", "text.logit_scale", "decoder.pos_embed")
+# May differ from the initial checkpoint: no tensor's shape depends on them.
 _FREE_SIZES = ("dropout", "future_steps")
-# How the sizes begin that a policy of another kind must share, of which only the encoders are taken.
+# Sizes that a checkpoint of another kind of policy must share: only its encoders are taken over.
 _OF_ENCODERS = ("vision", "text", "image_size", "patch_size")
 
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """Names of tensors, each in exactly one of taken_over and new; `trained` and `frozen` divide them again."""
+    """Names of tensors. Each is in exactly one of taken_over and new, and in exactly one of trained and frozen."""
 
     source: str
     taken_over: list[str]
@@ -56,7 +56,7 @@ class WeightsReport:
 
 
 def initial_model(recipe: Recipe) -> tuple[GR1, WeightsReport]:
-    """The model that a run starts with, in fp32 on the CPU; what is new depends on the recipe's seed alone."""
+    """A run's initial model, in fp32 on the CPU. New weights depend on the recipe's seed alone. Raises RecipeError."""
     config = recipe.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -81,8 +81,8 @@ def initial_model(recipe: Recipe) -> tuple[GR1, WeightsReport]:
 
 
 def set_trained(model: GR1, recipe: Recipe) -> list[str]:
-    """Lets exactly those parameters be trained that get a gradient from the recipe's losses; returns their names."""
-    unused = list(_NEVER)
+    """Sets requires_grad of exactly the parameters that get a gradient from the recipe's losses; returns their names."""
+    unused = list(_NEVER_TRAINED)
     for target, prefixes in _OF_TARGET.items():
         unused += () if target in recipe.targets else prefixes
     unused += () if {"static", "wrist"} & set(recipe.targets) else ("decoder.",)
@@ -95,16 +95,16 @@ def set_trained(model: GR1, recipe: Recipe) -> list[str]:
 
 
 def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tensor]:
-    """Of a pre-trained model what was trained, and the encoders; of another kind of policy the encoders; of any other model everything."""
+    """From a pre-trained model its trained tensors and its encoders; from another kind of policy its encoders; otherwise all tensors."""
     if recipe.mae or recipe.clip:
         raise RecipeError(
-            f"init={recipe.init} brings its encoders along: leave out mae and clip, or set init=null"
+            f"init={recipe.init} has encoders of its own: leave out mae and clip, or set init=null"
         )
     folder = Path(recipe.init)
     if not folder.exists():
         raise RecipeError(
-            f"init: no checkpoint at {folder}: run the pre-training that leaves it (`gr1 pretrain`), name another with init=DIR, "
-            "or begin without one: init=null" + ("" if recipe.encoders == "random" else " mae=FILE clip=FILE")
+            f"init: no checkpoint at {folder}: run the pre-training that writes it (`gr1 pretrain`), name another with init=DIR, "
+            "or start without one: init=null" + ("" if recipe.encoders == "random" else " mae=FILE clip=FILE")
         )
     model, training = checkpoint.load_model(folder), checkpoint.read_training(folder)
     theirs, ours = model.config.to_dict(), config.to_dict()

@@ -5,7 +5,7 @@ name = "gr1_common"
 setup(
     name=name,
     version="0.1.0",
-    description="What every node of the GR-1 stack needs: messages, QoS, parameters, diagnostics, process, loop, timing",
+    description="What every node of the GR-1 stack needs: messages, QoS, parameters, diagnostics, timing",
     license="Apache-2.0",
     packages=find_packages(include=[name, f"{name}.*"]),
     data_files=[

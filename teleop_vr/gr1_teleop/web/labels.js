@@ -21,7 +21,7 @@ const CLUTCH_LABELS = {
 const GATE_REASONS = {
   speed: "at the speed limit",
   workspace: "at the edge of the workspace",
-  leash: "it cannot follow",
+  following_error: "it cannot follow",
   joint_limit: "near a joint limit",
   expired: "no more commands",
   not_finite: "a command was not a finite number",

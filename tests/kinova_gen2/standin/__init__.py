@@ -1,7 +1,8 @@
-"""A stand-in for the vendor's SDK folder and for the arm behind it: compiled from the C files beside this one.
+"""A stand-in for the vendor's SDK folder and for the arm behind it: compiled from the C files beside this
+one.
 
-The arm's state is a file in memory that the process under test shares: a test reads poses, queue and points from it, and sets faults,
-while the driver runs and after it was killed.
+The arm's state is a file in memory that the process under test shares: a test reads poses, queue and points
+from it, and sets faults, while the driver runs and after it was killed.
 """
 
 from __future__ import annotations
@@ -165,9 +166,11 @@ def _along(position, quaternion, distance: float) -> np.ndarray:
 
 
 class StandIn:
-    """One arm at rest above the table, homed, hand open. `world` is its state, live; the process that drives it needs `environment`.
+    """One arm at rest above the table, homed, hand open. `world` is its state, live; the process that drives
+    it needs `environment`.
 
-    period: s between two points that it takes from its queue: 10 ms, or a faster clock for a test without a rate.
+    period: s between two points that it takes from its queue: 10 ms, or a faster clock for a test without a
+    rate.
     """
 
     def __init__(self, folder: Path, period: float = 0.01):

@@ -1,6 +1,6 @@
-"""From a source to a data set: worker processes turn units into parts, which are kept when the run is interrupted; then they are joined.
+"""Converts a source to a dataset: worker processes turn units into parts, which survive an interruption; then they are joined.
 
-A run that is killed at any moment, resumed, split over machines or run with another number of workers gives the same bytes.
+A run that is killed, resumed, split over machines or run with another number of workers gives the same bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gr1_core.data.convert.sources.source import Source, SourceError, Unit
 
 @dataclass(frozen=True)
 class Shard:
-    """What one shard has done: parts made now, parts that were there already, the defects (texts) of the units it skipped."""
+    """Result of one shard. made: parts made now. kept: parts that existed already. skipped: defects of skipped units, as texts."""
 
     root: Path
     made: int
@@ -39,9 +39,9 @@ class Shard:
 def convert(
     source: Source, out: Path, workers: int = 2, shard: tuple[int, int] | None = None, progress: bool = True
 ) -> Summary | Shard:
-    """The whole source -> the data set `out`; with shard (i, n), 0 <= i < n: only every n-th unit, as parts in `out`.
+    """Converts the whole source to the dataset `out`; with shard (i, n), 0 <= i < n, only every n-th unit, to parts in `out`.
 
-    A complete data set is not overwritten. Raises ConvertError, SourceError or RigError.
+    A complete dataset is not overwritten. Raises ConvertError, SourceError or RigError.
     """
     out, units = Path(out), source.units()
     the_plan = Plan.of(source, units)
@@ -49,10 +49,10 @@ def convert(
         return _after_completion(out, the_plan)
     if not units:
         raise SourceError("the source holds nothing to convert")
-    plan.check_place(out)
-    _refuse_strangers(out)
-    with plan.room(out), plan.locked(out, shared=shard is not None):
-        _settle(the_plan, out, shard)
+    plan.check_output_folder(out)
+    _refuse_unknown_files(out)
+    with plan.disk_full_explained(out), plan.conversion_lock(out, shared=shard is not None):
+        _save_plan(the_plan, out, shard)
         mine = units[shard[0] :: shard[1]] if shard else units
         done = _make_parts(source, mine, out, workers, progress)
         return (
@@ -63,29 +63,29 @@ def convert(
 
 
 def _after_completion(out: Path, the_plan: Plan) -> Summary:
-    """A run that was killed between its last two steps has only to be tidied up; any other must not touch the data set."""
-    folder = plan.folder_of(out)
+    """Finishes a run that was killed between its last two steps. Any other run must not touch the dataset."""
+    folder = plan.parts_folder(out)
     if folder.is_dir():
         before = Plan.load(out)
         if before.same_as(the_plan) if before else not any(folder.iterdir()):
             return merging.finish(out)
     raise ConvertError(
-        f"{out} is a complete data set already: choose another --out, or delete it to convert again"
+        f"{out} is a complete dataset already: choose another --out, or delete it to convert again"
     )
 
 
-def _refuse_strangers(out: Path) -> None:
-    # Listed before the plan is looked for: another shard's parts appear only after its plan.
-    strangers = plan.strangers(out)
-    if strangers and Plan.load(out) is None:
+def _refuse_unknown_files(out: Path) -> None:
+    # Listed before the plan is read: another shard's parts appear only after its plan.
+    unknown = plan.unknown_files(out)
+    if unknown and Plan.load(out) is None:
         raise ConvertError(
-            f"{out} is not empty ({strangers[0]} is in it) and holds no conversion: give a new folder"
+            f"{out} is not empty ({unknown[0]} is in it) and holds no conversion: give a new folder"
         )
 
 
-def _settle(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
-    """The plan in place; parts of units that are gone from the source do not stay."""
-    folder, before = plan.folder_of(out), Plan.load(out)
+def _save_plan(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
+    """Saves the plan and removes parts of units that the source no longer has."""
+    folder, before = plan.parts_folder(out), Plan.load(out)
     if before and shard and not before.same_as(the_plan):
         gone = sorted(set(before.units) ^ set(the_plan.units))
         what = (
@@ -98,17 +98,17 @@ def _settle(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None:
         )
     the_plan.save(out)
     if not shard:
-        keep = {parts.path_of(folder, key) for key in the_plan.units} | {plan.path_of(out), folder / "lock"}
+        keep = {parts.part_path(folder, key) for key in the_plan.units} | {plan.plan_path(out), folder / "lock"}
         for path in set(folder.iterdir()) - keep:
             path.unlink()
 
 
 def _make_parts(source: Source, units: list[Unit], out: Path, workers: int, progress: bool) -> Shard:
-    folder, skipped = plan.folder_of(out), []
+    folder, skipped = plan.parts_folder(out), []
     todo = [
         unit
         for unit in units
-        if parts.origin_of(parts.path_of(folder, unit.key)) != parts.made_of(source, unit)
+        if parts.part_origin(parts.part_path(folder, unit.key)) != parts.expected_origin(source, unit)
     ]
     size, left = (sum(unit.bytes for unit in some) for some in (units, todo))
     with Progress("convert", size, progress) as bar:
@@ -122,10 +122,10 @@ def _make_parts(source: Source, units: list[Unit], out: Path, workers: int, prog
 
 
 def _converted(source: Source, units: list[Unit], folder: Path, workers: int) -> Iterator[tuple[Unit, str]]:
-    """Makes the parts; yields each unit when it is done, and its defect. One worker, or one unit, needs no other process."""
+    """Makes the parts; yields each finished unit with its defect or "". A single worker runs in this process."""
     workers = min(workers, len(units))
     if workers <= 1:
-        yield from ((unit, parts.write(source, unit, folder)) for unit in units)
+        yield from ((unit, parts.write_part(source, unit, folder)) for unit in units)
         return
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker, (source,))
@@ -136,7 +136,7 @@ def _converted(source: Source, units: list[Unit], folder: Path, workers: int) ->
     except BrokenProcessPool:
         kept = len(list(folder.glob("*.arrow")))
         raise ConvertError(
-            "a worker process was killed, most often for want of memory: run the same command again with fewer --workers; "
+            "a worker process was killed, most often because memory ran out: run the same command again with fewer --workers; "
             f"the {kept} parts in {folder} are kept"
         ) from None
     except BaseException:
@@ -148,20 +148,20 @@ def _converted(source: Source, units: list[Unit], folder: Path, workers: int) ->
 
 
 def _prepare_worker(source: Source) -> None:
-    """Runs first in each worker process. Ctrl-C is the parent's affair, and no worker outlives it."""
+    """Initialises a worker process: it ignores Ctrl-C, which the parent handles, and ends with the parent."""
     global _source
     _source = source
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     import cv2
 
     cv2.setNumThreads(1)
 
 
-def _die_with_parent() -> None:
+def _exit_with_parent() -> None:
     connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
 
 
 def _convert_unit(unit: Unit, folder: Path) -> str:
-    return parts.write(_source, unit, folder)
+    return parts.write_part(_source, unit, folder)

@@ -1,6 +1,6 @@
-"""Joins the parts into the data set: written aside, moved into place at the end, and only then are the parts removed.
+"""Joins the parts into the dataset. It is written aside and moved into place at the end; then the parts are removed.
 
-However often it is interrupted, the next run gives the same bytes: it starts anew from the parts.
+After an interruption the next run starts again from the parts and gives the same bytes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from gr1_core.data.convert.report.page import Report
 from gr1_core.data.convert.sources.source import Skipped
 from gr1_core.data.dataset_writer import DatasetWriter
 
-# meta comes last: its info.json is what makes the folder a data set.
+# meta comes last: its info.json completes the dataset.
 _FOLDERS = ("data", "report", "meta")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a data set holds. skipped: damaged, left_out: as asked, each a list of (name, reason). source_bytes: read in this run."""
+    """Contents of a dataset. skipped: damaged episodes, left_out: excluded by options, lists of (name, reason).
+
+    source_bytes: read in this run.
+    """
 
     root: Path
     kind: str
@@ -42,22 +45,23 @@ class Summary:
 
 
 def merge(out: Path, progress: bool = True) -> Summary:
-    """All parts of the plan in OUT -> the data set in OUT. Refuses while parts are missing. Raises ConvertError."""
+    """All parts of the plan in OUT -> the dataset in OUT. Raises ConvertError, e.g. while parts are missing."""
     out = Path(out)
     if plan.is_complete(out):
         return finish(out)
-    if not plan.path_of(out).is_file():
+    if not plan.plan_path(out).is_file():
         raise ConvertError(
             f"nothing to merge in {out}: it has no parts; run `gr1 convert bags|... SRC --out {out}` first"
         )
-    with plan.room(out), plan.locked(out, shared=False):
+    with plan.disk_full_explained(out), plan.conversion_lock(out, shared=False):
         return merge_locked(out, progress)
 
 
 def merge_locked(out: Path, progress: bool) -> Summary:
-    the_plan, folder, partial = Plan.load(out), plan.folder_of(out), out / ".partial"
-    paths = [parts.path_of(folder, key) for key in the_plan.units]
-    missing = [path.stem for path in paths if parts.origin_of(path) is None]
+    """`merge` under a lock that the caller holds."""
+    the_plan, folder, partial = Plan.load(out), plan.parts_folder(out), out / ".partial"
+    paths = [parts.part_path(folder, key) for key in the_plan.units]
+    missing = [path.stem for path in paths if parts.part_origin(path) is None]
     if missing:
         raise ConvertError(
             f"{len(missing)} of {len(paths)} parts are missing in {folder} (the first is {missing[0]}): run the other shards first"
@@ -78,20 +82,20 @@ def merge_locked(out: Path, progress: bool) -> Summary:
     )
     with Progress("merge", sum(path.stat().st_size for path in paths), progress) as bar:
         for path in paths:
-            for item in parts.read(path):
+            for item in parts.read_part(path):
                 if isinstance(item, Skipped):
                     reason = item.reason.removeprefix(f"{item.name}: ")
                     writer.meta["left_out" if item.intended else "skipped"].append(
                         {"name": item.name, "reason": reason}
                     )
                 else:
-                    writer.add(item.episode, item.pictures)
-                    report.add(item.episode, item.looks)
+                    writer.add_episode(item.episode, item.image_statistics)
+                    report.add_episode(item.episode, item.preview)
             bar.advance(path.stat().st_size)
     if not writer.episodes:
         shutil.rmtree(partial)
-        raise ConvertError(_nothing(writer.meta))
-    report.write(partial / "report" / "index.html", writer.meta["skipped"], writer.meta["left_out"])
+        raise ConvertError(_nothing_text(writer.meta))
+    report.write_page(partial / "report" / "index.html", writer.meta["skipped"], writer.meta["left_out"])
     writer.close()
     for name in _FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
@@ -101,22 +105,22 @@ def merge_locked(out: Path, progress: bool) -> Summary:
 
 
 def finish(out: Path) -> Summary:
-    """Removes what a complete data set no longer needs, and says what it holds. The plan goes last: it says whose parts these were."""
-    folder = plan.folder_of(out)
-    if plan.path_of(out).is_file():
+    """Removes the leftovers of a complete dataset and summarises it. The plan goes last: it identifies the parts."""
+    folder = plan.parts_folder(out)
+    if plan.plan_path(out).is_file():
         for path in folder.iterdir():
-            if path != plan.path_of(out):
+            if path != plan.plan_path(out):
                 path.unlink()
-        plan.path_of(out).unlink()
+        plan.plan_path(out).unlink()
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     shutil.rmtree(out / ".partial", ignore_errors=True)
-    info, said = (json.loads((out / "meta" / name).read_text()) for name in ("info.json", "gr1.json"))
-    lists = [[(entry["name"], entry["reason"]) for entry in said[name]] for name in ("skipped", "left_out")]
-    return Summary(out, said["kind"], info["total_episodes"], info["total_frames"], info["fps"], *lists)
+    info, meta = (json.loads((out / "meta" / name).read_text()) for name in ("info.json", "gr1.json"))
+    lists = [[(entry["name"], entry["reason"]) for entry in meta[name]] for name in ("skipped", "left_out")]
+    return Summary(out, meta["kind"], info["total_episodes"], info["total_frames"], info["fps"], *lists)
 
 
-def _nothing(meta: dict) -> str:
+def _nothing_text(meta: dict) -> str:
     damaged, left_out = meta["skipped"], meta["left_out"]
     if damaged:
         lines = [f"  {entry['name']}: {entry['reason']}" for entry in damaged[:10]]

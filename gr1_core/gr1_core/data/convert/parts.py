@@ -1,7 +1,7 @@
-"""One part is one converted unit: an Arrow file that appears whole or not at all, and says from what it was made.
+"""A part is one converted unit: an Arrow file, written atomically, that holds a digest of its origin.
 
-Its record batches hold the pictures, states and actions; the first batch of an episode carries the rest as metadata. What was skipped
-is an empty batch with the reason. Parts are read by memory map.
+Its record batches hold the images, states and actions; the first batch of an episode carries the rest as metadata. A skipped episode
+is an empty batch with the reason. Parts are memory-mapped for reading.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from gr1_core.data.convert.report import episode_quality
 from gr1_core.data.convert.sources.source import Episode, Skipped, Source, SourceError, Unit
 from gr1_core.data.dataset_writer import binary_column
 
-_VERSION = 1
+_VERSION = 2
 _VECTOR = pa.list_(pa.float32(), 7)
 
 
 @dataclass(frozen=True)
 class Converted:
-    """An episode as a part holds it: `images` are Arrow columns; pictures: role -> `stats.of_pictures`; looks: see `episode_quality.look`."""
+    """An episode of a part. Its `images` are Arrow columns; preview: of `episode_quality.episode_preview`."""
 
     episode: Episode
-    pictures: Mapping[str, Mapping]
-    looks: Mapping[str, Any]
+    image_statistics: Mapping[str, Mapping]
+    preview: Mapping[str, Any]
 
 
-def made_of(source: Source, unit: Unit) -> str:
-    """What a part of this unit must say of itself to be up to date."""
-    said = {
+def expected_origin(source: Source, unit: Unit) -> str:
+    """The origin digest of an up-to-date part of this unit."""
+    header = {
         "version": _VERSION,
         "unit": unit.key,
         "fingerprint": unit.fingerprint,
         "origin": source.origin,
         "fps": source.fps,
     }
-    said |= {"settings": source.settings, "rig": source.rig and source.rig.to_dict(), "shapes": source.shapes}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    header |= {"settings": source.settings, "rig": source.rig and source.rig.to_dict(), "shapes": source.shapes}
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
-def path_of(folder: Path, key: str) -> Path:
+def part_path(folder: Path, key: str) -> Path:
     return folder / f"{key}.arrow"
 
 
-def origin_of(path: Path) -> str | None:
-    """What a part says it was made of (see `made_of`); None if it is missing or not whole."""
+def part_origin(path: Path) -> str | None:
+    """The origin digest of a part (see `expected_origin`); None if the part is missing or incomplete."""
     try:
         with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as part:
             return part.schema.metadata[b"made_of"].decode()
@@ -61,11 +61,11 @@ def origin_of(path: Path) -> str | None:
         return None
 
 
-def write(source: Source, unit: Unit, folder: Path) -> str:
-    """Converts one unit. Returns "" or why it was skipped."""
-    with atomic_write.replacing(path_of(folder, unit.key)) as partial:
+def write_part(source: Source, unit: Unit, folder: Path) -> str:
+    """Converts one unit and writes its part. Returns "" or why the unit was skipped."""
+    with atomic_write.replacing(part_path(folder, unit.key)) as partial:
         try:
-            _write(source, made_of(source, unit), partial, source.read(unit))
+            _write(source, expected_origin(source, unit), partial, source.read(unit))
             return ""
         except SourceError as error:
             # With an origin that matches nothing, so that the next run tries again.
@@ -73,21 +73,21 @@ def write(source: Source, unit: Unit, folder: Path) -> str:
             return str(error)
 
 
-def read(path: Path) -> Iterator[Converted | Skipped]:
-    """What a part holds, in its order. An episode's pictures are only valid until the next one is asked for."""
+def read_part(path: Path) -> Iterator[Converted | Skipped]:
+    """The contents of a part in order. The images of an episode are valid only until the next item is requested."""
     with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as part:
         number = 0
         while number < part.num_record_batches:
             first = part.get_batch_with_custom_metadata(number)
-            said = json.loads(first.custom_metadata[b"gr1"])
+            header = json.loads(first.custom_metadata[b"gr1"])
             batches = [first.batch] + [
-                part.get_batch(number + more) for more in range(1, said.pop("batches"))
+                part.get_batch(number + more) for more in range(1, header.pop("batches"))
             ]
             number += len(batches)
             yield (
-                Skipped(**said["skipped"])
-                if "skipped" in said
-                else _converted(pa.Table.from_batches(batches), said)
+                Skipped(**header["skipped"])
+                if "skipped" in header
+                else _converted(pa.Table.from_batches(batches), header)
             )
 
 
@@ -99,30 +99,30 @@ def _write(source: Source, made: str, path: Path, found: Iterable[Episode | Skip
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as part:
         for item in found:
             if isinstance(item, Skipped):
-                said = {"skipped": {"name": item.name, "reason": item.reason, "intended": item.intended}}
+                header = {"skipped": {"name": item.name, "reason": item.reason, "intended": item.intended}}
                 batches = [
                     pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
                 ]
             else:
-                said, batches = _describe(item, source), _table(item, schema).to_batches()
+                header, batches = _describe(item, source), _table(item, schema).to_batches()
             for index, batch in enumerate(batches):
-                about = {"gr1": json.dumps(said | {"batches": len(batches)})} if index == 0 else None
+                about = {"gr1": json.dumps(header | {"batches": len(batches)})} if index == 0 else None
                 part.write_batch(batch, custom_metadata=about)
 
 
 def _describe(episode: Episode, source: Source) -> dict:
     _check(episode, source)
     try:
-        pictures = {role: stats.of_pictures(encoded) for role, encoded in episode.images.items()}
-        looks = episode_quality.look(episode)
+        statistics = {role: stats.image_statistics(encoded) for role, encoded in episode.images.items()}
+        preview = episode_quality.episode_preview(episode)
     except images.ImageError as error:
         raise SourceError(f"{episode.name}: {error}") from error
     return {
         "name": episode.name,
         "task": episode.task,
         "info": episode.info,
-        "pictures": pictures,
-        "looks": looks,
+        "image_statistics": statistics,
+        "preview": preview,
     }
 
 
@@ -136,7 +136,7 @@ def _table(episode: Episode, schema: pa.Schema) -> pa.Table:
     return pa.table([columns[name] for name in schema.names], schema)
 
 
-def _converted(table: pa.Table, said: dict) -> Converted:
+def _converted(table: pa.Table, header: dict) -> Converted:
     def vectors(name: str) -> np.ndarray | None:
         if name not in table.column_names:
             return None
@@ -144,18 +144,18 @@ def _converted(table: pa.Table, said: dict) -> Converted:
 
     roles = [name for name in table.column_names if name not in ("state", "action")]
     episode = Episode(
-        said["name"],
-        said["task"],
+        header["name"],
+        header["task"],
         {role: table[role] for role in roles},
         vectors("state"),
         vectors("action"),
-        said["info"],
+        header["info"],
     )
-    return Converted(episode, said["pictures"], said["looks"])
+    return Converted(episode, header["image_statistics"], header["preview"])
 
 
 def _check(episode: Episode, source: Source) -> None:
-    """Refuses an episode that would spoil the data set: pictures that are cut off or of another size, numbers that are not finite."""
+    """Raises SourceError for truncated images, images of a wrong size, and numbers that are not finite."""
     lengths = {role: len(encoded) for role, encoded in episode.images.items()}
     if source.rig:
         lengths |= {"state": len(episode.state), "action": len(episode.action)}
@@ -168,7 +168,7 @@ def _check(episode: Episode, source: Source) -> None:
     for role, encoded in episode.images.items():
         for step, data in enumerate(encoded):
             try:
-                _check_picture(data, source.shapes[role])
+                _check_image(data, source.shapes[role])
             except images.ImageError as error:
                 raise SourceError(f"{episode.name}: frame {step} of camera '{role}': {error}") from error
     for name, values in (("state", episode.state), ("action", episode.action)) if source.rig else ():
@@ -183,9 +183,9 @@ def _check(episode: Episode, source: Source) -> None:
             )
 
 
-def _check_picture(data: bytes, shape: tuple[int, int]) -> None:
+def _check_image(data: bytes, shape: tuple[int, int]) -> None:
     height, width = images.size(data)
     if (height, width) != tuple(shape):
         raise images.ImageError(f"{width}x{height} pixels, expected {shape[1]}x{shape[0]}")
     if not data.endswith((b"\xff\xd9", b"\xaeB`\x82")):
-        images.decode(data)  # some cameras pad behind the end mark; what is cut off does not decode
+        images.decode(data)  # some cameras pad after the end mark; a truncated image fails to decode

@@ -1,4 +1,4 @@
-"""The plan of a conversion: OUT/parts/plan.json names the units in their order, so that a merge needs nothing of the source."""
+"""The plan of a conversion: OUT/parts/plan.json lists the units in order, so that a merge does not need the source."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gr1_core.rig import Rig
 
 
 class ConvertError(ValueError):
-    """A conversion that cannot go on: the text says why and what to do."""
+    """A conversion that cannot continue. The message names the cause and the remedy."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a merge needs beside the parts. units: keys in the order of the data set."""
+    """Everything that a merge needs besides the parts. units: keys in the order of the dataset."""
 
     kind: str
     origin: str
@@ -40,7 +40,7 @@ class Plan:
         ]
         if wrong:
             raise SourceError(
-                f"unit '{wrong[0]}': two units have this name, or it is not safe as a file name: rename it in the source"
+                f"unit '{wrong[0]}': two units have this name, or it is not a safe file name: rename it in the source"
             )
         rig = source.rig.to_dict() if source.rig else None
         shapes = {role: list(shape) for role, shape in source.shapes.items()}
@@ -50,16 +50,16 @@ class Plan:
     def load(cls, out: Path) -> Plan | None:
         """The plan in OUT/parts, None if there is none."""
         try:
-            return cls(**json.loads(path_of(out).read_text()))
+            return cls(**json.loads(plan_path(out).read_text()))
         except FileNotFoundError:
             return None
         except (TypeError, json.JSONDecodeError) as error:
             raise ConvertError(
-                f"{path_of(out)} is damaged ({error}): delete {folder_of(out)} and convert again"
+                f"{plan_path(out)} is damaged ({error}): delete {parts_folder(out)} and convert again"
             ) from error
 
     def save(self, out: Path) -> None:
-        atomic_write.write_json(path_of(out), asdict(self), indent=None)
+        atomic_write.write_json(plan_path(out), asdict(self), indent=None)
 
     def as_rig(self) -> Rig | None:
         return Rig.from_dict(self.rig, "rig of the plan") if self.rig else None
@@ -68,27 +68,27 @@ class Plan:
         return json.loads(json.dumps(asdict(self))) == json.loads(json.dumps(asdict(other)))
 
 
-def folder_of(out: Path) -> Path:
+def parts_folder(out: Path) -> Path:
     return out / "parts"
 
 
-def path_of(out: Path) -> Path:
-    return folder_of(out) / "plan.json"
+def plan_path(out: Path) -> Path:
+    return parts_folder(out) / "plan.json"
 
 
 def is_complete(out: Path) -> bool:
     return (out / "meta" / "info.json").is_file()
 
 
-def strangers(out: Path) -> list[str]:
-    """What lies in OUT although no conversion has begun there."""
-    here, parts = (list(folder.iterdir()) if folder.is_dir() else [] for folder in (out, folder_of(out)))
+def unknown_files(out: Path) -> list[str]:
+    """Names of files in OUT that no conversion has made."""
+    here, parts = (list(folder.iterdir()) if folder.is_dir() else [] for folder in (out, parts_folder(out)))
     inside = [path.name for path in parts if path.name != "lock" and path.suffix != ".partial"]
-    return sorted(path.name for path in here if path != folder_of(out) or not path.is_dir()) + sorted(inside)
+    return sorted(path.name for path in here if path != parts_folder(out) or not path.is_dir()) + sorted(inside)
 
 
-def check_place(out: Path, source: Path | None = None) -> None:
-    """Refuses, before anything is written, a place that is no data set's: inside its source, inside a recorded bag, a file."""
+def check_output_folder(out: Path, source: Path | None = None) -> None:
+    """Raises ConvertError if OUT is a file or lies inside the source or inside a recorded bag."""
     here = out.resolve()
     if source is not None and here.is_relative_to(source.resolve()):
         raise ConvertError(
@@ -98,7 +98,7 @@ def check_place(out: Path, source: Path | None = None) -> None:
         for folder in (here, *here.parents):
             if folder.is_file():
                 raise ConvertError(f"--out {out}: {folder} is a file: choose a folder")
-            if (folder / metadata.FILE).is_file() and any(folder.glob("*.mcap")):
+            if (folder / metadata.METADATA_FILE).is_file() and any(folder.glob("*.mcap")):
                 raise ConvertError(
                     f"--out {out} lies inside the recorded bag {folder}: choose a folder elsewhere"
                 )
@@ -109,34 +109,34 @@ def check_place(out: Path, source: Path | None = None) -> None:
 
 
 @contextmanager
-def room(out: Path) -> Iterator[None]:
-    """A full disk says which one, how much is needed and that nothing is lost."""
+def disk_full_explained(out: Path) -> Iterator[None]:
+    """Turns the error of a full disk into a ConvertError that names the disk and the space needed."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ConvertError(
-            f"no space left on the disk of {out}: joining the parts needs the data set's size twice; "
-            "make room and give the same command again, it goes on from here"
+            f"no space left on the disk of {out}: joining the parts needs twice the size of the dataset; "
+            "make room and run the same command again, it continues"
         ) from error
 
 
 @contextmanager
-def locked(out: Path, shared: bool) -> Iterator[None]:
-    """Shards may work side by side; whoever merges or converts everything is alone. The lock ends with the process, however it ends."""
+def conversion_lock(out: Path, shared: bool) -> Iterator[None]:
+    """Locks the conversion: shared for shards, exclusive for a merge or a full conversion. The lock ends with the process."""
     try:
-        folder_of(out).mkdir(parents=True, exist_ok=True)
+        parts_folder(out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ConvertError(
             f"--out {out} cannot be made ({error.strerror}): choose a folder that you may write to"
         ) from error
-    with open(folder_of(out) / "lock", "w") as file:
+    with open(parts_folder(out) / "lock", "w") as file:
         # Not by `filelock`: its locks have no shared mode over several machines.
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConvertError(f"another gr1 convert is at work on {out}: wait for it to end") from None
+            raise ConvertError(f"another gr1 convert is running on {out}: wait until it has ended") from None
         yield

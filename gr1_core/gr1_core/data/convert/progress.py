@@ -1,4 +1,4 @@
-"""The progress bar of a conversion: bytes of the source, MB/s, time left, and what was skipped."""
+"""The progress bar of a conversion: bytes of the source, MB/s, remaining time, skipped units."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.progress import Progress as Bars
 
 
 class Progress:
-    """A bar on stderr; without a terminal, or with show False, nothing but the warnings. A context manager."""
+    """A bar on stderr. Without a terminal, or with show False, only warnings. A context manager."""
 
     def __init__(self, what: str, total: int, show: bool):
         console = Console(stderr=True)
@@ -32,7 +32,7 @@ class Progress:
         self._bars.advance(self._task, size)
 
     def skip(self, defect: str) -> None:
-        """Says at once what is being left out."""
+        """Counts and prints a skipped unit."""
         self._skipped += 1
         self._bars.update(self._task, skipped=f"{self._skipped} skipped")
         self._bars.console.print(

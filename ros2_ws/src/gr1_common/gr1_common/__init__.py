@@ -1,1 +1,3 @@
-"""What every node of the stack needs: messages, QoS, parameters, diagnostics, process, loop, timing."""
+"""What every node of the stack needs: messages, QoS, parameters, diagnostics, one process per node, loops,
+timing.
+"""

@@ -10,8 +10,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from gr1_common.timing import Rate, Window
-
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
     DiagnosticStatus.WARN,
@@ -19,14 +17,12 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.STALE,
 )
 
-__all__ = ["OK", "WARN", "ERROR", "STALE", "Diagnostics", "Rate", "Window"]
-
 
 class Diagnostics:
     """Publishes the newest status of each subject of one node.
 
-    `status` may be called from any thread and as often as one likes. `refresh` is called before each periodic publication, in
-    the executor's thread, so that a node works its statistics out once a second instead of at every event.
+    `status` may be called from any thread, at any rate. `refresh` is called in the executor's thread before
+    each periodic publication, so that a node computes its statistics once a second and not at every event.
     """
 
     def __init__(self, node: Node, refresh: Callable[[], None] | None = None, period: float = 1.0):
@@ -36,22 +32,25 @@ class Diagnostics:
         self._statuses: dict[str, DiagnosticStatus] = {}
         self._states: dict[str, tuple] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
-        # A steady timer: with use_sim_time and a clock that stands still, diagnostics must go on.
-        self._timer = node.create_timer(period, self._periodic, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        # A steady timer: with use_sim_time and a stopped clock, diagnostics must continue.
+        self._timer = node.create_timer(
+            period, self._publish_periodically, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     def status(
         self, name: str, level: bytes, message: str, values: Mapping[str, object], state: object = None
     ) -> None:
-        """Sets subject `name` (published as `<node>: <name>`) and publishes it at once if `level` or `state` changed.
+        """Sets subject `name` (published as `<node>: <name>`); publishes it at once if `level` or `state` has
+        changed.
 
-        Floats are written with three decimals, everything else with str().
+        Floats are written with three decimals, other values with str().
         """
         status = DiagnosticStatus(
             level=level,
             name=f"{self._node.get_name()}: {name}",
             message=message,
             hardware_id=self._node.get_name(),
-            values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()],
+            values=[KeyValue(key=key, value=_to_text(value)) for key, value in values.items()],
         )
         with self._lock:
             self._statuses[name] = status
@@ -60,7 +59,7 @@ class Diagnostics:
         if changed:
             self._publish([status])
 
-    def _periodic(self) -> None:
+    def _publish_periodically(self) -> None:
         if self._refresh:
             self._refresh()
         with self._lock:
@@ -74,5 +73,5 @@ class Diagnostics:
         self._publisher.publish(message)
 
 
-def _text(value: object) -> str:
+def _to_text(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""A loop of its own thread, locked to the steady clock. No ROS import."""
+"""A periodic loop in a thread of its own, on the steady clock. ROS-free."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import threading
 import time
 from collections.abc import Callable
 
-from gr1_common.timing import Rate
+from gr1_common.timing import RateMeter
 
 
 class Loop:
-    """Calls step(now) every `period` seconds. A step that comes late is late: missed periods are counted, never caught up in a burst.
+    """Calls step(now) every `period` seconds; now: s on the steady clock.
 
-    failed(error) is called in the loop's thread when a step raises; the loop has ended then.
+    Missed periods are counted in `missed` and never made up for by a burst of calls.
+    on_failure(error) is called in the loop's thread when a step raises; the loop has ended then.
     """
 
     def __init__(
         self,
         step: Callable[[float], None],
         period: float,
-        failed: Callable[[Exception], None],
+        on_failure: Callable[[Exception], None],
         name: str = "loop",
     ):
-        self._step, self._period, self._failed = step, period, failed
+        self._step, self._period, self._on_failure = step, period, on_failure
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._anchored = False
-        self.rate = Rate()
+        self.rate = RateMeter()
         self.missed = 0
 
     def start(self) -> None:
@@ -37,13 +38,17 @@ class Loop:
         return self._thread.is_alive()
 
     def end(self, timeout: float = 1.0) -> None:
-        """Ends after the step that is running, or leaves a step that hangs behind after `timeout` s; may be called twice."""
+        """Ends after the current step; a step that hangs is left behind after `timeout` s. May be called
+        twice.
+        """
         self._ending.set()
         if self.alive and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
-    def excuse(self) -> None:
-        """The step that is running has been held up on purpose (a new scene): count nothing as missed and start a new beat."""
+    def restart_timing(self) -> None:
+        """The current step was delayed on purpose (a new scene): count no missed periods, start a new time
+        grid.
+        """
         self._anchored = False
 
     def _run(self) -> None:
@@ -64,4 +69,4 @@ class Loop:
                     due += skipped * self._period
                 time.sleep(max(due - time.monotonic(), 0.0))
         except Exception as error:
-            self._failed(error)
+            self._on_failure(error)

@@ -1,4 +1,4 @@
-"""A thread that works on the newest of what it is handed. No ROS import."""
+"""A worker thread that processes only the newest item. ROS-free."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ Item = TypeVar("Item")
 
 
 class Mailbox(Generic[Item]):
-    """`put` never waits: an item that has not been taken yet is replaced. `work(item)` runs in the mailbox's own thread.
+    """`post` never blocks: it replaces an item that has not been processed yet. `work(item)` runs in the
+    mailbox's thread.
 
-    failed(error) is called in that thread when the work raises; the thread has ended then.
+    on_failure(error) is called in that thread when the work raises; the thread has ended then.
     """
 
-    def __init__(self, work: Callable[[Item], None], failed: Callable[[Exception], None], name: str):
-        self._work, self._failed = work, failed
+    def __init__(self, work: Callable[[Item], None], on_failure: Callable[[Exception], None], name: str):
+        self._work, self._on_failure = work, on_failure
         self._newest: Item | None = None
         self._arrived = threading.Event()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, item: Item) -> None:
+    def post(self, item: Item) -> None:
         self._newest = item
         self._arrived.set()
 
     def end(self) -> None:
-        """Ends after the item that is being worked on."""
+        """Ends after the current item."""
         self._ending = True
         self._arrived.set()
         self._thread.join(timeout=2.0)
@@ -42,4 +43,4 @@ class Mailbox(Generic[Item]):
                     return
                 self._work(self._newest)
         except Exception as error:
-            self._failed(error)
+            self._on_failure(error)

@@ -1,6 +1,6 @@
-"""numpy arrays and floats <-> standard messages, without copying element by element.
+"""numpy arrays and floats <-> standard messages, without copies element by element.
 
-Images are u8[H, W, 3] RGB on the Python side. Time is int nanoseconds.
+Images are u8[H, W, 3] RGB on the Python side. Stamps are int nanoseconds.
 """
 
 from __future__ import annotations
@@ -33,23 +33,25 @@ def to_stamp(ns: int) -> Time:
     return Time(sec=ns // 1_000_000_000, nanosec=ns % 1_000_000_000)
 
 
-def sent(info: Mapping) -> float:
-    """When the middleware sent a message, in s on this computer's steady clock; now if it does not say, never later than now.
+def send_time(info: Mapping) -> float:
+    """When the middleware sent a message, in s on this computer's steady clock: never later than now; now if
+    unknown.
 
-    info: what rclpy hands to a callback with two arguments. Across computers the two clocks' difference goes into it.
+    info: the second argument of a subscription callback. Between computers it includes the difference of
+    their clocks.
     """
     source = info["source_timestamp"]
     return time.monotonic() - max(time.time_ns() - source, 0) * 1e-9 if source > 0 else time.monotonic()
 
 
-def made(stamp: Time, info: Mapping, clock_ns: int, ahead_s: float) -> float:
-    """When a command was made, in s on this computer's steady clock: the older of what its header and the middleware say.
+def command_time(stamp: Time, info: Mapping, clock_ns: int, ahead_s: float) -> float:
+    """When a command was made, in s on this computer's steady clock: the older of header stamp and send time.
 
-    The middleware's time is that of a replay, the header's that of the command itself. clock_ns: what the header's clock says now.
-    -inf for a stamp more than `ahead_s` ahead of that clock: it cannot be true, and so says nothing.
+    In a replay the send time is that of the replay; the header stamp is that of the original command.
+    clock_ns: the header's clock now. A stamp more than `ahead_s` ahead of that clock is implausible: -inf.
     """
     age = (clock_ns - nanoseconds(stamp)) * 1e-9
-    return min(sent(info), time.monotonic() - age) if age >= -ahead_s else -math.inf
+    return min(send_time(info), time.monotonic() - age) if age >= -ahead_s else -math.inf
 
 
 def image_to_msg(image: np.ndarray, stamp: Time, frame_id: str) -> Image:
@@ -57,7 +59,7 @@ def image_to_msg(image: np.ndarray, stamp: Time, frame_id: str) -> Image:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(f"image is {image.dtype}{list(image.shape)}, expected uint8[H, W, 3] RGB")
     height, width = image.shape[:2]
-    # rclpy takes an array.array as it is; bytes or a list would be checked element by element.
+    # rclpy accepts an array.array without checks; bytes or a list would be checked element by element.
     data = array.array("B", image.tobytes())
     return Image(
         header=Header(stamp=stamp, frame_id=frame_id),
@@ -80,42 +82,43 @@ def image_to_jpeg(
 
 
 def msg_to_image(msg: Image | CompressedImage) -> np.ndarray:
-    """Image (rgb8 or bgr8, rows may be padded) or CompressedImage (jpeg or png) -> u8[H, W, 3] RGB. Raises ImageError.
+    """Image (rgb8 or bgr8, rows may be padded) or CompressedImage (jpeg or png) -> u8[H, W, 3] RGB. Raises
+    ImageError.
 
-    Other encodings (mono8, yuv422_yuy2, bayer_rggb8, mono16, ...) are read by cv_bridge, where ROS 2's is installed.
-    An rgb8 image is a view of the message's own memory; copy it if it must outlive the message.
+    Other encodings (mono8, yuv422_yuy2, bayer_rggb8, mono16, ...) need ROS 2's cv_bridge.
+    An rgb8 image is a view of the message's memory; copy it if it must outlive the message.
     """
     if isinstance(msg, CompressedImage):
         return images.decode(memoryview(msg.data))
-    if msg.encoding not in _PLAIN:
-        return _by_cv_bridge(msg)
+    if msg.encoding not in _DIRECT:
+        return _with_cv_bridge(msg)
     return images.from_raw(msg.encoding, msg.height, msg.width, msg.step, msg.data)
 
 
-_PLAIN = ("rgb8", "bgr8")
+_DIRECT = ("rgb8", "bgr8")
 
 
-def _by_cv_bridge(msg: Image) -> np.ndarray:
+def _with_cv_bridge(msg: Image) -> np.ndarray:
     try:
-        bridge = _cv_bridge()
-    except Exception as error:  # built for another numpy, it fails with more than ImportError
+        bridge = _load_cv_bridge()
+    except Exception as error:  # a build for another numpy raises more than ImportError
         raise ImageError(
             f"image encoding '{msg.encoding}' needs cv_bridge, which cannot be used here ({error}): "
             "have the camera publish rgb8 or bgr8, or install ROS 2's (apt install ros-jazzy-cv-bridge)"
         ) from error
     try:
         return bridge.imgmsg_to_cv2(msg, desired_encoding="rgb8")
-    except Exception as error:  # its own kind, and OpenCV's
+    except Exception as error:  # cv_bridge's own, and OpenCV's
         raise ImageError(
             f"cv_bridge cannot read a {msg.width}x{msg.height} image of encoding '{msg.encoding}': {error}"
         ) from error
 
 
-def _cv_bridge():
+def _load_cv_bridge():
     try:
         found = version("cv-bridge")
     except PackageNotFoundError:
-        found = "2"  # not there, which the import will say, or built without Python metadata
+        found = "2"  # not installed (the import will say so), or built without Python metadata
     if int(found.partition(".")[0]) < 2:
         raise ImportError(f"version {found}, as on PyPI, is of ROS 1")
     from cv_bridge import CvBridge
@@ -128,7 +131,8 @@ def camera_info(
 ) -> CameraInfo:
     """3x3 pinhole matrix in pixels and distortion -> CameraInfo.
 
-    distortion: plumb_bob's k1, k2, t1, t2, k3, or rational_polynomial's k1, k2, t1, t2, k3, k4, k5, k6 (OpenCV's order).
+    distortion: plumb_bob's k1, k2, t1, t2, k3, or rational_polynomial's k1, k2, t1, t2, k3, k4, k5, k6
+    (OpenCV's order).
     """
     k = np.asarray(intrinsics, np.float64)
     return CameraInfo(

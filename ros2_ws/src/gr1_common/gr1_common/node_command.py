@@ -10,8 +10,8 @@ def node_parser(name: str, help_text: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=f"gr1 node {name}",
         description=f"{help_text[0].upper()}{help_text[1:]}. The arguments go to ROS 2.",
-        epilog=f"example: gr1 node {name} --ros-args -p rig:=kinova_gen2 -r __ns:=/left; `ros2 param describe` "
-        "explains each parameter (docs/reference/interfaces.md)",
+        epilog=f"example: gr1 node {name} --ros-args -p rig:=kinova_gen2 -r __ns:=/left; `ros2 param "
+        "describe` explains each parameter (docs/reference/interfaces.md)",
         usage=f"gr1 node {name} [-h] [--ros-args -p NAME:=VALUE --params-file FILE ...]",
     )
     return made

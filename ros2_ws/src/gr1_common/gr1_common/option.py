@@ -1,4 +1,4 @@
-"""One setting of a backend or a camera source, before it is a ROS parameter. No ROS import."""
+"""One setting of an arm driver or a camera driver, before it becomes a ROS parameter. ROS-free."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """name, default and what it is for; low and high: inclusive range of a number; choices: the only values allowed.
+    """low, high: inclusive range of a number. choices: the only values allowed.
 
-    live: it may be set while the node runs; the owner's `set(name, value)` is called then.
+    live: the parameter may be set while the node runs; the driver's `set_option(name, value)` is called then.
     """
 
     name: str

@@ -1,9 +1,9 @@
-"""Parameters that explain themselves: `ros2 param describe` shows the text, the range and the choices."""
+"""ROS parameters with descriptors: `ros2 param describe` shows the text, the range and the choices."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -11,9 +11,11 @@ from rclpy.node import Node
 
 from gr1_common.option import Option
 
+_OPEN_LOW, _OPEN_HIGH = -(2**53), 2**53
+
 
 class ParameterError(ValueError):
-    """A parameter's value that the node cannot use."""
+    """A parameter value that the node cannot use."""
 
 
 def declare(
@@ -26,11 +28,14 @@ def declare(
     high: float | None = None,
     read_only: bool = False,
     choices: Sequence[str] | None = None,
+    renamed: Mapping[str, str] | None = None,
 ):
     """Declares a parameter with a descriptor and returns its value.
 
-    low, high: inclusive range of a number (None: open). choices: the only values allowed. Raises ParameterError, naming the
-    parameter, the value and what is allowed. A value set later is checked in the same way.
+    low, high: inclusive range of a number (None: open). choices: the only values allowed. renamed: values of
+    earlier versions -> today's; they are refused too, and the error names today's. Raises ParameterError,
+    which names the parameter, the value and what is allowed. A value that is set later is checked in the same
+    way.
     """
     descriptor = ParameterDescriptor(description=description, read_only=read_only)
     if choices is not None:
@@ -60,16 +65,22 @@ def declare(
     except InvalidParameterValueException as error:
         raise ParameterError(str(error).partition("Reason: ")[2].removesuffix(f": {name}")) from error
     if choices is not None and value not in choices:
-        raise ParameterError(f"parameter '{name}': '{value}' is not one of: {', '.join(choices)}")
+        today = (renamed or {}).get(value)
+        raise ParameterError(
+            f"parameter '{name}': '{value}' is not one of: {', '.join(choices)}"
+            + (f" ('{value}' is called '{today}' now)" if today else "")
+        )
     return value
 
 
 def declare_options(
-    node: Node, prefix: str, options: Sequence[Option], changed: Callable[[str, object], None]
+    node: Node, prefix: str, options: Sequence[Option], on_change: Callable[[str, object], None]
 ) -> dict:
-    """Declares `<prefix>.<name>` for each option and returns the values by name. Raises ParameterError, also for a name that none has.
+    """Declares `<prefix>.<name>` for each option; returns the values by name.
 
-    changed(name, value) is called in the executor's thread when a live option has been set to another value that is allowed.
+    Raises ParameterError, also for a parameter `<prefix>.<other>` that no option has.
+    on_change(name, value) is called in the executor's thread when a live option has been set to another
+    allowed value.
     """
     settings = {}
     for option in options:
@@ -82,8 +93,7 @@ def declare_options(
         settings[option.name] = declare(
             node, f"{prefix}.{option.name}", option.default, option.description, **limits
         )
-    # rclpy has no public way to ask, and would let a misspelt serial number pass in silence.
-    for given in node._parameter_overrides:
+    for given in _overrides(node):
         if given.startswith(f"{prefix}.") and not node.has_parameter(given):
             near = difflib.get_close_matches(given, [f"{prefix}.{name}" for name in settings], 1)
             hint = (
@@ -94,17 +104,30 @@ def declare_options(
             raise ParameterError(f"no parameter '{given}': {hint}")
     live = {f"{prefix}.{option.name}": option.name for option in options if option.live}
 
-    def after(changes) -> None:
+    def after_set(changes) -> None:
         for change in changes:
             if change.name in live:
-                changed(live[change.name], change.value)
+                on_change(live[change.name], change.value)
 
     if live:
-        node.add_post_set_parameters_callback(after)
+        node.add_post_set_parameters_callback(after_set)
     return settings
 
 
-_OPEN_LOW, _OPEN_HIGH = -(2**53), 2**53
+def refuse_renamed(node: Node, renamed: Mapping[str, str]) -> None:
+    """Raises ParameterError for a parameter that is given by the name of an earlier version; the error names
+    today's.
+
+    renamed: old name -> today's.
+    """
+    for given in _overrides(node):
+        if given in renamed:
+            raise ParameterError(f"no parameter '{given}': it is called '{renamed[given]}' now")
+
+
+def _overrides(node: Node):
+    # rclpy has no public way to ask, and would silently ignore a misspelt name.
+    return node._parameter_overrides
 
 
 def _check_choices(changes, name: str, choices: Sequence[str]) -> SetParametersResult:

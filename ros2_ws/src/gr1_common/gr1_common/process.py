@@ -1,4 +1,4 @@
-"""One node in one process: start, spin, end with code 0 on SIGINT and SIGTERM."""
+"""One node in one process: start, spin, end with code 0 on SIGINT and SIGTERM; scheduling priorities."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+_REALTIME_PRIORITY = 20
+_NICE_URGENT, _NICE_BACKGROUND = -10, 10
 
-def run(
+
+def run_node(
     make_node: Callable[[], Node], args: Sequence[str] | None = None, errors: tuple[type[Exception], ...] = ()
 ) -> int:
-    """Makes the node and spins it until a signal comes or its `finished` event (if it has one) is set; returns the exit code.
+    """Makes the node and spins it until a signal arrives or its `finished` event (if it has one) is set;
+    returns the exit code.
 
-    The node's `close()`, if it has one, is called while its publishers still work. `errors` are the user's mistakes (a wrong
-    parameter, a missing file): their text is printed without a traceback and the exit code is 1.
+    The node's `close()`, if it has one, is called while its publishers still work. `errors` are user errors
+    (a wrong parameter, a missing file): their text is printed without a traceback and the exit code is 1.
     """
-    # rclpy's own handlers invalidate the context at once, under the feet of threads that still publish.
+    # rclpy's own handlers invalidate the context at once, while threads still publish.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -40,7 +44,7 @@ def run(
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
-        # A second Ctrl-C (a terminal and a launcher both send one) must not cut the way to rest short.
+        # A second Ctrl-C (a terminal and a launcher both send one) must not interrupt the shutdown.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         if node is not None:
@@ -52,18 +56,26 @@ def run(
         rclpy.try_shutdown()
 
 
-def take_precedence() -> str:
-    """Real-time scheduling for the calling thread and those that it starts, else a better nice value, else nothing; says which."""
+def raise_scheduling_priority() -> str:
+    """Gives the calling thread, and threads it starts later, real-time scheduling, else a better nice value,
+    else nothing.
+
+    Returns "realtime", "nice -10" or "normal".
+    """
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_REALTIME_PRIORITY))
         return "realtime"
     except (AttributeError, OSError):
         pass  # not Linux, or neither root nor an rtprio limit
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
-        return f"nice {_NICE}"
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE_URGENT)
+        return f"nice {_NICE_URGENT}"
     except OSError:
         return "normal"
 
 
-_REALTIME_PRIORITY, _NICE = 20, -10
+def lower_scheduling_priority() -> None:
+    """Makes the calling thread, and threads it starts later, yield to the nodes: a monitor must not cost a
+    control period.
+    """
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE_BACKGROUND)

@@ -1,9 +1,9 @@
-"""The three qualities of service that the stack uses (docs/reference/interfaces.md)."""
+"""The three QoS profiles of the stack (docs/reference/interfaces.md)."""
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 
-def _newest(
+def _keep_newest(
     reliability: ReliabilityPolicy, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE
 ) -> QoSProfile:
     return QoSProfile(
@@ -13,16 +13,16 @@ def _newest(
 
 RELIABILITIES = ("best_effort", "reliable")
 
-SENSOR = _newest(ReliabilityPolicy.BEST_EFFORT)
-"""Streams where only the newest message matters: images, poses, states."""
+SENSOR = _keep_newest(ReliabilityPolicy.BEST_EFFORT)
+"""Streams of which only the newest message matters: images, poses, states."""
 
-COMMAND = _newest(ReliabilityPolicy.RELIABLE)
-"""Commands and results: the newest one, and it must arrive."""
+COMMAND = _keep_newest(ReliabilityPolicy.RELIABLE)
+"""Commands and results: the newest one, delivered reliably."""
 
-LATCHED = _newest(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
-"""Facts that a late subscriber must learn too: the instruction, the simulated task."""
+LATCHED = _keep_newest(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+"""Facts that a late subscriber needs too: the instruction, the simulated task."""
 
 
-def sensor(reliability: str) -> QoSProfile:
-    """SENSOR with the reliability that a parameter names: "best_effort" or "reliable"."""
+def sensor_profile(reliability: str) -> QoSProfile:
+    """SENSOR with the reliability of a parameter: "best_effort" or "reliable"."""
     return COMMAND if reliability == "reliable" else SENSOR

@@ -1,8 +1,9 @@
-"""Watches a running stack through its topics: what `gr1 up` shows and `gr1_check.measure` reports."""
+"""Monitors a running stack through its topics: for programs beside the nodes (`gr1 up`, `gr1 measure`, `gr1
+check rig`).
+"""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter
@@ -11,23 +12,19 @@ from dataclasses import dataclass, field
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+from gr1_common.process import lower_scheduling_priority
+from gr1_common.qos import LATCHED
+
 LEVELS = ("OK", "WARN", "ERROR", "STALE")
-
-
-def yield_to_control() -> None:
-    """Lets the calling thread, and those that it starts, wait for the nodes: who only watches must not cost them a control period."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+"""Names of DiagnosticStatus.level, by its value."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """One subject of /diagnostics. `at` is when it came, on the steady clock."""
+    """One subject of /diagnostics. at: when it arrived, s on the steady clock."""
 
     level: str
     message: str
@@ -35,6 +32,7 @@ class Status:
     at: float
 
     def number(self, key: str) -> float | None:
+        """The value `key` as a number; None where there is none."""
         try:
             return float(self.values[key])
         except (KeyError, ValueError):
@@ -42,49 +40,51 @@ class Status:
 
 
 @dataclass
-class Seen:
-    """What the stack has said so far."""
+class StackSnapshot:
+    """What the stack has published so far: statuses by their name, such as "arm: gate", and the
+    instruction.
+    """
 
     statuses: dict[str, Status] = field(default_factory=dict)
     instruction: str = ""
 
 
-class Monitor:
-    """A ROS node of its own context in a thread of its own; `seen()` is a snapshot. Close it with `close()`.
+class StackMonitor:
+    """A ROS node with its own context and thread. End it with `close()`.
 
-    instruction: what the policy was told before any message on the topic `instruction`.
+    instruction: the policy's instruction before any message on the topic `instruction`.
     """
 
     def __init__(self, name: str, namespace: str = "", instruction: str = ""):
         self.context = rclpy.Context()
-        # The process that watches decides itself what a signal means.
+        # The monitoring process handles signals itself.
         rclpy.init(args=[], context=self.context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node(
             name, context=self.context, namespace=namespace, use_global_arguments=False
         )
-        self._seen, self._lock = Seen(instruction=instruction), threading.Lock()
-        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostics, 50)
-        self.node.create_subscription(String, "instruction", self._instruction, LATCHED)
+        self._newest, self._lock = StackSnapshot(instruction=instruction), threading.Lock()
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
+        self.node.create_subscription(String, "instruction", self._on_instruction, LATCHED)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begins to listen; create further subscriptions on `node` before."""
+        """Starts to listen. Create further subscriptions on `node` before."""
         self._thread.start()
 
-    def seen(self) -> Seen:
+    def snapshot(self) -> StackSnapshot:
         with self._lock:
-            return Seen(dict(self._seen.statuses), self._seen.instruction)
+            return StackSnapshot(dict(self._newest.statuses), self._newest.instruction)
 
-    def forget(self) -> None:
-        """Drops all statuses: what comes from now on is from the stack that is about to start."""
+    def clear_statuses(self) -> None:
+        """Drops all statuses: those that arrive from now on are from the stack that is about to start."""
         with self._lock:
-            self._seen.statuses.clear()
+            self._newest.statuses.clear()
 
-    def present(self) -> Counter[str]:
-        """How often each node name is in the graph, in this monitor's own namespace."""
+    def node_counts(self) -> Counter[str]:
+        """How often each node name is in the graph, in this monitor's namespace."""
         mine = self.node.get_namespace()
         return Counter(
             name for name, namespace in self.node.get_node_names_and_namespaces() if namespace == mine
@@ -99,19 +99,19 @@ class Monitor:
         rclpy.try_shutdown(context=self.context)
 
     def _spin(self) -> None:
-        yield_to_control()
+        lower_scheduling_priority()
         while not self._ended.is_set():
             self._executor.spin_once(timeout_sec=0.1)
 
-    def _diagnostics(self, message: DiagnosticArray) -> None:
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
         now = time.monotonic()
         with self._lock:
             for status in message.status:
                 values = {pair.key: pair.value for pair in status.values}
-                self._seen.statuses[status.name] = Status(
+                self._newest.statuses[status.name] = Status(
                     LEVELS[ord(status.level)], status.message, values, now
                 )
 
-    def _instruction(self, message: String) -> None:
+    def _on_instruction(self, message: String) -> None:
         with self._lock:
-            self._seen.instruction = message.data
+            self._newest.instruction = message.data

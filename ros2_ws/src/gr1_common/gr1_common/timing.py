@@ -1,4 +1,4 @@
-"""Rolling statistics of a stream: how often, how late. No ROS import."""
+"""Rolling statistics of a stream: rate, age, quantiles. ROS-free."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 import numpy as np
 
 
-class Window:
+class RollingWindow:
     """The last `size` numbers."""
 
     def __init__(self, size: int = 200):
@@ -24,40 +24,41 @@ class Window:
         self._values.clear()
 
     def quantile(self, q: float) -> float:
-        """The q-th quantile (0..1) of the window, NaN while it is empty."""
+        """The q-th quantile (0 .. 1) of the window; NaN while it is empty."""
         return float(np.quantile(self._values, q)) if self._values else math.nan
 
 
-class Rate:
-    """How often something happens, from its own time stamps in seconds, over the last `span` seconds."""
+class RateMeter:
+    """Measures the rate of events from their times (s, any clock) over the last `span` seconds."""
 
     def __init__(self, span: float = 3.0):
         self._span = span
         self._ticks: deque[float] = deque()
-        self.periods = Window()
+        self.periods = RollingWindow()
 
     def tick(self, t: float) -> None:
+        """One event at time t."""
         if self._ticks:
             self.periods.add(t - self._ticks[-1])
         self._ticks.append(t)
-        self._forget(t)
+        self._drop_old(t)
 
     @property
     def hz(self) -> float:
-        """Events per second between the first and the last one in the span; 0 with fewer than two of them."""
+        """Events per second between the first and the last event in the span; 0 for fewer than two."""
         if len(self._ticks) < 2 or self._ticks[-1] <= self._ticks[0]:
             return 0.0
         return (len(self._ticks) - 1) / (self._ticks[-1] - self._ticks[0])
 
     def hz_at(self, now: float) -> float:
-        """`hz` as seen at time `now`: falls to 0 when nothing has happened for the span."""
-        self._forget(now)
+        """`hz` at time `now`: falls to 0 when the span has had no event."""
+        self._drop_old(now)
         return self.hz
 
     def age(self, now: float) -> float:
-        """Seconds since the last event, infinite if there was none within the span."""
+        """Seconds since the last event; infinite if the span has had none."""
         return now - self._ticks[-1] if self._ticks else math.inf
 
-    def _forget(self, now: float) -> None:
+    def _drop_old(self, now: float) -> None:
         while self._ticks and now - self._ticks[0] > self._span:
             self._ticks.popleft()

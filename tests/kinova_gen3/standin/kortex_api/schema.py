@@ -1,4 +1,6 @@
-"""Messages, enumerations and methods: names, types and numbers as the vendor documents them. Field numbers are ours."""
+"""Messages, enumerations and methods: names, types and numbers as the vendor documents them. Field numbers
+are ours.
+"""
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
@@ -15,7 +17,8 @@ def _prefixed(prefix: str, fields: str) -> str:
 MESSAGES = {
     "Common": {"Empty": ""},
     "Session": {
-        "CreateSessionInfo": "username:string session_inactivity_timeout:uint32 password:string connection_inactivity_timeout:uint32",
+        "CreateSessionInfo": "username:string session_inactivity_timeout:uint32 password:string "
+        "connection_inactivity_timeout:uint32",
     },
     "Base": {
         "Twist": f"{_prefixed('linear_', _AXES)} {_prefixed('angular_', _AXES)}",
@@ -45,7 +48,8 @@ MESSAGES = {
         + " ".join(
             _prefixed(f"{name}_", f"{_AXES} {_ANGLES}") for name in ("tool_pose", "commanded_tool_pose")
         )
-        + f" {_prefixed('tool_external_wrench_force_', _AXES)} {_prefixed('tool_external_wrench_torque_', _AXES)}",
+        + f" {_prefixed('tool_external_wrench_force_', _AXES)}"
+        + f" {_prefixed('tool_external_wrench_torque_', _AXES)}",
         "ActuatorFeedback": f"position:float velocity:float torque:float {_BANKS}",
         "Feedback": "frame_id:uint32 base:BaseCyclic.BaseFeedback actuators:BaseCyclic.ActuatorFeedback* "
         "interconnect:InterconnectCyclic.Feedback",

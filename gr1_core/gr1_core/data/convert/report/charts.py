@@ -52,11 +52,11 @@ def bars(counts: Sequence[tuple[str, int]]) -> str:
 
 
 def paths(
-    ways: Sequence[np.ndarray], box: Sequence[Sequence[float]], names: tuple[str, str], width: int = 420
+    lines: Sequence[np.ndarray], box: Sequence[Sequence[float]], names: tuple[str, str], width: int = 420
 ) -> str:
-    """Ways f[k, 2] (right, up) with a dot at the end, and a dashed box from its two corners; equal scales on both axes."""
-    low = np.min([*(way.min(0) for way in ways), *box], 0)
-    high = np.max([*(way.max(0) for way in ways), *box], 0)
+    """Paths f[k, 2] (right, up) with a dot at the end, and a dashed box given by two corners; equal scales on both axes."""
+    low = np.min([*(line.min(0) for line in lines), *box], 0)
+    high = np.max([*(line.max(0) for line in lines), *box], 0)
     margin, scale = 16.0, (width - 32.0) / max(high[0] - low[0], 1e-6)
     height = int((high[1] - low[1]) * scale + 2 * margin)
 
@@ -66,10 +66,10 @@ def paths(
     (x0, y0), (x1, y1) = map(place, box)
     corner = f'x="{min(x0, x1):.1f}" y="{min(y0, y1):.1f}"'
     drawn = [f'<rect class="box" {corner} width="{abs(x1 - x0):.1f}" height="{abs(y1 - y0):.1f}"/>']
-    for way in ways:
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, way))
-        x, y = place(way[-1])
-        drawn.append(f'<polyline points="{line}"/><circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>')
+    for line in lines:
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, line))
+        x, y = place(line[-1])
+        drawn.append(f'<polyline points="{points}"/><circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>')
     drawn.append(
         f'<text x="{width - 4}" y="{height - 3}" text-anchor="end">{names[0]}</text><text x="3" y="11">{names[1]}</text>'
     )

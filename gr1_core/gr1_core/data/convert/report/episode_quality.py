@@ -1,4 +1,4 @@
-"""What the report needs to know of an episode: how it looks and whether it moves. Computed in the workers, carried by the parts."""
+"""Small previews of an episode for the report. Computed in the workers, stored in the parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _THUMBNAIL_WIDTH, _THUMBNAIL_QUALITY = 144, 75
 _GREY_SIDE = 8
 
 
-def look(episode: Episode) -> dict[str, Any]:
+def episode_preview(episode: Episode) -> dict[str, Any]:
     """First, middle and last frame of each camera.
 
     "thumbnails": role -> three JPEGs in base64, 144 pixels wide; "grey": role -> three lists of 8x8 grey levels, row by row.

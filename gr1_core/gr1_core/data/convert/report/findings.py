@@ -1,4 +1,4 @@
-"""What a person should look at before training on a data set, the gravest first."""
+"""Problems of a dataset that a person should check before training, the most serious first."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gr1_core.data.convert.report import survey
-from gr1_core.data.convert.report.survey import Row, Saturation
+from gr1_core.data.convert.report.survey import EpisodeRow, ActionSaturation
 
-_MUCH = 0.02
-_OFTEN = 0.1
+_MAX_SATURATED = 0.02
+_MAX_REPEATED = 0.1
 
 
 @dataclass(frozen=True)
 class Finding:
-    """title: what and how many; why: what it means and what to do; lines: the cases; flag: one word for an episode's card."""
+    """title: what and how many. why: meaning and remedy. lines: the cases. flag: one word for an episode's card."""
 
     title: str
     why: str
@@ -24,28 +24,28 @@ class Finding:
     bad: bool = False
 
 
-def findings(
-    rows: Sequence[Row],
+def find_problems(
+    rows: Sequence[EpisodeRow],
     skipped: Sequence[Mapping[str, str]],
-    duplicates: Sequence[Sequence[Row]],
-    saturation: Saturation | None,
+    duplicates: Sequence[Sequence[EpisodeRow]],
+    saturation: ActionSaturation | None,
 ) -> list[Finding]:
-    """Everything that was found; empty when there is nothing to look at. saturation: None where no gate of ours limits the arm."""
+    """All problems; empty if there are none. saturation: None for datasets that were not recorded through the gate."""
     found = []
     if skipped:
         lines = [f"{entry['name']}: {entry['reason']}" for entry in skipped]
         found.append(
             Finding(
                 f"{_count(skipped, 'recording')} skipped: damaged",
-                "They are not in the data set.",
+                "They are not in the dataset.",
                 lines,
                 bad=True,
             )
         )
 
-    def about(flag: str, title: str, why: str, which: Sequence[tuple[Row, str]], bad: bool = False) -> None:
+    def about(flag: str, title: str, why: str, which: Sequence[tuple[EpisodeRow, str]], bad: bool = False) -> None:
         if which:
-            lines = [f"#{row.index} {row.name}{said and f': {said}'}" for row, said in which]
+            lines = [f"#{row.index} {row.name}{detail and f': {detail}'}" for row, detail in which]
             found.append(
                 Finding(
                     f"{_count(which, 'episode')} {title}",
@@ -60,8 +60,8 @@ def findings(
     frozen = [(row, ", ".join(row.frozen)) for row in rows if row.frozen]
     about(
         "frozen camera",
-        "with a camera that stands still",
-        "Its pictures do not change although the arm moves.",
+        "with a frozen camera",
+        "Its images do not change although the arm moves.",
         frozen,
         bad=True,
     )
@@ -69,14 +69,14 @@ def findings(
     about(
         "cut",
         "with problems in the recording",
-        "Only a part without gaps was taken; see the rates and gaps below.",
+        "Only a part without gaps was used; see the rates and gaps below.",
         cut,
     )
     lossy = [(row, f"{row.lost} messages") for row in rows if row.lost]
     about(
         "losses",
-        "lost messages while they were recorded",
-        "The computer or the disk was too slow, or the network dropped them.",
+        "with messages lost during recording",
+        "The computer or the disk was too slow, or the network dropped messages.",
         lossy,
     )
     static = [(row, "") for row in rows if row.static]
@@ -93,22 +93,22 @@ def findings(
         "All of their windows are masked in part.",
         short,
     )
-    repeated = [(row, f"{row.repeated} frames") for row in rows if row.repeated > _OFTEN * row.frames]
+    repeated = [(row, f"{row.repeated} frames") for row in rows if row.repeated > _MAX_REPEATED * row.frames]
     about(
         "repeats",
         "with repeated frames",
-        "A camera is slower than the control rate, so that steps share its frame.",
+        "A camera is slower than the control rate: several steps share a frame.",
         repeated,
     )
     if duplicates:
         lines = [", ".join(f"#{row.index} {row.name}" for row in group) for group in duplicates]
-        why = "Same first pictures and same way of the hand; of videos same first, middle and last picture. Recorded or copied twice?"
+        why = "Same first frames and same path of the hand; for videos, same first, middle and last frame. Check whether they were recorded or copied twice."
         episodes = [row.index for group in duplicates for row in group]
         found.append(
             Finding(f"{_count(duplicates, 'group')} of near-duplicates", why, lines, "duplicate", episodes)
         )
-    if saturation and saturation.above > _MUCH:
-        why = "The robot's gate cuts such commands, so that the arm does not do what the data say: teach more slowly, or raise the limits."
+    if saturation and saturation.above > _MAX_SATURATED:
+        why = "The robot's gate clips such commands, so the arm does not follow the recorded actions: demonstrate more slowly, or raise the limits."
         found.append(
             Finding(
                 f"Actions above the rig's speed limit in {100 * saturation.above:.1f} % of the steps", why, []

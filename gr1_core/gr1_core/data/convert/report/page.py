@@ -1,4 +1,4 @@
-"""The quality report of a data set: one HTML page that needs nothing else. What does not apply (videos have no actions) is left out."""
+"""The quality report of a dataset: one self-contained HTML page. Sections that do not apply are left out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from gr1_core.data.convert.report import charts, survey
-from gr1_core.data.convert.report.findings import Finding, findings
+from gr1_core.data.convert.report.findings import Finding, find_problems
 from gr1_core.data.convert.report.style import CSS
 from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset_writer import ACTION_NAMES, STATE_NAMES
 from gr1_core.rig import Rig
 
-SHOWN = 120
-"""At most this many episodes are shown with pictures, evenly spread; tables have at most ROWS lines."""
-ROWS, BARS, WAYS = 1000, 25, 300
+MAX_PREVIEWS = 120
+"""Episodes shown with thumbnails, evenly spread."""
+MAX_ROWS, MAX_BARS, MAX_PATHS = 1000, 25, 300
 
 
 class Report:
@@ -27,37 +27,37 @@ class Report:
 
     def __init__(self, origin: str, fps: int, shapes: Mapping[str, tuple[int, int]], rig: Rig | None):
         self._origin, self._fps, self._shapes, self._rig = origin, fps, shapes, rig
-        self._rows: list[survey.Row] = []
+        self._rows: list[survey.EpisodeRow] = []
         self._actions: list[np.ndarray] = []
         self._extremes: list[np.ndarray] = []
-        self._streams = survey.Streams()
+        self._streams = survey.StreamTotals()
         self._thumbnails: dict[int, Mapping[str, list[str]]] = {}
         self._stride = 1
 
-    def add(self, episode: Episode, looks: Mapping[str, Any]) -> None:
-        """looks: of `quality.look`."""
+    def add_episode(self, episode: Episode, preview: Mapping[str, Any]) -> None:
+        """preview: of `episode_quality.episode_preview`."""
         index = len(self._rows)
-        self._rows.append(survey.row(index, episode, looks))
+        self._rows.append(survey.episode_row(index, episode, preview))
         self._streams.add(episode)
         if episode.action is not None:
             self._actions.append(np.array(episode.action))
             self._extremes.append(np.stack([episode.state.min(0), episode.state.max(0)]))
         if index % self._stride == 0:
-            self._thumbnails[index] = looks["thumbnails"]
-        if len(self._thumbnails) > SHOWN:
+            self._thumbnails[index] = preview["thumbnails"]
+        if len(self._thumbnails) > MAX_PREVIEWS:
             self._stride *= 2
             self._thumbnails = {
                 index: kept for index, kept in self._thumbnails.items() if index % self._stride == 0
             }
 
-    def write(
+    def write_page(
         self, path: Path, skipped: Sequence[Mapping[str, str]], left_out: Sequence[Mapping[str, str]]
     ) -> None:
-        """skipped, left_out: {"name", "reason"} of what is not in the data set."""
+        """Writes the page. skipped, left_out: {"name", "reason"} of episodes that are not in the dataset."""
         action = np.concatenate(self._actions) if self._actions else None
-        saturation = survey.saturation(action, self._rig) if action is not None else None
-        found = findings(
-            self._rows, skipped, survey.duplicates(self._rows), saturation if self._origin == "bags" else None
+        saturation = survey.action_saturation(action, self._rig) if action is not None else None
+        found = find_problems(
+            self._rows, skipped, survey.near_duplicates(self._rows), saturation if self._origin == "bags" else None
         )
         sections = [self._head(skipped, left_out), self._findings(found), self._counts()]
         if action is not None:
@@ -86,26 +86,26 @@ class Report:
             (f"{np.median([row.frames for row in self._rows]) / self._fps:.1f}", "seconds, median episode"),
             (len(skipped), "skipped, damaged"),
         ]
-        tiles += [(len(left_out), "left out, as asked")] if left_out else []
+        tiles += [(len(left_out), "left out by options")] if left_out else []
         boxes = "".join(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for value, name in tiles)
-        return f"<h1>Data set from {escape(self._origin)}</h1><p class=dim>{kind} · cameras {cameras}</p><div class=tiles>{boxes}</div>"
+        return f"<h1>Dataset from {escape(self._origin)}</h1><p class=dim>{kind} · cameras {cameras}</p><div class=tiles>{boxes}</div>"
 
     def _findings(self, found: Sequence[Finding]) -> str:
         if not found:
             return _section(
-                "What needs a look",
+                "Check before training",
                 "",
-                "<div class='finding good'><p>Nothing: no defect, gap, static or duplicate episode.</p></div>",
+                "<div class='finding good'><p>Nothing found: no defects, gaps, static or duplicate episodes.</p></div>",
             )
         blocks = []
         for finding in found:
-            items = "".join(f"<li>{escape(line)}</li>" for line in finding.lines[:ROWS])
+            items = "".join(f"<li>{escape(line)}</li>" for line in finding.lines[:MAX_ROWS])
             items = f"<ul>{items}</ul>" if items else ""
             if len(finding.lines) > 6:
-                items = f"<details><summary>show {min(ROWS, len(finding.lines))} of {len(finding.lines)}</summary>{items}</details>"
+                items = f"<details><summary>show {min(MAX_ROWS, len(finding.lines))} of {len(finding.lines)}</summary>{items}</details>"
             text = f"<p><b>{escape(finding.title)}</b></p><p class=dim>{escape(finding.why)}</p>"
             blocks.append(f'<div class="finding {"bad" if finding.bad else ""}">{text}{items}</div>')
-        return _section("What needs a look", "", "".join(blocks))
+        return _section("Check before training", "", "".join(blocks))
 
     def _counts(self) -> str:
         seconds = np.array([row.frames for row in self._rows]) / self._fps
@@ -120,10 +120,10 @@ class Report:
         counts = Counter(getattr(row, field) for row in self._rows).most_common()
         if not any(value for value, _ in counts):
             return ""
-        more = f"<p class=dim>and {len(counts) - BARS} more</p>" if len(counts) > BARS else ""
-        return _panel(title, charts.bars(counts[:BARS]) + more)
+        more = f"<p class=dim>and {len(counts) - MAX_BARS} more</p>" if len(counts) > MAX_BARS else ""
+        return _panel(title, charts.bars(counts[:MAX_BARS]) + more)
 
-    def _action(self, action: np.ndarray, saturation: survey.Saturation) -> str:
+    def _action(self, action: np.ndarray, saturation: survey.ActionSaturation) -> str:
         rig = self._rig
         limits = [rig.limits.linear_speed * rig.period / rig.action.translation_scale] * 3
         limits += [rig.limits.angular_speed * rig.period / rig.action.rotation_scale] * 3
@@ -138,7 +138,7 @@ class Report:
             chart = charts.histogram(action[:, axis], limits[axis])
             panels.append(
                 _panel(
-                    f"{name} <span class=dim>1 = {units[axis]} a step</span>",
+                    f"{name} <span class=dim>1 = {units[axis]} per step</span>",
                     f"{chart}<p class=dim>{below}</p>",
                 )
             )
@@ -153,7 +153,7 @@ class Report:
         return _section("Actions", text, f"<div class=columns>{''.join(panels)}</div>")
 
     def _state(self) -> str:
-        ways = [row.path for row in self._rows[:: max(1, len(self._rows) // WAYS)]]
+        paths = [row.path for row in self._rows[:: max(1, len(self._rows) // MAX_PATHS)]]
         box = np.array([self._rig.limits.workspace_min, self._rig.limits.workspace_max])
         least, most = (
             choose([extreme[end] for extreme in self._extremes], 0)
@@ -171,12 +171,12 @@ class Report:
         )
         panels = [
             _panel(
-                f"Ways of the hand, {name}",
-                charts.paths([way @ view.T for way in ways], box @ view.T, labels),
+                f"Paths of the hand, {name}",
+                charts.paths([path @ view.T for path in paths], box @ view.T, labels),
             )
             for name, view, *labels in views
         ]
-        panels.append(_panel("Range of the state", _table(("", "least", "most", ""), rows, numbers=(1, 2))))
+        panels.append(_panel("Range of the state", _table(("", "minimum", "maximum", ""), rows, numbers=(1, 2))))
         text = "Each line is one episode, its dot the end; dashed: the rig's workspace."
         return _section("States", text, f"<div class=columns>{''.join(panels)}</div>")
 
@@ -206,8 +206,8 @@ class Report:
             for index in finding.episodes:
                 flags.setdefault(index, []).append(finding.flag)
         cards = "".join(
-            self._card(self._rows[index], pictures, flags.get(index, ()))
-            for index, pictures in self._thumbnails.items()
+            self._card(self._rows[index], frames, flags.get(index, ()))
+            for index, frames in self._thumbnails.items()
         )
         count = len(self._thumbnails)
         which = (
@@ -216,18 +216,18 @@ class Report:
             else f"Every {self._stride}th episode, {count} of {len(self._rows)}"
         )
         return _section(
-            "Pictures",
+            "Previews",
             f"{which}: first, middle and last frame of each camera.",
             f"<div class=episodes>{cards}</div>",
         )
 
-    def _card(self, row: survey.Row, thumbnails: Mapping[str, list[str]], flags: Iterable[str]) -> str:
+    def _card(self, row: survey.EpisodeRow, thumbnails: Mapping[str, list[str]], flags: Iterable[str]) -> str:
         source = '<img loading=lazy alt="{}" src="data:image/jpeg;base64,{}">'
         rows = (
-            "".join(source.format(escape(role), data) for data in pictures)
-            for role, pictures in thumbnails.items()
+            "".join(source.format(escape(role), data) for data in frames)
+            for role, frames in thumbnails.items()
         )
-        strips = "".join(f"<div class=strip>{pictures}</div>" for pictures in rows)
+        strips = "".join(f"<div class=strip>{frames}</div>" for frames in rows)
         about = " · ".join(
             filter(
                 None,
@@ -240,10 +240,10 @@ class Report:
     def _table(self) -> str:
         robot = self._rig is not None
         names = ("#", "name", "instruction", "outcome", "s") + (
-            ("way, m", "turn, rad", "grips", "at rest") if robot else ()
+            ("path, m", "rotation, rad", "grips", "at rest") if robot else ()
         )
         rows = []
-        for row in self._rows[:ROWS]:
+        for row in self._rows[:MAX_ROWS]:
             motion = (
                 (f"{row.moved:.2f}", f"{row.turned:.2f}", row.grips, f"{100 * row.rest:.0f} %")
                 if robot
@@ -253,8 +253,8 @@ class Report:
                 (row.index, row.name, row.task, row.outcome, f"{row.frames / self._fps:.1f}", *motion)
             )
         text = (
-            f"The first {ROWS} of {len(self._rows)}; the others are in meta/sources.jsonl."
-            if len(self._rows) > ROWS
+            f"The first {MAX_ROWS} of {len(self._rows)}; the others are in meta/sources.jsonl."
+            if len(self._rows) > MAX_ROWS
             else ""
         )
         table = _table(names, rows, numbers=(0, *range(4, 9)))
@@ -268,9 +268,9 @@ class Report:
 def _left_out(entries: Sequence[Mapping[str, str]]) -> str:
     if not entries:
         return ""
-    rows = [(entry["name"], entry["reason"]) for entry in entries[:ROWS]]
+    rows = [(entry["name"], entry["reason"]) for entry in entries[:MAX_ROWS]]
     return _section(
-        "Left out, as asked", "", f"<div class=panel>{_table(('name', 'why'), rows, numbers=())}</div>"
+        "Left out by options", "", f"<div class=panel>{_table(('name', 'why'), rows, numbers=())}</div>"
     )
 
 

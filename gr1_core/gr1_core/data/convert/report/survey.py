@@ -1,4 +1,4 @@
-"""What the report says of a data set, gathered while its episodes are merged: one row an episode, and findings over all of them."""
+"""Figures of a dataset for the report, collected while its episodes are merged: one row per episode, and totals."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gr1_core.rig import Rig
 STILL_M, STILL_RAD = 0.005, 0.05
 """An episode that moves less than this, and whose gripper does nothing, is static."""
 STILL_GREY = 2
-"""Grey levels by which a video's first, middle and last picture must differ somewhere."""
+"""Grey levels by which a video's first, middle and last frame must differ somewhere."""
 SAME_M, SAME_GREY = 0.01, 6
-"""Near-duplicates: all points of the path closer than this (metres, each axis), all cells of the first pictures (grey levels)."""
+"""Near-duplicates: all points of the path closer than this (metres, each axis), all cells of the first frames (grey levels)."""
 WINDOW = 10
 """Frames of a training window."""
 _PATH_POINTS = 16
@@ -30,11 +30,11 @@ _TREE_COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One episode. moved, turned: way of the hand in m and rad; grips: changes of the gripper's command; rest: share of steps at rest.
+class EpisodeRow:
+    """One episode. moved, turned: path length of the hand in m and rad. grips: changes of the gripper's command.
 
-    path: f32[16, 3] along the way, m; grey: role -> u8[3, 64] of the first, middle and last picture; lost: messages expected and not
-    received. Without a robot (videos) moved, turned, grips, rest are 0 and path is None.
+    rest: share of steps at rest. path: f32[16, 3], points of the hand's path, m. grey: role -> u8[3, 64] of the first, middle and last
+    frame. lost: messages expected but not received. For videos moved, turned, grips and rest are 0 and path is None.
     """
 
     index: int
@@ -56,20 +56,20 @@ class Row:
     @property
     def static(self) -> bool:
         if self.path is None:
-            return all(_range(pictures) < STILL_GREY for pictures in self.grey.values())
+            return all(_range(frames) < STILL_GREY for frames in self.grey.values())
         return self.moved < STILL_M and self.turned < STILL_RAD and self.grips == 0
 
     @property
     def frozen(self) -> list[str]:
-        """Cameras whose pictures do not change although the arm moves."""
+        """Cameras whose frames do not change although the arm moves."""
         return (
             []
             if self.path is None or self.static
-            else [role for role, pictures in self.grey.items() if _range(pictures) == 0]
+            else [role for role, frames in self.grey.items() if _range(frames) == 0]
         )
 
 
-def row(index: int, episode: Episode, looks: Mapping[str, Any]) -> Row:
+def episode_row(index: int, episode: Episode, preview: Mapping[str, Any]) -> EpisodeRow:
     info, state, action = episode.info, episode.state, episode.action
     motion = {"moved": 0.0, "turned": 0.0, "grips": 0, "rest": 0.0, "path": None}
     if state is not None:
@@ -82,38 +82,38 @@ def row(index: int, episode: Episode, looks: Mapping[str, Any]) -> Row:
             "rest": float((np.abs(action[:, :6]) < 1e-6).all(1).mean()),
             "path": _resampled(state[:, :3]),
         }
-    return Row(
+    return EpisodeRow(
         index=index,
         name=episode.name,
         task=episode.task,
         outcome=str(info.get("outcome", "")),
         operator=str(info.get("operator", "")),
         frames=len(next(iter(episode.images.values()))),
-        grey={role: np.array(pictures, np.uint8) for role, pictures in looks["grey"].items()},
+        grey={role: np.array(frames, np.uint8) for role, frames in preview["grey"].items()},
         problems=tuple(info.get("problems", ())),
-        lost=sum(map(metadata.lost, info.get("streams", {}).values())),
+        lost=sum(map(metadata.lost_messages, info.get("streams", {}).values())),
         repeated=sum(info.get("repeated_frames", {}).values()),
         **motion,
     )
 
 
-def duplicates(rows: Sequence[Row]) -> list[list[Row]]:
-    """Groups of episodes that are nearly the same: same first pictures and same path; videos: same first, middle and last picture."""
+def near_duplicates(rows: Sequence[EpisodeRow]) -> list[list[EpisodeRow]]:
+    """Groups of episodes that are nearly the same: same first frames and same path; videos: same first, middle and last frame."""
     rows = rows[:_MAX_COMPARED]
     if len(rows) < 2:
         return []
     pairs = _close_pairs(np.stack([_signature(each) for each in rows]).astype(np.float32))
     links = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(rows), len(rows)))
     _, label = connected_components(links, directed=False)
-    groups: dict[int, list[Row]] = {}
+    groups: dict[int, list[EpisodeRow]] = {}
     for each, group in zip(rows, label.tolist()):
         groups.setdefault(group, []).append(each)
     return [group for group in groups.values() if len(group) > 1]
 
 
 @dataclass(frozen=True)
-class Saturation:
-    """Shares of steps: linear, angular: at the rig's speed limits; above: beyond one; extreme f64[6]: at each axis's largest value."""
+class ActionSaturation:
+    """Shares of steps. linear, angular: at the rig's speed limits. above: beyond one of them. extreme: f64[6], at the largest value of an axis."""
 
     linear: float
     angular: float
@@ -121,7 +121,7 @@ class Saturation:
     extreme: np.ndarray
 
 
-def saturation(action: np.ndarray, rig: Rig) -> Saturation:
+def action_saturation(action: np.ndarray, rig: Rig) -> ActionSaturation:
     """action f32[N, 7]."""
     linear = (
         np.linalg.norm(action[:, :3], axis=1)
@@ -136,7 +136,7 @@ def saturation(action: np.ndarray, rig: Rig) -> Saturation:
         / rig.limits.angular_speed
     )
     size = np.abs(action[:, :6])
-    return Saturation(
+    return ActionSaturation(
         linear=float((linear >= 0.99).mean()),
         angular=float((angular >= 0.99).mean()),
         above=float((np.maximum(linear, angular) > 1.01).mean()),
@@ -144,7 +144,7 @@ def saturation(action: np.ndarray, rig: Rig) -> Saturation:
     )
 
 
-class Streams:
+class StreamTotals:
     """Rates and gaps of each topic over all episodes."""
 
     def __init__(self):
@@ -174,8 +174,8 @@ class Streams:
             total["longest_gap_ms"] = max(total["longest_gap_ms"], stream["longest_gap_ms"])
             total["seconds"] += seconds
             total["episodes"] += 1
-            total["lost"] += metadata.lost(stream)
-            total["lossy"] += metadata.lost(stream) > 0
+            total["lost"] += metadata.lost_messages(stream)
+            total["lossy"] += metadata.lost_messages(stream) > 0
 
     def values(self) -> dict[str, dict[str, float]]:
         """topic -> episodes, expected, received, lost, gaps, longest_gap_ms, seconds, lossy (episodes that lost some); sorted."""
@@ -185,8 +185,8 @@ class Streams:
 def _close_pairs(signs: np.ndarray) -> np.ndarray:
     """i64[k, 2]: pairs of rows of f32[n, m] that differ by less than 1 everywhere.
 
-    A tree over the few columns that tell most apart finds the candidates, which are then compared in full. Where nearly all are alike,
-    only neighbours in the order of those columns are compared: what belongs together is still found together.
+    A tree over the columns with the largest spread finds candidates, which are then compared in full. If nearly all rows are alike,
+    only neighbours in the order of these columns are compared, which still connects the groups.
     """
     columns = np.argsort(signs.std(0))[::-1][:_TREE_COLUMNS]
     tree = KDTree(signs[:, columns])
@@ -202,11 +202,11 @@ def _close_pairs(signs: np.ndarray) -> np.ndarray:
     return pairs[np.concatenate(same)]
 
 
-def _signature(each: Row) -> np.ndarray:
+def _signature(each: EpisodeRow) -> np.ndarray:
     """Two episodes are near-duplicates when these differ by less than 1 everywhere."""
     if each.path is None:
-        return np.concatenate([np.ravel(pictures) for pictures in each.grey.values()]) / SAME_GREY
-    first = np.concatenate([pictures[0] for pictures in each.grey.values()])
+        return np.concatenate([np.ravel(frames) for frames in each.grey.values()]) / SAME_GREY
+    first = np.concatenate([frames[0] for frames in each.grey.values()])
     return np.concatenate([each.path.ravel() / SAME_M, first / SAME_GREY])
 
 
@@ -215,5 +215,5 @@ def _resampled(path: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(at, np.arange(len(path)), axis) for axis in path.T], axis=1).astype(np.float32)
 
 
-def _range(pictures: np.ndarray) -> int:
-    return int(np.ptp(pictures, axis=0).max())
+def _range(frames: np.ndarray) -> int:
+    return int(np.ptp(frames, axis=0).max())

@@ -1,4 +1,4 @@
-"""Bags as a source: one bag, one episode (data/steps.py says how)."""
+"""Bags as a source: one episode per bag (see data/steps.py)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from gr1_core import images
 from gr1_core.data import bag_table
-from gr1_core.data.bag import Bag, BagError, candidates
-from gr1_core.data.command_timeline import spans
+from gr1_core.data.bag import Bag, BagError, find_candidates
+from gr1_core.data.command_timeline import true_spans
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint, safe_key
 from gr1_core.data.metadata import OUTCOMES
 from gr1_core.data.schemas import SchemaError
-from gr1_core.data.steps import Frame, StepsError, select, steps
+from gr1_core.data.steps import Frame, StepsError, select_steps, read_steps
 from gr1_core.images import ImageError
 from gr1_core.rig import ROLES, Rig, RigError
 
@@ -24,11 +24,10 @@ IMAGES = ("keep", "jpeg", "png")
 
 
 class BagSource:
-    """All bags below `root` whose outcome is one of `outcomes`, in the order of their folders; they must have one rig.
+    """All bags below `root` with one of the `outcomes`, in the order of their folders. They must have the same rig.
 
-    images: "keep" leaves JPEG as it was recorded and makes PNG, without loss, of raw pixels; "jpeg" makes JPEG (quality 95, 4:4:4) of
-    raw pixels; "png" makes PNG of everything. rig: instead of the bags' own, which must agree with it. Raises SourceError, BagError
-    or RigError.
+    images: "keep" keeps recorded JPEG and stores raw pixels as lossless PNG; "jpeg" stores raw pixels as JPEG (quality 95, 4:4:4);
+    "png" stores everything as PNG. rig: replaces the bags' own, which must agree with it. Raises SourceError, BagError or RigError.
     """
 
     kind, origin = "demonstrations", "bags"
@@ -44,10 +43,10 @@ class BagSource:
             images,
             tuple(outcome for outcome in OUTCOMES if outcome in outcomes),
         )
-        self._folders = sorted(folder for folder, _ in candidates(self.root))
+        self._folders = sorted(folder for folder, _ in find_candidates(self.root))
         if not self._folders:
             raise SourceError(
-                f"no bags below {self.root}: record some with `gr1 up --collect` or `gr1 collect sim`"
+                f"no bags below {self.root}: record some with `gr1 up --record` or `gr1 collect sim`"
             )
         self.rig = self._common_rig(rig)
         if self.rig.control_hz != int(self.rig.control_hz):
@@ -81,21 +80,21 @@ class BagSource:
             if bag.outcome not in self.outcomes:
                 yield Skipped(
                     name,
-                    f"its outcome is '{bag.outcome}', asked for: {', '.join(self.outcomes)}",
+                    f"its outcome is '{bag.outcome}', wanted: {', '.join(self.outcomes)}",
                     intended=True,
                 )
             else:
                 yield self._episode(bag, name)
         except (BagError, SchemaError, StepsError, ImageError, OSError) as error:
-            # Where the folder lies on this machine must not change the data set's bytes, and no remedy names half a path.
+            # The path on this machine must not change the bytes of the dataset; remedies must not contain half a path.
             text = re.sub("`(gr1 bags [a-z]+) [^`]+`", r"`\1` on it", str(error))
             raise SourceError(text.replace(f"{self.root}/", "")) from error
 
     def _episode(self, bag: Bag, name: str) -> Episode:
-        chosen = select(bag, self.rig)
+        chosen = select_steps(bag, self.rig)
         encoders = {role: _Encoder(self.images) for role in ROLES}
         encoded = {role: [] for role in ROLES}
-        for step in steps(bag, self.rig, chosen):
+        for step in read_steps(bag, self.rig, chosen):
             for role in ROLES:
                 encoded[role].append(encoders[role](getattr(step, role)))
         info = {
@@ -107,20 +106,20 @@ class BagSource:
             "seconds": round(bag.duration_s, 3),
             "recorded_steps": chosen.recorded,
             "repeated_frames": {role: int((np.diff(chosen.frames[role]) == 0).sum()) for role in ROLES},
-            **({"by_hand": spans(chosen.by_hand)} if chosen.by_hand.any() else {}),
+            **({"teleoperated": true_spans(chosen.teleoperated)} if chosen.teleoperated.any() else {}),
             "problems": list(chosen.problems),
-            "streams": {row.pop("topic"): row for row in bag_table.topics(bag)},
+            "streams": {row.pop("topic"): row for row in bag_table.topic_rows(bag)},
         }
         return Episode(name, bag.instruction, encoded, chosen.state, np.asarray(chosen.action), info)
 
     def _common_rig(self, rig: Rig | None) -> Rig:
-        """The rig of all bags that can be opened; one that does not fit is refused by name."""
-        common, first = rig, "the rig that was given"
+        """The rig of all bags that can be opened. Raises RigError that names a bag with another rig."""
+        common, first = rig, "the given rig"
         for folder in self._folders:
             try:
                 bag = Bag(folder)
             except BagError:
-                continue  # named when its turn comes
+                continue  # reported when it is read
             if bag.outcome not in self.outcomes:
                 continue
             if common is None:
@@ -135,7 +134,7 @@ class BagSource:
 
 
 class _Encoder:
-    """Frame -> bytes; a frame that several steps share is encoded once."""
+    """Frame -> bytes. A frame that several steps share is encoded once."""
 
     def __init__(self, images: str):
         self._images, self._frame, self._data = images, None, b""
@@ -158,7 +157,7 @@ def _require_same(common: Rig, first: str, bag: Bag) -> None:
         common.require_same(bag.rig, f"bag {bag.name}")
     except RigError as error:
         raise RigError(
-            f"{error} ({first}): one data set has one rig; put the bags of the other rig into a folder of their own"
+            f"{error} ({first}): a dataset has one rig; put the bags of the other rig into a folder of their own"
         ) from error
 
 

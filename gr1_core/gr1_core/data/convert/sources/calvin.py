@@ -1,7 +1,7 @@
-"""CALVIN's data sets (mees/calvin: task_ABCD_D, task_ABC_D, task_D_D): every annotated span becomes one episode.
+"""CALVIN's datasets (mees/calvin: task_ABCD_D, task_ABC_D, task_D_D) as a source: one episode per annotated span.
 
-SRC/<training|validation>/episode_<id, 7 digits>.npz holds one frame at 30 Hz; lang_annotations/auto_lang_ann.npy names the spans
-that have a text, both ends included. Spans overlap: a frame that lies in two of them is stored twice, once with each text.
+SRC/<training|validation>/episode_<id, 7 digits>.npz holds one frame at 30 Hz; lang_annotations/auto_lang_ann.npy lists the spans
+with a text, both ends included. Spans overlap: a frame in two spans is stored twice, once with each text.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.err
 
 
 class Span(NamedTuple):
-    """One annotation: its row in the file, the first and the last frame's id, the task's name and the text."""
+    """One annotation: its row in the file, the ids of the first and the last frame, the task's name and the text."""
 
     row: int
     first: int
@@ -46,10 +46,10 @@ class Span(NamedTuple):
 
 @dataclass
 class CalvinSource:
-    """One split of a CALVIN data set.
+    """One split of a CALVIN dataset.
 
-    per_task: take that many spans of every task (66 of each of the 34 tasks is the 10 % subset of GR-1's paper), drawn with `seed`
-    for each task on its own; None takes all. images: "jpeg" (quality 95, full colour resolution) or "png" (lossless, twice the size).
+    per_task: number of spans per task (66 of each of the 34 tasks is the 10 % subset of GR-1's paper), drawn with `seed`
+    for each task separately; None takes all. images: "jpeg" (quality 95, full colour resolution) or "png" (lossless, twice the size).
     """
 
     root: Path
@@ -74,22 +74,22 @@ class CalvinSource:
         }
 
     def units(self) -> list[Unit]:
-        """Sixteen spans each, in the order of the annotations. Refuses a split without annotations or without any frame."""
+        """Sixteen spans each, in the order of the annotations. Raises SourceError for a split without annotations or frames."""
         spans = read_spans(self.folder / ANNOTATIONS)
         if not any(self._frame(span.first).is_file() for span in spans):
             raise SourceError(
                 f"{self.folder}: none of the {len(spans)} annotated spans has its first frame (e.g. {self._frame(spans[0].first).name}): "
-                "unpack the data set's frames into this folder"
+                "unpack the dataset's frames into this folder"
             )
         if self.per_task is not None:
-            spans = subset(spans, self.per_task, self.seed)
+            spans = draw_subset(spans, self.per_task, self.seed)
         return [
             self._unit(spans[start : start + SPANS_PER_UNIT])
             for start in range(0, len(spans), SPANS_PER_UNIT)
         ]
 
     def _unit(self, spans: list[Span]) -> Unit:
-        """Size and fingerprint from the files' sizes and times; without Path, which costs seconds over the millions of a whole set."""
+        """Size and fingerprint from the files' sizes and times. os.stat on texts: Path costs seconds over millions of files."""
         digest, total, prefix = (
             hashlib.sha256(fingerprint([self.folder / ANNOTATIONS]).encode()),
             0,
@@ -123,17 +123,17 @@ class CalvinSource:
                 f"{self.folder / ANNOTATIONS}: the text of row {span.row} (frames {span.first} to {span.last}) is empty"
             )
         encode = ENCODERS[self.images]
-        pictures, state, action = {"static": [], "wrist": []}, [], []
+        frames, state, action = {"static": [], "wrist": []}, [], []
         for number in span.frames:
             frame = read_frame(self._frame(number))
-            pictures["static"].append(encode(frame["rgb_static"]))
-            pictures["wrist"].append(encode(frame["rgb_gripper"]))
+            frames["static"].append(encode(frame["rgb_static"]))
+            frames["wrist"].append(encode(frame["rgb_gripper"]))
             state.append(np.append(frame["robot_obs"][:6], frame["robot_obs"][14]))
             action.append(frame["rel_actions"])
         where = f"{self.root.name}/{self.split}/{self._frame(span.first).name}"
         info = {"source": where, "outcome": "success", "frames": [span.first, span.last], "task": span.task}
         return Episode(
-            name, span.text, pictures, np.array(state, np.float32), np.array(action, np.float32), info
+            name, span.text, frames, np.array(state, np.float32), np.array(action, np.float32), info
         )
 
     def _frame(self, number: int) -> Path:
@@ -146,7 +146,7 @@ def read_frame(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             frame = {key: archive[key] for key in _ARRAYS}
     except FileNotFoundError:
-        raise SourceError(f"{path}: the frame is missing") from None
+        raise SourceError(f"{path}: the frame is missing: unpack the dataset completely") from None
     except KeyError as error:
         raise SourceError(f"{path}: {error.args[0]}") from error
     except _BROKEN as error:
@@ -169,7 +169,7 @@ def read_frame(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_spans(path: Path) -> list[Span]:
-    """auto_lang_ann.npy -> its spans in the order of the file. The pickle inside may build arrays and plain values, nothing else."""
+    """auto_lang_ann.npy -> its spans in the order of the file. The pickle in it may only build arrays and plain values."""
     try:
         content = load_object(path)
         texts, tasks, ends = content["language"]["ann"], content["language"]["task"], content["info"]["indx"]
@@ -179,7 +179,7 @@ def read_spans(path: Path) -> list[Span]:
         ]
     except FileNotFoundError:
         raise SourceError(
-            f"{path} is missing: without it no frame has a text. It comes with every official download of CALVIN"
+            f"{path} is missing: it holds the texts and is part of every official download of CALVIN"
         ) from None
     except (KeyError, TypeError, ValueError, IndexError) as error:
         if isinstance(error, SourceError):
@@ -195,8 +195,8 @@ def read_spans(path: Path) -> list[Span]:
     return spans
 
 
-def subset(spans: list[Span], per_task: int, seed: int) -> list[Span]:
-    """At most `per_task` spans of every task, in the order given. What is drawn of one task does not depend on the others."""
+def draw_subset(spans: list[Span], per_task: int, seed: int) -> list[Span]:
+    """At most `per_task` spans of every task, in the given order. The draw of one task does not depend on the others."""
     chosen = []
     for task in sorted({span.task for span in spans}):
         of_task = [span for span in spans if span.task == task]
@@ -206,7 +206,7 @@ def subset(spans: list[Span], per_task: int, seed: int) -> list[Span]:
 
 
 def load_object(path: Path):
-    """The object in a .npy file of dtype object, without running code: a plain pickle from elsewhere could run any."""
+    """The object in a .npy file of dtype object. A restricted unpickler: an ordinary one would run any code in the file."""
     with path.open("rb") as file:
         try:
             version = np.lib.format.read_magic(file)
@@ -251,7 +251,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _split_folder(root: Path, split: str) -> Path:
-    """root/split, or a refusal that says which folder was meant."""
+    """root/split. Raises SourceError that suggests the right folder."""
     folder, annotations = root / split, ANNOTATIONS.parent.name
     if folder.is_dir():
         return folder

@@ -1,8 +1,8 @@
-"""Ego4D: clips of three seconds around each narration, three frames a second, 224 pixels square: what GR-1 is pre-trained on.
+"""Ego4D as a source: clips of 3 s around each narration, 3 frames per second, 224 x 224 pixels, as in GR-1's pre-training.
 
 SRC is the folder that Ego4D's own command line tool fills: SRC/v2/annotations/narration.json and SRC/v2/full_scale/<video uid>.mp4
-or SRC/v2/video_540ss/<video uid>.mp4 (likewise v1, v2_1). A narration is a sentence at one moment, made by watching: the clip is centred
-on it, and moved inward at the video's ends. Ten frames: the first at the clip's start, the last at its end.
+or SRC/v2/video_540ss/<video uid>.mp4 (likewise v1, v2_1). A narration is a text at one moment. The clip is centred on it and moved
+inward at the ends of the video. It has ten frames, the first at its start, the last at its end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gr1_core.data.convert.sources.clips import Clip, cut
+from gr1_core.data.convert.sources.clips import Clip, cut_clips
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint
 from gr1_core.data.convert.sources.video import VideoError
 
@@ -30,7 +30,7 @@ NOT_HERE = "videos_not_here"
 
 
 class Narration(NamedTuple):
-    """Where in the file it stands (pass and position there), its moment in seconds (-1: none), and the sentence as annotated."""
+    """name: pass and position in the file. seconds: its moment (-1: none). text: as annotated."""
 
     name: str
     seconds: float
@@ -39,7 +39,7 @@ class Narration(NamedTuple):
 
 @dataclass
 class Ego4DSource:
-    """All narrated clips whose video is there. clips: draw that many of them with `seed` (the paper has 800,000); None takes all."""
+    """All narrated clips with a local video. clips: number to draw with `seed` (the paper has 800,000); None takes all."""
 
     root: Path
     clips: int | None = None
@@ -62,7 +62,7 @@ class Ego4DSource:
         }
 
     def units(self) -> list[Unit]:
-        """One video each, by uid; then one that names the narrated videos that are not in the folder."""
+        """One unit per video, sorted by uid; then one that lists the narrated videos that are missing."""
         narrated = read_narrations(self.annotations)
         here = {uid: found for uid, found in narrated.items() if self._video(uid).is_file()}
         if not here:
@@ -71,7 +71,7 @@ class Ego4DSource:
             )
         missing = {uid: len(found) for uid, found in narrated.items() if uid not in here}
         if self.clips is not None:
-            here = subset(here, self.clips, self.seed)
+            here = draw_subset(here, self.clips, self.seed)
         units = [
             Unit(
                 uid,
@@ -93,7 +93,7 @@ class Ego4DSource:
         video, wanted = self._video(unit.key), {}
         for narration in unit.payload:
             name = f"{unit.key}_{narration.name}"
-            if not (text := clean(narration.text)):
+            if not (text := clean_narration(narration.text)):
                 yield Skipped(name, f"{self.annotations.name}: the narration '{narration.text}' has no words")
             elif narration.seconds < 0:
                 yield Skipped(
@@ -103,7 +103,7 @@ class Ego4DSource:
                 wanted[name] = (narration, text)
         moments = [(name, narration.seconds) for name, (narration, _) in wanted.items()]
         try:
-            for clip in cut(video, moments, SECONDS, FRAMES, SIDE):
+            for clip in cut_clips(video, moments, SECONDS, FRAMES, SIDE):
                 narration, text = wanted[clip.name]
                 if isinstance(clip, Clip):
                     info = {
@@ -111,7 +111,7 @@ class Ego4DSource:
                         "seconds": clip.seconds,
                         "narration": narration.text,
                     }
-                    yield Episode(clip.name, text, {"static": clip.pictures}, info=info)
+                    yield Episode(clip.name, text, {"static": clip.frames}, info=info)
                 else:
                     yield Skipped(clip.name, f"{video}: {clip.reason}")
         except VideoError as error:
@@ -121,8 +121,8 @@ class Ego4DSource:
         return self.videos / f"{uid}.mp4"
 
 
-def clean(narration: str) -> str:
-    """'#C C picks up the #unsure.' -> 'picks up something': without the camera's wearer, who is never seen, and annotators' tags."""
+def clean_narration(narration: str) -> str:
+    """'#C C picks up the #unsure.' -> 'picks up something': without the camera wearer and the annotators' tags."""
     text = re.sub(r"(\b(the|a|an|some)\s+)?#\s*unsure\b", "something", narration, flags=re.IGNORECASE)
     text = re.sub(r"#\s*\w+", " ", text)
     text = re.sub(r"^\W*(C(\s+|$))+", "", text)
@@ -131,7 +131,7 @@ def clean(narration: str) -> str:
 
 
 def read_narrations(path: Path) -> dict[str, list[Narration]]:
-    """narration.json -> uid -> its narrations of all passes, by time; videos without any are left out; uids are sorted."""
+    """narration.json -> {uid: narrations of all passes, by time}, sorted by uid, without videos that have none."""
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
@@ -166,8 +166,8 @@ def read_narrations(path: Path) -> dict[str, list[Narration]]:
     return narrated
 
 
-def subset(narrated: dict[str, list[Narration]], clips: int, seed: int) -> dict[str, list[Narration]]:
-    """`clips` of all narrations, drawn with equal chances; the order stays."""
+def draw_subset(narrated: dict[str, list[Narration]], clips: int, seed: int) -> dict[str, list[Narration]]:
+    """`clips` narrations, drawn uniformly; the order stays."""
     total = sum(map(len, narrated.values()))
     chosen = iter(np.isin(np.arange(total), np.random.default_rng(seed).permutation(total)[:clips]))
     picked = {uid: [narration for narration in found if next(chosen)] for uid, found in narrated.items()}
@@ -184,7 +184,7 @@ def _digest(content) -> str:
 
 
 def _locate(root: Path) -> tuple[Path, Path]:
-    """The annotation file and the folder of videos, or a refusal that says which folder was meant."""
+    """The annotation file and the folder of videos. Raises SourceError that suggests the right folder."""
     if not root.is_dir():
         raise SourceError(f"{root}: no such folder")
     if root.name in (*FOLDERS, "annotations"):

@@ -1,4 +1,4 @@
-"""Several data sets as one source: demonstrations of many days, or those of an expert and those in which a policy drove (DAgger)."""
+"""Several datasets as one source, e.g. demonstrations of several days, or of the expert and of DAgger."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, 
 
 
 @dataclass
-class Joined:
-    """The episodes of the first data set, then those of the next. Raises SourceError where they are not of one kind.
+class JoinedSource:
+    """The episodes of the first dataset, then those of the next. Raises SourceError for datasets that do not fit together.
 
-    Each is named with its place in the order, from 1, so that two episodes never have one name.
+    Names begin with the number of the dataset, from 1, so that they are unique.
     """
 
     sources: Sequence[LeRobotSource]
@@ -29,9 +29,9 @@ class Joined:
                 if name == "rig" and here and there:
                     here.require_same(there, str(other.root))
                 elif here != there:
-                    said = "frames a second" if name == "fps" else name
+                    label = "frames per second" if name == "fps" else name
                     raise SourceError(
-                        f"{other.root} cannot be joined with {first.root}: {said} {there} there, {here} here"
+                        f"{other.root} cannot be joined with {first.root}: {label} {there} there, {here} here"
                     )
         self.kind, self.origin, self.fps, self.rig, self.shapes = (
             first.kind,

@@ -1,7 +1,7 @@
-"""Any LeRobotDataset v3.0, pictures embedded or as video, with its features mapped to a rig's: read without lerobot.
+"""Any LeRobotDataset v3.0 as a source, with embedded images or video, its features mapped to a rig's; read without lerobot.
 
-Embedded JPEG and PNG are passed on as they are; frames of a video are decoded once and stored as JPEG of quality 95. A data set that
-is faster than the rig's control rate is thinned out, its motion added up. An episode whose text changes is split where it does.
+Embedded JPEG and PNG stay as they are; frames of a video are decoded once and stored as JPEG of quality 95. A dataset that is faster
+than the rig's control rate is subsampled, its motions summed. An episode is split where its instruction changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from gr1_core import images
 from gr1_core.data.convert.sources import mapping as mappings
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint
-from gr1_core.data.convert.sources.video import MICRO, VideoError, nearest, opened
+from gr1_core.data.convert.sources.video import MICRO, VideoError, nearest_frames, open_video
 from gr1_core.rig import Rig
 
 EPISODES_PER_UNIT = 16
@@ -29,8 +29,10 @@ EPISODES_PER_UNIT = 16
 
 @dataclass
 class LeRobotSource:
-    """mapping: a YAML file (see gr1_core.data.convert.sources.mapping); None for a data set with this package's names.
-    rig: a built-in one's name or a YAML file; None takes the data set's own meta/rig.yaml. Videos have no rig."""
+    """mapping: a YAML file (see `gr1_core.data.convert.sources.mapping`); None for a dataset with this package's names.
+
+    rig_name: of a built-in rig, or a YAML file; None takes the dataset's own meta/rig.yaml. Videos have no rig.
+    """
 
     root: Path
     mapping: Path | None = None
@@ -102,13 +104,13 @@ class LeRobotSource:
 
     def _episode(self, name: str, row: dict, table: pa.Table) -> Iterator[Episode]:
         if set(table["episode_index"].to_pylist()) != {row["episode_index"]}:
-            raise SourceError("its rows are not where meta/episodes says: the data set is damaged")
+            raise SourceError("its rows are not where meta/episodes says: the dataset is damaged, download it again")
         tasks = table["task_index"].to_numpy()
         bounds = [0, *(np.flatnonzero(np.diff(tasks)) + 1).tolist(), len(tasks)]
         parts = [range(start, end, self.stride) for start, end in zip(bounds, bounds[1:])]
         kept = [index for part in parts for index in part]
-        pictures = {
-            role: self._pictures(feature, row, table, kept) for role, feature in self.map.cameras.items()
+        encoded_frames = {
+            role: self._encoded(feature, row, table, kept) for role, feature in self.map.cameras.items()
         }
         columns = {feature: _vectors(table[feature]) for feature in self.map.vectors}
         for number, part in enumerate(parts):
@@ -121,12 +123,12 @@ class LeRobotSource:
             if self.map.state:
                 of_part = {key: value[part.start : part.stop] for key, value in columns.items()}
                 state, action = self.map.apply(of_part, self.rig, self.stride)
-            chosen = {role: [encoded[index] for index in part] for role, encoded in pictures.items()}
+            chosen = {role: [encoded[index] for index in part] for role, encoded in encoded_frames.items()}
             info = {"source": f"{self.root.name}/{name}", "outcome": "success"}
             yield Episode(name if len(parts) == 1 else f"{name}_{number}", task, chosen, state, action, info)
 
-    def _pictures(self, feature: str, row: dict, table: pa.Table, kept: list[int]) -> dict[int, bytes]:
-        """The frames `kept` of an episode, encoded."""
+    def _encoded(self, feature: str, row: dict, table: pa.Table, kept: list[int]) -> dict[int, bytes]:
+        """Index -> encoded frame, for the frames `kept` of an episode."""
         shape = _height_width(self.features[feature])
         if feature in self._videos:
             return self._from_video(feature, row, shape, kept)
@@ -153,12 +155,12 @@ class LeRobotSource:
         if not path.is_file():
             raise SourceError(f"{path} is missing: the download is not complete")
         encoded = {}
-        with opened(path) as (container, stream):
+        with open_video(path) as (container, stream):
             times = [round(MICRO * (begin + index / fps)) for index in kept]
-            for index, (time, frame) in zip(kept, nearest(container, stream, times, round(MICRO / fps / 2))):
+            for index, (time, frame) in zip(kept, nearest_frames(container, stream, times, round(MICRO / fps / 2))):
                 if frame is None:
                     raise SourceError(
-                        f"{path}: no picture can be decoded at {time / MICRO:.2f} s: damaged or truncated"
+                        f"{path}: no frame can be decoded at {time / MICRO:.2f} s: damaged or truncated"
                     )
                 if (frame.height, frame.width) != shape:
                     raise SourceError(
@@ -219,7 +221,7 @@ class LeRobotSource:
         fps, hz = self.info["fps"], self.rig.control_hz
         if abs(fps / hz - round(fps / hz)) > 1e-6 or fps < hz:
             raise SourceError(
-                f"{self.root}: {fps} frames a second, rig '{self.rig.name}' is at {hz:g}: use a rig whose control_hz divides {fps}"
+                f"{self.root}: {fps} frames per second, rig '{self.rig.name}' is at {hz:g}: use a rig whose control_hz divides {fps}"
             )
         return round(fps / hz)
 
@@ -235,7 +237,7 @@ class LeRobotSource:
 
 
 class _Rows:
-    """Rows of a data file, read one stretch of row groups at a time."""
+    """Rows of a data file, read a few row groups at a time."""
 
     def __init__(self, path: Path, names: list[str]):
         self.path, self.names = path, names
@@ -302,7 +304,7 @@ def _rig(root: Path, name: str | None) -> Rig:
     path = root / "meta" / "rig.yaml"
     if not path.is_file():
         raise SourceError(
-            f"{root} has no meta/rig.yaml: say with --rig what its state and action mean (a built-in rig or a YAML file)"
+            f"{root} has no meta/rig.yaml: give the rig of its state and action with --rig (a built-in rig or a YAML file)"
         )
     return Rig.load(path)
 

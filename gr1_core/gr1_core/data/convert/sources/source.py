@@ -1,6 +1,6 @@
-"""What a converter reads from: a source lists its units, and turns one unit into episodes.
+"""The interface of sources that `gr1 convert` reads: a source lists its units and turns a unit into episodes.
 
-The driver does the rest (worker processes, resuming, sharding, merging, statistics, the report), and never imports a source by name.
+conversion.py does the rest (worker processes, resuming, sharding, merging, statistics, report) and imports no source by name.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ SAFE_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,179}")
 
 
 class SourceError(ValueError):
-    """Something in the source cannot be used. The text names the file and the defect.
+    """Something in the source cannot be used. The message names the file and the defect.
 
-    Raised by `Source.read` it costs that unit (all of its episodes): it is named, skipped and listed in the report. Raised by
-    anything else (the constructor, `units`) it ends the command.
+    Raised by `Source.read`, it skips the unit with all its episodes and lists it in the report. Raised elsewhere (constructor,
+    `units`), it ends the command.
     """
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What one worker converts at a time and what is done again after an interruption: a bag, a video, a stretch of play.
+    """The piece of work of a worker, and the piece that is repeated after an interruption: a bag, a video, a group of spans.
 
     key: unique, stable and safe as a file name (see `safe_key`). bytes: of the source, for the progress bar.
-    payload: whatever `read` needs; travels to a worker process by pickle, so keep it small. fingerprint: changes when the source's
-    content does (see `fingerprint`); a part that was made from another one is made again.
+    payload: what `read` needs; it is pickled to a worker process, so keep it small. fingerprint: changes with the content of the
+    source (see `fingerprint`); a part with another fingerprint is made again.
     """
 
     key: str
@@ -44,13 +44,13 @@ class Unit:
 
 @dataclass
 class Episode:
-    """One episode as the data set holds it. T steps; every array and list has length T >= 1.
+    """One episode of a dataset. T steps; every array and list has length T >= 1.
 
-    name: where it comes from, unique within the data set. task: the instruction. images: role -> T encoded pictures, JPEG or PNG
-    bytes of the source's `shapes`. state, action: f32[T, 7] (rig.state_vector; rig.delta and gripper, +1 open / -1 closed); both
-    None in a set of videos. info: JSON-able, goes to meta/sources.jsonl and the report; keys that the report knows:
-    "source" (last parts of the path), "outcome", "operator", "problems" (list of texts: what was cut or is odd), "streams" (topic ->
-    {"expected", "received", "gaps", "longest_gap_ms"}).
+    name: its origin, unique within the dataset. task: the instruction. images: role -> T encoded images, JPEG or PNG bytes of the
+    source's `shapes`. state, action: f32[T, 7] (rig.state_vector; rig.delta and gripper, +1 open / -1 closed); both None in a
+    dataset of videos. info: JSON-able, goes to meta/sources.jsonl and the report; the report uses the keys "source" (last parts of
+    the path), "outcome", "operator", "problems" (texts: what was cut or is unusual) and "streams" (topic -> {"expected",
+    "received", "gaps", "longest_gap_ms"}).
     """
 
     name: str
@@ -63,9 +63,9 @@ class Episode:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An episode that `read` leaves out while it goes on with the unit: name and reason go to the report.
+    """An episode that `read` leaves out of a unit. Name and reason go to the report.
 
-    intended: the user asked for it (a filter); otherwise it counts as damaged.
+    intended: excluded by an option of the user; otherwise it counts as damaged.
     """
 
     name: str
@@ -74,11 +74,11 @@ class Skipped:
 
 
 class Source(Protocol):
-    """Picklable: each worker process gets its own copy. `read` must give the same episodes, bit for bit, whenever it is called.
+    """Picklable: each worker process gets a copy. `read` must give the same episodes, bit for bit, at every call.
 
-    kind: "demonstrations" or "videos" (no state, action, rig). origin: "bags", "calvin", "ego4d", "lerobot". fps: whole frames a
-    second. shapes: role -> (height, width) of every frame. settings: JSON-able, all options that change what `read` gives; parts
-    that were made under others are made again.
+    kind: "demonstrations" or "videos" (no state, action, rig). origin: "bags", "calvin", "ego4d", "lerobot". fps: whole frames per
+    second. shapes: role -> (height, width) of every frame. settings: JSON-able, all options that change the result of `read`; parts
+    with other settings are made again.
     """
 
     kind: str
@@ -89,21 +89,21 @@ class Source(Protocol):
     settings: Mapping[str, Any]
 
     def units(self) -> list[Unit]:
-        """All units, always in the same order: the order of the data set's episodes."""
+        """All units, always in the same order, which is the order of the dataset's episodes."""
 
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
-        """One episode at a time, so that memory never holds more. No episode at all is allowed."""
+        """Yields one episode at a time, to limit memory; it may yield none."""
 
 
 def safe_key(name: str) -> str:
-    """The name if it is of [A-Za-z0-9._-] and at most 180 characters; otherwise what is left of it, and a digest of it all."""
+    """The name if it consists of at most 180 of [A-Za-z0-9._-]; otherwise its safe characters and a digest of it."""
     if SAFE_KEY.fullmatch(name):
         return name
     return f"{re.sub('[^A-Za-z0-9._-]+', '-', name)[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """A digest of names, sizes and times of change: cheap, and different when one of the files was written again."""
+    """A digest of names, sizes and modification times: cheap, and different after a file was written again."""
     digest = hashlib.sha256()
     for path in paths:
         status = path.stat()

@@ -1,4 +1,4 @@
-"""Frames out of a video at given times, each decoded once, long gaps jumped; what is damaged becomes a gap."""
+"""Reads frames of a video at given times. Each is decoded once; long gaps are skipped; damaged parts become gaps."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from pathlib import Path
 import av
 
 MICRO = 1_000_000  # times are whole microseconds, so that equal ones are equal
-JUMP = (
-    10 * MICRO
-)  # a shorter gap is decoded through: a jump goes back to a key frame, and those lie seconds apart
+JUMP = 10 * MICRO
+"""A shorter gap is decoded: a jump goes back to a key frame, and key frames are seconds apart."""
 
 
 class VideoError(ValueError):
-    """A video that cannot be opened or has no picture in it."""
+    """A video that cannot be opened or has no frame."""
 
 
 @contextmanager
-def opened(path: Path):
-    """-> the container and its first video stream."""
+def open_video(path: Path):
+    """The container and its first video stream. Raises VideoError."""
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError) as error:
@@ -31,18 +30,17 @@ def opened(path: Path):
         if not container.streams.video:
             raise VideoError("has no video stream")
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = (
-            1  # processes work side by side; threads may conceal damage otherwise each time
-        )
+        # One thread: several processes run in parallel, and threads conceal damage in varying ways.
+        stream.codec_context.thread_count = 1
         yield container, stream
 
 
-def nearest(
+def nearest_frames(
     container, stream, times: list[int], tolerance: int
 ) -> Iterator[tuple[int, av.VideoFrame | None]]:
-    """For each time (microseconds, ascending): the nearest frame, or None if no whole one lies within the tolerance.
+    """For each time (microseconds, ascending): the nearest intact frame, or None if there is none within the tolerance.
 
-    Neighbouring times may be given the same frame, which is then the same object.
+    Neighbouring times may get the same frame; it is then the same object.
     """
     decoded, last = _frames(container, stream), None
     ahead = next(decoded, None)
@@ -61,7 +59,7 @@ def nearest(
 
 
 def _frames(container, stream, start: int | None = None) -> Iterator[av.VideoFrame]:
-    """Frames that decoded whole, from the key frame before `start`; damaged packets are passed over."""
+    """Intact frames from the key frame before `start` on; damaged packets are skipped."""
     try:
         if start is not None:
             container.seek(int(start / MICRO / stream.time_base), stream=stream)

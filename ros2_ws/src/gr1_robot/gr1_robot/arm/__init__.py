@@ -1,1 +1,3 @@
-"""The arm: its node, the gate in front of the motors, motion limits, homing, and one driver for each make of arm."""
+"""The arm: its node, the gate in front of the motors, motion limits, homing, and one driver for each make of
+arm.
+"""

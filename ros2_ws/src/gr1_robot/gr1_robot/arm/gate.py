@@ -1,7 +1,9 @@
-"""The gate: the only way to the motors. No ROS import; small enough to review in one sitting (docs/explanation/safety.md is its reference).
+"""The gate: the only way to the motors. ROS-free; short enough to review in one reading (reference:
+docs/explanation/safety.md).
 
-Commands come in at any rate from several sources; `tick`, called at 100 Hz, says what the motors get. Positions in m and velocities in
-m/s and rad/s in the arm's base frame, joints in rad, times in s on the steady clock. Not thread-safe: the caller holds one lock around it.
+Commands arrive at any rate from several sources. `tick`, called at 100 Hz, returns what the motors get.
+Positions in m, velocities in m/s and rad/s, in the arm's base frame; joints in rad; times in s on the steady
+clock. Not thread-safe: the caller holds one lock around it.
 """
 
 from __future__ import annotations
@@ -14,21 +16,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gr1_common.conventions import BASE_FRAME, HOLDING, MOVING, STOPPED, TICK
+from gr1_common.pose import Pose
 from gr1_core.rig import Limits
-from gr1_robot.arm.backend import ArmState, Pose
-from gr1_robot.arm.motion_limits import Surroundings
+from gr1_robot.arm.backend import ArmState
+from gr1_robot.arm.motion_limits import MotionLimiter
 
-TICK = 0.01
-FRAME = "base_link"
 SOURCES = ("teleop", "home", "policy")
-"""Who may command, the highest priority first. An emergency stop stands above all of them."""
-
-MOVING, HOLDING, STOPPED = "moving", "holding", "stopped"
+"""Who may command, highest priority first. An emergency stop has priority over all of them."""
 
 REFUSALS = ("frame", "not_finite", "jump", "old", "out_of_order", "stopped", "not_in_charge")
 """Why a command was refused."""
-CUTS = ("speed", "workspace", "leash", "joint_limit")
-"""Why the motors get less than was asked for."""
+REDUCTIONS = ("speed", "workspace", "following_error", "joint_limit")
+"""Why the motors get less than the command."""
 HOLDS = ("no_command", "zero_command", "expired", "not_finite", "jump", "no_pose")
 """Why the arm holds its commanded pose although it may move."""
 LATCHES = (
@@ -42,9 +42,9 @@ LATCHES = (
 )
 """Why the arm is stopped until a person resets it."""
 GRAVE = {"loop_stalled": 1, "force": 2, "emergency_stop": 3}
-"""Those that replace a reason of less weight, and that end an arm's own homing."""
+"""Latches that replace one of lower weight, and that end the arm's own homing."""
 
-_JUMP = 5.0
+_JUMP = 5.0  # times the speed limit: a command beyond this is an error, not a wish
 _STALL_S = 0.5
 _BACK_OFF = 1.2
 _PARTS = slice(0, 3), slice(3, 6)
@@ -53,7 +53,8 @@ _ZERO.setflags(write=False)
 
 
 class Motion(NamedTuple):
-    """What the motors get for one tick: linear f64[3] m/s, angular f64[3] rad/s; the state, why, who is in charge ("" = no one).
+    """What the motors get for one tick: linear f64[3] m/s, angular f64[3] rad/s; state, reason, source ("":
+    none).
 
     detail: the reason in words where there is more to say (which joint, how many N), else "".
     """
@@ -71,59 +72,62 @@ class _Command:
     twist: np.ndarray
     sent: float
     stamp: int | None = None
-    reason: str = ""  # not empty: refused, and so the arm rests while this command would have lived
-    cut: bool = False
+    reason: str = (
+        ""  # not empty: refused, and the arm rests for as long as this command would have been valid
+    )
+    reduced: bool = False
 
 
 class Gate:
     """Decides what the motors get.
 
-    control_period: s between two commands; a command lives 1.5 of them. armed: False starts latched, until `reset`.
-    joint_limits: f64[n, 2] rad, infinite for a joint that turns without end.
+    control_period: s between two commands; a command is valid for 1.5 periods. armed: False starts latched,
+    until `reset`. joint_limits: f64[n, 2] rad, infinite for a continuous joint.
     """
 
     def __init__(self, limits: Limits, control_period: float, armed: bool, joint_limits: np.ndarray):
         self.limits = limits
         self.expiry = 1.5 * control_period
-        self.counts = Counter({reason: 0 for reason in (*REFUSALS, *CUTS, *HOLDS, *LATCHES)})
+        self.counts = Counter({reason: 0 for reason in (*REFUSALS, *REDUCTIONS, *HOLDS, *LATCHES)})
         self.closure: float | None = None
         self._latch, self._detail = "" if armed else "not_armed", ""
         self._commands: dict[str, _Command] = {}
-        self._why = "no_command"
+        self._idle_reason = "no_command"
         self._faults: Sequence[str] = ("no measured pose yet",)
         self._now = -math.inf
-        self._seen: float | None = None
-        self._forgotten = -math.inf
+        self._state_seen: float | None = None
+        self._discarded_until = -math.inf
         self._twist = _ZERO
         self._sent: deque[tuple[float, np.ndarray]] = deque(maxlen=math.ceil(self.expiry / TICK) + 2)
-        self._last = ("", "")
-        self._force, self._bearable = 0.0, limits.force
-        self._tau = max(limits.stop_time, TICK)
-        self._surroundings = Surroundings(limits, joint_limits, self._tau)
+        self._last_counted = ("", "")
+        self._force, self._force_threshold = 0.0, limits.force
+        self._stop_time = max(limits.stop_time, TICK)
+        self._limiter = MotionLimiter(limits, joint_limits, self._stop_time)
 
     @property
     def latched(self) -> str:
-        """Why the arm is stopped until a reset, "" if it may move."""
+        """Why the arm is stopped until a reset; "" if it may move."""
         return self._latch
 
-    # In: commands, stop, reset
+    # Inputs: commands, stop, reset
 
-    def command(
-        self, source: str, linear, angular, sent: float, stamp: int | None = None, frame: str = FRAME
+    def submit_command(
+        self, source: str, linear, angular, sent: float, stamp: int | None = None, frame: str = BASE_FRAME
     ) -> str:
-        """One command, m/s and rad/s, and when it was sent. Returns "" or why it is refused; a broken one brings the arm to rest.
+        """One command, m/s and rad/s, and when it was sent. Returns "" or the reason of its refusal.
 
-        stamp: what grows from each command of a source to its next, such as the sender's clock; None where there is none.
-        frame: what the twist is expressed in; there is only one that is right, and "" is taken for it.
+        A command that is not finite or far too fast is refused and also brings the arm to rest.
+        stamp: grows from each command of a source to its next, such as the sender's clock; None where there
+        is none. frame: what the twist is expressed in: the base frame, or "" for it.
         """
-        known = self._commands.get(source) if source in SOURCES else _unknown(source)
+        known = self._commands.get(source) if source in SOURCES else _refuse_source(source)
         if self._latch:
             return self._refuse("stopped")
-        if frame not in (FRAME, ""):
+        if frame not in (BASE_FRAME, ""):
             return self._refuse("frame")
         if not self._now - sent <= self.expiry:
             return self._refuse("old")
-        if not sent > max(self._forgotten, known.sent if known else -math.inf):
+        if not sent > max(self._discarded_until, known.sent if known else -math.inf):
             return self._refuse("out_of_order")
         if known and None not in (stamp, known.stamp) and stamp <= known.stamp:
             return self._refuse("out_of_order")
@@ -137,16 +141,16 @@ class Gate:
         if reason:
             self._commands[source] = _Command(_ZERO, sent, stamp, reason)
             return self._refuse(reason)
-        cut = v > self.limits.linear_speed or w > self.limits.angular_speed
+        reduced = v > self.limits.linear_speed or w > self.limits.angular_speed
         self._commands[source] = _Command(
-            self._limited_speed(np.concatenate([linear, angular])), sent, stamp, cut=cut
+            self._limit_speed(np.concatenate([linear, angular])), sent, stamp, reduced=reduced
         )
         return ""
 
-    def gripper(self, source: str, closure: float, sent: float) -> str:
+    def submit_gripper(self, source: str, closure: float, sent: float) -> str:
         """0 open .. 1 closed, kept in `closure`. Returns "" or the reason of its refusal."""
         if source not in SOURCES:
-            _unknown(source)
+            _refuse_source(source)
         if self._latch:
             return self._refuse("stopped")
         if not math.isfinite(closure):
@@ -154,67 +158,72 @@ class Gate:
         if not self._now - sent <= self.expiry:
             return self._refuse("old")
         now = max(self._now, sent)
-        in_charge = next((name for name in SOURCES if self._lives(name, now)), "")
+        in_charge = next((name for name in SOURCES if self._is_valid(name, now)), "")
         if source != in_charge or self._commands[source].reason:
             return self._refuse("not_in_charge")
         self.closure = min(max(float(closure), 0.0), 1.0)
         return ""
 
     def stop(self, reason: str = "emergency_stop", detail: str = "") -> None:
-        """Latches: the arm comes to rest within `stop_time` and stays until `reset`. The first reason is kept, unless this is graver."""
+        """Latches: the arm comes to rest within `stop_time` and stays until `reset`. The first reason stays
+        unless this one is graver.
+        """
         if not self._latch or GRAVE.get(reason, 0) > GRAVE.get(self._latch, 0):
             self._latch, self._detail = reason, detail
             self.counts[reason] += 1
 
     def reset(self, now: float) -> str:
-        """A person releases the latch. Returns "" or what forbids it; then a grave latch is taken back, and the arm is not armed."""
+        """A person releases the latch. Returns "" or what forbids it; then a grave latch becomes
+        "not_armed".
+        """
         if self._faults:
             if self._latch in GRAVE:
                 self._latch, self._detail = "not_armed", ""
             return "; ".join(self._faults)
-        self.forget(now)
+        self.discard_commands(now)
         self._latch = self._detail = ""
-        # A hand that still presses against something must be able to back off, not to press harder.
-        self._bearable = max(self.limits.force, _BACK_OFF * self._force)
+        # A hand that still presses against something must be able to back off, but not to press harder.
+        self._force_threshold = max(self.limits.force, _BACK_OFF * self._force)
         return ""
 
-    def forget(self, now: float) -> None:
-        """Drops every command that was sent up to `now`, those that have not arrived yet as well."""
+    def discard_commands(self, now: float) -> None:
+        """Drops every command that was sent up to `now`, also those that arrive later."""
         self._commands.clear()
-        self._why = "no_command"
-        self._forgotten = now
+        self._idle_reason = "no_command"
+        self._discarded_until = now
 
-    def excuse(self) -> None:
-        """The next tick comes late on purpose (a new scene was laid): the loop has not stalled."""
+    def restart_timing(self) -> None:
+        """The next tick is late on purpose (a new scene): the loop has not stalled."""
         self._now = -math.inf
 
-    # Out: what the motors get
+    # Output: what the motors get
 
     def tick(
         self, now: float, state: ArmState, jacobian: np.ndarray | None = None, faults: Sequence[str] = ()
     ) -> Motion:
         """The motion of the next 10 ms.
 
-        state: what the arm says of itself. jacobian: f64[6, n] at its joints; an arm with joint limits needs it.
-        faults: what the backend complains about; any of them latches a stop.
+        state: what the arm reports. jacobian: f64[6, n] at its joints; an arm with joint limits needs it.
+        faults: what the backend reports; any of them latches a stop.
         """
-        # Slowing down follows the clock, so that a late tick does not lengthen the stop; speeding up never makes up for lost time.
+        # Braking follows the clock: a late tick must not lengthen the stop. Acceleration never makes up for
+        # lost time.
         gap = now - self._now
-        elapsed = min(max(gap, TICK), self._tau)
+        elapsed = min(max(gap, TICK), self._stop_time)
         self._now = now
         if _STALL_S < gap < math.inf:
             self.stop("loop_stalled", f"the loop stood still for {gap:.1f} s")
-        faults = [*faults, *self._feel(state.force)]
+        faults = [*faults, *self._check_force(state.force)]
         missing = self._missing(now, state, jacobian)
-        if not missing or self._seen is None:
-            self._seen = min(now, state.at) if not missing else now
+        if not missing or self._state_seen is None:
+            self._state_seen = min(now, state.at) if not missing else now
         self._faults = [*faults, missing] if missing else faults
         if faults:
             self.stop("backend_fault", "; ".join(faults))
-        elif now - self._seen > self.expiry:
+        elif now - self._state_seen > self.expiry:
             self.stop("no_pose", missing)
 
-        source, command = self._in_charge(now)
+        source, command = self._choose_command(now)
         if self._latch:
             wish, reason, detail = _ZERO, self._latch, self._detail
         elif missing:
@@ -225,75 +234,79 @@ class Gate:
                 command.reason or ("" if command.twist.any() else "zero_command"),
                 "",
             )
-        cut = ("speed", "") if command.cut else ("", "")
-        # The wish is contained so that no acceleration is spent against a wall, the ramp's result so that nothing passes it.
+        reduction = ("speed", "") if command.reduced else ("", "")
+        # The wish is limited so that no acceleration is spent against a wall; the ramp's result, so that
+        # nothing passes a limit.
         if missing:
             after = self._ramp(wish, elapsed)
         else:
-            room = self._surroundings.room(state, jacobian, self._ahead(state.at))
-            wish, contained = room.contain(wish)
-            after, contained_too = room.approach(
-                self._twist * (1.0 - elapsed / self._tau), self._ramp(wish, elapsed)
+            limits = self._limiter.limits_at(state, jacobian, self._sent_since(state.at))
+            wish, of_wish = limits.limit_request(wish)
+            after, of_ramp = limits.limit_ramp(
+                self._twist * (1.0 - elapsed / self._stop_time), self._ramp(wish, elapsed)
             )
-            cut = contained_too or contained or cut
+            reduction = of_ramp or of_wish or reduction
         self._twist = after
         self._sent.append((now, after))
 
         mode = STOPPED if self._latch else MOVING if not reason or after.any() else HOLDING
         if not reason:
-            reason, detail = cut if cut[0] else ("none", "")
-        self._note(mode, reason)
+            reason, detail = reduction if reduction[0] else ("none", "")
+        self._count(mode, reason)
         return Motion(after[:3], after[3:], mode, reason, "" if self._latch else source, detail)
 
-    def _in_charge(self, now: float) -> tuple[str, _Command]:
-        for source in [name for name in self._commands if not self._lives(name, now)]:
+    def _choose_command(self, now: float) -> tuple[str, _Command]:
+        for source in [name for name in self._commands if not self._is_valid(name, now)]:
             del self._commands[source]
-            self._why = "expired"
+            self._idle_reason = "expired"
         source = next((name for name in SOURCES if name in self._commands), "")
-        return source, self._commands.get(source) or _Command(_ZERO, now, reason=self._why)
+        return source, self._commands.get(source) or _Command(_ZERO, now, reason=self._idle_reason)
 
-    def _lives(self, source: str, now: float) -> bool:
-        # A command from the future cannot be true and would never expire; a tick that lost a race may see one slightly later.
+    def _is_valid(self, source: str, now: float) -> bool:
+        # A command from the future cannot be true and would never expire. A tick that lost a race may see one
+        # slightly later.
         return source in self._commands and -TICK <= now - self._commands[source].sent <= self.expiry
 
-    def _feel(self, force: np.ndarray | None) -> list[str]:
-        """Latches if the hand presses too hard; a force that is not a number is a fault of the arm."""
+    def _check_force(self, force: np.ndarray | None) -> list[str]:
+        """Latches if the hand presses too hard; a force that is not finite is a fault of the arm."""
         force = (0.0, 0.0, 0.0) if force is None else force
         if not np.isfinite(force).all():
             return [f"the arm reports a force that is not finite: {force}"]
         self._force = math.hypot(*force)
         if self._force <= self.limits.force:
-            self._bearable = self.limits.force
-        elif self._force > self._bearable:
+            self._force_threshold = self.limits.force
+        elif self._force > self._force_threshold:
             self.stop("force", f"{self._force:.0f} N on the hand, allowed are {self.limits.force:g} N")
         return []
 
     def _missing(self, now: float, state: ArmState, jacobian: np.ndarray | None) -> str:
-        """What the arm does not say of itself although the rules need it; "" if it says all."""
+        """What the rules need and the arm does not report; "" if it reports all."""
         if not (_usable(state.measured) and _usable(state.commanded)):
             return "the arm reports no usable pose"
         if not abs(now - state.at) <= self.expiry:
             return f"the arm's newest state is {now - state.at:.2f} s old"
-        if self._surroundings.need_joints and (
+        if self._limiter.needs_joints and (
             jacobian is None or not (np.isfinite(state.joints).all() and np.isfinite(jacobian).all())
         ):
             return "the arm reports no usable joint angles"
         return ""
 
-    def _ahead(self, at: float) -> np.ndarray:
-        """f64[6] m and rad: what has been sent since `at`, and so is not yet in the commanded pose of that time."""
+    def _sent_since(self, at: float) -> np.ndarray:
+        """f64[6] m and rad: motion sent since `at`, which the commanded pose of that time does not contain
+        yet.
+        """
         return sum(
             (min(sent + TICK - at, TICK) * twist for sent, twist in self._sent if sent + TICK > at), _ZERO
         )
 
     def _ramp(self, target: np.ndarray, elapsed: float) -> np.ndarray:
-        """One step towards `target`: first what slows down, at speed / stop_time, then what speeds up.
+        """One step towards `target`: first braking, at speed / stop_time, then acceleration.
 
-        Both halves of the twist share the step, so that a braking arm stays on its path.
+        Linear and angular part share the step, so that a braking arm stays on its path.
         """
         before, limits = self._twist, self.limits
-        fall = elapsed / self._tau * (1 + 1e-9)
-        kept = np.concatenate([_along(before[part], target[part]) for part in _PARTS])
+        fall = elapsed / self._stop_time * (1 + 1e-9)
+        kept = np.concatenate([_part_along(before[part], target[part]) for part in _PARTS])
         slower, faster = kept - before, target - kept
         need = max(
             _norm(slower[:3]) / (fall * limits.linear_speed),
@@ -305,28 +318,31 @@ class Gate:
             gain = _norm(faster[part])
             if gain > 0:
                 after[part] += faster[part] * min(budget * acceleration / gain, 1.0)
-        return self._limited_speed(after)
+        return self._limit_speed(after)
 
-    def _limited_speed(self, twist: np.ndarray) -> np.ndarray:
+    def _limit_speed(self, twist: np.ndarray) -> np.ndarray:
         return np.concatenate(
-            [_limit(twist[:3], self.limits.linear_speed), _limit(twist[3:], self.limits.angular_speed)]
+            [
+                _limit_length(twist[:3], self.limits.linear_speed),
+                _limit_length(twist[3:], self.limits.angular_speed),
+            ]
         )
 
     def _refuse(self, reason: str) -> str:
         self.counts[reason] += 1
         return reason
 
-    def _note(self, state: str, reason: str) -> None:
+    def _count(self, state: str, reason: str) -> None:
         if (
-            (state, reason) != self._last
-            and reason in (*CUTS, "no_command", "zero_command", "expired", "no_pose")
+            (state, reason) != self._last_counted
+            and reason in (*REDUCTIONS, "no_command", "zero_command", "expired", "no_pose")
             and state != STOPPED
         ):
             self.counts[reason] += 1
-        self._last = (state, reason)
+        self._last_counted = (state, reason)
 
 
-def _unknown(source: str):
+def _refuse_source(source: str):
     raise ValueError(f"unknown source of commands '{source}': known are {', '.join(SOURCES)}")
 
 
@@ -342,13 +358,15 @@ def _norm(vector: np.ndarray) -> float:
     return math.sqrt(vector @ vector)
 
 
-def _along(before: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """What of `before` may stay on the way to `target`: its length along it, no more than there is."""
+def _part_along(before: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The part of `before` that may stay on the way to `target`: its component along it, no more than there
+    is.
+    """
     square = before @ before
     return before * min(max(target @ before / square, 0.0), 1.0) if square > 0 else before
 
 
-def _limit(vector: np.ndarray, length: float) -> np.ndarray:
+def _limit_length(vector: np.ndarray, length: float) -> np.ndarray:
     """The vector, shortened to `length` if it is longer."""
     norm = _norm(vector)
     return vector * (length / norm) if norm > length else vector

@@ -1,12 +1,14 @@
-"""The way home: a straight line that slows down near its end, as twists for the gate. No ROS import."""
+"""Homing through the gate: a straight line to the home pose that slows down near its end, as twists.
+ROS-free.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from gr1_common.pose import Pose
 from gr1_core.rig import Limits
-from gr1_robot.arm.backend import Pose
 
 _TIME_CONSTANT = 0.3
 _SHARE_OF_SPEED = 0.5
@@ -30,8 +32,8 @@ class Homing:
     def cancel(self) -> None:
         self._home = None
 
-    def twist(self, commanded: Pose) -> tuple[np.ndarray, np.ndarray] | None:
-        """m/s and rad/s towards home in the base frame, or None on arrival."""
+    def next_twist(self, commanded: Pose) -> tuple[np.ndarray, np.ndarray] | None:
+        """m/s and rad/s towards home, base frame; None on arrival."""
         shift = self._home.position - commanded.position
         turn = (
             Rotation.from_quat(self._home.quaternion) * Rotation.from_quat(commanded.quaternion).inv()
@@ -39,9 +41,10 @@ class Homing:
         if np.linalg.norm(shift) < _NEAR_M and np.linalg.norm(turn) < _NEAR_RAD:
             self.cancel()
             return None
-        return _slow(shift, self._speeds[0]), _slow(turn, self._speeds[1])
+        return _velocity_towards(shift, self._speeds[0]), _velocity_towards(turn, self._speeds[1])
 
 
-def _slow(way: np.ndarray, speed: float) -> np.ndarray:
+def _velocity_towards(way: np.ndarray, speed: float) -> np.ndarray:
+    """The remaining way over the time constant, at most `speed`."""
     wanted = way / _TIME_CONSTANT
     return wanted * min(1.0, speed / max(float(np.linalg.norm(wanted)), 1e-12))

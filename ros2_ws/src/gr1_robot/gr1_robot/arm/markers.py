@@ -1,4 +1,4 @@
-"""What rviz shows of the commanded motion: an arrow along the velocity, the path behind it, the workspace's edges."""
+"""Markers for rviz: an arrow along the commanded velocity, the path behind it, the edges of the workspace."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from geometry_msgs.msg import Point, Vector3
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from gr1_common.conventions import STOPPED
 from gr1_common.messages import to_pose
+from gr1_common.pose import Pose
 from gr1_core.rig import Limits
-from gr1_robot.arm.backend import Pose
-from gr1_robot.arm.gate import STOPPED, Motion
+from gr1_robot.arm.gate import Motion
 
 _LOOK_AHEAD = 0.5
 _PATH_POINTS = 100
@@ -23,16 +24,17 @@ _GREY = ColorRGBA(r=0.6, g=0.6, b=0.6, a=0.5)
 
 
 class Markers:
-    """Markers in `frame`: the arrow ends where the fingertips will be in half a second at this speed; red when stopped."""
+    """The arrow ends where the fingertips will be in half a second at this speed; it is red while the arm is
+    stopped.
+    """
 
-    def __init__(self, limits: Limits, frame: str):
-        self._frame = frame
+    def __init__(self, limits: Limits):
         self._path: deque[Point] = deque(maxlen=_PATH_POINTS)
         corners = [tuple(corner) for corner in product(*zip(limits.workspace_min, limits.workspace_max))]
         edges = [(a, b) for a in corners for b in corners if a < b and sum(x != y for x, y in zip(a, b)) == 1]
         self._edges = [Point(x=x, y=y, z=z) for edge in edges for x, y, z in edge]
 
-    def message(self, header: Header, commanded: Pose, motion: Motion) -> MarkerArray:
+    def to_message(self, header: Header, commanded: Pose, motion: Motion) -> MarkerArray:
         start = to_pose(*commanded).position
         end = to_pose(commanded.position + _LOOK_AHEAD * motion.linear, commanded.quaternion).position
         if not self._path or start != self._path[-1]:

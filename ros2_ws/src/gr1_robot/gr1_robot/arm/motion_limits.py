@@ -1,7 +1,7 @@
 """Workspace, following error and joint ranges as linear limits on the twist of this moment. ROS-free.
 
-A distance d to a limit allows a speed of d / stop_time towards it: the approach fades out no harder than the ramp brakes.
-Motion away from a limit is always free. Beyond a limit, only motion back is allowed.
+A distance d to a limit allows a speed of d / stop_time towards it: the approach fades out no harder than the
+ramp brakes. Motion away from a limit is always free. Beyond a limit, only motion back is allowed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _TOLERANCE = 1e-9
 class MotionLimits(NamedTuple):
     """low <= rows @ twist <= high, twist f64[6] in m/s and rad/s; a zero twist always satisfies it.
 
-    Rows: following error of position, the three axes of the workspace box, following error of orientation, then limited joints.
-    joints: their numbers, from 1. left: degrees from each of them to its nearer end.
+    Rows: following error of position, the three axes of the workspace box, following error of orientation,
+    then limited joints. joints: their numbers, from 1. left: degrees from each of them to its nearer end.
     """
 
     rows: np.ndarray
@@ -39,13 +39,17 @@ class MotionLimits(NamedTuple):
     left: np.ndarray
 
     def limit_request(self, twist: np.ndarray) -> tuple[np.ndarray, Reduction]:
-        """The requested twist without the part that leaves the box, then all of it scaled by following error and joints."""
+        """The requested twist without the part that leaves the box, then all of it scaled by following error
+        and joints.
+        """
         inside, boxed = self._keep_in_box(twist)
         share, slowed = self._allowed_share(_ZERO, inside)
         return inside * share, slowed or boxed
 
     def limit_ramp(self, brake: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, Reduction]:
-        """The furthest allowed twist between `brake` (the result of braking alone) and `after`: none on that way breaks the ramp."""
+        """The furthest allowed twist between `brake` (the result of braking alone) and `after`: none on that
+        way breaks the ramp.
+        """
         after, boxed = self._keep_in_box(after)
         share, slowed = self._allowed_share(_ZERO, after)
         if not slowed:
@@ -96,11 +100,12 @@ class MotionLimiter:
     def limits_at(self, state: ArmState, jacobian: np.ndarray | None, ahead: np.ndarray) -> MotionLimits:
         """The limits at this moment.
 
-        jacobian: f64[6, n] at the state's joints. ahead: f64[6] m and rad, how far the commanded pose of this moment is ahead
-        of the state's.
+        jacobian: f64[6, n] at the state's joints. ahead: f64[6] m and rad, how far the commanded pose of this
+        moment is ahead of the state's.
 
-        The joint velocities of a twist are the least-squares solution, damped so that it stays finite in singular poses. The
-        vendor's controller may distribute a motion differently among the joints: `joint_margin` covers that.
+        The joint velocities of a twist are the least-squares solution, damped so that it stays finite in
+        singular poses. The vendor's controller may distribute a motion differently among the joints:
+        `joint_margin` covers that.
         """
         measured, position = state.measured, state.commanded.position + ahead[:3]
         lead = position - measured.position
@@ -110,11 +115,16 @@ class MotionLimiter:
         away[0, :3], about[0, 3:] = lead / max(length, 1e-12), turn / max(angle, 1e-12)
         rows = [away, np.eye(3, 6), about]
         low = [[-np.inf], self._low - position, [-np.inf]]
-        high = [[self._limits.max_following_error - length], self._high - position, [self._limits.max_following_angle - angle]]
+        high = [
+            [self._limits.max_following_error - length],
+            self._high - position,
+            [self._limits.max_following_angle - angle],
+        ]
         left = np.zeros(0)
         if self.needs_joints:
             inverse = np.linalg.solve(jacobian @ jacobian.T + _DAMPING, jacobian).T[self._limited]
-            # Where the joints are, and where they will be once the arm has reached its commanded pose: the nearer to the end counts.
+            # Where the joints are, and where they will be once the arm has reached its commanded pose: the
+            # nearer to the end counts.
             now = np.asarray(state.joints)[self._limited]
             soon = now + inverse @ np.append(lead, turn)
             rows.append(inverse)

@@ -1,1 +1,1 @@
-"""The cameras: their node, what a camera driver must offer, and one driver for each make of camera."""
+"""The cameras: their node, the interface of a camera driver, and one driver for each make of camera."""

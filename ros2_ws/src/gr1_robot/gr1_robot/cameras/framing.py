@@ -1,4 +1,6 @@
-"""The rig's picture out of a camera's: which of its sizes to ask for, and the centred crop and reduction. No ROS import."""
+"""The rig's image from a camera's: which of its sizes to request, and the centred crop and reduction.
+ROS-free.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,11 @@ import cv2
 import numpy as np
 
 
-def choose(sizes: Iterable[tuple[int, int]], width: int, height: int) -> tuple[int, int] | None:
-    """The smallest (width, height) that covers the one wanted; one of the same aspect, which needs no crop, comes first.
+def choose_size(sizes: Iterable[tuple[int, int]], width: int, height: int) -> tuple[int, int] | None:
+    """The smallest (width, height) that covers the wanted one; sizes of the same aspect ratio, which need no
+    crop, come first.
 
-    None: no size covers it. A picture is never enlarged: that would only pretend to detail.
+    None: no size covers it. Images are never enlarged: that would only fake detail.
     """
     covering = [(w, h) for w, h in set(sizes) if w >= width and h >= height]
     return min(
@@ -20,9 +23,10 @@ def choose(sizes: Iterable[tuple[int, int]], width: int, height: int) -> tuple[i
 
 
 class Framing:
-    """The largest centred part of a `native` picture that has the aspect of `wanted`, reduced to it; sizes are (width, height).
+    """The largest centred part of a `native` image with the aspect ratio of `wanted`, reduced to it; sizes
+    are (width, height).
 
-    The identity, to the bit, when the sizes are equal.
+    Bit-exact identity when the sizes are equal.
     """
 
     def __init__(self, native: tuple[int, int], wanted: tuple[int, int]):
@@ -32,7 +36,7 @@ class Framing:
         self._left, self._top = ((whole - part) // 2 for whole, part in zip(native, self._crop, strict=True))
 
     def image(self, image: np.ndarray) -> np.ndarray:
-        """u8[native] -> u8[wanted]; without a crop or reduction it is the array that was given."""
+        """u8[native] -> u8[wanted]; without crop and reduction the same array is returned."""
         if self.native == self.wanted:
             return image
         (width, height), left, top = self._crop, self._left, self._top
@@ -42,7 +46,9 @@ class Framing:
         )
 
     def intrinsics(self, matrix: np.ndarray) -> np.ndarray:
-        """f64[3, 3] of the native picture -> of the wanted one. The centre of the first pixel is (0, 0). Distortion stays as it is."""
+        """f64[3, 3] of the native image -> of the wanted one. The centre of the first pixel is (0, 0).
+        Distortion is unchanged.
+        """
         if self.native == self.wanted:
             return matrix
         x, y = (wanted / part for wanted, part in zip(self.wanted, self._crop, strict=True))
@@ -51,7 +57,7 @@ class Framing:
         return reduce @ crop @ matrix
 
     def __str__(self) -> str:
-        """What is done, for a person; empty when nothing is."""
+        """Crop and reduction, for a person; "" for none."""
         if self.native == self.wanted:
             return ""
         parts = [f"{self.native[0]}x{self.native[1]}"]

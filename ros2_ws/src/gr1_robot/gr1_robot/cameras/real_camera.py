@@ -1,4 +1,4 @@
-"""What the sources of real cameras share: the rate that was asked for, the camera's clock, settings that change, serial numbers."""
+"""What drivers of real cameras share: rate, clock, live settings, serial numbers. ROS-free."""
 
 from __future__ import annotations
 
@@ -6,55 +6,64 @@ from abc import abstractmethod
 from collections.abc import Iterable
 
 from gr1_robot.cameras.device_clock import DeviceClock
-from gr1_robot.cameras.driver import Source, SourceError, Unplugged
+from gr1_robot.cameras.driver import CameraDriver, CameraError, Unplugged
 
 
-class RealCamera(Source):
-    """A source whose frames carry the camera's own stamps. It has the options `serial` and `playback`, and live ones."""
+class RealCamera(CameraDriver):
+    """A driver whose frames carry the camera's own stamps. It has the options `serial` and `playback`, and
+    live ones.
+    """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._clock = DeviceClock()
-        # `open` raises rate_hz to the camera's own: one that comes back on a slower link need not reach that, but what was asked for.
-        self._least_hz = self.rate_hz
-        self._description = self._refused = ""
-        self._changed = False
+        # `open` raises rate_hz to the camera's own rate. A camera that returns on a slower link needs only
+        # the requested rate.
+        self._requested_hz = self.rate_hz
+        self._description = self._refusal = ""
+        self._settings_changed = False
 
     @abstractmethod
     def _apply_settings(self) -> None:
-        """Tells the open camera its settings. Raises Unplugged, or SourceError for a value that it does not take."""
+        """Writes the settings to the open camera. Raises Unplugged, or CameraError for a value that the
+        camera refuses.
+        """
 
-    def _take_changes(self) -> None:
-        """Before each read: a setting that has changed. A wrong one is a warning, and the camera goes on as it is. Raises Unplugged."""
-        if not self._changed:
+    def _apply_changed_settings(self) -> None:
+        """Called before each read. A refused value is a warning, and the camera keeps its setting. Raises
+        Unplugged.
+        """
+        if not self._settings_changed:
             return
-        self._changed = False
+        self._settings_changed = False
         try:
             if self.settings["playback"]:
-                raise SourceError("a recording has no settings to change")
+                raise CameraError("a recording has no settings to change")
             self._apply_settings()
-            self._refused = ""
+            self._refusal = ""
         except Unplugged:
             raise
-        except SourceError as error:
-            self._refused = str(error)
-            self.node.get_logger().error(self._refused)
+        except CameraError as error:
+            self._refusal = str(error)
+            self.node.get_logger().error(self._refusal)
 
     def describe(self) -> str:
         return self._description
 
     def warning(self) -> str:
-        return self._refused or self._clock.warning()
+        return self._refusal or self._clock.warning()
 
-    def set(self, option: str, value) -> None:
+    def set_option(self, option: str, value) -> None:
         self.settings[option] = value
-        self._changed = True
+        self._settings_changed = True
 
 
-def pick(connected: Iterable[str], wanted: str, make: str, option: str, remedy: str) -> str:
-    """The serial number of the camera to open: `wanted`, or the only one where that is empty. Raises Unplugged or SourceError.
+def choose_serial(connected: Iterable[str], wanted: str, make: str, option: str, remedy: str) -> str:
+    """The serial number of the camera to open: `wanted`, or the only one where that is empty. Raises
+    Unplugged or CameraError.
 
-    make: such as "RealSense"; option: the parameter that names one; remedy: what to look at when there is none.
+    make: such as "RealSense"; option: the parameter that selects one; remedy: what to check when there is
+    none.
     """
     serials = sorted(connected)
     known = ", ".join(serials) or "none"
@@ -63,5 +72,5 @@ def pick(connected: Iterable[str], wanted: str, make: str, option: str, remedy: 
     if not serials:
         raise Unplugged(f"no {make} is connected: {remedy}")
     if not wanted and len(serials) > 1:
-        raise SourceError(f"{len(serials)} {make} cameras are connected ({known}): say which with {option}")
+        raise CameraError(f"{len(serials)} {make} cameras are connected ({known}): select one with {option}")
     return wanted or serials[0]

@@ -1,1 +1,3 @@
-"""Arm backends, found by their module's name; each has a class `Arm` (gr1_robot.arm.backend.Backend)."""
+"""Arm drivers, found by their package's name; its module `backend` has the class `Arm`
+(gr1_robot.arm.backend.ArmBackend) and OPTIONS.
+"""

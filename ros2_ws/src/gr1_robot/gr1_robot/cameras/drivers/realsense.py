@@ -1,4 +1,7 @@
-"""An Intel RealSense's colour stream through librealsense (pyrealsense2): docs/how-to/connect_cameras.md."""
+"""An Intel RealSense's colour stream through librealsense (pyrealsense2). ROS-free.
+
+Guide: docs/how-to/connect_cameras.md.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,48 @@ from pathlib import Path
 import numpy as np
 
 from gr1_common.option import Option
-from gr1_robot.cameras.driver import Ended, Frame, SourceError, Unplugged
-from gr1_robot.cameras.framing import Framing, choose
-from gr1_robot.cameras.lens import plumb_bob
-from gr1_robot.cameras.real_camera import RealCamera, pick
+from gr1_robot.cameras.driver import CameraError, Frame, PlaybackEnded, Unplugged
+from gr1_robot.cameras.framing import Framing, choose_size
+from gr1_robot.cameras.lens_model import fit_plumb_bob
+from gr1_robot.cameras.real_camera import RealCamera, choose_serial
 
 _POWER_LINE = {"off": 0, "50": 1, "60": 2, "auto": 3}
 OPTIONS = (
-    Option("serial", "", "Serial number of the camera, needed when several are connected; _123 is 123, but no number to ROS."),
-    Option("playback", "", "A file recorded by librealsense (.db3, or an older .bag), played at its own pace instead of a camera."),
-    Option("exposure", 0, "Fixed exposure in the camera's units (most colour cameras: 0.1 ms); 0: automatic.", low=0, live=True),
+    Option(
+        "serial",
+        "",
+        "Serial number of the camera, needed when several are connected; _123 means 123 and stays a "
+        "string in ROS.",
+    ),
+    Option(
+        "playback",
+        "",
+        "A file recorded by librealsense (.db3, or an older .bag), played once at its own pace instead "
+        "of a camera.",
+    ),
+    Option(
+        "exposure",
+        0,
+        "Fixed exposure in the camera's units (most colour cameras: 0.1 ms); 0: automatic.",
+        low=0,
+        live=True,
+    ),
     Option("gain", 0, "Fixed gain, with a fixed exposure only; 0: the camera's default.", low=0, live=True),
     Option("white_balance", 0, "Fixed colour temperature, K; 0: automatic.", low=0, live=True),
-    Option("power_line_frequency", "as_is", "Against flicker of lamps: the mains' frequency, Hz.",
-           choices=("as_is", *_POWER_LINE), live=True),
-)  # fmt: skip
-_SILENT_S = 0.5  # without a frame for so long, the USB is asked whether the camera is still there
-_STUCK_S = 3.0  # there, but silent for so long: it is opened again
+    Option(
+        "power_line_frequency",
+        "as_is",
+        "Against flicker of lamps: the mains' frequency, Hz.",
+        choices=("as_is", *_POWER_LINE),
+        live=True,
+    ),
+)
+_SILENT_S = 0.5  # after so long without a frame the driver checks whether the camera is still connected
+_STUCK_S = 3.0  # connected, but silent for so long: it is reopened
 
 
 class Camera(RealCamera):
-    """A live camera and a recording run through the same rs.pipeline; only where its config gets the device differs."""
+    """A camera and a recording use the same rs.pipeline; only its config differs."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -39,12 +63,12 @@ class Camera(RealCamera):
         self._lost, self._figures = 0, {}
 
     def open(self) -> None:
-        with self._librealsense():
+        with self._librealsense_errors():
             self._open(_library())
 
     def read(self, timeout: float) -> Frame | None:
-        self._take_changes()
-        with self._librealsense():
+        self._apply_changed_settings()
+        with self._librealsense_errors():
             if self._pending is None:
                 self._pending = self._next(timeout)
             if self._pending is None or not self._is_due(timeout):
@@ -59,26 +83,28 @@ class Camera(RealCamera):
             try:
                 pipeline.stop()
             except RuntimeError:
-                pass  # it never started, or the device is gone
+                pass  # it never started, or the camera is gone
 
-    def values(self) -> dict[str, object]:
-        return {"lost_by_camera": self._lost, **self._figures, **self._clock.values()}
+    def diagnostic_values(self) -> dict[str, object]:
+        return {"lost_by_camera": self._lost, **self._figures, **self._clock.diagnostic_values()}
 
-    def waits_for(self) -> str:
+    def missing(self) -> str:
         return (
             f"{self._name} is open, but sends no frame" if self._pipeline else f"{self._name} is being opened"
         )
 
     @contextmanager
-    def _librealsense(self):
-        """What librealsense raises, at any call once the cable is out, as a reason to try again; a recording is not tried again."""
+    def _librealsense_errors(self):
+        """Turns librealsense's errors (any call, once the cable is out) into Unplugged; for a recording into
+        CameraError.
+        """
         try:
             yield
-        except SourceError:
+        except CameraError:
             raise
         except RuntimeError as error:
             if file := self.settings["playback"]:
-                raise SourceError(
+                raise CameraError(
                     f"realsense.playback is '{file}': librealsense cannot play it: {error}"
                 ) from error
             raise Unplugged(f"{self._name} does not answer: {error}") from error
@@ -98,7 +124,8 @@ class Camera(RealCamera):
         size = profile.width(), profile.height()
         config.enable_stream(rs.stream.color, profile.stream_index(), *size, rs.format.rgb8, profile.fps())
         if self.settings["playback"]:
-            # Every frame is delivered, as late as it is asked for; set after the start, the first frames would be lost.
+            # Every frame is delivered, as late as it is asked for; set after the start, the first frames
+            # would be lost.
             self._playback = config.resolve(rs.pipeline_wrapper(self._pipeline)).get_device().as_playback()
             self._playback.set_real_time(False)
         else:
@@ -107,7 +134,7 @@ class Camera(RealCamera):
         self.rate_hz = float(profile.fps())
         self._framing = Framing(size, (self.width, self.height))
         stream = started.get_stream(rs.stream.color, profile.stream_index()).as_video_stream_profile()
-        matrix, self._distortion, model = _lens(rs, stream.get_intrinsics())
+        matrix, self._distortion, model = _calibration(rs, stream.get_intrinsics())
         self._intrinsics = self._framing.intrinsics(matrix)
         video = f"{str(self._framing) or f'{self.width}x{self.height}'} at {profile.fps()} Hz"
         self._description = "; ".join(part for part in (self._name, video, model, _link(rs, device)) if part)
@@ -118,28 +145,33 @@ class Camera(RealCamera):
     def _recording(self, rs, config):
         file = self.settings["playback"]
         if not Path(file).is_file():
-            raise SourceError(f"realsense.playback is '{file}': there is no such file")
+            raise CameraError(f"realsense.playback is '{file}': there is no such file")
         config.enable_device_from_file(file, repeat_playback=False)
         return config.resolve(rs.pipeline_wrapper(self._pipeline)).get_device()
 
     def _find(self, rs):
         wanted, found = self.settings["serial"].removeprefix("_"), _connected(rs)
-        return found[pick(found, wanted, "RealSense", "realsense.serial", "look at its cable, and at lsusb")]
+        return found[
+            choose_serial(found, wanted, "RealSense", "realsense.serial", "check its cable, and lsusb")
+        ]
 
     def _choose(self, rs, device):
-        """The sensor that has the colour stream, and the profile to ask it for."""
+        """The sensor with the colour stream, and the profile to request."""
         offered = [
             (sensor, profile.as_video_stream_profile())
             for sensor in device.query_sensors()
             for profile in sensor.get_stream_profiles()
             if profile.stream_type() == rs.stream.color and profile.format() == rs.format.rgb8
         ]
-        fast = [(sensor, profile) for sensor, profile in offered if profile.fps() >= self._least_hz]
-        size = choose(((profile.width(), profile.height()) for _, profile in fast), self.width, self.height)
+        fast = [(sensor, profile) for sensor, profile in offered if profile.fps() >= self._requested_hz]
+        size = choose_size(
+            ((profile.width(), profile.height()) for _, profile in fast), self.width, self.height
+        )
         if size is None:
             modes = sorted({(profile.width(), profile.height(), profile.fps()) for _, profile in offered})
-            raise SourceError(
-                f"{self._name} has no rgb8 colour stream that covers {self.width}x{self.height} at {self._least_hz:g} Hz or more, only: "
+            raise CameraError(
+                f"{self._name} has no rgb8 colour stream that covers {self.width}x{self.height} at "
+                f"{self._requested_hz:g} Hz or more, only: "
                 + (", ".join("{}x{} at {}".format(*mode) for mode in modes) or "none at all")
             )
         fitting = [item for item in fast if (item[1].width(), item[1].height()) == size]
@@ -148,52 +180,55 @@ class Camera(RealCamera):
     # Settings
 
     def _configure(self, rs) -> None:
-        """Raises SourceError for a value that this camera does not take."""
+        """Raises CameraError for a value that this camera does not support."""
         option, wanted = rs.option, self.settings
         if wanted["gain"] and not wanted["exposure"]:
-            raise SourceError(
+            raise CameraError(
                 "realsense.gain needs a fixed realsense.exposure: the automatic one sets the gain itself"
             )
-        # In dim light a camera would rather expose longer than keep its rate; a policy needs the rate.
-        self._write(option.auto_exposure_priority, 0)
-        self._write(option.global_time_enabled, 1)
-        self._write(option.enable_auto_exposure, 0 if wanted["exposure"] else 1)
+        # In dim light a camera would expose longer and lower its rate; a policy needs the rate.
+        self._write_option(option.auto_exposure_priority, 0)
+        self._write_option(option.global_time_enabled, 1)
+        self._write_option(option.enable_auto_exposure, 0 if wanted["exposure"] else 1)
         if wanted["exposure"]:
-            self._write(option.exposure, wanted["exposure"], "exposure")
+            self._write_option(option.exposure, wanted["exposure"], "exposure")
             default = (
                 self._sensor.get_option_range(option.gain).default
                 if self._sensor.supports(option.gain)
                 else 0
             )
-            self._write(option.gain, wanted["gain"] or default, "gain" if wanted["gain"] else "")
-        self._write(option.enable_auto_white_balance, 0 if wanted["white_balance"] else 1)
+            self._write_option(option.gain, wanted["gain"] or default, "gain" if wanted["gain"] else "")
+        self._write_option(option.enable_auto_white_balance, 0 if wanted["white_balance"] else 1)
         if wanted["white_balance"]:
-            self._write(option.white_balance, wanted["white_balance"], "white_balance")
+            self._write_option(option.white_balance, wanted["white_balance"], "white_balance")
         if wanted["power_line_frequency"] in _POWER_LINE:
-            self._write(
+            self._write_option(
                 option.power_line_frequency,
                 _POWER_LINE[wanted["power_line_frequency"]],
                 "power_line_frequency",
             )
 
-    def _write(self, option, value: float, name: str = "") -> None:
-        """name: the setting that asks for it; a value that nobody asked for is passed over where the camera has no such option."""
+    def _write_option(self, option, value: float, name: str = "") -> None:
+        """name: the setting behind it, "" for a default, which is skipped if the camera has no such
+        option.
+        """
         if not self._sensor.supports(option):
             if name:
-                raise SourceError(
+                raise CameraError(
                     f"realsense.{name} is {self.settings[name]}, but {self._name} has no such option"
                 )
             return
         limits = self._sensor.get_option_range(option)
         if name and not limits.min <= value <= limits.max:
-            raise SourceError(
-                f"realsense.{name} is {self.settings[name]}, but {self._name} takes {limits.min:g} .. {limits.max:g} "
+            raise CameraError(
+                f"realsense.{name} is {self.settings[name]}, but {self._name} accepts {limits.min:g} .. "
+                f"{limits.max:g} "
                 f"in steps of {limits.step:g} (default {limits.default:g})"
             )
         self._sensor.set_option(option, value)
 
     def _apply_settings(self) -> None:
-        with self._librealsense():
+        with self._librealsense_errors():
             self._configure(_library())
 
     # Frames
@@ -204,20 +239,21 @@ class Camera(RealCamera):
         if frame:
             self._heard = time.monotonic()
             return frame
-        self._why_silent()
+        self._check_silence()
         return None
 
-    def _why_silent(self) -> None:
+    def _check_silence(self) -> None:
         rs = _library()
         silent = time.monotonic() - self._heard
         if silent < _SILENT_S:
             return
         if self._playback:
-            # A playback is "stopped" before it begins, too, and its last frame may be on the way when the file is at its end.
+            # A playback is also "stopped" before it begins, and its last frame may arrive after the end of
+            # the file.
             if self._playback.current_status() == rs.playback_status.stopped and (
                 self._number is not None or silent > _STUCK_S
             ):
-                raise Ended(f"the recording '{self.settings['playback']}' has ended")
+                raise PlaybackEnded(f"the recording '{self.settings['playback']}' has ended")
             return
         if self._serial not in _connected(rs):
             raise Unplugged(f"{self._name} is no longer on the USB bus")
@@ -225,7 +261,7 @@ class Camera(RealCamera):
             raise Unplugged(f"{self._name} is connected, but has sent no frame for {silent:.0f} s")
 
     def _is_due(self, timeout: float) -> bool:
-        """Holds a recorded frame back until its time has come, at most for the timeout; a camera's frame is always due."""
+        """Whether the pending frame is due. Waits for a recorded frame's time, at most for the timeout."""
         if not self._playback:
             return True
         taken, now = self._pending.get_timestamp() * 1e-3, time.monotonic()
@@ -254,7 +290,7 @@ class Camera(RealCamera):
             if frame.supports_frame_metadata(kind)
         }
         image = self._framing.image(np.asanyarray(frame.get_data()))
-        # The SDK's memory goes back to it with its frame.
+        # The memory returns to the SDK with its frame.
         return Frame(
             stamp, image.copy() if image.base is not None else image, self._intrinsics, self._distortion
         )
@@ -265,8 +301,8 @@ def _library():
         import pyrealsense2
     except ImportError as error:
         remedy = "pip install pyrealsense2 (and apt install libusb-1.0-0)"
-        raise SourceError(
-            f"the source 'realsense' needs librealsense's Python package: {remedy}: {error}"
+        raise CameraError(
+            f"the camera driver 'realsense' needs librealsense's Python package: {remedy}: {error}"
         ) from error
     return pyrealsense2
 
@@ -294,19 +330,21 @@ def _name(rs, device) -> str:
 def _link(rs, device) -> str:
     usb = _info(rs, device, "usb_type_descriptor")
     if usb.startswith("2"):
-        return f"USB {usb}: a USB 3 port and cable would give it its full rate"
+        return f"USB {usb}: use a USB 3 port and cable for the full rate"
     return f"USB {usb}" if usb else ""
 
 
-def _lens(rs, intrinsics) -> tuple[np.ndarray, tuple[float, ...], str]:
-    """librealsense's intrinsics -> f64[3, 3], plumb_bob coefficients, and what was done to get them."""
+def _calibration(rs, intrinsics) -> tuple[np.ndarray, tuple[float, ...], str]:
+    """librealsense's intrinsics -> f64[3, 3], plumb_bob coefficients, and how they were obtained (a text, or
+    "").
+    """
     matrix = np.array(
         [[intrinsics.fx, 0.0, intrinsics.ppx], [0.0, intrinsics.fy, intrinsics.ppy], [0.0, 0.0, 1.0]]
     )
     coefficients = tuple(float(value) for value in intrinsics.coeffs)
     if intrinsics.model in (rs.distortion.none, rs.distortion.brown_conrady) or not any(coefficients):
         return matrix, coefficients if intrinsics.model == rs.distortion.brown_conrady else (0.0,) * 5, ""
-    coefficients, error = plumb_bob(
+    coefficients, error = fit_plumb_bob(
         matrix,
         intrinsics.width,
         intrinsics.height,

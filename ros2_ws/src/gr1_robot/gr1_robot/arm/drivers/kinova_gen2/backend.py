@@ -1,19 +1,24 @@
-"""A Kinova Gen2 with 7 joints and three fingers (j2s7s300), through the vendor's SDK over USB or Ethernet. See docs/how-to/connect_an_arm.md."""
+"""A Kinova Gen2 with 7 joints and three fingers (j2s7s300), through the vendor's SDK over USB or Ethernet.
+ROS-free.
+
+Guide: docs/how-to/connect_kinova_gen2.md.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gr1_common.option import Option
+from gr1_common.pose import Pose
 from gr1_core.kinematics import GEN2, GEN2_GRIP, GEN2_HAND
 from gr1_core.rig import Rig
-from gr1_robot.arm.backend import ArmState, Backend, BackendError, Ceilings, Pose
+from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
 from gr1_robot.arm.drivers.kinova_gen2 import sdk
 from gr1_robot.arm.drivers.kinova_gen2.driver import Driver
-from gr1_robot.arm.drivers.kinova_gen2.session import Ethernet, Link
+from gr1_robot.arm.drivers.kinova_gen2.session import Ethernet, Session
 
 HOME = (0.36, -0.10, 0.27)
-"""m, where the simulated rig starts its episodes too."""
+"""m, base frame: also where the simulated rig starts its episodes."""
 
 OPTIONS = (
     Option(
@@ -22,10 +27,10 @@ OPTIONS = (
         "Folder of the vendor's SDK with [Kinova.API.]USBCommandLayerUbuntu.so or EthCommandLayerUbuntu.so.",
     ),
     Option("connection", "usb", "How the arm is connected.", choices=tuple(sdk.CONNECTIONS)),
-    Option("serial", "", "Serial number of the arm; empty: the only one there is."),
-    Option("robot_address", "192.168.100.11", "Ethernet: the arm's IPv4 address."),
+    Option("serial", "", "Serial number of the arm; empty: the only arm."),
+    Option("robot_address", "192.168.100.11", "Ethernet: IPv4 address of the arm."),
     Option(
-        "local_address", "192.168.100.100", "Ethernet: this computer's IPv4 address in the arm's network."
+        "local_address", "192.168.100.100", "Ethernet: IPv4 address of this computer in the arm's network."
     ),
     Option("subnet_mask", "255.255.255.0", "Ethernet: mask of that network."),
     Option("command_port", 25000, "Ethernet: this computer's UDP port for commands.", low=1, high=65535),
@@ -34,32 +39,35 @@ OPTIONS = (
     Option(
         "finger_closed",
         6800.0,
-        "A closed finger in the vendor's units (0 is open); hands differ a little.",
+        "Position of a closed finger, vendor units (0 is open); differs a little between hands.",
         low=1000.0,
         high=8000.0,
     ),
-    Option("finger_speed", 4000.0, "Fastest finger in the vendor's units a second.", low=100.0, high=8000.0),
+    Option(
+        "finger_speed", 4000.0, "Maximum speed of a finger, vendor units per second.", low=100.0, high=8000.0
+    ),
     Option(
         "tool_offset",
         round(GEN2_GRIP - GEN2_HAND, 6),
-        "m from the vendor's end effector to the point between the fingertips, along the approach; more for longer fingertips.",
+        "From the vendor's end effector to the point between the fingertips, along the approach axis, m.",
         low=-0.1,
         high=0.3,
     ),
     Option(
         "home",
         list(HOME),
-        "m, base frame: where arm/home takes the point between the fingertips; the hand as in the rig's reference.",
+        "Target position of arm/home for the point between the fingertips, base frame, m; the "
+        "orientation is the rig's reference.",
     ),
 )
 
 
-class Arm(Backend):
-    """The node's side: conversions are in gr1_robot.arm.drivers.kinova_gen2.units, everything that takes time in gr1_robot.arm.drivers.kinova_gen2.driver."""
+class Arm(ArmBackend):
+    """Conversions are in `units`; everything that takes time runs in the thread of `driver`."""
 
     joint_names = tuple(f"joint_{number}" for number in range(1, 8))
     joint_limits = GEN2.limits
-    ceilings = Ceilings(0.2, 1.07, 0.64, 2.75)
+    vendor_limits = ArmLimits(0.2, 1.07, 0.64, 2.75)
 
     def __init__(self, rig: Rig, **settings):
         self._settings = settings
@@ -67,7 +75,7 @@ class Arm(Backend):
         if home.shape != (3,) or not (
             np.all(home >= limits.workspace_min) and np.all(home <= limits.workspace_max)
         ):
-            raise BackendError(
+            raise ArmError(
                 f"kinova_gen2.home: {home.tolist()} is not a position in the workspace of rig '{rig.name}', "
                 f"{list(limits.workspace_min)} .. {list(limits.workspace_max)} m"
             )
@@ -87,8 +95,8 @@ class Arm(Backend):
                 *addresses, *[get(name) for name in ("command_port", "broadcast_port", "robot_port")]
             )
         library = sdk.Library(get("sdk"), get("connection"))
-        self._link = Link(library, ethernet, get("serial"), get("tool_offset"))
-        driver = Driver(self._link, get("finger_closed"), get("finger_speed"))
+        self._session = Session(library, ethernet, get("serial"), get("tool_offset"))
+        driver = Driver(self._session, get("finger_closed"), get("finger_speed"))
         driver.start()
         self.driver = driver
 
@@ -96,7 +104,7 @@ class Arm(Backend):
         if self.driver:
             self.driver.end()
 
-    def state(self) -> ArmState:
+    def read_state(self) -> ArmState:
         reading = self.driver.reading()
         closure = float(np.clip(reading.fingers.mean() / self._settings["finger_closed"], 0.0, 1.0))
         return ArmState(
@@ -110,35 +118,35 @@ class Arm(Backend):
             reading.torque,
         )
 
-    def twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
-        self.driver.twist(linear, angular)
+    def send_twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
+        self.driver.send_twist(linear, angular)
 
-    def gripper(self, closure: float) -> None:
-        self.driver.grip(closure)
+    def send_gripper(self, closure: float) -> None:
+        self.driver.send_gripper(closure)
 
     def hold_gripper(self) -> None:
-        self.driver.hold()
+        self.driver.hold_gripper()
 
     def stop(self) -> None:
         self.driver.stop()
 
-    def home(self) -> Pose:
+    def home_pose(self) -> Pose:
         return self._home
 
     def start_homing(self) -> None:
-        self.driver.home()
+        self.driver.start_homing()
 
     def clear_faults(self) -> None:
-        self.driver.forget()
+        self.driver.clear_faults()
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return GEN2.jacobian(joints)
 
     def describe(self) -> str:
-        return self._link.identity
+        return self._session.identity
 
-    def values(self) -> dict[str, object]:
-        """The driver's counts since connect."""
+    def diagnostic_values(self) -> dict[str, object]:
+        """The driver's counts since `connect`."""
         return dict(self.driver.counts) if self.driver else {}
 
     def faults(self) -> list[str]:

@@ -1,12 +1,17 @@
-"""Return codes of the vendor's library (SDK 5.2, its two headers) as text, and what each means for the driver."""
+"""Return codes of the vendor's library (SDK 5.2, its two headers) as text, and what each means for the
+driver. ROS-free.
+"""
 
 from __future__ import annotations
 
 OK = 1
 NOT_LOADED = 2002
 
-_RETRY = "tried again; if it stays, check cable and power"
-_CABLE = "check that the arm is switched on and plugged in, and that the user may use it (udev rule in docs/how-to/connect_an_arm.md)"
+_RETRY = "the driver retries; if it persists, check cable and power"
+_CABLE = (
+    "check that the arm is switched on and plugged in, and that the user may use it (udev rule in "
+    "docs/how-to/connect_kinova_gen2.md)"
+)
 _INSTALL = "the SDK's installation is incomplete: install libusb-1.0 and the SDK again"
 _OTHER = "another program holds the arm: end it (Development Center, kinova-ros, a second arm node)"
 _BUG = "please report this with the log"
@@ -47,8 +52,8 @@ TEXTS = {
     2010: ("the communication library lacks its device selection", _INSTALL),
     2011: ("the communication library lacks its device list", _INSTALL),
     2012: (
-        "the system semaphore cannot be made",
-        "end other programs that use the arm; if it stays, restart the computer",
+        "the system semaphore cannot be created",
+        "end other programs that use the arm; if it persists, restart the computer",
     ),
     2013: ("the communication library lacks its device scan", _INSTALL),
     2014: ("the communication library cannot say which device is active", _INSTALL),
@@ -60,12 +65,12 @@ TEXTS = {
 }
 """Code -> what it means and what to do."""
 
-GONE = frozenset((1007, 1009, 1010, 1011, 1015, 1017, 2101))
-"""Codes after which nothing works until the connection is made again; any other may pass by itself."""
+CONNECTION_LOST = frozenset((1007, 1009, 1010, 1011, 1015, 1017, 2101))
+"""Codes after which a new connection is needed; any other may be temporary."""
 
 
 class SdkError(RuntimeError):
-    """A call of the vendor's library that did not return 1; `gone`: the connection has to be made again."""
+    """A call of the vendor's library that did not return 1."""
 
     def __init__(self, function: str, code: int):
         meaning, remedy = TEXTS.get(code, ("a code that the SDK's headers do not list", _BUG))
@@ -73,5 +78,6 @@ class SdkError(RuntimeError):
         self.function, self.code = function, code
 
     @property
-    def gone(self) -> bool:
-        return self.code in GONE
+    def connection_lost(self) -> bool:
+        """Whether a new connection is needed."""
+        return self.code in CONNECTION_LOST

@@ -1,7 +1,9 @@
-"""The vendor's shared library for Gen2 arms (SDK 5.2, C interface): struct layouts, loading, calls. Units here are the vendor's.
+"""The vendor's shared library for Gen2 arms (SDK 5.2, C interface): struct layouts, loading, calls, in the
+vendor's units. ROS-free.
 
-The vendor ships two command layers, for USB and for Ethernet; each opens its communication layer by name, with the system's search
-path as it was when the process started. The layouts are checked against the published sizes and offsets before anything is called.
+The vendor ships two command layers, for USB and for Ethernet; each opens its communication layer by name,
+with the system's search path as it was when the process started. The layouts are checked against the
+published sizes and offsets before anything is called.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sys
 from ctypes import POINTER, Structure, byref, c_char, c_float, c_int, c_uint, c_ulong, c_ushort
 from pathlib import Path
 
-from gr1_robot.arm.backend import BackendError
+from gr1_robot.arm.backend import ArmError
 from gr1_robot.arm.drivers.kinova_gen2.faults import OK, SdkError
 
 MAX_DEVICES = 20
@@ -20,7 +22,9 @@ CARTESIAN_VELOCITY = 7
 HAND_VELOCITY = 2
 SPHERICAL_7_DOF = 8
 READY, NORMAL = 1, 5
-"""QuickStatus.RetractType: at the vendor's home; initialised and anywhere else. After power-up an arm is in neither state."""
+"""QuickStatus.RetractType: at the vendor's home; initialised and elsewhere. After power-up an arm is in
+neither state.
+"""
 
 CONNECTIONS = {"usb": ("USB", ""), "ethernet": ("Eth", "Ethernet_")}
 """Connection -> the library's name and the prefix of its functions."""
@@ -167,37 +171,40 @@ STARTS = {"usb": ("InitAPI", []), "ethernet": ("InitEthernetAPI", [_POINTERS[Eth
 
 
 def check_layouts(layouts=LAYOUTS) -> None:
-    """Raises BackendError if this platform lays the structs out otherwise than the vendor's library does."""
+    """Raises ArmError if this platform's struct layouts differ from those of the vendor's library."""
     for kind, (size, offsets) in layouts.items():
         found = {"size": ctypes.sizeof(kind), **{name: getattr(kind, name).offset for name in offsets}}
         for name, expected in {"size": size, **offsets}.items():
             if found[name] != expected:
-                raise BackendError(
-                    f"struct {kind.__name__}: {name} is {found[name]} bytes here, the vendor's library has {expected}: "
+                raise ArmError(
+                    f"struct {kind.__name__}: {name} is {found[name]} bytes here, the vendor's library "
+                    f"has {expected}: "
                     "the Gen2 needs 64-bit Linux on x86 (no ARM, no Jetson)"
                 )
 
 
 class Library:
-    """One command layer, loaded. connection: "usb" or "ethernet". Raises BackendError, saying what to do."""
+    """One command layer, loaded from `folder`. connection: "usb" or "ethernet". Raises ArmError, saying what
+    to do.
+    """
 
     def __init__(self, folder: str, connection: str):
         check_layouts()
         self.folder, self.connection = Path(folder).expanduser(), connection
         kind, prefix = CONNECTIONS[connection]
         if not folder:
-            raise BackendError(
+            raise ArmError(
                 "kinova_gen2.sdk is empty: give the folder of the vendor's SDK that holds "
-                f"Kinova.API.{kind}CommandLayerUbuntu.so (see docs/how-to/connect_an_arm.md)"
+                f"Kinova.API.{kind}CommandLayerUbuntu.so (see docs/how-to/connect_kinova_gen2.md)"
             )
         names = [f"{start}{kind}CommandLayerUbuntu.so" for start in ("Kinova.API.", "")]
         path = next((self.folder / name for name in names if (self.folder / name).is_file()), None)
         if path is None:
-            raise BackendError(f"kinova_gen2.sdk: {self.folder} holds neither {names[0]} nor {names[1]}")
+            raise ArmError(f"kinova_gen2.sdk: {self.folder} holds neither {names[0]} nor {names[1]}")
         try:
             library = ctypes.CDLL(os.fspath(path.resolve()))
         except OSError as error:
-            raise BackendError(
+            raise ArmError(
                 f"{path} cannot be loaded ({error}): the vendor's library is for 64-bit Linux on x86"
             ) from error
         start, arguments = STARTS[connection]
@@ -211,7 +218,7 @@ class Library:
             function.argtypes, function.restype = types, c_int
             self._functions[name] = function
         if missing:
-            raise BackendError(
+            raise ArmError(
                 f"{path} lacks {', '.join(missing)}: the driver needs SDK 5.2, this is another version"
             )
         self._start = start
@@ -222,22 +229,21 @@ class Library:
         self.call(self._start, *([byref(config)] if config else []))
 
     def call(self, name: str, *arguments) -> None:
-        """Raises SdkError unless the vendor's function returns 1. Blocks for as long as it does."""
+        """Calls a function of the vendor's; blocks while it does. Raises SdkError unless it returns 1."""
         code = self._functions[name](*arguments)
         if code != OK:
             raise SdkError(name, code)
 
     def read(self, name: str, kind: type):
-        """The struct that a function `name` fills. Raises SdkError."""
+        """The struct that the function `name` fills. Raises SdkError."""
         value = kind()
         self.call(name, byref(value))
         return value
 
     def devices(self) -> list[KinovaDevice]:
         """The arms that are plugged in. Raises SdkError."""
-        self._functions[
-            "RefresDevicesList"
-        ]()  # its code is 1001 on a healthy computer: the vendor's own driver ignores it too
+        # Its return code is 1001 on a healthy computer; the vendor's own driver ignores it too.
+        self._functions["RefresDevicesList"]()
         found, result = (KinovaDevice * MAX_DEVICES)(), c_int(0)
         count = self._functions["GetDevices"](found, byref(result))
         if result.value != OK:
@@ -245,14 +251,16 @@ class Library:
         return list(found[: min(count, MAX_DEVICES)])
 
     def version(self) -> str:
-        """Of the library, such as 5.2.0."""
+        """The library's version, such as 5.2.0."""
         numbers = (c_int * 3)()
         self.call("GetAPIVersion", numbers)
         return ".".join(map(str, numbers))
 
-    def search_path(self) -> str:
-        """What to do so that the command layer finds its communication layer."""
+    def search_path_help(self) -> str:
+        """How to make the command layer find its communication layer."""
         return (
-            f"before starting, run: export LD_LIBRARY_PATH={self.folder.resolve()}:$LD_LIBRARY_PATH   (the folder must hold "
-            f"{CONNECTIONS[self.connection][0]}CommLayerUbuntu.so; setting it from inside Python is too late: {sys.executable} has read it)"
+            f"before starting, run: export LD_LIBRARY_PATH={self.folder.resolve()}:$LD_LIBRARY_PATH   "
+            "(the folder must hold "
+            f"{CONNECTIONS[self.connection][0]}CommLayerUbuntu.so; Python reads it at start, so setting "
+            f"it inside {sys.executable} is too late)"
         )

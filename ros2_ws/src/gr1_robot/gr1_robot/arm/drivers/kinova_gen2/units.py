@@ -1,8 +1,9 @@
-"""Between the vendor's frames and units and ours.
+"""Conversion between the vendor's frames and units and ours. ROS-free.
 
-The vendor's end effector is a point in the hand, `offset` behind the point between the fingertips along the approach axis z, and its
-orientation is intrinsic XYZ Euler angles in rad. A Cartesian velocity has its translation in the base frame and its rotation in the
-end effector's frame. Joints are in degrees, their velocities reported at half the true value; fingers 0 open .. `finger_closed`.
+The vendor's end effector is a point in the hand, `offset` behind the point between the fingertips along the
+approach axis z. Its orientation is intrinsic XYZ Euler angles in rad. A Cartesian velocity has its
+translation in the base frame and its rotation in the end effector's frame. Joints are in degrees, their
+velocities reported at half the true value; fingers 0 open .. `finger_closed`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from gr1_robot.arm.backend import Pose
+from gr1_common.pose import Pose
 from gr1_robot.arm.drivers.kinova_gen2.sdk import AngularInfo, CartesianInfo, FingersPosition
 
 
@@ -21,7 +22,8 @@ def pose(info: CartesianInfo, offset: float) -> Pose:
 
 
 def velocity(linear: np.ndarray, angular: np.ndarray, quaternion: np.ndarray, offset: float) -> CartesianInfo:
-    """Velocity of the point between the fingertips, f64[3] m/s and f64[3] rad/s in the base frame -> the vendor's Cartesian velocity.
+    """Velocity of the point between the fingertips, f64[3] m/s and f64[3] rad/s, base frame -> the vendor's
+    Cartesian velocity.
 
     quaternion: the hand's orientation now, xyzw.
     """
@@ -36,7 +38,7 @@ def joints(info: AngularInfo) -> np.ndarray:
 
 
 def joint_velocities(info: AngularInfo) -> np.ndarray:
-    """Halves of degrees a second, a negative one possibly as 360 minus its size -> f64[7] rad/s."""
+    """Half the velocity in degrees/s, a negative one possibly as 360 minus its size -> f64[7] rad/s."""
     reported = np.array([getattr(info, name) for name, _ in info._fields_])
     return np.radians(2.0 * np.where(reported > 180.0, reported - 360.0, reported))
 

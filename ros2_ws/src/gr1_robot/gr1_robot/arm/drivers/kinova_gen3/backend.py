@@ -1,4 +1,7 @@
-"""Kinova Gen3 with a Robotiq 2F-85 through the Kortex API (docs/how-to/connect_an_arm.md): see gr1_robot.arm.drivers.kinova_gen3 for what happens in it."""
+"""A Kinova Gen3 with 7 joints and a Robotiq 2F-85, through the Kortex API. ROS-free.
+
+Guide: docs/how-to/connect_kinova_gen3.md.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import atexit
 import numpy as np
 
 from gr1_common.option import Option
+from gr1_common.pose import Pose
 from gr1_core.kinematics import GEN3_GRIP, gen3
 from gr1_core.rig import Rig
-from gr1_robot.arm.backend import ArmState, Backend, BackendError, Ceilings, Pose
-from gr1_robot.arm.drivers.kinova_gen3.driver import JOINTS, Link
+from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
+from gr1_robot.arm.drivers.kinova_gen3.driver import JOINTS, Driver
 from gr1_robot.arm.drivers.kinova_gen3.session import KortexError, Login
 
 OPTIONS = (
@@ -21,89 +25,98 @@ OPTIONS = (
     Option(
         "timeout_ms",
         100,
-        "How long a twist or a state may take before the arm counts as lost.",
+        "How long a twist or a state may take before the arm counts as lost, ms.",
         low=20,
         high=5000,
     ),
     Option(
-        "guard_ms",
+        "watchdog_ms",
         100,
-        "How long the guardian process waits for a heartbeat while the arm moves, then stops it.",
+        "How long the watchdog process waits for a heartbeat while the arm moves before it stops the "
+        "arm, ms.",
         low=40,
         high=500,
     ),
     Option(
-        "grip", GEN3_GRIP, "m from the arm's flange to the point between the fingertips.", low=0.0, high=0.4
+        "flange_to_fingertips",
+        GEN3_GRIP,
+        "From the arm's flange to the point between the fingertips, m.",
+        low=0.0,
+        high=0.4,
     ),
     Option(
         "wrench",
         True,
-        "Report the force on the hand that the arm estimates; off where its drift stops the arm.",
+        "Report the force on the hand that the arm estimates; false where its drift stops the arm.",
     ),
 )
 
 HOME = (0, 20, 180, -85, 0, -75, 90)
-"""Degrees: the hand points down in front of the base, the wrist's camera looks away from it."""
+"""Degrees: the hand points down in front of the base, the wrist camera looks away from the base."""
 
 
-class Arm(Backend):
-    """The arm node's view of a Gen3. Needs no homing by its own controller."""
+class Arm(ArmBackend):
+    """Conversions are in `units`; everything that takes time runs in the thread of `driver`. Needs no homing
+    of its own.
+    """
 
     joint_names = tuple(f"joint_{number}" for number in range(1, JOINTS + 1))
-    # The hard limits of a twist since firmware 2.2: 50 cm/s and 100 degrees/s, says the vendor (Kinova-kortex2_Gen3_G3L #14).
-    ceilings = Ceilings(linear_speed=0.5, angular_speed=float(np.radians(100)))
+    # The hard limits of a twist since firmware 2.2: 50 cm/s and 100 degrees/s (Kinova-kortex2_Gen3_G3L #14).
+    vendor_limits = ArmLimits(linear_speed=0.5, angular_speed=float(np.radians(100)))
 
-    def __init__(self, rig: Rig, *, guard_ms: int, grip: float, wrench: bool, **login):
-        self._rig, self._chain = rig, gen3(grip)
+    def __init__(self, rig: Rig, *, watchdog_ms: int, flange_to_fingertips: float, wrench: bool, **login):
+        self._rig, self._chain = rig, gen3(flange_to_fingertips)
         self.joint_limits = self._chain.limits
-        self._link = Link(Login(**login), grip, guard_ms, wrench)
+        self.driver = Driver(Login(**login), flange_to_fingertips, watchdog_ms, wrench)
 
     def connect(self) -> None:
-        home, limits = self.home().position, self._rig.limits
+        home, limits = self.home_pose().position, self._rig.limits
         if not (np.all(home >= limits.workspace_min) and np.all(home <= limits.workspace_max)):
-            raise BackendError(
-                f"rig '{self._rig.name}' is not a Gen3's: its workspace {list(limits.workspace_min)} .. {list(limits.workspace_max)} m "
-                f"does not hold the home position {home.round(3).tolist()}; use rig:=kinova_gen3 or widen it"
+            raise ArmError(
+                f"rig '{self._rig.name}' does not fit a Gen3: its workspace {list(limits.workspace_min)} .. "
+                f"{list(limits.workspace_max)} m does not contain the home position "
+                f"{home.round(3).tolist()}; "
+                "use rig:=kinova_gen3 or widen it"
             )
         try:
-            self._link.open()
+            self.driver.start()
         except KortexError as error:
-            raise BackendError(str(error)) from error
+            raise ArmError(str(error)) from error
         atexit.register(self.close)
 
     def close(self) -> None:
-        self._link.close()
+        self.driver.end()
         atexit.unregister(self.close)
 
-    def state(self) -> ArmState:
-        return self._link.state()
+    def read_state(self) -> ArmState:
+        return self.driver.state()
 
-    def twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
-        self._link.twist(linear, angular)
+    def send_twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
+        self.driver.send_twist(linear, angular)
 
-    def gripper(self, closure: float) -> None:
-        self._link.gripper(closure)
+    def send_gripper(self, closure: float) -> None:
+        self.driver.send_gripper(closure)
 
     def hold_gripper(self) -> None:
-        self._link.hold_gripper()
+        self.driver.hold_gripper()
 
     def stop(self) -> None:
-        self._link.rest()
+        self.driver.stop()
 
-    def home(self) -> Pose:
+    def home_pose(self) -> Pose:
         return Pose(*self._chain.forward(np.radians(HOME)))
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return self._chain.jacobian(joints)
 
     def describe(self) -> str:
-        return self._link.about
+        return self.driver.identity
 
     def clear_faults(self) -> None:
         try:
-            self._link.clear_faults()
+            self.driver.clear_faults()
         except KortexError as error:
-            raise BackendError(str(error)) from error
+            raise ArmError(str(error)) from error
 
     def faults(self) -> list[str]:
-        return self._link.faults()
+        return self.driver.faults()

@@ -1,7 +1,9 @@
-"""The thread that talks to the arm: the newest twist out, the newest state in, and the way back after a loss. No ROS.
+"""The thread that owns the arm: sends the newest twist, reads the newest state, reconnects after a loss.
+ROS-free.
 
-One thread makes every call, one after the other, at the arm node's beat (a call takes 1 to 3 ms): a twist is never ahead of or behind the
-state that it was made from, a heartbeat to the guardian means that the whole chain works, and the vendor's router need not be thread-safe.
+One thread makes all calls in sequence, in step with the arm node (a call takes 1 to 3 ms). So a twist always
+belongs to the state it was computed from, a heartbeat to the watchdog means that the whole chain works, and
+the vendor's router need not be thread-safe.
 """
 
 from __future__ import annotations
@@ -18,29 +20,34 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gr1_robot.arm.backend import ArmState, Pose
+from gr1_common.pose import Pose
+from gr1_robot.arm.backend import ArmState
 from gr1_robot.arm.drivers.kinova_gen3 import units
-from gr1_robot.arm.drivers.kinova_gen3.faults import faults
+from gr1_robot.arm.drivers.kinova_gen3.faults import fault_texts
 from gr1_robot.arm.drivers.kinova_gen3.session import KortexError, Login, Refused, Session
-from gr1_robot.arm.drivers.kinova_gen3.watchdog_client import Guard
+from gr1_robot.arm.drivers.kinova_gen3.watchdog_client import WatchdogClient
 
 JOINTS = 7
 
-_BEAT = 0.02
-# The arm takes 40 commands a second (kortex #13); more only wait in its queue. Rest does not wait.
-_TWIST_PERIOD = 0.025
-# What is asked once, at rest, may take the arm longer than what it is asked a hundred times a second.
+_IDLE_S = 0.02
+# The arm takes 40 commands a second (Kortex #13); more would wait in its queue. A zero twist is sent at once.
+_TWIST_PERIOD_S = 0.025
+# Calls made once, at rest, may take longer than those made a hundred times a second.
 _SETUP_MS = 2000
-# How long something that has happened is told: the gate sees it within 10 ms and latches, and then a person's reset must not be refused.
-_TOLD = 1.0
-_PATIENCE = 2.0
-_BACK_OFF = (0.2, 0.5, 1.0, 2.0, 5.0)
-_REST = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-_BLANK = ArmState(None, None, np.zeros(JOINTS), np.zeros(JOINTS), 0.0, at=-np.inf)
+# How long a fault of a moment is shown: the gate sees it within 10 ms and latches; later it must not block a
+# person's reset.
+_FAULT_SHOWN_S = 1.0
+_END_S = 2.0
+_BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_ZERO_TWIST = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+_NO_STATE = ArmState(None, None, np.zeros(JOINTS), np.zeros(JOINTS), 0.0, at=-np.inf)
 
 
-class _Asked(NamedTuple):
-    """m/s and rad/s of the fingertips, base frame; s on the steady clock. One object: no thread sees a twist with another's time."""
+class _Request(NamedTuple):
+    """The requested twist of the fingertips, m/s and rad/s, base frame; at: s on the steady clock.
+
+    One object, so that no thread sees a twist with the time of another one.
+    """
 
     linear: np.ndarray
     angular: np.ndarray
@@ -51,74 +58,83 @@ class _Asked(NamedTuple):
         return 1e3 * (time.monotonic() - self.at)
 
 
-class Link:
-    """grip: m from the flange to the fingertips; guard_ms: the guardian's patience; wrench: whether the arm's own estimate is reported."""
+class Driver:
+    """flange_to_fingertips: m; watchdog_ms: timeout of the watchdog process; wrench: whether the arm's force
+    estimate is reported.
 
-    def __init__(self, login: Login, grip: float, guard_ms: int, wrench: bool):
-        self._login, self._grip, self._guard_ms, self._wrench = login, grip, guard_ms, wrench
+    identity: what is connected, for a person.
+    """
+
+    def __init__(self, login: Login, flange_to_fingertips: float, watchdog_ms: int, wrench: bool):
+        self._login, self._flange_to_fingertips = login, flange_to_fingertips
+        self._watchdog_ms, self._wrench = watchdog_ms, wrench
         self._session: Session | None = None
-        self._guard: Guard | None = None
+        self._watchdog: WatchdogClient | None = None
         self._tool: units.Tool | None = None
-        self._asked = _Asked(np.zeros(3), np.zeros(3), -np.inf)
-        self._sent, self._sent_at = _REST, -np.inf
+        self._request = _Request(np.zeros(3), np.zeros(3), -np.inf)
+        self._sent, self._sent_at = _ZERO_TWIST, -np.inf
         self._closure: float | None = None
         self._closure_sent: float | None = None
         self._jobs: list[tuple[Callable[[], None], Future]] = []
-        self._state = _BLANK
+        self._state = _NO_STATE
         self._faults: list[str] = []
-        self._events: dict[str, float] = {}
+        self._recent_faults: dict[str, float] = {}
         self._lost = ""
-        self.about = ""
+        self.identity = ""
         self._wake, self._ending = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="kinova_gen3", daemon=True)
 
-    # Called by the arm node; nothing here waits for the arm but `open`, `close` and `rest`
+    # Called from other threads: only `start`, `end` and `stop` wait for the arm
 
-    def open(self) -> None:
-        """Connects and starts. Raises KortexError."""
+    def start(self) -> None:
+        """Connects. Raises KortexError."""
         self._connect()
         self._thread.start()
 
-    def close(self) -> None:
-        """Stops the arm and lets go of it; may be called twice."""
+    def end(self) -> None:
+        """Stops the arm and disconnects; may be called twice."""
         self._ending.set()
         self._wake.set()
         if self._thread.is_alive():
-            # Longer only if the arm hangs in a log-in: then nothing moves.
-            self._thread.join(timeout=_PATIENCE)
+            # It takes longer only if the arm hangs in a login; then nothing moves.
+            self._thread.join(timeout=_END_S)
 
-    def twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
-        """m/s and rad/s of the fingertips, base frame. What is not asked again within the guardian's patience ends."""
-        self._asked = _Asked(linear, angular, time.monotonic())
+    def send_twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
+        """m/s and rad/s of the fingertips, base frame. A twist that is not repeated within `watchdog_ms`
+        ends.
+        """
+        self._request = _Request(linear, angular, time.monotonic())
         self._wake.set()
 
-    def gripper(self, closure: float) -> None:
+    def send_gripper(self, closure: float) -> None:
         self._closure = closure
 
     def hold_gripper(self) -> None:
-        """The newest measured closure becomes the one that is commanded."""
+        """Commands the newest measured closure."""
         self._closure = self._state.closure
 
-    def rest(self) -> None:
-        """Stops the arm now. If the link hangs, so do its heartbeats, and the guardian does it."""
-        self.twist(np.zeros(3), np.zeros(3))
+    def stop(self) -> None:
+        """Stops the arm now. If this thread hangs, so do its heartbeats, and the watchdog stops the arm."""
+        self.send_twist(np.zeros(3), np.zeros(3))
         with contextlib.suppress(KortexError, TimeoutError):
-            self._queue(lambda: self._session.call(self._session.base.Stop)).result(self._guard_ms / 1e3)
+            self._queue_job(lambda: self._session.call(self._session.base.Stop)).result(
+                self._watchdog_ms / 1e3
+            )
 
     def clear_faults(self) -> None:
-        """Has it done soon; what goes wrong with it is told by `faults`. Raises KortexError if the arm is lost."""
+        """Queues the request; `faults` shows a refusal. Raises KortexError if the arm is lost."""
 
         def clear():
             try:
                 self._session.call(self._session.base.ClearFaults, timeout_ms=_SETUP_MS)
             except Refused as error:
-                self._happened(str(error))
-            self._servo()
+                self._add_fault(str(error))
+            self._set_servoing_mode()
 
-        self._queue(clear)
+        self._queue_job(clear)
 
-    def _queue(self, work: Callable[[], None]) -> Future:
-        """For the link's thread to do. Raises KortexError if the arm is lost."""
+    def _queue_job(self, work: Callable[[], None]) -> Future:
+        """Runs `work` in the driver's thread. Raises KortexError if the arm is lost."""
         if self._lost:
             raise KortexError(self._lost)
         future = Future()
@@ -134,65 +150,67 @@ class Link:
         if self._lost:
             return [self._lost]
         now = time.monotonic()
-        return [*self._faults, *(text for text, until in list(self._events.items()) if now < until)]
+        return [*self._faults, *(text for text, until in list(self._recent_faults.items()) if now < until)]
 
-    # The link's thread
+    # In the driver's thread
 
     def _run(self) -> None:
         try:
-            self._work()
+            self._run_steps()
         except Exception as error:
-            self._lost = (
-                f"the link to the arm has failed, restart the arm node: {type(error).__name__}: {error}"
-            )
+            self._lost = f"the arm's driver has failed, restart the arm node: {type(error).__name__}: {error}"
             raise
         finally:
-            self._leave()
+            self._disconnect()
 
-    def _work(self) -> None:
+    def _run_steps(self) -> None:
         attempt = 0
         while not self._ending.is_set():
             try:
                 if self._session is None:
                     self._connect()
                     attempt = 0
-                self._wake.wait(_BEAT)
+                self._wake.wait(_IDLE_S)
                 self._wake.clear()
                 self._step()
             except KortexError as error:
-                self._lose(error)
-                self._ending.wait(_BACK_OFF[min(attempt, len(_BACK_OFF) - 1)])
+                self._on_lost(error)
+                self._ending.wait(_BACK_OFF_S[min(attempt, len(_BACK_OFF_S) - 1)])
                 attempt += 1
 
     def _connect(self) -> None:
-        session = guard = None
+        session = watchdog = None
         try:
             session = Session(self._login)
             call, base = partial(session.call, timeout_ms=_SETUP_MS), session.base
-            # The arm may still carry out the twist of a program that is gone. One in fault may refuse: it rests.
+            # The arm may still execute the twist of a program that has ended. An arm in fault may refuse: it
+            # rests.
             with contextlib.suppress(Refused):
                 call(base.Stop)
             count = call(base.GetActuatorCount).count
             if count != JOINTS:
                 raise KortexError(
-                    f"the arm at {self._login.address} has {count} joints: this backend is for the Gen3 with {JOINTS}"
+                    f"the arm at {self._login.address} has {count} joints: this driver is for the Gen3 "
+                    f"with {JOINTS}"
                 )
             tool = call(session.control.GetToolConfiguration).tool_transform
             self._tool = units.Tool(
-                (tool.x, tool.y, tool.z), (tool.theta_x, tool.theta_y, tool.theta_z), self._grip
+                (tool.x, tool.y, tool.z),
+                (tool.theta_x, tool.theta_y, tool.theta_z),
+                self._flange_to_fingertips,
             )
             serial = call(session.device.GetSerialNumber).serial_number.strip("\0")
             version = call(base.GetFirmwareBundleVersions).main_bundle_version
-            self.about = f"Kinova Gen3, {count} joints, serial number {serial}, firmware {version}"
-            guard = Guard(self._login, self._guard_ms)
-            self._session, self._guard = session, guard
-            self._sent, self._closure_sent = _REST, self._closure
-            self._servo()
-            self._read()
+            self.identity = f"Kinova Gen3, {count} joints, serial number {serial}, firmware {version}"
+            watchdog = WatchdogClient(self._login, self._watchdog_ms)
+            self._session, self._watchdog = session, watchdog
+            self._sent, self._closure_sent = _ZERO_TWIST, self._closure
+            self._set_servoing_mode()
+            self._read_state()
         except BaseException:
-            self._session = self._guard = None
-            if guard:
-                guard.drop()
+            self._session = self._watchdog = None
+            if watchdog:
+                watchdog.drop()
             if session:
                 session.close()
             raise
@@ -200,19 +218,19 @@ class Link:
             _report(f"the arm at {self._login.address} is back")
         self._lost = ""
 
-    def _servo(self) -> None:
+    def _set_servoing_mode(self) -> None:
         from kortex_api.autogen.messages import Base_pb2
 
         mode = Base_pb2.ServoingModeInformation()
         mode.servoing_mode = Base_pb2.SINGLE_LEVEL_SERVOING
-        # An arm in fault may refuse it; `clear_faults` asks again.
+        # An arm in fault may refuse; `clear_faults` asks again.
         with contextlib.suppress(Refused):
             self._session.call(self._session.base.SetServoingMode, mode, timeout_ms=_SETUP_MS)
 
     def _step(self) -> None:
-        self._watch()
-        self._send()
-        self._grasp()
+        self._check_watchdog()
+        self._send_requested_twist()
+        self._send_requested_closure()
         for work, future in self._take_jobs():
             try:
                 future.set_result(work())
@@ -220,67 +238,75 @@ class Link:
                 future.set_exception(error)
                 if not isinstance(error, Refused):
                     raise
-        self._read()
+        self._read_state()
 
-    def _watch(self) -> None:
-        """What forbids motion although the arm itself is well."""
-        trouble = self._guard.trouble()
+    def _check_watchdog(self) -> None:
+        """Raises KortexError for what forbids motion although the arm itself is healthy; adds a fault after
+        an intervention.
+        """
+        trouble = self._watchdog.trouble()
         if trouble:
             raise KortexError(trouble)
-        if self._guard.tripped:
-            self._happened("the guardian has stopped the arm: the arm node did not run for a while")
+        if self._watchdog.tripped:
+            self._add_fault("the watchdog has stopped the arm: the arm node did not run for a while")
             self._sent = ()
-        if any(self._sent) and (age := self._asked.age_ms) > self._guard_ms:
-            self._happened(f"the arm node's loop has stood still for {age:.0f} ms")
+        if any(self._sent) and (age := self._request.age_ms) > self._watchdog_ms:
+            self._add_fault(f"the arm node's loop has stalled for {age:.0f} ms")
 
-    def _send(self) -> None:
-        """Sends the twist if it has changed; a heartbeat first, so that the guardian is awake before the arm moves."""
-        asked = self._asked
-        twist = self._wanted(asked)
+    def _send_requested_twist(self) -> None:
+        """Sends the twist if it has changed; a heartbeat first, so that the watchdog is alert before the arm
+        moves.
+        """
+        request = self._request
+        twist = self._tool_twist(request)
         moving, now = any(twist), time.monotonic()
-        due = twist != self._sent and not (moving and now - self._sent_at < _TWIST_PERIOD)
-        self._guard.beat(moving or any(self._sent))
+        due = twist != self._sent and not (moving and now - self._sent_at < _TWIST_PERIOD_S)
+        self._watchdog.beat(moving or any(self._sent))
         if due:
-            command, rest = _twist_command(twist), _twist_command(_REST)
-            # Nothing between this clock and the call: a process that is frozen before it must not send what it meant to send then.
-            if moving and (age := asked.age_ms) > self._guard_ms:
-                self._happened(
-                    f"a twist was not sent, for it was {age:.0f} ms old: the arm node did not run for a while"
+            command, zero = _twist_command(twist), _twist_command(_ZERO_TWIST)
+            # Nothing between this clock and the call: a process frozen before it must not send its old twist
+            # afterwards.
+            if moving and (age := request.age_ms) > self._watchdog_ms:
+                self._add_fault(
+                    f"a twist was not sent because it was {age:.0f} ms old: the arm node did not run for "
+                    "a while"
                 )
-                twist, command = _REST, rest
+                twist, command = _ZERO_TWIST, zero
             try:
                 self._session.call(self._session.base.SendTwistCommand, command)
             except Refused as error:
-                self._happened(str(error))
+                self._add_fault(str(error))
                 with contextlib.suppress(Refused):
                     self._session.call(self._session.base.Stop)
-                twist = _REST
+                twist = _ZERO_TWIST
             self._sent, self._sent_at = twist, now
             if not any(twist):
-                self._guard.beat(False)
+                self._watchdog.beat(False)
 
-    def _wanted(self, asked: _Asked) -> tuple[float, ...]:
-        """What the tool point shall do now: rest if a fault is told, no pose is known or what was asked is too old or not finite."""
-        told = any(time.monotonic() < until for until in list(self._events.values()))
+    def _tool_twist(self, request: _Request) -> tuple[float, ...]:
+        """The arm's tool point twist; zero if a fault is shown, no pose is known, or the request is too old
+        or not finite.
+        """
+        faulty = any(time.monotonic() < until for until in list(self._recent_faults.values()))
         fingertips = self._state.commanded
         if (
-            told
-            or asked.age_ms > self._guard_ms
+            faulty
+            or request.age_ms > self._watchdog_ms
             or fingertips is None
-            or not (asked.linear.any() or asked.angular.any())
+            or not (request.linear.any() or request.angular.any())
         ):
-            return _REST
+            return _ZERO_TWIST
         twist = tuple(
             float(value)
-            for part in self._tool.twist(asked.linear, asked.angular, fingertips)
+            for part in self._tool.twist(request.linear, request.angular, fingertips)
             for value in part
         )
         if np.isfinite(twist).all():
             return twist
-        self._happened(f"a twist was not sent, for it is not finite: {twist}")
-        return _REST
+        self._add_fault(f"a twist was not sent because it is not finite: {twist}")
+        return _ZERO_TWIST
 
-    def _grasp(self) -> None:
+    def _send_requested_closure(self) -> None:
         closure = self._closure
         if closure == self._closure_sent:
             return
@@ -288,14 +314,14 @@ class Link:
         try:
             self._session.call(self._session.base.SendGripperCommand, _gripper_command(closure))
         except Refused as error:
-            self._happened(str(error))
+            self._add_fault(str(error))
 
-    def _read(self) -> None:
+    def _read_state(self) -> None:
         at = time.monotonic()
         feedback = self._session.call(self._session.cyclic.RefreshFeedback)
         base, actuators = feedback.base, feedback.actuators
         motors = feedback.interconnect.gripper_feedback.motor
-        self._faults = faults(feedback)
+        self._faults = fault_texts(feedback)
         self._state = ArmState(
             measured=self._fingertips(base, "tool_pose"),
             commanded=self._fingertips(base, "commanded_tool_pose"),
@@ -311,43 +337,44 @@ class Link:
         pose = _vector(base, name), _vector(base, f"{name}_theta")
         if np.isfinite(pose).all():
             return self._tool.fingertips(*pose)
-        self._happened(f"the arm reports a {name} that is not finite: {pose}")
+        self._add_fault(f"the arm reports a {name} that is not finite: {pose}")
         return None
 
-    def _happened(self, text: str) -> None:
-        if time.monotonic() >= self._events.get(text, -np.inf):
+    def _add_fault(self, text: str) -> None:
+        """A fault of this moment, shown for a second."""
+        if time.monotonic() >= self._recent_faults.get(text, -np.inf):
             _report(text)
-        self._events[text] = time.monotonic() + _TOLD
+        self._recent_faults[text] = time.monotonic() + _FAULT_SHOWN_S
 
     def _take_jobs(self):
         while self._jobs:
             yield self._jobs.pop(0)
 
-    def _lose(self, error: KortexError) -> None:
+    def _on_lost(self, error: KortexError) -> None:
         if not self._lost:
             _report(f"lost the arm: {error}")
-        self._lost = f"lost the arm, looking for it: {error}"
-        session, guard, self._session, self._guard = self._session, self._guard, None, None
-        if guard:
-            guard.drop()
+        self._lost = f"lost the arm, searching for it: {error}"
+        session, watchdog, self._session, self._watchdog = self._session, self._watchdog, None, None
+        if watchdog:
+            watchdog.drop()
         if session:
-            # It may be the guardian that was lost.
+            # It may be the watchdog that was lost.
             with contextlib.suppress(KortexError):
                 session.call(session.base.Stop)
             session.close()
         for _, future in self._take_jobs():
             future.set_exception(KortexError(self._lost))
 
-    def _leave(self) -> None:
-        """Stops the arm; whatever goes wrong with that is left to the guardian."""
-        session, guard, self._session, self._guard = self._session, self._guard, None, None
+    def _disconnect(self) -> None:
+        """Stops the arm; if that fails, the watchdog stops it."""
+        session, watchdog, self._session, self._watchdog = self._session, self._watchdog, None, None
         if session is None:
             return
         try:
             session.call(session.base.Stop)
-            guard.leave()
+            watchdog.leave()
         except KortexError:
-            guard.drop()
+            watchdog.drop()
         session.close()
 
 
@@ -376,4 +403,4 @@ def _vector(message, name: str) -> np.ndarray:
 
 
 def _report(text: str) -> None:
-    print(f"kortex: {text}", file=sys.stderr, flush=True)
+    print(f"kinova_gen3: {text}", file=sys.stderr, flush=True)

@@ -1,34 +1,34 @@
-"""What a Gen3 complains about, in words. No ROS.
+"""The faults of a Gen3 as text. ROS-free.
 
-The names are those of the vendor's own enumerations, whose values are the bits of the fault banks (Base.SafetyIdentifier,
-ActuatorConfig.SafetyIdentifierBankA, InterconnectConfig.SafetyIdentifier).
+The names are those of the vendor's enumerations, whose values are the bits of the fault banks
+(Base.SafetyIdentifier, ActuatorConfig.SafetyIdentifierBankA, InterconnectConfig.SafetyIdentifier).
 """
 
 from __future__ import annotations
 
 _MAY_MOVE = ("ARMSTATE_SERVOING_READY", "ARMSTATE_SERVOING_MANUALLY_CONTROLLED")
 _STATES = {
-    "ARMSTATE_IN_FAULT": "the arm is in fault: mend what it names, then clear its faults",
-    "ARMSTATE_SERVOING_LOW_LEVEL": "another program drives the arm at low level: end it",
+    "ARMSTATE_IN_FAULT": "the arm is in fault: fix the named cause, then call arm/clear_faults",
+    "ARMSTATE_SERVOING_LOW_LEVEL": "another program controls the arm at low level: end it",
     "ARMSTATE_SERVOING_PLAYING_SEQUENCE": "another program plays a sequence on the arm: end it",
 }
 
 
-def faults(feedback) -> list[str]:
+def fault_texts(feedback) -> list[str]:
     """BaseCyclic.Feedback -> one text for each fault; empty when the arm may move."""
     from kortex_api.autogen.messages import ActuatorConfig_pb2, Base_pb2, Common_pb2, InterconnectConfig_pb2
 
-    said = []
+    found = []
     state = _name(Common_pb2.ArmState, feedback.base.active_state)
     if state not in _MAY_MOVE:
-        said.append(_STATES.get(state, f"the arm is not ready to move ({state})"))
-    said += _bank("base", Base_pb2.SafetyIdentifier, feedback.base.fault_bank_a)
-    said += _bank("base, bank B", None, feedback.base.fault_bank_b)
+        found.append(_STATES.get(state, f"the arm is not ready to move ({state})"))
+    found += _bank("base", Base_pb2.SafetyIdentifier, feedback.base.fault_bank_a)
+    found += _bank("base, bank B", None, feedback.base.fault_bank_b)
     for number, actuator in enumerate(feedback.actuators, 1):
-        said += _bank(f"joint {number}", ActuatorConfig_pb2.SafetyIdentifierBankA, actuator.fault_bank_a)
-        said += _bank(f"joint {number}, bank B", None, actuator.fault_bank_b)
-    said += _bank("wrist", InterconnectConfig_pb2.SafetyIdentifier, feedback.interconnect.fault_bank_a)
-    return said + _bank("wrist, bank B", None, feedback.interconnect.fault_bank_b)
+        found += _bank(f"joint {number}", ActuatorConfig_pb2.SafetyIdentifierBankA, actuator.fault_bank_a)
+        found += _bank(f"joint {number}, bank B", None, actuator.fault_bank_b)
+    found += _bank("wrist", InterconnectConfig_pb2.SafetyIdentifier, feedback.interconnect.fault_bank_a)
+    return found + _bank("wrist, bank B", None, feedback.interconnect.fault_bank_b)
 
 
 def _bank(where: str, names, bits: int) -> list[str]:

@@ -1,6 +1,7 @@
-"""One session with a Gen3: a TCP connection, the log-in and the services, every call with a limit of time.
+"""One connection to one Gen3: TCP, login and services, every call with a timeout. ROS-free, and without numpy
+(watchdog).
 
-Facts: Kinova-kortex2_Gen3_G3L, api_python/doc and examples/utilities.py. No ROS and no numpy: the guardian imports it too.
+Source: Kinova-kortex2_Gen3_G3L, api_python/doc and examples/utilities.py.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ import contextlib
 from dataclasses import dataclass
 
 ABSENT = (
-    "kortex_api is not installed, and it is not on PyPI: take kortex_api-*.whl from the download page of Kinova's repository "
+    "kortex_api is not installed, and it is not on PyPI: take kortex_api-*.whl from the download page of "
+    "Kinova's repository "
     "Kinova-kortex2_Gen3_G3L, then 'pip install --no-deps kortex_api-*.whl deprecated wrapt protobuf==3.20.3'"
 )
 UNUSABLE = (
-    "kortex_api cannot be imported with the protobuf that is installed: 'pip install protobuf==3.20.3', or set "
+    "kortex_api cannot be imported with the protobuf that is installed: 'pip install protobuf==3.20.3', "
+    "or set "
     "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python ({error})"
 )
-# The arm ends a session that has been silent for the first, and stops what a session started when its connection has been silent for
-# the second: our own last line of defence, should the guardian die together with the arm node.
+# The arm ends a session that is silent for the first time, and stops what the session started when its
+# connection is silent for the second: the last line of defence if the watchdog dies together with the arm
+# node.
 _SESSION_MS, _CONNECTION_MS = 60000, 2000
 
 
@@ -26,12 +30,12 @@ class KortexError(RuntimeError):
 
 
 class Refused(KortexError):
-    """The arm has answered that it will not do it: the connection is good."""
+    """The arm answered with a refusal: the connection works."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """Where the arm is and who asks. timeout_ms: how long one call may take."""
+    """Address and credentials. timeout_ms: how long one call may take."""
 
     address: str
     port: int
@@ -41,7 +45,9 @@ class Login:
 
 
 class Session:
-    """Connected and logged in from the start; raises KortexError. One thread at a time: the vendor's router is not known to be safe."""
+    """Connected and logged in after construction; raises KortexError. One thread at a time: the vendor's
+    router may not be thread-safe.
+    """
 
     def __init__(self, login: Login):
         try:
@@ -69,7 +75,8 @@ class Session:
         except Exception as error:
             self.close()
             raise KortexError(
-                f"{where} cannot be reached ({_text(error)}): check its power, the cable and kinova_gen3.address"
+                f"{where} cannot be reached ({_text(error)}): check its power, the cable and "
+                "kinova_gen3.address"
             ) from error
         info = Session_pb2.CreateSessionInfo()
         info.username, info.password = login.user, login.password
@@ -90,7 +97,9 @@ class Session:
         self.control, self.device = ControlConfigClient(router), DeviceConfigClient(router)
 
     def call(self, method, *message, timeout_ms: int | None = None):
-        """The answer of a service's method. Raises Refused or KortexError, whatever the vendor's library raises."""
+        """Calls a method of a service and returns its answer. Raises Refused or KortexError for all errors of
+        the vendor's library.
+        """
         options = self._options()
         options.timeout_ms = timeout_ms or self._login.timeout_ms
         try:
@@ -101,7 +110,7 @@ class Session:
             raise KortexError(f"{method.__name__} failed ({_text(error)})") from error
 
     def close(self) -> None:
-        """Logs out and hangs up, whatever state the connection is in; may be called twice."""
+        """Logs out and disconnects, in any state of the connection; may be called twice."""
         if self._manager:
             options = self._options()
             options.timeout_ms = self._login.timeout_ms

@@ -1,10 +1,12 @@
-"""The guardian: stops the arm when the arm node no longer can.
+"""The watchdog process: stops the arm when the arm node cannot. ROS-free, and without numpy: it starts fast
+and does nothing else.
 
-A Gen3 carries out a twist until it is told to stop (TwistCommand.duration is not implemented). So the arm node starts this process, which
-has a session of its own and listens on a pipe. It calls Stop when the pipe ends without a farewell (the node died) or no heartbeat comes
-for `limit_ms` while the arm moves (the node is frozen or hangs). No ROS, no numpy: it starts fast and does nothing else.
+A Gen3 executes a twist until it is told to stop (TwistCommand.duration is not implemented). So the arm node
+starts this process, which has its own session and reads a pipe. It calls Stop when the pipe closes without a
+farewell (the node died) or when no heartbeat arrives for `limit_ms` while the arm moves (the node is frozen
+or hangs).
 
-On its standard input: one line of JSON (Login and limit_ms), then bytes. On its standard output: bytes.
+Standard input: one line of JSON (Login and limit_ms), then bytes. Standard output: bytes.
 """
 
 from __future__ import annotations
@@ -20,74 +22,82 @@ import time
 from gr1_robot.arm.drivers.kinova_gen3.session import KortexError, Login, Session
 
 MOVING, RESTING, FAREWELL = b"m", b"r", b"q"
-"""To the guardian: a heartbeat while the arm moves; one while it rests, which also ends an intervention; I have stopped the arm, go."""
+"""To the watchdog: heartbeat while the arm moves; heartbeat at rest, which also ends an intervention; the arm
+is stopped, end.
+"""
 READY, LOST, ECHO, STOPPED = b"g", b"x", b"e", b"t"
-"""From the guardian: connected to the arm; no longer, or it cannot be stopped; a moving heartbeat was heard; I have stopped the arm."""
+"""From the watchdog: connected to the arm; not connected, or cannot stop the arm; heartbeat received; it has
+stopped the arm.
+"""
 
-_CHECK_EVERY = 0.5
+_CHECK_PERIOD_S = 0.5
 _CHECK_MS, _CHECK_MOVING_MS, _STOP_MS = 500, 50, 80
-_PAUSES = (0.02, 0.1, 0.5)
-_GIVE_UP = 30.0
-_PRIORITY = 20
+_RETRY_PAUSES_S = (0.02, 0.1, 0.5)
+_GIVE_UP_S = 30.0
+_REALTIME_PRIORITY = 20
 
 
-class Guardian:
-    """Listens until the pipe ends or says farewell. limit: s without a heartbeat while the arm moves."""
+class Watchdog:
+    """Runs until the pipe closes or says farewell. limit: s without a heartbeat while the arm moves."""
 
     def __init__(self, login: Login, limit: float, pipe: int):
         self._login, self._limit, self._pipe = login, limit, pipe
         self._session: Session | None = None
-        self._needed = self._moving = self._tripped = False
-        self._heard = self._checked = time.monotonic()
+        self._was_connected = self._moving = self._tripped = False
+        self._heartbeat_at = self._checked_at = time.monotonic()
 
     def run(self) -> None:
         try:
             self._connect()
-            while self._listen():
+            while self._poll():
                 pass
         except EOFError:
-            if self._needed:
-                self._stop("the arm node ended without stopping the arm")
+            if self._was_connected:
+                self._stop_arm("the arm node ended without stopping the arm")
         finally:
-            self._hang_up()
+            self._disconnect()
 
-    def _listen(self) -> bool:
-        """One wait and what follows from it. False after a farewell; raises EOFError when the pipe ends."""
-        on_guard = self._moving and not self._tripped
-        beats = self._read(self._heard + self._limit - time.monotonic() if on_guard else _CHECK_EVERY)
+    def _poll(self) -> bool:
+        """One wait and its consequences. False after a farewell; raises EOFError when the pipe closes."""
+        armed = self._moving and not self._tripped
+        beats = self._read_pipe(
+            self._heartbeat_at + self._limit - time.monotonic() if armed else _CHECK_PERIOD_S
+        )
         if FAREWELL in beats:
             return False
         if beats:
-            self._hear(beats)
-        elif on_guard:
+            self._on_heartbeat(beats)
+        elif armed:
             self._intervene(
                 f"no heartbeat from the arm node for {1e3 * self._limit:.0f} ms while the arm moved"
             )
-        if time.monotonic() - self._checked > _CHECK_EVERY:
-            self._check()
+        if time.monotonic() - self._checked_at > _CHECK_PERIOD_S:
+            self._check_session()
         return True
 
-    def _hear(self, beats: bytes) -> None:
-        self._heard, self._moving = time.monotonic(), beats.endswith(MOVING)
+    def _on_heartbeat(self, beats: bytes) -> None:
+        self._heartbeat_at, self._moving = time.monotonic(), beats.endswith(MOVING)
         if not self._moving:
             self._tripped = False
         elif self._tripped:
-            # A node that was frozen goes on where it was: what it commands now is from before.
-            self._intervene("the arm node, frozen until now, went on")
+            # A node that was frozen resumes where it was: its commands are from before.
+            self._intervene("the arm node resumed after it was frozen")
         else:
-            _say(ECHO)
+            _send(ECHO)
 
     def _intervene(self, why: str) -> None:
-        """Stops the arm and says so; where it cannot, it says that and goes on trying. Raises EOFError when the arm node ends meanwhile."""
+        """Stops the arm and reports it; where that fails, reports it and keeps trying. Raises EOFError if the
+        arm node ends meanwhile.
+        """
         self._tripped = True
-        while not self._stop(why):
-            _say(LOST)
-            if FAREWELL in self._read(0.0):
+        while not self._stop_arm(why):
+            _send(LOST)
+            if FAREWELL in self._read_pipe(0.0):
                 raise SystemExit(0)
-        _say(STOPPED)
+        _send(STOPPED)
 
-    def _read(self, wait: float) -> bytes:
-        """What comes within `wait` s, b"" if nothing does. Raises EOFError."""
+    def _read_pipe(self, wait: float) -> bytes:
+        """What arrives within `wait` s; b"" for nothing. Raises EOFError."""
         if not select.select([self._pipe], [], [], max(wait, 0.0))[0]:
             return b""
         beats = os.read(self._pipe, 4096)
@@ -95,35 +105,35 @@ class Guardian:
             raise EOFError
         return beats
 
-    def _check(self) -> None:
-        """Keeps the session alive, and knows whether it is."""
+    def _check_session(self) -> None:
+        """Keeps the session alive and notices its loss."""
         try:
             self._session.call(
                 self._session.base.GetArmState, timeout_ms=_CHECK_MOVING_MS if self._moving else _CHECK_MS
             )
-            self._checked = time.monotonic()
+            self._checked_at = time.monotonic()
         except KortexError:
-            _say(LOST)
-            self._hang_up()
+            _send(LOST)
+            self._disconnect()
             self._connect()
 
     def _connect(self) -> None:
-        """Tries until it has a session. Raises EOFError when the arm node ends meanwhile."""
-        for pause in _pauses():
+        """Tries until it has a session. Raises EOFError if the arm node ends meanwhile."""
+        for pause in _retry_pauses():
             try:
                 self._session = Session(self._login)
             except KortexError as error:
                 _report(str(error))
-                if FAREWELL in self._read(pause):
+                if FAREWELL in self._read_pipe(pause):
                     raise SystemExit(0) from error
                 continue
-            self._needed, self._moving, self._checked = True, False, time.monotonic()
-            return _say(READY)
+            self._was_connected, self._moving, self._checked_at = True, False, time.monotonic()
+            return _send(READY)
 
-    def _stop(self, why: str) -> bool:
-        """Stops the arm on this session or on another, trying for `_GIVE_UP` s; whether it did."""
+    def _stop_arm(self, why: str) -> bool:
+        """Stops the arm on this session or on a new one, trying for `_GIVE_UP_S`. Returns whether it did."""
         began = time.monotonic()
-        for pause in _pauses():
+        for pause in _retry_pauses():
             try:
                 self._session = self._session or Session(self._login)
                 self._session.call(self._session.base.Stop, timeout_ms=_STOP_MS)
@@ -131,41 +141,42 @@ class Guardian:
                 return True
             except KortexError as error:
                 _report(f"{why}; cannot stop the arm: {error}")
-                self._hang_up()
-            if time.monotonic() - began > _GIVE_UP:
-                _report(f"could not stop the arm for {_GIVE_UP:.0f} s: use the arm's own emergency stop")
+                self._disconnect()
+            if time.monotonic() - began > _GIVE_UP_S:
+                _report(f"could not stop the arm for {_GIVE_UP_S:.0f} s: use the arm's own emergency stop")
                 return False
             time.sleep(pause)
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         if self._session:
             self._session.close()
             self._session = None
 
 
-def _pauses():
-    """Seconds to wait before the next attempt, without end."""
-    yield from _PAUSES
+def _retry_pauses():
+    """Seconds before the next attempt, without end."""
+    yield from _RETRY_PAUSES_S
     while True:
-        yield _PAUSES[-1]
+        yield _RETRY_PAUSES_S[-1]
 
 
-def _say(byte: bytes) -> None:
+def _send(byte: bytes) -> None:
     with contextlib.suppress(OSError):
         os.write(sys.stdout.fileno(), byte)
 
 
 def _report(text: str) -> None:
     with contextlib.suppress(OSError):
-        os.write(sys.stderr.fileno(), f"guardian: {text}\n".encode())
+        os.write(sys.stderr.fileno(), f"watchdog: {text}\n".encode())
 
 
 def main() -> int:
-    # Whatever ends the arm node (Ctrl-C in a terminal, a service manager's SIGTERM to all) must not end its guardian first.
+    # A signal that ends the arm node (Ctrl-C in a terminal, a service manager's SIGTERM to all) must not end
+    # its watchdog first.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_REALTIME_PRIORITY))
     pipe, line = sys.stdin.fileno(), b""
     while not line.endswith(b"\n"):
         byte = os.read(pipe, 1)
@@ -174,7 +185,7 @@ def main() -> int:
         line += byte
     settings = json.loads(line)
     limit = settings.pop("limit_ms") / 1e3
-    Guardian(Login(**settings), limit, pipe).run()
+    Watchdog(Login(**settings), limit, pipe).run()
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The arm node's end of the guardian: starts the process, sends heartbeats, hears what it says. No ROS."""
+"""The arm node's side of the watchdog process: starts it, sends heartbeats, reads its answers. ROS-free."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ import time
 from gr1_robot.arm.drivers.kinova_gen3 import watchdog
 from gr1_robot.arm.drivers.kinova_gen3.session import KortexError, Login
 
-_START = 10.0
-_GO = 2.0
-# A guardian that has not answered a heartbeat for this long would not act either.
-_SILENCE = 0.3
+_START_S = 10.0
+_LEAVE_S = 2.0
+# A watchdog that has not answered a heartbeat for this long would not act either.
+_SILENT_S = 0.3
 
 
-class Guard:
-    """One guardian. Raises KortexError when it does not come up. limit_ms: how long it waits for a heartbeat while the arm moves."""
+class WatchdogClient:
+    """One watchdog process. Raises KortexError if it does not start. limit_ms: its heartbeat timeout while
+    the arm moves.
+
+    tripped: the watchdog has stopped the arm.
+    """
 
     def __init__(self, login: Login, limit_ms: int):
-        # A session of its own in the system's sense too: signals to the arm node's process group are not meant for it.
+        # A process session of its own: signals to the arm node's process group are not meant for it.
         self._process = subprocess.Popen(
             [sys.executable, "-m", watchdog.__name__],
             stdin=subprocess.PIPE,
@@ -33,11 +37,11 @@ class Guard:
             start_new_session=True,
         )
         self._out = self._process.stdout.fileno()
-        self._tell(json.dumps({**dataclasses.asdict(login), "limit_ms": limit_ms}).encode() + b"\n")
+        self._send(json.dumps({**dataclasses.asdict(login), "limit_ms": limit_ms}).encode() + b"\n")
         os.set_blocking(self._process.stdin.fileno(), False)
         self._connected = self.tripped = False
-        self._heard: float | None = None
-        deadline = time.monotonic() + _START
+        self._echo_at: float | None = None
+        deadline = time.monotonic() + _START_S
         while not self._connected:
             if (
                 not select.select([self._out], [], [], max(deadline - time.monotonic(), 0.0))[0]
@@ -45,7 +49,8 @@ class Guard:
             ):
                 self.leave()
                 raise KortexError(
-                    f"the guardian process was not ready within {_START:.0f} s: its reasons are on standard error"
+                    f"the watchdog process was not ready within {_START_S:.0f} s: its reasons are on "
+                    "standard error"
                 )
 
     @property
@@ -53,46 +58,50 @@ class Guard:
         return self._process.pid
 
     def beat(self, moving: bool) -> None:
-        """A heartbeat, before a twist is sent and at least as often as the limit says."""
+        """A heartbeat: before a twist is sent and at least once per limit."""
         if not moving:
-            self._heard, self.tripped = None, False
-        elif self._heard is None:
-            self._heard = time.monotonic()
-        self._tell(watchdog.MOVING if moving else watchdog.RESTING)
+            self._echo_at, self.tripped = None, False
+        elif self._echo_at is None:
+            self._echo_at = time.monotonic()
+        self._send(watchdog.MOVING if moving else watchdog.RESTING)
 
     def trouble(self) -> str:
-        """Reads what the guardian has said; returns why nothing may move, "" if it is on guard. Sets `tripped` if it stopped the arm."""
+        """Reads the watchdog's answers. Returns why nothing may move; "" if it is ready. Sets `tripped` if it
+        stopped the arm.
+        """
         while select.select([self._out], [], [], 0.0)[0]:
-            said = os.read(self._out, 4096)
-            if not said:
-                return "the guardian process has ended"
-            if watchdog.ECHO in said:
-                self._heard = time.monotonic()
-            self.tripped = self.tripped or watchdog.STOPPED in said
-            states = [byte for byte in said if byte in watchdog.READY + watchdog.LOST]
+            answers = os.read(self._out, 4096)
+            if not answers:
+                return "the watchdog process has ended"
+            if watchdog.ECHO in answers:
+                self._echo_at = time.monotonic()
+            self.tripped = self.tripped or watchdog.STOPPED in answers
+            states = [byte for byte in answers if byte in watchdog.READY + watchdog.LOST]
             if states:
                 self._connected = states[-1:] == list(watchdog.READY)
-        if not self.tripped and self._heard is not None and time.monotonic() - self._heard > _SILENCE:
-            return f"the guardian process has not answered for {1e3 * _SILENCE:.0f} ms"
-        return "" if self._connected else "the guardian process has no connection to the arm"
+        if not self.tripped and self._echo_at is not None and time.monotonic() - self._echo_at > _SILENT_S:
+            return f"the watchdog process has not answered for {1e3 * _SILENT_S:.0f} ms"
+        return "" if self._connected else "the watchdog process has no connection to the arm"
 
     def leave(self) -> None:
-        """Farewell: the arm has been stopped."""
-        self._tell(watchdog.FAREWELL)
+        """Farewell: the arm has been stopped, the watchdog ends."""
+        self._send(watchdog.FAREWELL)
         self.drop()
         try:
-            self._process.wait(_GO)
+            self._process.wait(_LEAVE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
     def drop(self) -> None:
-        """Lets go without a farewell: it stops the arm, for as long as that takes, and ends."""
+        """Closes the pipe without a farewell: the watchdog stops the arm, for as long as that takes, and
+        ends.
+        """
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
 
-    def _tell(self, said: bytes) -> None:
-        # A guardian that is gone or takes nothing in shows in `trouble`.
+    def _send(self, data: bytes) -> None:
+        # A watchdog that has ended or does not read shows in `trouble`.
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(said)
+            self._process.stdin.write(data)

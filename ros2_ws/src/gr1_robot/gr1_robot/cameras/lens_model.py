@@ -1,4 +1,4 @@
-"""Another maker's lens model as ROS's plumb_bob. No ROS import."""
+"""Any lens model as ROS's plumb_bob. ROS-free."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-_GRID = 15  # points a side that the fit is taken over
+_GRID = 15  # points per side, for the fit
 
 
-def plumb_bob(
+def fit_plumb_bob(
     matrix: np.ndarray, width: int, height: int, ray: Callable[[float, float], tuple[float, float]]
 ) -> tuple[tuple[float, ...], float]:
-    """The plumb_bob coefficients (k1, k2, t1, t2, k3) nearest to a lens, and the largest error in pixels at a grid over the picture.
+    """The plumb_bob coefficients (k1, k2, t1, t2, k3) nearest to a lens, and the largest error in pixels on a
+    grid over the image.
 
-    matrix f64[3, 3] in pixels; ray(u, v): where a pixel looks, undistorted, as x/z and y/z. plumb_bob (OpenCV's five) distorts a ray
-    and is linear in its coefficients, so that any model with an inverse is a least-squares problem:
-    x' = x (1 + k1 r2 + k2 r4 + k3 r6) + 2 t1 x y + t2 (r2 + 2 x2),   y' = y (...) + t1 (r2 + 2 y2) + 2 t2 x y
+    matrix f64[3, 3] in pixels; ray(u, v): the undistorted viewing ray of a pixel, as x/z and y/z. plumb_bob
+    (OpenCV's five coefficients) distorts a ray and is linear in its coefficients: fitting a model that has an
+    inverse is linear least squares: x' = x (1 + k1 r2 + k2 r4 + k3 r6) + 2 t1 x y + t2 (r2 + 2 x2),   y' = y
+    (...) + t1 (r2 + 2 y2) + 2 t2 x y
     """
     focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2]
     pixels = np.array(

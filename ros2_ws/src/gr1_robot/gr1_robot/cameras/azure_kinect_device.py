@@ -1,7 +1,9 @@
-"""The Azure Kinect's colour camera through pyk4a: one that is plugged in, or a recording that is played at its own pace.
+"""The Azure Kinect's colour camera through pyk4a: a connected camera, or a recording at its own pace.
+ROS-free.
 
-Both hand over captures (pyk4a.PyK4ACapture). pyk4a is imported where it is used: it needs numpy < 2, so the node that uses it
-runs in an environment of its own. Facts: Azure Kinect Sensor SDK 1.4, k4a.h, k4atypes.h and k4arecord/playback.h.
+Both return captures (pyk4a.PyK4ACapture). pyk4a is imported where it is used: it needs numpy < 2, so the node
+that uses it runs in its own environment. Source: Azure Kinect Sensor SDK 1.4, k4a.h, k4atypes.h and
+k4arecord/playback.h.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gr1_robot.cameras.driver import Ended, SourceError, Unplugged
+from gr1_robot.cameras.driver import CameraError, PlaybackEnded, Unplugged
 
 MODES = {
     "720p": (1280, 720),
@@ -22,16 +24,20 @@ MODES = {
     "2160p": (3840, 2160),
     "3072p": (4096, 3072),
 }
-"""Picture sizes in pixels by the vendor's names. 1536p and 3072p show a quarter more at top and bottom than the others."""
+"""Image sizes in pixels by the vendor's names. 1536p and 3072p show a quarter more at top and bottom than the
+others.
+"""
 RATES = (5, 15, 30)
 EXPOSURE = (500, 133_330)
 WHITE_BALANCE = (2_500, 12_500)
-_SLOW = {"3072p": 15}
-_SILENT_S = 4.0  # longer than the camera takes to start
+_RATE_LIMITS = {"3072p": 15}
+_SILENT_S = 4.0  # longer than the camera needs to start
 
 
 class Settings(NamedTuple):
-    """mode: a key of MODES; fps: one of RATES; exposure in microseconds and white_balance in kelvin: 0 leaves them to the camera."""
+    """mode: a key of MODES; fps: one of RATES; exposure in microseconds and white_balance in kelvin: 0 is
+    automatic.
+    """
 
     serial: str
     mode: str
@@ -40,28 +46,32 @@ class Settings(NamedTuple):
     white_balance: int
 
 
-def check(settings: Settings) -> None:
-    """Raises SourceError for what the camera cannot do, naming the parameter, its value and what is allowed."""
+def check_settings(settings: Settings) -> None:
+    """Raises CameraError for a setting that the camera does not support; names the parameter, its value and
+    what is allowed.
+    """
     _in_range("exposure", settings.exposure, EXPOSURE, "microseconds")
     _in_range("white_balance", settings.white_balance, WHITE_BALANCE, "kelvin")
     if settings.white_balance % 10:
-        raise SourceError(
+        raise CameraError(
             f"azure_kinect.white_balance is {settings.white_balance}: the camera takes steps of 10 kelvin"
         )
     if settings.exposure * settings.fps > 1_000_000:
-        raise SourceError(
-            f"azure_kinect.exposure is {settings.exposure}, longer than the {1_000_000 // settings.fps} microseconds "
+        raise CameraError(
+            f"azure_kinect.exposure is {settings.exposure}, longer than the {1_000_000 // settings.fps} "
+            "microseconds "
             f"between two of {settings.fps} frames a second: shorten it, or lower 'rate_hz'"
         )
-    if settings.fps > _SLOW.get(settings.mode, settings.fps):
-        raise SourceError(
-            f"the Azure Kinect sends {settings.mode} no more than {_SLOW[settings.mode]} times a second, but {settings.fps} are wanted: "
+    if settings.fps > _RATE_LIMITS.get(settings.mode, settings.fps):
+        raise CameraError(
+            f"the Azure Kinect sends {settings.mode} at most {_RATE_LIMITS[settings.mode]} times a "
+            f"second, but {settings.fps} are requested: "
             "lower 'rate_hz', or choose a smaller 'azure_kinect.resolution'"
         )
 
 
-def pyk4a():
-    """The module, or SourceError saying where it is."""
+def import_pyk4a():
+    """The module pyk4a. Raises CameraError, saying how to get it."""
     try:
         import pyk4a
     except ImportError as error:
@@ -69,31 +79,35 @@ def pyk4a():
             why = f"pyk4a cannot be loaded beside numpy {np.__version__}, it needs numpy < 2"
         else:
             why = f"pyk4a cannot be loaded here ({error})"
-        raise SourceError(
-            f"source 'azure_kinect': {why}. It has an environment of its own: run `make kinect`, and start this node with "
-            ".venv-kinect/bin/python -m gr1_robot.cameras.node (gr1 up and ros2 launch do so by themselves)"
+        raise CameraError(
+            f"camera driver 'azure_kinect': {why}. It has its own environment: run `make kinect`, and "
+            "start this node with "
+            ".venv-kinect/bin/python -m gr1_robot.cameras.node (gr1 up and ros2 launch do so automatically)"
         ) from error
     return pyk4a
 
 
 class Device:
-    """A camera that is plugged in."""
+    """A connected camera."""
 
     def __init__(self, settings: Settings):
-        """Opens and starts it. Raises Unplugged where none is there or it is in use, SourceError for wrong settings or several cameras."""
-        check(settings)
-        self._k4a = pyk4a()
+        """Opens and starts it. Raises Unplugged if there is none or it is in use, CameraError for wrong
+        settings or several cameras.
+        """
+        check_settings(settings)
+        self._k4a = import_pyk4a()
         self.mode, self.fps = settings.mode, settings.fps
         self.serial, self._camera = self._find(settings)
         try:
-            self.control(settings)
+            self.apply(settings)
             self._camera.start()
         except self._k4a.K4AException as error:
             self.close()
             raise Unplugged(
-                f"the Azure Kinect {self.serial} does not start: in use by another program, on a USB 2 port, or without power"
+                f"the Azure Kinect {self.serial} does not start: in use by another program, on a USB 2 "
+                "port, or without power"
             ) from error
-        except SourceError:
+        except CameraError:
             self.close()
             raise
         self._heard = time.monotonic()
@@ -103,26 +117,28 @@ class Device:
         try:
             capture = self._camera.get_capture(timeout=round(1e3 * timeout))
         except self._k4a.K4ATimeoutException:
-            # On Linux a cable that is pulled may look like silence only.
+            # On Linux a pulled cable may only show as silence.
             if time.monotonic() - self._heard > _SILENT_S:
                 raise Unplugged(
-                    f"the Azure Kinect {self.serial} has sent nothing for {_SILENT_S:g} s: look at its cable and power"
+                    f"the Azure Kinect {self.serial} has sent nothing for {_SILENT_S:g} s: check its "
+                    "cable and power"
                 ) from None
             return None
         except self._k4a.K4AException as error:
-            raise Unplugged(f"the Azure Kinect {self.serial} is gone: look at its cable and power") from error
+            raise Unplugged(f"the Azure Kinect {self.serial} is gone: check its cable and power") from error
         self._heard = time.monotonic()
         return capture
 
-    def lens(self) -> tuple[np.ndarray, np.ndarray]:
-        return _lens(self._k4a, self._camera.calibration)
+    def calibration(self) -> tuple[np.ndarray, np.ndarray]:
+        return _calibration(self._k4a, self._camera.calibration)
 
-    def control(self, settings: Settings) -> None:
-        """Exposure and white balance; may be called while it runs. The camera keeps them until it loses power: "automatic" is said too.
+    def apply(self, settings: Settings) -> None:
+        """Exposure and white balance; may be called while it runs. The camera keeps them until it loses
+        power: "automatic" is sent too.
 
-        Raises SourceError for a value that the camera does not take, Unplugged for one that it refuses.
+        Raises CameraError for a value that the camera does not support, Unplugged if the camera refuses.
         """
-        check(settings)
+        check_settings(settings)
         try:
             if settings.exposure:
                 self._camera.exposure = settings.exposure
@@ -133,9 +149,7 @@ class Device:
             else:
                 self._camera.whitebalance_mode_auto = True
         except self._k4a.K4AException as error:
-            raise Unplugged(
-                f"the Azure Kinect {self.serial} does not take exposure or white balance"
-            ) from error
+            raise Unplugged(f"the Azure Kinect {self.serial} refuses exposure or white balance") from error
 
     def describe(self) -> str:
         return f"Azure Kinect {self.serial}"
@@ -147,7 +161,7 @@ class Device:
         try:
             self._camera.stop() if self._camera.is_running else self._camera.close()
         except self._k4a.K4AException:
-            pass  # what is gone need not be told to stop
+            pass  # the camera is gone
 
     def _find(self, settings: Settings):
         config = self._k4a.Config(
@@ -176,18 +190,20 @@ class Device:
             return wanted, serials[wanted]
         found = _found(list(serials), busy)
         if len(cameras) > 1 and not settings.serial:
-            raise SourceError(f"there are several cameras ({found}): name one with azure_kinect.serial")
+            raise CameraError(f"there are several cameras ({found}): select one with azure_kinect.serial")
         raise Unplugged(f"there is no Azure Kinect{settings.serial and f' {settings.serial}'} ({found})")
 
 
 class Recording:
-    """A recording (.mkv) of the vendor's k4arecorder: every capture with a colour picture once, none before its time."""
+    """A recording (.mkv) of the vendor's k4arecorder: every capture with a colour image once, none before its
+    time.
+    """
 
     def __init__(self, path: str):
-        """Raises SourceError for a file that cannot be played."""
-        self._k4a, self._path = pyk4a(), path
+        """Raises CameraError for a file that cannot be played."""
+        self._k4a, self._path = import_pyk4a(), path
         if not Path(path).is_file():
-            raise SourceError(f"azure_kinect.playback: there is no file '{path}'")
+            raise CameraError(f"azure_kinect.playback: there is no file '{path}'")
         self._playback = self._k4a.PyK4APlayback(path)
         self._open = False
         try:
@@ -195,7 +211,7 @@ class Recording:
             self._open = True
             configuration = self._playback.configuration
         except (self._k4a.K4AException, ValueError) as error:
-            raise SourceError(
+            raise CameraError(
                 f"azure_kinect.playback: '{path}' is not a recording of an Azure Kinect"
             ) from error
         color = self._k4a.ImageFormat
@@ -204,14 +220,14 @@ class Recording:
             color.COLOR_BGRA32,
         ):
             self.close()
-            raise SourceError(f"azure_kinect.playback: '{path}' has no colour pictures as MJPG or BGRA32")
+            raise CameraError(f"azure_kinect.playback: '{path}' has no colour images in MJPG or BGRA32")
         self.mode = configuration["color_resolution"].name.removeprefix("RES_").lower()
         self.fps = int(configuration["camera_fps"].name.removeprefix("FPS_"))
         self._next = None
         self._start: float | None = None
 
     def capture(self, timeout: float):
-        """The next capture, or None after `timeout` seconds. Raises Ended."""
+        """The next capture, or None after `timeout` seconds. Raises PlaybackEnded."""
         if self._next is None:
             self._next = self._read()
         taken, now = 1e-6 * self._next.color_timestamp_usec, time.monotonic()
@@ -224,8 +240,8 @@ class Recording:
         capture, self._next = self._next, None
         return capture
 
-    def lens(self) -> tuple[np.ndarray, np.ndarray]:
-        return _lens(self._k4a, self._playback.calibration)
+    def calibration(self) -> tuple[np.ndarray, np.ndarray]:
+        return _calibration(self._k4a, self._playback.calibration)
 
     def describe(self) -> str:
         return f"recording {self._path} of an Azure Kinect"
@@ -241,23 +257,26 @@ class Recording:
             try:
                 capture = self._playback.get_next_capture()
             except EOFError:
-                raise Ended(f"the recording '{self._path}' has ended") from None
+                raise PlaybackEnded(f"the recording '{self._path}' has ended") from None
             except self._k4a.K4AException as error:
-                raise SourceError(f"the recording '{self._path}' is damaged") from error
+                raise CameraError(f"the recording '{self._path}' is damaged") from error
             if capture.color is not None:
                 return capture
 
 
-def _lens(k4a, calibration) -> tuple[np.ndarray, np.ndarray]:
-    """f64[3, 3] in pixels, (0, 0) the middle of the first one; f64[8] k1, k2, p1, p2, k3, k4, k5, k6, OpenCV's order."""
+def _calibration(k4a, calibration) -> tuple[np.ndarray, np.ndarray]:
+    """f64[3, 3] in pixels, (0, 0) the centre of the first; f64[8] k1, k2, p1, p2, k3, k4, k5, k6, OpenCV's
+    order.
+    """
     color = k4a.CalibrationType.COLOR
     return calibration.get_camera_matrix(color), calibration.get_distortion_coefficients(color)
 
 
 def _in_range(name: str, value: int, limits: tuple[int, int], unit: str) -> None:
     if value and not limits[0] <= value <= limits[1]:
-        raise SourceError(
-            f"azure_kinect.{name} is {value}, but the camera takes {limits[0]} to {limits[1]} {unit}, or 0 to choose by itself"
+        raise CameraError(
+            f"azure_kinect.{name} is {value}, but the camera takes {limits[0]} to {limits[1]} {unit}, or "
+            "0 for automatic"
         )
 
 

@@ -1,0 +1,218 @@
+"""The arm's control loop step: backend, gate, homing, and the locks that make them safe to use from several
+threads. ROS-free.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from gr1_common.conventions import BASE_FRAME, STOPPED
+from gr1_core.rig import Rig
+from gr1_robot.arm.backend import ArmBackend, ArmError, ArmState
+from gr1_robot.arm.gate import GRAVE, Gate, Motion
+from gr1_robot.arm.homing import Homing
+
+DRIVER_TIMEOUT_S = 1.0
+"""s: a driver that has not answered for so long counts as hanging."""
+_STOP_PERIOD_S = 0.1
+HOMING_MESSAGES = {
+    "needed": "the arm does not accept commands until it is homed: call arm/home",
+    "running": "the arm homes itself",
+}
+"""`ArmBackend.homing` -> its text."""
+
+
+class Snapshot(NamedTuple):
+    """One tick: the state that the gate saw, the motion that it allowed, the arm's faults and
+    `ArmBackend.homing`.
+    """
+
+    state: ArmState
+    motion: Motion
+    closure: float | None
+    faults: Sequence[str]
+    homing: str
+
+
+class ArmController:
+    """Everything that reaches the arm goes through here. `at_rest` is set while it is stopped and has no
+    motion.
+
+    `lock` is held around the backend, one call at a time. The gate has a lock of its own, held for
+    microseconds: a driver that hangs delays neither the refusal of a command nor a stop.
+    """
+
+    def __init__(
+        self, rig: Rig, backend: ArmBackend, armed: bool, clock: Callable[[], float] = time.monotonic
+    ):
+        self.backend, self.lock = backend, threading.RLock()
+        self.gate, self._gate_lock = (
+            Gate(rig.limits, rig.period, armed, backend.joint_limits),
+            threading.Lock(),
+        )
+        self.at_rest = threading.Event()
+        self._homing = Homing(rig.limits)
+        self._clock = clock
+        self._closure_sent: float | None = None
+        self._gripper_held = True  # no gripper command is active that a stop would have to cancel
+        self._stopped_at = -math.inf
+
+    def step(self) -> Snapshot:
+        """One 10 ms tick: read the state, ask the gate, command the motors."""
+        with self.lock:
+            backend = self.backend
+            state, homing = backend.read_state(), backend.homing
+            faults = backend.faults() or ([HOMING_MESSAGES[homing]] if homing else [])
+            jacobian = backend.jacobian(state.joints) if np.isfinite(state.joints).all() else None
+            with self._gate_lock:
+                # Read the clock only now: the arm may have been slow to answer, and commands age meanwhile.
+                now = self._clock()
+                if (
+                    self._homing.active
+                    and state.commanded is not None
+                    and (twist := self._homing.next_twist(state.commanded))
+                ):
+                    self.gate.submit_command("home", *twist, now)
+                motion, closure = self.gate.tick(now, state, jacobian, faults), self.gate.closure
+            if motion.state == STOPPED or motion.source == "teleop":
+                self._homing.cancel()
+            if homing != "running" or motion.reason not in GRAVE:
+                self._stopped_at = -math.inf
+            elif now - self._stopped_at >= _STOP_PERIOD_S:
+                # Repeated until the homing has ended: a single call may get lost.
+                self._stopped_at = now
+                backend.stop()
+            backend.send_twist(motion.linear, motion.angular)
+            self._step_gripper(motion, closure)
+            if motion.state == STOPPED and not motion.linear.any() and not motion.angular.any():
+                self.at_rest.set()
+            else:
+                self.at_rest.clear()
+            return Snapshot(state, motion, closure, faults, homing)
+
+    def _step_gripper(self, motion: Motion, closure: float | None) -> None:
+        if motion.state == STOPPED:
+            if not self._gripper_held:
+                self._gripper_held, self._closure_sent = True, closure
+                self.backend.hold_gripper()
+        elif closure != self._closure_sent:
+            self._closure_sent = closure
+            self.backend.send_gripper(closure)
+
+    # Commands and stops: these never wait for the driver
+
+    def submit_command(
+        self, source: str, linear, angular, sent: float, stamp: int | None = None, frame: str = BASE_FRAME
+    ) -> str:
+        """m/s, rad/s, s on the steady clock; stamp, frame: the message's. Returns "" or the gate's reason to
+        refuse it.
+        """
+        with self._gate_lock:
+            return self.gate.submit_command(source, linear, angular, sent, stamp, frame)
+
+    def submit_gripper(self, source: str, closure: float, sent: float) -> str:
+        """0 open .. 1 closed, s on the steady clock. Returns "" or the gate's reason to refuse it."""
+        with self._gate_lock:
+            if not (refusal := self.gate.submit_gripper(source, closure, sent)) and self._gripper_held:
+                # Sent even if equal to the last command before the stop: the fingers may not have reached
+                # that one.
+                self._gripper_held, self._closure_sent = False, None
+            return refusal
+
+    def stop(self, reason: str = "emergency_stop") -> None:
+        """Latches a stop; the next step brings the arm to rest, also an arm that homes itself."""
+        with self._gate_lock:
+            self.gate.stop(reason)
+
+    def reset(self) -> str:
+        """Releases a stop. Returns "" or what forbids it."""
+        with self._gate_lock:
+            return self.gate.reset(self._clock())
+
+    # Calls that need the driver: each raises ArmError if it does not answer within DRIVER_TIMEOUT_S
+
+    def go_home(self) -> str:
+        """Starts homing: through the gate, or by the arm's own controller where that comes first. "" or what
+        forbids it.
+        """
+        with self._driver():
+            latched, homing = self.gate.latched, self.backend.homing
+            if latched in GRAVE or (latched and not homing):
+                return f"the arm is stopped ({latched}): call arm/reset first"
+            if homing == "needed":
+                self.backend.start_homing()
+            elif not homing:
+                self._homing.start(self.backend.home_pose())
+            return ""
+
+    def clear_faults(self) -> None:
+        """Requests a reset of faults whose cause is gone; the arm stays stopped until a reset."""
+        with self._driver():
+            self.backend.clear_faults()
+
+    def set_option(self, option: str, value) -> None:
+        """Sets a live option of the backend."""
+        with self._driver():
+            self.backend.set_option(option, value)
+
+    def describe(self) -> str:
+        """What is connected."""
+        with self._driver():
+            return self.backend.describe()
+
+    def restart(self) -> None:
+        """The arm was placed elsewhere (a new simulated scene): drops commands, the gripper's too, and a
+        running homing.
+        """
+        with self.lock, self._gate_lock:
+            self._homing.cancel()
+            self.gate.discard_commands(self._clock())
+            self.gate.restart_timing()
+            self.gate.closure = self._closure_sent = None
+            self._gripper_held = True
+
+    def halt(self) -> None:
+        """The last resort when the loop itself has failed."""
+        with self._driver():
+            self.backend.stop()
+
+    def close(self) -> str:
+        """Brings the arm to rest and disconnects. Returns "" or what went wrong; a hanging driver is left
+        after 3 timeouts.
+        """
+        trouble = ["the arm's driver does not answer: it is left as it is"]
+
+        def work() -> None:
+            mine = self.lock.acquire(timeout=DRIVER_TIMEOUT_S)
+            try:
+                try:
+                    self.backend.stop()
+                finally:
+                    self.backend.close()
+                trouble[0] = ""
+            except Exception as error:
+                trouble[0] = f"the arm's driver failed while it was closed: {error}"
+            finally:
+                if mine:
+                    self.lock.release()
+
+        thread = threading.Thread(target=work, name="closing", daemon=True)
+        thread.start()
+        thread.join(3 * DRIVER_TIMEOUT_S)
+        return trouble[0]
+
+    @contextmanager
+    def _driver(self) -> Iterator[None]:
+        if not self.lock.acquire(timeout=DRIVER_TIMEOUT_S):
+            raise ArmError(f"the arm's driver has not answered for {DRIVER_TIMEOUT_S:g} s")
+        try:
+            yield
+        finally:
+            self.lock.release()
