@@ -1,7 +1,8 @@
-"""A checkout of CALVIN in small: the same files, names and calls, with a simulator of a few lines. Nothing in it is CALVIN's.
+"""A checkout of CALVIN in small: the same files, names and calls, with a simulator of a few lines.
 
-Its world has an arm that goes where it is told, a button that toggles the LED when the hand is on it, and a drawer whose handle
-follows a closed hand. Stand-ins of pybullet, hydra and omegaconf lie beside it, so that the tests need none of them.
+Nothing in it is CALVIN's. Its world has an arm that goes where it is told, a button that toggles the LED when
+the hand is on it, and a drawer whose handle follows a closed hand. Stand-ins of pybullet, hydra and omegaconf
+lie beside it, so that the tests need none of them.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ from gr1_core.calvin.expert import TASKS
 PLAYED = ("turn_on_led", "open_drawer", "turn_off_led", "close_drawer", "lift_red_block_table")
 """The tasks of the stand-in's chains; the last one cannot be done there."""
 
-_ENVIRONMENT = '''
+_ENVIRONMENT = """
 import numpy as np
 
 BUTTON, HANDLE = np.array([-0.12, -0.12, 0.485]), np.array([0.18, -0.2475, 0.387])
@@ -99,9 +100,9 @@ class PlayTableSimEnv:
 
     def close(self):
         print("disconnecting")
-'''
+"""
 
-_TASKS = '''
+_TASKS = """
 class Tasks:
     def __init__(self, tasks):
         self.tasks = dict(tasks)
@@ -115,9 +116,9 @@ class Tasks:
             "close_drawer": moved < -0.12,
         }
         return {name for name in task_filter if done.get(name, False)}
-'''
+"""
 
-_UTILS = '''
+_UTILS = """
 import a_training_framework_that_is_not_installed
 
 
@@ -142,9 +143,9 @@ def get_env_state_for_initial_condition(initial_condition):
     for index in range(3):
         scene[6 + 6 * index : 9 + 6 * index] = 0.1 * index, 0.3, 0.46
     return robot, scene
-'''
+"""
 
-_SEQUENCES = '''
+_SEQUENCES = """
 from concurrent.futures import ProcessPoolExecutor
 
 from calvin_agent.evaluation.utils import temp_seed
@@ -159,14 +160,16 @@ tasks = {
 
 
 def valid_task(state, rules):
-    return [{**state, **rule["effect"]} for rule in rules if all(state[key] == value for key, value in rule["condition"].items())]
+    fits = [rule for rule in rules if all(state[key] == value for key, value in rule["condition"].items())]
+    return [{**state, **rule["effect"]} for rule in fits]
 
 
 def get_sequences_for_state2(arguments):
     state, count, seed = arguments
     np.random.seed(seed)
-    order = ("turn_on_led", "open_drawer", "turn_off_led", "close_drawer", "lift_red_block_table")
-    return [order if np.random.rand() < 0.5 else ("open_drawer", "turn_on_led", "close_drawer", "turn_off_led", order[4]) for _ in range(count)]
+    one = ("turn_on_led", "open_drawer", "turn_off_led", "close_drawer", "lift_red_block_table")
+    other = ("open_drawer", "turn_on_led", "close_drawer", "turn_off_led", "lift_red_block_table")
+    return [one if np.random.rand() < 0.5 else other for _ in range(count)]
 
 
 def get_sequences(num_sequences=1000, num_workers=None):
@@ -174,13 +177,14 @@ def get_sequences(num_sequences=1000, num_workers=None):
     counts = [len(part) for part in np.array_split(range(num_sequences), 4)]
     with temp_seed(0):
         with ProcessPoolExecutor(max_workers=num_workers) as executor:
-            made = executor.map(get_sequences_for_state2, [(state, count, seed) for seed, count in enumerate(counts)])
+            work = [(state, count, seed) for seed, count in enumerate(counts)]
+            made = executor.map(get_sequences_for_state2, work)
             chains = [(state, tuple(tasks)) for part in made for tasks in part]
         chains = [chains[index] for index in np.random.permutation(len(chains))]
     return chains
-'''
+"""
 
-_OMEGACONF = '''
+_OMEGACONF = """
 import copy
 import yaml
 
@@ -206,14 +210,19 @@ class OmegaConf:
     @staticmethod
     def create(value):
         root = _node(copy.deepcopy(value))
-        root.env.update({key: root[item[2:-1]] for key, item in root.env.items() if str(item).startswith("${")})
+        named = {key: item[2:-1] for key, item in root.env.items() if str(item).startswith("${")}
+        root.env.update({key: root[name] for key, name in named.items()})
         return root
 
-    merge = staticmethod(lambda *parts: _node({key: value for part in parts for key, value in part.items()}))
-    to_yaml = staticmethod(lambda node: yaml.safe_dump({key: str(value) for key, value in node.items()}))
-'''
 
-_HYDRA = '''
+    @staticmethod
+    def merge(*parts):
+        return _node({key: value for part in parts for key, value in part.items()})
+
+    to_yaml = staticmethod(lambda node: yaml.safe_dump({key: str(value) for key, value in node.items()}))
+"""
+
+_HYDRA = """
 import importlib
 
 
@@ -223,7 +232,14 @@ class utils:
         module, _, name = node["_target_"].rpartition(".")
         known = {key: value for key, value in node.items() if not key.startswith("_")} | more
         return getattr(importlib.import_module(module), name)(**known)
-'''
+"""
+
+_ENVIRONMENT_YAML = """
+_target_: calvin_env.envs.play_table_env.PlayTableSimEnv
+seed: 0
+use_egl: true
+cameras: ${cameras}
+"""
 
 _BUTTON = {
     "new": "class Button:\n    def reset(self, state=None):\n        self.state = self.light\n",
@@ -240,21 +256,27 @@ def make_checkout(folder: Path, button: str = "new") -> Path:
         env / "calvin_env/envs/play_table_env.py": _ENVIRONMENT,
         env / "calvin_env/envs/tasks.py": _TASKS,
         env / "calvin_env/scene/objects/button.py": _BUTTON[button],
-        env / "conf/env/play_table_env.yaml": "{_target_: calvin_env.envs.play_table_env.PlayTableSimEnv, seed: 0, use_egl: true, cameras: '${cameras}'}\n",
+        env / "conf/env/play_table_env.yaml": _ENVIRONMENT_YAML,
         env / "conf/robot/panda.yaml": "{filename: a}\n",
         env / "conf/robot/panda_longer_finger.yaml": "{defaults: [panda], filename: b}\n",
         env / "conf/cameras/cameras/static.yaml": "{name: static}\n",
         env / "conf/cameras/cameras/gripper.yaml": "{name: gripper}\n",
         models / "calvin_agent/evaluation/utils.py": _UTILS,
         models / "calvin_agent/evaluation/multistep_sequences.py": _SEQUENCES,
-        models / "conf/callbacks/rollout/tasks/new_playtable_tasks.yaml": yaml.safe_dump({"tasks": {task: ["f"] for task in TASKS}}),
+        models / "conf/callbacks/rollout/tasks/new_playtable_tasks.yaml": yaml.safe_dump(
+            {"tasks": {task: ["f"] for task in TASKS}}
+        ),
     }
     for scene in "ABCD":
         files[env / f"conf/scene/calvin_scene_{scene}.yaml"] = "{name: scene}\n"
     for name, form in (("new_playtable", "{} now"), ("new_playtable_validation", "please {}")):
         texts = {task: [form.format(task.replace("_", " "))] for task in TASKS}
         files[models / f"conf/annotations/{name}.yaml"] = yaml.safe_dump(texts)
-    files |= {folder / "stubs/omegaconf.py": _OMEGACONF, folder / "stubs/hydra.py": _HYDRA, folder / "stubs/pybullet.py": ""}
+    files |= {
+        folder / "stubs/omegaconf.py": _OMEGACONF,
+        folder / "stubs/hydra.py": _HYDRA,
+        folder / "stubs/pybullet.py": "",
+    }
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -14,13 +14,20 @@ from tests.calvin.stand_in import make_checkout
 
 
 def test_importing_the_package_imports_no_simulator():
-    code = "import sys, gr1_core.calvin, gr1_core.calvin.expert, gr1_core.cli; print([m for m in ('pybullet', 'hydra', 'torch') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = """
+import sys
+import gr1_core.calvin, gr1_core.calvin.expert, gr1_core.cli
+print([name for name in ("pybullet", "hydra", "torch") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_without_a_folder_the_message_says_what_to_clone(monkeypatch):
     monkeypatch.delenv("CALVIN_ROOT", raising=False)
-    with pytest.raises(CheckoutError, match=r"--calvin-root DIR or set CALVIN_ROOT; clone https://github.com/mees/calvin,"):
+    with pytest.raises(
+        CheckoutError, match=r"--calvin-root DIR or set CALVIN_ROOT; clone https://github.com/mees/calvin,"
+    ):
         Checkout.open()
 
 
@@ -31,7 +38,9 @@ def test_the_environment_variable_names_the_folder(calvin_root, monkeypatch):
 
 def test_a_checkout_without_calvin_env_is_refused_with_the_remedy(calvin_root):
     (calvin_root / "calvin_env/conf/env/play_table_env.yaml").unlink()
-    with pytest.raises(CheckoutError, match="play_table_env.yaml is missing: clone https://github.com/mees/calvin_env"):
+    with pytest.raises(
+        CheckoutError, match="play_table_env.yaml is missing: clone https://github.com/mees/calvin_env"
+    ):
         Checkout.open(calvin_root)
 
 
@@ -54,7 +63,9 @@ def test_commits_of_a_clone_and_of_an_archive(tmp_path):
     git = ["git", "-C", str(root / "calvin_env"), "-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"]):
         subprocess.run([*git, *command], check=True)
-    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert Checkout.open(root).commits() == {"calvin": "unknown", "calvin_env": head}
     (root / "calvin_env/conf/robot/panda.yaml").write_text("{}")
     assert Checkout.open(root).commits()["calvin_env"] == f"{head}+modified"
@@ -70,7 +81,9 @@ def test_functions_are_taken_out_of_files_whose_imports_are_not_installed(calvin
     robot, scene = checkout.initial_state_function()({"led": 1, "drawer": "open"})
     assert (robot.shape, scene.shape, scene[5], scene[1]) == ((15,), (24,), 1, 0.22)
     assert np.random.get_state()[1].tolist() == state
-    assert checkout.instructions()["open_drawer"] == "please open drawer" and set(checkout.tasks()) == set(TASKS)
+    assert checkout.instructions()["open_drawer"] == "please open drawer" and set(checkout.tasks()) == set(
+        TASKS
+    )
 
 
 def test_chains_are_those_of_worker_processes_and_leave_the_random_state_alone(calvin_root):

@@ -1,4 +1,6 @@
-"""`gr1 evaluate calvin` on a stand-in of the simulator: the official protocol, resumed without repeating a chain, refusals by name."""
+"""`gr1 evaluate calvin` on a stand-in of the simulator: the official protocol, resumed without repeating a
+chain, refusals by name.
+"""
 
 import dataclasses
 import json
@@ -48,7 +50,18 @@ def evaluate(capsys, *arguments):
 
 def test_the_expert_does_what_can_be_done_and_the_first_failure_ends_a_chain(calvin_root, capsys, tmp_path):
     code, document, printed, _ = evaluate(
-        capsys, "--expert", "--calvin-root", calvin_root, "--chains", 3, "--workers", 2, "--out", tmp_path, "--videos", 0
+        capsys,
+        "--expert",
+        "--calvin-root",
+        calvin_root,
+        "--chains",
+        3,
+        "--workers",
+        2,
+        "--out",
+        tmp_path,
+        "--videos",
+        0,
     )
     assert code == 0
     assert document["chains"] == 3 and document["rates"] == [1, 1, 1, 1, 0] and document["mean"] == 4
@@ -59,16 +72,22 @@ def test_the_expert_does_what_can_be_done_and_the_first_failure_ends_a_chain(cal
     assert re.search(r"GR-1 +│ ABCD->D +│ +94.9 │ +89.6 │ +84.4 │ +78.9 │ +73.1 │ +4.21 │", printed)
     assert "4.84" not in printed and re.search(r"GR-MG .* 4.04 \*", printed)
     page = (tmp_path / "report.html").read_text()
-    assert "mean length <b>4.00</b>" in page and "open_drawer" in page and document["sequences_sha256"] in page
+    assert (
+        "mean length <b>4.00</b>" in page and "open_drawer" in page and document["sequences_sha256"] in page
+    )
 
 
 def test_a_policy_that_does_nothing_does_nothing(calvin_root, capsys):
-    _, document, _, _ = evaluate(capsys, "--nothing", "--calvin-root", calvin_root, "--chains", 2, "--workers", 1)
+    _, document, _, _ = evaluate(
+        capsys, "--nothing", "--calvin-root", calvin_root, "--chains", 2, "--workers", 1
+    )
     assert document["mean"] == 0 and document["rates"] == [0] * 5 and document["policy"] == "nothing"
     assert sum(row["tried"] for row in document["tasks"].values()) == 2
 
 
-def test_a_policy_is_evaluated_with_videos_of_what_it_saw_and_predicted(calvin_root, policy_folder, capsys, tmp_path):
+def test_a_policy_is_evaluated_with_videos_of_what_it_saw_and_predicted(
+    calvin_root, policy_folder, capsys, tmp_path
+):
     import av
 
     code, document, _, stderr = evaluate(
@@ -83,7 +102,9 @@ def test_a_policy_is_evaluated_with_videos_of_what_it_saw_and_predicted(calvin_r
     assert "chain-0000.mp4" in (tmp_path / "report.html").read_text()
 
 
-def test_an_evaluation_that_was_cut_off_goes_on_with_the_same_results_and_no_chain_twice(calvin_root, capsys, tmp_path):
+def test_an_evaluation_that_was_cut_off_goes_on_with_the_same_results_and_no_chain_twice(
+    calvin_root, capsys, tmp_path
+):
     common = ("--expert", "--calvin-root", calvin_root, "--workers", 1, "--videos", 0)
     _, whole, _, _ = evaluate(capsys, *common, "--chains", 4, "--out", tmp_path / "whole")
     evaluate(capsys, *common, "--chains", 2, "--out", tmp_path / "cut")
@@ -99,7 +120,11 @@ def test_results_of_other_settings_are_not_mixed(calvin_root, capsys, tmp_path):
     common = ("--calvin-root", calvin_root, "--chains", 1, "--workers", 1, "--out", tmp_path, "--videos", 0)
     evaluate(capsys, "--expert", *common)
     code, _, _, stderr = evaluate(capsys, "--nothing", *common)
-    assert code == 1 and "holds results of other settings (policy is 'nothing', was 'expert'): choose another --out" in stderr
+    assert (
+        code == 1
+        and "holds results of other settings (policy is 'nothing', was 'expert'): choose another --out"
+        in stderr
+    )
 
 
 def test_a_checkpoint_of_another_robot_is_refused_by_name(calvin_root, capsys, tmp_path):
@@ -112,7 +137,9 @@ def test_a_checkpoint_of_another_robot_is_refused_by_name(calvin_root, capsys, t
 def test_a_simulator_that_fails_ends_the_evaluation_with_its_chain_named(calvin_root, capsys):
     path = calvin_root / "calvin_env/calvin_env/envs/tasks.py"
     path.write_text(path.read_text().replace("moved = ", "moved = 1 / 0 or "))
-    code, _, _, stderr = evaluate(capsys, "--expert", "--calvin-root", calvin_root, "--chains", 1, "--workers", 1)
+    code, _, _, stderr = evaluate(
+        capsys, "--expert", "--calvin-root", calvin_root, "--chains", 1, "--workers", 1
+    )
     assert code == 1 and "chain 0: division by zero" in stderr
 
 
@@ -122,7 +149,9 @@ def test_a_missing_checkout_is_one_line(capsys, monkeypatch):
     assert code == 1 and stderr.startswith("gr1: no checkout of CALVIN") and stderr.count("\n") == 1
 
 
-def test_history_is_cleared_and_the_instruction_set_at_each_task_and_the_world_reset_at_a_chains_start_only(calvin_root, policy_folder):
+def test_history_is_cleared_and_the_instruction_set_at_each_task_and_the_world_reset_at_a_chains_start_only(
+    calvin_root, policy_folder
+):
     checkout = Checkout.open(calvin_root)
     policy, begun = Recording.from_pretrained(policy_folder), []
     policy.begun = begun
@@ -146,9 +175,13 @@ class Recording(BatchPolicy):
 
     def act(self, observations):
         actions = super().act(observations)
-        (rollout, observation), = observations.items()
+        ((rollout, observation),) = observations.items()
         action = actions[rollout]
-        hand, button, handle = observation.arm[:3], np.array([-0.12, -0.12, 0.485]), np.array([0.18, -0.2475, 0.387])
+        hand, button, handle = (
+            observation.arm[:3],
+            np.array([-0.12, -0.12, 0.485]),
+            np.array([0.18, -0.2475, 0.387]),
+        )
         if "led" in self.task:
             way, logit = button - hand, 1.0
         else:
@@ -168,7 +201,9 @@ def test_unseen_instructions_are_fifty_for_each_task_without_repetition():
 def test_each_chain_draws_its_own_instructions_the_same_ones_every_time(calvin_root):
     wording = instructions.load("unseen", Checkout.open(calvin_root))
     drawn = {instructions.chosen(Chain(number, {}, TASKS[:5]), wording) for number in range(20)}
-    assert len(drawn) == 20 and drawn == {instructions.chosen(Chain(number, {}, TASKS[:5]), wording) for number in range(20)}
+    assert len(drawn) == 20 and drawn == {
+        instructions.chosen(Chain(number, {}, TASKS[:5]), wording) for number in range(20)
+    }
     assert all(text in wording[task] for texts in drawn for task, text in zip(TASKS, texts))
 
 
@@ -176,7 +211,10 @@ def test_a_file_of_instructions_must_have_every_task(calvin_root, tmp_path):
     checkout = Checkout.open(calvin_root)
     path = tmp_path / "texts.yaml"
     path.write_text(yaml.safe_dump({task: ["do it"] for task in TASKS[1:]}))
-    with pytest.raises(instructions.InstructionsError, match=f"no instructions for {TASKS[0]}: each of the 34 tasks needs a list"):
+    with pytest.raises(
+        instructions.InstructionsError,
+        match=f"no instructions for {TASKS[0]}: each of the 34 tasks needs a list",
+    ):
         instructions.load(str(path), checkout)
     with pytest.raises(instructions.InstructionsError, match="official, unseen or a YAML file"):
         instructions.load("unsen", checkout)
@@ -184,9 +222,14 @@ def test_a_file_of_instructions_must_have_every_task(calvin_root, tmp_path):
 
 def test_rates_mean_and_counts_by_task():
     tasks = ("a", "b", "c", "d", "e")
-    results = [ChainResult(number, tasks, tasks, done, (), 1.0, 0.5) for number, done in enumerate((0, 1, 3, 5))]
+    results = [
+        ChainResult(number, tasks, tasks, done, (), 1.0, 0.5) for number, done in enumerate((0, 1, 3, 5))
+    ]
     document = summary.document(results)
     assert document["rates"] == [0.75, 0.5, 0.5, 0.25, 0.25] and document["mean"] == 2.25
     assert document["low"] < 2.25 < document["high"]
-    assert document["tasks"]["a"] == {"tried": 4, "successes": 3} and document["tasks"]["e"] == {"tried": 1, "successes": 1}
+    assert document["tasks"]["a"] == {"tried": 4, "successes": 3} and document["tasks"]["e"] == {
+        "tried": 1,
+        "successes": 1,
+    }
     assert all(low < rate < high for rate, (low, high) in zip(document["rates"], document["intervals"]))

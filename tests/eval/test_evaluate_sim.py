@@ -101,16 +101,13 @@ def test_a_policy_gets_the_observations_that_the_policy_node_gives_it(remote_tri
     signs = [observation["gripper"] for _, observation in seen]
     closed = signs.index(-1.0)
     commanded = next(index for index, (past, _) in enumerate(seen) if StateView(past).closure_target > 0.5)
-    assert closed == commanded, (
-        "the state's gripper is the current command, not the last one that was sent"
-    )
+    assert closed == commanded, "the state's gripper is the current command, not the last one that was sent"
 
 
 def test_frames_of_an_episode_are_kept_from_its_beginning_to_its_end(remote_trial):
     _, outcome, seen, alone = remote_trial
     first, _, last = (
-        cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-        for frame in outcome.frames
+        cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for frame in outcome.frames
     )
     assert np.abs(first.astype(int) - seen[0][1]["static"]).mean() < 2
     assert np.abs(last.astype(int) - seen[-1][1]["static"]).mean() < 2
@@ -250,7 +247,8 @@ def test_intervals_are_wilson_intervals():
 
 def test_the_unnamed_task_has_its_own_interval():
     outcomes = [
-        dataclasses.replace(one, unnamed=number == 0) for number, one in enumerate(synthetic_outcomes("swap", 10))
+        dataclasses.replace(one, unnamed=number == 0)
+        for number, one in enumerate(synthetic_outcomes("swap", 10))
     ]
     row = table.document(outcomes)["suites"]["swap"]
     assert (row["successes"], row["unnamed"]["successes"]) == (10, 1)

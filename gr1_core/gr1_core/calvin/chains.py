@@ -1,4 +1,6 @@
-"""The official evaluation's chains: 1000 initial conditions with five tasks each, as the checkout's get_sequences makes them."""
+"""The official evaluation's chains: 1000 initial conditions with five tasks each, as the checkout's
+get_sequences makes them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ LENGTH = 5
 
 @dataclass(frozen=True)
 class Chain:
-    """number: its place in the official list. condition: where everything is at the start, as get_sequences says it. tasks: five names."""
+    """number: its place in the official list.
+
+    condition: where everything is at the start, as get_sequences says it. tasks: five names.
+    """
 
     number: int
     condition: dict
@@ -26,10 +31,18 @@ class Chain:
 
 
 def chains(checkout: Checkout, count: int = OFFICIAL) -> list[Chain]:
-    """The first `count` of the 1000 official chains. The list takes a minute and a half to make and is kept in the user's cache folder."""
+    """The first `count` of the 1000 official chains.
+
+    The list takes a minute and a half to make and is kept in the user's cache folder.
+    """
     if not 1 <= count <= OFFICIAL:
-        raise CheckoutError(f"--chains {count}: the official list has {OFFICIAL} chains, choose 1 to {OFFICIAL}")
-    return [Chain(number, condition, tuple(tasks)) for number, (condition, tasks) in enumerate(_official(checkout)[:count])]
+        raise CheckoutError(
+            f"--chains {count}: the official list has {OFFICIAL} chains, choose 1 to {OFFICIAL}"
+        )
+    return [
+        Chain(number, condition, tuple(tasks))
+        for number, (condition, tasks) in enumerate(_official(checkout)[:count])
+    ]
 
 
 def digest(checkout: Checkout) -> str:
@@ -42,7 +55,9 @@ def cache_folder() -> Path:
 
 
 def _official(checkout: Checkout) -> list:
-    source = (checkout.root / "calvin_models" / "calvin_agent" / "evaluation" / "multistep_sequences.py").read_bytes()
+    source = (
+        checkout.root / "calvin_models" / "calvin_agent" / "evaluation" / "multistep_sequences.py"
+    ).read_bytes()
     key = hashlib.sha256(source).hexdigest()[:16]
     path = cache_folder() / f"chains-{OFFICIAL}-{key}.json"
     if path.is_file():
@@ -55,7 +70,9 @@ def _official(checkout: Checkout) -> list:
     made = make(checkout, OFFICIAL)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps({"sha256": hashlib.sha256(_text(made).encode()).hexdigest(), "chains": made}))
+    partial.write_text(
+        json.dumps({"sha256": hashlib.sha256(_text(made).encode()).hexdigest(), "chains": made})
+    )
     os.replace(partial, path)
     return made
 
@@ -63,8 +80,8 @@ def _official(checkout: Checkout) -> list:
 def make(checkout: Checkout, count: int) -> list:
     """[[condition, [task, ...]], ...] of get_sequences(count), in this process.
 
-    The original's workers seed numpy's global generator in processes of their own; here its state is put back after each, or the final
-    shuffle would give another order.
+    The original's workers seed numpy's global generator in processes of their own; here its state is put back
+    after each, or the final shuffle would give another order.
     """
     module = checkout.sequences_module()
     work = module["get_sequences_for_state2"]

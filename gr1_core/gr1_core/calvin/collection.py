@@ -1,4 +1,7 @@
-"""`gr1 collect calvin`: the expert's chains in CALVIN's simulator, written in the official dataset's layout. Parallel, seeded, resumable."""
+"""`gr1 collect calvin`: the expert's chains in CALVIN's simulator, written in the official dataset's layout.
+
+Parallel, seeded, resumable.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ from gr1_core.calvin.recording import Span, Statistics, frame_of, frame_path, wr
 from gr1_core.calvin.worlds import ChainSampler
 
 STRIDE = 2000
-"""Frame ids from one chain's first to the next one's: a chain's ids are known before those before it are recorded."""
+"""Frame ids from one chain's first to the next one's: a chain's ids are known before those before it are
+recorded.
+"""
 MAX_CHAINS = 10_000_000 // STRIDE - 1
 STEPS = 240
 """A demonstration that takes longer, of the 360 that the official evaluation allows, is not kept."""
@@ -35,7 +40,10 @@ class CalvinCollectError(ValueError):
 
 @dataclass(frozen=True)
 class CollectionSettings:
-    """scene: A .. D. tasks: those that are annotated. noise: deviation of the disturbed actions, in parts of the largest action."""
+    """scene: A .. D. tasks: those that are annotated.
+
+    noise: deviation of the disturbed actions, in parts of the largest action.
+    """
 
     scene: str
     tasks: tuple[str, ...]
@@ -47,21 +55,33 @@ class CollectionSettings:
 
 def named_tasks(names: str) -> tuple[str, ...]:
     """ "all" or names separated by commas. Raises CalvinCollectError for an unknown one."""
-    chosen = TASKS if names == "all" else tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    chosen = (
+        TASKS
+        if names == "all"
+        else tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    )
     if unknown := [name for name in chosen if name not in TASKS]:
-        raise CalvinCollectError(f"--tasks: {', '.join(unknown)} is not one of CALVIN's 34 tasks: {', '.join(TASKS)}")
+        raise CalvinCollectError(
+            f"--tasks: {', '.join(unknown)} is not one of CALVIN's 34 tasks: {', '.join(TASKS)}"
+        )
     if not chosen:
         raise CalvinCollectError("--tasks names no task: give names separated by commas, or all")
     return chosen
 
 
 def collect(
-    checkout: Checkout, settings: CollectionSettings, episodes: int, out: Path, workers: int, progress: Callable[[int, int], None]
+    checkout: Checkout,
+    settings: CollectionSettings,
+    episodes: int,
+    out: Path,
+    workers: int,
+    progress: Callable[[int, int], None],
 ) -> dict:
     """Records chains until `episodes` annotated demonstrations are there. Returns a summary.
 
-    progress: is told the demonstrations so far and the chains so far. An interrupted collection goes on: a chain counts once all its
-    frames are on disk, and a number always gives the same chain. Raises CalvinCollectError for settings that differ from before.
+    progress: is told the demonstrations so far and the chains so far. An interrupted collection goes on: a
+    chain counts once all its frames are on disk, and a number always gives the same chain. Raises
+    CalvinCollectError for settings that differ from before.
     """
     _prepare(out, settings, checkout)
     done = _read_log(out)
@@ -102,9 +122,14 @@ def _prepare(out: Path, settings: CollectionSettings, checkout: Checkout) -> Non
     if path.is_file():
         before = json.loads(path.read_text())["settings"]
         if differing := [f"{key} was {before.get(key)}" for key in mine if before.get(key) != mine[key]]:
-            raise CalvinCollectError(f"{out} was begun with other settings ({'; '.join(differing)}): repeat them, or choose another --out")
+            raise CalvinCollectError(
+                f"{out} was begun with other settings ({'; '.join(differing)}): repeat them, or choose "
+                "another --out"
+            )
     elif out.exists() and any(out.iterdir()):
-        raise CalvinCollectError(f"--out {out} is not empty and no collection of this kind: choose another folder")
+        raise CalvinCollectError(
+            f"--out {out} is not empty and no collection of this kind: choose another folder"
+        )
     configuration = checkout.configuration(settings.scene, egl=settings.renderer == "egl")
     configuration.scene.name = f"calvin_scene_{settings.scene}"
     for split in ("training", "validation"):
@@ -130,10 +155,14 @@ def split_of(chain: int) -> str:
 
 
 def _finish(out: Path, settings: CollectionSettings, done: dict[int, dict], episodes: int) -> dict:
-    """Writes the index files of both splits; the last chains may give more demonstrations than were asked for, which stay."""
+    """Writes the index files of both splits; the last chains may give more demonstrations than were asked
+    for, which stay.
+    """
     counts, frames = Counter(), 0
     for split in ("training", "validation"):
-        rows = [done[number] for number in sorted(done) if split_of(number) == split and done[number]["frames"]]
+        rows = [
+            done[number] for number in sorted(done) if split_of(number) == split and done[number]["frames"]
+        ]
         spans = [Span(**span) for row in rows for span in row["spans"]]
         if rows:
             bounds = [(row["first"], row["first"] + row["frames"] - 1) for row in rows]
@@ -156,13 +185,22 @@ def _start(root: Path, settings: CollectionSettings, out: Path, stop) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # pybullet prints
     checkout = Checkout.open(root)
-    _work.update(settings=settings, out=out, stop=stop, texts=checkout.training_instructions(), oracle=checkout.oracle())
+    _work.update(
+        settings=settings,
+        out=out,
+        stop=stop,
+        texts=checkout.training_instructions(),
+        oracle=checkout.oracle(),
+    )
     _work["sampler"] = ChainSampler(checkout, settings.tasks, settings.seed)
     _work["simulator"] = Simulator(checkout, settings.scene, settings.renderer)
 
 
 def _record(number: int) -> dict:
-    """One chain's frames on disk -> its row of the log. A failed task ends the chain and its frames are taken away again."""
+    """One chain's frames on disk -> its row of the log.
+
+    A failed task ends the chain and its frames are taken away again.
+    """
     settings, simulator = _work["settings"], _work["simulator"]
     rng = np.random.default_rng([settings.seed, number, 1])
     spec = _work["sampler"].sample(number)
@@ -183,7 +221,9 @@ def _record(number: int) -> dict:
         frame += kept
         if task in settings.tasks:
             texts = _work["texts"][task]
-            spans.append({"first": begun, "last": frame - 1, "task": task, "text": texts[rng.integers(len(texts))]})
+            spans.append(
+                {"first": begun, "last": frame - 1, "task": task, "text": texts[rng.integers(len(texts))]}
+            )
     for number_kept in range(first, frame):
         with np.load(frame_path(folder, number_kept)) as arrays:
             statistics.add({name: arrays[name] for name in ("robot_obs", "scene_obs", "actions")})
@@ -192,7 +232,7 @@ def _record(number: int) -> dict:
 
 
 def _demonstrate(task: str, expert: Expert, rng: np.random.Generator, folder: Path, first: int) -> int | None:
-    """Writes the frames of one task; their number, or None where it was not done, and then no frame is left."""
+    """Writes the frames of one task; their number, or None if it failed: then no frame is left."""
     settings, simulator, oracle = _work["settings"], _work["simulator"], _work["oracle"]
     expert.begin(task, simulator.state)
     start, disturbance = simulator.info, Disturbance(settings.noise * rng.random(), rng)
@@ -201,7 +241,9 @@ def _demonstrate(task: str, expert: Expert, rng: np.random.Generator, folder: Pa
             raise KeyboardInterrupt
         label = expert.act(simulator.state, simulator.target())
         write_frame(folder, first + step, frame_of(simulator, simulator.state, label, settings.depth))
-        info = simulator.step(disturbance.disturb(label.delta, expert.distance(simulator.state)), label.gripper)
+        info = simulator.step(
+            disturbance.disturb(label.delta, expert.distance(simulator.state)), label.gripper
+        )
         if oracle.get_task_info_for_set(start, info, {task}):
             return step + 1
     for number in range(first, first + STEPS):
@@ -210,7 +252,9 @@ def _demonstrate(task: str, expert: Expert, rng: np.random.Generator, folder: Pa
 
 
 class Disturbance:
-    """Correlated noise on the way from the label to the robot, so that the expert shows how to come back; less near the goal."""
+    """Correlated noise on the way from the label to the robot, so that the expert shows how to come back;
+    less near the goal.
+    """
 
     def __init__(self, scale: float, rng: np.random.Generator):
         self._scale, self._rng, self._noise = scale, rng, np.zeros(6)
@@ -219,5 +263,3 @@ class Disturbance:
         """distance: of the hand from its goal, m."""
         self._noise = 0.9 * self._noise + 0.44 * self._rng.normal(size=6)
         return np.clip(delta + self._scale * np.clip(distance / 0.08, 0.1, 1.0) * self._noise, -1, 1)
-
-

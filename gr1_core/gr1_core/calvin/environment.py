@@ -1,4 +1,4 @@
-"""One CALVIN simulator in this process: reset, step, what the robot sees and is, and what the oracle needs."""
+"""One CALVIN simulator in this process: reset, step, observations, and what the oracle needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ BLOCKS = ("red", "blue", "pink")
 
 @dataclass(frozen=True)
 class State:
-    """robot: f64[15], tcp xyz, tcp Euler xyz, gripper width, 7 joints, gripper command. scene: f64[24], SCENE_FIELDS, then BLOCKS' poses."""
+    """robot: f64[15], tcp xyz, tcp Euler xyz, gripper width, 7 joints, gripper command.
+
+    scene: f64[24], SCENE_FIELDS, then BLOCKS' poses.
+    """
 
     robot: np.ndarray
     scene: np.ndarray
@@ -59,13 +62,23 @@ class State:
 class Simulator:
     """The official environment with its two cameras, or without any (20 times as fast).
 
-    Make one a process: it hides what pybullet prints to the process's standard output, and pybullet mixes clients up.
+    Make one a process: it hides what pybullet prints to the process's standard output, and pybullet mixes
+    clients up.
     """
 
-    def __init__(self, checkout: Checkout, scene: str = "D", renderer: str = "tiny", cameras: bool = True, seed: int = 0):
+    def __init__(
+        self,
+        checkout: Checkout,
+        scene: str = "D",
+        renderer: str = "tiny",
+        cameras: bool = True,
+        seed: int = 0,
+    ):
         names = tuple(CAMERAS.values()) if cameras else ()
         with _silence():
-            self.environment = checkout.make_environment(checkout.configuration(scene, names, renderer == "egl", seed))
+            self.environment = checkout.make_environment(
+                checkout.configuration(scene, names, renderer == "egl", seed)
+            )
         self._cameras = self.environment.cameras
         self._frames: dict[str, np.ndarray] = {}
         self._depths: dict[str, np.ndarray] = {}
@@ -82,12 +95,16 @@ class Simulator:
         self.environment.cameras = self._cameras if value else []
 
     def reset(self, robot: np.ndarray | None = None, scene: np.ndarray | None = None) -> None:
-        """Puts everything to a state, as at the start of a chain; None: where the scene's file says, blocks at random."""
+        """Puts everything to a state, as at the start of a chain; None: where the scene's file says, blocks
+        at random.
+        """
         self._take(self.environment.reset(robot_obs=robot, scene_obs=scene))
         self.info = self.environment.get_info()
 
     def step(self, delta: np.ndarray, gripper: float) -> Mapping:
-        """One control period of 1/30 s. delta: f[6], relative action (1 = 0.02 m or 0.05 rad). gripper: above 0 opens. Returns the info.
+        """One control period of 1/30 s. delta: f[6], relative action (1 = 0.02 m or 0.05 rad).
+
+        gripper: above 0 opens. Returns the info.
 
         The simulator integrates the deltas on a target pose of its own and does not clip them.
         """
@@ -99,7 +116,10 @@ class Simulator:
 
     def observation(self) -> dict:
         """The fields of a gr1_core.policy.Observation."""
-        return self._frames | {"arm": self.state.robot[:6].copy(), "gripper": 1.0 if self.state.gripper > 0 else -1.0}
+        return self._frames | {
+            "arm": self.state.robot[:6].copy(),
+            "gripper": 1.0 if self.state.gripper > 0 else -1.0,
+        }
 
     @property
     def depths(self) -> dict[str, np.ndarray]:
@@ -117,7 +137,9 @@ class Simulator:
             self.environment.cid = -1  # its destructor disconnects again
 
     def _take(self, observation: Mapping) -> None:
-        self.state = State(np.array(observation["robot_obs"], np.float64), np.array(observation["scene_obs"], np.float64))
+        self.state = State(
+            np.array(observation["robot_obs"], np.float64), np.array(observation["scene_obs"], np.float64)
+        )
         self._frames, self._depths = {}, {}
         for role, name in CAMERAS.items():
             if (frame := observation["rgb_obs"].get(f"rgb_{name}")) is not None:
@@ -127,7 +149,9 @@ class Simulator:
 
 @contextmanager
 def _silence():
-    """Nothing is printed for a while: Python's prints go nowhere, and file descriptor 1 as well, where pybullet prints from C."""
+    """Nothing is printed for a while: Python's prints go nowhere, and file descriptor 1 as well, where
+    pybullet prints from C.
+    """
     sys.stdout.flush()
     kept = os.dup(1)
     with open(os.devnull, "w") as sink, redirect_stdout(sink):

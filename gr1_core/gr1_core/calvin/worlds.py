@@ -1,4 +1,6 @@
-"""What the official chains say in words about the scene, and random chains of tasks that are possible one after the other."""
+"""What the official chains say in words about the scene, and random chains of tasks that are possible one
+after the other.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ _APART = 0.1
 
 @dataclass(frozen=True)
 class ChainSpec:
-    """robot f64[15], scene f64[24]: the state at the start. tasks: names, each possible after the one before."""
+    """robot f64[15], scene f64[24]: the state at the start.
+
+    tasks: names, each possible after the one before.
+    """
 
     number: int
     robot: np.ndarray
@@ -27,7 +32,9 @@ class ChainSpec:
 
 
 class ChainSampler:
-    """Chains by number and seed, with the checkout's own rules of which task may follow which; not those of the official list."""
+    """Chains by number and seed, with the checkout's own rules of which task may follow which; not those of
+    the official list.
+    """
 
     def __init__(self, checkout: Checkout, tasks: tuple[str, ...], seed: int = 0):
         """tasks: those that are wanted; others come in between only where they make one possible."""
@@ -52,7 +59,9 @@ class ChainSampler:
         """Every task that is possible next has the same chance, a wanted one ten times that of another."""
         valid, definitions, state, chosen = self._module["valid_task"], self._module["tasks"], condition, []
         for _ in range(LENGTH):
-            following = {name: valid(state, rules) for name, rules in definitions.items() if name not in chosen}
+            following = {
+                name: valid(state, rules) for name, rules in definitions.items() if name not in chosen
+            }
             names = [name for name, states in following.items() if states]
             if not names:
                 break
@@ -64,10 +73,16 @@ class ChainSampler:
 
 
 def _condition(rng: np.random.Generator) -> dict:
-    """A scene in the words of the official list: one or two blocks on the table, at most one in each side of the cabinet."""
+    """A scene in the words of the official list: one or two blocks on the table, at most one in each side of
+    the cabinet.
+    """
     while True:
         places = [str(rng.choice(_SURFACES)) for _ in BLOCKS]
-        if 1 <= places.count("table") <= 2 and places.count("slider_right") < 2 and places.count("slider_left") < 2:
+        if (
+            1 <= places.count("table") <= 2
+            and places.count("slider_right") < 2
+            and places.count("slider_left") < 2
+        ):
             break
     condition = {"led": int(rng.integers(2)), "lightbulb": int(rng.integers(2))}
     condition |= {"slider": str(rng.choice(["right", "left"])), "drawer": str(rng.choice(["closed", "open"]))}
@@ -75,7 +90,9 @@ def _condition(rng: np.random.Generator) -> dict:
 
 
 def _varied(scene: np.ndarray, condition: dict, rng: np.random.Generator) -> np.ndarray:
-    """Blocks on the table anywhere on it in half of the chains, else near the official places; those in the cabinet moved a little."""
+    """Blocks on the table anywhere on it in half of the chains, else near the official places; those in the
+    cabinet moved a little.
+    """
     scene, anywhere, taken = scene.copy(), rng.random() < 0.5, []
     for index, name in enumerate(BLOCKS):
         pose = scene[6 + 6 * index : 12 + 6 * index]
@@ -83,7 +100,9 @@ def _varied(scene: np.ndarray, condition: dict, rng: np.random.Generator) -> np.
             pose[:2] += rng.uniform(-0.012, 0.012, 2)
             continue
         for _ in range(100):
-            place = rng.uniform(_TABLE_LOW, _TABLE_HIGH) if anywhere else pose[:2] + rng.uniform(-0.02, 0.02, 2)
+            place = (
+                rng.uniform(_TABLE_LOW, _TABLE_HIGH) if anywhere else pose[:2] + rng.uniform(-0.02, 0.02, 2)
+            )
             if all(np.linalg.norm(place - other) > _APART for other in taken):
                 break
         taken.append(place)

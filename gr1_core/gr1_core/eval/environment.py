@@ -1,4 +1,6 @@
-"""A simulated rig in its own process: plays trials, requests each action over a connection, returns outcomes. No torch here."""
+"""A simulated rig in its own process: plays trials, requests each action over a connection, returns outcomes.
+No torch here.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,12 @@ class SimulationError(WorkerError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a trial. success: of the named task. seconds: simulated time. failure: its kind, "" for a success.
+    """Result of a trial. success: of the named task. seconds: simulated time.
 
-    unnamed: in the swap suite, whether the scene's own task was done. frames: JPEGs of the episode, evenly spaced.
+    failure: its kind, "" for a success.
+
+    unnamed: in the swap suite, whether the scene's own task was done. frames: JPEGs of the episode, evenly
+    spaced.
     """
 
     trial: Trial
@@ -41,7 +46,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class TrialSettings:
-    """seconds: time limit of an episode. frames: number of frames to keep of each. expert: the scripted expert acts."""
+    """seconds: time limit of an episode. frames: number of frames to keep of each.
+
+    expert: the scripted expert acts.
+    """
 
     rig: Rig
     seconds: float
@@ -53,7 +61,9 @@ class TrialSettings:
 
 
 class _PolicyActor:
-    """The policy in the main process, as the simulated arm sees it: a state becomes an observation, an action a twist."""
+    """The policy in the main process, as the simulated arm sees it: a state becomes an observation, an action
+    a twist.
+    """
 
     def __init__(self, policy: RemotePolicy, rig: Rig, cameras: dict[str, Renderer]):
         self._policy, self._rig, self._cameras = policy, rig, cameras
@@ -79,7 +89,12 @@ class Environment:
     def run(self, trial: Trial, policy: RemotePolicy | None = None) -> Outcome:
         """policy: None where the scripted expert acts."""
         self._set_scene(trial)
-        settings, twin, wanted, scene = self._settings, self.twin, find_task(trial.task), find_task(trial.scene)
+        settings, twin, wanted, scene = (
+            self._settings,
+            self.twin,
+            find_task(trial.task),
+            find_task(trial.scene),
+        )
         twin.reset(trial.scene, trial.seed)
         twin.task = wanted  # the instruction decides when the episode is over
         actor = (
@@ -98,7 +113,9 @@ class Environment:
         success = held >= SUCCESS_PERIODS
         table = np.array(states)
         failure = "" if success else failure_kind(trial.task, table)
-        return Outcome(trial, success, len(states) * settings.rig.period, failure, unnamed, self._frames(table))
+        return Outcome(
+            trial, success, len(states) * settings.rig.period, failure, unnamed, self._frames(table)
+        )
 
     def _set_scene(self, trial: Trial) -> None:
         if trial.objects != self._objects:
@@ -136,15 +153,18 @@ def require_simulated_rig(rig: Rig) -> None:
     problems = []
     if not np.allclose(rig.state.reference, DOWN.as_quat()):
         problems.append(
-            f"its state's reference is {list(rig.state.reference)}, the twin's hand has {DOWN.as_quat().tolist()}"
+            f"its state's reference is {list(rig.state.reference)}, the twin's hand has "
+            f"{DOWN.as_quat().tolist()}"
         )
     if not (np.all(HOME.position > low) and np.all(HOME.position < high)):
         problems.append(
-            f"its workspace {low.tolist()} .. {high.tolist()} m does not hold the twin's home {HOME.position.tolist()}"
+            f"its workspace {low.tolist()} .. {high.tolist()} m does not hold the twin's home "
+            f"{HOME.position.tolist()}"
         )
     if not np.isclose(rig.period / TICK, round(rig.period / TICK)):
         problems.append(
-            f"its control period of {1e3 * rig.period:.4g} ms is no multiple of the twin's tick of {1e3 * TICK:.0f} ms"
+            f"its control period of {1e3 * rig.period:.4g} ms is no multiple of the twin's tick of "
+            f"{1e3 * TICK:.0f} ms"
         )
     if problems:
         raise SimulationError(

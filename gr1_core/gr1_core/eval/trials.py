@@ -12,12 +12,17 @@ from gr1_core.sim.suites import Trial
 
 
 def run_trials(
-    trials: Sequence[Trial], settings: TrialSettings, policy: BatchPolicy | None, workers: int, on_action: OnAction | None = None
+    trials: Sequence[Trial],
+    settings: TrialSettings,
+    policy: BatchPolicy | None,
+    workers: int,
+    on_action: OnAction | None = None,
 ) -> Iterator[Outcome]:
     """Plays all trials; yields their outcomes in the order in which they end.
 
-    policy: None where settings.expert. on_action: called with each trial, step (from 0), observation and action.
-    Raises SimulationError where the simulation cannot run, PolicyError for an action that is not finite.
+    policy: None where settings.expert. on_action: called with each trial, step (from 0), observation and
+    action. Raises SimulationError where the simulation cannot run, PolicyError for an action that is not
+    finite.
     """
     return worker_pool.run_jobs(trials, settings, policy, workers, on_action, _choose, SimulationError)
 

@@ -1,7 +1,10 @@
-"""A worker's side of an evaluation: runs jobs, asks for each action over a connection, returns outcomes. No torch here.
+"""A worker's side of an evaluation: runs jobs, asks for each action over a connection, returns outcomes.
 
-Messages to the main process: Begin (a rollout starts), a dictionary (the fields of an Observation; an action is awaited), Finished
-or Failure (the job's end). Messages to the worker: a job, (delta f64[6], gripper +1 open or -1 closed), None (no more jobs).
+No torch here.
+
+Messages to the main process: Begin (a rollout starts), a dictionary (the fields of an Observation; an action
+is awaited), Finished or Failure (the job's end). Messages to the worker: a job, (delta f64[6], gripper +1
+open or -1 closed), None (no more jobs).
 """
 
 from __future__ import annotations
@@ -49,12 +52,17 @@ class RemotePolicy:
         self._connection.send(Begin(instruction))
 
     def act(self, observation: Mapping) -> tuple[np.ndarray, float]:
-        """observation: the fields of an Observation. Returns delta f64[6] and the gripper's command, +1 open or -1 closed."""
+        """observation: the fields of an Observation.
+
+        Returns delta f64[6] and the gripper's command, +1 open or -1 closed.
+        """
         self._connection.send(observation)
         return self._connection.recv()
 
     def check(self) -> None:
-        """Raises EOFError once the main process has closed the connection: for environments that act by themselves."""
+        """Raises EOFError once the main process has closed the connection: for environments that act by
+        themselves.
+        """
         if self._connection.poll():
             self._connection.recv()
 
@@ -68,8 +76,12 @@ class JobEnvironment(Protocol):
 
 
 def serve_jobs(connection: Connection, settings: Any) -> None:
-    """Main function of a worker: makes settings.environment() and runs jobs until None or the end of the connection."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides when to stop
+    """Main function of a worker: makes settings.environment() and runs jobs until None or the end of the
+    connection.
+    """
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all processes; the parent decides when to stop
     environment: JobEnvironment | None = None
     try:
         while (job := connection.recv()) is not None:

@@ -1,4 +1,6 @@
-"""Jobs played by parallel worker processes; one policy answers all workers that wait for an action in one forward pass."""
+"""Jobs played by parallel worker processes; one policy answers all workers that wait for an action in one
+forward pass.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from gr1_core.policy import Action, Observation
 
 OnAction = Callable[[Any, int, Observation, Action], None]
 Choose = Callable[[Sequence[Any], Any, Sequence[Any]], int]
-"""(waiting jobs, the worker's job before or None, jobs of the other workers) -> index of the waiting job to run next."""
+"""(waiting jobs, the worker's job before or None, jobs of the other workers) -> index of the waiting job to
+run next.
+"""
 
 
 class _Worker:
@@ -52,7 +56,8 @@ class _Worker:
     def _ended_error(self) -> WorkerError:
         self.process.join()
         return self._error(
-            f"the process that played {self.job} ended with code {self.process.exitcode}: if it ran out of memory, use fewer --workers"
+            f"the process that played {self.job} ended with code {self.process.exitcode}: if it ran out "
+            "of memory, use fewer --workers"
         )
 
     def close(self) -> None:
@@ -70,9 +75,10 @@ def run_jobs(
 ) -> Iterator[Any]:
     """Runs all jobs; yields their outcomes in the order in which they end.
 
-    jobs: str(job) names it in errors. settings: pickled to the workers, which call settings.environment(). policy: None where the
-    environment acts by itself. on_action: called with each job, its step (from 0), observation and action. Raises `error` where
-    the simulation cannot run, PolicyError for an action that is not finite.
+    jobs: str(job) names it in errors. settings: pickled to the workers, which call settings.environment().
+    policy: None where the environment acts by itself. on_action: called with each job, its step (from 0),
+    observation and action. Raises `error` where the simulation cannot run, PolicyError for an action that is
+    not finite.
     """
     waiting = list(jobs)
     context = get_context("spawn")  # neither an OpenGL context nor a simulator's client survives a fork
@@ -107,7 +113,11 @@ def run_jobs(
 
 
 def _start_next(
-    worker: _Worker, waiting: list, crew: dict[Connection, _Worker], policy: BatchPolicy | None, choose: Choose
+    worker: _Worker,
+    waiting: list,
+    crew: dict[Connection, _Worker],
+    policy: BatchPolicy | None,
+    choose: Choose,
 ) -> None:
     if worker.has_rollout:
         policy.end_rollout(worker)

@@ -11,7 +11,9 @@ from gr1_core.calvin.expert.tasks import Situation, goal_of
 
 
 class Expert:
-    """Reactive: the command follows from the state now, the state at the task's start, and the simulator's target pose."""
+    """Reactive: the command follows from the state now, the state at the task's start, and the simulator's
+    target pose.
+    """
 
     def __init__(self, scene: str = "D"):
         self._layout = LAYOUTS[scene]

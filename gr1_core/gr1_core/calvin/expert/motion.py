@@ -1,4 +1,6 @@
-"""From a goal for the hand to a relative action: an approach along an axis, wide at its far end and narrow at the goal, and a smooth servo."""
+"""From a goal for the hand to a relative action: an approach along an axis, wide at its far end and narrow at
+the goal, and a smooth servo.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from gr1_core.calvin.environment import State
 
 TRANSLATION, ROTATION = 0.02, 0.05  # m and rad of an action of 1
 ROLL = 3.1
-"""Of a hand that points down, as at the start of a chain; pi would let the measured angle jump between +pi and -pi."""
+"""Of a hand that points down, as at the start of a chain; pi would let the measured angle jump between +pi
+and -pi.
+"""
 REST = np.pi / 2
 """The hand's yaw at the start of a chain, in the middle of what the wrist can turn."""
 DOWN = np.array([0.0, 0.0, -1.0])
@@ -25,8 +29,9 @@ _LEASH, _TURN_LEASH = 0.03, 0.2  # m and rad that the simulator's target may be 
 class Goal:
     """Where the hand shall be. position: m; pitch, yaw: rad, roll is ROLL; gripper: +1 open or -1 closed.
 
-    approach: whether to come along the hand's axis from afar; without it the hand goes straight. clearance: how far up the axis the
-    approach begins, m. tolerance: how far beside the axis the last centimetres may begin, m. speed: m a control period, at most.
+    approach: whether to come along the hand's axis from afar; without it the hand goes straight. clearance:
+    how far up the axis the approach begins, m. tolerance: how far beside the axis the last centimetres may
+    begin, m. speed: m a control period, at most.
     """
 
     position: np.ndarray
@@ -53,7 +58,9 @@ class Command:
 
 
 def approach_axis(pitch: float, yaw: float) -> np.ndarray:
-    """Where a hand points; pitch 0 is down, a negative pitch points the fingers ahead (+y at the yaw of pi / 2)."""
+    """Where a hand points; pitch 0 is down, a negative pitch points the fingers ahead (+y at the yaw of pi /
+    2).
+    """
     return np.array([-np.sin(pitch) * np.cos(yaw), -np.sin(pitch) * np.sin(yaw), -np.cos(pitch)])
 
 
@@ -68,7 +75,10 @@ def unwound(yaw: float) -> float:
 
 
 def command(goal: Goal, state: State, target: np.ndarray) -> Command:
-    """The action that goes to a goal from anywhere. target: f64[6], the simulator's own target pose, kept within reach of the hand."""
+    """The action that goes to a goal from anywhere.
+
+    target: f64[6], the simulator's own target pose, kept within reach of the hand.
+    """
     error = goal.position - state.tcp
     turn = wrapped(np.array([ROLL, goal.pitch, goal.yaw]) - state.euler)
     turn[2] = unwound(goal.yaw) - unwound(state.euler[2])
@@ -84,7 +94,8 @@ def command(goal: Goal, state: State, target: np.ndarray) -> Command:
 
 
 def _approach(goal: Goal, state: State, error: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """The error that leads through the funnel: sideways far from the goal, and along the axis once beside it by little.
+    """The error that leads through the funnel: sideways far from the goal, and along the axis once beside it
+    by little.
 
     A goal that is not come to from above is passed to above the blocks as well.
     """
@@ -98,7 +109,9 @@ def _approach(goal: Goal, state: State, error: np.ndarray, turn: np.ndarray) -> 
     gate = np.clip(1 - too_deep / 0.05, 0, 1)
     wanted = gate * sideways + (ahead - offset) * axis
     if axis[2] > -0.9:
-        height = goal.position[2] + np.clip(1.5 * (abs(error[0]) - 0.03), 0, max(0.0, TRAVEL - goal.position[2]))
+        height = goal.position[2] + np.clip(
+            1.5 * (abs(error[0]) - 0.03), 0, max(0.0, TRAVEL - goal.position[2])
+        )
         too_low = height - state.tcp[2]
         if too_low > 0:
             wanted[:2] *= np.clip(1 - too_low / 0.04, 0, 1)

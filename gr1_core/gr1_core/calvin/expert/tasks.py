@@ -19,7 +19,10 @@ _PUSH, _ROTATE = 0.125, np.radians(72)
 
 @dataclass
 class Situation:
-    """state: now. start: at the start of the task. yaw, place: the chosen grasp's and goal's, kept once chosen."""
+    """state: now. start: at the start of the task.
+
+    yaw, place: the chosen grasp's and goal's, kept once chosen.
+    """
 
     state: State
     start: State
@@ -43,12 +46,16 @@ def skill_of(task: str) -> Skill:
     verb, name, *rest = task.split("_")
     if verb == "lift":
         return lambda s: _lift(s, name)
-    way = 1.0 if (rest[-1] == "right") == (verb == "push") else -1.0  # right: +x for a push, clockwise for a turn
+    way = (
+        1.0 if (rest[-1] == "right") == (verb == "push") else -1.0
+    )  # right: +x for a push, clockwise for a turn
     return {"push": lambda s: _push(s, name, way), "rotate": lambda s: _rotate(s, name, way)}[verb]
 
 
 def goal_of(situation: Situation, task: str) -> Goal:
-    """What the hand does now; before anything else it lets go of what it should not carry, and leaves the cabinet."""
+    """What the hand does now; before anything else it lets go of what it should not carry, and leaves the
+    cabinet.
+    """
     state, wanted = situation.state, _carried(task)
     holding = blocks.held(state)
     if holding and wanted is not None and holding != wanted and wanted != "any":
@@ -56,7 +63,13 @@ def goal_of(situation: Situation, task: str) -> Goal:
     if holding and wanted is None:
         return _put_down(state, holding)
     goal = skill_of(task)(situation)
-    if state.gripper > 0 and goal.gripper < 0 and wanted is None and "drawer" not in task and blocks.in_the_way(state):
+    if (
+        state.gripper > 0
+        and goal.gripper < 0
+        and wanted is None
+        and "drawer" not in task
+        and blocks.in_the_way(state)
+    ):
         goal = replace(goal, gripper=1.0)
     return _leave_cabinet(state, goal)
 
@@ -66,7 +79,11 @@ def _carried(task: str) -> str | None:
     verb, name, *_ = task.split("_")
     if verb in ("lift", "push", "rotate") and name in BLOCKS:
         return name
-    return "any" if task in ("place_in_slider", "place_in_drawer", "stack_block", "unstack_block", "push_into_drawer") else None
+    return (
+        "any"
+        if task in ("place_in_slider", "place_in_drawer", "stack_block", "unstack_block", "push_into_drawer")
+        else None
+    )
 
 
 def _put_down(state: State, name: str) -> Goal:
@@ -92,7 +109,11 @@ def _leave_cabinet(state: State, goal: Goal) -> Goal:
 def _lift(s: Situation, name: str) -> Goal:
     goal = s.grasp(name)
     if blocks.held(s.state) == name:
-        up = np.array([0, 0, 0.1]) if goal.pitch != CABINET_PITCH else -0.1 * approach_axis(goal.pitch, goal.yaw)
+        up = (
+            np.array([0, 0, 0.1])
+            if goal.pitch != CABINET_PITCH
+            else -0.1 * approach_axis(goal.pitch, goal.yaw)
+        )
         return Goal(s.state.tcp + up, goal.yaw, goal.pitch, -1.0, approach=False, speed=0.01)
     return _make_room(s, goal, s.state.block(name))
 
@@ -110,11 +131,22 @@ def _make_room(s: Situation, goal: Goal, block: np.ndarray) -> Goal:
     return goal
 
 
-def _carry_to(s: Situation, name: str, place: np.ndarray, yaw: float, pitch: float, over: float, clearance: float, exact: float = 0.012) -> Goal:
+def _carry_to(
+    s: Situation,
+    name: str,
+    place: np.ndarray,
+    yaw: float,
+    pitch: float,
+    over: float,
+    clearance: float,
+    exact: float = 0.012,
+) -> Goal:
     """Carries the held block to a place (of its centre) and lets go `over` metres above it."""
     state = s.state
     block = state.block(name)[:3]
-    goal = Goal(place + [0, 0, over] + (state.tcp - block), yaw, pitch, -1.0, clearance=clearance, tolerance=0.01)
+    goal = Goal(
+        place + [0, 0, over] + (state.tcp - block), yaw, pitch, -1.0, clearance=clearance, tolerance=0.01
+    )
     error = goal.position - state.tcp
     if np.linalg.norm(error) < exact and abs(wrapped(yaw - state.euler[2])) < 0.1:
         return replace(goal, gripper=1.0, approach=False)
@@ -138,7 +170,9 @@ def _push(s: Situation, name: str, way: float) -> Goal:
 
 
 def _free_place(s: Situation, name: str, start: np.ndarray, way: float) -> np.ndarray:
-    """xy on the table, at least _PUSH to one side of the start, beside other blocks, the button and the handle of the door."""
+    """xy on the table, at least _PUSH to one side of the start, beside other blocks, the button and the
+    handle of the door.
+    """
     others = [s.state.block(other)[:2] for other in BLOCKS if other != name]
     handle = s.layout.handle_of_slider(s.state)[0]
 
@@ -150,7 +184,9 @@ def _free_place(s: Situation, name: str, start: np.ndarray, way: float) -> np.nd
         return 10 * near + abs(y - start[1]) + abs(x - start[0])
 
     xs = start[0] + way * np.linspace(_PUSH, _PUSH + 0.15, 11)
-    return np.array(min(((x, y) for x in xs for y in np.linspace(-0.14, -0.03, 12)), key=lambda place: cost(*place)))
+    return np.array(
+        min(((x, y) for x in xs for y in np.linspace(-0.14, -0.03, 12)), key=lambda place: cost(*place))
+    )
 
 
 def _rotate(s: Situation, name: str, way: float) -> Goal:
@@ -163,7 +199,14 @@ def _rotate(s: Situation, name: str, way: float) -> Goal:
     height = s.state.block(name)[2] - s.start.block(name)[2]
     gate = np.clip((height - 0.004) / 0.008, 0.0, 1.0)
     lifted = s.state.tcp + [0, 0, _CARRY - height]
-    return Goal(lifted, float(s.state.euler[2]) + gate * left, (1 - gate) * float(s.state.euler[1]), -1.0, approach=False, speed=0.008)
+    return Goal(
+        lifted,
+        float(s.state.euler[2]) + gate * left,
+        (1 - gate) * float(s.state.euler[1]),
+        -1.0,
+        approach=False,
+        speed=0.008,
+    )
 
 
 def _place_in_slider(s: Situation) -> Goal:
@@ -171,7 +214,11 @@ def _place_in_slider(s: Situation) -> Goal:
     if not name:
         return _after_placing(s, CABINET_PITCH, lambda block: blocks.place_of(block) == "cabinet")
     low, high = s.layout.opening(s.state)
-    others = [s.state.block(other)[0] for other in BLOCKS if other != name and blocks.place_of(s.state.block(other)) == "cabinet"]
+    others = [
+        s.state.block(other)[0]
+        for other in BLOCKS
+        if other != name and blocks.place_of(s.state.block(other)) == "cabinet"
+    ]
     middle = (low + high) / 2
     xs = np.linspace(low + 0.06, high - 0.06, 15) if high - low > 0.13 else [middle]
     x = min(xs, key=lambda x: abs(x - middle) + 10 * sum(max(0.0, 0.1 - abs(x - other)) for other in others))
@@ -184,9 +231,19 @@ def _place_in_drawer(s: Situation) -> Goal:
     if not name:
         return _after_placing(s, DRAWER_PITCH, lambda block: blocks.place_of(block) == "drawer")
     centre = s.layout.drawer_centre(s.state)
-    others = [s.state.block(other)[:2] for other in BLOCKS if other != name and blocks.place_of(s.state.block(other)) == "drawer"]
+    others = [
+        s.state.block(other)[:2]
+        for other in BLOCKS
+        if other != name and blocks.place_of(s.state.block(other)) == "drawer"
+    ]
     xs = np.linspace(s.layout.drawer[0] + 0.08, s.layout.drawer[1] - 0.08, 12)
-    x = min(xs, key=lambda x: abs(x - centre[0]) + 10 * sum(max(0.0, 0.1 - np.hypot(x - o[0], centre[1] - o[1])) for o in others))
+    x = min(
+        xs,
+        key=lambda x: (
+            abs(x - centre[0])
+            + 10 * sum(max(0.0, 0.1 - np.hypot(x - o[0], centre[1] - o[1])) for o in others)
+        ),
+    )
     place = np.array([x, centre[1], centre[2] + BLOCK / 2])
     pitch = min(DRAWER_PITCH, blocks.level_pitch(s.state, name))
     return _carry_to(s, name, place, REST, pitch, 0.02, clearance=0.57 - place[2])
@@ -205,14 +262,22 @@ def _stack(s: Situation) -> Goal:
     moved = name or blocks.nearest_block(s.start)
     others = [other for other in BLOCKS if other != moved]
     on_table = [other for other in others if blocks.place_of(s.state.block(other)) == "table"]
-    below = min(on_table or others, key=lambda other: np.linalg.norm((s.start.block(other) - s.start.block(moved))[:2]))
+    below = min(
+        on_table or others,
+        key=lambda other: np.linalg.norm((s.start.block(other) - s.start.block(moved))[:2]),
+    )
     place = s.state.block(below)[:3] + [0, 0, BLOCK]
     if not name:
         return _after_placing(s, 0.0, lambda block: np.linalg.norm(block[:3] - place) < 0.02)
     # Across or along the other block, whichever is nearer.
-    yaw = min((s.state.block(below)[5] + k * np.pi / 2 for k in range(-4, 5)), key=lambda yaw: abs(yaw - unwound(s.state.euler[2])))
+    yaw = min(
+        (s.state.block(below)[5] + k * np.pi / 2 for k in range(-4, 5)),
+        key=lambda yaw: abs(yaw - unwound(s.state.euler[2])),
+    )
     s.yaw = s.yaw if s.yaw is not None else yaw
-    return _carry_to(s, name, place, s.yaw, blocks.level_pitch(s.state, name), 0.003, clearance=0.06, exact=0.005)
+    return _carry_to(
+        s, name, place, s.yaw, blocks.level_pitch(s.state, name), 0.003, clearance=0.06, exact=0.005
+    )
 
 
 def _unstack(s: Situation) -> Goal:
@@ -226,10 +291,18 @@ def _unstack(s: Situation) -> Goal:
 
 def _push_into_drawer(s: Situation) -> Goal:
     on_table = [name for name in BLOCKS if blocks.place_of(s.start.block(name)) == "table"]
-    name = min(on_table or BLOCKS, key=lambda name: np.linalg.norm((s.start.block(name) - s.start.robot[:6])[:2]))
+    name = min(
+        on_table or BLOCKS, key=lambda name: np.linalg.norm((s.start.block(name) - s.start.robot[:6])[:2])
+    )
     if blocks.held(s.state) == name:
         centre = s.layout.drawer_centre(s.state)
-        place = np.array([np.clip(s.state.block(name)[0], s.layout.drawer[0] + 0.08, s.layout.drawer[1] - 0.08), centre[1], TABLE])
+        place = np.array(
+            [
+                np.clip(s.state.block(name)[0], s.layout.drawer[0] + 0.08, s.layout.drawer[1] - 0.08),
+                centre[1],
+                TABLE,
+            ]
+        )
         goal = _carry_to(s, name, place + [0, 0, BLOCK / 2], float(s.yaw or REST), 0.0, 0.0, clearance=0.03)
         return goal
     if s.state.block(name)[1] < EDGE - 0.01 and s.state.block(name)[2] < TABLE:
@@ -239,7 +312,11 @@ def _push_into_drawer(s: Situation) -> Goal:
 
 def _led(s: Situation) -> Goal:
     # The button acts when it goes down: one that is down already has to come up first.
-    if s.start.fixture("button") > 0.01 and s.state.fixture("button") > 0.006 and s.state.fixture("led") == s.start.fixture("led"):
+    if (
+        s.start.fixture("button") > 0.01
+        and s.state.fixture("button") > 0.006
+        and s.state.fixture("led") == s.start.fixture("led")
+    ):
         return fixtures.release_button(s.state, s.layout)
     return fixtures.press_button(s.state, s.layout)
 
@@ -259,7 +336,12 @@ _FIXED: dict[str, Skill] = {
     "unstack_block": _unstack,
     "push_into_drawer": _push_into_drawer,
 }
-_MOVES = [f"{verb}_{name}_block_{way}" for verb in ("rotate", "push") for name in BLOCKS for way in ("right", "left")]
+_MOVES = [
+    f"{verb}_{name}_block_{way}"
+    for verb in ("rotate", "push")
+    for name in BLOCKS
+    for way in ("right", "left")
+]
 _LIFTS = [f"lift_{name}_block_{place}" for name in BLOCKS for place in ("table", "slider", "drawer")]
 TASKS = (*_MOVES, *_LIFTS, *_FIXED)
 """All 34 names."""

@@ -1,4 +1,6 @@
-"""`gr1 evaluate calvin`: plays the official chains, continues an interrupted evaluation, prints and saves the results."""
+"""`gr1 evaluate calvin`: plays the official chains, continues an interrupted evaluation, prints and saves the
+results.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ class CalvinError(WorkerError):
 
 @dataclass(frozen=True)
 class Options:
-    """agent: of protocol.AGENTS; checkpoint: where it is "policy". recorded: numbers of chains whose videos are kept, with `out`."""
+    """agent: of protocol.AGENTS; checkpoint: where it is "policy".
+
+    recorded: numbers of chains whose videos are kept, with `out`.
+    """
 
     checkout: Checkout
     agent: str
@@ -53,9 +58,12 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Returns the exit code. Results so far are printed and saved also when an interrupt or an error ends the evaluation.
+    """Returns the exit code.
 
-    Raises CalvinError, CheckoutError, CheckpointError, InstructionsError or ResultsError; all are ValueErrors.
+    Results so far are printed and saved also when an interrupt or an error ends the evaluation.
+
+    Raises CalvinError, CheckoutError, CheckpointError, InstructionsError or ResultsError; all are
+    ValueErrors.
     """
     options.checkout.require_packages()
     policy = _policy(options)
@@ -68,7 +76,13 @@ def run(options: Options) -> int:
     log = ResultsLog(options.out / NAME if options.out else None, facts["settings"])
     recorded = frozenset(options.recorded) if options.out else frozenset()
     jobs = [
-        ChainJob(one.number, one.condition, one.tasks, texts.chosen(one, wording, options.seed), one.number in recorded)
+        ChainJob(
+            one.number,
+            one.condition,
+            one.tasks,
+            texts.chosen(one, wording, options.seed),
+            one.number in recorded,
+        )
         for one in chains
         if one.number not in log.results
     ]
@@ -85,7 +99,12 @@ def run(options: Options) -> int:
         atomic_write.write_json(options.out / "results.json", result)
         report.write_page(options.out / "report.html", result, REFERENCES, _recordings(options.out), title)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    summary.print_tables(console, result, f"{title}{', INTERRUPTED after ' + result['interrupted'] if ended else ''}", REFERENCES)
+    summary.print_tables(
+        console,
+        result,
+        f"{title}{', INTERRUPTED after ' + result['interrupted'] if ended else ''}",
+        REFERENCES,
+    )
     print(json.dumps(result), flush=True)
     return _end(ended) if ended else 0
 
@@ -107,12 +126,15 @@ def _policy(options: Options):
 def require_rig(rig: Rig) -> None:
     """Raises CalvinError for a checkpoint of another robot: its actions would mean other motions."""
     if rig.name != RIG:
-        raise CalvinError(f"the checkpoint is for rig '{rig.name}'; CALVIN's simulator is rig '{RIG}': choose a checkpoint that was trained on it")
+        raise CalvinError(
+            f"the checkpoint is for rig '{rig.name}'; CALVIN's simulator is rig '{RIG}': choose a "
+            "checkpoint that was trained on it"
+        )
     Rig.load(RIG).require_same(rig, "the checkpoint")
 
 
 def _facts(options: Options, policy) -> dict:
-    """settings: what must be the same when an evaluation goes on; document: what is recorded with the result."""
+    """settings: must be the same when an evaluation continues; document: recorded with the result."""
     commits = options.checkout.commits()
     name = pretrained.name(options.checkpoint) if options.checkpoint else options.agent
     settings = {
@@ -141,15 +163,29 @@ def _versions() -> dict[str, str]:
 
 
 def _play(jobs: Sequence[ChainJob], options: Options, policy, log: ResultsLog) -> BaseException | None:
-    """Plays the chains; returns what ended the evaluation early, if anything: what was done by then is kept."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    """Plays the chains; returns what ended the evaluation early, if anything. Finished chains are kept."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     settings = ChainSettings(options.checkout.root, options.scene, options.renderer, options.agent)
     recorder = _recorder(policy, jobs)
     running = worker_pool.run_jobs(
         jobs, settings, policy, options.workers, recorder.on_action if recorder else None, error=CalvinError
     )
-    parts = (TextColumn("chains"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    parts = (
+        TextColumn("chains"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
     began, spent, waited = time.monotonic(), 0.0, 0.0
     with Progress(*parts, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=len(jobs) + len(log.results), completed=len(log.results))
@@ -162,7 +198,8 @@ def _play(jobs: Sequence[ChainJob], options: Options, policy, log: ResultsLog) -
                 hours = (time.monotonic() - began) / 3600
                 mean = sum(one.done for one in log.results.values()) / len(log.results)
                 done = len(log.results) - (bar.tasks[task].total - len(jobs))
-                text = f"mean length {mean:.2f}, {done / hours:.0f} chains/h, {100 * waited / spent:.0f} % of it waiting for the policy"
+                share = f"{100 * waited / spent:.0f} % of the time waiting for the policy"
+                text = f"mean length {mean:.2f}, {done / hours:.0f} chains/h, {share}"
                 bar.update(task, advance=1, description=text)
                 if bar.disable:
                     print(f"{len(log.results)} chains, {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,7 @@
-"""results.jsonl: the settings in the first line, then one line for each chain, written when it has ended. The same command goes on."""
+"""results.jsonl: the settings in the first line, then one line for each chain, written when it has ended.
+
+The same command goes on.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ class ResultsError(ValueError):
 
 @dataclass(frozen=True)
 class ChainResult:
-    """number: in the official list. done: tasks in a row. steps: control steps of each task that was tried."""
+    """number: in the official list. done: tasks in a row.
+
+    steps: control steps of each task that was tried.
+    """
 
     number: int
     tasks: tuple[str, ...]
@@ -37,7 +43,10 @@ class ChainResult:
 
 
 class ResultsLog:
-    """path: None keeps nothing. settings: what must not change from one run to the next, e.g. the weights' SHA-256."""
+    """path: None keeps nothing. settings: what must not change from one run to the next, e.g.
+
+    the weights' SHA-256.
+    """
 
     def __init__(self, path: Path | None, settings: Mapping):
         self.results: dict[int, ChainResult] = {}
@@ -51,7 +60,8 @@ class ResultsLog:
             self._file = path.open("r+b" if path.exists() else "w+b")
         except OSError as error:
             raise ResultsError(
-                f"--out {path.parent} cannot be used ({error.strerror}): choose a folder that you may write to"
+                f"--out {path.parent} cannot be used ({error.strerror}): choose a folder that you may "
+                "write to"
             ) from error
         # A line that was cut off by a crash is written over.
         self._file.seek(whole)
@@ -64,7 +74,10 @@ class ResultsLog:
         result = ChainResult.of(outcome)
         self.results[result.number] = result
         if self._file:
-            self._append({"chain": result.number} | {key: value for key, value in vars(result).items() if key != "number"})
+            self._append(
+                {"chain": result.number}
+                | {key: value for key, value in vars(result).items() if key != "number"}
+            )
 
     def close(self) -> None:
         if self._file:
@@ -81,13 +94,25 @@ class ResultsLog:
             rows = [json.loads(line) for line in lines]
             before = rows[0]["settings"] if rows else settings
             for row in rows[1:]:
-                fields = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key != "chain"}
+                fields = {
+                    key: tuple(value) if isinstance(value, list) else value
+                    for key, value in row.items()
+                    if key != "chain"
+                }
                 self.results[row["chain"]] = ChainResult(row["chain"], **fields)
         except (ValueError, KeyError, TypeError) as error:
-            raise ResultsError(f"{path} is no results of gr1 evaluate calvin ({error!r}): choose another --out") from error
-        differing = [f"{key} is {settings.get(key)!r}, was {before.get(key)!r}" for key in settings if settings.get(key) != before.get(key)]
+            raise ResultsError(
+                f"{path} is no results of gr1 evaluate calvin ({error!r}): choose another --out"
+            ) from error
+        differing = [
+            f"{key} is {settings.get(key)!r}, was {before.get(key)!r}"
+            for key in settings
+            if settings.get(key) != before.get(key)
+        ]
         if differing:
-            raise ResultsError(f"{path} holds results of other settings ({'; '.join(differing)}): choose another --out")
+            raise ResultsError(
+                f"{path} holds results of other settings ({'; '.join(differing)}): choose another --out"
+            )
         return whole
 
     def _append(self, row: Mapping) -> None:

@@ -1,7 +1,8 @@
 """A worker's side of the official evaluation: one simulator, one chain after the other. No torch here.
 
-As mees/calvin's evaluate_policy.py has it: the environment is reset at a chain's start only; each task's rollout has 360 steps;
-the oracle compares the state at the task's start with the state now; the first failure ends the chain.
+As mees/calvin's evaluate_policy.py has it: the environment is reset at a chain's start only; each task's
+rollout has 360 steps; the oracle compares the state at the task's start with the state now; the first failure
+ends the chain.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ AGENTS = ("policy", "expert", "nothing")
 
 @dataclass(frozen=True)
 class ChainJob:
-    """number: in the official list. instructions: one for each task. recorded: whether its frames are kept."""
+    """number: in the official list. instructions: one for each task.
+
+    recorded: whether its frames are kept.
+    """
 
     number: int
     condition: dict
@@ -53,7 +57,10 @@ class RecordedFrame:
 
 @dataclass(frozen=True)
 class ChainOutcome:
-    """done: tasks in a row. steps: control steps of each task that was tried. seconds: of computing; waiting: of these, for the policy."""
+    """done: tasks in a row. steps: control steps of each task that was tried.
+
+    seconds: of computing; waiting: of these, for the policy.
+    """
 
     job: ChainJob
     done: int
@@ -105,7 +112,12 @@ class ChainEnvironment:
         self._simulator.close()
 
     def _rollout(
-        self, task: str, instruction: str, policy: RemotePolicy, frames: list[RecordedFrame] | None, place: int
+        self,
+        task: str,
+        instruction: str,
+        policy: RemotePolicy,
+        frames: list[RecordedFrame] | None,
+        place: int,
     ) -> tuple[bool, int]:
         simulator = self._simulator
         start = simulator.info
@@ -116,7 +128,11 @@ class ChainEnvironment:
         for step in range(STEPS):
             if frames is not None:
                 seen = simulator.observation()
-                frames.append(RecordedFrame(place, step, images.encode_jpeg(seen["static"]), images.encode_jpeg(seen["wrist"])))
+                frames.append(
+                    RecordedFrame(
+                        place, step, images.encode_jpeg(seen["static"]), images.encode_jpeg(seen["wrist"])
+                    )
+                )
             delta, gripper = self._act(policy)
             info = simulator.step(delta, gripper)
             if self._oracle.get_task_info_for_set(start, info, {task}):

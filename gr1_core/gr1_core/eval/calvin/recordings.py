@@ -1,4 +1,6 @@
-"""Videos and contact sheets of chosen chains: what both cameras saw, and beside it the frames that the policy had predicted."""
+"""Videos and contact sheets of chosen chains: what both cameras saw, and beside it the frames that the policy
+had predicted.
+"""
 
 from __future__ import annotations
 
@@ -57,40 +59,60 @@ def _video_frames(outcome: ChainOutcome, predicted: Mapping[int, tuple[bytes, by
         row = [_enlarged(images.decode(frame.static)), _enlarged(images.decode(frame.wrist))]
         titles = ["static camera", "gripper camera"]
         if predicted:
-            row += [_enlarged(images.decode(picture)) for picture in shown] if shown else [_empty(), _empty()]
+            row += [_enlarged(images.decode(jpeg)) for jpeg in shown] if shown else [_empty(), _empty()]
             titles += ["static, as predicted", "gripper, as predicted"]
-        picture = np.concatenate(row, axis=1)
-        top = np.full((_LINE, picture.shape[1], 3), _PAPER, np.uint8)
+        image = np.concatenate(row, axis=1)
+        top = np.full((_LINE, image.shape[1], 3), _PAPER, np.uint8)
         for place, title in enumerate(titles):
             _write(top, title, place * _SIDE + 6)
-        yield np.concatenate([top, picture, _caption(outcome, frame, picture.shape[1], renderer)])
+        yield np.concatenate([top, image, _caption(outcome, frame, image.shape[1], renderer)])
 
 
 def _caption(outcome: ChainOutcome, frame: RecordedFrame, width: int, renderer: str) -> np.ndarray:
     job, place = outcome.job, frame.task
     caption = np.full((2 * _LINE, width, 3), _PAPER, np.uint8)
     _write(caption[:_LINE], f'{place + 1} of {len(job.tasks)}: "{job.instructions[place]}"', 6)
-    _write(caption[_LINE:], f"chain {job.number}, {job.tasks[place]}, step {frame.step}, {renderer}", 6, scale=0.38)
+    _write(
+        caption[_LINE:],
+        f"chain {job.number}, {job.tasks[place]}, step {frame.step}, {renderer}",
+        6,
+        scale=0.38,
+    )
     return caption
 
 
 def _sheet(outcome: ChainOutcome, predicted: Mapping[int, tuple[bytes, bytes]]) -> np.ndarray:
-    """A row for each task: six moments of the static camera; below each the frame that was predicted for it."""
+    """A row for each task: six moments of the static camera, with the predicted frames below."""
     rows = []
     for place in range(len(outcome.steps)):
         numbers = [number for number, frame in enumerate(outcome.frames) if frame.task == place]
-        moments = [numbers[index] for index in np.linspace(0, len(numbers) - 1, _SHEET_ROWS).round().astype(int)]
+        moments = [
+            numbers[index] for index in np.linspace(0, len(numbers) - 1, _SHEET_ROWS).round().astype(int)
+        ]
         if predicted:
             known = np.array(sorted(predicted))
             moments = [int(known[np.abs(known - moment).argmin()]) for moment in moments]
             moments = [min(moment, len(outcome.frames) - 1) for moment in moments]
         text = np.full((_LINE, _SIDE * _SHEET_ROWS, 3), _PAPER, np.uint8)
-        how = f"done in {outcome.steps[place]} steps" if place < outcome.done else f"not done in {outcome.steps[place]} steps"
+        how = (
+            f"done in {outcome.steps[place]} steps"
+            if place < outcome.done
+            else f"not done in {outcome.steps[place]} steps"
+        )
         _write(text, f'{outcome.job.tasks[place]}: "{outcome.job.instructions[place]}", {how}', 6)
-        rows += [text, np.concatenate([_enlarged(images.decode(outcome.frames[number].static)) for number in moments], axis=1)]
+        rows += [
+            text,
+            np.concatenate(
+                [_enlarged(images.decode(outcome.frames[number].static)) for number in moments], axis=1
+            ),
+        ]
         if predicted:
-            pictures = [predicted.get(number) for number in moments]
-            rows.append(np.concatenate([_enlarged(images.decode(one[0])) if one else _empty() for one in pictures], axis=1))
+            predictions = [predicted.get(number) for number in moments]
+            rows.append(
+                np.concatenate(
+                    [_enlarged(images.decode(one[0])) if one else _empty() for one in predictions], axis=1
+                )
+            )
     return np.concatenate(rows)
 
 

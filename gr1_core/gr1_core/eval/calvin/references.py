@@ -1,4 +1,7 @@
-"""Published results on CALVIN's long-horizon evaluation in environment D, to stand beside one's own. None was measured here."""
+"""Published results on CALVIN's long-horizon evaluation in environment D, to stand beside one's own.
+
+None was measured here.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reference:
-    """rates: share of the chains with 1 .. 5 tasks in a row; None where the source at hand names only the mean length.
+    """rates: share of the chains with 1 ..
 
-    published: in the paper of GR-1 (Wu et al., ICLR 2024), tables 1 and 2; else self-reported by the method's authors.
+    5 tasks in a row; None where the source at hand names only the mean length.
+
+    published: in the paper of GR-1 (Wu et al., ICLR 2024), tables 1 and 2; else self-reported by the method's
+    authors.
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""What chains came to: success of 1 to 5 in a row, mean length, success by task; printed tables and the JSON document."""
+"""What chains came to: success of 1 to 5 in a row, mean length, success by task; printed tables and the JSON
+document.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,11 @@ _RESAMPLES = 10_000
 
 
 def document(results: Sequence[ChainResult]) -> dict:
-    """{"chains", "rates": [5], "intervals": [[low, high]] * 5, "mean", "low", "high", "tasks": {task: {"tried", "successes"}}}.
+    """{"chains", "rates": [5], "intervals": [[low, high]] * 5, "mean", "low", "high", "tasks": {task:
+    {"tried", "successes"}}}.
 
-    rates: share of the chains with at least 1 .. 5 tasks in a row, with Wilson's 95 % intervals. low, high: of the mean length, the
-    95 % interval of a bootstrap over the chains.
+    rates: share of the chains with at least 1 .. 5 tasks in a row, with Wilson's 95 % intervals. low, high:
+    of the mean length, the 95 % interval of a bootstrap over the chains.
     """
     lengths = np.array([one.done for one in results])
     reached = [int((lengths >= count).sum()) for count in range(1, LENGTH + 1)]
@@ -36,7 +39,9 @@ def document(results: Sequence[ChainResult]) -> dict:
 
 
 def by_task(results: Sequence[ChainResult]) -> dict[str, dict[str, int]]:
-    """{task: {"tried", "successes"}}, sorted by name; a task after the first failure of a chain was not tried."""
+    """{task: {"tried", "successes"}}, sorted by name; a task after the first failure of a chain was not
+    tried.
+    """
     tried, done = Counter(), Counter()
     for one in results:
         tried.update(one.tasks[: one.done + 1])
@@ -66,7 +71,9 @@ def print_tables(console, result: dict, title: str, references: Sequence[Referen
     for one in references:
         rates = [f"{100 * rate:.1f}" if rate is not None else "" for rate in one.rates]
         table.add_row(one.name, one.data, *rates, f"{one.mean:.2f}" + ("" if one.published else " *"))
-    table.caption = "* self-reported by its authors after GR-1's paper; not measured here, like all rows but the first"
+    table.caption = (
+        "* self-reported by its authors after GR-1's paper; not measured here, like all rows but the first"
+    )
     table.caption_justify = "left"
     console.print(table)
     tasks = Table(title="success by task", title_justify="left")
@@ -75,5 +82,7 @@ def print_tables(console, result: dict, title: str, references: Sequence[Referen
     for task, row in result["tasks"].items():
         low, high = wilson(row["successes"], row["tried"])
         rate = row["successes"] / row["tried"]
-        tasks.add_row(task, str(row["tried"]), str(row["successes"]), f"{rate:.2f}", f"{low:.2f} .. {high:.2f}")
+        tasks.add_row(
+            task, str(row["tried"]), str(row["successes"]), f"{rate:.2f}", f"{low:.2f} .. {high:.2f}"
+        )
     console.print(tasks)

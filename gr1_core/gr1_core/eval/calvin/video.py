@@ -19,6 +19,8 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray], rate: int) -> None:
                 stream = container.add_stream("libx264", rate=rate)
                 stream.height, stream.width, stream.pix_fmt = *frame.shape[:2], "yuv420p"
                 stream.options = {"crf": "20", "preset": "fast"}
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
+            )
         if stream:
             container.mux(stream.encode())
