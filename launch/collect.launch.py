@@ -1,4 +1,6 @@
-"""ros2 launch gr1_bringup collect.launch.py [name:=value ...]: a person, or driver:=expert, demonstrates into bags."""
+"""ros2 launch gr1_bringup collect.launch.py [name:=value ...]: a person, or driver:=expert, demonstrates
+into bags.
+"""
 
 from gr1_bringup import launching
 

@@ -1,4 +1,6 @@
-"""ros2 launch gr1_bringup policy.launch.py [name:=value ...]: cameras, arm and policy; --show-args lists the arguments."""
+"""ros2 launch gr1_bringup policy.launch.py [name:=value ...]: cameras, arm and policy; --show-args lists the
+arguments.
+"""
 
 from gr1_bringup import launching
 

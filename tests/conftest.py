@@ -1,6 +1,12 @@
 """What all tests share: the ROS environment, and a client in the ROS graph."""
 
+import os
+
 import pytest
+
+# Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,14 @@
-"""The arguments of the stack: names, defaults, descriptions. `gr1 up` and `ros2 launch` have the same ones. No ROS import."""
+"""The arguments of the stack: names, defaults, descriptions. `gr1 up` and `ros2 launch` have the same ones.
+No ROS import.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from gr1_bringup import renamed
 
 TRUE_FALSE = ("true", "false")
 DRIVERS = ("policy", "expert", "teleop")
@@ -16,7 +20,7 @@ UNTRAINED = "untrained"
 
 
 class SettingError(ValueError):
-    """An argument of the stack that does not exist, or whose value cannot be used. The text says what to do."""
+    """An argument of the stack that does not exist or whose value cannot be used; names the remedy."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ ARGUMENTS = (
     Argument(
         "hardware",
         "",
-        "YAML file with parameters of arm, camera_static and camera_wrist: serial numbers, addresses, folders",
+        "YAML file with parameters of arm, camera_static and camera_wrist: serial numbers, addresses, "
+        "folders",
     ),
     Argument(
         "checkpoint",
@@ -101,8 +106,8 @@ ARGUMENTS = (
     Argument(
         "seed",
         "",
-        "robot:=sim: seed of the first table; empty: 1000, or where the policy does one task after another the "
-        "first seed that no demonstration used",
+        "robot:=sim: seed of the first table; empty: 1000, or where the policy does one task after another "
+        "the first seed that no demonstration used",
     ),
     Argument(
         "episodes",
@@ -112,8 +117,8 @@ ARGUMENTS = (
     Argument(
         "rig",
         "",
-        "built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits; empty: the robot's own, "
-        "with robot:=sim at the checkpoint's image sizes",
+        "built-in rig, or a YAML file: cameras, state vector, action scale, rate, limits; empty: the "
+        "robot's own, with robot:=sim at the checkpoint's image sizes",
     ),
     Argument("namespace", "", "ROS namespace of all topics and nodes"),
     Argument(
@@ -124,22 +129,22 @@ ARGUMENTS = (
     ),
 )
 BY_NAME = {argument.name: argument for argument in ARGUMENTS}
-RENAMED = {"drive": "driver", "teleop": "takeover", "collect": "record", "operator": "driver"}
-"""Former argument -> today's. The former one is refused."""
-RENAMED_VALUES = {("driver", "vr"): "teleop", ("robot", "kortex"): "kinova_gen3"}
 
 
 def refuse_renamed(given: Mapping[str, str]) -> None:
     """Raises SettingError for a former argument or a former value of one, with the new word."""
     for name, value in given.items():
-        if name in RENAMED:
-            raise SettingError(f"{name}: this argument is now '{RENAMED[name]}' (docs/how-to/ros2_launch.md)")
-        if (name, value) in RENAMED_VALUES:
-            raise SettingError(f"{name}: '{value}' is now '{RENAMED_VALUES[name, value]}'")
+        if name in renamed.ARGUMENTS:
+            new = renamed.ARGUMENTS[name]
+            raise SettingError(f"{name}: this argument is now '{new}' (docs/how-to/ros2_launch.md)")
+        if (name, value) in renamed.VALUES:
+            raise SettingError(f"{name}: '{value}' is now '{renamed.VALUES[name, value]}'")
 
 
 def with_defaults(given: Mapping[str, str]) -> dict[str, str]:
-    """The defaults with `given` on top. Raises SettingError for an unknown name or value, with what is possible."""
+    """The defaults with `given` on top. Raises SettingError for an unknown name or value, with what is
+    possible.
+    """
     refuse_renamed(given)
     for name, value in given.items():
         if name not in BY_NAME:

@@ -18,7 +18,9 @@ class BagSummary:
         self._bags_before = {folder for folder, whole in self._bags_now() if whole}
 
     def summary(self, shown: str) -> str:
-        """shown: the folder as it is printed. Lost messages are named with their topics; so are unfinished recordings."""
+        """shown: the folder as it is printed. Lost messages are named with their topics; so are unfinished
+        recordings.
+        """
         now = [(folder, whole) for folder, whole in self._bags_now() if folder not in self._bags_before]
         cut = [folder.name for folder, whole in now if not whole]
         rest = f"\ncut off: {', '.join(cut)}; gr1 bags recover {shown} saves what is there" if cut else ""
@@ -45,7 +47,7 @@ def _missing(found: list[bags.Bag]) -> str:
     lost, gaps = Counter(), Counter()
     for bag in found:
         for topic, stream in json.loads(bag.labels["topics"]).items():
-            lost[topic] += metadata.lost_messages(stream)
+            lost[topic] += metadata.count_lost(stream)
             gaps[topic] += stream["gaps"]
     return f"{_count_by_topic(lost, 'messages lost')}, {_count_by_topic(gaps, 'gaps')}"
 

@@ -1,7 +1,8 @@
 """What another package may add to `gr1 up`: options, and work beside the running stack. No ROS import.
 
-A package names its extension by an entry point of the group `gr1_bringup.extensions`. The value is a module-level object with
-the methods of `Extension`. Its module is imported by `gr1 up --help`, so it imports at its top only what is cheap.
+A package names its extension by an entry point of the group `gr1_bringup.extensions`. The value is a
+module-level object with the methods of `Extension`. Its module is imported by `gr1 up --help`, so it imports
+at its top only what is cheap.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class ExtensionError(RuntimeError):
 class RunContext:
     """What an extension gets of a run.
 
-    folder: the run's folder. video: file for the run's video, None: none is wanted. say(text, style): a line for the user.
+    folder: the run's folder. video: file for the run's video, None: none is wanted. say(text, style): a line
+    for the user.
     """
 
     folder: Path
@@ -39,7 +41,7 @@ class RunContext:
 
 
 class Extension:
-    """Adds options to `gr1 up` and makes of them, where they are used, something that runs beside the stack."""
+    """Adds options to `gr1 up`; where they are used, something runs beside the stack."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Adds this extension's options."""
@@ -68,7 +70,7 @@ class RunningExtension:
         return contextlib.nullcontext()
 
     def poll(self, seconds: float) -> bool:
-        """Called again and again; seconds: since all nodes are up. True ends the run. Raises ExtensionError."""
+        """Called some 5 times a second. seconds: since all nodes are up. True: end. Raises ExtensionError."""
         return False
 
     def next_poll_in(self, seconds: float) -> float:
@@ -91,7 +93,9 @@ class RunningExtension:
         """The run is over, the nodes are still there."""
 
     def conclude(self, interrupted: Callable[[], bool]) -> None:
-        """The nodes have ended: print results. interrupted(): whether the user has asked once more for the end."""
+        """The nodes have ended: print results. interrupted(): whether the user has asked once more for the
+        end.
+        """
 
 
 def load_extensions() -> Mapping[str, Extension]:

@@ -1,4 +1,5 @@
-"""The hardware file: node parameters of one laboratory, such as serial numbers, addresses and folders. No ROS import.
+"""The hardware file: node parameters of one laboratory, such as serial numbers, addresses and folders. No
+ROS import.
 
 arm: {kinova_gen2.sdk: /opt/kinova}
 camera_wrist: {realsense.serial: "123456789"}
@@ -35,7 +36,8 @@ def load(file: str) -> dict[str, dict[str, object]]:
             raise HardwareError(f"'{file}' has parameters for '{node}'; there are {', '.join(NODES)}")
         if not isinstance(parameters, Mapping):
             raise HardwareError(
-                f"'{file}': {node} must hold parameters, such as 'realsense.serial: \"0123\"', not {parameters!r}"
+                f"'{file}': {node} must hold parameters, such as 'realsense.serial: \"0123\"', not "
+                f"{parameters!r}"
             )
         for name, value in parameters.items():
             if name in _ARGUMENTS:
@@ -45,7 +47,8 @@ def load(file: str) -> dict[str, dict[str, object]]:
             items = value if isinstance(value, list) and value else [value]
             if any(isinstance(item, (Mapping, list)) or item is None for item in items):
                 raise HardwareError(
-                    f"'{file}': {node}: '{name}' must be a text, a number, true/false or a list of them, not {value!r}"
+                    f"'{file}': {node}: '{name}' must be a text, a number, true/false or a list of them, not "
+                    f"{value!r}"
                 )
     return {
         node: {str(name): value for name, value in parameters.items()} for node, parameters in given.items()

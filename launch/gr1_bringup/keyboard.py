@@ -16,8 +16,8 @@ _ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|.)?")  # arrows and other keys
 class Keyboard:
     """A context manager. `lines()` never waits. `typed` is the line so far, to be drawn.
 
-    A terminal is read key by key without echo, so that echo does not disturb the table; Ctrl-C stays a signal.
-    Another stdin (a pipe, a file) is read line by line. A run in the background has no keyboard.
+    A terminal is read key by key without echo, so that echo does not disturb the table; Ctrl-C stays a
+    signal. Another stdin (a pipe, a file) is read line by line. A run in the background has no keyboard.
     """
 
     def __init__(self, stream=None):

@@ -1,4 +1,6 @@
-"""The stack for `ros2 launch`: what policy.launch.py and collect.launch.py have in common. Needs the ROS package `launch`."""
+"""The stack for `ros2 launch`: what policy.launch.py and collect.launch.py have in common. Needs the ROS
+package `launch`.
+"""
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
@@ -21,8 +23,11 @@ def launch_description(**defaults: str) -> LaunchDescription:
         )
         for one in ARGUMENTS
     ]
-    # `launch` ignores arguments that are not declared, so former names are looked for before the others are declared.
-    return LaunchDescription([OpaqueFunction(function=_check_names), *declared, OpaqueFunction(function=_actions)])
+    # `launch` ignores arguments that are not declared, so former names are looked for before the others are
+    # declared.
+    return LaunchDescription(
+        [OpaqueFunction(function=_check_names), *declared, OpaqueFunction(function=_actions)]
+    )
 
 
 def _check_names(context) -> list:

@@ -32,7 +32,8 @@ _LADDER = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 class Process:
     """One node as a process group, its output in `log`.
 
-    echo(line): gets the lines with ERROR or FATAL, and of a node that prints aloud all lines that are not log lines.
+    echo(line): gets the lines with ERROR or FATAL, and of a node that prints aloud all lines that are not
+    log lines.
     """
 
     def __init__(
@@ -99,7 +100,9 @@ class Process:
 
 
 class Processes:
-    """All nodes of one run. `folder` gets a log and a parameter file for each, so that a run can be repeated by hand."""
+    """All nodes of one run. `folder` gets a log and a parameter file for each, so that a run can be repeated
+    by hand.
+    """
 
     def __init__(self, folder: Path, environment: Mapping[str, str], echo: Callable[[str], None] = print):
         self.folder, self.all = folder, []
@@ -117,7 +120,9 @@ class Processes:
         return next((process for process in self.all if process.exit_code is not None), None)
 
     def stop(self) -> list[Process]:
-        """SIGINT, then SIGTERM, then SIGKILL to whoever is left; returns those that needed more than a SIGINT."""
+        """SIGINT, then SIGTERM, then SIGKILL to whoever is left; returns those that needed more than a
+        SIGINT.
+        """
         stubborn: list[Process] = []
         for number, patience in _LADDER:
             running = [process for process in self.all if process.exit_code is None]
@@ -164,13 +169,16 @@ def program(node: stack.Node) -> list[str]:
     found = shutil.which(node.executable)
     if not found:
         raise SettingError(
-            f"{node.name}: no program '{node.executable}' on PATH; install {node.package} (apt) or leave it out"
+            f"{node.name}: no program '{node.executable}' on PATH; install {node.package} (apt) or leave "
+            "it out"
         )
     return [found]
 
 
 def _inherited(environment: Mapping[str, str], node: stack.Node) -> dict[str, str]:
-    """Another interpreter must find the ROS libraries of its own environment, so the mark of this one is removed."""
+    """Another interpreter must find the ROS libraries of its own environment, so the mark of this one is
+    removed.
+    """
     return {
         name: value for name, value in environment.items() if not (node.python and name == _BOOTSTRAPPED)
     } | dict(node.environment)

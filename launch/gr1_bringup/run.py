@@ -1,7 +1,8 @@
-"""One run of the stack from its start to its end: nodes, live table, video, extensions. `gr1 up` is its command line.
+"""One run of the stack from its start to its end: nodes, live table, video, extensions. `gr1 up` is its
+command line.
 
-Each node is a process. Ctrl-C, SIGTERM or a time limit end the run with exit code 0. A node that ends by itself ends the run
-with exit code 1; it is named with its last lines.
+Each node is a process. Ctrl-C, SIGTERM or a time limit end the run with exit code 0. A node that ends by
+itself ends the run with exit code 1; it is named with its last lines.
 """
 
 from __future__ import annotations
@@ -28,10 +29,14 @@ POLL_EVERY = 0.2
 BY_COMMAND = "gr1 record start | success | failure | discard"
 BY_PAGE = "the headset (A: start, twice: success; B twice: discard) and the workstation's page"
 UNTRAINED_WARNING = (
-    "checkpoint 'untrained': a small model with seeded random weights. It is UNTRAINED: its motions and predictions mean "
-    "nothing."
+    "checkpoint 'untrained': a small model with seeded random weights. It is UNTRAINED: its motions and "
+    "predictions mean nothing."
 )
-_DRIVERS = {"expert": "the scripted expert drives", "teleop": "a person drives", "policy": "the policy drives"}
+_DRIVERS = {
+    "expert": "the scripted expert drives",
+    "teleop": "a person drives",
+    "policy": "the policy drives",
+}
 _ENDS_ITSELF = ("expert", "task_sequence")
 
 
@@ -41,7 +46,9 @@ class NotRunning(RuntimeError):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """seconds: the run's length, None: no limit. video: None: no video. table: a live table where there is a terminal."""
+    """seconds: the run's length, None: no limit. video: None: no video. table: a live table where there is a
+    terminal.
+    """
 
     folder: Path
     video: Path | None
@@ -85,7 +92,9 @@ class Run:
             self._until_alone(monitor)
             if not self._ended:
                 self._start(node for node in nodes if not node.waits)
-                self._until_up(monitor, [FIRST_STATUS[node.name] for node in nodes if node.name in FIRST_STATUS])
+                self._until_up(
+                    monitor, [FIRST_STATUS[node.name] for node in nodes if node.name in FIRST_STATUS]
+                )
             if not self._ended:
                 self._start(node for node in nodes if node.waits)
                 for one in (*filter(None, (video,)), *self.extensions):
@@ -157,7 +166,9 @@ class Run:
             if others and waited > DISCOVERY and not warned:
                 warned = True
                 there = f"{', '.join(others)}: already running in ROS_DOMAIN_ID {startup.domain()}"
-                limit = f"waiting up to {startup.GHOST_LIMIT:.0f} s for it to end, nothing is started meanwhile"
+                limit = (
+                    f"waiting up to {startup.GHOST_LIMIT:.0f} s for it to end, nothing is started meanwhile"
+                )
                 self.say(f"{there}; {limit}", "yellow")
             time.sleep(0.05)
 
@@ -165,7 +176,9 @@ class Run:
         began = time.monotonic()
         while not self._ended and not self._finished():
             statuses = monitor.snapshot().statuses
-            missing = [name.split(":")[0] for name in wanted if name not in statuses or not statuses[name].values]
+            missing = [
+                name.split(":")[0] for name in wanted if name not in statuses or not statuses[name].values
+            ]
             present = monitor.node_counts()
             if any(present[name] > 1 for name in NODES):
                 # Both were started at the same moment and could not yet see each other.
@@ -183,7 +196,9 @@ class Run:
             for extension in self.extensions:
                 terminal.enter_context(extension.terminal())
             if self.console.is_terminal and self.options.table:
-                self._live = terminal.enter_context(Live(console=self.console, auto_refresh=False, transient=True))
+                self._live = terminal.enter_context(
+                    Live(console=self.console, auto_refresh=False, transient=True)
+                )
             while not self._ended:
                 seconds = time.monotonic() - began
                 if self.options.seconds is not None and seconds >= self.options.seconds:
@@ -194,7 +209,10 @@ class Run:
                     self._refresh(monitor, seconds)
                 elif seconds - printed >= LINE_EVERY:
                     printed = seconds
-                    lines = [status_table.line(monitor.snapshot(), seconds), *(one.line() for one in self.extensions)]
+                    lines = [
+                        status_table.line(monitor.snapshot(), seconds),
+                        *(one.line() for one in self.extensions),
+                    ]
                     self.say(" | ".join(filter(None, lines)))
                 time.sleep(min([POLL_EVERY, *(one.next_poll_in(seconds) for one in self.extensions)]))
         self._live = None
@@ -219,7 +237,9 @@ class Run:
             return True
         if process:
             lines = [f"    {line}" for line in process.last_lines()]
-            heading = f"{process.how_it_ended()}; {'the end of' if lines else 'see'} {short_path(process.log)}"
+            heading = (
+                f"{process.how_it_ended()}; {'the end of' if lines else 'see'} {short_path(process.log)}"
+            )
             raise NotRunning(f"{heading}:\n" + "\n".join(lines) if lines else heading)
         return False
 

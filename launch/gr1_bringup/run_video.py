@@ -39,7 +39,8 @@ def check_writable(file: Path) -> None:
 
 
 class Video:
-    """Writes H.264 at 10 frames a second from `start()` until `close()`; the file exists once `close()` has returned.
+    """Writes H.264 at 10 frames a second from `start()` until `close()`; the file exists once `close()` has
+    returned.
 
     predicted: caption of the predicted frames; empty: the video shows the cameras only.
     say: gets one line when the file cannot be written any more (a full disk); `whole` is false then.
@@ -106,5 +107,7 @@ class Video:
             draw.text(
                 (left + 8, 6), title, font=self._small, fill="white", stroke_width=2, stroke_fill="black"
             )
-        draw.text((12, HEIGHT + 8), printable(self._monitor.snapshot().instruction), font=self._font, fill="white")
+        draw.text(
+            (12, HEIGHT + 8), printable(self._monitor.snapshot().instruction), font=self._font, fill="white"
+        )
         return np.asarray(canvas)

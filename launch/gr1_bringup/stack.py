@@ -20,14 +20,17 @@ from gr1_core.rig import RigError
 
 CHECKPOINT = ("config.json", "rig.yaml", "model.safetensors")
 KINECT_PYTHON = "GR1_KINECT_PYTHON"
-"""Environment variable: the interpreter with pyk4a, which needs an older numpy. Without it: that of `make kinect`."""
+"""Environment variable: the interpreter with pyk4a, which needs an older numpy. Without it: that of `make
+kinect`.
+"""
 _NAMESPACE = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 _FIRST_SEED = 1000
 
 
 @dataclass(frozen=True)
 class Node:
-    """One process: an executable of a ROS package, its name in the graph, its parameter file and parameters on top.
+    """One process: an executable of a ROS package, its name in the graph, its parameter file and parameters
+    on top.
 
     waits: `gr1 up` starts it when the others are up; the node itself copes with either order.
     python: the interpreter, where it is not the usual one. environment: variables for this node alone.
@@ -55,7 +58,8 @@ _MODULES = {"arm_node": "gr1_robot.arm.node", "camera_node": "gr1_robot.cameras.
 
 
 def settings(**given: str) -> dict[str, str]:
-    """The arguments with defaults filled in and paths made absolute, and "tasks_in_turn" (does_tasks_in_turn).
+    """The arguments with defaults filled in and paths made absolute, and "tasks_in_turn"
+    (does_tasks_in_turn).
 
     Raises SettingError for a value that cannot be used and for arguments that contradict each other.
     """
@@ -85,7 +89,9 @@ def _check_recording(chosen: dict[str, str]) -> None:
         return
     for name in ("bags", "images"):
         if chosen[name] != BY_NAME[name].default:
-            raise SettingError(f"{name}: '{chosen[name]}' is for recording; add record:=true, or leave it out")
+            raise SettingError(
+                f"{name}: '{chosen[name]}' is for recording; add record:=true, or leave it out"
+            )
 
 
 def _check_driver(chosen: Mapping[str, str]) -> None:
@@ -93,20 +99,23 @@ def _check_driver(chosen: Mapping[str, str]) -> None:
     driver = chosen["driver"]
     if driver == "teleop" and chosen["takeover"] == "true":
         raise SettingError(
-            "takeover: with driver 'teleop' a person drives already; leave takeover out, or choose driver policy or "
-            "expert"
+            "takeover: with driver 'teleop' a person drives already; leave takeover out, or choose driver "
+            "policy or expert"
         )
     if driver == "expert" and chosen["instruction"]:
         raise SettingError(
-            "instruction: with driver 'expert' each task brings its own; leave instruction out, or choose a task"
+            "instruction: with driver 'expert' each task brings its own; leave instruction out, or choose "
+            "a task"
         )
     if driver != "policy" and chosen["ignore_replay"] == "true":
         raise SettingError(
-            f"ignore_replay: only driver 'policy' is held back by a replay verdict, not '{driver}'; leave it out"
+            f"ignore_replay: only driver 'policy' is held back by a replay verdict, not '{driver}'; leave "
+            "it out"
         )
     if not with_teleop(chosen) and chosen["port"] != BY_NAME["port"].default:
         raise SettingError(
-            f"port: '{chosen['port']}' is for teleoperation; add takeover:=true or driver:=teleop, or leave it out"
+            f"port: '{chosen['port']}' is for teleoperation; add takeover:=true or driver:=teleop, or "
+            "leave it out"
         )
 
 
@@ -118,8 +127,9 @@ def _check_numbers(chosen: Mapping[str, str]) -> None:
             raise SettingError(f"{name}: '{chosen[name]}' is not a whole number from 0 to 999999999")
     if int(chosen["episodes"]) and not (chosen["driver"] == "expert" or does_tasks_in_turn(chosen)):
         raise SettingError(
-            f"episodes: '{chosen['episodes']}' is for tasks in turn, on robot 'sim': choose driver expert, or driver "
-            "policy with a trained checkpoint and without instruction, takeover and record; or leave episodes out"
+            f"episodes: '{chosen['episodes']}' is for tasks in turn, on robot 'sim': choose driver expert, "
+            "or driver policy with a trained checkpoint and without instruction, takeover and record; or "
+            "leave episodes out"
         )
 
 
@@ -134,8 +144,8 @@ def _fill_in_task(chosen: dict[str, str]) -> None:
         raise SettingError(f"task: '{unknown[0]}' is not one of {', '.join(TASKS)}")
     if len(tasks) > 1 and not in_turn:
         raise SettingError(
-            f"task: several are done in turn by driver expert, or by a trained driver policy without instruction, "
-            f"takeover and record; choose one of {chosen['task']}"
+            "task: several are done in turn by driver expert, or by a trained driver policy without "
+            f"instruction, takeover and record; choose one of {chosen['task']}"
         )
     first = suites.FIRST_TEST_SEED if does_tasks_in_turn(chosen) else _FIRST_SEED
     chosen["seed"] = chosen["seed"] or str(first)
@@ -160,7 +170,9 @@ def _may_do_tasks_in_turn(chosen: Mapping[str, str]) -> bool:
 
 
 def rig_settings(chosen: dict[str, str]) -> Rig:
-    """Fills in the rig and the cameras that fit the robot, where none are named, and returns the rig. Raises SettingError."""
+    """Fills in the rig and the cameras that fit the robot, where none are named, and returns the rig. Raises
+    SettingError.
+    """
     robot = chosen["robot"]
     simulated = _simulated_rig(chosen["checkpoint"]) if robot == "sim" else ""
     chosen["rig"] = chosen["rig"] or simulated or ROBOTS[robot]
@@ -176,7 +188,9 @@ def rig_settings(chosen: dict[str, str]) -> Rig:
 
 
 def _simulated_rig(checkpoint: str) -> str:
-    """The checkpoint's rig file where it differs from the simulated rig in its cameras only: simulated ones fit any size."""
+    """The checkpoint's rig file where it differs from the simulated rig in its cameras only: simulated ones
+    fit any size.
+    """
     file = Path(checkpoint) / "rig.yaml"
     if not checkpoint or not file.is_file():
         return ""
@@ -192,14 +206,18 @@ def _check_simulation_only(chosen: Mapping[str, str]) -> None:
         return
     if chosen["driver"] == "expert":
         raise SettingError(
-            f"driver: the scripted expert sees the simulated table only; with robot '{robot}' choose policy or teleop"
+            f"driver: the scripted expert sees the simulated table only; with robot '{robot}' choose "
+            "policy or teleop"
         )
     for name in ("task", "seed"):
         if chosen[name] != BY_NAME[name].default:
-            raise SettingError(f"{name}: only the simulated table is set up by it; leave it out with robot '{robot}'")
+            raise SettingError(
+                f"{name}: only the simulated table is set up by it; leave it out with robot '{robot}'"
+            )
     if chosen["checkpoint"] == UNTRAINED or (chosen["driver"] == "policy" and not chosen["checkpoint"]):
         raise SettingError(
-            f"checkpoint: robot '{robot}' needs a trained one; an untrained model moves the simulated arm only"
+            f"checkpoint: robot '{robot}' needs a trained one; an untrained model moves the simulated arm "
+            "only"
         )
 
 
@@ -339,7 +357,9 @@ def _rig(source: str) -> Rig:
 
 
 def _check_checkpoint(checkpoint: str, rig: Rig) -> None:
-    """Refuses what can be seen of a checkpoint without torch. The policy node checks configuration and weights."""
+    """Refuses what can be seen of a checkpoint without torch. The policy node checks configuration and
+    weights.
+    """
     if checkpoint in ("", UNTRAINED):
         return
     folder, needed = Path(checkpoint), ", ".join(CHECKPOINT)
@@ -349,7 +369,9 @@ def _check_checkpoint(checkpoint: str, rig: Rig) -> None:
         raise SettingError(f"checkpoint: no folder '{checkpoint}'")
     missing = [name for name in CHECKPOINT if not (folder / name).is_file()]
     if missing:
-        raise SettingError(f"checkpoint: '{checkpoint}' is not a whole checkpoint: {', '.join(missing)} is missing")
+        raise SettingError(
+            f"checkpoint: '{checkpoint}' is not a whole checkpoint: {', '.join(missing)} is missing"
+        )
     try:
         rig.require_same(_rig(str(folder / "rig.yaml")), f"checkpoint {checkpoint}")
     except RigError as error:
@@ -371,12 +393,15 @@ def environment() -> Mapping[str, str]:
 
 
 def share() -> Path:
-    """The folder with config/ and rviz/: beside the package in a source tree, share/gr1_bringup once installed."""
+    """The folder with config/ and rviz/: beside the package in a source tree, share/gr1_bringup once
+    installed.
+    """
     here = Path(__file__).resolve()
     folders = [here.parent.parent, *(parent / "share" / "gr1_bringup" for parent in here.parents)]
     for folder in folders:
         if (folder / "config" / "policy.yaml").is_file():
             return folder
     raise FileNotFoundError(
-        f"gr1_bringup's config/ is neither beside {here.parent} nor in a share/gr1_bringup above it: reinstall it"
+        f"gr1_bringup's config/ is neither beside {here.parent} nor in a share/gr1_bringup above it: "
+        "reinstall it"
     )

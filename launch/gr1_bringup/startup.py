@@ -9,7 +9,9 @@ START_LIMIT = 120.0
 DISCOVERY = 1.5
 """s that the ROS graph needs to show what is running already."""
 GHOST_LIMIT = 25.0
-"""s to wait for another stack to end: a process that was killed stays in the ROS graph for the 20 s of its lease."""
+"""s to wait for another stack to end: a process that was killed stays in the ROS graph for the 20 s of its
+lease.
+"""
 NODES = ("arm", "camera_static", "camera_wrist", "policy", "expert", "task_sequence", "recorder", "teleop")
 FIRST_STATUS = {
     "arm": "arm: gate",
@@ -25,7 +27,8 @@ FIRST_STATUS = {
 def another_stack() -> str:
     """Why nothing is started: another stack runs."""
     return (
-        f"another stack runs in ROS_DOMAIN_ID {domain()}: end it, or set that variable to another number (0 to 101)"
+        f"another stack runs in ROS_DOMAIN_ID {domain()}: end it, or set that variable to another "
+        "number (0 to 101)"
     )
 
 

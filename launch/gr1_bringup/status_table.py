@@ -1,4 +1,6 @@
-"""The stack on one screen: a table for a terminal, a line for a log file. Both show the statuses of /diagnostics."""
+"""The stack on one screen: a table for a terminal, a line for a log file. Both show the statuses of
+/diagnostics.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ _OPTIONAL = ("policy", "expert", "task_sequence", "teleop", "recorder")
 
 
 def table(seen: StackSnapshot, title: str, now: float | None = None) -> Table:
-    """One row per subject of /diagnostics, then the instruction. Optional nodes have a row once they have published."""
+    """One row per subject of /diagnostics, then the instruction. Optional nodes have a row once they have
+    published.
+    """
     now = time.monotonic() if now is None else now
     grid = Table(
         title=Text(title), title_justify="left", caption="a/b: p50/p99", caption_justify="right", expand=True
@@ -82,13 +86,18 @@ def line(seen: StackSnapshot, seconds: float, now: float | None = None) -> str:
 
 
 def figures(name: str, status: Status | None, expert: bool = False) -> str:
-    """One subject's values in words, with the reason first where it is not OK. expert: it publishes on the policy's topics."""
+    """One subject's values in words, with the reason first where it is not OK. expert: it publishes on the
+    policy's topics.
+    """
     if status is None:
         return "-"
     why = f"{printable(status.message)}   " if status.level != "OK" else ""
     if name.endswith(": stream"):
         rate = f"{_number(status, 'rate_hz', '.1f')} of {_number(status, 'expected_hz', '.0f')} Hz"
-        return f"{why}{rate}   age {_number(status, 'age_ms', '.0f')} ms   latency p50/p99 {_pair(status, 'latency')} ms"
+        return (
+            f"{why}{rate}   age {_number(status, 'age_ms', '.0f')} ms   latency p50/p99 "
+            f"{_pair(status, 'latency')} ms"
+        )
     if name == "arm: gate":
         source = status.values.get("source", "")
         source = "expert" if expert and source == "policy" else source
@@ -104,17 +113,23 @@ def figures(name: str, status: Status | None, expert: bool = False) -> str:
     if name == "policy: step":
         return (
             f"{why}{_number(status, 'rate_hz', '.2f')} Hz   period p50/p99 {_pair(status, 'period')}   "
-            f"inference {_pair(status, 'inference')}   "
-            f"camera to command {_pair(status, 'camera_to_command')} ms   "
-            f"steps {_number(status, 'steps', '.0f')}   skipped {_number(status, 'skipped', '.0f')}"
+            f"inference {_pair(status, 'inference')}   camera to command "
+            f"{_pair(status, 'camera_to_command')} ms   steps {_number(status, 'steps', '.0f')}   skipped "
+            f"{_number(status, 'skipped', '.0f')}"
         )
     if name.endswith(": episodes"):
         solved = (
             f"{_number(status, 'successes', '.0f')} of {_number(status, 'episodes', '.0f')} episodes solved"
         )
-        return f"{why}{solved}   now {printable(status.values.get('task', '')) or 'none'}, seed {_number(status, 'seed', '.0f')}"
+        return (
+            f"{why}{solved}   now {printable(status.values.get('task', '')) or 'none'}, seed "
+            f"{_number(status, 'seed', '.0f')}"
+        )
     if name == "teleop: operator":
-        hand = f"hand to command p50/p99 {_pair(status, 'pose_to_command')} ms   round trip {_number(status, 'rtt_ms', '.0f')} ms"
+        hand = (
+            f"hand to command p50/p99 {_pair(status, 'pose_to_command')} ms   round trip "
+            f"{_number(status, 'rtt_ms', '.0f')} ms"
+        )
         return f"{why}{_operator(status)}   {hand}   commands {_number(status, 'commands', '.0f')}"
     if name == "recorder: episode":
         return why + _recorded(status)

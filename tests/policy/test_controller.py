@@ -1,4 +1,6 @@
-"""The controller without ROS: when the history is cleared, when an action is too old, when the monitor halts it."""
+"""The controller without ROS: when the history is cleared, when an action is too old, when the monitor halts
+it.
+"""
 
 import threading
 import time
@@ -81,7 +83,7 @@ class Sink:
             assert self._came.wait_for(condition, DEADLINE), "not in time"
 
 
-class Feed:
+class StreamSource:
     """Feeds all streams every 50 ms; `image` makes a camera's frame."""
 
     def __init__(self, inputs, clock):
@@ -97,7 +99,9 @@ class Feed:
     def _run(self):
         while not self._ended.wait(0.05):
             stamp, now = self._clock(), time.monotonic()
-            self.inputs.add_sample("arm", stamp, now, (np.array([0.4, 0.0, 0.2]), np.array([1.0, 0.0, 0.0, 0.0])))
+            self.inputs.add_sample(
+                "arm", stamp, now, (np.array([0.4, 0.0, 0.2]), np.array([1.0, 0.0, 0.0, 0.0]))
+            )
             self.inputs.add_sample("gripper", stamp, now, 0.0)
             if not self.paused:
                 for name in CAMERAS:
@@ -127,7 +131,7 @@ def made():
             act=act,
             instruction="go",
         )
-        feed = Feed(inputs, sink.now)
+        feed = StreamSource(inputs, sink.now)
         running.append((controller, feed))
         controller.start()
         return controller, policy, sink, feed
@@ -167,7 +171,8 @@ def test_a_clock_that_is_set_back_costs_the_history_and_not_the_time_until_it_ha
     sent = len(sink.sent)
     sink.until(lambda: len(sink.sent) > sent + 3)
     assert policy.resets == ["go", "go"]
-    # The watch may look before the first frames with new stamps have come: then the old ones lie in the future.
+    # The watch may look before the first frames with new stamps have come: then the old ones lie in the
+    # future.
     why = controller.statistics.values(time.monotonic())["last_restart"]
     assert why == "the clock was set back" or why.endswith("different clocks")
 

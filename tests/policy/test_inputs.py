@@ -1,4 +1,6 @@
-"""Which samples may be used, and what is said when they may not. Times are seconds; both clocks start at 0 here."""
+"""Which samples may be used, and what is said when they may not. Times are seconds; both clocks start at 0
+here.
+"""
 
 import math
 
@@ -13,7 +15,7 @@ DOWN = np.array([1.0, 0.0, 0.0, 0.0])
 RNG = np.random.default_rng(0)
 
 
-def image():
+def random_image():
     return RNG.integers(0, 255, (12, 16, 3), np.uint8)
 
 
@@ -31,7 +33,9 @@ def feed(inputs, now, static=0.0, wrist=0.0, x=0.4, image=None):
     inputs.add_sample("arm", now, now, pose(x))
     inputs.add_sample("gripper", now, now, 0.0)
     for name, earlier in (("static", static), ("wrist", wrist)):
-        inputs.add_sample(name, now - earlier, now, image() if image is None or name == "wrist" else image)
+        inputs.add_sample(
+            name, now - earlier, now, random_image() if image is None or name == "wrist" else image
+        )
 
 
 def test_fresh_streams_have_no_fault(inputs):
@@ -51,8 +55,8 @@ def test_a_sample_must_be_young_on_both_clocks(inputs, now, steady, said):
 
 def test_of_cameras_that_run_freely_the_newest_frames_that_belong_together_are_taken(inputs):
     for stamp in (0.00, 0.05, 0.10, 0.15):
-        inputs.add_sample("static", stamp, stamp, image())
-    inputs.add_sample("wrist", 0.06, 0.07, image())
+        inputs.add_sample("static", stamp, stamp, random_image())
+    inputs.add_sample("wrist", 0.06, 0.07, random_image())
     pair = inputs.pair()
     assert (pair["static"].stamp, pair["wrist"].stamp) == (0.10, 0.06)
 
@@ -65,7 +69,7 @@ def test_the_pair_is_the_newest_of_all_that_are_within_the_skew(inputs):
         }
         for name, stamps in times.items():
             for stamp in stamps:
-                inputs.add_sample(name, stamp, stamp, image())
+                inputs.add_sample(name, stamp, stamp, random_image())
         best = max(
             (min(a, b) for a in times["static"] for b in times["wrist"] if abs(a - b) <= 0.03), default=None
         )
@@ -88,8 +92,8 @@ def test_arm_and_gripper_of_a_step_are_those_of_the_older_image_however_late_it_
         inputs.add_sample("arm", now, now, pose(x=0.4 + now))
         inputs.add_sample("gripper", now, now, float(number > 8))
     assert inputs.step_input() == {}
-    inputs.add_sample("static", 0.085, 0.19, image())
-    inputs.add_sample("wrist", 0.125, 0.19, image())
+    inputs.add_sample("static", 0.085, 0.19, random_image())
+    inputs.add_sample("wrist", 0.125, 0.19, random_image())
     seen = inputs.step_input()
     assert {name: sample.stamp for name, sample in seen.items()} == {
         "static": 0.085,
@@ -102,7 +106,7 @@ def test_arm_and_gripper_of_a_step_are_those_of_the_older_image_however_late_it_
 
 def test_images_older_than_every_pose_go_with_the_oldest_one(inputs):
     for name in CAMERAS:
-        inputs.add_sample(name, 0.0, 0.02, image())
+        inputs.add_sample(name, 0.0, 0.02, random_image())
     for now in (0.01, 0.02):
         inputs.add_sample("arm", now, now, pose(x=now))
         inputs.add_sample("gripper", now, now, 0.0)
@@ -112,21 +116,21 @@ def test_images_older_than_every_pose_go_with_the_oldest_one(inputs):
 def test_a_step_waits_for_a_pair_that_is_newer_on_both_sides(inputs):
     feed(inputs, 1.0)
     used = {name: sample.stamp for name, sample in inputs.pair().items()}
-    inputs.add_sample("static", 1.05, 1.05, image())
+    inputs.add_sample("static", 1.05, 1.05, random_image())
     assert not is_newer(inputs.pair(), used) and not inputs.await_new_pair(used, 0.0)
-    inputs.add_sample("wrist", 1.06, 1.06, image())
+    inputs.add_sample("wrist", 1.06, 1.06, random_image())
     assert inputs.await_new_pair(used, 0.0)
 
 
-def test_a_image_may_repeat_itself_while_nothing_moves(inputs):
-    image = image()
+def test_an_image_may_repeat_itself_while_nothing_moves(inputs):
+    image = random_image()
     for number in range(20):
         feed(inputs, 0.05 * number, image=image)
     assert inputs.fault(0.95, 0.95) == ""
 
 
-def test_a_image_that_stays_the_same_while_the_arm_moves_is_a_frozen_camera_until_another_comes(inputs):
-    image = image()
+def test_an_image_that_stays_the_same_while_the_arm_moves_is_a_frozen_camera_until_another_comes(inputs):
+    image = random_image()
     for number in range(7):
         feed(inputs, 0.05 * number, x=0.4 + 0.0012 * number, image=image.copy())
     assert (
@@ -136,18 +140,20 @@ def test_a_image_that_stays_the_same_while_the_arm_moves_is_a_frozen_camera_unti
     for number in range(7, 30):  # the arm rests now, where it was or back where it came from
         feed(inputs, 0.05 * number, x=0.4, image=image.copy())
     assert "6 mm: the camera is frozen" in inputs.fault(1.45, 1.45)
-    feed(inputs, 1.5, image=image())
+    feed(inputs, 1.5, image=random_image())
     assert inputs.fault(1.5, 1.5) == ""
 
 
 def test_a_hand_that_turns_shows_a_frozen_camera_too(inputs):
-    image = image()
+    image = random_image()
     for number in range(8):
         now, half = 0.05 * number, 0.005 * number
-        inputs.add_sample("arm", now, now, pose(quaternion=np.array([math.cos(half), math.sin(half), 0.0, 0.0])))
+        inputs.add_sample(
+            "arm", now, now, pose(quaternion=np.array([math.cos(half), math.sin(half), 0.0, 0.0]))
+        )
         inputs.add_sample("gripper", now, now, 0.0)
         inputs.add_sample("wrist", now, now, image.copy())
-        inputs.add_sample("static", now, now, image())
+        inputs.add_sample("static", now, now, random_image())
     assert inputs.fault(0.35, 0.35).startswith(
         "wrist camera: the image has not changed while the hand turned by 3 degrees"
     )
@@ -155,7 +161,7 @@ def test_a_hand_that_turns_shows_a_frozen_camera_too(inputs):
 
 def test_what_counts_is_where_the_arm_was_when_the_image_was_taken(inputs):
     """Two equal frames of an arm at rest, the second one late: the arm has begun to move before it comes."""
-    image = image()
+    image = random_image()
     feed(inputs, 0.0, image=image)
     for number in range(1, 11):
         inputs.add_sample("arm", 0.01 * number, 0.01 * number, pose(0.4 if number < 6 else 0.41))

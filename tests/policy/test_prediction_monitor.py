@@ -112,7 +112,10 @@ def test_a_patch_that_the_model_says_will_move_is_as_predicted(monitor):
 
 
 def test_without_a_limit_or_a_calibration_it_only_reports():
-    for monitor in (PredictionMonitor(AHEAD, PERIOD, BASELINE, limit=0.0), PredictionMonitor(AHEAD, PERIOD, None, limit=1.5)):
+    for monitor in (
+        PredictionMonitor(AHEAD, PERIOD, BASELINE, limit=0.0),
+        PredictionMonitor(AHEAD, PERIOD, None, limit=1.5),
+    ):
         assert not any(
             run(monitor, lambda step: scene(step) if step < 12 else np.zeros_like(BACKGROUND), scene, 15)
         )
@@ -132,14 +135,14 @@ def test_steps_without_a_prediction_are_not_compared_and_counted(monitor):
             step * PERIOD, {"static": BACKGROUND if step % 2 else 255 - BACKGROUND, "wrist": BACKGROUND}
         )
     assert monitor.values()["compared"] == 0 and monitor.blind()
-    assert monitor.summary().startswith("does not guard: only 0 of the last 30 steps could be compared")
+    assert monitor.summary().startswith("cannot stop the arm: only 0 of the last 30 steps could be compared")
 
 
-def test_histories_that_are_too_short_to_compare_do_not_guard_either(monitor):
+def test_histories_that_are_too_short_to_compare_cannot_stop_the_arm(monitor):
     for _ in range(8):
         run(monitor, scene, scene, 2 * AHEAD)
         monitor.reset()
-    assert monitor.blind() and "does not guard" in monitor.summary()
+    assert monitor.blind() and "cannot stop the arm" in monitor.summary()
     run(monitor, scene, scene, 30)
     assert not monitor.blind() and monitor.summary() == "stops the arm above 1.5"
 

@@ -19,7 +19,9 @@ def robot():
 
 @pytest.fixture
 def launch(tmp_path):
-    """launch("name:=value", ...): the recorder node as a process, its bags in tmp_path / "bags"; ready when it says so."""
+    """launch("name:=value", ...): the recorder node as a process, its bags in tmp_path / "bags"; ready when
+    it says so.
+    """
     running = []
 
     def make(*parameters: str) -> NodeProcess:
@@ -37,6 +39,8 @@ def launch(tmp_path):
 
 @pytest.fixture
 def recorder():
-    """The recorder's Python interface. A new one for each test: who outlives a killed recorder still sees it for 20 s."""
+    """The recorder's Python interface. A new one for each test: who outlives a killed recorder still sees it
+    for 20 s.
+    """
     with Recorder() as recorder:
         yield recorder

@@ -22,7 +22,9 @@ INSTRUCTION = "open the drawer"
 
 
 class Robot:
-    """Publishes cameras and arm from a thread from the beginning; `streams` says which of them are alive. sent: topic -> [CDR bytes]."""
+    """Publishes cameras and arm from a thread from the beginning; `streams` says which of them are alive.
+    sent: topic -> [CDR bytes].
+    """
 
     def __init__(self):
         self.node = rclpy.create_node("robot")

@@ -1,4 +1,4 @@
-"""Demonstrations of the scripted expert through the ROS graph: `gr1 up --collect`, from one command to bags."""
+"""Demonstrations of the scripted expert through the ROS graph: `gr1 up --record`, from command to bags."""
 
 import os
 import subprocess
@@ -12,10 +12,10 @@ from tests.support.ros_graph import NodeProcess
 
 @pytest.mark.slow
 def test_one_command_gives_a_bag_of_the_experts_episode(tmp_path):
-    words = ["--collect", "operator:=expert", "--episodes", "1", "--task", "open_drawer", "--no-video"]
+    words = ["--record", "driver:=expert", "--episodes", "1", "--task", "open_drawer", "--no-video"]
     words += ["--bags", str(tmp_path / "bags"), "--out", str(tmp_path / "run")]
     ended = subprocess.run(
-        [sys.executable, "-m", "gr1_bringup.up", *words],
+        [sys.executable, "-m", "gr1_core", "up", *words],
         capture_output=True,
         text=True,
         timeout=120,
@@ -31,9 +31,9 @@ def test_one_command_gives_a_bag_of_the_experts_episode(tmp_path):
         "1000",
     )
     assert bag.instruction and all(
-        bag.statistics[f"/camera/{role}/image_raw/compressed"] for role in ("static", "wrist")
+        bag.counts[f"/camera/{role}/image_raw/compressed"] for role in ("static", "wrist")
     )
-    assert bag.statistics["/command/policy/twist"] > 10 and bag.statistics["/sim/task"] == 1
+    assert bag.counts["/command/policy/twist"] > 10 and bag.counts["/sim/task"] == 1
     assert "1 bag in" in ended.stdout and "1 success" in ended.stdout
     assert f"next: gr1 convert bags {tmp_path / 'bags'}" in ended.stdout and "messages lost" in ended.stdout
 
@@ -51,11 +51,11 @@ def test_an_episode_that_the_recorder_refuses_ends_the_run_with_its_reason(robot
     robot.quiet()
     expert = NodeProcess("gr1_policy.expert_node", "tasks:=open_drawer", "record:=true")
     try:
-        code, labels_of_message = expert.wait(60)
+        code, said = expert.wait(60)
     finally:
         expert.end()
     assert (
         code == 1
-        and "recorder/start was refused: not arriving: camera/static/image_raw/compressed" in labels_of_message
-        and "Traceback" not in labels_of_message
+        and "recorder/start was refused: not arriving: camera/static/image_raw/compressed" in said
+        and "Traceback" not in said
     )

@@ -1,4 +1,6 @@
-"""A disk that is slow, nearly full or full: nothing is lost without being counted and named, and what is written stays readable."""
+"""A disk that is slow, nearly full or full: nothing is lost without being counted and named, and what is
+written stays readable.
+"""
 
 import json
 import queue
@@ -35,7 +37,9 @@ def labels(tmp_path):
 
 
 class Held:
-    """A session of one stream whose disk takes nothing until `disk` is set; `come` are the messages that wait to be heard."""
+    """A session of one stream whose disk takes nothing until `disk` is set; `come` are the messages that
+    wait to be heard.
+    """
 
     def __init__(self, root, monkeypatch, limits):
         self.disk, self.come = threading.Event(), []
@@ -46,11 +50,11 @@ class Held:
                 super().write_message(*arguments)
 
         monkeypatch.setattr(session, "BagWriter", Slow)
-        self.session = session.Session(root, {"/labels_of_message": Stream("labels_of_message", TEXT)}, limits, self._poll, lambda: 1)
+        self.session = session.Session(root, {"/said": Stream("said", TEXT)}, limits, self._poll, lambda: 1)
 
     def _poll(self):
         for number in self.come:
-            self.session.hear(Message("/labels_of_message", DATA, number, number, number, number, 0.0), True)
+            self.session.on_message(Message("/said", DATA, number, number, number, number, 0.0), True)
         self.come = []
 
 
@@ -60,15 +64,17 @@ def test_what_a_slow_disk_cannot_take_is_counted_and_named_and_the_rest_is_writt
     held = Held(tmp_path, monkeypatch, Limits(queue=10 * len(DATA), min_free=1, max_seconds=600.0))
     name = held.session.start(labels, 1.0)
     held.come = list(range(1, 31))
-    assert held.session.watch() == ["the disk is too slow: messages are lost"] and held.session.watch() == []
+    assert (
+        held.session.receive() == ["the disk is too slow: messages are lost"] and held.session.receive() == []
+    )
     level, message, values = held.session.report(1.0, labels)
-    assert level == "ERROR" and message == "the disk is too slow, messages are lost: labels_of_message 20"
-    assert values["lost"] == 20 and "received=10" in values["labels_of_message"] and "dropped=20" in values["labels_of_message"]
+    assert level == "ERROR" and message == "the disk is too slow, messages are lost: said 20"
+    assert values["lost"] == 20 and "received=10" in values["said"] and "dropped=20" in values["said"]
     held.disk.set()
     held.session.end("success")
     bag = Bag(tmp_path / name)
     assert [message.log_time for message in bag.messages()] == list(range(1, 11))
-    assert json.loads(bag.labels["topics"])["/labels_of_message"]["dropped"] == 20
+    assert json.loads(bag.labels["topics"])["/said"]["dropped"] == 20
 
 
 @pytest.fixture
@@ -130,7 +136,9 @@ def test_a_disk_that_is_full_all_at_once_costs_no_more_than_the_last_moments(dis
 
 
 class Arm:
-    """An arm that keeps the stops asked of it and answers as `success` says; it has no arm/stop before `offer`."""
+    """An arm that keeps the stops asked of it and answers as `success` says; it has no arm/stop before
+    `offer`.
+    """
 
     def __init__(self):
         self.asked, self.success = queue.Queue(), True

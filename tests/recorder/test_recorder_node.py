@@ -1,4 +1,6 @@
-"""The recorder as a process over real ROS 2: what is sent is in the bag, byte for byte, and what is missing is labels_of_message."""
+"""The recorder as a process over real ROS 2: what is sent is in the bag, byte for byte, and what is missing
+is said.
+"""
 
 import json
 import signal
@@ -42,7 +44,9 @@ def episode(recorder, robot, end="success", seconds=1.0):
 def ready(ros, message="ready"):
     """Waits until the recorder says so on /diagnostics."""
     ros.status(
-        "recorder: episode", lambda status: status.message.startswith(message), len(ros.messages("/diagnostics"))
+        "recorder: episode",
+        lambda status: status.message.startswith(message),
+        len(ros.messages("/diagnostics")),
     )
 
 
@@ -77,7 +81,7 @@ def test_a_bag_holds_every_message_byte_for_byte_and_the_counts_are_right(launch
 def test_each_bag_is_whole_by_itself_with_the_instruction_that_was_said_before(
     launch, recorder, robot, tmp_path
 ):
-    launch("instruction:=what nobody labels_of_message")
+    launch("instruction:=what nobody said")
     for text in ("open the drawer", "close the drawer"):
         robot.instruct(text)
         bag = Bag(tmp_path / "bags" / episode(recorder, robot, seconds=0.5))
@@ -136,7 +140,7 @@ def test_without_an_instruction_nothing_is_recorded_and_the_command_line_says_wh
     launch("patience_s:=0.5")
     ready(ros, "not ready: no instruction")
     tried = subprocess.run(
-        [sys.executable, "-m", "gr1_recorder", "start"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "gr1_core", "record", "start"], capture_output=True, text=True, timeout=60
     )
     assert tried.returncode == 1 and "no instruction" in tried.stderr and "Traceback" not in tried.stderr
 
@@ -155,10 +159,12 @@ def test_what_cannot_be_recorded_is_refused_by_name_at_once(tmp_path):
         "extra_topics:=['/tf:tf2_msgs/msg/TFMesage']": "TFMessage",
         "root:=/dev/null/bags": "/dev/null/bags",
     }
-    tried = [(labels_of_message, NodeProcess("gr1_recorder.recorder_node", parameter)) for parameter, labels_of_message in cases.items()]
-    for labels_of_message, process in tried:
+    tried = [
+        (said, NodeProcess("gr1_recorder.recorder_node", parameter)) for parameter, said in cases.items()
+    ]
+    for said, process in tried:
         code, output = process.wait()
-        assert code == 1 and labels_of_message in output and "Traceback" not in output
+        assert code == 1 and said in output and "Traceback" not in output
 
 
 def test_further_topics_are_recorded_too(launch, recorder, robot, ros, tmp_path):
@@ -201,7 +207,7 @@ def test_the_end_of_the_recorder_ends_the_episode_as_unfinished(launch, recorder
     assert (
         bag.outcome == "unfinished"
         and "ended in mid-episode" in bag.labels["note"]
-        and bag.statistics[f"/{STATIC}"] > 0
+        and bag.counts[f"/{STATIC}"] > 0
     )
 
 
@@ -223,7 +229,9 @@ def content(folders):
 
 
 def crash(launch, robot, root):
-    """Records an episode, then kills the recorder in the next; returns the killed one's folder, what was sent by then, all earlier bags."""
+    """Records an episode, then kills the recorder in the next; returns the killed one's folder, what was
+    sent by then, all earlier bags.
+    """
     node = launch("patience_s:=20.0")
     with Recorder() as recorder:
         recorder.start()

@@ -41,7 +41,7 @@ class Fed:
     def _poll(self):
         come, self._come = self._come, []
         for message in come:
-            self.session.hear(message, True)
+            self.session.on_message(message, True)
 
     def bag(self, name):
         return Bag(self.root / name)
@@ -55,7 +55,7 @@ def fed(tmp_path):
 def test_an_instruction_sent_before_the_start_that_arrives_after_it_is_the_episodes(fed):
     fed.say("instruction", "open the drawer", STARTED - 10 * S)
     fed.say("sim/task", '{"task": "open_drawer", "seed": 3}', STARTED - 10 * S)
-    fed.session.watch()
+    fed.session.receive()
     name = fed.session.start(fed.labels, 1.0)
     fed.say("instruction", "close the drawer", STARTED - 1)
     fed.say("sim/task", '{"task": "close_drawer", "seed": 4}', STARTED - 1)
@@ -70,7 +70,7 @@ def test_an_instruction_sent_before_the_start_that_arrives_after_it_is_the_episo
 
 def test_an_instruction_that_is_said_during_an_episode_is_the_next_ones(fed):
     fed.say("instruction", "open the drawer", STARTED - S)
-    fed.session.watch()
+    fed.session.receive()
     fed.session.start(fed.labels, 1.0)
     fed.say("instruction", "close the drawer", STARTED + S)
     assert fed.bag(fed.session.end("success")).instruction == "open the drawer"
@@ -82,7 +82,7 @@ def test_what_is_no_instruction_and_no_task_is_passed_over(fed):
     fed.say("instruction", "  ", STARTED - S)
     for text in ("", "[]", '{"task": 1}'):
         fed.say("sim/task", text, STARTED - S)
-    fed.session.watch()
+    fed.session.receive()
     with pytest.raises(RecorderRefusal, match="no instruction"):
         fed.session.start(fed.labels, 0.01)
     fed.session.start(fed.labels | {"instruction": "pull"}, 1.0)
@@ -114,11 +114,11 @@ def test_frames_that_are_old_when_they_come_begin_nothing(tmp_path):
         thread.start()
         while thread.is_alive():
             fed.say("camera", "", STARTED - int(age * S), time.monotonic())
-            fed.session.watch()
+            fed.session.receive()
             thread.join(0.01)
 
     attempt(age=2.0)
-    assert refused and "camera (2.0 s old when it comes" in refused[0] and "clocks" in refused[0]
+    assert refused and "camera (2.0 s old on arrival" in refused[0] and "clocks" in refused[0]
     attempt(age=0.05)
     assert len(refused) == 1 and fed.session.episode
     fed.session.end("discarded")

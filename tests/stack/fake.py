@@ -1,4 +1,6 @@
-"""A rig made of topics, in the test's own process: what the policy node would hear from cameras and arm, and what it answers."""
+"""A rig made of topics, in the test's own process: what the policy node would hear from cameras and arm, and
+what it answers.
+"""
 
 import time
 from collections import defaultdict
@@ -17,7 +19,9 @@ from tests.support.ros_graph import SpinningNodes
 
 
 class FakeRig:
-    """Publishes both cameras at 30 Hz and the arm at 100 Hz; `streams` says which of them are alive. Keeps all that it hears."""
+    """Publishes both cameras at 30 Hz and the arm at 100 Hz; `streams` says which of them are alive. Keeps
+    all that it hears.
+    """
 
     def __init__(self):
         self.rig = Rig.load("kinova_gen2")

@@ -1,4 +1,6 @@
-"""The promise of the rig: live topic = bag = data set = model input, bit for bit, for 100 control steps, raw and JPEG."""
+"""The promise of the rig: live topic = bag = dataset = model input, bit for bit, for 100 control steps, raw
+and JPEG.
+"""
 
 import dataclasses
 import threading
@@ -43,7 +45,9 @@ def rig(tmp_path_factory):
 
 
 class Live:
-    """A robot in motion before noisy cameras, and a listener that keeps every message with the time at which it was sent."""
+    """A robot in motion before noisy cameras, and a listener that keeps every message with the time at which
+    it was sent.
+    """
 
     def __init__(self, rig: Rig, codec: str):
         self.rig, self.codec, self.count = rig, codec, 0
@@ -126,7 +130,9 @@ class Live:
         )
 
     def state_of(self, step: Step) -> np.ndarray:
-        """What the policy node makes of the messages that had been sent by a step, with the pictures of that step."""
+        """What the policy node makes of the messages that had been sent by a step, with the images of that
+        step.
+        """
         inputs = Inputs(dict.fromkeys(STREAMS, 1.0), 0.075)
         for sent, stream, stamp, value in sorted(self.told, key=lambda item: item[0]):
             if sent <= step.time_ns:

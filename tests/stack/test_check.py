@@ -87,11 +87,16 @@ def test_a_cold_gen2_is_homed_released_led_into_its_workspace_and_measured(tmp_p
         monkeypatch.setenv(name, value)
     (tmp_path / "lab.yaml").write_text(f"arm: {{kinova_gen2.sdk: {sdk()}}}")
     chosen = rigs.settings(
-        robot="kinova_gen2", rig="", static="realsense", wrist="realsense", hardware=str(tmp_path / "lab.yaml")
-    )  # fmt: skip
+        robot="kinova_gen2",
+        rig="",
+        static="realsense",
+        wrist="realsense",
+        hardware=str(tmp_path / "lab.yaml"),
+    )
     console = Console(file=io.StringIO(), record=True)
     check = RigCheck(chosen, tmp_path, console, OperatorPrompt(console, yes=True))
-    # There are no cameras here: the steps that want them are left out, and so is the one that waits for them.
+    # There are no cameras here: the steps that want them are left out, and so is the one that waits for
+    # them.
     steps = [step for step in STEPS if step.name in ("arming", "stop", "moves", "home")]
     walk = check._walk
     check._walk = lambda wanted: check.rig_nodes.until_up(check.client) or walk(wanted)
@@ -230,7 +235,9 @@ def test_a_motion_that_cannot_be_watched_is_ended():
 def recording(
     direction, *, delay: float, distance: float = 0.01, speed: float = 0.02, expiry: float = 0.0
 ) -> Recording:
-    """Commands from 0 s on; the gate lets them through 10 ms later, the arm follows `delay` later along `direction`."""
+    """Commands from 0 s on; the gate lets them through 10 ms later, the arm follows `delay` later along
+    `direction`.
+    """
     stamps = np.arange(-0.3, 2.0, 0.01)
     lasts = distance / speed
     moving = (stamps > 0.005) & (stamps < 0.005 + lasts + expiry)

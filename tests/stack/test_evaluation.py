@@ -1,4 +1,6 @@
-"""`gr1 up --evaluate`, which `make demo` runs: table after table, an instruction each, an outcome; typed instructions."""
+"""`gr1 up --evaluate`, which `make demo` runs: table after table, an instruction each, an outcome; typed
+instructions.
+"""
 
 import json
 import os
@@ -11,8 +13,8 @@ import av
 import numpy as np
 import pytest
 import rclpy
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import SetParametersResult
 from rich.console import Console
 from sensor_msgs.msg import JointState, TimeReference
@@ -184,9 +186,11 @@ def test_lines_are_edited_as_on_a_terminal(keys, lines, typed):
 
 
 class Stack:
-    """What an evaluator needs of a stack: services, a clock that runs ten times too fast, a drawer that the policy opens.
+    """What an evaluator needs of a stack: services, a clock that runs ten times too fast, a drawer that the
+    policy opens.
 
-    slow: instructions at which the policy does nothing. painted: no table can be had. `events` tells the calls in their order.
+    slow: instructions at which the policy does nothing. painted: no table can be had. `events` tells the
+    calls in their order.
     """
 
     def __init__(self, slow=(), painted=False):
@@ -202,6 +206,7 @@ class Stack:
             )
         node.create_service(Trigger, "sim/reset", self._reset)
         policy.create_service(ChangeState, "policy/change_state", self._change)
+        policy.create_service(GetState, "policy/get_state", self._state)
         self._sim = node.create_publisher(JointState, "sim/state", qos.SENSOR)
         self._steps = policy.create_publisher(TimeReference, "policy/step", qos.SENSOR)
         policy.create_subscription(
@@ -222,6 +227,12 @@ class Stack:
         self.events.append((task, seed))
         self._time = 0.0
         response.success, response.message = True, json.dumps({"instruction": f"the words of {task}"})
+        return response
+
+    def _state(self, _, response):
+        response.current_state.id = (
+            State.PRIMARY_STATE_ACTIVE if self._active else State.PRIMARY_STATE_INACTIVE
+        )
         return response
 
     def _change(self, request, response):
@@ -386,7 +397,18 @@ def test_the_simulated_cameras_take_pictures_of_the_size_that_the_checkpoint_kno
 
 @pytest.mark.slow
 def test_a_trial_over_the_real_topics_leaves_a_score_and_a_video(tmp_path, running):
-    words = ("--checkpoint", "untrained", "--evaluate", "open_drawer", "--trials", "1", "--seed", "3000000", "--out", tmp_path)
+    words = (
+        "--checkpoint",
+        "untrained",
+        "--evaluate",
+        "open_drawer",
+        "--trials",
+        "1",
+        "--seed",
+        "3000000",
+        "--out",
+        tmp_path,
+    )
     up = running(Program("-m", "gr1_core", "up", *words))
     assert up.wait() == 0, up.said
     document = json.loads(up.said.splitlines()[-1])
@@ -418,7 +440,9 @@ def test_on_a_terminal_an_instruction_is_typed_and_ctrl_c_leaves_the_video_and_a
         eventually(lambda: b"of 20 s" in said, "a trial", 90)
         os.write(terminal, b"shut the drawer\n")
         eventually(
-            lambda: b"shut the drawer" in said[said.rfind(b"setting up the table") :], "the typed instruction", 60
+            lambda: b"shut the drawer" in said[said.rfind(b"setting up the table") :],
+            "the typed instruction",
+            60,
         )
         os.write(terminal, b"\x03")
         eventually(ended.is_set, "the end", 120)

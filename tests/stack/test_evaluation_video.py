@@ -65,7 +65,9 @@ def test_the_video_shows_truth_beside_prediction_and_a_tick_or_a_cross(recorded,
 
 
 def test_an_interrupted_video_is_whole_as_far_as_it_goes(recorded, tmp_path):
-    count = evaluation_video.write_video(tmp_path / "video.mp4", recorded, RIG, go_on=lambda share: share < 0.5)
+    count = evaluation_video.write_video(
+        tmp_path / "video.mp4", recorded, RIG, go_on=lambda share: share < 0.5
+    )
     with av.open(str(tmp_path / "video.mp4")) as made:
         assert sum(1 for _ in made.decode(video=0)) == count > 0
 

@@ -1,4 +1,6 @@
-"""Faults on purpose: what each switch of the simulated rig shows, what may be asked for, and that the real stack stops and says why."""
+"""Faults on purpose: what each switch of the simulated rig shows, what may be asked for, and that the real
+stack stops and says why.
+"""
 
 import dataclasses
 import json
@@ -249,9 +251,10 @@ def test_the_table_counts_every_run_that_breaks_the_promise():
 
 
 class Stack:
-    """Scene, stack and observer of a stack whose arm says at these moments (s after the fault) how fast it moves (m/s).
+    """Scene, stack and observer of a stack whose arm says at these moments (s after the fault) how fast it
+    moves (m/s).
 
-    taut: from when on (s after the fault) its command leads it by the whole leash.
+    taut: from when on (s after the fault) its command leads it by max_following_error.
     """
 
     def __init__(self, beats, taut):

@@ -1,4 +1,6 @@
-"""The whole simulated stack: a camera or the policy is killed in motion. The deadline is docs/explanation/safety.md's: rest within 250 ms."""
+"""The whole simulated stack: a camera or the policy is killed in motion. The deadline is
+docs/explanation/safety.md's: rest within 250 ms.
+"""
 
 import os
 import signal
@@ -88,7 +90,9 @@ def watch(tmp_path_factory):
 
 
 def moved_on(watch, last) -> float:
-    """Seconds for which the arm still moved after the stamp `last()`, the last one that its killed sender has given."""
+    """Seconds for which the arm still moved after the stamp `last()`, the last one that its killed sender
+    has given.
+    """
     eventually(lambda: watch.commanded[-1][0] > last() + 0.4, "what the arm did in the next 400 ms")
     return max(stamp for stamp, speed in watch.commanded if speed > 0) - last()
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gr1_bringup import arguments, hardware, processes, stack
+from gr1_bringup import hardware, processes, renamed, stack
 from gr1_bringup.commands.up import main as gr1_up
 from gr1_core import Rig, pretrained
 from gr1_core.eval import verdict
 from gr1_core.sim import suites
 from tests.support.waiting import eventually
 
-FORMER_GEN3 = next(old for (name, old) in arguments.RENAMED_VALUES if name == "robot")
+FORMER_GEN3 = next(old for (name, old) in renamed.VALUES if name == "robot")
 
 
 def names(**given):
@@ -211,7 +211,10 @@ def test_each_robot_comes_with_its_rig_and_its_cameras(folder):
     assert parameters("camera_static", **given)["camera_driver"] == "azure_kinect"
     assert parameters("camera_wrist", **given)["camera_driver"] == "realsense"
     assert parameters("camera_static", static="orbbec", **given)["camera_driver"] == "orbbec"
-    assert parameters("camera_wrist")["camera_driver"] == "sim" and parameters("arm", checkpoint="untrained")["rig"] == "kinova_gen2"
+    assert (
+        parameters("camera_wrist")["camera_driver"] == "sim"
+        and parameters("arm", checkpoint="untrained")["rig"] == "kinova_gen2"
+    )
     assert (
         stack.settings(robot="kinova_gen3", rig="kinova_gen2", checkpoint=str(folder))["rig"] == "kinova_gen2"
     )
@@ -347,16 +350,7 @@ def test_gr1_up_refuses_before_it_starts_anything(words, said, capsys, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("--drive", "--driver"),
-        ("--collect", "--record"),
-        ("--teleop", "--takeover"),
-        ("--operator", "--driver"),
-        ("--" + "examine", "--evaluate"),
-    ],
-)
+@pytest.mark.parametrize(("old", "new"), renamed.OPTIONS.items())
 def test_a_former_option_is_refused_with_its_new_name(old, new, capsys):
     with pytest.raises(SystemExit) as ended:
         gr1_up([old, "expert"])

@@ -22,7 +22,9 @@ def screen(seen: StackSnapshot, title="run") -> str:
 
 
 def test_text_with_brackets_is_shown_as_it_is():
-    said = screen(StackSnapshot({"arm: gate": gate("[/foo] [bold]x", "ERROR")}, "[/foo] [bold]x"), "checkpoint [/bar]")
+    said = screen(
+        StackSnapshot({"arm: gate": gate("[/foo] [bold]x", "ERROR")}, "[/foo] [bold]x"), "checkpoint [/bar]"
+    )
     assert said.count("[/foo] [bold]x") == 2 and "checkpoint [/bar]" in said
 
 
@@ -44,7 +46,9 @@ def test_the_gate_says_what_it_does_in_words():
 
 def test_with_the_expert_driving_the_commands_are_the_experts():
     said = screen(
-        StackSnapshot({"arm: gate": gate(), "expert: episodes": Status("OK", "", {"task": "open_drawer"}, NOW)})
+        StackSnapshot(
+            {"arm: gate": gate(), "expert: episodes": Status("OK", "", {"task": "open_drawer"}, NOW)}
+        )
     )
     assert "from expert" in said and "from policy" not in said
 
@@ -101,6 +105,10 @@ def test_the_operators_line_says_who_is_there_and_whether_the_arm_follows():
         in screen(driving)
     )
     assert "Quest 3: clutch engaged" in status_table.line(driving, 1.0, NOW).split(" | ")
-    let_go = StackSnapshot({"teleop: operator": Status("OK", "", figures | {"clutch": "open", "why": "let go"}, NOW)})
+    let_go = StackSnapshot(
+        {"teleop: operator": Status("OK", "", figures | {"clutch": "open", "why": "let go"}, NOW)}
+    )
     assert "Quest 3: clutch open, let go" in screen(let_go)
-    assert "no operator" in screen(StackSnapshot({"teleop: operator": Status("OK", "", {"operator": ""}, NOW)}))
+    assert "no operator" in screen(
+        StackSnapshot({"teleop: operator": Status("OK", "", {"operator": ""}, NOW)})
+    )

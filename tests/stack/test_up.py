@@ -112,7 +112,17 @@ def test_a_policy_that_cannot_be_configured_ends_the_run_and_says_why_once(up, t
 
 @pytest.mark.slow
 def test_a_fault_is_injected_at_its_time_and_the_table_shows_what_it_does(up):
-    stack = up("--robot", "sim", "--checkpoint", "untrained", "--no-video", "--fault", "camera_static:1s", "--seconds", "4")
+    stack = up(
+        "--robot",
+        "sim",
+        "--checkpoint",
+        "untrained",
+        "--no-video",
+        "--fault",
+        "camera_static:1s",
+        "--seconds",
+        "4",
+    )
     assert stack.wait() == 0, stack.said
     assert "fault: camera_static drop_out from 1." in stack.said
     assert "injected fault 'drop_out'" in stack.said.partition("at the end")[2]

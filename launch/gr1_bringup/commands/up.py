@@ -14,21 +14,14 @@ from gr1_core.commands import arguments as common
 
 HELP = "start the stack: cameras, arm, policy; simulated or real"
 _DESCRIPTION = (
-    "Start the GR-1 stack. Every --name VALUE may also be written name:=value. Exit code: 0 after a clean end, 1 when a "
-    "node has ended by itself or the stack did not start, 2 for options that cannot be used."
+    "Start the GR-1 stack. Every --name VALUE may also be written name:=value. Exit code: 0 after a clean "
+    "end, 1 when a node has ended by itself or the stack did not start, 2 for options that cannot be used."
 )
-_RENAMED = {
-    "--drive": "--driver",
-    "--teleop": "--takeover",
-    "--collect": "--record",
-    "--operator": "--driver",
-    "--examine": "--evaluate",
-}
 
 
 def parser() -> argparse.ArgumentParser:
     """The stack's arguments, those of a run, and those of the installed extensions."""
-    from gr1_bringup import arguments
+    from gr1_bringup import arguments, renamed
     from gr1_bringup.extension import load_extensions
 
     made = argparse.ArgumentParser(prog="gr1 up", description=_DESCRIPTION)
@@ -52,13 +45,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--no-table", action="store_true", help="print lines instead of the live table")
     for extension in load_extensions().values():
         extension.add_arguments(made)
-    for old, new in _RENAMED.items():
+    for old, new in renamed.OPTIONS.items():
         common.renamed(made, old, new)
     return made
 
 
 def main(argv: list[str]) -> int:
-    """Runs the stack; 0 after a clean end, 1 when a node died or the stack did not come up, 2 for wrong arguments."""
+    """Runs the stack; 0 after a clean end, 1 when a node died or the stack did not come up, 2 for wrong
+    arguments.
+    """
     options = parser().parse_args([_option(word) for word in argv])
     from rich.console import Console
 
@@ -97,7 +92,9 @@ def _duration(word: str) -> float:
 
 
 def _check_video(options: argparse.Namespace, folder: Path) -> None:
-    """Refuses a video file that could not be written. The default one, in the run's own folder, needs no check."""
+    """Refuses a video file that could not be written. The default one, in the run's own folder, needs no
+    check.
+    """
     if options.no_video or not options.video:
         return
     from gr1_bringup import run_video

@@ -12,7 +12,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "gr1_core", "gr1_common", "gr1_robot", "gr1_bringup"],
+    install_requires=["setuptools", "gr1_core", "gr1_common", "gr1_policy", "gr1_bringup"],
     zip_safe=True,
     entry_points={
         "gr1.commands": ["video = gr1_evaluation.commands.video"],

@@ -1,7 +1,8 @@
 """Measures a running stack from outside. The last line printed is one JSON document.
 
-Rates and jitter come from the messages' own stamps, so this program's delays do not count. The latency from camera to
-command, the steps and the skipped steps are what the policy node reports, as the difference between end and beginning.
+Rates and jitter come from the messages' own stamps, so this program's delays do not count. The latency from
+camera to command, the steps and the skipped steps are what the policy node reports, as the difference
+between end and beginning.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Stamps:
             self._stamps.clear()
 
     def report(self, period: float) -> dict:
-        """Rate in Hz, the periods' quantiles in ms, and how many whole periods are missing between messages. `period` in s."""
+        """Rate in Hz, the periods' quantiles in ms, and how many whole periods are missing between messages.
+        `period` in s.
+        """
         with self._lock:
             stamps = np.sort(self._stamps)
         gaps = np.diff(stamps)
@@ -63,7 +66,8 @@ class Stamps:
 
 
 def measure(duration: float, rig_name: str, namespace: str, patience: float) -> int:
-    """Measures for `duration` s and prints the result; 0 when all was measured, 1 when a node of the stack was not heard.
+    """Measures for `duration` s and prints the result; 0 when all was measured, 1 when a node of the stack
+    was not heard.
 
     patience: s to wait for the stack to run.
     """

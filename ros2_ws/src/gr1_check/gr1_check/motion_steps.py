@@ -1,4 +1,6 @@
-"""The steps in which the arm moves: arming, stop, single axes, expiry, gripper, home. Each is announced and confirmed."""
+"""The steps in which the arm moves: arming, stop, single axes, expiry, gripper, home. Each is announced and
+confirmed.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ def arming(check) -> None:
         return
     if gate.get("state") == "stopped":
         why = gate.get("reason")
-        asked = f"The arm is stopped ({why}). It is released now; that moves nothing. Is everybody clear, and a hand on the arm's own stop?"
+        asked = (
+            f"The arm is stopped ({why}). It is released now; that moves nothing. Is everybody clear, and "
+            "a hand on the arm's own stop?"
+        )
         if not check.prompt.confirm(asked):
             return check.add(
                 "arm", FAIL, f"not released: stopped ({why})", "run the check again when it is safe"
@@ -45,7 +50,8 @@ def arming(check) -> None:
         _go_home(
             check,
             "into workspace",
-            "The arm stands outside its workspace: arm/home leads it in, in a straight line. Is the way free?",
+            "The arm stands outside its workspace: arm/home leads it in, in a straight line. Is the way "
+            "free?",
         )
         if not check.report.failed and not _inside(check):
             check.add(
@@ -58,8 +64,14 @@ def arming(check) -> None:
 
 def stop(check) -> None:
     direction = max((vector for _, vector in _AXES), key=check.motion.distance_to_wall)
-    way = f"{1e3 * _STOP_SPEED * _STOP_AFTER_S:.0f} mm along {_axis_name(direction)} at {100 * _STOP_SPEED:.0f} cm/s"
-    asked = f"The arm moves {way}, then arm/stop is called. Keep a hand on the arm's own stop: this one is software."
+    way = (
+        f"{1e3 * _STOP_SPEED * _STOP_AFTER_S:.0f} mm along {_axis_name(direction)} at "
+        f"{100 * _STOP_SPEED:.0f} cm/s"
+    )
+    asked = (
+        f"The arm moves {way}, then arm/stop is called. Keep a hand on the arm's own stop: this one is "
+        "software."
+    )
     if not check.prompt.confirm(asked):
         return check.add(
             "stop",
@@ -77,7 +89,10 @@ def stop(check) -> None:
         )
     seconds = response.rest_after(recording, recording.ended)
     way = 1e3 * response.travelled_after(recording, recording.ended)
-    text = f"commanded velocity zero {1e3 * seconds:.0f} ms after arm/stop was called; {way:.1f} mm travelled since"
+    text = (
+        f"commanded velocity zero {1e3 * seconds:.0f} ms after arm/stop was called; {way:.1f} mm "
+        "travelled since"
+    )
     remedy = "do not use this computer for the arm: it is too busy, or its network too slow"
     check.add(
         "stop", graded(seconds, PROMISE_S, PROMISE_S), text, remedy, zero_ms=1e3 * seconds, travelled_mm=way
@@ -101,7 +116,10 @@ def stop(check) -> None:
 
 
 def moves(check) -> None:
-    what = f"The arm moves {100 * DISTANCE_M:.0f} cm at {100 * SPEED:.0f} cm/s along +x, -x, +y, -y, +z, -z of its base (x forward, z up)."
+    what = (
+        f"The arm moves {100 * DISTANCE_M:.0f} cm at {100 * SPEED:.0f} cm/s along +x, -x, +y, -y, +z, "
+        "-z of its base (x forward, z up)."
+    )
     if not check.prompt.confirm(what):
         return check.leave_out("left out by the operator")
     for name, direction in _AXES:
@@ -118,7 +136,10 @@ def moves(check) -> None:
 
 def turns(check) -> None:
     angle = np.degrees(ANGLE_RAD)
-    what = f"The hand turns {angle:.1f} deg about +x, -x, +y, -y, +z, -z of the base, at {np.degrees(TURN_SPEED):.0f} deg/s, in place."
+    what = (
+        f"The hand turns {angle:.1f} deg about +x, -x, +y, -y, +z, -z of the base, at "
+        f"{np.degrees(TURN_SPEED):.0f} deg/s, in place."
+    )
     if not check.prompt.confirm(what):
         return check.leave_out("left out by the operator")
     for name, axis in _AXES:
@@ -130,7 +151,10 @@ def turns(check) -> None:
 
 def expiry(check) -> None:
     direction = max((vector for _, vector in _AXES), key=check.motion.distance_to_wall)
-    what = f"The arm moves {1e3 * SPEED * _STOP_AFTER_S:.0f} mm along {_axis_name(direction)}; then no more commands are sent."
+    what = (
+        f"The arm moves {1e3 * SPEED * _STOP_AFTER_S:.0f} mm along {_axis_name(direction)}; then no "
+        "more commands are sent."
+    )
     if not check.prompt.confirm(what):
         return check.leave_out("left out by the operator")
     recording = check.motion.move(SPEED * direction, np.zeros(3), _STOP_AFTER_S, ending="silence")
@@ -193,7 +217,10 @@ def needs_homing(check) -> bool:
 
 
 def _first_homing(check) -> None:
-    asked = "The arm must be homed by its own controller first. It moves far, on a path of its own. Is the way free, and a hand on its stop?"
+    asked = (
+        "The arm must be homed by its own controller first. It moves far, on a path of its own. Is the "
+        "way free, and a hand on its stop?"
+    )
     if not check.prompt.confirm(asked):
         return check.add(
             "homing",
@@ -293,7 +320,10 @@ def _add_response(check, name: str, found: response.Response, unit: str, recordi
     )
     drift = f", fingertips drifted {found.drift_mm:.1f} mm" if unit == "deg" else ""
     aside = f"{found.direction_error_deg:.1f} deg off, across {found.across:.1f} {unit}{drift}"
-    times_ms = f"gate {found.gate_ms:.0f}, moves {found.motion_ms:.0f}, rest {found.rest_ms:.0f}, settled {found.settle_ms:.0f} ms"
+    times_ms = (
+        f"gate {found.gate_ms:.0f}, moves {found.motion_ms:.0f}, rest {found.rest_ms:.0f}, settled "
+        f"{found.settle_ms:.0f} ms"
+    )
     text = f"{found.measured:.1f} of {found.commanded:.1f} {unit}, {aside}; {times_ms}"
     level = worst(far, times, graded(found.drift_mm, 5.0, 15.0), graded(found.settle_ms, 1500.0))
     check.add(name, level, text, _LOOSE, **found.figures())

@@ -1,6 +1,7 @@
 """An arm's response to a command: distances, directions and times from recorded samples. No ROS import.
 
-Times in s on one clock, positions in m, angles in rad unless a name says otherwise, all in the arm's base frame.
+Times in s on one clock, positions in m, angles in rad unless a name says otherwise, all in the arm's base
+frame.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ MOVED_M, MOVED_RAD = 5e-4, 5e-3
 class Recording:
     """sent: time of the first command. ended: time of the last one, or of the call of a stop.
 
-    pose f64[n, 8]: stamp, position, quaternion xyzw as measured. twist f64[m, 7]: stamp, linear, angular as the gate let it through.
+    pose f64[n, 8]: stamp, position, quaternion xyzw as measured. twist f64[m, 7]: stamp, linear, angular as
+    the gate let it through.
     """
 
     sent: float
@@ -29,11 +31,12 @@ class Recording:
 
 @dataclass(frozen=True)
 class Response:
-    """commanded: what the gate let through, integrated; measured: how far it went that way; across: how far to the side (mm or deg).
+    """commanded: what the gate let through, integrated; measured: how far it went that way; across: how far
+    to the side (mm or deg).
 
-    drift_mm: of the fingertips in a rotation, else 0. gate_ms, motion_ms: from the first command to the gate's and to the arm's first
-    motion; rest_ms: from the last command until the gate commands exactly zero; settle_ms: from then until the arm stays where it is.
-    nan where it never happened.
+    drift_mm: of the fingertips in a rotation, else 0. gate_ms, motion_ms: from the first command to the
+    gate's and to the arm's first motion; rest_ms: from the last command until the gate commands exactly
+    zero; settle_ms: from then until the arm stays where it is. nan where it never happened.
     """
 
     commanded: float
@@ -69,7 +72,9 @@ def rotation(recording: Recording, axis) -> Response:
 
 
 def rest_after(recording: Recording, moment: float) -> float:
-    """Seconds from `moment` until the gate commands exactly zero, for good; nan if it does not within the recording."""
+    """Seconds from `moment` until the gate commands exactly zero, for good; nan if it does not within the
+    recording.
+    """
     moving = recording.twist[:, 1:].any(axis=1)
     if not len(moving) or moving[-1]:
         return float("nan")

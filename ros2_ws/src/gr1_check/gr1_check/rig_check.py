@@ -1,4 +1,6 @@
-"""The rig check: runs the steps, prints and saves what they measure, and stops the arm at its end in any case."""
+"""The rig check: runs the steps, prints and saves what they measure, and stops the arm at its end in any
+case.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,10 @@ class RigCheck:
             self._say(str(error), "yellow")
         except rigs.RigGone as error:
             self.add(
-                "stack", FAIL, str(error), f"mend what it names; the nodes' logs are in {short_path(self.folder)}"
+                "stack",
+                FAIL,
+                str(error),
+                f"mend what it names; the nodes' logs are in {short_path(self.folder)}",
             )
         finally:
             # From here on nothing interrupts the stop.
@@ -119,9 +124,12 @@ class RigCheck:
 
         robot = "the simulated rig" if self.chosen["robot"] == "sim" else self.chosen["robot"]
         self._say(
-            f"checking {robot}, rig '{self.rig.name}'; logs in {short_path(self.folder)}; Ctrl-C stops the arm and ends the check"
+            f"checking {robot}, rig '{self.rig.name}'; logs in {short_path(self.folder)}; Ctrl-C stops the "
+            "arm and ends the check"
         )
-        self.rig_nodes = rigs.RigProcesses(self.chosen, self.folder, environment, lambda line: self._say(line, "dim"))
+        self.rig_nodes = rigs.RigProcesses(
+            self.chosen, self.folder, environment, lambda line: self._say(line, "dim")
+        )
         self.client = RigClient(alive=self.rig_nodes.alive)
         self.motion = TestMotion(self.client, self.rig)
         self.rig_nodes.start(self.client)

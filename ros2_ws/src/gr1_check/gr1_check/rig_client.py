@@ -1,4 +1,6 @@
-"""The check's node in the ROS graph: keeps the rig's messages with their stamps, sends commands, calls services."""
+"""The check's node in the ROS graph: keeps the rig's messages with their stamps, sends commands, calls
+services.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,17 @@ SERVICES = ("stop", "reset", "home")
 
 
 class Trace:
-    """The samples of one topic: rows of stamp (s, the sender's clock), arrival (s, the same clock here) and values."""
+    """The samples of one topic: rows of stamp (s, the sender's clock), arrival (s, the same clock here) and
+    values.
+    """
 
     def __init__(self):
         self.rows: list[tuple[float, ...]] = []
 
     def since(self, moment: float) -> np.ndarray:
-        """f64[n, 2 + k]: the rows that arrived from `moment` on, in order of arrival; k is 0 before the first sample."""
+        """f64[n, 2 + k]: the rows that arrived from `moment` on, in order of arrival; k is 0 before the
+        first sample.
+        """
         first = len(self.rows)
         while first and self.rows[first - 1][1] >= moment:
             first -= 1
@@ -140,7 +146,10 @@ class RigClient:
     # Commands
 
     def is_connected(self) -> bool:
-        return self._twist_publisher.get_subscription_count() > 0 and self._gripper_publisher.get_subscription_count() > 0
+        return (
+            self._twist_publisher.get_subscription_count() > 0
+            and self._gripper_publisher.get_subscription_count() > 0
+        )
 
     def send_twist(self, linear, angular) -> float:
         """m/s and rad/s in the base frame; returns the time of sending, s."""

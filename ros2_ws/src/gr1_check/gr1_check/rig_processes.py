@@ -53,8 +53,10 @@ class RigProcesses:
         self._processes.start(self._nodes)
 
     def until_up(self, client) -> None:
-        """Waits until each node has published a status and the arm node listens, as long as `gr1 up` would."""
-        client.wait(lambda: all(client.statuses(name) for name in RIG_NODES) and client.is_connected(), START_LIMIT)
+        """Waits until each node has published a status and the arm node listens; START_LIMIT s at most."""
+        client.wait(
+            lambda: all(client.statuses(name) for name in RIG_NODES) and client.is_connected(), START_LIMIT
+        )
 
     def dead(self) -> str:
         """Empty, or which node has ended by itself, with its last line."""

@@ -40,7 +40,8 @@ def devices(check) -> None:
     now = time.monotonic()
     check.client.wait(
         lambda: all(
-            min((one.at for one in check.client.statuses(name).values()), default=0.0) > now for name in delivers
+            min((one.at for one in check.client.statuses(name).values()), default=0.0) > now
+            for name in delivers
         ),
         1.5,
     )
@@ -67,7 +68,10 @@ def rates(check) -> None:
         # The policy wants a new frame for every control step; above that a slow camera only costs freshness.
         level = FAIL if hz < check.rig.control_hz else graded(-hz, -0.9 * expected)
         text = f"{hz:.1f} of {expected:.0f} Hz, longest gap {1e3 * gap:.0f} ms"
-        remedy = "lower the resolution or rate, use another USB port (USB 3, its own controller), free the processor"
+        remedy = (
+            "lower the resolution or rate, use another USB port (USB 3, its own controller), free the "
+            "processor"
+        )
         check.add(
             f"camera_{role}", level, text, remedy, hz=hz, expected_hz=expected, longest_gap_ms=1e3 * gap
         )
@@ -75,7 +79,10 @@ def rates(check) -> None:
         return
     hz, gap = _rate(check.client.pose.since(since))
     level = graded(-hz, -0.9 * ARM_HZ, -0.5 * ARM_HZ)
-    text = f"{hz:.1f} of {ARM_HZ:.0f} Hz, longest gap {1e3 * gap:.0f} ms, scheduling {check.client.value('arm', 'scheduling')}"
+    text = (
+        f"{hz:.1f} of {ARM_HZ:.0f} Hz, longest gap {1e3 * gap:.0f} ms, scheduling "
+        f"{check.client.value('arm', 'scheduling')}"
+    )
     check.add(
         "arm",
         level,
@@ -100,15 +107,22 @@ def stamps(check) -> None:
         if len(rows) < 2:
             check.add(name, FAIL, "no messages to judge", "see the step rates")
             continue
-        # How old it was when its node sent it is the node's word; how long it then took to be heard here, this computer's load.
+        # How old it was when its node sent it is the node's word; how long it then took to be heard here,
+        # this computer's load.
         keys = ("state_age_ms",) if name == "arm" else ("latency_p50_ms", "latency_p99_ms")
         own = [float(check.client.value(name, key) or "nan") for key in keys]
         heard = rows[:, 1] - rows[:, 0]
         p50, p99 = np.quantile(heard, (0.5, 0.99))
         back, ahead = int((np.diff(rows[:, 0]) <= 0).sum()), float(-heard.min())
         level = worst(graded(1e-3 * own[0], max_age, max_age), graded(p99, max_age))
-        text = f"{'/'.join(f'{age:.0f}' for age in own)} ms old when sent, heard here after {1e3 * p50:.0f}/{1e3 * p99:.0f} ms (p50/p99)"
-        remedy = f"what is older than {1e3 * max_age:.0f} ms stops the policy: free the processor, shorten the exposure"
+        text = (
+            f"{'/'.join(f'{age:.0f}' for age in own)} ms old when sent, heard here after "
+            f"{1e3 * p50:.0f}/{1e3 * p99:.0f} ms (p50/p99)"
+        )
+        remedy = (
+            f"what is older than {1e3 * max_age:.0f} ms stops the policy: free the processor, shorten the "
+            "exposure"
+        )
         if back:
             level, text, remedy = (
                 FAIL,
@@ -189,7 +203,8 @@ def images(check) -> None:
     sheet = check.folder / "cameras.png"
     _sheet(shown).save(sheet)
     agreed = check.prompt.ask(
-        f"Look at {sheet}: is the left image the static camera's view of the table, the right one the wrist's?"
+        f"Look at {sheet}: is the left image the static camera's view of the table, the right one the "
+        "wrist's?"
     )
     text = {
         True: "the operator sees table and wrist",
@@ -229,10 +244,16 @@ def pose(check) -> None:
     )
     box = f"workspace {list(limits.workspace_min)} .. {list(limits.workspace_max)}"
     text = f"fingertips at {where}, {f'{1e3 * outside:.0f} mm OUTSIDE' if outside else 'inside'} the {box}"
-    remedy = "arm/home leads it in before anything else moves; far outside: lead it in by hand, or correct the rig's workspace"
+    remedy = (
+        "arm/home leads it in before anything else moves; far outside: lead it in by hand, or correct "
+        "the rig's workspace"
+    )
     check.add("workspace", graded(outside, 0.0, OUTSIDE_M), text, remedy, position=position.round(4).tolist())
     lead = float(np.linalg.norm(commanded[:3] - position))
-    text = f"commanded and measured pose {1e3 * lead:.1f} mm apart (max_following_error {1e3 * limits.max_following_error:.0f} mm)"
+    text = (
+        f"commanded and measured pose {1e3 * lead:.1f} mm apart (max_following_error "
+        f"{1e3 * limits.max_following_error:.0f} mm)"
+    )
     check.add(
         "commanded",
         graded(lead, limits.max_following_error / 2, limits.max_following_error),
@@ -253,7 +274,10 @@ def pose(check) -> None:
     tip, turn = chain.forward(joints)
     off = 1e3 * float(np.linalg.norm(tip - matched[2:5]))
     angle = float(np.degrees((Rotation.from_quat(turn) * Rotation.from_quat(matched[5:9]).inv()).magnitude()))
-    text = f"forward kinematics of {len(joints)} joints and the reported pose differ by {off:.1f} mm, {angle:.1f} deg"
+    text = (
+        f"forward kinematics of {len(joints)} joints and the reported pose differ by {off:.1f} mm, "
+        f"{angle:.1f} deg"
+    )
     remedy = "wrong tool frame, joint offsets or units: see docs/how-to/hardware_acceptance.md"
     check.add(
         "kinematics",

@@ -38,7 +38,9 @@ _BY_NAME = {step.name: step for step in STEPS}
 
 
 def choose_steps(only: str) -> list[Step]:
-    """only: names as "a,b", empty: all. The chosen steps in their order, with those that motion needs. Raises SettingError."""
+    """only: names as "a,b", empty: all. The chosen steps in their order, with those that motion needs.
+    Raises SettingError.
+    """
     names = [name for name in only.split(",") if name]
     unknown = [name for name in names if name not in _BY_NAME]
     if unknown:

@@ -26,7 +26,9 @@ class MotionDeviation(RuntimeError):
 
 
 class TestMotion:
-    """Publishes on `command/teleop/*`. A command expires after 150 ms, so the arm stops if this program ends."""
+    """Publishes on `command/teleop/*`. A command expires after 150 ms, so the arm stops if this program
+    ends.
+    """
 
     __test__ = False  # not a test case for pytest
 
@@ -34,13 +36,18 @@ class TestMotion:
         self.client, self.limits = client, rig.limits
 
     def move(self, linear, angular, seconds: float, ending: str = "zero") -> Recording:
-        """m/s and rad/s for `seconds`. ending: a "zero" command, "silence", or "stop", the emergency stop. Raises MotionDeviation."""
+        """m/s and rad/s for `seconds`. ending: a "zero" command, "silence", or "stop", the emergency stop.
+        Raises MotionDeviation.
+        """
         linear, angular = np.asarray(linear, np.float64), np.asarray(angular, np.float64)
         self.until_still()
         if self.client.pose.newest is None:
             raise MotionDeviation("no pose from the arm; nothing was commanded")
         start = self.client.pose.newest
-        way = (np.linalg.norm(linear) * seconds + DEVIATION_M, np.linalg.norm(angular) * seconds + DEVIATION_RAD)
+        way = (
+            np.linalg.norm(linear) * seconds + DEVIATION_M,
+            np.linalg.norm(angular) * seconds + DEVIATION_RAD,
+        )
         sent = last = self.client.send_twist(linear, angular)
         for _ in range(round(seconds / PERIOD) - 1):
             self._watch(start, way, PERIOD)
@@ -64,12 +71,15 @@ class TestMotion:
         return Recording(sent, sent, *self._samples(sent))
 
     def move_gripper(self, closure: float, patience: float = 6.0) -> np.ndarray:
-        """Commands the gripper until it rests for a second; f64[n, 2]: stamp, measured closure. Raises MotionDeviation."""
+        """Commands the gripper until it rests for a second; f64[n, 2]: stamp, measured closure. Raises
+        MotionDeviation.
+        """
         began = now = self.client.send_twist(_ZERO, _ZERO)
         while now - began < patience:
             self.client.send_gripper(closure)
             self.client.collect(PERIOD)
-            # The gate takes gripper commands only from the source that commands the arm, so zero twists go along.
+            # The gate takes gripper commands only from the source that commands the arm, so zero twists go
+            # along.
             now = self.client.send_twist(_ZERO, _ZERO)
             if now - began > 1.0 and np.ptp(self._closures(now - 1.0)[:, 1]) < 0.01:
                 break

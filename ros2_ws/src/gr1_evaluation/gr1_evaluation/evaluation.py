@@ -22,7 +22,8 @@ _SMALL_WORDS = {"a", "an", "the", "please"}
 
 @dataclass(frozen=True)
 class Trial:
-    """scene, seed: the table's layout. task: the one whose success counts; empty: the instruction is no task's, no outcome.
+    """scene, seed: the table's layout. task: the one whose success counts; empty: the instruction is no
+    task's, no outcome.
 
     instruction: empty: the scene's own. seconds: simulated seconds after which the trial has failed.
     """
@@ -45,9 +46,11 @@ class Result:
 
 
 def parse(what: str, trials: int | None, seed: int | None) -> Evaluation:
-    """`tasks`, task names a,b (in turn, each round with the next seed) or a suite of `gr1 evaluate sim`. Raises SettingError.
+    """`tasks`, task names a,b (in turn, each round with the next seed) or a suite of `gr1 evaluate sim`.
+    Raises SettingError.
 
-    trials: how many in all; None: a suite's 100, tasks without end. seed: the first; None: one that no demonstration used.
+    trials: how many in all; None: a suite's 100, tasks without end. seed: the first; None: one that no
+    demonstration used.
     """
     from gr1_core.sim import TASKS, suites
 
@@ -78,7 +81,9 @@ def _suite_trials(suite: str, listed: Iterable) -> Iterator[Trial]:
 
 
 def task_of(instruction: str) -> str:
-    """The task with an instruction of these words, apart from case, punctuation and articles; empty if there is none."""
+    """The task with an instruction of these words, apart from case, punctuation and articles; empty if there
+    is none.
+    """
     from gr1_core.sim import TASKS
 
     words = _words(instruction)
@@ -123,7 +128,9 @@ class Evaluation:
             return trial
 
     def request(self, instruction: str) -> None:
-        """Ends the running trial, uncounted. An instruction is tried on table after table; an empty one resumes the list."""
+        """Ends the running trial, uncounted. An instruction is tried on table after table; an empty one
+        resumes the list.
+        """
         with self._lock:
             self._requested, self._interrupted = " ".join(instruction.split()), True
 
@@ -174,7 +181,9 @@ class Evaluation:
         return f"{len(won)} of {len(results)} trials succeeded (95 % interval {low:.2f} to {high:.2f}){pace}"
 
     def document(self, latencies: Iterable[float], acted: float) -> str:
-        """One line of JSON. latencies: s from each step's older frame to its command. acted: s in which the policy was active."""
+        """One line of JSON. latencies: s from each step's older frame to its command. acted: s in which the
+        policy was active.
+        """
         tally, ms = self.tally(), 1e3 * np.array(list(latencies))
         won, tried = (sum(part) for part in zip(*tally.values())) if tally else (0, 0)
         quantiles = {

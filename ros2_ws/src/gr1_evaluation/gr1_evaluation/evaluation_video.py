@@ -1,4 +1,6 @@
-"""The video of an evaluation: the rig from outside, both cameras' frames, and beside them the predicted frames."""
+"""The video of an evaluation: the rig from outside, both cameras' frames, and beside them the predicted
+frames.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from gr1_evaluation.rollout_recording import RecordedTrial, Recording
 
 CODEC = "libx264"
 OUTSIDE, SMALL, LABEL, BAR = (768, 576), 256, 32, 64
-"""Pixels: the rig, each of the four images beside it, the caption over each, the bar with the instruction."""
+"""Pixels: the rig, each of the four images beside it, the caption over each, the bar with the instruction.
+"""
 HELD_S = 0.8  # for which the last frame of a trial is held
 _PAPER, _INK, _GREY, _GREEN, _RED = (
     (244, 244, 242),
@@ -36,7 +39,9 @@ def write_video(
     quality: str = "live",
     go_on: Callable[[float], bool] = lambda share: True,
 ) -> int:
-    """H.264 at the recording's rate; returns the number of frames. go_on(share done) is asked before each; False ends the video."""
+    """H.264 at the recording's rate; returns the number of frames. go_on(share done) is asked before each;
+    False ends the video.
+    """
     count = 0
     with av.open(str(file), "w") as container:
         stream = container.add_stream(
@@ -53,16 +58,22 @@ def write_video(
 
 
 def frames(recording: Recording, rig: Rig, quality: str = "live") -> Iterator[tuple[float, np.ndarray]]:
-    """(share done, u8[640, 1280, 3]) of each state of the recording. The cameras are rendered at the policy's resolution."""
+    """(share done, u8[640, 1280, 3]) of each state of the recording. The cameras are rendered at the
+    policy's resolution.
+    """
     page, states = _Page(recording), list(recording.states)
     cameras = {role: Renderer(role, rig.cameras[role].width, rig.cameras[role].height) for role in ROLES}
     outside = Renderer("overview", *OUTSIDE, quality)
     try:
         for index, (stamp, number, state) in enumerate(states):
-            camera_frames = {role: rig.cameras[role].view(camera.render(state)) for role, camera in cameras.items()}
+            camera_frames = {
+                role: rig.cameras[role].view(camera.render(state)) for role, camera in cameras.items()
+            }
             predicted = {role: recording.predicted_for(role, stamp) for role in ROLES}
             last = index + 1 == len(states) or states[index + 1][1] != number
-            image = page.compose(outside.render(state), camera_frames, predicted, recording.trials[number], last)
+            image = page.compose(
+                outside.render(state), camera_frames, predicted, recording.trials[number], last
+            )
             for _ in range(1 + last * round(HELD_S / recording.period)):
                 yield index / len(states), image
     finally:

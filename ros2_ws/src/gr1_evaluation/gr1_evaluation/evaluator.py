@@ -1,4 +1,6 @@
-"""Evaluates a policy on the running simulated stack: table, instruction, trial, outcome; then the next trial."""
+"""Evaluates a policy on the running simulated stack: table, instruction, trial, outcome; then the next
+trial.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,20 @@ _EACH = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class Evaluator:
-    """Works in a thread of its own from `start` to the end of the evaluation or `close`. Make it before the monitor is started.
+    """Works in a thread of its own from `start` to the end of the evaluation or `close`. Make it before the
+    monitor is started.
 
-    say(text): prints a line, after each trial. recording: gets states, predicted frames and trials; None: no recording.
+    say(text): prints a line, after each trial. recording: gets states, predicted frames and trials; None: no
+    recording.
     """
 
     def __init__(
-        self, monitor: StackMonitor, evaluation: Evaluation, rig: Rig, say: Callable[[str], None], recording=None
+        self,
+        monitor: StackMonitor,
+        evaluation: Evaluation,
+        rig: Rig,
+        say: Callable[[str], None],
+        recording=None,
     ):
         node = monitor.node
         self.evaluation, self._say, self._recording = evaluation, say, recording
@@ -109,8 +118,8 @@ class Evaluator:
         outcome = "success" if episode.outcome else "FAILED"
         successes = sum(result.success for result in results)
         return (
-            f"{len(results)}{total}  {outcome} after {episode.seconds:4.1f} s: '{instruction}' ({trial.scene}, seed "
-            f"{trial.seed}); {successes} so far"
+            f"{len(results)}{total}  {outcome} after {episode.seconds:4.1f} s: '{instruction}' "
+            f"({trial.scene}, seed {trial.seed}); {successes} so far"
         )
 
     # The monitor's thread

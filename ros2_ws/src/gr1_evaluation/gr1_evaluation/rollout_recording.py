@@ -1,6 +1,8 @@
-"""Recording of an evaluation for its video: simulator states, predicted frames, instructions, outcomes. No ROS import.
+"""Recording of an evaluation for its video: simulator states, predicted frames, instructions, outcomes. No
+ROS import.
 
-Camera frames are not kept: the simulated cameras render the same ones from the states again. A minute takes 3 MB.
+Camera frames are not kept: the simulated cameras render the same ones from the states again. A minute takes
+3 MB.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _EARLY = 0.1  # of a period: a state that is earlier by this much still counts f
 
 @dataclass
 class RecordedTrial:
-    """One trial. task: the one whose success counts, empty for none. success: None while it runs and without an outcome."""
+    """One trial. task: the one whose success counts, empty for none. success: None while it runs and without
+    an outcome.
+    """
 
     instruction: str
     task: str
@@ -30,9 +34,11 @@ class RecordedTrial:
 
 
 class Recording:
-    """The last `longest` seconds, one state each `period` seconds. Used from any thread; times are seconds on the stamps' clock.
+    """The last `longest` seconds, one state each `period` seconds. Used from any thread; times are seconds
+    on the stamps' clock.
 
-    ahead: seconds from the frame that a prediction was made from to the one that it predicts. note: for the video's caption.
+    ahead: seconds from the frame that a prediction was made from to the one that it predicts. note: for the
+    video's caption.
     """
 
     def __init__(self, period: float, ahead: float, note: str = "", longest: float = LONGEST_S):

@@ -1,4 +1,6 @@
-"""An evaluation on one screen: instruction, time, successes of each task, and the line being typed. No ROS import."""
+"""An evaluation on one screen: instruction, time, successes of each task, and the line being typed. No ROS
+import.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def scores(
     parts: list[RenderableType] = [_instruction(now), *_tasks(evaluation)]
     if hint:
         parts.append(
-            Text.assemble(("> ", "bold"), printable(typed), ("▌", "blink"), ("" if typed else f"  {HINT}", "dim"))
+            Text.assemble(
+                ("> ", "bold"), printable(typed), ("▌", "blink"), ("" if typed else f"  {HINT}", "dim")
+            )
         )
     return Group(*parts)
 

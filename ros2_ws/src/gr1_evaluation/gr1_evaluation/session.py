@@ -1,4 +1,6 @@
-"""What `gr1 up --evaluate` adds to a run: evaluator, keyboard, score table, and the video at the end. No ROS import."""
+"""What `gr1 up --evaluate` adds to a run: evaluator, keyboard, score table, and the video at the end. No ROS
+import.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from gr1_evaluation.rollout_recording import Recording
 
 RECORDING = "recording.npz"
 USUAL_FUTURE_STEPS = 3
-"""Control steps from a frame to the one that GR-1 predicts, unless the checkpoint's configuration has another number."""
+"""Control steps from a frame to the one that GR-1 predicts, unless the checkpoint's configuration has
+another number.
+"""
 
 
 class EvaluationSession(RunningExtension):
@@ -55,7 +59,9 @@ class EvaluationSession(RunningExtension):
         return self.keyboard
 
     def poll(self, seconds: float) -> bool:
-        """Passes on what was typed; True once all trials are over. Raises ExtensionError for a stack that cannot be evaluated."""
+        """Passes on what was typed; True once all trials are over. Raises ExtensionError for a stack that
+        cannot be evaluated.
+        """
         for line in self.keyboard.lines():
             self._evaluator.request(line)
         if self._evaluator.failure:
@@ -75,7 +81,9 @@ class EvaluationSession(RunningExtension):
             self._evaluator.close()
 
     def conclude(self, interrupted: Callable[[], bool]) -> None:
-        """Draws the video now, so that it costs the run nothing, and prints the scores; with a number of trials also as JSON."""
+        """Draws the video now, so that it costs the run nothing, and prints the scores; with a number of
+        trials also as JSON.
+        """
         if not self._context:
             return
         self._draw(interrupted)

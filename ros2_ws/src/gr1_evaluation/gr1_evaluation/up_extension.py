@@ -9,8 +9,8 @@ from gr1_bringup.arguments import SettingError
 from gr1_bringup.extension import Extension, RunningExtension
 
 _HELP = (
-    "robot:=sim: judge the policy, one trial after another, each on a new table; WHAT: tasks (all in turn), a,b (these in "
-    "turn), or a suite of gr1 evaluate sim. Type another instruction at any time"
+    "robot:=sim: judge the policy, one trial after another, each on a new table; WHAT: tasks (all in "
+    "turn), a,b (these in turn), or a suite of gr1 evaluate sim. Type another instruction at any time"
 )
 
 
@@ -30,16 +30,21 @@ class EvaluateExtension(Extension):
                 raise SettingError("trials: add --evaluate tasks, or --evaluate and a suite such as seen")
             return None
         if chosen["robot"] != "sim" or chosen["driver"] != "policy":
-            raise SettingError("evaluate: it judges a policy on the simulated table: choose robot 'sim', driver 'policy'")
+            raise SettingError(
+                "evaluate: it judges a policy on the simulated table: choose robot 'sim', driver 'policy'"
+            )
         for name in ("task", "instruction"):
             if getattr(options, name):
                 raise SettingError(
-                    f"{name}: with --evaluate each trial brings its own; leave it out, or name tasks as --evaluate a,b"
+                    f"{name}: with --evaluate each trial brings its own; leave it out, or name tasks as "
+                    "--evaluate a,b"
                 )
         from gr1_evaluation import evaluation
         from gr1_evaluation.session import EvaluationSession
 
-        asked = evaluation.parse(options.evaluate, options.trials, int(options.seed) if options.seed else None)
+        asked = evaluation.parse(
+            options.evaluate, options.trials, int(options.seed) if options.seed else None
+        )
         # The session sets the tasks itself; the policy waits for its instructions.
         chosen |= {"tasks_in_turn": "false", "task": "", "instruction": ""}
         return EvaluationSession(asked, chosen)

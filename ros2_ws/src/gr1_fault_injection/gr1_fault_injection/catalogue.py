@@ -1,4 +1,6 @@
-"""Every fault of the table: how it is injected, from when on it is visible, what ends it, what the arm must do."""
+"""Every fault of the table: how it is injected, from when on it is visible, what ends it, what the arm must
+do.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _HZ = 20.0
 
 @dataclass(frozen=True)
 class Fault:
-    """visible: from when on the fault can be noticed, see injection.VISIBLE. restarts: the node that is started again.
+    """visible: from when on the fault can be noticed, see injection.VISIBLE. restarts: the node that is
+    started again.
 
     rearm: the arm must stay at rest until arm/reset. lasting: it must stay at rest while the fault lasts.
     """
@@ -40,23 +43,39 @@ class Fault:
 def _killed(node: str, visible: str, rearm: bool = False) -> Fault:
     again = {"arm_on_start": False} if rearm else {}
     return Fault(
-        f"{node} killed", f"SIGKILL of {node}", Default, lambda scene: scene.stack.kill(node),
-        lambda scene: scene.stack.start(node, **again), visible, restarts=node, rearm=rearm,
-    )  # fmt: skip
+        f"{node} killed",
+        f"SIGKILL of {node}",
+        Default,
+        lambda scene: scene.stack.kill(node),
+        lambda scene: scene.stack.start(node, **again),
+        visible,
+        restarts=node,
+        rearm=rearm,
+    )
 
 
 def _stopped(node: str, visible: str, rearm: bool = False) -> Fault:
     return Fault(
-        f"{node} stopped", f"SIGSTOP of {node}, later SIGCONT", Default, lambda scene: scene.stack.freeze(node),
-        lambda scene: scene.stack.thaw(node), visible, rearm=rearm,
-    )  # fmt: skip
+        f"{node} stopped",
+        f"SIGSTOP of {node}, later SIGCONT",
+        Default,
+        lambda scene: scene.stack.freeze(node),
+        lambda scene: scene.stack.thaw(node),
+        visible,
+        rearm=rearm,
+    )
 
 
 def _switched(name: str, what: str, node: str, kind: str, visible: str, rearm: bool = False) -> Fault:
     return Fault(
-        name, f"{what} (sim.fault: {kind})", Default, lambda scene: scene.stack.set(node, sim__fault=kind),
-        lambda scene: scene.stack.set(node, sim__fault="none"), visible, rearm=rearm,
-    )  # fmt: skip
+        name,
+        f"{what} (sim.fault: {kind})",
+        Default,
+        lambda scene: scene.stack.set(node, sim__fault=kind),
+        lambda scene: scene.stack.set(node, sim__fault="none"),
+        visible,
+        rearm=rearm,
+    )
 
 
 def _teleop_command(name: str, what: str, speed: float) -> Fault:
@@ -93,9 +112,14 @@ def _require_delay(scene: Scene) -> None:
 
 def _jumped(seconds: float) -> Fault:
     return Fault(
-        f"wall clock {seconds:+g} s", f"the wall clock of all nodes is set by {seconds:+g} s", Clock,
-        lambda scene: scene.switch.jump(seconds), lambda scene: None, "injected", lasting=False,
-    )  # fmt: skip
+        f"wall clock {seconds:+g} s",
+        f"the wall clock of all nodes is set by {seconds:+g} s",
+        Clock,
+        lambda scene: scene.switch.jump(seconds),
+        lambda scene: None,
+        "injected",
+        lasting=False,
+    )
 
 
 FAULTS = (
@@ -109,16 +133,39 @@ FAULTS = (
     _stopped("policy", "command"),
     _switched("camera unplugged", "static camera's cable", "camera_static", "disconnect", "frame:static"),
     _switched("camera drops out", "no more frames", "camera_static", "drop_out", "frame:static"),
-    _switched("camera frozen", "one image again and again, stamps fresh", "camera_static", "freeze", "repeat:static"),
-    _switched("camera repeats a frame", "one frame again and again, its stamp too", "camera_static", "repeat", "frame:static"),
-    _switched("frames late", "frames arrive 0.5 s after their exposure", "camera_static", "late", "frame:static"),
+    _switched(
+        "camera frozen", "one image again and again, stamps fresh", "camera_static", "freeze", "repeat:static"
+    ),
+    _switched(
+        "camera repeats a frame",
+        "one frame again and again, its stamp too",
+        "camera_static",
+        "repeat",
+        "frame:static",
+    ),
+    _switched(
+        "frames late", "frames arrive 0.5 s after their exposure", "camera_static", "late", "frame:static"
+    ),
     _teleop_command("NaN commands", "teleoperation sends NaN", math.nan),
     _teleop_command("huge commands", "teleoperation sends 100 m/s", 100.0),
-    Fault("replayed commands", "the policy is stopped, its last commands are published again and again, unchanged", Default,
-          _replay, _replay_over, "command"),
-    Fault("policy too slow", f"each step of the policy takes {_SLOW_S:g} s longer", Default,
-          lambda scene: scene.stack.set("policy", sim__delay_s=_SLOW_S), lambda scene: scene.stack.set("policy", sim__delay_s=0.0),
-          "command", lasting=False, prepare=_require_delay),
+    Fault(
+        "replayed commands",
+        "the policy is stopped, its last commands are published again and again, unchanged",
+        Default,
+        _replay,
+        _replay_over,
+        "command",
+    ),
+    Fault(
+        "policy too slow",
+        f"each step of the policy takes {_SLOW_S:g} s longer",
+        Default,
+        lambda scene: scene.stack.set("policy", sim__delay_s=_SLOW_S),
+        lambda scene: scene.stack.set("policy", sim__delay_s=0.0),
+        "command",
+        lasting=False,
+        prepare=_require_delay,
+    ),
     _switched("arm lost", "the connection to the arm", "arm", "disconnect", "injected", rearm=True),
     _switched("arm's state stands still", "the same state again and again", "arm", "drop_out", "injected"),
     _switched("arm's state late", "0.5 s old", "arm", "delay", "injected"),
@@ -127,18 +174,36 @@ FAULTS = (
     _switched("contact force", "twice the limit", "arm", "force", "injected", rearm=True),
     _jumped(JUMP_S),
     _jumped(-JUMP_S),
-    Fault("network cut", "no datagram reaches or leaves the policy's process", Network, lambda scene: scene.switch.cut(True),
-          lambda scene: scene.switch.cut(False), "command"),
-    Fault("disk full", "no byte is left under the recorder's folder", Disk, lambda scene: scene.fill(), lambda scene: scene.empty(),
-          "recorder", rearm=True, prepare=lambda scene: scene.stack.call("recorder/start")),
-)  # fmt: skip
+    Fault(
+        "network cut",
+        "no datagram reaches or leaves the policy's process",
+        Network,
+        lambda scene: scene.switch.cut(True),
+        lambda scene: scene.switch.cut(False),
+        "command",
+    ),
+    Fault(
+        "disk full",
+        "no byte is left under the recorder's folder",
+        Disk,
+        lambda scene: scene.fill(),
+        lambda scene: scene.empty(),
+        "recorder",
+        rearm=True,
+        prepare=lambda scene: scene.stack.call("recorder/start"),
+    ),
+)
 
 
 def choose_faults(words: str) -> list[Fault]:
-    """words: names or parts of names as "a,b"; empty: all. Raises ValueError for a word that no fault's name holds."""
+    """words: names or parts of names as "a,b"; empty: all. Raises ValueError for a word that no fault's name
+    holds.
+    """
     found = []
     for word in filter(None, words.split(",")):
-        named = [fault for fault in FAULTS if word == fault.name] or [fault for fault in FAULTS if word in fault.name]
+        named = [fault for fault in FAULTS if word == fault.name] or [
+            fault for fault in FAULTS if word in fault.name
+        ]
         if not named:
             raise ValueError(f"no fault '{word}': there are {', '.join(fault.name for fault in FAULTS)}")
         found += named

@@ -11,7 +11,9 @@ AWAY = (0.0, 1.0, 0.0)
 
 
 def save(folder: Path, rig: Rig) -> None:
-    """Writes a checkpoint that moves at the rig's full speed in the direction AWAY, hand open, whatever it sees."""
+    """Writes a checkpoint that moves at the rig's full speed in the direction AWAY, hand open, whatever it
+    sees.
+    """
     import torch
 
     from gr1_core import GR1, GR1Config

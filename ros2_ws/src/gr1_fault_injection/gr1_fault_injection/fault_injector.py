@@ -1,4 +1,6 @@
-"""Faults of the simulated rig at a chosen time: NODE[:KIND]:AT[+FOR], as in docs/how-to/inject_faults.md. No ROS import at the top."""
+"""Faults of the simulated rig at a chosen time: NODE[:KIND]:AT[+FOR], as in docs/how-to/inject_faults.md. No
+ROS import at the top.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def possible_faults(nodes: Iterable[stack.Node]) -> dict[str, tuple[str, ...]]:
 
 
 def parse(words: Iterable[str], possible: Mapping[str, tuple[str, ...]]) -> list[Fault]:
-    """The faults named on the command line. possible: `possible_faults`. Raises SettingError with what is possible."""
+    """The faults named on the command line. possible: `possible_faults`. Raises SettingError with what is
+    possible.
+    """
     return [_parse(word, possible) for word in words]
 
 
@@ -64,13 +68,16 @@ def _parse(word: str, possible: Mapping[str, tuple[str, ...]]) -> Fault:
     lasts = float(match["lasts"]) if match["lasts"] else None
     if lasts == 0.0:
         raise SettingError(
-            f"fault: '{word}': a fault of 0 s shows nothing; leave '+{match['lasts']}' out, or give a longer time"
+            f"fault: '{word}': a fault of 0 s shows nothing; leave '+{match['lasts']}' out, or give a "
+            "longer time"
         )
     return Fault(node, kind, float(match["at"]), lasts)
 
 
 class FaultInjector:
-    """Sets the faults of a running stack at their times. node: the rclpy node for the calls; say(text): a line for the user."""
+    """Sets the faults of a running stack at their times. node: the rclpy node for the calls; say(text): a
+    line for the user.
+    """
 
     def __init__(self, faults: Iterable[Fault], node, say: Callable[[str], None]):
         from rcl_interfaces.srv import SetParameters
@@ -89,7 +96,9 @@ class FaultInjector:
         }
 
     def due_in(self, seconds: float) -> float:
-        """Seconds until the next call of `inject_due`; infinite when nothing is left. seconds: since all nodes are up."""
+        """Seconds until the next call of `inject_due`; infinite when nothing is left. seconds: since all
+        nodes are up.
+        """
         return max(self._due[0][0] - seconds, 0.0) if self._due else float("inf")
 
     def inject_due(self, seconds: float) -> None:
@@ -98,10 +107,14 @@ class FaultInjector:
             _, begins, fault = self._due.pop(0)
             if begins:
                 self.active[fault.node] = fault
-                self._set_fault(fault, fault.kind, f"fault: {fault.node} {fault.kind} from {seconds:.1f} s on")
+                self._set_fault(
+                    fault, fault.kind, f"fault: {fault.node} {fault.kind} from {seconds:.1f} s on"
+                )
             elif self.active.get(fault.node) == fault:  # else another fault has replaced it
                 del self.active[fault.node]
-                self._set_fault(fault, "none", f"fault: {fault.node} {fault.kind} is over after {fault.lasts:g} s")
+                self._set_fault(
+                    fault, "none", f"fault: {fault.node} {fault.kind} is over after {fault.lasts:g} s"
+                )
 
     def title(self) -> str:
         """The active faults, for the table's title; empty if there are none."""

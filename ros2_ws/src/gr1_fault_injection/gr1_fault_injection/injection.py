@@ -16,7 +16,9 @@ from gr1_fault_injection.stack_under_test import StackError
 
 LIMIT_S = 0.25
 FAST = (0.95, 0.95, 0.5, 0.5, 0.5)
-"""Share of the rig's speed limit that the arm must have before the injection, per attempt. A busy computer may not reach it."""
+"""Share of the rig's speed limit that the arm must have before the injection, per attempt. A busy computer
+may not reach it.
+"""
 _GIVE_UP_S, _HOLD_S = 2.5, 0.8
 _BACK_S = 60.0
 _SILENT_S = 0.3
@@ -36,7 +38,10 @@ VISIBLE = {
     "frame": "the last frame that arrived in time",
     "repeat": "the first frame that shows the old image",
     "command": "the policy's last command",
-    "lead": "the commanded position leads the measured one by max_following_error (98 % of it, where the arm is held)",
+    "lead": (
+        "the commanded position leads the measured one by max_following_error (98 % of it, where the "
+        "arm is held)"
+    ),
     "recorder": "the recorder's first ERROR on /diagnostics",
 }
 """From when on a fault can be noticed."""
@@ -66,7 +71,8 @@ def inject_once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
     fault.inject(scene)
     creep = _CREEP if fault.visible.startswith("lead") else 0.0
     ends = fault.visible == "beat"  # the arm node itself: only then may its messages end
-    # A busy computer stops the arm for a moment by itself; a rest before the fault is visible is no reaction to it.
+    # A busy computer stops the arm for a moment by itself; a rest before the fault is visible is no reaction
+    # to it.
     shown = lambda: _visible(fault.visible, observer, scene, began, None) is not None  # noqa: E731
     observer.wait(lambda: _at_rest(observer, began, creep, ends) and shown(), _GIVE_UP_S)
     time.sleep(_HOLD_S)
@@ -89,7 +95,9 @@ def inject_once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
     times = (None, None) if ends else (_ms(visible, zero, least=0.0), _ms(began, zero))
     return Run(
         *times, travel_mm=round(1e3 * travel, 1), reason=reason,
-        recovery=recovery, recovery_s=seconds and round(seconds, 2), wrong="; ".join(filter(None, [*wrong, more])),
+        recovery=recovery,
+        recovery_s=seconds and round(seconds, 2),
+        wrong="; ".join(filter(None, [*wrong, more])),
     )  # fmt: skip
 
 
@@ -109,7 +117,9 @@ def _to_full_speed(fault: Fault, scene: Scene) -> None:
 
 
 def _receives(fault: Fault, observer: Observer) -> bool:
-    """Whether this program receives the messages that show the fault; discovery of a restarted node takes time."""
+    """Whether this program receives the messages that show the fault; discovery of a restarted node takes
+    time.
+    """
     kind, _, role = fault.visible.partition(":")
     if kind in ("frame", "repeat"):
         return bool(_fresh(observer, role))
@@ -147,7 +157,9 @@ def _silent(speeds: list[Speed], began: float, ended: float) -> float | None:
 
 
 def _zero(speeds: list[Speed], began: float, lasting: bool, creep: float) -> float | None:
-    """When the commanded velocity became zero and stayed so (lasting) or was zero for the first time; None if never."""
+    """When the commanded velocity became zero and stayed so (lasting) or was zero for the first time; None
+    if never.
+    """
     after = [speed for speed in speeds if speed.at > began]
     if not lasting:
         return next((speed.at for speed in after if not _moves(speed, creep)), None)
@@ -170,7 +182,11 @@ def _visible(what: str, observer: Observer, scene: Scene, began: float, zero: fl
         taut = _TAUT[role] * scene.rig.limits.max_following_error
         return next((at for at, lead in observer.lead() if at > began and lead > taut), None)
     return min(
-        (status.at for status in observer.statuses() if status.name == "recorder: episode" and status.level == "ERROR"),
+        (
+            status.at
+            for status in observer.statuses()
+            if status.name == "recorder: episode" and status.level == "ERROR"
+        ),
         default=None,
     )
 
@@ -186,7 +202,9 @@ def _travel(observer: Observer, began: float, ended: float | None) -> float:
 
 
 def _reason(observer: Observer, began: float) -> str:
-    """The errors on /diagnostics since the fault, the newest of each subject; the gate by its reason code, warnings too."""
+    """The errors on /diagnostics since the fault, the newest of each subject; the gate by its reason code,
+    warnings too.
+    """
     told: dict[str, str] = {}
     for status in observer.statuses():
         if status.at <= began:
@@ -200,7 +218,9 @@ def _reason(observer: Observer, began: float) -> str:
 
 
 def _recover(fault: Fault, scene: Scene) -> tuple[str, float | None, str]:
-    """Ends the fault; returns what made the arm move again, after how many seconds, and what was wrong on the way."""
+    """Ends the fault; returns what made the arm move again, after how many seconds, and what was wrong on
+    the way.
+    """
     stack, observer = scene.stack, scene.stack.observer
     latched = stack.gate()[0] == "stopped"
     cleared = time.monotonic()
@@ -221,7 +241,8 @@ def _recover(fault: Fault, scene: Scene) -> tuple[str, float | None, str]:
     )
     if not commanded:
         return "none", None, f"nothing commanded it again within {_BACK_S:.0f} s: {stack.state()}"
-    # SIGSTOP may come between the gate's decision and the motors: that one beat, 2 mm at most, is completed after SIGCONT.
+    # SIGSTOP may come between the gate's decision and the motors: that one beat, 2 mm at most, is completed
+    # after SIGCONT.
     interrupted = 1 if fault.visible == "beat" else 0
     moved = sum(speed.moves for speed in observer.speeds() if speed.at > cleared) > interrupted
     wrong = "it moved before it was armed again" if moved else ""

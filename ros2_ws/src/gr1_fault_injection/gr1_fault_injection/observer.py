@@ -34,7 +34,9 @@ class Speed(NamedTuple):
 
 
 class Position(NamedTuple):
-    """xyz in m, base frame. stamp: int ns, the same for the measured and the commanded position of one moment."""
+    """xyz in m, base frame. stamp: int ns, the same for the measured and the commanded position of one
+    moment.
+    """
 
     at: float
     xyz: np.ndarray
@@ -59,7 +61,9 @@ class StatusRecord(NamedTuple):
 
 
 class Observer:
-    """Listens to a stack. stamps: whether its messages' stamps can be trusted; else the time of arrival is taken."""
+    """Listens to a stack. stamps: whether its messages' stamps can be trusted; else the time of arrival is
+    taken.
+    """
 
     def __init__(self, name: str, stamps: bool = True):
         self.monitor = StackMonitor(name)
@@ -128,7 +132,9 @@ class Observer:
         return [(at, float(np.linalg.norm(there - here))) for at, here, there in pairs if there is not None]
 
     def wait(self, condition, timeout: float):
-        """Waits until condition(), evaluated at each message, is true; returns its value, or a false one after `timeout`."""
+        """Waits until condition(), evaluated at each message, is true; returns its value, or a false one
+        after `timeout`.
+        """
         until = time.monotonic() + timeout
         with self._lock:
             while not (value := condition()) and (left := until - time.monotonic()) > 0:

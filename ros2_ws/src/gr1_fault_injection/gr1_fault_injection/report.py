@@ -60,10 +60,15 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         return (
-            self.fault.name, str(len(self.runs)), _pair(self._all("visible_to_zero_ms"), "ms"), _pair(self._all("fault_to_zero_ms"), "ms"),
+            self.fault.name,
+            str(len(self.runs)),
+            _pair(self._all("visible_to_zero_ms"), "ms"),
+            _pair(self._all("fault_to_zero_ms"), "ms"),
             f"{max((run.travel_mm for run in self.runs), default=0.0):.0f} mm" if self.runs else "-",
-            _most_common(run.reason for run in self.runs), _most_common(run.recovery for run in self.runs), self.verdict,
-        )  # fmt: skip
+            _most_common(run.reason for run in self.runs),
+            _most_common(run.recovery for run in self.runs),
+            self.verdict,
+        )
 
     def to_dict(self) -> dict:
         kind = self.fault.visible.partition(":")[0]
@@ -72,10 +77,18 @@ class Row:
             for name in ("visible_to_zero_ms", "fault_to_zero_ms", "travel_mm", "recovery_s")
         }
         return {
-            "fault": self.fault.name, "what": self.fault.what, "visible": VISIBLE[kind], "rearm": self.fault.rearm,
-            "count": len(self.runs), "failed": len(self.failed), "skipped": self.skipped, "broken": self.broken, "verdict": self.verdict,
-            **figures, "runs": [run.to_dict() for run in self.runs],
-        }  # fmt: skip
+            "fault": self.fault.name,
+            "what": self.fault.what,
+            "visible": VISIBLE[kind],
+            "rearm": self.fault.rearm,
+            "count": len(self.runs),
+            "failed": len(self.failed),
+            "skipped": self.skipped,
+            "broken": self.broken,
+            "verdict": self.verdict,
+            **figures,
+            "runs": [run.to_dict() for run in self.runs],
+        }
 
     def _all(self, name: str) -> list[float]:
         return [value for run in self.runs if (value := getattr(run, name)) is not None]
@@ -89,10 +102,12 @@ def good(rows: Sequence[Row]) -> bool:
 def counts(rows: Sequence[Row]) -> dict:
     """The totals, and the names of the faults that are not good."""
     return {
-        "faults": len(rows), "injections": sum(len(row.runs) for row in rows), "failed": sum(len(row.failed) for row in rows),
+        "faults": len(rows),
+        "injections": sum(len(row.runs) for row in rows),
+        "failed": sum(len(row.failed) for row in rows),
         "not_good": [row.fault.name for row in rows if row.failed or row.broken],
         "skipped": [row.fault.name for row in rows if row.skipped],
-    }  # fmt: skip
+    }
 
 
 def screen(rows: Sequence[Row]) -> Table:

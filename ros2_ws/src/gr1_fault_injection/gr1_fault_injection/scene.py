@@ -1,4 +1,6 @@
-"""The four stacks that faults are injected into: the usual one, with a wall clock to set, a network to cut, a disk to fill."""
+"""The four stacks that faults are injected into: the usual one, with a wall clock to set, a network to cut,
+a disk to fill.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,9 @@ class Default(Scene):
 
 
 class Clock(Scene):
-    """All nodes share a wall clock that can be set. The harness's own clock is true: the stamps are not to be compared with it."""
+    """All nodes share a wall clock that can be set. The harness's own clock is true: the stamps are not to
+    be compared with it.
+    """
 
     def _start_stack(self) -> StackUnderTest:
         self.switch = _switch(self.folder)
@@ -145,7 +149,9 @@ class Disk(Scene):
         """Leaves no byte."""
         ballast = os.open(self.disk / "ballast", os.O_CREAT | os.O_WRONLY)
         try:
-            # The recorder writes meanwhile, so less may be free than a moment ago: the rest is filled byte by byte.
+            # The recorder writes meanwhile, so less may be free than a moment ago: the rest is filled byte
+            # by
+            # byte.
             with contextlib.suppress(OSError):
                 room = os.fstatvfs(ballast)
                 os.posix_fallocate(ballast, 0, room.f_bavail * room.f_frsize)

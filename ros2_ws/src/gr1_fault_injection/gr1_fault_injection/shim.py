@@ -1,4 +1,6 @@
-"""Nodes whose wall clock can be set and whose network can be cut: a small library (shim.c) that is loaded into them before all others."""
+"""Nodes whose wall clock can be set and whose network can be cut: a small library (shim.c) that is loaded
+into them before all others.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ _UDP_ONLY = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def udp_only(folder: Path) -> Mapping[str, str]:
-    """Variables for nodes without shared memory, which no network cable can be pulled out of, on this machine only.
+    """Variables for nodes without shared memory, which no network cable can be pulled out of, on this
+    machine only.
 
     The discovery range is left to the profile, since rmw_fastrtps would add shared memory for any other.
     """
@@ -50,7 +53,8 @@ def build(folder: Path) -> Path:
     )  # fmt: skip
     if done.returncode:
         raise ShimError(
-            f"{SOURCE.name} does not compile with {compiler}: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
+            f"{SOURCE.name} does not compile with {compiler}: "
+            f"{(done.stderr.strip().splitlines() or ['?'])[-1]}"
         )
     return library
 

@@ -1,4 +1,6 @@
-"""The simulated stack as processes: its nodes, parameters and services, each by name, to be broken one by one."""
+"""The simulated stack as processes: its nodes, parameters and services, each by name, to be broken one by
+one.
+"""
 
 from __future__ import annotations
 
@@ -118,14 +120,17 @@ class StackUnderTest:
                 )
             if time.monotonic() > until:
                 raise StackError(
-                    f"the arm does not move {UP_S:.0f} s after the start; {self.state()}; logs in {self.folder}"
+                    f"the arm does not move {UP_S:.0f} s after the start; "
+                    f"{self.state()}; logs in {self.folder}"
                 )
             with contextlib.suppress(StackError):
                 self.reset()
                 self.home()
 
     def moving(self, timeout: float, speed: float = 0.0) -> bool:
-        """Whether the arm is commanded to move faster than `speed` within `timeout` seconds; looks at new messages only."""
+        """Whether the arm is commanded to move faster than `speed` within `timeout` seconds; looks at new
+        messages only.
+        """
         asked = time.monotonic()
         return bool(
             self.observer.wait(
@@ -145,7 +150,9 @@ class StackUnderTest:
         self.call("arm/reset")
 
     def call(self, service: str, patience: float = 15.0) -> str:
-        """Calls a Trigger service, again where an answer is lost on the way to a node that was just started. Raises StackError."""
+        """Calls a Trigger service, again where an answer is lost on the way to a node that was just started.
+        Raises StackError.
+        """
         return self._ask(
             self._services[service],
             Trigger.Request(),
@@ -160,11 +167,12 @@ class StackUnderTest:
             for key, value in parameters.items()
         ]
         request = SetParameters.Request(parameters=values)
-        answer = lambda response: (
-            all(one.successful for one in response.results),
-            "; ".join(one.reason for one in response.results),
-        )  # noqa: E731
-        self._ask(self._set[name], request, 15.0, answer)
+
+        def read(response) -> tuple[bool, str]:
+            reasons = "; ".join(one.reason for one in response.results)
+            return all(one.successful for one in response.results), reasons
+
+        self._ask(self._set[name], request, 15.0, read)
 
     def has(self, name: str, parameter: str) -> bool:
         """Whether the node has declared this parameter."""

@@ -27,7 +27,8 @@ _REBUILDS = 3
 
 
 def run(faults: Sequence[Fault], each: int, out: Path, verbose: bool) -> int:
-    """Injects each fault `each` times; writes faults.json and faults.md into `out`. The last line printed is JSON.
+    """Injects each fault `each` times; writes faults.json and faults.md into `out`. The last line printed is
+    JSON.
 
     Returns 0 if every run kept the promise, 1 if one did not, 130 after Ctrl-C.
     """
@@ -58,16 +59,12 @@ def run(faults: Sequence[Fault], each: int, out: Path, verbose: bool) -> int:
     document = head | {"faults": [row.to_dict() for row in rows]}
     (out / "faults.json").write_text(json.dumps(document, indent=1) + "\n")
     table.write_text(report.markdown(rows))
-    console.print(
-        f"the table: {table}; every run: {out / 'faults.json'}", soft_wrap=True, markup=False
-    )
+    console.print(f"the table: {table}; every run: {out / 'faults.json'}", soft_wrap=True, markup=False)
     console.print(json.dumps(head | report.counts(rows)), soft_wrap=True, markup=False)
     return code
 
 
-def _run_group(
-    kind, rows: list[Row], each: int, out: Path, progress: Progress, task, verbose: bool
-) -> None:
+def _run_group(kind, rows: list[Row], each: int, out: Path, progress: Progress, task, verbose: bool) -> None:
     """All faults of one kind of stack. A stack that does not recover is started again."""
     scene, rng, number = None, random.Random(0), 0
     try:

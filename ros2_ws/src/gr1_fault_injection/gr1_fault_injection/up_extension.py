@@ -10,8 +10,8 @@ from gr1_fault_injection import fault_injector
 from gr1_fault_injection.fault_injector import Fault, FaultInjector
 
 _HELP = (
-    "inject a fault into the simulated rig AT seconds after all nodes are up, FOR seconds; may be given again "
-    "(docs/how-to/inject_faults.md)"
+    "inject a fault into the simulated rig AT seconds after all nodes are up, FOR seconds; may be given "
+    "again (docs/how-to/inject_faults.md)"
 )
 
 
@@ -36,9 +36,7 @@ class RunningFaults(RunningExtension):
         self._faults, self._injector = faults, None
 
     def attach(self, context: RunContext, monitor) -> None:
-        self._injector = FaultInjector(
-            self._faults, monitor.node, lambda text: context.say(text, "bold red")
-        )
+        self._injector = FaultInjector(self._faults, monitor.node, lambda text: context.say(text, "bold red"))
 
     def poll(self, seconds: float) -> bool:
         self._injector.inject_due(seconds)

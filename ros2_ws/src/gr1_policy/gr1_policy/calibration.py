@@ -1,4 +1,6 @@
-"""The file with a checkpoint's prediction baseline, valid for the weights that it was measured with. No ROS import."""
+"""The file with a checkpoint's prediction baseline, valid for the weights that it was measured with. No ROS
+import.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ FILE = "prediction.json"
 
 
 def load(folder: str | Path) -> Baseline | None:
-    """The calibration of the weights that lie there now; None if there is none. Raises ValueError for a damaged file."""
+    """The calibration of the weights that lie there now; None if there is none. Raises ValueError for a
+    damaged file.
+    """
     path = resolve(folder) / FILE
     try:
         raw = json.loads(path.read_text())
@@ -29,14 +33,14 @@ def load(folder: str | Path) -> Baseline | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error!r}): run `gr1 calibrate` again, or delete it"
-        ) from error
+        raise ValueError(f"{path} is damaged ({error!r}): run `gr1 calibrate` again, or delete it") from error
     return baseline if weights == fingerprint(folder) else None
 
 
 def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[str]) -> None:
-    """Writes the calibration into the checkpoint. limit, bags: the recommended limit and the recordings, for a reader."""
+    """Writes the calibration into the checkpoint. limit, bags: the recommended limit and the recordings, for
+    a reader.
+    """
     path = Path(folder) / FILE
     document: Mapping[str, object] = {
         "weights": fingerprint(folder),

@@ -1,4 +1,6 @@
-"""Calibrates the prediction monitor: a checkpoint's residuals, open-loop over recordings without a disturbance. No ROS import."""
+"""Calibrates the prediction monitor: a checkpoint's residuals, open-loop over recordings without a
+disturbance. No ROS import.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from gr1_policy.inputs import CAMERAS
 from gr1_policy.prediction_monitor import SMALLEST_BASELINE, Baseline, PredictionMonitor, Residual, score
 
 MARGIN = 1.5
-"""The recommended limit: this many times the baseline, or the largest score of one recording against the others."""
+"""The recommended limit: this many times the baseline, or the largest score of one recording against the
+others.
+"""
 FEWEST = 10
 
 
@@ -66,7 +70,9 @@ def _larger(a: Residual, b: Residual) -> Residual:
 
 
 def calibrate(paths: Sequence[Path], checkpoint: Path) -> int:
-    """Writes prediction.json into the checkpoint and prints a recommended limit. Raises ValueError for too few bags."""
+    """Writes prediction.json into the checkpoint and prints a recommended limit. Raises ValueError for too
+    few bags.
+    """
     from rich.console import Console
     from rich.progress import track
 
@@ -75,20 +81,24 @@ def calibrate(paths: Sequence[Path], checkpoint: Path) -> int:
     bags = [Bag(folder) for path in paths for folder in find_bags(path)]
     if len(bags) < 2:
         raise ValueError(
-            f"{len(bags)} bags in {', '.join(map(str, paths))}: two are needed at least, {FEWEST} or more are better"
+            f"{len(bags)} bags in {', '.join(map(str, paths))}: two are needed at least, {FEWEST} or more "
+            "are better"
         )
     # torch takes seconds to import: the refusals above come at once.
     from gr1_core import Policy
 
     console = Console(stderr=True)
     policy = Policy.from_pretrained(checkpoint)
-    runs = [measure_residuals(policy, bag) for bag in track(bags, "calibrating", console=console, transient=True)]
+    runs = [
+        measure_residuals(policy, bag) for bag in track(bags, "calibrating", console=console, transient=True)
+    ]
     limit, held_out = recommend_limit(runs)
     found = make_baseline(runs)
     calibration.save(checkpoint, found, limit, [bag.name for bag in bags])
     for name, one in found.items():
         print(
-            f"{name:6s} largest residual: {one.whole:.2f} grey levels over the image, {one.local:.0f} in the worst cell"
+            f"{name:6s} largest residual: {one.whole:.2f} grey levels over the image, {one.local:.0f} in "
+            "the worst cell"
         )
     print(f"largest score of one recording against the others: {held_out:.2f}")
     if len(bags) < FEWEST:

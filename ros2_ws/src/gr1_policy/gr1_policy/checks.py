@@ -9,7 +9,9 @@ import numpy as np
 from gr1_core.rig import Limits
 
 OUTSIDE = 0.5
-"""m that a measured position may lie outside of the workspace: an arm may be led there by hand, but not further."""
+"""m that a measured position may lie outside of the workspace: an arm may be led there by hand, but not
+further.
+"""
 _NORM = 0.01
 
 
@@ -24,12 +26,17 @@ def check_pose(position, quaternion, limits: Limits) -> str:
         return f"the orientation {_shown(quaternion)} is not a unit quaternion (xyzw)"
     low, high = np.array(limits.workspace_min) - OUTSIDE, np.array(limits.workspace_max) + OUTSIDE
     if np.any(position < low) or np.any(position > high):
-        return f"the position {_shown(position)} m is more than {OUTSIDE:g} m outside of the workspace: wrong units or another base frame"
+        return (
+            f"the position {_shown(position)} m is more than {OUTSIDE:g} m outside of the workspace: wrong "
+            "units or another base frame"
+        )
     return ""
 
 
 def check_closure(value: float) -> str:
-    """A gripper's last command -> why it cannot be one, or "". NaN says that none was given yet, which counts as open, as in a bag."""
+    """A gripper's last command -> why it cannot be one, or "". NaN says that none was given yet, which
+    counts as open, as in a bag.
+    """
     if math.isnan(value) or -0.01 <= value <= 1.01:
         return ""
     return f"closure_command is {value:g}, expected 0 (open) .. 1 (closed)"

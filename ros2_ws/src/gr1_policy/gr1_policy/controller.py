@@ -1,8 +1,10 @@
-"""GR-1 at control rate: one thread takes a step each control period, a second one checks the inputs every 10 ms. No ROS import.
+"""GR-1 at control rate: one thread takes a step each control period, a second one checks the inputs every 10
+ms. No ROS import.
 
-Nothing moves on old data. When a stream goes stale in motion, one zero twist is sent at once, and no more commands until the
-stream is back. An action whose frames are too old when it is ready is not sent. After a gap between frames the policy's history
-starts again, since it was not trained on windows with holes. docs/explanation/policy_runtime.md has the details.
+Nothing moves on old data. When a stream goes stale in motion, one zero twist is sent at once, and no more
+commands until the stream is back. An action whose frames are too old when it is ready is not sent. After a
+gap between frames the policy's history starts again, since it was not trained on windows with holes.
+docs/explanation/policy_runtime.md has the details.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ NEW_ROLLOUT = ""
 
 @dataclass(frozen=True)
 class Step:
-    """One step, for viewers. `index` counts from 0 since the history was cleared; views are the model's input, u8[h, w, 3].
+    """One step, for viewers. `index` counts from 0 since the history was cleared; views are the model's
+    input, u8[h, w, 3].
 
     stamp: of the older frame; sent: when the command was sent; both in seconds of the stamps' clock.
     """
@@ -65,7 +68,7 @@ class Output(Protocol):
         """A step failed."""
 
     def fault_changed(self) -> None:
-        """The inputs have become unusable, or usable again; or the prediction monitor has halted the policy."""
+        """The inputs became unusable or usable again, or the prediction monitor has halted the policy."""
 
 
 class TooSlow(RuntimeError):
@@ -80,8 +83,8 @@ def time_until_due(stamp: float, now: float, period: float) -> float:
 class Controller:
     """Acts between `start()` and `stop()`. `act` False: takes every step, but sends nothing.
 
-    max_gap: s between the frames of two steps; more clears the history. max_action_age: age of the
-    frames in s above which their action is not sent. monitor: compares predicted frames with real ones; None: off.
+    max_gap: s between the frames of two steps; more clears the history. max_action_age: age of the frames in
+    s above which their action is not sent. monitor: compares predicted frames with real ones; None: off.
     """
 
     def __init__(
@@ -108,7 +111,8 @@ class Controller:
         self.fault, self.error, self.halted = "", "", ""
         self.delay = 0.0
         """s by which each step is made longer, to simulate a model that is too slow."""
-        # Held while sending: the watch thread's zero twist must not be followed by a command that was computed before it.
+        # Held while sending: the watch thread's zero twist must not be followed by a command that was
+        # computed before it.
         self._lock = threading.Lock()
         self._ended = threading.Event()
         # Why the history must be cleared before the next step; None: it need not.
@@ -142,7 +146,7 @@ class Controller:
         self._threads = []
 
     def instruct(self, text: str) -> None:
-        """A new rollout: history cleared at the next step; an action that is being computed now is dropped."""
+        """A new rollout: clears the history at the next step; an action in computation is dropped."""
         with self._lock:
             self.instruction, self._restart, self.halted = text, NEW_ROLLOUT, ""
 
@@ -153,18 +157,22 @@ class Controller:
         while not self._ended.wait(max(0.0, due - time.monotonic())):
             if self.instruction and not self.halted:
                 if self._clock_was_set_back():
-                    # Until the last command has expired in the arm's gate too, so that the rest is the same at every time.
+                    # Until the last command has expired in the arm's gate too, so that the rest is the same
+                    # at every time.
                     self._ended.wait(_CLOCK_REST * period)
                 self._inputs.await_new_pair(self._used, FRAME_WAIT_PERIODS * period)
                 self._period(due + period)
             due += period
-            # Locked to the grid: after a late step the next one is on time; periods without a step are counted.
+            # Locked to the grid: after a late step the next one is on time; periods without a step are
+            # counted.
             gone = max(0, round((time.monotonic() - due) / period))
             due += gone * period
             self.statistics.skip(gone)
 
     def _clock_was_set_back(self) -> bool:
-        """Stops the arm in that case, and forgets the used frames: new ones would look older until the clock has caught up."""
+        """Stops the arm in that case, and forgets the used frames: new ones would look older until the clock
+        has caught up.
+        """
         now = self._output.now()
         if not any(stamp - now > self._rig.cameras[name].max_age for name, stamp in self._used.items()):
             return False
@@ -180,9 +188,7 @@ class Controller:
         try:
             self._step(samples, until)
             self.error = ""
-        except (
-            Exception
-        ) as error:  # whatever fails: the arm must stop and the user must read why
+        except Exception as error:  # whatever fails: the arm must stop and the user must read why
             self.error = str(error) or repr(error)
             self.statistics.skip(1)
             with self._lock:
@@ -213,7 +219,8 @@ class Controller:
             raise ArithmeticError(f"the policy's action is not finite: {np.asarray(action.delta).tolist()}")
         linear, angular = self._rig.twist(action.delta, arm)
         spent = time.monotonic() - began
-        # The same delay as in training, on every computer: the policy brakes for motion that is still to come.
+        # The same delay as in training, on every computer: the policy brakes for motion that is still to
+        # come.
         due = time.monotonic() + time_until_due(stamp, self._output.now(), self._rig.period)
         future = self._predict_frames(action, due)
         self._ended.wait(max(due - time.monotonic(), 0.0))
@@ -259,8 +266,9 @@ class Controller:
         if age > self._max_action_age:
             self.statistics.too_late()
             raise TooSlow(
-                f"the model is too slow: its action was ready {1e3 * age:.0f} ms after its frames, {1e3 * self._max_action_age:.0f} ms "
-                f"allowed; the step took {1e3 * spent:.0f} ms of a control period of {1e3 * self._rig.period:.0f} ms"
+                f"the model is too slow: its action was ready {1e3 * age:.0f} ms after its frames, "
+                f"{1e3 * self._max_action_age:.0f} ms allowed; the step took {1e3 * spent:.0f} ms of a "
+                f"control period of {1e3 * self._rig.period:.0f} ms"
             )
 
     def _latch(self, reason: str) -> None:

@@ -1,4 +1,6 @@
-"""Episodes of the simulated rig: which ones, when one is over, and the table of their outcomes. No ROS import."""
+"""Episodes of the simulated rig: which ones, when one is over, and the table of their outcomes. No ROS
+import.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,17 @@ HELD = 5
 
 
 def plan(tasks: Sequence[str], first_seed: int, seeds: int, episodes: int) -> Iterator[tuple[str, int]]:
-    """(task, seed): every task with the first seed, then with the next, `seeds` of them and over again; `episodes` in all, 0 = endless."""
+    """(task, seed): every task with the first seed, then with the next, `seeds` of them and over again;
+    `episodes` in all, 0 = endless.
+    """
     endless = ((task, first_seed + turn % seeds) for turn in count() for task in tasks)
     return islice(endless, episodes) if episodes else endless
 
 
 @dataclass(frozen=True)
 class EpisodePlan:
-    """Every task with the first seed, then with the next, `seeds` of them and over again; `number` in all, 0 = endless.
+    """Every task with the first seed, then with the next, `seeds` of them and over again; `number` in all, 0
+    = endless.
 
     timeout: simulated seconds after which an episode has failed.
     """
@@ -78,7 +83,8 @@ class Tally:
             lost = [str(episode.seed) for episode in mine if not episode.outcome]
             pace = f"{sum(won) / len(won):6.1f} s" if won else "       -"
             lines.append(
-                f"{task:32s} {len(won):4d} / {len(mine):<4d} {pace}{'   failed seeds: ' + ', '.join(lost) if lost else ''}"
+                f"{task:32s} {len(won):4d} / {len(mine):<4d} "
+                f"{pace}{'   failed seeds: ' + ', '.join(lost) if lost else ''}"
             )
         return "\n".join(lines)
 

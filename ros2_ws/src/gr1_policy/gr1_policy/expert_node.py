@@ -75,7 +75,8 @@ class ExpertNode(Node):
         self._recorder = {name: self.create_client(Trigger, f"recorder/{name}") for name in names}
         self._recorder_heard = not record
         if record:
-            # Created after the clients: when this is heard, the recorder has discovered them, and no answer is lost.
+            # Created after the clients: when this is heard, the recorder has discovered them, and no answer
+            # is lost.
             self.create_subscription(String, "recorder/state", self._on_recorder, LATCHED)
         self._diagnostics = Diagnostics(self, self._report)
         self.create_timer(rig.period, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -117,7 +118,8 @@ class ExpertNode(Node):
         self.tally.add(episode)
         self.get_logger().info(
             f"episode {len(self.tally.finished)}: {episode.task}, seed {episode.seed}: "
-            f"{'success' if episode.outcome else 'failed'} after {episode.seconds:.1f} s ({self.tally.successes} so far)"
+            f"{'success' if episode.outcome else 'failed'} after {episode.seconds:.1f} s "
+            f"({self.tally.successes} so far)"
         )
 
     # The next episode: set the arm node's parameters, reset, publish the instruction
@@ -161,7 +163,8 @@ class ExpertNode(Node):
             return
         self._instruction.publish(String(data=json.loads(response.message)["instruction"]))
         self._call_recorder(
-            "start", lambda: self._begin(Episode(task, seed, self._plan.timeout), Expert(task, self._control_hz))
+            "start",
+            lambda: self._begin(Episode(task, seed, self._plan.timeout), Expert(task, self._control_hz)),
         )
 
     def _begin(self, episode: Episode, expert) -> None:
@@ -170,7 +173,7 @@ class ExpertNode(Node):
         self._since, self._state, self._success = self.get_clock().now().nanoseconds, None, False
 
     def _call_recorder(self, what: str, then: Callable[[], None]) -> None:
-        """Calls recorder/<what>, then `then()`; without a recorder `then()` at once. A refusal ends the run."""
+        """Calls recorder/<what>, then `then()`; without a recorder `then()` at once. A refusal ends it."""
 
         def answered(future) -> None:
             if not future.result().success:

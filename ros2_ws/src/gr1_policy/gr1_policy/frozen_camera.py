@@ -1,8 +1,8 @@
 """Detects a camera that sends one image again and again with fresh stamps. No ROS import.
 
-While nothing moves, a working camera may repeat an image bit for bit. So a repeated image counts only if the measured arm has
-moved since it was taken for the first time. The arm then stops in front of the frozen camera, so only another image ends the
-fault.
+While nothing moves, a working camera may repeat an image bit for bit. So a repeated image counts only if the
+measured arm has moved since it was taken for the first time. The arm then stops in front of the frozen
+camera, so only another image ends the fault.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class FrozenCameraDetector:
         self.fault = ""
 
     def add_frame(self, image: np.ndarray, pose: Pose | None) -> None:
-        """A frame, u8[H, W, 3], and where the arm was when it was taken: xyz in m and quaternion xyzw, None if that is not known."""
+        """A frame, u8[H, W, 3], and where the arm was when it was taken: xyz in m and quaternion xyzw, None
+        if that is not known.
+        """
         if self._image is None or not np.array_equal(image, self._image):
             self._image, self._since, self.fault = image, pose, ""
         elif self._since is None:
@@ -42,5 +44,8 @@ def _motion(before: Pose, now: Pose) -> str:
     if moved > MOVED:
         return f"the image has not changed while the arm moved {1e3 * moved:.0f} mm: the camera is frozen"
     if turned > TURNED:
-        return f"the image has not changed while the hand turned by {math.degrees(turned):.0f} degrees: the camera is frozen"
+        return (
+            f"the image has not changed while the hand turned by {math.degrees(turned):.0f} degrees: the "
+            "camera is frozen"
+        )
     return ""

@@ -1,7 +1,8 @@
 """The newest samples of each stream, and whether they may still be used. No ROS import.
 
-Times are seconds: `stamp` on the node's clock (measurement), `arrival` on the steady clock. A sample must be recent on both: a
-sender whose clock runs ahead, or a clock that stands still, must not make an old frame look new.
+Times are seconds: `stamp` on the node's clock (measurement), `arrival` on the steady clock. A sample must be
+recent on both: a sender whose clock runs ahead, or a clock that stands still, must not make an old frame
+look new.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from gr1_policy.frozen_camera import FrozenCameraDetector
 CAMERAS = ("static", "wrist")
 STREAMS = (*CAMERAS, "arm", "gripper")
 KEPT = {"static": 8, "wrist": 8, "arm": 50, "gripper": 50}
-"""Samples that are kept: frames to pair free-running cameras, the others for the arm's state at each frame."""
+"""Samples that are kept: frames to pair free-running cameras, the others for the arm's state at each frame.
+"""
 _LABELS = {"static": "static camera", "wrist": "wrist camera", "arm": "arm/pose", "gripper": "arm/gripper"}
 _NEVER = float("-inf")
 
@@ -46,7 +48,9 @@ class Inputs:
         self._arrived = threading.Condition()
 
     def add_sample(self, stream: str, stamp: float, arrival: float, value: object) -> None:
-        """A sample. Values: a camera's u8[H, W, 3]; the arm's (xyz in m, quaternion xyzw); the gripper's last command, 0 .. 1."""
+        """A sample. Values: a camera's u8[H, W, 3]; the arm's (xyz in m, quaternion xyzw); the gripper's
+        last command, 0 .. 1.
+        """
         if stream in CAMERAS:
             self._detectors[stream].add_frame(value, self._pose_at(stamp))
         with self._arrived:
@@ -69,9 +73,11 @@ class Inputs:
             return self._pair()
 
     def step_input(self) -> dict[str, Sample]:
-        """The input of a step: the pair, and arm and gripper at the time of its older frame; empty if there is no pair.
+        """The input of a step: the pair, and arm and gripper at the time of its older frame; empty if there
+        is no pair.
 
-        Frames arrive later than poses. With the newest pose the hand would be ahead of its image, as in no dataset.
+        Frames arrive later than poses. With the newest pose the hand would be ahead of its image, as in no
+        dataset.
         """
         with self._arrived:
             if not (pair := self._pair()):
@@ -92,13 +98,16 @@ class Inputs:
         if not self.pair():
             apart = 1e3 * abs(newest["static"].stamp - newest["wrist"].stamp)
             return (
-                f"{_LABELS['static']} and {_LABELS['wrist']}: their newest frames are {apart:.0f} ms apart and none of the last "
-                f"{KEPT['static']} are within {1e3 * self._max_skew:.0f} ms (max_skew_s): a camera is slow, or its clock is off"
+                f"{_LABELS['static']} and {_LABELS['wrist']}: their newest frames are {apart:.0f} ms apart "
+                f"and none of the last {KEPT['static']} are within {1e3 * self._max_skew:.0f} ms "
+                "(max_skew_s): a camera is slow, or its clock is off"
             )
         return ""
 
     def await_new_pair(self, used: Mapping[str, float], seconds: float) -> bool:
-        """Waits for a pair of frames that are both later than `used` (camera -> stamp); False if that takes too long."""
+        """Waits for a pair of frames that are both later than `used` (camera -> stamp); False if that takes
+        too long.
+        """
         with self._arrived:
             return self._arrived.wait_for(lambda: is_newer(self._pair(), used), seconds)
 

@@ -1,4 +1,6 @@
-"""From parameters to a policy that may act: load, compare rigs, warm up. A refusal says what to change. No ROS import."""
+"""From parameters to a policy that may act: load, compare rigs, warm up. A refusal says what to change. No
+ROS import.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ UNTRAINED = "untrained"
 """The checkpoint parameter's value for the small model with seeded random weights."""
 DEMO = "demo"
 UNTRAINED_WARNING = (
-    "checkpoint 'untrained': a small model with seeded random weights acts. It is UNTRAINED: its motions and predictions "
-    "mean nothing."
+    "checkpoint 'untrained': a small model with seeded random weights acts. It is UNTRAINED: its motions "
+    "and predictions mean nothing."
 )
 
 
@@ -24,12 +26,15 @@ class LoadError(ValueError):
 
 
 def checkpoint_name(checkpoint: str, robot: str) -> str:
-    """What an empty `checkpoint` means: the shipped policy for robot sim. Raises LoadError for a real robot without one."""
+    """What an empty `checkpoint` means: the shipped policy for robot sim. Raises LoadError for a real robot
+    without one.
+    """
     if robot == "sim":
         return checkpoint or DEMO
     if checkpoint in ("", UNTRAINED):
         raise LoadError(
-            f"robot '{robot}' needs a trained checkpoint: set the parameter 'checkpoint' to a checkpoint folder"
+            f"robot '{robot}' needs a trained checkpoint: set the parameter 'checkpoint' to a checkpoint "
+            "folder"
         )
     return checkpoint
 
@@ -52,13 +57,15 @@ def require_simulation(robot: str, delay: float) -> None:
 
 
 def baseline(checkpoint: str, limit: float) -> Baseline | None:
-    """The prediction monitor's baseline of a checkpoint; None if it was never calibrated. Raises LoadError where a limit needs one."""
+    """The prediction monitor's baseline of a checkpoint; None if it was never calibrated. Raises LoadError
+    where a limit needs one.
+    """
     found = calibration.load(checkpoint) if checkpoint != UNTRAINED else None
     if limit and not found:
         which = "the untrained model was" if checkpoint == UNTRAINED else f"the weights in {checkpoint} were"
         raise LoadError(
-            f"prediction_limit is {limit:g}, but {which} never calibrated: run `gr1 calibrate BAGS --checkpoint DIR` on "
-            "undisturbed recordings, or set prediction_limit to 0"
+            f"prediction_limit is {limit:g}, but {which} never calibrated: run `gr1 calibrate BAGS "
+            "--checkpoint DIR` on undisturbed recordings, or set prediction_limit to 0"
         )
     return found
 
@@ -75,7 +82,8 @@ def require_monitor(monitor: bool, limit: float) -> None:
 def load(checkpoint: str, rig: Rig, precision: str = "auto", threads: int = 0):
     """A warmed-up policy for `rig`. checkpoint: a folder, a shipped policy's name, or "untrained".
 
-    threads: of the linear algebra; 0: the library's choice, one for a small model. Raises CheckpointError or RigError.
+    threads: of the linear algebra; 0: the library's choice, one for a small model. Raises CheckpointError or
+    RigError.
     """
     # torch takes seconds to import: refusals that need no torch come before.
     import torch

@@ -307,7 +307,8 @@ class PolicyNode(LifecycleNode):
             self._panels.publish(messages.image_to_msg(panel, stamp, "policy_panel"))
 
     def _viewer_failed(self, error: Exception) -> None:
-        # The arm does not depend on these images, so the policy goes on and the log says why they have ended.
+        # The arm does not depend on these images, so the policy goes on and the log says why they have
+        # ended.
         self.get_logger().error(f"predicted frames and panel have ended: {error!r}")
 
     def _refresh(self) -> None:

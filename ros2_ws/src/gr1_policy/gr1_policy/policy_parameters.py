@@ -14,8 +14,8 @@ PARAMETERS = (
     Option(
         "checkpoint",
         "",
-        "checkpoint folder, or demo, the shipped policy; empty: demo with robot 'sim'; untrained: a small model with "
-        "random weights, robot 'sim' only",
+        "checkpoint folder, or demo, the shipped policy; empty: demo with robot 'sim'; untrained: a small "
+        "model with random weights, robot 'sim' only",
     ),
     Option("rig", "kinova_gen2", "rig that the checkpoint must fit: a built-in one or a YAML file"),
     Option("robot", "sim", "the robot that the policy drives", choices=ROBOTS),
@@ -63,7 +63,8 @@ PARAMETERS = (
     Option(
         "prediction_limit",
         0.0,
-        "score (1: the largest of the calibration) above which the prediction monitor stops the arm; 0: report only",
+        "score (1: the largest of the calibration) above which the prediction monitor stops the arm; "
+        "0: report only",
         low=0.0,
         high=1000.0,
     ),

@@ -1,12 +1,13 @@
 """The prediction monitor: compares the model's predicted frames with the real ones. No ROS import.
 
-GR-1 predicts the frames `future_steps` control steps ahead. A step's frame is compared with that prediction on a coarse grid,
-because the predictions of a small model are blurred. The residual of a cell is
+GR-1 predicts the frames `future_steps` control steps ahead. A step's frame is compared with that prediction
+on a coarse grid, because the predictions of a small model are blurred. The residual of a cell is
 - the smaller one of |real - predicted| and |real - frame at the time of the prediction|,
 - as far as it exceeds three times the motion nearby: the change just before, or the predicted change,
 - the minimum over as many steps as a sudden change is visible in this way: `future_steps`, at most 3.
-Each camera has two figures, in grey levels: `whole`, the mean over the image (an occluded or bumped camera), and `local`, the
-worst cell (an object moved by hand). docs/explanation/policy_runtime.md has the measurements.
+Each camera has two figures, in grey levels: `whole`, the mean over the image (an occluded or bumped camera),
+and `local`, the worst cell (an object moved by hand). docs/explanation/policy_runtime.md has the
+measurements.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class PredictionMonitor:
     limit: the score (1 = the baseline) above which `add_frames` names a reason; 0: never.
     """
 
-    def __init__(self, future_steps: int, period: float, baseline: Baseline | None = None, limit: float = 0.0):
+    def __init__(
+        self, future_steps: int, period: float, baseline: Baseline | None = None, limit: float = 0.0
+    ):
         self._ahead, self._tolerance = future_steps * period, 0.75 * period
         self._baseline, self.limit = baseline, limit
         self._lock = threading.Lock()
@@ -73,7 +76,9 @@ class PredictionMonitor:
             self._steps = self._compared = 0
 
     def add_frames(self, stamp: float, views: Mapping[str, np.ndarray]) -> str:
-        """A step's frames, u8[h, w, 3] as the model sees them, taken at `stamp` (s). Returns why the arm must be stopped, or ""."""
+        """A step's frames, u8[h, w, 3] as the model sees them, taken at `stamp` (s). Returns why the arm
+        must be stopped, or "".
+        """
         with self._lock:
             compared = [
                 camera.add_frame(stamp, views[name], self._ahead, self._tolerance)
@@ -89,7 +94,10 @@ class PredictionMonitor:
             name = max(scores, key=scores.get)
             if scores[name] <= self.limit:
                 return ""
-            return f"{name} camera: the image differs from the prediction (score {scores[name]:.1f}, limit {self.limit:g})"
+            return (
+                f"{name} camera: the image differs from the prediction (score {scores[name]:.1f}, limit "
+                f"{self.limit:g})"
+            )
 
     def add_prediction(self, stamp: float, frames: Mapping[str, np.ndarray]) -> None:
         """The predicted frames from the frames of `stamp`, u8[S, S, 3] by camera."""
@@ -114,8 +122,11 @@ class PredictionMonitor:
                 return "not calibrated: reports residuals, has no score"
             if self._is_blind():
                 counted = f"only {sum(self._recent)} of the last {RECENT_STEPS} steps could be compared"
-                why = "the model is too slow to predict in every control period, or its history starts anew again and again"
-                return f"{'does not guard: ' if self.limit else ''}{counted}: {why}"
+                why = (
+                    "the model is too slow to predict in every control period, or its history starts anew "
+                    "again and again"
+                )
+                return f"{'cannot stop the arm: ' if self.limit else ''}{counted}: {why}"
             return f"stops the arm above {self.limit:g}" if self.limit else "reports only"
 
     def values(self) -> dict[str, object]:
@@ -126,7 +137,9 @@ class PredictionMonitor:
             for name, camera in self._cameras.items():
                 for key in ("whole", "local"):
                     values[f"{name}_{key}"] = getattr(camera.held, key) if camera.held else "none"
-                    values[f"{name}_{key}_baseline"] = getattr(self._baseline[name], key) if self._baseline else "none"
+                    values[f"{name}_{key}_baseline"] = (
+                        getattr(self._baseline[name], key) if self._baseline else "none"
+                    )
             return values | {
                 "limit": self.limit,
                 "worst": max(self._worst, default=0.0) if self._baseline else "none",
@@ -185,7 +198,9 @@ def score(found: Residual, baseline: Residual) -> float:
 
 
 def residual_grid(now, then, before, expected, expected_before) -> np.ndarray:
-    """Coarse frames f32[g, g, 3]: now, `future_steps` ago, twice that ago; what was predicted for now, and for `then` -> f32[g, g]."""
+    """Coarse frames f32[g, g, 3]: now, `future_steps` ago, twice that ago; what was predicted for now, and
+    for `then` -> f32[g, g].
+    """
     left = np.minimum(_distance(now, then), _distance(now, expected))
     motion = np.maximum(_distance(then, before), _distance(expected, expected_before))
     return np.maximum(left - _MOTION_FACTOR * cv2.dilate(motion, _NEAR), 0.0)

@@ -1,4 +1,6 @@
-"""The panel "now | predicted | real": per camera a frame, the predicted future frame, the real one. No ROS import."""
+"""The panel "now | predicted | real": per camera a frame, the predicted future frame, the real one. No ROS
+import.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ TILE, BAR, GAP = 224, 20, 4
 
 
 class Panel:
-    """Keeps steps until their future frame is there. `add` returns an image when this step is the future of a predicted one."""
+    """Keeps steps until their future frame is there. `add` returns an image when this step is the future of
+    a predicted one.
+    """
 
     def __init__(self, future_steps: int, period: float):
         self._steps: deque[Step] = deque(maxlen=future_steps + 1)

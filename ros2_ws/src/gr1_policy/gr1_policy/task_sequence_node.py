@@ -1,7 +1,7 @@
 """Gives the policy one task after another on the simulated table and counts successes. Simulation only.
 
-An instruction that another node publishes ends the sequence: the policy follows it on the table of that moment.
-`task_sequence/resume` goes on with the next task.
+An instruction that another node publishes ends the sequence: the policy follows it on the table of that
+moment. `task_sequence/resume` goes on with the next task.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class TaskSequenceNode(Node):
         except TrialsClosed:
             pass
         except Exception as error:
-            self.get_logger().fatal(str(error) if isinstance(error, TrialError) else f"task sequence: {error!r}")
+            self.get_logger().fatal(
+                str(error) if isinstance(error, TrialError) else f"task sequence: {error!r}"
+            )
             self.exit_code = 1
             self.finished.set()
 
@@ -84,8 +86,8 @@ class TaskSequenceNode(Node):
         self.tally.add(episode)
         outcome = "success" if episode.outcome else "failed"
         self.get_logger().info(
-            f"episode {len(self.tally.finished)}: {outcome} after {episode.seconds:.1f} s: '{self._instruction}' "
-            f"({episode.task}, seed {episode.seed}); {self.tally.successes} so far"
+            f"episode {len(self.tally.finished)}: {outcome} after {episode.seconds:.1f} s: "
+            f"'{self._instruction}' ({episode.task}, seed {episode.seed}); {self.tally.successes} so far"
         )
 
     # The executor's thread
@@ -95,8 +97,8 @@ class TaskSequenceNode(Node):
             self._resumed.clear()
             self._runner.notify()
             self.get_logger().info(
-                f"'{message.data}' was published by another node: no further tasks are set until task_sequence/resume "
-                "is called"
+                f"'{message.data}' was published by another node: no further tasks are set until "
+                "task_sequence/resume is called"
             )
 
     def _resume(self, _, response: Trigger.Response) -> Trigger.Response:

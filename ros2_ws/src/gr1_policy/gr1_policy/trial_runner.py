@@ -1,7 +1,9 @@
-"""Runs trials of the policy on the simulated table: a new table, an instruction, the policy active, an outcome.
+"""Runs trials of the policy on the simulated table: a new table, an instruction, the policy active, an
+outcome.
 
-Each trial begins with the arm at home and an empty policy history. The policy node is deactivated, the table is reset, the
-instruction is published, and the node is activated when every frame that it may still use shows the new table.
+Each trial begins with the arm at home and an empty policy history. The policy node is deactivated, the table
+is reset, the instruction is published, and the node is activated when every frame that it may still use
+shows the new table.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from collections.abc import Callable
 from itertools import count
 
 import numpy as np
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -43,7 +45,8 @@ class TrialsClosed(Exception):
 class TrialRunner:
     """Works through `node`, which another thread spins; its methods block and belong to one thread.
 
-    rig: the stack's rig. on_state(stamp s, state): called for every sim/state, in the spinning thread; None: nothing is.
+    rig: the stack's rig. on_state(stamp s, state): called for every sim/state, in the spinning thread; None:
+    nothing is.
     """
 
     def __init__(self, node: Node, rig: Rig, on_state: Callable[[float, np.ndarray], None] | None = None):
@@ -53,6 +56,7 @@ class TrialRunner:
         self._clock = node.get_clock()
         self._instruction = node.create_publisher(String, "instruction", LATCHED)
         self._change_state = node.create_client(ChangeState, "policy/change_state")
+        self._get_state = node.create_client(GetState, "policy/get_state")
         self._set_parameters = node.create_client(SetParameters, "arm/set_parameters")
         self._reset = node.create_client(Trigger, "sim/reset")
         node.create_subscription(JointState, "sim/state", self._on_state, SENSOR)
@@ -69,24 +73,24 @@ class TrialRunner:
             self._changed.notify_all()
 
     def wait_for_stack(self, waiting: Callable[[str], None]) -> None:
-        """Waits without a limit until arm and policy answer; the policy is inactive then. waiting(text): every 5 s, for whom."""
-        for client in (self._set_parameters, self._reset, self._change_state):
+        """Waits without a time limit until arm and policy answer. waiting(text): every 5 s, for what."""
+        for client in (self._set_parameters, self._reset, self._change_state, self._get_state):
             while not self._poll(client.service_is_ready, _ASK_AGAIN_S):
                 waiting(f"the service {client.srv_name}")
         while True:  # a policy that still loads answers late
-            request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
-            answer = self._change_state.call_async(request)
+            answer = self._get_state.call_async(GetState.Request())
             answer.add_done_callback(lambda _: self.notify())
             if self._poll(answer.done, _ASK_AGAIN_S):
                 return
             waiting("the policy, which is still loading")
 
     def set_up(self, task: str, seed: int, instruction: str = "") -> str:
-        """A new table of that task's layout and an inactive policy; returns the instruction that was published.
+        """A new table of that task's layout and an inactive policy; returns the instruction that was
+        published.
 
         instruction: empty: the task's own. Raises TrialError.
         """
-        self._change_policy_state(Transition.TRANSITION_DEACTIVATE)
+        self._set_policy_active(False)
         wanted = [Parameter("sim.task", value=task), Parameter("sim.seed", value=seed)]
         request = SetParameters.Request(parameters=[parameter.to_parameter_msg() for parameter in wanted])
         answer = self._call(self._set_parameters, request)
@@ -98,14 +102,17 @@ class TrialRunner:
         reset_at = self._clock.now().nanoseconds
         instruction = instruction or json.loads(answer.message)["instruction"]
         self._instruction.publish(String(data=instruction))
-        # Simulated time is real time here: whatever the policy still takes for new was then taken of this table.
+        # Simulated time is real time here: whatever the policy still takes for new was then taken of this
+        # table.
         old = max(camera.max_age for camera in self._rig.cameras.values()) + _MARGIN_S
-        self.wait(lambda: self._stamp > reset_at and self.simulated_time() > old, "sim/state of the new table")
+        self.wait(
+            lambda: self._stamp > reset_at and self.simulated_time() > old, "sim/state of the new table"
+        )
         return instruction
 
     def activate(self) -> None:
         """Lets the policy act."""
-        self._change_policy_state(Transition.TRANSITION_ACTIVATE)
+        self._set_policy_active(True)
 
     def run(
         self,
@@ -114,9 +121,11 @@ class TrialRunner:
         interrupted: Callable[[], bool] = lambda: False,
         on_step: Callable[[float], None] = lambda seconds: None,
     ) -> Episode:
-        """Follows the active policy until the episode has an outcome, or until it is interrupted: the outcome is None then.
+        """Follows the active policy until the episode has an outcome, or until it is interrupted: the
+        outcome is None then.
 
-        success(state): the task's test, asked once a control period. on_step(s): simulated seconds since this call.
+        success(state): the task's test, asked once a control period. on_step(s): simulated seconds since
+        this call.
         """
         began, steps = self.simulated_time(), count()
         while episode.outcome is None:
@@ -150,11 +159,16 @@ class TrialRunner:
                 raise TrialsClosed
         return True
 
-    def _change_policy_state(self, which: int) -> None:
-        """The policy node may be in the wanted state already."""
-        request = ChangeState.Request(transition=Transition(id=which))
-        if not self._call(self._change_state, request).success and which == Transition.TRANSITION_ACTIVATE:
-            raise TrialError("the policy node cannot be activated: see its log")
+    def _set_policy_active(self, active: bool) -> None:
+        """rclpy ends a lifecycle node at a transition that its state does not have, so the state is asked
+        for first.
+        """
+        wanted = State.PRIMARY_STATE_ACTIVE if active else State.PRIMARY_STATE_INACTIVE
+        if self._call(self._get_state, GetState.Request()).current_state.id == wanted:
+            return
+        which = Transition.TRANSITION_ACTIVATE if active else Transition.TRANSITION_DEACTIVATE
+        if not self._call(self._change_state, ChangeState.Request(transition=Transition(id=which))).success:
+            raise TrialError(f"the policy node cannot be {'' if active else 'de'}activated: see its log")
 
     def _call(self, client, request):
         self.wait(client.service_is_ready, f"the service {client.srv_name}")

@@ -1,6 +1,7 @@
 """`gr1 bench record`: what recording two cameras and an arm costs, and that nothing is lost.
 
-A process publishes numbered messages, the real recorder node records them as another, and the bag is read back.
+A process publishes numbered messages, the real recorder node records them as another, and the bag is read
+back.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ from gr1_recorder.streams import IMAGES
 from gr1_recorder.writer import MB
 
 _CDR_FRAME_ID = 12
-"""Where a header's frame_id begins in serialized bytes: after encapsulation and stamp; its length comes first."""
+"""Where a header's frame_id begins in serialized bytes: after encapsulation and stamp; its length comes
+first.
+"""
 
 
 def run(seconds: float, folder: Path | None) -> None:
-    """Records `seconds` of each kind of image into a folder of its own below `folder` (None: the system's), which is removed again."""
+    """Records `seconds` of each kind of image into a folder of its own below `folder` (None: the system's),
+    which is removed again.
+    """
     document = {
         "seconds": seconds,
         "cameras": 2,
@@ -74,7 +79,9 @@ def _record(images: str, seconds: float, root: Path) -> dict:
 
 
 def _account(bag: Bag, sent: dict[str, int]) -> dict:
-    """Of what was published from the first recorded number on: how much is in the bag. The recorder's own account beside it."""
+    """Of what was published from the first recorded number on: how much is in the bag. The recorder's own
+    account beside it.
+    """
     expected = recorded = 0
     for topic, last in sent.items():
         numbers = [_number(message.data) for message in bag.messages([f"/{topic}"])]

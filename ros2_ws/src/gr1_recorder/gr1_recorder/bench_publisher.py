@@ -1,4 +1,5 @@
-"""A robot's streams without a robot, for `gr1 bench record`: every message carries its number as the header's frame_id.
+"""A robot's streams without a robot, for `gr1 bench record`: every message carries its number as the
+header's frame_id.
 
 Publishes until SIGINT or SIGTERM, then prints how many messages went out on each topic, as JSON.
 """
@@ -38,7 +39,7 @@ class Publisher:
     """Both cameras at 30 Hz as `images` says ("jpeg" or "raw"), the arm's five topics at 100 Hz."""
 
     def __init__(self, node, images: str):
-        self._node, self.statistics = node, {}
+        self._node, self.counts = node, {}
         kinds = {
             f"camera/{role}/{IMAGES[images][0]}": CompressedImage if images == "jpeg" else Image
             for role in ROLES
@@ -54,21 +55,21 @@ class Publisher:
 
     def cameras(self, _: float) -> None:
         for topic, publisher in self._cameras.items():
-            self._send(topic, publisher, self._frames[self.statistics.get(topic, 0) % _FRAMES])
+            self._send(topic, publisher, self._frames[self.counts.get(topic, 0) % _FRAMES])
 
     def states(self, _: float) -> None:
         for topic, publisher in self._states.items():
             self._send(topic, publisher, self._templates[topic])
 
     def _send(self, topic: str, publisher, message) -> None:
-        number = self.statistics.get(topic, 0)
+        number = self.counts.get(topic, 0)
         message.header.stamp, message.header.frame_id = self._node.get_clock().now().to_msg(), str(number)
         publisher.publish(message)
-        self.statistics[topic] = number + 1
+        self.counts[topic] = number + 1
 
 
 def _frame(images: str, number: int):
-    """A picture with edges, shades and a camera's noise, so that its JPEG has a usual size."""
+    """An image with edges, shades and a camera's noise, so that its JPEG has a usual size."""
     random = np.random.default_rng(number)
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     shades = np.stack([(x + 9 * number) / 4, y / 3, (x + y) / 6], -1)
@@ -98,7 +99,7 @@ def main() -> int:
         loop.end()
     if failures:
         raise failures[0]
-    print(json.dumps(publisher.statistics), flush=True)
+    print(json.dumps(publisher.counts), flush=True)
     return 0
 
 

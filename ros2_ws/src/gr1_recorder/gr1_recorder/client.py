@@ -24,9 +24,9 @@ class RecorderError(ValueError):
 
 
 class State(NamedTuple):
-    """What the recorder is doing. state: "recording" or "idle"; root: the bags' folder; bag: name of the running or the last one;
-    outcome: the last one's, "" while it is recorded; lost: messages that are missing for good; episodes: outcome -> number, since the
-    recorder was started."""
+    """The recorder's state. state: "recording" or "idle"; root: the bags' folder; bag: name of the running
+    or the last one; outcome: the last one's, "" while it is recorded; lost: messages that are lost;
+    episodes: outcome -> number, since the recorder was started."""
 
     state: str
     root: str
@@ -46,15 +46,17 @@ class Recorder:
         from gr1_recorder import Recorder
 
         with Recorder() as recorder:
-            name = recorder.start()              # returns when all streams arrive and recording has begun
+            name = recorder.start()              # returns when all streams deliver and recording has begun
             drive_the_arm()
-            recorder.success()                   # or failure(), discard(): returns when the bag is whole on the disk
-            recorder.failure()                   # on second thoughts: marks the last bag anew
+            recorder.success()                   # or failure(), discard(): returns when the bag is complete
+              on the disk
+            recorder.failure()                   # changes the last bag's outcome
             recorder.relabel(note="the drawer was stuck", operator="Ada")
             print(recorder.state.episodes)       # {"failure": 1}
 
-    namespace: the stack's. timeout: seconds that an answer may take. Raises RecorderError when the recorder refuses, naming why, or
-    does not answer. It may be used beside other rclpy code: its ROS context is its own.
+    namespace: the stack's. timeout: seconds that an answer may take. Raises RecorderError when the recorder
+    refuses, naming why, or does not answer. It may be used beside other rclpy code: its ROS context is its
+    own.
     """
 
     def __init__(self, namespace: str = "", timeout: float = 30.0):
@@ -68,7 +70,8 @@ class Recorder:
         names = ("start", "success", "failure", "discard", "relabel")
         self._clients = {name: self._node.create_client(Trigger, f"recorder/{name}") for name in names}
         self._set = self._node.create_client(SetParameters, "recorder/set_parameters")
-        # Made last: once the recorder is heard here, it knows the clients above too, and no answer of its gets lost.
+        # Created last: when this is heard, the recorder has discovered the clients above, and no answer is
+        # lost.
         self._node.create_subscription(String, "recorder/state", self._on_state, LATCHED)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
@@ -80,15 +83,17 @@ class Recorder:
         return self._await(self._trigger("start"), "")
 
     def success(self) -> str:
-        """Ends the episode as a success, or marks the last one so; returns the bag's name."""
+        """Ends the episode as a success, or changes the last one's outcome; returns the bag's name."""
         return self._await(self._trigger("success"), "success")
 
     def failure(self) -> str:
-        """Ends the episode as a failure, or marks the last one so; returns the bag's name."""
+        """Ends the episode as a failure, or changes the last one's outcome; returns the bag's name."""
         return self._await(self._trigger("failure"), "failure")
 
     def discard(self) -> str:
-        """Ends the episode as one not to be used, or marks the last one so; the bag stays. Returns its name."""
+        """Ends the episode as one not to be used, or changes the last one's outcome; the bag stays. Returns
+        its name.
+        """
         return self._await(self._trigger("discard"), "discarded")
 
     def relabel(self, instruction: str = "", operator: str = "", note: str = "") -> str:
@@ -102,7 +107,7 @@ class Recorder:
 
     @property
     def state(self) -> State:
-        """The newest that the recorder has labels_of_message of itself."""
+        """The recorder's newest state."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._state is not None, self._timeout):
                 raise RecorderError(self._silent("the topic recorder/state"))
@@ -126,7 +131,7 @@ class Recorder:
             self._changed.notify_all()
 
     def _await(self, bag: str, outcome: str) -> str:
-        """Waits until `state` says what the answer labels_of_message: topics and services overtake each other."""
+        """Waits until `state` agrees with the answer: topics and services overtake each other."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._state and (self._state.bag, self._state.outcome) == (bag, outcome), _OVERTAKEN_S
@@ -150,4 +155,7 @@ class Recorder:
         return future.result()
 
     def _silent(self, what: str) -> str:
-        return f"no answer from {what} within {self._timeout:g} s: is the recorder running in this ROS_DOMAIN_ID and namespace?"
+        return (
+            f"no answer from {what} within {self._timeout:g} s: is the recorder running in this "
+            "ROS_DOMAIN_ID and namespace?"
+        )

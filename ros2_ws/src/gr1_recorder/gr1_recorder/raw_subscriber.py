@@ -1,4 +1,6 @@
-"""Raw subscriptions that are emptied in rounds: serialized messages as they came, with the times and the number that DDS knows."""
+"""Raw subscriptions that are emptied in rounds: serialized messages with the times and sequence numbers of
+DDS.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,23 @@ _SENDERS_EVERY_S = 1.0
 
 
 class RawSubscriber:
-    """poll() hands everything that has come since to hear(message, one_sender).
+    """poll() passes every pending message to on_message(message, one_sender).
 
-    An executor would wake up for every single message; at 700 messages a second that costs several times what recording them does.
-    Here they wait in the middleware, two seconds of them fit, and their times are those of their arrival there.
+    An executor wakes up for every message; at 700 messages a second that costs several times as much as
+    recording them. Here they wait in the middleware, which keeps two seconds' worth and the times of their
+    arrival.
     """
 
-    def __init__(self, node: Node, streams: Iterable[Stream], hear: Callable[[Message, bool], None]):
-        self._node, self._hear = node, hear
-        self._group = _Nobody()
-        self._outlets = []
+    def __init__(self, node: Node, streams: Iterable[Stream], on_message: Callable[[Message, bool], None]):
+        self._node, self._on_message = node, on_message
+        self._group = _NoExecutor()
+        self._queues = []
         self.streams: dict[str, Stream] = {}
         for stream in streams:
             subscription = node.create_subscription(
                 _type(stream), stream.topic, _ignore, _qos(stream), raw=True, callback_group=self._group
             )
-            self._outlets.append([subscription, subscription.topic_name, stream.type, True])
+            self._queues.append([subscription, subscription.topic_name, stream.type, True])
             self.streams[subscription.topic_name] = stream
         self._counted = 0.0
 
@@ -41,10 +44,10 @@ class RawSubscriber:
         now, wall = time.monotonic(), time.time_ns()
         if now - self._counted > _SENDERS_EVERY_S:
             self._counted = now
-            for outlet in self._outlets:
-                outlet[3] = outlet[0].get_publisher_count() <= 1
+            for queue in self._queues:
+                queue[3] = queue[0].get_publisher_count() <= 1
         simulated = self._clock_if_simulated()
-        for subscription, topic, kind, one_sender in self._outlets:
+        for subscription, topic, kind, one_sender in self._queues:
             while taken := _take(subscription):
                 data, info = taken
                 received, sent = info["received_timestamp"] or wall, info["source_timestamp"] or wall
@@ -52,7 +55,7 @@ class RawSubscriber:
                 arrived = now - max(wall - received, 0) * 1e-9
                 log_time = received if simulated is None else simulated
                 number = info["publication_sequence_number"]
-                self._hear(
+                self._on_message(
                     Message(topic, data, log_time, sent, sent if stamp is None else stamp, number, arrived),
                     one_sender,
                 )
@@ -62,8 +65,8 @@ class RawSubscriber:
         return clock.now().nanoseconds if clock.ros_time_is_active else None
 
 
-class _Nobody(CallbackGroup):
-    """Keeps the executor away from the subscriptions: they are emptied by poll()."""
+class _NoExecutor(CallbackGroup):
+    """Keeps the executor away from the subscriptions: poll() empties them."""
 
     def can_execute(self, entity) -> bool:
         return False
@@ -81,7 +84,7 @@ def _take(subscription):
 
 
 def _ignore(message) -> None:
-    """A subscription wants a callback."""
+    """A subscription needs a callback."""
 
 
 def _qos(stream: Stream) -> QoSProfile:
@@ -102,5 +105,6 @@ def _type(stream: Stream):
         raise StreamError(f"topic {stream.topic}: {error}") from error
     except (ImportError, AttributeError) as error:
         raise StreamError(
-            f"topic {stream.topic}: no message type '{stream.type}' is installed: install ros-jazzy-{package.replace('_', '-')}"
+            f"topic {stream.topic}: no message type '{stream.type}' is installed: install "
+            f"ros-jazzy-{package.replace('_', '-')}"
         ) from error

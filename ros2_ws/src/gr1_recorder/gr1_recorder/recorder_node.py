@@ -1,4 +1,7 @@
-"""The recorder: one bag per episode, begun and ended by services. docs/reference/interfaces.md has the names, docs/reference/bags.md what is in a bag."""
+"""The recorder node: one bag per episode, begun and ended by services.
+
+docs/reference/interfaces.md lists topics, services and parameters; docs/reference/bags.md describes a bag.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,11 @@ from gr1_core.rig import Rig, RigError
 from gr1_recorder.episode import Limits
 from gr1_recorder.raw_subscriber import RawSubscriber
 from gr1_recorder.session import RecorderRefusal, Session
-from gr1_recorder.streams import IMAGES, StreamError, streams
+from gr1_recorder.streams import IMAGES, StreamError, streams_of
 from gr1_recorder.writer import MB
 
-POLL_S = 0.02
-_TEND_S = 0.1
+RECEIVE_S = 0.02
+_POLL_S = 0.1
 _STATE_S = 0.5
 _ASK_AGAIN_S = 1.0
 _ENDS = {"success": "success", "failure": "failure", "discard": "discarded"}
@@ -53,14 +56,14 @@ class RecorderNode(Node):
             declare(self, "rig", "kinova_gen2", "Built-in rig or path of its YAML file.", read_only=True)
         )
         images = declare(
-            self, "images", "jpeg", "What is recorded of the cameras.", read_only=True, choices=tuple(IMAGES)
+            self, "images", "jpeg", "Camera images in the bags.", read_only=True, choices=tuple(IMAGES)
         )
-        declare(self, "operator", "", "Who demonstrates: a label of the bags.")
+        declare(self, "operator", "", "The driver that demonstrates: a label of the bags.")
         declare(
             self,
             "instruction",
             "",
-            "What is demonstrated until the topic 'instruction' says something.",
+            "The bags' instruction until one is published on the topic 'instruction'.",
             read_only=True,
         )
         for label in _CHANGEABLE:
@@ -121,21 +124,28 @@ class RecorderNode(Node):
                 read_only=True,
             ),
         )
-        text = "Call arm/stop when a recording ends by itself (a full disk, a limit): nothing is to move unrecorded."
+        text = (
+            "Call arm/stop when a recording ends by itself (a full disk, a limit), so that nothing moves "
+            "unrecorded."
+        )
         self._stops_arm = declare(self, "stop_arm", True, text, read_only=True)
         self._recover(root)
         self._subscriber = RawSubscriber(
             self,
-            streams(self._rig, images, hz, filter(None, extra)),
-            lambda *heard: self._session.hear(*heard),
+            streams_of(self._rig, images, hz, filter(None, extra)),
+            lambda *received: self._session.on_message(*received),
         )
         self._session = Session(
-            root, self._subscriber.streams, limits, self._subscriber.poll, lambda: self.get_clock().now().nanoseconds
+            root,
+            self._subscriber.streams,
+            limits,
+            self._subscriber.poll,
+            lambda: self.get_clock().now().nanoseconds,
         )
         self._state, self._stated = self.create_publisher(String, "recorder/state", LATCHED), 0.0
         self._diagnostics = Diagnostics(self, self._report)
         self.finished = threading.Event()
-        self._loop = Loop(self._poll, POLL_S, self._on_failure, "tap")
+        self._loop = Loop(self._receive, RECEIVE_S, self._on_failure, "receiver")
         self.create_service(Trigger, "recorder/start", self._serve(self._start))
         for name, outcome in _ENDS.items():
             self.create_service(
@@ -143,20 +153,19 @@ class RecorderNode(Node):
             )
         self.create_service(Trigger, "recorder/relabel", self._serve(self._relabel))
         self._stop = self.create_client(Trigger, "arm/stop")
-        self._moving, self._asked = (
-            "",
-            0.0,
-        )  # the end of a recording that the arm has not stopped after; when it was last asked to
-        self.create_timer(_TEND_S, self._tend, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        # the reason of a recording's end that the arm has not stopped after yet; time of the last call of
+        # arm/stop
+        self._moving, self._asked = "", 0.0
+        self.create_timer(_POLL_S, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._loop.start()
         self.get_logger().info(f"ready: rig '{self._rig.name}', {images} images, bags go to {root}")
 
     def close(self) -> None:
-        """A recording that is going on becomes a whole bag, marked unfinished."""
+        """A running recording becomes a complete bag, marked unfinished."""
         self._loop.end()
         if self._session.episode:
             self._session.episode.stop("the recorder was ended in mid-episode")
-            self.get_logger().warning(self._session.tend())
+            self.get_logger().warning(self._session.poll())
 
     def _recover(self, root: Path) -> None:
         try:
@@ -174,9 +183,9 @@ class RecorderNode(Node):
 
     # The loop's thread
 
-    def _poll(self, _: float) -> None:
-        for trouble in self._session.watch():
-            self.get_logger().warning(trouble)
+    def _receive(self, _: float) -> None:
+        for fault in self._session.receive():
+            self.get_logger().warning(fault)
             self._report()
 
     def _on_failure(self, error: Exception) -> None:
@@ -214,7 +223,10 @@ class RecorderNode(Node):
     def _end(self, outcome: str) -> str:
         name = self._session.end(outcome)
         told = self._session.state(time.monotonic())
-        text = f"{name}: {outcome}, {told['seconds']:g} s, {told['mb']:g} MB, {told['lost']} messages lost, {told['gaps']} gaps"
+        text = (
+            f"{name}: {outcome}, {told['seconds']:g} s, {told['mb']:g} MB, {told['lost']} messages lost, "
+            f"{told['gaps']} gaps"
+        )
         self.get_logger().log(text, LoggingSeverity.WARN if told["lost"] else LoggingSeverity.INFO)
         return name
 
@@ -222,14 +234,15 @@ class RecorderNode(Node):
         labels = {name: text for name in _CHANGEABLE if (text := self.get_parameter(f"relabel.{name}").value)}
         if not labels:
             raise RecorderRefusal(
-                f"nothing to change: set one of the parameters {', '.join(f'relabel.{name}' for name in _CHANGEABLE)} first"
+                "nothing to change: set one of the parameters "
+                f"{', '.join(f'relabel.{name}' for name in _CHANGEABLE)} first"
             )
         name = self._session.relabel(labels)
         self.get_logger().info(f"{name}: {', '.join(labels)} changed")
         return name
 
-    def _tend(self) -> None:
-        if done := self._session.tend():
+    def _poll(self) -> None:
+        if done := self._session.poll():
             self._moving, self._asked = done if self._stops_arm else "", float("-inf")
             if not self._moving:
                 self._alarm(done)
@@ -239,7 +252,9 @@ class RecorderNode(Node):
             self._publish_state()
 
     def _stop_the_arm(self) -> None:
-        """Asks for an emergency stop; called again until the arm has answered, since a request or its answer may be lost."""
+        """Calls arm/stop; called again until the arm has answered, since a request or its answer may be
+        lost.
+        """
         self._asked = time.monotonic()
         if self._stop.service_is_ready():
             self._stop.call_async(Trigger.Request()).add_done_callback(
@@ -247,7 +262,7 @@ class RecorderNode(Node):
             )
             text = f"{self._moving}; arm/stop has been called"
         else:
-            text = f"{self._moving}; nobody offers arm/stop: the arm may go on moving, unrecorded"
+            text = f"{self._moving}; no node offers arm/stop: the arm may go on moving, unrecorded"
         if text != self._session.alarm:
             self._alarm(text)
 

@@ -1,6 +1,7 @@
 """All episodes of one recorder, from start to outcome, in one folder. No ROS import.
 
-`hear` and `watch` belong to the thread that listens, everything that begins or ends an episode to one other thread.
+`on_message` and `receive` belong to the receiving thread; everything that begins or ends an episode belongs
+to one other thread.
 """
 
 from __future__ import annotations
@@ -19,32 +20,34 @@ from gr1_core.data.bag_writer import BagWriter
 from gr1_recorder.episode import Episode, Limits, labels_of_message
 from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
-from gr1_recorder.writer import MB, free
+from gr1_recorder.writer import MB, free_bytes
 
-LONGEST_NAME = 40
+MAX_NAME_LENGTH = 40
 RECENT_S = 1.0
 """How long ago a stream may have delivered for the recorder to be ready."""
 
 
 class RecorderRefusal(ValueError):
-    """Something that the recorder cannot do now; the text says why and what to do."""
+    """The recorder cannot do this now; the text says why and what to do."""
 
 
 class Session:
-    """streams: absolute topic -> Stream. poll() takes what has come and hands it to `hear`; clock(): ns, the node's time."""
+    """streams: absolute topic -> Stream. receive() passes pending messages to `on_message`; clock(): ns, the
+    node's time.
+    """
 
     def __init__(
         self,
         root: Path,
         streams: Mapping[str, Stream],
         limits: Limits,
-        poll: Callable[[], None],
+        receive: Callable[[], None],
         clock: Callable[[], int],
     ):
         self.root, self.limits, self.episodes = root, limits, Counter()
         self.episode: Episode | None = None
         self.alarm = ""
-        self._streams, self._poll, self._clock = dict(streams), poll, clock
+        self._streams, self._receive, self._clock = dict(streams), receive, clock
         self._changed = threading.Condition(threading.RLock())
         self._newest: dict[str, tuple[float, float]] = {}
         self._sequences: dict[str, int | None] = {}
@@ -53,10 +56,10 @@ class Session:
         self._outcome = self._cut = ""
         self._figures = {"seconds": 0.0, "messages": 0, "mb": 0.0, "lost": 0, "gaps": 0}
 
-    # The thread that listens
+    # The receiving thread
 
-    def hear(self, message: Message, one_sender: bool) -> None:
-        """Called by poll(), inside `watch`, `start` or `end`."""
+    def on_message(self, message: Message, one_sender: bool) -> None:
+        """Called by receive(), inside `receive`, `start` or `end`."""
         topic = message.topic
         self._newest[topic] = message.arrived, (message.log_time - message.stamp) * 1e-9
         if message.sequence is not None:
@@ -69,20 +72,20 @@ class Session:
             if fact:
                 self.episode.update_labels(message)
 
-    def watch(self) -> list[str]:
-        """Takes what has come; returns what has newly gone wrong with a stream."""
+    def receive(self) -> list[str]:
+        """Takes pending messages; returns new faults of streams."""
         with self._changed:
-            self._poll()
+            self._receive()
             self._changed.notify_all()
-            return self.episode.watch(time.monotonic()) if self.episode else []
+            return self.episode.check_streams(time.monotonic()) if self.episode else []
 
     # The other thread
 
     def start(self, labels: Mapping[str, str], patience: float) -> str:
         """Begins an episode as soon as every required stream has delivered; returns its name.
 
-        labels: "rig", "operator" and the "instruction" that holds until the topic `instruction` has labels_of_message one. Raises RecorderRefusal after
-        `patience` seconds, and BagError when the folder cannot be written.
+        labels: "rig", "operator" and the "instruction" until one is published on its topic. Raises
+        RecorderRefusal after `patience` seconds, and BagError when the folder cannot be written.
         """
         if self.episode:
             raise RecorderRefusal(
@@ -90,7 +93,9 @@ class Session:
             )
         if (room := self._room()) < self.limits.min_free:
             raise RecorderRefusal(
-                f"only {room / MB:.0f} MB are free on the disk of {self.root}, {self.limits.min_free / MB:.0f} are needed: make room"
+                f"only {room / MB:.0f} MB are free on the disk of "
+                f"{self.root}, {self.limits.min_free / MB:.0f} "
+                "are needed: make room"
             )
         asked = time.monotonic()
         with self._changed:
@@ -99,7 +104,7 @@ class Session:
                 raise RecorderRefusal(missing)
             started = self._clock()
             bag = self._bag(self._labels(labels), started)
-            self._poll()
+            self._receive()
             self.episode = Episode(
                 bag, self._streams, self.limits, started, time.monotonic(), self._sequences
             )
@@ -109,11 +114,11 @@ class Session:
             return self.episode.name
 
     def end(self, outcome: str, note: str = "") -> str:
-        """Ends the running episode with that outcome, or marks the last one anew; returns the bag's name."""
+        """Ends the running episode with that outcome, or changes the last one's; returns the bag's name."""
         if not self.episode:
             return self._mark(outcome)
         with self._changed:
-            self._poll()
+            self._receive()
             episode, now, self.episode = self.episode, time.monotonic(), None
         self._last, self._cut, self._outcome = episode.folder, note, ""
         try:
@@ -125,8 +130,8 @@ class Session:
         self.episodes[outcome] += 1
         return episode.name
 
-    def tend(self) -> str:
-        """Ends an episode that cannot go on, as "unfinished"; returns what was done, "" if nothing was."""
+    def poll(self) -> str:
+        """Ends an episode that cannot go on, as "unfinished"; returns why, "" if there is none."""
         episode = self.episode
         if not (episode and episode.reason):
             return ""
@@ -140,10 +145,10 @@ class Session:
         bags.relabel_bag(self._ended(), **labels)
         return self._last.name
 
-    # What it says of itself
+    # State and diagnostics
 
     def state(self, now: float) -> dict:
-        """The topic recorder/state: what is recorded, or was last."""
+        """The topic recorder/state: the running recording or the last one."""
         episode = self.episode
         figures = episode.figures(now) if episode else self._figures
         name = episode.name if episode else self._last.name if self._last else ""
@@ -160,7 +165,7 @@ class Session:
         )
 
     def report(self, now: float, labels: Mapping[str, str]) -> tuple[str, str, dict]:
-        """(level, message, values) of the diagnostics' subject `episode`; labels: those that a start would be given."""
+        """(level, message, values) of the diagnostics' subject `episode`; labels: as for `start`."""
         state, episode = self.state(now), self.episode
         done = state.pop("episodes")
         values = state | {f"{outcome}_episodes": done.get(outcome, 0) for outcome in bags.OUTCOMES}
@@ -170,11 +175,11 @@ class Session:
             missing = self._missing(labels, now - RECENT_S)
             return ("WARN", f"not ready: {missing}", values) if missing else ("OK", "ready", values)
         values |= {"waiting_mb": round(episode.waiting / MB, 1)} | episode.lines(now)
-        dropped, lost, trouble = episode.named("dropped"), episode.named("lost"), episode.trouble()
+        dropped, lost, fault = episode.topics_with("dropped"), episode.topics_with("lost"), episode.fault()
         if dropped:
             return "ERROR", f"the disk is too slow, messages are lost: {dropped}", values
-        if trouble:
-            return "WARN", trouble, values
+        if fault:
+            return "WARN", fault, values
         if lost:
             return "WARN", f"messages lost on their way here: {lost}", values
         return "OK", f"recording {episode.name}", values
@@ -183,7 +188,8 @@ class Session:
         folder = self._ended()
         if outcome == "success" and self._cut:
             raise RecorderRefusal(
-                f"{folder.name} was ended early, {self._cut}: it stays {self._outcome} (`gr1 bags relabel` can change it)"
+                f"{folder.name} was ended early, {self._cut}: it stays {self._outcome} (`gr1 bags relabel` "
+                "can change it)"
             )
         bags.relabel_bag(folder, outcome=outcome)
         if self._outcome:
@@ -200,7 +206,9 @@ class Session:
         return self._last
 
     def _missing(self, labels: Mapping[str, str], since: float) -> str:
-        """What is missing for a start: required streams that have delivered nothing since then or only what is too old, an instruction."""
+        """What is missing for a start: required streams without a message since then, or with old ones only;
+        an instruction.
+        """
         late = []
         for topic, stream in self._streams.items():
             if stream.required:
@@ -209,7 +217,8 @@ class Session:
                     late.append(f"{stream.topic} (is its node running?)")
                 elif age > stream.max_age:
                     late.append(
-                        f"{stream.topic} ({age:.1f} s old when it comes: a slow network, or the clocks of two computers differ)"
+                        f"{stream.topic} ({age:.1f} s old on arrival: a slow network, or the clocks of two "
+                        "computers differ)"
                     )
         if late:
             return f"not arriving: {'; '.join(late)}"
@@ -228,7 +237,7 @@ class Session:
     def _bag(self, labels: Mapping[str, str], started: int) -> BagWriter:
         moment = datetime.fromtimestamp(started * 1e-9, UTC)
         words = re.sub("[^a-z0-9]+", "_", (labels.get("task") or labels["instruction"]).lower()).strip("_")[
-            :LONGEST_NAME
+            :MAX_NAME_LENGTH
         ]
         name = f"{moment:%Y%m%d-%H%M%S}-{words}".rstrip("-")
         taken = [path.name for path in self.root.glob(f"{name}*")]
@@ -248,6 +257,6 @@ class Session:
 
     def _room(self) -> int:
         try:
-            return free(self.root)
+            return free_bytes(self.root)
         except OSError as error:
             raise RecorderRefusal(f"{self.root}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""How much of a stream has come, how much is missing, and whether it is in trouble now. No ROS import."""
+"""One stream during an episode: messages received and lost, gaps, faults. No ROS import."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from gr1_common.timing import RateMeter
 from gr1_recorder.streams import GAP, Stream
 
 ENOUGH = 0.8
-"""Share of the nominal rate below which a stream is in trouble."""
+"""Share of the nominal rate below which a stream is faulty."""
 
 _SPAN = 2.0
 
 
 class Message(NamedTuple):
-    """One message as it came.
+    """One received message.
 
-    data: serialized. log_time, publish_time, stamp: int nanoseconds; stamp is the header's, publish_time where there is no header.
-    sequence: its number at its publisher, None where the middleware does not say. arrived: seconds on the steady clock.
+    data: serialized. log_time, publish_time, stamp: int nanoseconds; stamp is the header's, publish_time
+    where there is no header. sequence: its number at its publisher, None where the middleware has none.
+    arrived: seconds on the steady clock.
     """
 
     topic: str
@@ -31,7 +32,9 @@ class Message(NamedTuple):
 
 
 class StreamStatistics:
-    """One stream during one episode, which began at `began` (steady clock, s). `last` is the sequence number before the first message."""
+    """One stream during one episode, which began at `began` (steady clock, s). `last` is the sequence number
+    before the first message.
+    """
 
     def __init__(self, stream: Stream, began: float, last: int | None = None):
         self.stream = stream
@@ -41,11 +44,13 @@ class StreamStatistics:
         self._rate = RateMeter(_SPAN)
         self._sequence = last
         self._stamp: int | None = None
-        # A stream that need not be there is waited for from its first message on.
+        # A stream that is not required is expected from its first message on.
         self._since = self._arrived = began if stream.required else None
 
-    def add(self, message: Message, one_sender: bool = True) -> None:
-        """one_sender: whether the numbers on this topic come from one publisher, so that a missing one is a lost message."""
+    def add_message(self, message: Message, one_sender: bool = True) -> None:
+        """one_sender: whether the numbers on this topic come from one publisher, so that a missing one is a
+        lost message.
+        """
         if one_sender and message.sequence is not None:
             if self._sequence is not None and message.sequence > self._sequence:
                 self.lost += message.sequence - self._sequence - 1
@@ -58,8 +63,8 @@ class StreamStatistics:
         self._rate.tick(message.arrived)
         self.received += 1
 
-    def drop(self) -> None:
-        """The last message could not be kept."""
+    def drop_last(self) -> None:
+        """The last message could not be written."""
         self.received -= 1
         self.dropped += 1
 
@@ -67,7 +72,7 @@ class StreamStatistics:
         """Messages until `now` at the nominal rate; 0 for a stream without one."""
         return int((now - self._since) * self.stream.hz) if self._since is not None else 0
 
-    def trouble(self, now: float) -> str:
+    def fault(self, now: float) -> str:
         """What is wrong at `now`, "" if nothing is."""
         if self._arrived is None or math.isinf(self.stream.max_age):
             return ""
@@ -80,15 +85,15 @@ class StreamStatistics:
         return ""
 
     def end(self, now: float) -> None:
-        """The episode is over: a stream that is silent has a gap that no later message will show."""
+        """The episode is over: a silent stream has a gap that no later message shows."""
         if self._arrived is not None:
             self._gap(now - self._arrived, max(self.stream.max_age, GAP * self._period))
 
     def summary(self, now: float) -> dict:
-        """What the bag's label `topics` and /diagnostics say of this stream.
+        """This stream in the bag's label `topics` and on /diagnostics.
 
-        received: in the bag; lost: sent, but never arrived, known where the middleware numbers messages (Fast DDS does); dropped: arrived,
-        but the disk was too slow; longest_gap_ms: between stamps.
+        received: in the bag; lost: sent, but never arrived (known where the middleware numbers messages, as
+        Fast DDS does); dropped: arrived, but the disk was too slow; longest_gap_ms: between stamps.
         """
         return {
             "type": self.stream.type,

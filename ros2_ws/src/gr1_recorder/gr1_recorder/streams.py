@@ -1,4 +1,4 @@
-"""What is recorded: each topic with its type, its nominal rate and how long it may be silent. No ROS import."""
+"""The recorded topics, each with type, nominal rate and longest silence. No ROS import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IMAGES = {
     "raw": ("image_raw", "sensor_msgs/msg/Image"),
 }
 GAP = 1.5
-"""Periods between two stamps from which on a message statistics as missing."""
+"""Periods between two stamps above which a message counts as missing."""
 
 _QUIET = 5.0
 _DEEP, _SECONDS_DEEP = 50, 2.0
@@ -27,8 +27,9 @@ class StreamError(ValueError):
 class Stream:
     """One topic.
 
-    hz: nominal rate, 0: as it comes. max_age: seconds of silence that are reported; infinite: neither silence nor slowness is. qos:
-    "best_effort", "reliable" or "transient_local". required: no episode begins before it delivers.
+    hz: nominal rate, 0: none. max_age: seconds of silence that are reported; infinite: silence and slowness
+    are not. qos: "best_effort", "reliable" or "transient_local". required: no episode begins before it
+    delivers.
     """
 
     topic: str
@@ -40,26 +41,29 @@ class Stream:
 
     @property
     def depth(self) -> int:
-        """Messages that the middleware keeps until they are taken: two seconds of them."""
+        """Messages that the middleware keeps until they are taken: two seconds' worth."""
         return max(math.ceil(_SECONDS_DEEP * self.hz), _DEEP)
 
 
-def streams(rig: Rig, images: str, hz: Mapping[str, float], extra: Iterable[str] = ()) -> tuple[Stream, ...]:
-    """All that a bag of this rig holds.
+def streams_of(
+    rig: Rig, images: str, hz: Mapping[str, float], extra: Iterable[str] = ()
+) -> tuple[Stream, ...]:
+    """The streams of a bag of this rig.
 
-    images: "jpeg" or "raw". hz: nominal rates of "camera_static", "camera_wrist", "arm", "sim_state" and "sim_success". extra: further
-    topics as "name:type", such as "/tf:tf2_msgs/msg/TFMessage". Raises StreamError for an extra topic that is not of this form.
+    images: "jpeg" or "raw". hz: nominal rates of "camera_static", "camera_wrist", "arm", "sim_state" and
+    "sim_success". extra: further topics as "name:type", such as "/tf:tf2_msgs/msg/TFMessage". Raises
+    StreamError for an extra topic that is not of this form.
     """
     image, image_type = IMAGES[images]
     arm = {"hz": hz["arm"], "max_age": rig.state.max_age}
-    # The gate lets a command expire after this time: the arm stands still then.
+    # The gate lets a command expire after this time; the arm then stops.
     policy = {"hz": rig.control_hz, "max_age": GAP * rig.period, "qos": "reliable"}
     found = []
     for role in ROLES:
         rate = hz[f"camera_{role}"]
         found += [
             Stream(f"camera/{role}/{image}", image_type, rate, rig.cameras[role].max_age, required=True),
-            # It comes with the image, whose trouble is told once.
+            # Published with the image; one report is enough.
             Stream(f"camera/{role}/camera_info", "sensor_msgs/msg/CameraInfo", rate),
         ]
     found += [
@@ -70,7 +74,7 @@ def streams(rig: Rig, images: str, hz: Mapping[str, float], extra: Iterable[str]
         Stream("joint_states", "sensor_msgs/msg/JointState", **arm),
         Stream("command/policy/twist", "geometry_msgs/msg/TwistStamped", **policy),
         Stream("command/policy/gripper", "std_msgs/msg/Float32", **policy),
-        # A person lets go of the controls now and then.
+        # A person releases the clutch now and then.
         Stream("command/teleop/twist", "geometry_msgs/msg/TwistStamped", qos="reliable"),
         Stream("command/teleop/gripper", "std_msgs/msg/Float32", qos="reliable"),
         Stream("instruction", "std_msgs/msg/String", qos="transient_local"),

@@ -1,4 +1,6 @@
-"""One bag, written by a thread of its own, so that a slow disk holds up neither the streams nor the node. No ROS import."""
+"""Writes one bag in a thread of its own, so that a slow disk delays neither the streams nor the node. No ROS
+import.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ MB = 1_000_000
 class Writer:
     """Takes messages from any thread and writes them in order.
 
-    limit: bytes that may wait for the disk. watermark: free bytes on the disk below which nothing more is taken.
-    full(reason) is called once, in the writer's thread, when the disk has no room left or fails; what was put before is written as far
-    as the disk takes it.
+    limit: bytes that may wait for the disk. watermark: free bytes on the disk below which no more messages
+    are taken. full(reason) is called once, in the writer's thread, when the disk is full or fails; earlier
+    messages are written as far as possible.
     """
 
     def __init__(self, bag: BagWriter, limit: int, watermark: int, full: Callable[[str], None]):
@@ -43,8 +45,8 @@ class Writer:
         """Bytes that wait for the disk."""
         return self._waiting
 
-    def put(self, message: Message) -> bool:
-        """False when the message cannot be kept, because too much waits already or the disk has failed."""
+    def enqueue(self, message: Message) -> bool:
+        """False when the message cannot be kept: too many wait already, or the disk has failed."""
         with self._lock:
             if self._error or self._waiting + len(message.data) > self._limit:
                 return False
@@ -53,7 +55,9 @@ class Writer:
             return True
 
     def close(self, labels: Callable[[], Mapping[str, str]]) -> Path:
-        """Writes what waits, then completes the bag with what `labels()` says by then. Raises BagError when the disk does not take it."""
+        """Writes pending messages, then completes the bag with `labels()`. Raises BagError when the disk
+        fails.
+        """
         self._ending.set()
         self._thread.join()
         if self._error:
@@ -73,7 +77,7 @@ class Writer:
     def _write(self) -> None:
         due, ending = time.monotonic() + FLUSH_S, False
         while not ending:
-            # In rounds: waking up for each message would cost more than writing it.
+            # In rounds: waking up for each message costs more than writing it.
             ending = self._ending.wait(_ROUND_S)
             with self._lock:
                 messages = list(self._queue)
@@ -89,9 +93,9 @@ class Writer:
                 due = self._flush()
 
     def _flush(self) -> float:
-        """Hands everything to the operating system and looks at the disk; returns when to come again."""
+        """Flushes to the operating system and checks the disk; returns the time of the next flush."""
         self._bag.flush()
-        if not self.low and free(self._bag.folder) < self._watermark:
+        if not self.low and free_bytes(self._bag.folder) < self._watermark:
             self.low = True
             self._full(
                 f"less than {self._watermark / MB:.0f} MB are free on the disk of {self._bag.folder.parent}"
@@ -99,6 +103,6 @@ class Writer:
         return time.monotonic() + FLUSH_S
 
 
-def free(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
     """Free bytes on the disk of a folder."""
     return shutil.disk_usage(folder).free

@@ -11,9 +11,7 @@ HELP = "the recorder at 2 x 640x480 at 30 Hz and an arm's topics at 100 Hz: lost
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="gr1 bench record", description=HELP)
-    made.add_argument(
-        "--seconds", type=float, default=60.0, help="of each kind of image (default: 60)"
-    )
+    made.add_argument("--seconds", type=float, default=60.0, help="of each kind of image (default: 60)")
     made.add_argument(
         "--folder",
         type=Path,
@@ -28,7 +26,9 @@ def main(argv: list[str]) -> int:
     if not options.seconds > 0:
         raise ValueError(f"--seconds: {options.seconds:g} is not above 0")
     if options.folder and not options.folder.is_dir():
-        raise ValueError(f"--folder {options.folder}: there is no such folder: give one on the disk to measure")
+        raise ValueError(
+            f"--folder {options.folder}: there is no such folder: give one on the disk to measure"
+        )
     if options.folder and not os.access(options.folder, os.W_OK | os.X_OK):
         raise ValueError(f"--folder {options.folder} cannot be written to: choose another")
     from gr1_bringup import stack

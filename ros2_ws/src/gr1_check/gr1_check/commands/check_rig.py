@@ -16,9 +16,10 @@ def parser() -> argparse.ArgumentParser:
 
     made = argparse.ArgumentParser(
         prog="gr1 check rig",
-        description="Measure cameras and arm step by step, with a person beside the arm (docs/how-to/hardware_acceptance.md). "
-        "Steps without motion come first; if one FAILs, nothing is moved. Whatever happens, the arm is stopped before its "
-        "node ends. Exit code 0: no step FAILed, 1: one did or the check was cut short, 2: wrong options.",
+        description="Measure cameras and arm step by step, with a person beside the arm "
+        "(docs/how-to/hardware_acceptance.md). Steps without motion come first; if one FAILs, nothing is "
+        "moved. Whatever happens, the arm is stopped before its node ends. Exit code 0: no step FAILed, 1: "
+        "one did or the check was cut short, 2: wrong options.",
     )
     for name in ("robot", "rig", "static", "wrist", "hardware"):
         one = BY_NAME[name]

@@ -14,8 +14,9 @@ NODES = ("arm", "camera_static", "camera_wrist")
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="gr1 health",
-        description="Listen on /diagnostics. Exit code 0 when every node has published, 1 when one has not. A camera "
-        "without frames and a stopped arm are alive: they publish a fault. A node that has died or hangs is not.",
+        description="Listen on /diagnostics. Exit code 0 when every node has published, 1 when one has "
+        "not. A camera without frames and a stopped arm are alive: they publish a fault. A node that has "
+        "died or hangs is not.",
     )
     made.add_argument("nodes", nargs="*", default=NODES, help=f"the nodes (default: {' '.join(NODES)})")
     made.add_argument(
@@ -34,7 +35,10 @@ def main(argv: list[str]) -> int:
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     from gr1_common.stack_monitor import StackMonitor
 
-    monitor, until = StackMonitor(f"gr1_health_{os.getpid()}", options.namespace), time.monotonic() + options.wait
+    monitor, until = (
+        StackMonitor(f"gr1_health_{os.getpid()}", options.namespace),
+        time.monotonic() + options.wait,
+    )
     monitor.start()
     try:
         while missing := _missing(options.nodes, monitor):

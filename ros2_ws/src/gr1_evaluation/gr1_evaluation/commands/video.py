@@ -11,8 +11,8 @@ HELP = "draw the video of a run of gr1 up --evaluate again, at any quality, as .
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="gr1 video",
-        description="Draw a video from the recording of a run of gr1 up --evaluate. A .gif has half the frames, at twice the "
-        "real speed.",
+        description="Draw a video from the recording of a run of gr1 up --evaluate. A .gif has half the "
+        "frames, at twice the real speed.",
     )
     made.add_argument("recording", type=Path, help="recording.npz in the run's folder")
     made.add_argument("--out", type=Path, required=True, metavar="FILE", help="the video, .mp4 or .gif")

@@ -1,4 +1,6 @@
-"""`gr1 faults`: the fault table. Injects every fault into the running simulated stack and measures how it stops."""
+"""`gr1 faults`: the fault table. Injects every fault into the running simulated stack and measures how it
+stops.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="gr1 faults",
         description="Inject every fault into a running simulated stack and measure how it stops "
-        "(docs/how-to/inject_faults.md). Exit code: 0 if every run stopped in time and stayed at rest until it might move, 1 "
-        "if one did not, 2 for wrong options, 130 after Ctrl-C.",
+        "(docs/how-to/inject_faults.md). Exit code: 0 if every run stopped in time and stayed at rest "
+        "until it might move, 1 if one did not, 2 for wrong options, 130 after Ctrl-C.",
     )
     made.add_argument("--each", type=int, default=20, help="injections of each fault (default: 20)")
     made.add_argument(

@@ -11,8 +11,9 @@ HELP = "measure a checkpoint's prediction errors on undisturbed bags, for the pr
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="gr1 calibrate",
-        description="Measure a checkpoint's prediction errors open-loop over bags without a disturbance. Writes "
-        "prediction.json into the checkpoint and recommends a prediction_limit. Nothing moves; no ROS graph is needed.",
+        description="Measure a checkpoint's prediction errors open-loop over bags without a disturbance. "
+        "Writes prediction.json into the checkpoint and recommends a prediction_limit. Nothing moves; no "
+        "ROS graph is needed.",
     )
     made.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags")
     made.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="the checkpoint's folder")

@@ -12,11 +12,11 @@ ACTIONS = ("start", "success", "failure", "discard")
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="gr1 record",
-        description="Begin an episode of a running recorder (gr1 up --record), or end it with an outcome. success, failure "
-        "and discard without a running episode change the outcome of the last one. Prints the bag's name. Exit code 1 "
-        "when the recorder refuses.",
+        description="Begin an episode of a running recorder (gr1 up --record), or end it with an outcome. "
+        "success, failure and discard without a running episode change the outcome of the last one. Prints "
+        "the bag's name. Exit code 1 when the recorder refuses.",
     )
-    made.add_argument("action", choices=ACTIONS)
+    made.add_argument("action", choices=ACTIONS, help="what to do with the episode")
     made.add_argument("--namespace", default="", help="the stack's ROS namespace")
     return made
 
