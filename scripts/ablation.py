@@ -1,10 +1,13 @@
-"""The paper's ablation in the simulated rig: trains and judges each recipe with each seed, one after the other, and writes the table.
+"""The paper's ablation in the simulated rig: trains and judges each recipe with each seed, one after the
+other, and writes the table.
 
     python scripts/ablation.py --data data/table --out runs/ablation
-    python scripts/ablation.py --data data/table --out runs/ablation --seeds 0 --evaluate data steps=300     # a first look
+    python scripts/ablation.py --data data/table --out runs/ablation --seeds 0 --evaluate data steps=300     #
+a first look
 
-It can be interrupted and goes on with the same command: what is trained is not trained again, what is judged is not judged again.
-OUT/RECIPE-seedS is a run's folder, OUT/RECIPE-seedS.json what came out, OUT/ablation.md the table, written anew after each job.
+It can be interrupted and goes on with the same command: what is trained is not trained again, what is judged
+is not judged again. OUT/RECIPE-seedS is a run's folder, OUT/RECIPE-seedS.json what came out, OUT/ablation.md
+the table, written anew after each job.
 """
 
 from __future__ import annotations
@@ -27,15 +30,23 @@ from gr1_core.sim.suites import trials
 from gr1_core.sim.tasks import parse_task_names
 
 RECIPES = (
-    "ablation-no-video", "ablation-video", "ablation-pretrained", "ablation-no-video-10pct", "ablation-video-10pct",
-    "ablation-pretrained-10pct", "ablation-future-1", "ablation-future-5",
-)  # fmt: skip
+    "ablation-no-video",
+    "ablation-video",
+    "ablation-pretrained",
+    "ablation-no-video-10pct",
+    "ablation-video-10pct",
+    "ablation-pretrained-10pct",
+    "ablation-future-1",
+    "ablation-future-5",
+)
 COLUMNS = "seen,instances,categories,drawer"
 KEYS = {"recipe", "seed", "train", "evaluate", "seconds", "held_out", "figures"}  # of a job's result
 FIGURES = ("action_mm", "action_deg", "gripper_accuracy", "static", "wrist")  # of `gr1 evaluate data`
 _LEGEND = (
-    "In brackets Wilson's 95 % interval of the episodes of all seeds together; then the rate of each seed. All: the episodes of all\n"
-    "suites but `swap`. Held out: the arm's error a step, mean over the seeds, plus or minus their standard deviation."
+    "In brackets Wilson's 95 % interval of the episodes of all seeds together; then the rate of each seed. "
+    "All: the episodes of all\n"
+    "suites but `swap`. Held out: the arm's error a step, mean over the seeds, plus or minus their standard "
+    "deviation."
 )
 _MOST_TASKS = 5  # have a column each in the table
 LAYOUTS = 500_000  # the recipes are compared here; the test sets' own layouts are for what was chosen
@@ -61,7 +72,9 @@ class Job:
         return f"{Path(self.recipe).stem}-seed{self.seed}"
 
     def done(self) -> dict | None:
-        """What came out, if it was asked for in the same way. Raises AblationError for a file that is no result."""
+        """What came out, if it was asked for in the same way. Raises AblationError for a file that is no
+        result.
+        """
         if not self.result.is_file():
             return None
         try:
@@ -78,14 +91,16 @@ class Job:
 
     def _foreign(self, why: str) -> AblationError:
         return AblationError(
-            f"{self.result} is no result of this program ({why}): delete it and the job is judged again, or choose another --out"
+            f"{self.result} is no result of this program ({why}): delete it and the job is judged again, or "
+            "choose another --out"
         )
 
 
 def jobs(arguments) -> list[Job]:
     """All recipes with the first seed, then with the next, so that a table is there early.
 
-    Raises RecipeError for recipes, ValueError for suites and tasks that gr1 evaluate sim would refuse once the first one is trained.
+    Raises RecipeError for recipes, ValueError for suites and tasks that gr1 evaluate sim would refuse once
+    the first one is trained.
     """
     from gr1_core.train import recipe as recipes
 
@@ -164,7 +179,8 @@ def _held_out(job: Job) -> dict:
         return json.loads(log.read_text().splitlines()[-1])["held_out"]
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise AblationError(
-            f"{log} has no held-out figures ({error}): give held_out=0.03 or validation=DIR, and another --out"
+            f"{log} has no held-out figures ({error}): give held_out=0.03 or validation=DIR, and another "
+            "--out"
         ) from None
 
 
@@ -213,7 +229,8 @@ def table(done: list[dict]) -> str:
         lines += ["Held-out episodes: mean over the seeds, plus or minus their standard deviation.", ""]
     minutes = {kind: sum(found["seconds"][kind] for found in done) / 60 for kind in ("train", "evaluate")}
     lines += [
-        f"{len(done)} runs: {minutes['train']:.0f} minutes of training, {minutes['evaluate']:.0f} of evaluation. Commands:",
+        f"{len(done)} runs: {minutes['train']:.0f} minutes of training, {minutes['evaluate']:.0f} of "
+        "evaluation. Commands:",
         "",
     ]
     lines += [
@@ -225,7 +242,9 @@ def table(done: list[dict]) -> str:
 
 
 def _successes(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]]]:
-    """By task where there are at most five, else by suite; and how far off the arm is in held-out episodes, a step."""
+    """By task where there are at most five, else by suite; and how far off the arm is in held-out episodes, a
+    step.
+    """
     tasks = {name for found in sum(groups.values(), []) for name in _by_task(found)}
     counted = _by_task if len(tasks) <= _MOST_TASKS else _by_suite
     names = list(dict.fromkeys(name for found in sum(groups.values(), []) for name in counted(found)))
@@ -253,9 +272,7 @@ def _by_task(found: dict) -> dict[str, tuple[int, int]]:
     suites = found["figures"]["tasks"].values()
     names = dict.fromkeys(name for suite in suites for name in suite)
     return {
-        name: _sum(
-            (suite[name]["successes"], suite[name]["episodes"]) for suite in suites if name in suite
-        )
+        name: _sum((suite[name]["successes"], suite[name]["episodes"]) for suite in suites if name in suite)
         for name in names
     }
 

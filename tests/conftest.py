@@ -1,12 +1,19 @@
 """What all tests share: the ROS environment, and a client in the ROS graph."""
 
 import os
+import signal
 
 import pytest
 
 # Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+
+# Ignored signals are inherited by the programs under test: SIGHUP under nohup, SIGINT in a background job.
+# A handler that does nothing is not inherited, and this process still survives the signal.
+for _number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 
 @pytest.fixture(scope="module")

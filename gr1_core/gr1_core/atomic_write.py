@@ -1,7 +1,9 @@
-"""Atomic file writes: after a crash or a power cut a file is the old one or the new one, never a part of either.
+"""Atomic file writes: after a crash or a power cut a file is the old one or the new one, never a part of
+either.
 
-The content goes to `<name>.<unique>.partial` in the same folder, is synced to disk and then renamed. A write that fails removes
-its partial file; a process that is killed leaves it behind (see `remove_partials`). Standard library only.
+The content goes to `<name>.<unique>.partial` in the same folder, is synced to disk and then renamed. A write
+that fails removes its partial file; a process that is killed leaves it behind (see `remove_partials`).
+Standard library only.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ SUFFIX = ".partial"
 def replacing(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
     """`with replacing(path) as partial:` write the file `partial`; on success it replaces `path`.
 
-    Inside the block `partial` exists and is empty. mode: permissions of a new file, reduced by the umask. The folder must exist.
-    If the block raises, `path` stays as it was. Raises OSError.
+    Inside the block `partial` exists and is empty. mode: permissions of a new file, reduced by the umask. The
+    folder must exist. If the block raises, `path` stays as it was. Raises OSError.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}")
@@ -61,7 +63,9 @@ def sync_folder(folder: str | Path) -> None:
 
 
 def remove_partials(folder: str | Path, name: str = "*") -> None:
-    """Removes what killed writers of `name` left in a folder. Call it only while no other process writes there."""
+    """Removes what killed writers of `name` left in a folder. Call it only while no other process writes
+    there.
+    """
     for path in Path(folder).glob(f"{name}.*{SUFFIX}"):
         path.unlink(missing_ok=True)
 

@@ -1,6 +1,7 @@
-"""Pictures as bytes <-> arrays: the one place where a frame is decoded, for live topics, bags and data sets alike.
+"""Encoded images <-> arrays: the one place where a frame is decoded, for live topics, bags and datasets.
 
-An array is u8[H, W, 3] RGB. JPEG is written with full colour resolution (4:4:4): halved colour costs 7 to 8 dB on saturated edges.
+An array is u8[H, W, 3] RGB. JPEG is written with full colour resolution (4:4:4): halved colour costs 7 to 8
+dB on saturated edges.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG"
 
 
 class ImageError(ValueError):
-    """Bytes that are not a picture, or an array that cannot become one."""
+    """Bytes that are no image, or an array that cannot be encoded as one."""
 
 
 def decode(data, scratch: np.ndarray | None = None) -> np.ndarray:
     """JPEG or PNG bytes -> u8[H, W, 3] RGB.
 
-    scratch: a contiguous u8 array of the picture's size that a JPEG is decoded into and returned in; it saves a third of a small
-    picture's time (the new pages). Another size of picture is decoded into an array of its own.
+    scratch: a contiguous u8 array of the image's size; a JPEG is decoded into it and it is returned. This
+    saves a third of a small image's time. An image of another size gets a new array.
     """
     head = bytes(data[:4])
     if head.startswith(_JPEG):
@@ -69,7 +70,9 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def from_raw(encoding: str, height: int, width: int, step: int, data) -> np.ndarray:
-    """The fields of a sensor_msgs/Image (rgb8 or bgr8, rows may be padded) -> u8[H, W, 3] RGB, a view where that is possible."""
+    """The fields of a sensor_msgs/Image (rgb8 or bgr8, rows may be padded) -> u8[H, W, 3] RGB, a view where
+    that is possible.
+    """
     if encoding not in ("rgb8", "bgr8"):
         raise ImageError(
             f"image encoding '{encoding}' is not supported: have the camera publish rgb8 or bgr8"
@@ -78,7 +81,8 @@ def from_raw(encoding: str, height: int, width: int, step: int, data) -> np.ndar
     if step < 3 * width or data.size < height * step:
         needed = height * max(step, 3 * width)
         raise ImageError(
-            f"image of {width}x{height} with step {step} holds {data.size} bytes, expected at least {needed}: a broken sender"
+            f"image of {width}x{height} with step {step} holds {data.size} bytes, expected at least "
+            f"{needed}: a broken sender"
         )
     image = data[: height * step].reshape(height, step)[:, : 3 * width].reshape(height, width, 3)
     return image if encoding == "rgb8" else image[:, :, ::-1]

@@ -1,6 +1,6 @@
 """Kinematics of serial arms from their vendors' published tables: metres, radians, the arm's base frame.
 
-Each joint turns about its own z.
+Each joint rotates about its own z axis.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PI, HALF = math.pi, math.pi / 2
 class Joint(NamedTuple):
     """Parent -> joint: xyz in m, rpy as in URDF (fixed axes) in rad.
 
-    limits: lowest and highest angle in degrees; None: it turns without end.
+    limits: lowest and highest angle in degrees; None: unlimited.
     """
 
     xyz: tuple[float, float, float]
@@ -36,7 +36,7 @@ class Chain:
         self._tool = _matrix(rpy), np.array(xyz, np.float64)
         ends = [joint.limits or (-math.inf, math.inf) for joint in joints]
         self.limits = np.radians(np.array(ends))
-        """f64[n, 2] rad, infinite for joints that turn without end."""
+        """f64[n, 2] rad, infinite for unlimited joints."""
 
     def forward(self, angles) -> tuple[np.ndarray, np.ndarray]:
         """Joint angles f64[n] rad -> the tool's position f64[3] m and quaternion f64[4] xyzw."""
@@ -82,7 +82,9 @@ GEN2_GRIP = 0.182
 """m from joint 7 to the point between the fingertips."""
 
 GEN2 = Chain(GEN2_JOINTS, (0, 0, -GEN2_GRIP), (PI, 0, HALF))
-"""The Gen2 up to the point between its fingertips: z along the approach, x from the two fingers towards the thumb."""
+"""The Gen2 up to the point between its fingertips: z along the approach, x from the two fingers towards the
+thumb.
+"""
 
 GEN3_JOINTS = (
     Joint((0, 0, 0.15643), (PI, 0, 0), None),
@@ -93,14 +95,20 @@ GEN3_JOINTS = (
     Joint((0, 0.00017505, -0.10593), (HALF, 0, 0), (-119.7, 119.7)),
     Joint((0, -0.10593, -0.00017505), (-HALF, 0, 0), None),
 )
-"""Kinova Gen3 with 7 joints and a spherical wrist (ros2_kortex, gen3_macro.xacro); its limits in rad, rounded inwards to 0.1 degree."""
+"""Kinova Gen3 with 7 joints and a spherical wrist (ros2_kortex, gen3_macro.xacro); its limits in rad, rounded
+inwards to 0.1 degree.
+"""
 
 GEN3_FLANGE = 0.061525
 """m from joint 7 to the face of the interface module, the vendor's end effector."""
 GEN3_GRIP = 0.150
-"""m from that face to the point between the fingertips of a Robotiq 2F-85; the vendor's own tool point for it is at 0.120."""
+"""m from that face to the point between the fingertips of a Robotiq 2F-85; the vendor's own tool point for it
+is at 0.120.
+"""
 
 
 def gen3(grip: float = GEN3_GRIP) -> Chain:
-    """The Gen3 up to the point between the fingertips, `grip` m from its flange: z along the approach, y towards the wrist's camera."""
+    """The Gen3 up to the point between the fingertips, `grip` m from its flange: z along the approach, y
+    towards the wrist's camera.
+    """
     return Chain(GEN3_JOINTS, (0, 0, -GEN3_FLANGE - grip), (PI, 0, 0))

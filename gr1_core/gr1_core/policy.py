@@ -1,8 +1,9 @@
 """The policy at control rate: one `step` for each control period.
 
-The published loop encodes the text and all twenty images of the window at every step and computes every token of it. Here each frame is
-encoded once and the text once per instruction; past queries are dropped, since nobody attends to them; of the last layer only
-the row of the newest [ACT] is computed. The result is that of the full window, to rounding.
+The published loop encodes the text and all twenty images of the window at every step and computes every token
+of it. Here each frame is encoded once and the text once per instruction; past queries are dropped, since
+nobody attends to them; of the last layer only the row of the newest [ACT] is computed. The result is that of
+the full window, to rounding.
 
 (Keys and values cannot be kept across steps: once the window slides, every frame's time embedding changes.)
 """
@@ -41,8 +42,8 @@ class PolicyError(ValueError):
 class Observation:
     """What the robot sees and is at one moment.
 
-    static, wrist: u8[H, W, 3] RGB at the rig's size. arm: f64[6], xyz in metres and Euler angles (see `Rig.arm_state`).
-    gripper: the last command, +1 open or -1 closed.
+    static, wrist: u8[H, W, 3] RGB at the rig's size. arm: f64[6], xyz in metres and Euler angles (see
+    `Rig.arm_state`). gripper: the last command, +1 open or -1 closed.
     """
 
     static: np.ndarray
@@ -53,7 +54,9 @@ class Observation:
 
 @dataclass(frozen=True)
 class Future:
-    """The frames that the model expects `config.future_steps` steps ahead, u8[S, S, 3] RGB, and the decoder's raw output (GR1.frames)."""
+    """The frames that the model expects `config.future_steps` steps ahead, u8[S, S, 3] RGB, and the decoder's
+    raw output (GR1.frames).
+    """
 
     static: np.ndarray
     wrist: np.ndarray
@@ -63,7 +66,9 @@ class Future:
 
 @dataclass(frozen=True)
 class Action:
-    """delta: f64[6] in the model's units (`Rig.twist` makes a twist of it). gripper: +1 open where the logit is above 0, else -1."""
+    """delta: f64[6] in the model's units (`Rig.twist` makes a twist of it). gripper: +1 open where the logit
+    is above 0, else -1.
+    """
 
     delta: np.ndarray
     gripper_logit: float
@@ -74,7 +79,9 @@ class Action:
         return 1 if self.gripper_logit > 0 else -1
 
     def future(self) -> Future:
-        """Decodes the predicted frames; costs nothing unless called. Raises PolicyError for a baseline, which predicts none."""
+        """Decodes the predicted frames; costs nothing unless called. Raises PolicyError for a baseline, which
+        predicts none.
+        """
         return self._future()
 
 
@@ -102,7 +109,8 @@ class Policy:
         self.model = model.to(self.device, self._outer).eval().requires_grad_(False)
         self._tokenizer = tokenizer
         if self.dtype != torch.float64:
-            # The text tower runs once per instruction, the state's embedding and the action's head are tiny: they stay exact.
+            # The text tower runs once per instruction, the state's embedding and the action's head are tiny:
+            # they stay exact.
             with torch.inference_mode():
                 for name, part in model.named_children():
                     if name in _PACKED:
@@ -112,7 +120,9 @@ class Policy:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str = "auto", precision: str = "auto") -> Policy:
-        """A checkpoint folder, or `demo`, which comes along -> a policy. Raises CheckpointError, which names what is wrong."""
+        """A checkpoint folder, or `demo`, which comes along -> a policy. Raises CheckpointError, which names
+        what is wrong.
+        """
         model, rig = checkpoint.load(folder)
         return cls(model, rig, device, precision, resolve(folder))
 
@@ -120,14 +130,14 @@ class Policy:
     def untrained(
         cls, config: GR1Config, rig: Rig, seed: int = 0, device: str = "auto", precision: str = "auto"
     ) -> Policy:
-        """Random weights, the same for the same seed: for demonstrations and measurements, not for a robot."""
+        """Random weights, the same for the same seed: for tests and measurements, not for a robot."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = factory.new_model(config)
         return cls(model, rig, device, precision)
 
     def reset(self, instruction: str | Sequence[int]) -> None:
-        """Starts a rollout: forgets the history and takes an instruction, as text or as CLIP's 77 token ids."""
+        """Starts a rollout with an empty history. instruction: text, or CLIP's 77 token ids."""
         tokens = tokenize(instruction, self._tokenizer) if isinstance(instruction, str) else instruction
         with torch.inference_mode():
             self._language = self.model.encode_text(token_tensor(tokens, self.device))
@@ -136,7 +146,8 @@ class Policy:
     def step(self, observation: Observation) -> Action:
         """One control period. Nothing is remembered of an observation that is refused.
 
-        Raises PolicyError for a state or an action that is not finite, RigError for a frame that is not the rig's; both are ValueErrors.
+        Raises PolicyError for a state or an action that is not finite, RigError for a frame that is not the
+        rig's; both are ValueErrors.
         """
         if self._language is None:
             raise PolicyError("no instruction yet: call reset(instruction) before step()")
@@ -153,14 +164,17 @@ class Policy:
             delta, logit = deltas[0].cpu().numpy().astype(np.float64), float(logits[0])
         if not (np.isfinite(delta).all() and np.isfinite(logit)):
             raise PolicyError(
-                f"the action is not finite (delta {delta.tolist()}, gripper logit {logit}) for the arm state {arm.tolist()}: "
+                f"the action is not finite (delta {delta.tolist()}, gripper logit {logit}) for the arm "
+                f"state {arm.tolist()}: "
                 "a state far outside of what the model was trained on, or an unusable checkpoint"
             )
         self._window.append(tokens)
         return Action(delta, logit, lambda: self._decode(images, memory))
 
     def warm_up(self) -> None:
-        """Runs each code path once at every length of the window, so that the first real step is as fast as the rest."""
+        """Runs each code path once at every length of the window, so that the first real step is as fast as
+        the rest.
+        """
         language, history = self._language, list(self._window)
         self.reset("a")  # as text: the first one waits half a second for the tokenizer
         frames = {

@@ -1,15 +1,17 @@
-"""The checkpoints that come with the package, by name: `demo` drives the simulated rig. Without torch, so that anybody may ask."""
+"""The checkpoints that come with the package, by name: `demo` controls the simulated rig. Without torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "checkpoints"
-_CONFIG = "config.json"  # every checkpoint has one; a folder of data that happens to be called demo has none
+_CONFIG = "config.json"  # every checkpoint has one; a data folder with the name demo has none
 
 
 def resolve(checkpoint: str | Path) -> Path:
-    """The folder that a checkpoint's name or path means. A checkpoint that lies where you stand wins over a shipped one of its name."""
+    """The folder of a checkpoint's name or path. A checkpoint in the current folder takes precedence over a
+    pretrained one.
+    """
     path = Path(checkpoint)
     ours = FOLDER / path
     shipped = len(path.parts) == 1 and (ours / _CONFIG).is_file()
@@ -22,5 +24,5 @@ def is_shipped(folder: Path) -> bool:
 
 
 def name(folder: Path) -> str:
-    """What a checkpoint is called in what is printed and kept: a shipped one by its name, another by its path as it was given."""
+    """A checkpoint's name in reports: a pretrained one's name, another one's path as given."""
     return folder.name if folder.parent == FOLDER else str(folder)

@@ -1,8 +1,8 @@
 """The rig: what the model's numbers mean on one robot.
 
-One YAML file says which camera has which role, how the state vector is made, what one unit of action is in metres and radians, at what
-rate the policy runs and how far the arm may go. Every checkpoint holds a copy. The same code turns a live message, a recorded frame
-and a dataset row into the model's input.
+One YAML file says which camera has which role, how the state vector is made, what one unit of action is in
+metres and radians, at what rate the policy runs and how far the arm may go. Every checkpoint holds a copy.
+The same code turns a live message, a recorded frame and a dataset row into the model's input.
 
 SI units; poses in the arm's base frame (REP 103); quaternions are (x, y, z, w).
 """
@@ -19,15 +19,11 @@ import yaml
 from scipy.spatial.transform import Rotation
 
 from gr1_core import atomic_write, strict_yaml
+from gr1_core.renamed import RIG_KEYS
 from gr1_core.strict_yaml import Positive, PositiveInt
 
 ROLES = ("static", "wrist")
 _BUILT_IN = Path(__file__).parent / "rigs"
-# Keys of older files -> today's.
-_RENAMED = {
-    "limits.leash": "limits.max_following_error",
-    "limits.leash_angle": "limits.max_following_angle",
-}
 
 
 class RigError(ValueError):
@@ -44,17 +40,21 @@ class Camera:
     max_age: Positive
 
     def view(self, image: np.ndarray) -> np.ndarray:
-        """The part of a frame that the model sees: u8[height, width, 3] RGB -> u8[h, w, 3], a numpy view (no copy).
+        """The part of a frame that the model sees: u8[height, width, 3] RGB -> u8[h, w, 3], a numpy view (no
+        copy).
 
-        `crop: square` takes the largest centred square. Raises RigError for a frame of another size than the rig's.
+        `crop: square` takes the largest centred square. Raises RigError for a frame of another size than the
+        rig's.
         """
         if not isinstance(image, np.ndarray):
             raise RigError(
-                f"frame is a {type(image).__name__}, expected a numpy array uint8[{self.height}, {self.width}, 3]"
+                f"frame is a {type(image).__name__}, expected a numpy array uint8[{self.height}, "
+                f"{self.width}, 3]"
             )
         if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
             raise RigError(
-                f"frame is {image.dtype}{list(image.shape)}, the rig says uint8[{self.height}, {self.width}, 3]: "
+                f"frame is {image.dtype}{list(image.shape)}, the rig says uint8[{self.height}, "
+                f"{self.width}, 3]: "
                 "set the camera to the rig's size, or change the size in the rig's YAML and retrain"
             )
         if self.crop == "none":
@@ -66,7 +66,9 @@ class Camera:
 
 @dataclass(frozen=True)
 class State:
-    """How an end-effector pose becomes the six arm numbers of the state vector. max_age: seconds; an older pose stops the arm."""
+    """How an end-effector pose becomes the six arm numbers of the state vector. max_age: seconds; an older
+    pose stops the arm.
+    """
 
     rotation: Literal["euler_xyz"]
     reference: tuple[float, float, float, float]
@@ -124,14 +126,18 @@ class Rig:
     # Pose -> state, action -> twist
 
     def arm_state(self, position, quaternion) -> np.ndarray:
-        """xyz in metres and quaternion xyzw -> f64[6]: xyz, then Euler angles x, y, z (fixed axes) relative to the reference."""
+        """xyz in metres and quaternion xyzw -> f64[6]: xyz, then Euler angles x, y, z (fixed axes) relative
+        to the reference.
+        """
         relative = Rotation.from_quat(quaternion) * Rotation.from_quat(self.state.reference).inv()
         return np.concatenate([np.asarray(position, np.float64), relative.as_euler("xyz")])
 
     def state_vector(self, position, quaternion, closure_command: float) -> np.ndarray:
-        """The model's state input, f32[7]: `arm_state`, then the gripper's last command, +1 open or -1 closed.
+        """The model's state input, f32[7]: `arm_state`, then the gripper's last command, +1 open or -1
+        closed.
 
-        closure_command: 0 open .. 1 closed. Live, from a bag and in a dataset these seven numbers are identical bit for bit.
+        closure_command: 0 open .. 1 closed. Live, from a bag and in a dataset these seven numbers are
+        identical bit for bit.
         """
         return np.append(self.arm_state(position, quaternion), gripper_sign(closure_command)).astype(
             np.float32
@@ -140,7 +146,8 @@ class Rig:
     def twist(self, delta, arm) -> tuple[np.ndarray, np.ndarray]:
         """One action -> the twist that performs it in one control period.
 
-        delta f[6]: the model's units. arm f64[6]: the state it was computed from. -> v f64[3] m/s, w f64[3] rad/s, base frame.
+        delta f[6]: the model's units. arm f64[6]: the state it was computed from. -> v f64[3] m/s, w f64[3]
+        rad/s, base frame.
         """
         delta = np.asarray(delta, np.float64)
         linear = delta[:3] * (self.action.translation_scale / self.period)
@@ -151,7 +158,9 @@ class Rig:
         return linear, turn / self.period
 
     def delta(self, linear, angular, arm) -> np.ndarray:
-        """The inverse of `twist`: v [3] m/s and w [3] rad/s held for one period from state arm [6] -> f64[6], the model's units."""
+        """The inverse of `twist`: v [3] m/s and w [3] rad/s held for one period from state arm [6] -> f64[6],
+        the model's units.
+        """
         turn = np.asarray(angular, np.float64) * self.period
         if self.action.rotation == "euler_difference":
             before = Rotation.from_euler("xyz", arm[3:6])
@@ -164,7 +173,9 @@ class Rig:
 
     @classmethod
     def load(cls, source: str | Path) -> Rig:
-        """A rig from the name of a built-in one or from a YAML file. Raises RigError, which names what is wrong."""
+        """A rig from the name of a built-in one or from a YAML file. Raises RigError, which names what is
+        wrong.
+        """
         path = Path(source)
         if not path.suffix:
             path = _BUILT_IN / f"{source}.yaml"
@@ -176,7 +187,7 @@ class Rig:
     @classmethod
     def from_dict(cls, raw: Mapping, where: str = "rig") -> Rig:
         """A rig from `to_dict`'s form. Raises RigError; `where` names the source in its message."""
-        rig = strict_yaml.parse(cls, raw, where, RigError, renamed=_RENAMED)
+        rig = strict_yaml.parse(cls, raw, where, RigError, renamed=RIG_KEYS)
         if not all(low < high for low, high in zip(rig.limits.workspace_min, rig.limits.workspace_max)):
             raise RigError(f"{where}: limits.workspace_min must be below workspace_max on every axis")
         return rig
@@ -190,7 +201,9 @@ class Rig:
         atomic_write.write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
 
     def require_same(self, other: Rig, where: str = "") -> None:
-        """Raises RigError if the other rig's state, action, cameras or rate differ. Limits may differ: they belong to the place."""
+        """Raises RigError if the other rig's state, action, cameras or rate differ. Limits may differ: they
+        belong to the place.
+        """
         mine, theirs = strict_yaml.flatten(self.to_dict()), strict_yaml.flatten(other.to_dict())
         names = [
             key for key in mine if not key.startswith(("limits.", "name")) and not key.endswith("max_age")
@@ -200,7 +213,8 @@ class Rig:
         ]
         if wrong:
             raise RigError(
-                f"rig '{other.name}'{where and f' of {where}'} does not fit rig '{self.name}': {'; '.join(wrong)}"
+                f"rig '{other.name}'{where and f' of {where}'} does not fit rig '{self.name}': "
+                f"{'; '.join(wrong)}"
             )
 
 

@@ -1,7 +1,8 @@
 """Strict YAML -> dataclasses: one parser for recipes, rigs, model configurations and mappings.
 
-Unknown, missing, duplicate and renamed keys and values of a wrong type are refused. The message names the file, the key, the value
-and what is expected, with the nearest right name. Callers give the exception class to raise (`error`).
+Unknown, missing, duplicate and renamed keys and values of a wrong type are refused. The message names the
+file, the key, the value and what is expected, with the nearest right name. Callers give the exception class
+to raise (`error`).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _EXPECTED = {float: "a finite number", int: "a whole number", bool: "true or fal
 
 
 def read(path: str | Path, error: type[Exception] = YamlError) -> Any:
-    """The content of a YAML file. Raises `error` if the file cannot be read, is not YAML or has a key twice."""
+    """The content of a YAML file. Raises `error` if it cannot be read, is not YAML or has a key twice."""
     try:
         return load(Path(path).read_text(encoding="utf-8"), str(path), error)
     except OSError as problem:
@@ -62,7 +63,7 @@ def load(text: str, where: str, error: type[Exception] = YamlError) -> Any:
 
 
 def scalar(text: str) -> Any:
-    """A value as YAML reads it; also numbers like 1e-3, which YAML 1.1 takes for text. Raises yaml.YAMLError."""
+    """A value as YAML reads it; also numbers like 1e-3, text in YAML 1.1. Raises yaml.YAMLError."""
     value = yaml.safe_load(text)
     if isinstance(value, str):
         try:
@@ -102,10 +103,11 @@ def parse(
 ):
     """A dataclass from a mapping of its fields.
 
-    where: names the file in messages. prefix: the mapping's own dotted key and a dot. optional: fields that may be missing, default:
-    those with a default. renamed: old dotted key -> new one, for the message about an old file.
-    Fields may be: a dataclass, bool, int, float, str, Literal of texts, tuple of floats, Mapping, Mapping[Literal, dataclass], each
-    also `| None` and `| Literal`, numbers also Annotated with `Above`.
+    where: names the file in messages. prefix: the mapping's own dotted key and a dot. optional: fields that
+    may be missing, default: those with a default. renamed: old dotted key -> new one, for the message about
+    an old file. Fields may be: a dataclass, bool, int, float, str, Literal of texts, tuple of floats,
+    Mapping, Mapping[Literal, dataclass], each also `| None` and `| Literal`, numbers also Annotated with
+    `Above`.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if optional is None:
@@ -118,7 +120,9 @@ def parse(
     raw = check_keys(raw, required, optional, where, error, prefix=prefix, renamed=renamed)
     hints = typing.get_type_hints(cls, include_extras=True)
     parser = _Parser(where, error, renamed)
-    return cls(**{name: parser.value(hints[name], raw[name], prefix + name) for name in fields if name in raw})
+    return cls(
+        **{name: parser.value(hints[name], raw[name], prefix + name) for name in fields if name in raw}
+    )
 
 
 def check_keys(
@@ -176,7 +180,9 @@ class _Parser:
                     return None
                 or_null = " or null"
             # Beside one other kind there may be a few words, e.g. int | Literal["auto"].
-            words = [word for each in kinds if typing.get_origin(each) is Literal for word in typing.get_args(each)]
+            words = [
+                word for each in kinds if typing.get_origin(each) is Literal for word in typing.get_args(each)
+            ]
             if len(kinds) > 1:
                 if value in words:
                     return value

@@ -37,7 +37,7 @@ ARGUMENTS = (
     Argument(
         "robot",
         "sim",
-        "sim: the simulated tabletop; kinova_gen2: Kinova JACO 2 / MICO 2; kinova_gen3: Kinova Gen3",
+        "sim: the simulated tabletop; kinova_gen2: Kinova Gen2 (Jaco 2), 7 joints; kinova_gen3: Kinova Gen3",
         tuple(ROBOTS),
     ),
     Argument(

@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_core.rig import Limits
 from gr1_teleop import quaternion
 from gr1_teleop.clutch_settings import ClutchEvent, ClutchSettings, TeleopCommand

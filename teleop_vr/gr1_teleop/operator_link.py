@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_teleop.clutch import Clutch
 from gr1_teleop.clutch_settings import ClutchEvent, TeleopCommand
 from gr1_teleop.page_clock import PageClock

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from gr1_common.conventions import STOPPED
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_teleop.topic_monitor import TopicMonitor
 
 IMAGE_MAX_AGE_S = 1.0

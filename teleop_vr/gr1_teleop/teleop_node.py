@@ -27,9 +27,9 @@ from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
 from gr1_common.loop import Loop
 from gr1_common.messages import command_time, from_pose, to_twist
 from gr1_common.parameters import ParameterError, declare
-from gr1_common.pose import Pose
 from gr1_common.process import run_node
 from gr1_common.qos import COMMAND, LATCHED, SENSOR
+from gr1_core.pose import Pose
 from gr1_core.rig import ROLES, Rig, RigError
 from gr1_teleop.certificate import CertificateError
 from gr1_teleop.clutch import Clutch

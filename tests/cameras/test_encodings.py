@@ -82,7 +82,7 @@ def test_one_that_was_built_for_another_numpy_is_named(installed):
 
 
 def test_the_usual_encodings_never_ask_for_it(monkeypatch):
-    monkeypatch.setattr(messages, "_cv_bridge", lambda: pytest.fail("cv_bridge was asked for"))
+    monkeypatch.setattr(messages, "_load_cv_bridge", lambda: pytest.fail("cv_bridge was asked for"))
     for encoding, first in (("rgb8", [1, 2, 3]), ("bgr8", [3, 2, 1])):
         msg = Image(height=1, width=1, encoding=encoding, step=3, data=array.array("B", [1, 2, 3]))
         assert msg_to_image(msg)[0, 0].tolist() == first

@@ -140,7 +140,7 @@ def test_the_serial_number_chooses_among_several(bus, camera):
     bus.plug("111")
     bus.plug("222")
     with pytest.raises(
-        CameraError, match="2 RealSense cameras are connected .111, 222.: say which with realsense.serial"
+        CameraError, match="2 RealSense cameras are connected .111, 222.: select one with realsense.serial"
     ) as refused:
         camera().open()
     assert not isinstance(refused.value, Unplugged), "to try again would not help"

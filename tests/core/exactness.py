@@ -27,7 +27,10 @@ def require_close_in_bf16(folder, rig, steps: int) -> None:
     exact.reset(TOKENS)
     fast.reset(TOKENS)
     deltas = np.array(
-        [[policy.step(synthetic_observation(rig, step)).delta for policy in (exact, fast)] for step in range(steps)]
+        [
+            [policy.step(synthetic_observation(rig, step)).delta for policy in (exact, fast)]
+            for step in range(steps)
+        ]
     )
     error = np.sqrt(np.mean((deltas[:, 0] - deltas[:, 1]) ** 2))
     assert 0 < error < 0.1 * deltas[:, 0].std()

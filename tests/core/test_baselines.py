@@ -1,4 +1,6 @@
-"""The baselines: what makes each of them itself, and that they go where a GR-1 goes: trainer, checkpoint, judge, runtime."""
+"""The baselines: what makes each of them itself, and that they go where a GR-1 goes: trainer, checkpoint,
+judge, runtime.
+"""
 
 import dataclasses
 import json
@@ -22,15 +24,24 @@ from tests.train import sets
 
 torch.set_num_threads(1)
 SMALL = {
-    "width": 32, "layers": 1, "heads": 2, "mlp_width": 64, "image_size": 32, "patch_size": 8, "vision_width": 16, "latents": 4,
-    "text_dim": 16, "decoder_heads": 2, "decoder_layers": 1,
-}  # fmt: skip
+    "width": 32,
+    "layers": 1,
+    "heads": 2,
+    "mlp_width": 64,
+    "image_size": 32,
+    "patch_size": 8,
+    "vision_width": 16,
+    "latents": 4,
+    "text_dim": 16,
+    "decoder_heads": 2,
+    "decoder_layers": 1,
+}
 CONFIGS = {
     "rt1": dataclasses.replace(GR1Config.small(), **SMALL, policy="rt1", window=3),
     "r3m": dataclasses.replace(GR1Config.small(), **SMALL, policy="r3m", vision="conv"),
 }
 RIG = sets.rig()
-SENTENCES = ("move to the left", "move down")
+INSTRUCTIONS = ("move to the left", "move down")
 
 
 def random_model(config):
@@ -86,7 +97,8 @@ def test_the_loss_is_least_for_the_right_bin_and_ln_256_for_none():
 def test_the_arms_loss_of_a_policy_with_bins_is_their_cross_entropy_at_valid_steps():
     model = random_model(CONFIGS["rt1"])
     features = {
-        role: model.encode_images(torch.randn(2, 3, 3, 32, 32), torch.randn(2, 16)) for role in ("static", "wrist")
+        role: model.encode_images(torch.randn(2, 3, 3, 32, 32), torch.randn(2, 16))
+        for role in ("static", "wrist")
     }
     action, valid = torch.rand(2, 3, 7) * 2 - 1, torch.tensor([[True, True, True], [True, False, False]])
     action[1, 1:] = float("nan")
@@ -95,7 +107,7 @@ def test_the_arms_loss_of_a_policy_with_bins_is_their_cross_entropy_at_valid_ste
         inputs.embedding, features, inputs.state[..., :6], inputs.state[..., 6], valid, ("action",)
     )
     expected = bins.cross_entropy(prediction.arm_bins[valid], action[valid][:, :6]).sum()
-    assert losses.sums(prediction, inputs, {})["arm"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert losses.sum_losses(prediction, inputs, {})["arm"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 # RT-1's parts
@@ -134,7 +146,9 @@ def test_every_input_matters(config):
 
     def logits(embedding=embedding, state=state, **changed):
         with torch.no_grad():
-            features = {role: model.encode_images(each, embedding) for role, each in (images | changed).items()}
+            features = {
+                role: model.encode_images(each, embedding) for role, each in (images | changed).items()
+            }
             return model.predict(embedding, features, state[..., :6], state[..., 6]).gripper_logit.item()
 
     opened = torch.cat([state[..., :6], -state[..., 6:]], -1)
@@ -153,31 +167,34 @@ def test_the_policy_acts_as_the_whole_window_does_and_so_do_several_rollouts_at_
     alone, batch = (
         kind.from_pretrained(tmp_path, device="cpu", precision="fp64") for kind in (Policy, BatchPolicy)
     )
-    shown = {sentence: observations(5, seed) for seed, sentence in enumerate(SENTENCES)}
+    shown = {instruction: observations(5, seed) for seed, instruction in enumerate(INSTRUCTIONS)}
     expected = {}
-    for sentence, seen in shown.items():
-        alone.reset(sentence)
-        expected[sentence] = [alone.step(one) for one in seen]
-        batch.start_rollout(sentence, sentence)
-    for step, turn in enumerate((SENTENCES[:1], SENTENCES, SENTENCES, SENTENCES)):
-        for sentence, action in batch.act(
-            {each: shown[each][step - (each != SENTENCES[0])] for each in turn}
+    for instruction, seen in shown.items():
+        alone.reset(instruction)
+        expected[instruction] = [alone.step(one) for one in seen]
+        batch.start_rollout(instruction, instruction)
+    for step, turn in enumerate((INSTRUCTIONS[:1], INSTRUCTIONS, INSTRUCTIONS, INSTRUCTIONS)):
+        for instruction, action in batch.act(
+            {each: shown[each][step - (each != INSTRUCTIONS[0])] for each in turn}
         ).items():
-            own = expected[sentence][step - (sentence != SENTENCES[0])]
+            own = expected[instruction][step - (instruction != INSTRUCTIONS[0])]
             np.testing.assert_allclose(action.delta, own.delta, atol=1e-10)
             assert action.gripper_logit == pytest.approx(own.gripper_logit, abs=1e-10)
-    images = torch.stack([alone._preprocess(one) for one in shown[SENTENCES[0]][-config.window :]], 1)[
+    images = torch.stack([alone._preprocess(one) for one in shown[INSTRUCTIONS[0]][-config.window :]], 1)[
         :, None
     ]
-    state = torch.tensor([[[*one.arm, one.gripper] for one in shown[SENTENCES[0]][-config.window :]]])
+    state = torch.tensor([[[*one.arm, one.gripper] for one in shown[INSTRUCTIONS[0]][-config.window :]]])
     with torch.no_grad():
-        embedding = alone.model.text(torch.tensor([tokenize(SENTENCES[0])]))
-        features = {role: alone.model.encode_images(images[i], embedding) for i, role in enumerate(("static", "wrist"))}
+        embedding = alone.model.text(torch.tensor([tokenize(INSTRUCTIONS[0])]))
+        features = {
+            role: alone.model.encode_images(images[i], embedding)
+            for i, role in enumerate(("static", "wrist"))
+        }
         whole = alone.model.predict(embedding, features, state[..., :6], state[..., 6])
-    last = expected[SENTENCES[0]][-1]
+    last = expected[INSTRUCTIONS[0]][-1]
     np.testing.assert_allclose(whole.arm[0, -1].numpy(), last.delta, atol=1e-10)
     assert whole.gripper_logit[0, -1].item() == pytest.approx(last.gripper_logit, abs=1e-10)
-    assert np.ptp([action.gripper_logit for action in expected[SENTENCES[0]]]) > 1e-6
+    assert np.ptp([action.gripper_logit for action in expected[INSTRUCTIONS[0]]]) > 1e-6
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -187,7 +204,7 @@ def test_it_runs_in_the_precisions_of_the_runtime_and_has_no_future(config, prec
     )
     policy.warm_up()
     for each in (exact, policy):
-        each.reset(SENTENCES[0])
+        each.reset(INSTRUCTIONS[0])
     for observation in observations(4):
         action, true = policy.step(observation), exact.step(observation)
         assert action.gripper_logit == pytest.approx(
@@ -207,9 +224,22 @@ def arguments(config, data, out, *changes):
         "window": config.window,
     }
     return [
-        f"baseline-{config.policy}", f"data={data}", f"out={out}", f"model={model}", "device=cpu", "threads=1", "loader_threads=1",
-        "batch=8", "save_every=2", "evaluation.every=3", "evaluation.windows=8", "held_out=0.2", "precision=fp32", "init=null", *changes,
-    ]  # fmt: skip
+        f"baseline-{config.policy}",
+        f"data={data}",
+        f"out={out}",
+        f"model={model}",
+        "device=cpu",
+        "threads=1",
+        "loader_threads=1",
+        "batch=8",
+        "save_every=2",
+        "evaluation.every=3",
+        "evaluation.windows=8",
+        "held_out=0.2",
+        "precision=fp32",
+        "init=null",
+        *changes,
+    ]
 
 
 def test_it_is_trained_resumed_and_judged_by_the_same_commands(config, tmp_path, capsys):

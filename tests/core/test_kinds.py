@@ -1,4 +1,4 @@
-"""Convolutions, the grid and words: the parts that the small configuration has in the place of the paper's."""
+"""Convolutions, grid and words: the parts of the small configuration in place of the paper's."""
 
 import dataclasses
 import json
@@ -67,13 +67,16 @@ def test_what_is_seen_elsewhere_changes_the_cells_there():
 
 
 def test_film_begins_as_the_identity_and_then_the_sentence_changes_what_is_seen():
-    film, plain = ConvFilmEncoder(CONFIG).eval(), ConvEncoder(CONFIG).eval()
-    plain.load_state_dict(film.state_dict(), strict=False)
-    images, sentences = torch.randn(2, 3, 96, 96), torch.randn(2, CONFIG.text_dim)
+    conditioned, plain = ConvFilmEncoder(CONFIG).eval(), ConvEncoder(CONFIG).eval()
+    plain.load_state_dict(conditioned.state_dict(), strict=False)
+    images, instructions = torch.randn(2, 3, 96, 96), torch.randn(2, CONFIG.text_dim)
     with torch.no_grad():
-        assert torch.equal(film(images, sentences)[1], plain(images)[1])
-        film.films[0].weight.normal_()
-        one, other = film(images[:1], sentences[:1])[1], film(images[:1], sentences[1:])[1]
+        assert torch.equal(conditioned(images, instructions)[1], plain(images)[1])
+        conditioned.film_layers[0].weight.normal_()
+        one, other = (
+            conditioned(images[:1], instructions[:1])[1],
+            conditioned(images[:1], instructions[1:])[1],
+        )
     assert (one - other).abs().max() > 1e-3
 
 
@@ -94,7 +97,7 @@ def ids(text: str) -> torch.Tensor:
 
 @pytest.fixture
 def words():
-    """Words as a run leaves them that knows three sentences."""
+    """Words as a run leaves them that knows three instructions."""
     encoder = WordEncoder(CONFIG)
     known = torch.cat([ids(text) for text in ("open the drawer", "close the drawer", "lift the broccoli")])
     optimizer = torch.optim.SGD(encoder.parameters(), lr=1.0)
@@ -149,10 +152,10 @@ def test_no_two_words_of_the_twins_sentences_share_a_row(words):
 
 
 def test_words_are_left_out_only_in_training(words):
-    sentence = ids("close the drawer").repeat(100, 1)
+    instruction = ids("close the drawer").repeat(100, 1)
     with torch.inference_mode():
-        assert len(words(sentence).unique(dim=0)) == 1
-        assert len(words.train()(sentence).unique(dim=0)) > 1
+        assert len(words(instruction).unique(dim=0)) == 1
+        assert len(words.train()(instruction).unique(dim=0)) > 1
     model = GR1(CONFIG)
     assert model.train().text.training and not model.eval().text.training
 

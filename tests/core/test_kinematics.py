@@ -47,7 +47,8 @@ def test_joints_that_turn_without_end_have_no_limits():
 
 
 def test_the_gen3_is_where_its_own_controller_says_it_is():
-    # Read off an arm (ros_kortex #26): joint angles, and the tool point that its controller reports, 0.120 m beyond the flange.
+    # Read off an arm (ros_kortex #26): joint angles, and the tool point that its controller reports, 0.120 m
+    # beyond the flange.
     joints = [6.0369, 1.0921, 3.3023, 4.6336, 6.0416, 1.182, 1.5333]
     position, quaternion = gen3(0.120).forward(joints)
     np.testing.assert_allclose(position, [0.779, 0.0593, 0.2015], atol=2e-4)

@@ -56,7 +56,10 @@ def test_a_new_instruction_forgets_the_history_and_changes_the_action(demo_polic
 
 def test_the_warm_up_leaves_no_trace(demo_policy):
     demo_policy.reset("open the drawer")
-    expected = demo_policy.step(synthetic_observation(RIG, 0)).delta, demo_policy.step(synthetic_observation(RIG, 1)).delta
+    expected = (
+        demo_policy.step(synthetic_observation(RIG, 0)).delta,
+        demo_policy.step(synthetic_observation(RIG, 1)).delta,
+    )
     demo_policy.reset("open the drawer")
     demo_policy.step(synthetic_observation(RIG, 0))
     demo_policy.warm_up()

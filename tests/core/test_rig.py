@@ -8,6 +8,7 @@ import pytest
 import yaml
 from scipy.spatial.transform import Rotation
 
+from gr1_core.renamed import RIG_KEYS
 from gr1_core.rig import Rig, RigError, built_in
 
 KINOVA, CALVIN = Rig.load("kinova_gen2"), Rig.load("calvin")
@@ -75,8 +76,10 @@ def test_a_rig_that_means_something_else_is_refused_and_the_difference_named():
         (lambda r: r["cameras"]["wrist"].update(crop="middle"), "crop is 'middle', expected square or none"),
         (lambda r: r["cameras"]["wrist"].update(width=3.5), "width is 3.5, expected a whole number above 0"),
         (lambda r: r["limits"].update(force=float("nan")), "force is nan, expected a finite number above 0"),
-        (lambda r: r["limits"].update(leash=0.1), "limits.leash is now called limits.max_following_error"),
-        (lambda r: r["limits"].update(workspace_min=[0, 0]), r"workspace_min is \[0, 0\], expected 3 finite numbers"),
+        (
+            lambda r: r["limits"].update(workspace_min=[0, 0]),
+            r"workspace_min is \[0, 0\], expected 3 finite numbers",
+        ),
         (lambda r: r["limits"].update(workspace_min=[9, 9, 9]), "below workspace_max"),
     ],
 )
@@ -86,6 +89,15 @@ def test_a_wrong_file_is_refused_by_name(tmp_path, change, said):
     (tmp_path / "rig.yaml").write_text(yaml.safe_dump(raw))
     with pytest.raises(RigError, match=said):
         Rig.load(tmp_path / "rig.yaml")
+
+
+@pytest.mark.parametrize("old", RIG_KEYS)
+def test_a_key_of_an_older_file_is_refused_with_its_new_name(old):
+    raw = KINOVA.to_dict()
+    part, name = old.split(".")
+    raw[part][name] = 0.1
+    with pytest.raises(RigError, match=f"{old} is now called {RIG_KEYS[old]}"):
+        Rig.from_dict(raw)
 
 
 def test_an_unknown_name_lists_the_known_ones():

@@ -60,7 +60,11 @@ def test_reads_nested_dataclasses_and_yaml_1_1_oddities():
         ("size: 1e-3", "size: 0", "part.size is 0, expected a finite number above 0"),
         ("size: 1e-3", "size: .inf", "part.size is inf, expected a finite number"),
         ("size: 1e-3", "size: 1, soze: 2", "part.soze is unknown, did you mean 'size'"),
-        ("mode: on", "mode: fats", "parts.left.mode is 'fats', expected fast or on or off, did you mean 'fast'"),
+        (
+            "mode: on",
+            "mode: fats",
+            "parts.left.mode is 'fats', expected fast or on or off, did you mean 'fast'",
+        ),
         ("right: {size: 2}", "up: {size: 2}", "parts.up is unknown; known: left, right"),
         ("[0, 1.5]", "[0]", r"range is \[0\], expected 2 finite numbers"),
         ("{size: 1e-3}", "3", "part is 3, expected keys and values"),

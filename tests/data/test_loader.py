@@ -120,7 +120,9 @@ def test_a_camera_that_the_set_has_not_is_refused(tmp_path):
 
 
 def test_a_batch_that_is_not_released_never_changes(windows, monkeypatch):
-    """Whatever Python's reference counts say: CPython 3.14 borrows references, so that they are smaller there."""
+    """Whatever Python's reference counts say: CPython 3.14 borrows references, so that they are smaller
+    there.
+    """
     monkeypatch.setattr(sys, "getrefcount", lambda array: 3)
     with Loader(windows, Sampler(len(windows), 5, seed=0).from_step(), threads=2) as loader:
         kept = [next(loader) for _ in range(6)]

@@ -200,7 +200,7 @@ def test_an_arm_that_does_not_arrive_or_never_comes_back_is_named(cold, monkeypa
     cold.arm.clear_faults()
     cold.standin.world.blocking_home = 1
     cold.arm.start_homing()
-    assert "look after the arm, then start this node again" in cold.fault("MoveHome has not returned for 0 s")
+    assert "look after the arm, then restart this node" in cold.fault("MoveHome has not returned for 0 s")
     cold.arm.stop()
 
 

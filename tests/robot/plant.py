@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from gr1_common.conventions import TICK
-from gr1_common.pose import Pose
 from gr1_core.kinematics import GEN2
+from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_robot.arm.backend import ArmState
 from gr1_robot.arm.gate import Gate

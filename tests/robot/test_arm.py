@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Time
 
 from gr1_common import messages
 from gr1_common.conventions import STOPPED, TICK
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_robot.arm import controller
 from gr1_robot.arm.backend import ArmBackend, ArmError, ArmState

@@ -18,8 +18,8 @@ from gr1_common import diagnostics, messages, process
 from gr1_common.loop import Loop
 from gr1_common.mailbox import Mailbox
 from gr1_common.parameters import ParameterError, declare
-from gr1_common.pose import Pose
 from gr1_common.timing import RateMeter, RollingWindow
+from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_robot.arm import backend
 from gr1_robot.arm.homing import Homing

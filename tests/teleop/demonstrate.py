@@ -210,7 +210,7 @@ class SocketHand:
         self._headset, self._observer = HeadsetClient(client(url, certificate)), observer
 
     def grip(self):
-        from gr1_common.pose import Pose
+        from gr1_core.pose import Pose
 
         return Pose(np.array(self._headset.position), np.array(self._headset.orientation))
 
@@ -239,7 +239,7 @@ class BrowserHand:
         self._place = json.loads(self._hear("grip"))["grip"]
 
     def grip(self):
-        from gr1_common.pose import Pose
+        from gr1_core.pose import Pose
 
         return Pose(np.array(self._place["position"]), np.array(self._place["orientation"]))
 

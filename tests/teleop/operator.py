@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_teleop import quaternion
 from gr1_teleop.clutch import Clutch

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_core.sim import Expert
 from gr1_teleop import quaternion

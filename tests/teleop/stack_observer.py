@@ -14,8 +14,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 
 from gr1_common.messages import from_pose
-from gr1_common.pose import Pose
 from gr1_common.qos import COMMAND, LATCHED, SENSOR
+from gr1_core.pose import Pose
 
 TIMEOUT_S = 60.0
 

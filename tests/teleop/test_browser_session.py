@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 
-from gr1_common.pose import Pose
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag, find_bags
 from gr1_core.data.steps import select_steps
+from gr1_core.pose import Pose
 
 from .demonstrate import GRIPS, BrowserHand, Stack, begin, engage
 from .stack_observer import StackObserver

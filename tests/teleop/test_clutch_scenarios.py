@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gr1_common.conventions import TICK
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_robot.arm.backend import ArmState
 from gr1_robot.arm.gate import Gate
 from gr1_teleop import quaternion

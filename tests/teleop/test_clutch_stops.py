@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_teleop import quaternion
 from gr1_teleop.clutch import ENGAGED, OPEN, WAITING
 

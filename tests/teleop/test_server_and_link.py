@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_teleop import operator_link as links
 from gr1_teleop.clutch import Clutch
 from gr1_teleop.clutch_settings import ClutchSettings

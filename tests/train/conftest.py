@@ -11,14 +11,42 @@ from . import sets  # noqa: E402
 
 # A GR-1 of 0.1 M parameters.
 MODEL = {
-    "size": "demo", "width": 32, "layers": 2, "heads": 2, "mlp_width": 64, "image_size": 32, "vision_width": 32, "vision_layers": 1,
-    "vision_heads": 2, "resampler_heads": 2, "resampler_head_dim": 16, "latents": 2, "decoder_heads": 2, "decoder_layers": 1,
-    "text_width": 16, "text_layers": 1, "text_heads": 1, "text_dim": 16, "window": 4, "future_steps": 2, "dropout": 0.1,
-}  # fmt: skip
+    "size": "demo",
+    "width": 32,
+    "layers": 2,
+    "heads": 2,
+    "mlp_width": 64,
+    "image_size": 32,
+    "vision_width": 32,
+    "vision_layers": 1,
+    "vision_heads": 2,
+    "resampler_heads": 2,
+    "resampler_head_dim": 16,
+    "latents": 2,
+    "decoder_heads": 2,
+    "decoder_layers": 1,
+    "text_width": 16,
+    "text_layers": 1,
+    "text_heads": 1,
+    "text_dim": 16,
+    "window": 4,
+    "future_steps": 2,
+    "dropout": 0.1,
+}
 CHANGES = [
-    f"model={MODEL}", "device=cpu", "threads=1", "loader_threads=1", "precision=fp32", "batch=8", "steps=6", "save_every=2",
-    "evaluation.every=4", "evaluation.windows=16", "evaluation.images=1", "held_out=0.2",
-]  # fmt: skip
+    f"model={MODEL}",
+    "device=cpu",
+    "threads=1",
+    "loader_threads=1",
+    "precision=fp32",
+    "batch=8",
+    "steps=6",
+    "save_every=2",
+    "evaluation.every=4",
+    "evaluation.windows=16",
+    "evaluation.images=1",
+    "held_out=0.2",
+]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""A run that kills itself (SIGKILL) at a chosen moment: `python -m tests.train.killed MOMENT RECIPE key=value ...`."""
+"""A run that kills itself (SIGKILL) at a chosen moment: `python -m tests.train.killed MOMENT RECIPE key=value
+...`.
+"""
 
 import os
 import signal

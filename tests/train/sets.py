@@ -1,4 +1,4 @@
-"""Small data sets that can be learned: a bright square moves into the direction that the instruction names."""
+"""Small datasets that can be learned: a bright square moves in the direction that the instruction names."""
 
 from __future__ import annotations
 

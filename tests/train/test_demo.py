@@ -1,4 +1,6 @@
-"""The shipped policy's recipe in miniature: trained encoders, changed pictures, frames predicted for a share of the windows."""
+"""The shipped policy's recipe in miniature: trained encoders, augmented images, future frames of some
+windows.
+"""
 
 import json
 import signal
@@ -17,17 +19,28 @@ from gr1_core.train.augmentation import AugmentationLimits, recolour_images
 from gr1_core.train.batch_schedule import BatchSchedule
 from gr1_core.train.input_pipeline import InputPipeline, InputSpec
 from gr1_core.train.losses import Objective, total_loss
-from gr1_core.train.signals import StopSignal
 from gr1_core.train.setup import train
+from gr1_core.train.signals import StopSignal
 
 from .conftest import CHANGES
 
 CPU = torch.device("cpu")
 LIMITS = AugmentationLimits({"static": 4, "wrist": 3}, 0.2)
 MODEL = {
-    "size": "small", "width": 32, "layers": 2, "heads": 2, "mlp_width": 64, "image_size": 32, "vision_width": 32, "latents": 4,
-    "decoder_heads": 2, "decoder_layers": 1, "text_dim": 16, "window": 2, "future_steps": 2,
-}  # fmt: skip
+    "size": "small",
+    "width": 32,
+    "layers": 2,
+    "heads": 2,
+    "mlp_width": 64,
+    "image_size": 32,
+    "vision_width": 32,
+    "latents": 4,
+    "decoder_heads": 2,
+    "decoder_layers": 1,
+    "text_dim": 16,
+    "window": 2,
+    "future_steps": 2,
+}
 
 
 @pytest.fixture
@@ -123,7 +136,7 @@ def test_predicted_changes_are_judged_by_their_absolute_error(demo):
 
 
 def test_changes_of_kept_pixels_are_those_of_the_camera(demo):
-    """The wrist camera's pictures have the model's size here, so that not even a shift is rounded."""
+    """The wrist camera's images have the model's size here, so that not even a shift is rounded."""
     results = {}
     for cache in ("on", "off"):
         followed = demo(cache=cache, shift__wrist=5)

@@ -90,7 +90,10 @@ def test_a_run_killed_with_its_first_files_begins_again(small_recipe, tmp_path):
 
 @pytest.mark.parametrize(
     "below, said",
-    [("", "is a file, a run needs a folder"), ("/run", "could not create the run's folder .*Not a directory")],
+    [
+        ("", "is a file, a run needs a folder"),
+        ("/run", "could not create the run's folder .*Not a directory"),
+    ],
 )
 def test_a_file_in_the_folders_place_is_named(small_recipe, tmp_path, below, said):
     (tmp_path / "file").write_text("mine")

@@ -90,4 +90,6 @@ def test_a_batch_that_does_not_divide_is_refused(changes, tmp_path):
     from gr1_core.train.batch_schedule import BatchSchedule
 
     with pytest.raises(ValueError, match="choose a multiple of 3"):
-        BatchSchedule(recipe.load("finetune-small", [*changes, f"out={tmp_path}"]), torch.arange(100).numpy(), 0, 3)
+        BatchSchedule(
+            recipe.load("finetune-small", [*changes, f"out={tmp_path}"]), torch.arange(100).numpy(), 0, 3
+        )

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from gr1_core import GR1Config
+from gr1_core.renamed import CONFIG_VALUES, RECIPE_KEYS
 from gr1_core.train import recipe
 from gr1_core.train.recipe import RecipeError
 
@@ -17,13 +18,32 @@ PAPER = {
 
 def test_the_recipes_that_are_promised_are_there():
     promised = {
-        "pretrain-ego4d", "finetune-calvin-abcd", "finetune-calvin-abc", "finetune-calvin-d", "finetune-calvin-abcd-10pct",
-        "finetune-calvin-abcd-no-video", "finetune-calvin-abcd-no-pretraining", "finetune-calvin-abcd-future-1",
-        "finetune-calvin-abcd-future-5", "finetune-kinova-transport", "finetune-kinova-drawer", "pretrain-small", "finetune-small",
-        "pretrain-demo", "finetune-demo", "ablation-video", "ablation-no-video", "ablation-pretrained", "ablation-video-10pct",
-        "ablation-no-video-10pct", "ablation-pretrained-10pct", "ablation-future-1", "ablation-future-5",
-        "baseline-rt1", "baseline-r3m",
-    }  # fmt: skip
+        "pretrain-ego4d",
+        "finetune-calvin-abcd",
+        "finetune-calvin-abc",
+        "finetune-calvin-d",
+        "finetune-calvin-abcd-10pct",
+        "finetune-calvin-abcd-no-video",
+        "finetune-calvin-abcd-no-pretraining",
+        "finetune-calvin-abcd-future-1",
+        "finetune-calvin-abcd-future-5",
+        "finetune-kinova-transport",
+        "finetune-kinova-drawer",
+        "pretrain-small",
+        "finetune-small",
+        "pretrain-demo",
+        "finetune-demo",
+        "ablation-video",
+        "ablation-no-video",
+        "ablation-pretrained",
+        "ablation-video-10pct",
+        "ablation-no-video-10pct",
+        "ablation-pretrained-10pct",
+        "ablation-future-1",
+        "ablation-future-5",
+        "baseline-rt1",
+        "baseline-r3m",
+    }
     assert set(recipe.built_in()) == promised
 
 
@@ -84,12 +104,10 @@ def test_each_recipe_says_what_it_needs_costs_and_gives():
         (["optimizer=3"], "optimizer is 3, expected keys and values"),
         (["loss.arm=0"], "needs loss.arm and loss.gripper"),
         (["video_share=0"], r"video_share must be in \(0, 1\]"),
-        (["video_share=0.5", "micro_batch=4"], "video_share below 1 goes neither with micro_batch"),
+        (["video_share=0.5", "stage=pretrain"], "video_share below 1 does not go with stage pretrain"),
         (["colour=-1"], "shift and colour must not be negative"),
         (["hue=1.5"], "hue must be in"),
         (["model.vision=cnn"], "vision is 'cnn', expected vit or conv or conv_film"),
-        (["model.vision=film"], "vision 'film' is now called 'conv_film'"),
-        (["evaluation.pictures=1"], "evaluation.pictures is now called evaluation.images"),
         (["held_out=1"], r"held_out must be in \[0, 1\)"),
         (["data=null"], "data=DIR"),
     ],
@@ -97,6 +115,18 @@ def test_each_recipe_says_what_it_needs_costs_and_gives():
 def test_a_wrong_change_is_named(changes, said):
     with pytest.raises(RecipeError, match=said):
         recipe.load("finetune-small", ["data=d", *changes])
+
+
+@pytest.mark.parametrize("old", RECIPE_KEYS)
+def test_a_key_of_an_older_file_is_refused_with_its_new_name(old):
+    with pytest.raises(RecipeError, match=f"{old} is now called {RECIPE_KEYS[old]}"):
+        recipe.load("finetune-small", ["data=d", f"{old}=1"])
+
+
+@pytest.mark.parametrize("old", CONFIG_VALUES)
+def test_a_value_of_an_older_file_is_refused_with_its_new_name(old):
+    with pytest.raises(RecipeError, match=f"{old[0]} '{old[1]}' is now called '{CONFIG_VALUES[old]}'"):
+        recipe.load("finetune-small", ["data=d", f"model.{old[0]}={old[1]}"])
 
 
 def test_changes_reach_the_recipe():

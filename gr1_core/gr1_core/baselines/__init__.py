@@ -1,1 +1,1 @@
-"""What GR-1 is compared with: policies of other kinds that go through the same training, evaluation and runtime."""
+"""Baselines: other policies that use the same training, evaluation and runtime as GR-1."""

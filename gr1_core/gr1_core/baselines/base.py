@@ -1,4 +1,6 @@
-"""What the baselines have in common: the same inputs as GR-1 (sentence, state, both cameras), the same outputs but for frames."""
+"""The baselines' common part: inputs as GR-1 (instruction, state, both cameras), outputs as GR-1 without
+frames.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from gr1_core.rig import ROLES
 
 
 class Baseline(Encoders, ABC):
-    """Answers to what the trainer, `Policy` and `BatchPolicy` ask of a GR1."""
+    """Implements the interface of GR1 that the trainer, `Policy` and `BatchPolicy` use."""
 
     def step_tokens(self, language: Tensor, images: Tensor, arm: Tensor, gripper: Tensor) -> Tensor:
         """As GR1.step_tokens; language [..., 1, text_dim] of `encode_text`."""
@@ -47,11 +49,15 @@ class Baseline(Encoders, ABC):
     def tokens(
         self, embedding: Tensor, features: Mapping[str, tuple[Tensor, Tensor]], arm: Tensor, gripper: Tensor
     ) -> Tensor:
-        """embedding [N, text_dim], features as in `predict`, arm [N, T, 6], gripper [N, T] -> each step's tokens [N, T, tokens, width]."""
+        """embedding [N, text_dim], features as in `predict`, arm [N, T, 6], gripper [N, T] -> each step's
+        tokens [N, T, tokens, width].
+        """
 
     @abstractmethod
     def decide(self, tokens: Tensor, valid: Tensor | None) -> Prediction:
-        """Tokens of windows [N, T, tokens, width] -> the action at each of their steps; valid bool[N, T] or None."""
+        """Tokens of windows [N, T, tokens, width] -> the action at each of their steps; valid bool[N, T] or
+        None.
+        """
 
     @abstractmethod
     def context(self, tokens: Tensor) -> Tensor:

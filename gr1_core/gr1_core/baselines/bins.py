@@ -1,4 +1,6 @@
-"""Actions as one of 256 equal bins a dimension, as in RT-1 (Brohan et al. 2022, "RT-1: Robotics Transformer"), and what is lost then."""
+"""Actions as one of 256 equal bins per dimension, as in RT-1 (Brohan et al. 2022, "RT-1: Robotics
+Transformer").
+"""
 
 from __future__ import annotations
 
@@ -9,22 +11,26 @@ COUNT = 256
 
 
 def encode(arm: Tensor) -> Tensor:
-    """Arm deltas in the model's units -> the bins they fall into, i64 0 .. 255 over [-1, 1]; what lies outside is in the outermost."""
-    # NaN too: what lies past an episode's end is left out of the loss, but only after this.
+    """Arm deltas in the model's units -> their bins, i64 0 .. 255 over [-1, 1]; values outside fall into the
+    outermost bins.
+    """
+    # NaN too: steps past an episode's end are excluded from the loss only after this.
     return ((arm + 1) * (COUNT / 2)).nan_to_num().clamp(0, COUNT - 1).long()
 
 
 def decode(bins: Tensor) -> Tensor:
-    """Bins -> their middles, which are at most 1/256 from what was encoded."""
+    """Bins -> their centres, at most 1/256 from the encoded value."""
     return (bins + 0.5) * (2 / COUNT) - 1
 
 
 def likeliest(logits: Tensor) -> Tensor:
-    """Logits [..., 256] -> the middle of the likeliest bin [...], in the logits' type."""
+    """Logits [..., 256] -> the centre of the likeliest bin [...], in the logits' type."""
     return decode(logits.argmax(-1)).to(logits.dtype)
 
 
 def cross_entropy(logits: Tensor, arm: Tensor) -> Tensor:
-    """Logits [..., 6, 256] and arm deltas [..., 6] -> the cross-entropy in nats, the mean over the dimensions, [...]."""
+    """Logits [..., 6, 256] and arm deltas [..., 6] -> the cross-entropy in nats, the mean over the
+    dimensions, [...].
+    """
     errors = F.cross_entropy(logits.flatten(0, -2), encode(arm).flatten(), reduction="none")
     return errors.unflatten(0, arm.shape).mean(-1)

@@ -1,9 +1,11 @@
-"""Behaviour cloning on frozen image features, as R3M is used (Nair et al. 2022, "R3M: A Universal Visual Representation"): an MLP acts
-from what a frozen encoder sees at this moment, the state and the sentence.
+"""Behaviour cloning on frozen image features, as R3M is used (Nair et al. 2022, "R3M: A Universal Visual
+Representation"): an MLP acts from a frozen encoder's features of the current frames, the state and the
+instruction.
 
-The encoder is the one that a run begins with: a pre-trained or fine-tuned checkpoint's (`init=DIR`), or a random one. What the MLP reads
-of an image is what GR-1's transformer reads: the [CLS] and the resampler's latents, which keep more of where things lie than R3M's mean
-over the image. docs/results/baselines.md says what differs.
+The encoder is the run's initial one: of a pre-trained or fine-tuned checkpoint (`init=DIR`), or random. The
+MLP reads of an image what GR-1's transformer reads: the [CLS] token and the resampler's latents, which keep
+more of the objects' places than R3M's mean over the image. The differences from R3M are in
+docs/results/baselines.md.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from gr1_core.rig import ROLES
 
 
 class R3M(Baseline):
-    """See the module's text. One token a step: all that the MLP reads, side by side."""
+    """See the module. One token per step: all of the MLP's inputs, concatenated."""
 
     def __init__(self, config: GR1Config):
         super().__init__(config)

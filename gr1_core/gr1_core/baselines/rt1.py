@@ -1,10 +1,13 @@
-"""RT-1 at this scale (Brohan et al. 2022): convolutions conditioned on the sentence, a few learned tokens an image, actions in bins.
+"""RT-1 at this scale (Brohan et al. 2022): convolutions conditioned by the instruction, a few learned tokens
+per image, actions in bins.
 
-    image -> convolutions, each block followed by FiLM of the sentence -> 8 tokens (TokenLearner) -> causal transformer -> 7 tokens -> bins
+    image -> convolutions, each block followed by FiLM of the instruction -> 8 tokens (TokenLearner) -> causal
+transformer -> 7 tokens -> bins
 
-As in RT-1: FiLM that begins as the identity (model/convolution.py), TokenLearner (Ryoo et al. 2021) with 8 tokens, language that enters
-through FiLM alone, a token for each dimension of the action and one layer that gives all of them their 256 bins, cross-entropy, the
-likeliest bin at run time. docs/results/baselines.md says what differs.
+As in RT-1: FiLM with the identity as initial value (model/convolution.py), TokenLearner (Ryoo et al. 2021)
+with 8 tokens, language only through FiLM, a token for each dimension of the action and one layer that
+gives all of them their 256 bins, cross-entropy, the likeliest bin at run time. The differences from RT-1 are
+in docs/results/baselines.md.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from gr1_core.rig import ROLES
 
 
 class TokenLearner(nn.Module):
-    """Each token is the mean of the cells, weighted by a map that is computed from the cells themselves."""
+    """Each token is a weighted mean of the cells; the weights are computed from the cells themselves."""
 
     COUNT = 8
     _HIDDEN = 64
@@ -45,7 +48,7 @@ class TokenLearner(nn.Module):
 
 
 class RT1(Baseline):
-    """See the module's text."""
+    """See the module."""
 
     def __init__(self, config: GR1Config):
         super().__init__(config)
@@ -91,5 +94,7 @@ class RT1(Baseline):
         return bins.likeliest(logits), gripper, []
 
     def _read_out(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The queries' outputs [..., 7, width] -> logits of the arm's bins [..., 6, 256] and of the gripper [...]."""
+        """The queries' outputs [..., 7, width] -> logits of the arm's bins [..., 6, 256] and of the gripper
+        [...].
+        """
         return self.arm_bins(rows[..., :6, :]), self.gripper(rows[..., 6, :]).squeeze(-1)

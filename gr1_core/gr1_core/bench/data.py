@@ -1,6 +1,8 @@
-"""`gr1 bench data`: windows per CPU second of this loader, of an mp4 through PyAV and of the lerobot library, in one run.
+"""`gr1 bench data`: windows per CPU second of this loader, of an mp4 through PyAV and of the lerobot library,
+in one run.
 
-All readers take turns on the same windows of the same frames: a copy of the dataset's first episodes in a temporary folder.
+All readers take turns on the same windows of the same frames: a copy of the dataset's first episodes in a
+temporary folder.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ NAMES = {
 
 
 def run(root: Path, threads: int, frames: int, rounds: int, lerobot: Path | None) -> dict:
-    """Measures and prints; returns the JSON document. lerobot: a Python interpreter that can import lerobot."""
+    """Measures, prints, returns the JSON document. lerobot: a Python interpreter that can import lerobot."""
     console = Console(stderr=True)
     with (
         tempfile.TemporaryDirectory(prefix="gr1-bench-") as folder,
@@ -50,7 +52,11 @@ def run(root: Path, threads: int, frames: int, rounds: int, lerobot: Path | None
         picked: list[np.ndarray] = []
         loaders = {
             name: Loader(
-                windows, (picked[-1] for _ in count()), threads=threads, decode_once=name == "decoded", prefetch=0
+                windows,
+                (picked[-1] for _ in count()),
+                threads=threads,
+                decode_once=name == "decoded",
+                prefetch=0,
             )
             for name in ("encoded", "decoded")
         }
@@ -82,7 +88,9 @@ def run(root: Path, threads: int, frames: int, rounds: int, lerobot: Path | None
 
 
 def copy_beginning(dataset: Dataset, frames: int, root: Path) -> Dataset:
-    """The first episodes, at least one and at most `frames` frames, as a dataset of their own with the same image bytes."""
+    """The first episodes, at least one and at most `frames` frames, as a dataset of their own with the same
+    image bytes.
+    """
     shapes = {role: dataset.shape(role) for role in dataset.roles}
     writer = DatasetWriter(
         root, int(dataset.fps), shapes, dataset.rig, {"kind": dataset.kind, "source": "bench"}
@@ -96,13 +104,17 @@ def copy_beginning(dataset: Dataset, frames: int, root: Path) -> Dataset:
         vectors = [
             None if values is None else values[start:end] for values in (dataset.state, dataset.action)
         ]
-        writer.add_episode(Episode(str(number), dataset.tasks[dataset.task_of[number]], encoded, *vectors, {}))
+        writer.add_episode(
+            Episode(str(number), dataset.tasks[dataset.task_of[number]], encoded, *vectors, {})
+        )
     writer.close()
     return Dataset(root)
 
 
 class Mp4:
-    """The same frames as a video of each camera, all episodes one after the other, as lerobot lays out its videos."""
+    """The same frames as a video of each camera, all episodes one after the other, as lerobot lays out its
+    videos.
+    """
 
     def __init__(self, dataset: Dataset, folder: Path):
         self._cameras = dataset.cameras
@@ -127,10 +139,10 @@ class Mp4:
         ticks = round(1 / (stream.average_rate * stream.time_base))
         found = {}
         container.seek(int(frames[0]) * ticks, stream=stream)
-        for picture in container.decode(stream):
-            row = picture.pts // ticks
+        for frame in container.decode(stream):
+            row = frame.pts // ticks
             if row >= frames[0]:
-                found[row] = picture.to_ndarray(format="rgb24")
+                found[row] = frame.to_ndarray(format="rgb24")
             if row >= frames[-1]:
                 break
         return [found[row] for row in frames.tolist()]
@@ -149,7 +161,9 @@ def _encode(path: Path, dataset: Dataset, role: str) -> None:
 
 
 class LeRobot:
-    """The real library in its own interpreter; it is asked for windows line by line and answers with the processor time they took."""
+    """The real library in its own interpreter; it is asked for windows line by line and answers with the
+    processor time they took.
+    """
 
     def __init__(self, python: Path, dataset: Dataset, folder: Path):
         self._dataset = dataset
@@ -198,7 +212,9 @@ class LeRobot:
 
 
 def _apart(windows: int, random: np.random.Generator) -> np.ndarray:
-    """Some windows that share no frame: in a large dataset they rarely do, in the copy our loader would decode such frames only once."""
+    """Some windows that share no frame: in a large dataset they rarely do, in the copy our loader would
+    decode such frames only once.
+    """
     length = WINDOW + FUTURE_STEPS
     starts = np.arange(random.integers(min(length, windows)), windows, length)
     return random.permutation(starts)[:BATCH]
@@ -236,7 +252,8 @@ def _report(
     console: Console, dataset: Dataset, rates: dict[str, float], image_bytes: dict[str, int], threads: int
 ) -> dict:
     table = Table(
-        title=f"windows of {WINDOW} + {FUTURE_STEPS} frames, {' and '.join(dataset.roles)}, {dataset.length} frames"
+        title=f"windows of {WINDOW} + {FUTURE_STEPS} frames, {' and '.join(dataset.roles)}, "
+        f"{dataset.length} frames"
     )
     table.add_column("reader")
     for title in ("windows a processor second", "ours, decoding", "ours, decoded"):
@@ -251,7 +268,8 @@ def _report(
     console.print(table)
     if "lerobot" not in rates:
         console.print(
-            "lerobot was not measured: `make test-lerobot` makes .venv-lerobot, or name an interpreter with --lerobot"
+            "lerobot was not measured: `make test-lerobot` makes .venv-lerobot, or name an interpreter with "
+            "--lerobot"
         )
     result = {
         "windows_per_cpu_s": {name: round(rate, 1) for name, rate in rates.items()},

@@ -1,7 +1,9 @@
-"""Reads windows through the real lerobot library and says how long that took. Run by another interpreter: imports nothing of ours.
+"""Reads windows with the lerobot library and reports the time. Another interpreter runs it: it imports
+nothing of gr1_core.
 
-Arguments: dataset, window, future steps. Each line of the input is a JSON list of the rows at which windows start; each is answered by
-a line {"cpu_s": processor time of this process}. The first line says that it is ready.
+Arguments: dataset, window, future steps. Each line of the input is a JSON list of the rows at which windows
+start; each is answered by a line {"cpu_s": processor time of this process}. The first line says that it is
+ready.
 """
 
 import json

@@ -25,7 +25,9 @@ TOKENS = [49406, 6831, 518, 21468, 2489, 531, 518, 1823, 1145, 49407] + [0] * 67
 
 
 class PlainLoop:
-    """The control loop as published: at every step the text and all images of the padded window are encoded again, in fp32."""
+    """The control loop as published: at every step the text and all images of the padded window are encoded
+    again, in fp32.
+    """
 
     def __init__(self, model: GR1, rig: Rig):
         self.model, self.rig, self.history = (
@@ -77,7 +79,8 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
     else:
         model, rig = checkpoint.load(folder)
     console.print(
-        f"GR-1 [bold]{folder or config}[/], {model.parameter_counts()[0] / 1e6:.1f} M parameters, {threads} threads, {rounds} rounds"
+        f"GR-1 [bold]{folder or config}[/], {model.parameter_counts()[0] / 1e6:.1f} M parameters, {threads} "
+        f"threads, {rounds} rounds"
     )
     observations = [synthetic_observation(rig, step) for step in range(STEPS)]
 
@@ -145,7 +148,9 @@ def synthetic_observation(rig: Rig, step: int) -> Observation:
 
 
 def random_model(config: GR1Config, seed: int = 0) -> GR1:
-    """A GR-1 with large random weights and peaked attention: its actions depend on all of its input, as a trained one's do."""
+    """A GR-1 with large random weights and peaked attention: its actions depend on all of its input, as a
+    trained one's do.
+    """
     model = GR1(config).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

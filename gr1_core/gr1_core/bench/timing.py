@@ -1,4 +1,4 @@
-"""Timing on shared, noisy machines: variants take turns, medians of the undisturbed turns are compared, beside the machine's own peak."""
+"""Timing on shared machines: variants take turns; medians of undisturbed turns, and the machine's peak."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ UNDISTURBED = 0.95
 def interleaved(
     variants: Mapping[str, Callable[[], object]], rounds: int, chunk: float = 0.15
 ) -> dict[str, float]:
-    """Median milliseconds of each variant. Each round runs every variant in turn, each for at least `chunk` seconds.
+    """Median milliseconds of each variant. Each round runs every variant in turn, each for at least `chunk`
+    seconds.
 
-    Chunks in which other programs took the processor away (less processor time a second than in the variant's best) are left out.
+    Chunks in which other programs took the processor away (less processor time a second than in the variant's
+    best) are left out.
     """
     for run in variants.values():
         run()
@@ -41,7 +43,9 @@ def interleaved(
 
 
 def peak_gflops(dtype: torch.dtype, rounds: int) -> float:
-    """The most GFLOP/s that this machine reaches in a matrix product: the best of two square sizes and a ViT's shape, plain and packed."""
+    """The most GFLOP/s that this machine reaches in a matrix product: the best of two square sizes and a
+    ViT's shape, plain and packed.
+    """
     shapes = [(1024, 1024, 1024), (2048, 2048, 2048), (1970, 768, 2304)]
     best = 0.0
     with torch.inference_mode():

@@ -36,7 +36,9 @@ _WARM_UP = 2  # steps that allocate memory and choose kernels
 
 
 def run(recipe: Recipe, steps: int) -> dict:
-    """Trains for some steps in a temporary folder, prints the figures and returns them; the last line is one JSON document."""
+    """Trains for some steps in a temporary folder, prints the figures and returns them; the last line is one
+    JSON document.
+    """
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="gr1-bench-") as scratch:
         if not recipe.data:
@@ -60,9 +62,11 @@ def run(recipe: Recipe, steps: int) -> dict:
                 trainer.close()
     if trainer.processes.is_main_process:
         console.print(
-            f"{result['windows_per_s']:.2f} windows/s, {result['step_s']:.3f} s per step of {recipe.batch} windows, "
+            f"{result['windows_per_s']:.2f} windows/s, {result['step_s']:.3f} s per step of {recipe.batch} "
+            "windows, "
             f"{result['micro_batch']} at once; waiting for data {result['waiting']:.0%}; "
-            f"{result['tflops']:.3g} TFLOP/s, {result['of_peak']:.0%} of the {result['peak_tflops']:.3g} of a matrix product; "
+            f"{result['tflops']:.3g} TFLOP/s, {result['of_peak']:.0%} of the {result['peak_tflops']:.3g} of "
+            "a matrix product; "
             f"memory {result['memory_gb']:.2f} GB"
         )
         print(json.dumps(result))
@@ -93,7 +97,11 @@ def _measure(trainer: Trainer, stop: StopSignal, steps: int) -> dict:
     step = sum(times) / len(times) if cuda else statistics.median(times)
     speed = recipe.batch / step
     peak = peak_tflops(device, bf16) * processes.num_processes
-    used = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    used = (
+        torch.cuda.max_memory_allocated()
+        if cuda
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
     return {
         "recipe": recipe.name,
         "device": torch.cuda.get_device_name() if cuda else "cpu",
@@ -118,7 +126,9 @@ def _measure(trainer: Trainer, stop: StopSignal, steps: int) -> dict:
 
 
 def flop_per_window(objective: Objective, recipe: Recipe, cached: bool = False) -> float:
-    """Floating-point operations of one window: forward, backward and, unless its tokens are cached, the frozen encoder."""
+    """Floating-point operations of one window: forward, backward and, unless its tokens are cached, the
+    frozen encoder.
+    """
     predicted = bool({"static", "wrist"} & set(recipe.targets))
     share = recipe.video_share if predicted and recipe.stage == "finetune" else 1.0
     flop = share * _training_flop(objective, recipe, video=True)
@@ -184,7 +194,9 @@ def synthetic_dataset(recipe: Recipe, root: Path) -> Path:
         {"kind": kind, "source": "bench"},
     )
     # A batch needs at least as many windows; recipes with starts=first have one window per episode.
-    episodes = max(_EPISODES, recipe.batch + 8 if recipe.starts == "first" else -(-recipe.batch // _LENGTH) + 2)
+    episodes = max(
+        _EPISODES, recipe.batch + 8 if recipe.starts == "first" else -(-recipe.batch // _LENGTH) + 2
+    )
     length = _LENGTH if recipe.starts == "every" else recipe.config.window + recipe.config.future_steps
     for number in range(episodes):
         frames = {

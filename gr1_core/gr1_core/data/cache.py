@@ -1,7 +1,8 @@
 """Files that are computed once per machine from a dataset and can be deleted at any time.
 
-They lie in `$GR1_CACHE/<dataset>-<key>/`, or in `<dataset>/.cache/<key>/`. The key depends on the dataset's checksums, so a dataset that
-was rewritten gets an empty folder. Files are written atomically; of several processes one writes a file and the others wait.
+They lie in `$GR1_CACHE/<dataset>-<key>/`, or in `<dataset>/.cache/<key>/`. The key depends on the dataset's
+checksums, so a dataset that was rewritten gets an empty folder. Files are written atomically; of several
+processes one writes a file and the others wait.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MARGIN = 64 << 20  # bytes that stay free on the disk
 
 
 class DatasetError(ValueError):
-    """A dataset that cannot be read, or a cache of it that cannot be written; names the file and the remedy."""
+    """A dataset that cannot be read, or a cache of it that cannot be written; names file and remedy."""
 
 
 class Cache:
@@ -38,10 +39,11 @@ class Cache:
 
     @contextmanager
     def creating(self, name: str, size: int) -> Iterator[Path | None]:
-        """`with cache.creating(name, size) as partial:` write the file `partial`; it becomes `path(name)` at the end of the block.
+        """`with cache.creating(name, size) as partial:` write the file `partial`; it becomes `path(name)` at
+        the end of the block.
 
-        size: expected bytes; a disk with less space is refused. partial is None if another process has written the file meanwhile.
-        Raises DatasetError.
+        size: expected bytes; a disk with less space is refused. partial is None if another process has
+        written the file meanwhile. Raises DatasetError.
         """
         path = self.path(name)
         with self._locked(name):
@@ -66,7 +68,8 @@ class Cache:
             lock.acquire()
         except OSError as error:
             raise DatasetError(
-                f"cannot write in {self.folder} ({error.strerror}): set GR1_CACHE to a folder on this machine's disk"
+                f"cannot write in {self.folder} ({error.strerror}): set GR1_CACHE to a folder on this "
+                "machine's disk"
             ) from error
         try:
             yield
@@ -75,7 +78,9 @@ class Cache:
 
 
 def fingerprint(root: Path) -> str:
-    """16 hexadecimal digits that change with the dataset's files: from meta/sha256sums, else from names, sizes and times."""
+    """16 hexadecimal digits that change with the dataset's files: from meta/sha256sums, else from names,
+    sizes and times.
+    """
     sums = root / "meta" / "sha256sums"
     if sums.is_file():
         return hashlib.sha256(sums.read_bytes()).hexdigest()[:16]

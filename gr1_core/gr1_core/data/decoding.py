@@ -34,13 +34,19 @@ class Decoder:
         return self._camera.view(self._dataset.image(self._role, frame, self._local.scratch))
 
     def fill(self, slots: np.ndarray, frames: np.ndarray, groups: Sequence[np.ndarray]) -> None:
-        """slots[i] = frame frames[i] for all i in groups. A group lists the slots of one frame, which is decoded once."""
+        """slots[i] = frame frames[i] for all i in groups.
+
+        A group lists the slots of one frame, which is decoded once.
+        """
         for group in groups:
             slots[group] = self.decode(int(frames[group[0]]))
 
 
 class DecodedFrames:
-    """The same frames from a memory-mapped file u8[length, h, w, 3] in the dataset's cache. The first process to need it writes it."""
+    """The same frames from a memory-mapped file u8[length, h, w, 3] in the dataset's cache.
+
+    The first process to need it writes it.
+    """
 
     def __init__(self, dataset: Dataset, role: str):
         decoder = Decoder(dataset, role)

@@ -1,8 +1,9 @@
 """Random access to a dataset's encoded frames by memory-mapping, without copies.
 
-Parquet without compression and dictionary stores a column's values one after the other, each after its length. An index of (file,
-offset, length) therefore makes the dataset's own files a random-access store of images. Image columns that are compressed or
-dictionary-coded (lerobot writes them so) are copied once per machine into one file of the cache instead.
+Parquet without compression and dictionary stores a column's values one after the other, each after its
+length. An index of (file, offset, length) therefore makes the dataset's own files a random-access store of
+images. Image columns that are compressed or dictionary-coded (lerobot writes them so) are copied once per
+machine into one file of the cache instead.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ _PLAIN = {"PLAIN", "RLE", "BIT_PACKED"}
 
 
 class EncodedFrames:
-    """One camera's encoded frames (JPEG or PNG); `frames[i]` is a memoryview of the file, i the frame's row in the dataset."""
+    """One camera's encoded frames (JPEG or PNG); `frames[i]` is a memoryview of the file, i the frame's row
+    in the dataset.
+    """
 
     def __init__(self, paths: list[Path], places: np.ndarray):
         self._places = places
-        # Each mapped file costs one of the process's 1024 descriptors; an evicted one stays mapped while a frame of it is in use.
+        # Each mapped file costs one of the process's 1024 descriptors; an evicted one stays mapped while a
+        # frame of it is in use.
         self._map = lru_cache(maxsize=200)(lambda number: _map(paths[number]))
 
     def __len__(self) -> int:
@@ -46,7 +50,10 @@ def _map(path: Path) -> memoryview:
 
 
 def open_frames(files: list[Path], column: str, shape: tuple[int, int], cache: Cache) -> EncodedFrames:
-    """The frames of image column `column` in all data files, in their order. Each is checked once to be an image of `shape` (H, W)."""
+    """The frames of image column `column` in all data files, in their order.
+
+    Each is checked once to be an image of `shape` (H, W).
+    """
     name = column.replace("/", "_")
     size = sum(path.stat().st_size for path in files)
     plain = all(_is_plain(path, column) for path in files)
@@ -93,7 +100,8 @@ def _leaf(parquet: pq.ParquetFile, column: str) -> int:
         if schema.column(number).path in (column, f"{column}.bytes"):
             return number
     raise DatasetError(
-        f"column {column} holds no image bytes: expected a struct of bytes and path, as lerobot writes features of dtype image"
+        f"column {column} holds no image bytes: expected a struct of bytes and path, as lerobot writes "
+        "features of dtype image"
     )
 
 
@@ -140,12 +148,16 @@ def _check_image(value: bytes | None, shape: tuple[int, int], where: str) -> Non
         raise DatasetError(f"{where} is no image: {error}; convert the dataset again") from error
     if found != shape:
         raise DatasetError(
-            f"{where} is {found[1]}x{found[0]}, meta/info.json says {shape[1]}x{shape[0]}: convert the dataset again"
+            f"{where} is {found[1]}x{found[0]}, meta/info.json says {shape[1]}x{shape[0]}: convert the "
+            "dataset again"
         )
 
 
 def _locate_values(files: list[Path], column: str, shape: tuple[int, int]) -> np.ndarray:
-    """Finds every value in its file by its length and its bytes. Values follow each other; page headers may lie between them."""
+    """Finds every value in its file by its length and its bytes.
+
+    Values follow each other; page headers may lie between them.
+    """
     places = []
     for number, path, parquet, group, values in _row_groups(files, column, shape):
         chunk = parquet.metadata.row_group(group).column(_leaf(parquet, column))
@@ -164,7 +176,10 @@ def _locate_values(files: list[Path], column: str, shape: tuple[int, int]) -> np
 
 
 def _find(mapped: mmap.mmap, value: bytes, at: int, end: int) -> int:
-    """Offset of `value` after its length, -1 if not found. mmap compares slowly: search for its start, then compare the whole."""
+    """Offset of `value` after its length, -1 if not found.
+
+    mmap compares slowly: search for its start, then compare the whole.
+    """
     head = len(value).to_bytes(4, "little") + value[:32]
     while (at := mapped.find(head, at, end)) >= 0:
         if mapped[at + 4 : at + 4 + len(value)] == value:

@@ -1,7 +1,8 @@
 """Windows: the frames of one training sample.
 
-A window starts at any frame of an episode and has `window` steps, one every 1/hz seconds. `future_steps` more frames are read, so that
-every step with a future frame inside the episode is supervised by it. Steps past the episode's end repeat its last frame and are masked.
+A window starts at any frame of an episode and has `window` steps, one every 1/hz seconds. `future_steps` more
+frames are read, so that every step with a future frame inside the episode is supervised by it. Steps past the
+episode's end repeat its last frame and are masked.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from gr1_core.data.dataset import Dataset, DatasetError
 class Batch:
     """B windows of W steps and n future frames. Missing steps (past the episode's end) come last in a window.
 
-    frames i64[B, W + n]: rows of the dataset, clamped to the episode's last frame.
-    state f32[B, W, 7]: xyz, Euler angles, +1 open / -1 closed; repeats with the frames; None for videos.
-    action f32[B, W, 7]: 0 where not valid; None for videos, and where steps are not control periods. tokens i64[B, 77].
-    valid bool[B, W]: the step lies inside the episode. future bool[B, W]: so does the frame n steps later.
-    images {role: u8[B, W + n, h, w, 3]}: each frame as the model sees it (cropped, RGB); empty if not requested.
+    frames i64[B, W + n]: rows of the dataset, clamped to the episode's last frame. state f32[B, W, 7]: xyz,
+    Euler angles, +1 open / -1 closed; repeats with the frames; None for videos. action f32[B, W, 7]: 0 where
+    not valid; None for videos, and where steps are not control periods. tokens i64[B, 77]. valid bool[B, W]:
+    the step lies inside the episode. future bool[B, W]: so does the frame n steps later. images {role: u8[B,
+    W + n, h, w, 3]}: each frame as the model sees it (cropped, RGB); empty if not requested.
     """
 
     frames: np.ndarray
@@ -40,8 +41,8 @@ class Batch:
 class Windows:
     """All windows of the chosen episodes; window i starts at their i-th frame, in the order of `episodes`.
 
-    episodes: their numbers; None: all. hz: steps per second, at most the dataset's fps (the default); step k is the frame nearest to
-    k * fps / hz frames after the start (the later one of two).
+    episodes: their numbers; None: all. hz: steps per second, at most the dataset's fps (the default); step k
+    is the frame nearest to k * fps / hz frames after the start (the later one of two).
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class Windows:
         )
         if not len(self.episodes) or self.episodes.min() < 0 or self.episodes.max() >= len(dataset.episodes):
             raise ValueError(
-                f"{len(self.episodes)} episodes chosen of {len(dataset.episodes)} (0 to {len(dataset.episodes) - 1}) in {dataset.root}"
+                f"{len(self.episodes)} episodes chosen of {len(dataset.episodes)} (0 to "
+                f"{len(dataset.episodes) - 1}) in {dataset.root}"
             )
         bounds = dataset.episodes[self.episodes]
         self._starts, self._ends = bounds["start"], bounds["end"]
@@ -89,7 +91,10 @@ class Windows:
         return frames, inside[:, : self.window], inside[:, self.future_steps :]
 
     def counts(self, indices) -> tuple[int, int]:
-        """Numbers of valid steps and of steps with a future frame, summed over the windows. Decodes nothing."""
+        """Numbers of valid steps and of steps with a future frame, summed over the windows.
+
+        Decodes nothing.
+        """
         _, valid, future = self.masks(indices)
         return int(valid.sum()), int(future.sum())
 
@@ -121,8 +126,9 @@ def split_episodes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Episodes -> (training, held out), sorted numbers; the same for the same dataset, fraction and seed.
 
-    Of each instruction with at least `least` episodes, `fraction` of the episodes is held out (rounded, at least one). Rarer instructions
-    stay in training. If all are rarer (narrated videos), episodes are drawn without regard to their instruction.
+    Of each instruction with at least `least` episodes, `fraction` of the episodes is held out (rounded, at
+    least one). Rarer instructions stay in training. If all are rarer (narrated videos), episodes are drawn
+    without regard to their instruction.
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"held-out fraction {fraction} is not in [0, 1)")
@@ -139,7 +145,8 @@ def split_episodes(
 
 
 def _text_tokens(dataset: Dataset, used: np.ndarray) -> np.ndarray:
-    """CLIP's token ids of all texts u16[tasks, 77], computed once per machine: Ego4D has hundreds of thousands of texts.
+    """CLIP's token ids of all texts u16[tasks, 77], computed once per machine: Ego4D has hundreds of
+    thousands of texts.
 
     A text that CLIP cannot take is a row of zeros; it is an error only if its task is among `used`.
     """

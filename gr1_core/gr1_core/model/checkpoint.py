@@ -1,7 +1,8 @@
-"""Checkpoints: folders with model.safetensors, config.json, rig.yaml, and a tokenizer's files if CLIP's folder had them.
+"""Checkpoints: folders with model.safetensors, config.json, rig.yaml, and a tokenizer's files if CLIP's
+folder had them.
 
-A checkpoint of this trainer also has training.json: its stage, recipe, data and figures. Functions that read a checkpoint also accept
-the name of one that comes with the package, `demo`.
+A checkpoint of this trainer also has training.json: its stage, recipe, data and figures. Functions that read
+a checkpoint also accept the name of one that comes with the package, `demo`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gr1_core.model import factory
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.gr1 import GR1
 from gr1_core.pretrained import resolve
+from gr1_core.renamed import current_weight_name
 from gr1_core.rig import Rig, RigError
 
 WEIGHTS, CONFIG, RIG, TRAINING = "model.safetensors", "config.json", "rig.yaml", "training.json"
@@ -39,7 +41,8 @@ def save(
     rig: Rig | None,
     training: dict | None = None,
 ) -> None:
-    """Writes a checkpoint folder. Each file is written atomically, the weights last, so that an interrupted write is noticed.
+    """Writes a checkpoint folder. Each file is written atomically, the weights last, so that an interrupted
+    write is noticed.
 
     rig: None for a model of videos alone. training: the content of training.json. Raises CheckpointError.
     """
@@ -80,7 +83,7 @@ def load_model(folder: str | Path) -> GR1:
     _require_files(folder, (CONFIG, WEIGHTS))
     try:
         config = GR1Config.load(folder / CONFIG)
-        weights = load_file(folder / WEIGHTS)
+        weights = {current_weight_name(name): value for name, value in load_file(folder / WEIGHTS).items()}
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
     except SafetensorError as error:
@@ -124,7 +127,9 @@ def _require_files(folder: Path, names: tuple[str, ...]) -> None:
 
 
 def build_model(config: GR1Config, weights: dict[str, Tensor], where: str) -> GR1:
-    """A model with exactly these weights, in eval mode. Raises CheckpointError for wrong keys, shapes and non-finite values."""
+    """A model with exactly these weights, in eval mode. Raises CheckpointError for wrong keys, shapes and
+    non-finite values.
+    """
     with torch.device("meta"):
         model = factory.new_model(config)
     check_weights(weights, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, where)
@@ -141,7 +146,9 @@ def build_model(config: GR1Config, weights: dict[str, Tensor], where: str) -> GR
 
 
 def check_weights(weights: dict[str, Tensor], expected: dict[str, tuple], where: str) -> None:
-    """Raises CheckpointError unless keys and shapes are as expected and all values are finite. where: named in the message."""
+    """Raises CheckpointError unless keys and shapes are as expected and all values are finite. where: named
+    in the message.
+    """
     problems = []
     if missing := sorted(set(expected) - set(weights)):
         problems.append(f"{len(missing)} missing: {first_few(missing)}")
@@ -158,7 +165,8 @@ def check_weights(weights: dict[str, Tensor], expected: dict[str, tuple], where:
         raise CheckpointError(f"{where} does not fit its configuration: " + "; ".join(problems))
     if broken := [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]:
         raise CheckpointError(
-            f"{where} holds NaN or infinite values in {first_few(broken)}: training diverged, or the file is damaged"
+            f"{where} holds NaN or infinite values in {first_few(broken)}: training diverged, or the file "
+            "is damaged"
         )
 
 
@@ -180,7 +188,9 @@ def _write_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def disk_is_full(error: Exception) -> bool:
-    """Whether a write failed for lack of space. safetensors has an error class of its own, with the number in its text."""
+    """Whether a write failed for lack of space. safetensors has an error class of its own, with the number in
+    its text.
+    """
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(
         error
     )

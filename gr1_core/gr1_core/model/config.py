@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gr1_core import strict_yaml
+from gr1_core.renamed import CONFIG_VALUES
 
 # Parts that exist in several kinds; the first is the paper's.
 KINDS = {
@@ -18,8 +19,6 @@ KINDS = {
     "text": ("clip", "words"),
     "frames": ("normalised", "change"),
 }
-# Values of older files -> today's.
-_RENAMED_KINDS = {("vision", "film"): "conv_film"}
 
 
 class ConfigError(ValueError):
@@ -28,16 +27,19 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class GR1Config:
-    """Sizes of one GR-1; the defaults are the paper's. Widths and heads are per part: transformer, text, vision, resampler, decoder."""
+    """Sizes of one GR-1; the defaults are the paper's. Widths and heads are per part: transformer, text,
+    vision, resampler, decoder.
+    """
 
     # GR-1, or a baseline in the style of RT-1 or R3M. A baseline uses only some of the sizes below.
     policy: str = "gr1"
-    # Image encoder (MAE's ViT, convolutions, or convolutions conditioned by the instruction with FiLM), resampler (perceiver, or a
-    # grid that keeps places) and text encoder (CLIP, or trained words).
+    # Image encoder (MAE's ViT, convolutions, or convolutions conditioned by the instruction with FiLM),
+    # resampler (perceiver, or a grid that keeps places) and text encoder (CLIP, or trained words).
     vision: str = "vit"
     resampler: str = "perceiver"
     text: str = "clip"
-    # What the image decoder predicts: the future frame's patches, each normalised, or the change of the pixels from the current frame.
+    # What the image decoder predicts: the future frame's patches, each normalised, or the change of the
+    # pixels from the current frame.
     frames: str = "normalised"
     # The causal transformer: GPT-2 blocks with ReLU.
     width: int = 384
@@ -48,7 +50,8 @@ class GR1Config:
     # The window of observations in control steps, and how many steps ahead the predicted frames lie.
     window: int = 10
     future_steps: int = 3
-    # Image encoder, shared by both cameras. conv, conv_film: patch_size is the total stride, vision_layers the blocks per stage.
+    # Image encoder, shared by both cameras. conv, conv_film: patch_size is the total stride, vision_layers
+    # the blocks per stage.
     image_size: int = 224
     patch_size: int = 16
     vision_width: int = 768
@@ -72,7 +75,7 @@ class GR1Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name in KINDS:
-                if new := _RENAMED_KINDS.get((field.name, value)):
+                if new := CONFIG_VALUES.get((field.name, value)):
                     raise ConfigError(f"{field.name} {value!r} is now called {new!r}: rename it")
                 if value not in KINDS[field.name]:
                     raise ConfigError(f"{field.name} is {value!r}, expected {' or '.join(KINDS[field.name])}")
@@ -98,7 +101,8 @@ class GR1Config:
         convolutional, stride = self.vision in ("conv", "conv_film"), self.patch_size
         if convolutional and (stride < 4 or stride & (stride - 1)):
             raise ConfigError(
-                f"patch_size {stride} is not a power of two from 4 up, the total stride of vision '{self.vision}'"
+                f"patch_size {stride} is not a power of two from 4 up, the total stride of vision "
+                f"'{self.vision}'"
             )
         if convolutional and self.vision_width % (stride // 4):
             raise ConfigError(
@@ -115,10 +119,13 @@ class GR1Config:
             raise ConfigError(f"vision is {self.vision!r}; policy 'rt1' needs vision 'conv_film'")
         if self.policy == "r3m" and self.vision == "conv_film":
             raise ConfigError(
-                "vision is 'conv_film'; policy 'r3m' needs features that do not depend on the instruction: vision 'vit' or 'conv'"
+                "vision is 'conv_film'; policy 'r3m' needs features that do not depend on the instruction: "
+                "vision 'vit' or 'conv'"
             )
         if self.policy == "r3m" and self.window != 1:
-            raise ConfigError(f"window is {self.window}; policy 'r3m' acts from the current step alone: window 1")
+            raise ConfigError(
+                f"window is {self.window}; policy 'r3m' acts from the current step alone: window 1"
+            )
         if self.width % 4:
             raise ConfigError(
                 f"width {self.width} is not divisible by 4, which the image decoder's sin-cos positions need"
@@ -131,7 +138,9 @@ class GR1Config:
 
     @property
     def vision_reads_text(self) -> bool:
-        """Whether the image encoder is conditioned by the instruction; then a frame's features cannot be shared by instructions."""
+        """Whether the image encoder is conditioned by the instruction; then a frame's features cannot be
+        shared by instructions.
+        """
         return self.vision == "conv_film"
 
     @property
@@ -156,22 +165,58 @@ class GR1Config:
 
     @classmethod
     def demo(cls) -> GR1Config:
-        """The same parts at a size that a laptop's CPU runs in a few milliseconds: 112-pixel images, 49 patches."""
+        """The same parts at a size that a laptop's CPU runs in a few milliseconds: 112-pixel images, 49
+        patches.
+        """
         return cls(
-            width=192, layers=4, heads=6, mlp_width=768, image_size=112, vision_width=192, vision_layers=4, vision_heads=3,
-            text_width=64, text_layers=2, text_heads=1, text_dim=64, resampler_layers=1, resampler_heads=3, resampler_head_dim=64,
+            width=192,
+            layers=4,
+            heads=6,
+            mlp_width=768,
+            image_size=112,
+            vision_width=192,
+            vision_layers=4,
+            vision_heads=3,
+            text_width=64,
+            text_layers=2,
+            text_heads=1,
+            text_dim=64,
+            resampler_layers=1,
+            resampler_heads=3,
+            resampler_head_dim=64,
             decoder_heads=6,
-        )  # fmt: skip
+        )
 
     @classmethod
     def small(cls) -> GR1Config:
-        """The shipped policy: 96-pixel images, FiLM convolutions, a grid of latents, trained words. Trained from scratch on a CPU."""
+        """The shipped policy: 96-pixel images, FiLM convolutions, a grid of latents, trained words. Trained
+        from scratch on a CPU.
+        """
         return cls(
-            vision="conv_film", resampler="grid", text="words", frames="change", width=192, layers=4, heads=6, mlp_width=768, dropout=0.0,
-            window=1, image_size=96, vision_width=128, vision_layers=1, text_dim=64, decoder_heads=6,
+            vision="conv_film",
+            resampler="grid",
+            text="words",
+            frames="change",
+            width=192,
+            layers=4,
+            heads=6,
+            mlp_width=768,
+            dropout=0.0,
+            window=1,
+            image_size=96,
+            vision_width=128,
+            vision_layers=1,
+            text_dim=64,
+            decoder_heads=6,
             # Only the paper's parts use these.
-            vision_heads=1, text_width=1, text_layers=1, text_heads=1, resampler_layers=1, resampler_heads=1, resampler_head_dim=1,
-        )  # fmt: skip
+            vision_heads=1,
+            text_width=1,
+            text_layers=1,
+            text_heads=1,
+            resampler_layers=1,
+            resampler_heads=1,
+            resampler_head_dim=1,
+        )
 
     def to_dict(self) -> dict:
         """Plain values, as in config.json."""

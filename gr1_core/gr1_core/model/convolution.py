@@ -1,7 +1,9 @@
-"""Convolutional image encoders: small residual networks in place of the ViT, for models that are trained from scratch.
+"""Convolutional image encoders: small residual networks in place of the ViT, for models that are trained from
+scratch.
 
-Outputs as the ViT's: one token per patch and a [CLS] token (their mean). They learn the places of objects from far fewer frames than the
-ViT. Conditioned by the instruction (FiLM), they also learn from far fewer frames which object is named.
+Outputs as the ViT's: one token per patch and a [CLS] token (their mean). They learn the places of objects
+from far fewer frames than the ViT. Conditioned by the instruction (FiLM), they also learn from far fewer
+frames which object is named.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ STEM_STRIDE = 4
 
 
 class ConvEncoder(nn.Module):
-    """A stem of stride 4, then stages of stride 2 up to the stride patch_size; `vision_layers` residual blocks per stage.
+    """A stem of stride 4, then stages of stride 2 up to the stride patch_size; `vision_layers` residual
+    blocks per stage.
 
     The last stage has vision_width channels; each earlier one half as many as the next.
     """
@@ -35,37 +38,43 @@ class ConvEncoder(nn.Module):
         self.norm = ChannelNorm(config.vision_width)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, 3, H, W] preprocessed -> the [CLS] token [N, width] and the patch tokens [N, patches, width], row by row."""
-        # Channels last: the fast layout of convolutions on CPUs and GPUs; the norm then reads contiguous rows.
+        """[N, 3, H, W] preprocessed -> the [CLS] token [N, width] and the patch tokens [N, patches, width],
+        row by row.
+        """
+        # Channels last: the fast layout of convolutions on CPUs and GPUs; the norm then reads contiguous
+        # rows.
         cells = self.norm(self.layers(images.contiguous(memory_format=torch.channels_last)))
         tokens = cells.flatten(2).transpose(1, 2)
         return tokens.mean(1), tokens
 
 
 class ConvFilmEncoder(ConvEncoder):
-    """The instruction scales and shifts the channels after each residual block (FiLM, Perez et al. 2018; used in RT-1, Brohan et al. 2022).
+    """The instruction scales and shifts the channels after each residual block (FiLM, Perez et al. 2018; used
+    in RT-1, Brohan et al. 2022).
 
-    Word embeddings and FiLM both start at zero. The layer between them has a non-zero bias, so that both get gradients.
+    Word embeddings and FiLM both start at zero. The layer between them has a non-zero bias, so that both get
+    gradients.
     """
 
     def __init__(self, config: GR1Config):
         super().__init__(config)
         widths = [layer.conv.out_channels for layer in self.layers if isinstance(layer, Residual)]
-        # Named `sentence` in existing checkpoints.
-        self.sentence = nn.Sequential(nn.Linear(config.text_dim, config.text_dim), nn.GELU())
-        self.films = nn.ModuleList(nn.Linear(config.text_dim, 2 * width) for width in widths)
-        for film in self.films:
-            nn.init.zeros_(film.weight)
-            nn.init.zeros_(film.bias)
+        self.condition = nn.Sequential(nn.Linear(config.text_dim, config.text_dim), nn.GELU())
+        self.film_layers = nn.ModuleList(nn.Linear(config.text_dim, 2 * width) for width in widths)
+        for layer in self.film_layers:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, images: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, 3, H, W] preprocessed, [N, text_dim] -> the cells' mean [N, width] and the cells [N, patches, width], row by row."""
-        cells, films = images.contiguous(memory_format=torch.channels_last), iter(self.films)
-        condition = self.sentence(text)
+        """[N, 3, H, W] preprocessed, [N, text_dim] -> the cells' mean [N, width] and the cells [N, patches,
+        width], row by row.
+        """
+        cells, film_layers = images.contiguous(memory_format=torch.channels_last), iter(self.film_layers)
+        condition = self.condition(text)
         for layer in self.layers:
             cells = layer(cells)
             if isinstance(layer, Residual):
-                scale, shift = next(films)(condition)[..., None, None].chunk(2, 1)
+                scale, shift = next(film_layers)(condition)[..., None, None].chunk(2, 1)
                 cells = cells * (1 + scale) + shift
         tokens = self.norm(cells).flatten(2).transpose(1, 2)
         return tokens.mean(1), tokens

@@ -1,4 +1,6 @@
-"""The image decoder: a small ViT from the outputs of one camera's [OBS] queries to the future frame's patches, or to their change."""
+"""The image decoder: a small ViT from the outputs of one camera's [OBS] queries to the future frame's
+patches, or to their change.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from gr1_core.model.transformer import initialise
 
 
 class ImageDecoder(nn.Module):
-    """config.frames "normalised": predicts the future frame's patches. "change": predicts the difference to the current frame's patches.
+    """config.frames "normalised": predicts the future frame's patches. "change": predicts the difference to
+    the current frame's patches.
 
     An untrained decoder of changes predicts zero, which reproduces the current frame.
     """
@@ -38,7 +41,8 @@ class ImageDecoder(nn.Module):
             nn.init.zeros_(self.pred.weight)
 
     def forward(self, rows: Tensor, present: Tensor | None = None) -> Tensor:
-        """Outputs of the queries of one frame, [N, latents + 1, width] -> [N, patches, patch_dim], see the class.
+        """Outputs of the queries of one frame, [N, latents + 1, width] -> [N, patches, patch_dim], see the
+        class.
 
         present: the current frame's patches [N, patches, patch_dim]; needed for frames "change".
         """
@@ -53,7 +57,9 @@ class ImageDecoder(nn.Module):
 
 
 def sin_cos_positions(width: int, grid: int) -> Tensor:
-    """MAE's fixed 2-D positions f32[grid * grid, width], row by row: the first half of the channels encodes the column, the second the row."""
+    """MAE's fixed 2-D positions f32[grid * grid, width], row by row: the first half of the channels encodes
+    the column, the second the row.
+    """
     omega = 10000.0 ** (-np.arange(width // 4, dtype=np.float64) / (width // 4))
     angles = np.arange(grid, dtype=np.float64)[:, None] * omega
     line = np.concatenate([np.sin(angles), np.cos(angles)], 1)

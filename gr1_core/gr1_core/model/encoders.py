@@ -13,7 +13,9 @@ _VISION = {"vit": VisionEncoder, "conv": ConvEncoder, "conv_film": ConvFilmEncod
 
 
 class Encoders(nn.Module):
-    """CLIP's text tower is frozen; words are trained. The image encoder is trained only by recipes with train_vision, in eval mode."""
+    """CLIP's text tower is frozen; words are trained. The image encoder is trained only by recipes with
+    train_vision, in eval mode.
+    """
 
     def __init__(self, config: GR1Config):
         super().__init__()
@@ -34,16 +36,20 @@ class Encoders(nn.Module):
         return self.text(tokens)
 
     def text_features(self, embedding: Tensor) -> Tensor:
-        """The text encoder's embedding [N, text_dim] as the other parts read it: CLIP's scaled to unit length, words unchanged."""
+        """The text encoder's embedding [N, text_dim] as the other parts read it: CLIP's scaled to unit
+        length, words unchanged.
+        """
         if self.config.text == "words":
             # Unknown words have embeddings near zero, which must not be scaled up.
             return embedding
         return embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6)
 
     def encode_images(self, images: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """Images of N instructions -> [CLS] tokens [N, T, feature] and patch tokens [N, T, patches, feature]. One encoder for all cameras.
+        """Images of N instructions -> [CLS] tokens [N, T, feature] and patch tokens [N, T, patches, feature].
+        One encoder for all cameras.
 
-        images [N, T, 3, S, S]: preprocessed. embedding [N, text_dim]: the text encoder's; only conv_film reads it.
+        images [N, T, 3, S, S]: preprocessed. embedding [N, text_dim]: the text encoder's; only conv_film
+        reads it.
         """
         pixels = images.flatten(0, 1)
         if self.config.vision_reads_text:

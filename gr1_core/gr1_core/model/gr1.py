@@ -5,8 +5,8 @@ One control step is a row of tokens, in this order:
     context:  language | state | static latents, static [CLS] | wrist latents, wrist [CLS]
     queries:  [ACT] | [OBS] x (latents + 1) | [OBS_HAND] x (latents + 1)
 
-Context tokens carry the time embedding of their position in the window; queries carry none. Pre-training on videos leaves out the
-state, the wrist camera and [ACT].
+Context tokens carry the time embedding of their position in the window; queries carry none. Pre-training on
+videos leaves out the state, the wrist camera and [ACT].
 """
 
 from __future__ import annotations
@@ -30,11 +30,15 @@ TARGETS = ("action", "static", "wrist")
 
 @dataclass
 class Prediction:
-    """The requested targets at each of the window's T steps; None: not requested. Actions are raw, in the rig's units."""
+    """The requested targets at each of the window's T steps; None: not requested. Actions are raw, in the
+    rig's units.
+    """
 
     arm: Tensor | None = None  # [N, T, 6]
     gripper_logit: Tensor | None = None  # [N, T]; open where above 0
-    arm_bins: Tensor | None = None  # [N, T, 6, bins]: logits of a policy with binned actions (baselines/bins.py)
+    arm_bins: Tensor | None = (
+        None  # [N, T, 6, bins]: logits of a policy with binned actions (baselines/bins.py)
+    )
     static: Tensor | None = None  # [N, T, patches, patch_dim], as `frame_targets`
     wrist: Tensor | None = None
 
@@ -56,7 +60,9 @@ class ActionHead(nn.Module):
 
 
 class GR1(Encoders):
-    """See the module. CLIP's text tower and the image encoder are frozen and stay in eval mode; words are trained."""
+    """See the module. CLIP's text tower and the image encoder are frozen and stay in eval mode; words are
+    trained.
+    """
 
     def __init__(self, config: GR1Config):
         super().__init__(config)
@@ -116,12 +122,15 @@ class GR1(Encoders):
     # One control step at a time
 
     def step_tokens(self, embedding: Tensor, images: Tensor, arm: Tensor, gripper: Tensor) -> Tensor:
-        """The context tokens that one step adds to the window, without their time embedding: [..., tokens, width].
+        """The context tokens that one step adds to the window, without their time embedding: [..., tokens,
+        width].
 
-        embedding [..., 1, text_dim]: of `encode_text`. images [..., 2, 3, S, S]: static and wrist, preprocessed. arm [..., 6].
-        gripper [...].
+        embedding [..., 1, text_dim]: of `encode_text`. images [..., 2, 3, S, S]: static and wrist,
+        preprocessed. arm [..., 6]. gripper [...].
         """
-        cls, patch_tokens = self.encode_images(images.reshape(-1, *images.shape[-4:]), embedding.flatten(0, -2))
+        cls, patch_tokens = self.encode_images(
+            images.reshape(-1, *images.shape[-4:]), embedding.flatten(0, -2)
+        )
         latents = self.resampler(patch_tokens.flatten(0, 1)).unflatten(0, cls.shape[:2])
         cls, latents = (part.reshape(*images.shape[:-3], *part.shape[2:]) for part in (cls, latents))
         cameras = [
@@ -131,9 +140,11 @@ class GR1(Encoders):
         return torch.cat([part.to(embedding.dtype) for part in tokens], -2)
 
     def act(self, context: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, list[KeysValues]]:
-        """The newest step's arm [N, 6] and gripper logit [N], and the keys and values that `predict_frames` reads.
+        """The newest step's arm [N, 6] and gripper logit [N], and the keys and values that `predict_frames`
+        reads.
 
-        context: as `context` returns it. mask bool[N, 1, 1, tokens]: false at the missing tokens of windows that are not full.
+        context: as `context` returns it. mask bool[N, 1, 1, tokens]: false at the missing tokens of windows
+        that are not full.
         """
         rows, memory = self.transformer(
             context, self.queries(("action",)).expand(len(context), -1, -1), None, mask
@@ -152,7 +163,9 @@ class GR1(Encoders):
     # A whole window
 
     def context(self, tokens: Tensor) -> Tensor:
-        """Tokens of the window's first T steps [N, T, tokens per step, width] -> the transformer's context [N, T * tokens, width]."""
+        """Tokens of the window's first T steps [N, T, tokens per step, width] -> the transformer's context
+        [N, T * tokens, width].
+        """
         return self.embed_norm(tokens + self.embed_time[: tokens.shape[1], None]).flatten(1, 2)
 
     def queries(self, targets: Collection[str]) -> Tensor:
@@ -171,10 +184,10 @@ class GR1(Encoders):
     ) -> Prediction:
         """A whole window at once.
 
-        language i64[N, 77]. static, wrist [N, T, 3, S, S]: preprocessed. arm [N, T, 6]. gripper [N, T]: +1 or -1.
-        valid bool[N, T]: false at missing steps; the first step must be valid. None: all valid, or missing steps come last and their
-        outputs are ignored, which gives the same outputs at valid steps (attention is causal).
-        Pre-training on videos: only language and static, targets {"static"}.
+        language i64[N, 77]. static, wrist [N, T, 3, S, S]: preprocessed. arm [N, T, 6]. gripper [N, T]: +1 or
+        -1. valid bool[N, T]: false at missing steps; the first step must be valid. None: all valid, or
+        missing steps come last and their outputs are ignored, which gives the same outputs at valid steps
+        (attention is causal). Pre-training on videos: only language and static, targets {"static"}.
         """
         embedding = self.text(language)
         present = {
@@ -195,8 +208,9 @@ class GR1(Encoders):
     ) -> Prediction:
         """`forward` from the encoders' outputs; see there for the other arguments.
 
-        embedding [N, text_dim]: the text encoder's. features: each camera's [CLS] [N, T, feature] and patch tokens
-        [N, T, patches, feature]. present: each camera's preprocessed images [N, T, 3, S, S]; only a decoder of changes reads them.
+        embedding [N, text_dim]: the text encoder's. features: each camera's [CLS] [N, T, feature] and patch
+        tokens [N, T, patches, feature]. present: each camera's preprocessed images [N, T, 3, S, S]; only a
+        decoder of changes reads them.
         """
         steps = features["static"][0].shape[1]
         if steps > self.config.window:
@@ -231,7 +245,9 @@ class GR1(Encoders):
         return prediction
 
     def _decode(self, rows: Tensor, images: Tensor | None) -> Tensor:
-        """Queries' outputs [A, B, latents + 1, width] and the current frames [A, B, 3, S, S] -> [A, B, patches, patch_dim]."""
+        """Queries' outputs [A, B, latents + 1, width] and the current frames [A, B, 3, S, S] -> [A, B,
+        patches, patch_dim].
+        """
         present = None
         if self.config.frames == "change":
             present = patches.patchify(images.flatten(0, 1), self.config.patch_size)
@@ -250,7 +266,8 @@ class GR1(Encoders):
         return patches.targets(later, size).unflatten(0, images.shape[:2])
 
     def compose_frames(self, predicted: Tensor, present: Tensor) -> Tensor:
-        """The decoder's output [N, patches, patch_dim] and the current frames [N, 3, S, S] -> the future frames [N, 3, S, S].
+        """The decoder's output [N, patches, patch_dim] and the current frames [N, 3, S, S] -> the future
+        frames [N, 3, S, S].
 
         All images are preprocessed. Normalised patches take their mean and scale from the current frame.
         """

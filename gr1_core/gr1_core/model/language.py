@@ -1,4 +1,6 @@
-"""The text encoders: CLIP's text tower (Radford et al. 2021, from transformers) with its tokenizer, or trained word embeddings."""
+"""The text encoders: CLIP's text tower (Radford et al. 2021, from transformers) with its tokenizer, or
+trained word embeddings.
+"""
 
 from __future__ import annotations
 
@@ -37,20 +39,24 @@ class TextEncoder(nn.Module):
                 eos_token_id=END,
             )
         )
-        # Part of the published weights and of the paper's parameter count; only CLIP's contrastive loss uses it.
+        # Part of the published weights and of the paper's parameter count; only CLIP's contrastive loss uses
+        # it.
         self.logit_scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Token ids i64[N, 77] -> CLIP's text embedding [N, text_dim], not normalised."""
-        # The tower is causal: tokens after the last end token have no influence. Leaving them out is exact and much faster.
+        # The tower is causal: tokens after the last end token have no influence. Leaving them out is exact
+        # and much faster.
         length = int((tokens == END).int().argmax(-1).max()) + 1
         return self.clip(input_ids=tokens[:, :length]).text_embeds
 
 
 class WordEncoder(nn.Module):
-    """The mean of trained vectors, one per token. Words that no training instruction had are zero; "?" stands for them in training.
+    """The mean of trained vectors, one per token. Words that no training instruction had are zero; "?" stands
+    for them in training.
 
-    A hash of the ids gives the row of the table. In training 5 % of the words are left out at random, so that no single word is needed.
+    A hash of the ids gives the row of the table. In training 5 % of the words are left out at random, so that
+    no single word is needed.
     """
 
     ROWS = 4096
@@ -68,15 +74,18 @@ class WordEncoder(nn.Module):
         share = words / words.sum(-1, keepdim=True).clamp(min=1) * (tokens != UNKNOWN)
         if self.training:
             share = share * (torch.rand_like(share) >= self._DROPPED)
-        # A multiplicative hash of 16-bit ids to 12 bits; this factor maps the words of the twin's instructions to different rows.
+        # A multiplicative hash of 16-bit ids to 12 bits; this factor maps the words of the twin's
+        # instructions to different rows.
         rows = (tokens * 44621 >> 4) % self.ROWS
         return F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=share.to(self.table.dtype))
 
 
 def tokenize(text: str, folder: str | Path | None = None) -> list[int]:
-    """Text -> CLIP's 77 token ids: start, byte pairs, end, zeros. Raises ValueError if the text is too long or has no words.
+    """Text -> CLIP's 77 token ids: start, byte pairs, end, zeros. Raises ValueError if the text is too long
+    or has no words.
 
-    folder: a checkpoint folder; its own tokenizer (vocab.json, merges.txt, as in CLIP's folder on the hub) is used if it has one.
+    folder: a checkpoint folder; its own tokenizer (vocab.json, merges.txt, as in CLIP's folder on the hub) is
+    used if it has one.
     """
     words = _byte_pairs(None if folder is None else str(folder))(text)
     if not words:
@@ -90,7 +99,9 @@ def tokenize(text: str, folder: str | Path | None = None) -> list[int]:
 
 
 def token_tensor(tokens, device=None) -> Tensor:
-    """77 token ids -> i64[1, 77]. Raises ValueError unless all are in CLIP's vocabulary and one is the end token."""
+    """77 token ids -> i64[1, 77]. Raises ValueError unless all are in CLIP's vocabulary and one is the end
+    token.
+    """
     ids = torch.as_tensor(tokens, dtype=torch.long, device=device).reshape(1, -1)
     if (
         ids.shape[1] != CONTEXT
@@ -98,7 +109,8 @@ def token_tensor(tokens, device=None) -> Tensor:
         or not bool((ids == END).any())
     ):
         raise ValueError(
-            f"expected {CONTEXT} CLIP token ids with an end token ({END}), got {shorten(ids.flatten().tolist())}"
+            f"expected {CONTEXT} CLIP token ids with an end token ({END}), got "
+            f"{shorten(ids.flatten().tolist())}"
         )
     return ids
 

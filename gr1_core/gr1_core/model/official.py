@@ -1,7 +1,8 @@
-"""Import of ByteDance's checkpoints (bytedance/GR-1) into a checkpoint folder.
+"""Import of ByteDance's snapshots (bytedance/GR-1) into a checkpoint folder.
 
-A snapshot is a pickle with `state_dict`; CLIP's and the MAE's weights lie in it (model_clip.*, model_mae.*) or in files of their own. What
-lies in the snapshot wins, as in the published loader. Every key is accounted for: taken over, known to be unused, or refused by name.
+A snapshot is a pickle with `state_dict`; CLIP's and the MAE's weights lie in it (model_clip.*, model_mae.*)
+or in separate files. Those of the snapshot take precedence, as in the published loader. Every key is taken
+over, known to be unused, or refused by name.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.decoder import sin_cos_positions
 from gr1_core.rig import Rig
 
+_CLIP_LAYER = "text.clip.text_model.encoder.layers.{}."
 # Ours -> theirs, for what is renamed as a whole. {} stands for a layer's number.
 _TOP = {
     "transformer.wte": "transformer.wte.weight",
@@ -66,7 +68,7 @@ _TOP = {
     "text.clip.text_model.encoder.layers.{}.layer_norm2.*": "model_clip.transformer.resblocks.{}.ln_2.*",
     "text.clip.text_model.encoder.layers.{}.mlp.fc1.*": "model_clip.transformer.resblocks.{}.mlp.c_fc.*",
     "text.clip.text_model.encoder.layers.{}.mlp.fc2.*": "model_clip.transformer.resblocks.{}.mlp.c_proj.*",
-    "text.clip.text_model.encoder.layers.{}.self_attn.out_proj.*": "model_clip.transformer.resblocks.{}.attn.out_proj.*",
+    _CLIP_LAYER + "self_attn.out_proj.*": "model_clip.transformer.resblocks.{}.attn.out_proj.*",
 }
 # GPT-2's Conv1D keeps its weights (in, out).
 _TRANSPOSED = {
@@ -75,7 +77,8 @@ _TRANSPOSED = {
     "transformer.blocks.{}.down.*": "transformer.h.{}.mlp.c_proj.*",
     "text.clip.text_projection.weight": "model_clip.text_projection",
 }
-# Written into snapshots and read by nothing: GPT-2's mask buffers, positions that were commented out, CLIP's vision tower.
+# Parts of snapshots that nothing uses: GPT-2's mask buffers, positions that were commented out, CLIP's
+# vision tower.
 _UNUSED = re.compile(
     r"transformer\.h\.\d+\.attn\.(bias|masked_bias)|transformer\.wpe\.weight|model_clip\.(visual\..*|input_resolution|context_length|vocab_size)"
 )
@@ -89,7 +92,9 @@ def import_official(
     config: Path | None = None,
     rig: str = "calvin",
 ) -> GR1Config:
-    """Writes the checkpoint folder `out`. config: in ByteDance's configs.json layout, None: the paper's sizes. Raises CheckpointError."""
+    """Writes the checkpoint folder `out`. config: in ByteDance's configs.json layout, None: the paper's
+    sizes. Raises CheckpointError.
+    """
     if (out / checkpoint.WEIGHTS).exists():
         raise CheckpointError(f"{out} holds a checkpoint already: give another --out, or remove it first")
     sizes = GR1Config.paper() if config is None else read_config(config)
@@ -122,7 +127,9 @@ def read_encoders(mae: Path, clip: Path, config: GR1Config) -> dict[str, Tensor]
 def convert(
     state: dict[str, Tensor], config: GR1Config, where: str, prefixes: tuple[str, ...] = ("",)
 ) -> dict[str, Tensor]:
-    """GR-1's published state dict -> ours, in float32. prefixes: only these parts of the model, and nothing else may be there."""
+    """GR-1's published state dict -> ours, in float32. prefixes: only these parts of the model, and nothing
+    else may be there.
+    """
     with torch.device("meta"):
         tensors = checkpoint.GR1(config).state_dict()
     expected = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name.startswith(prefixes)}
@@ -158,7 +165,9 @@ def convert(
 
 
 def read_config(path: Path) -> GR1Config:
-    """ByteDance's configs.json -> GR1Config. Its optional parts `clip` and `mae` give the sizes of those two; else the paper's."""
+    """ByteDance's configs.json -> GR1Config. Its optional parts `clip` and `mae` give the sizes of those two;
+    else the paper's.
+    """
     try:
         raw = json.loads(Path(path).read_text())
     except OSError as error:
@@ -168,16 +177,26 @@ def read_config(path: Path) -> GR1Config:
     clip, mae = raw.get("clip", {}), raw.get("mae", {})
     try:
         sizes = dict(
-            width=raw["embed_dim"], layers=raw["n_layer"], heads=raw["n_head"], mlp_width=4 * raw["embed_dim"], dropout=raw["dropout"],
-            window=raw["seq_len"], future_steps=raw.get("fwd_pred_next_n", 3),
-            vision_width=raw["img_feat_dim"], text_dim=raw["lang_feat_dim"], latents=raw["resampler_num_latents"],
-            resampler_layers=raw["resampler_depth"], resampler_heads=raw["resampler_heads"], resampler_head_dim=raw["resampler_dim_head"],
-        )  # fmt: skip
+            width=raw["embed_dim"],
+            layers=raw["n_layer"],
+            heads=raw["n_head"],
+            mlp_width=4 * raw["embed_dim"],
+            dropout=raw["dropout"],
+            window=raw["seq_len"],
+            future_steps=raw.get("fwd_pred_next_n", 3),
+            vision_width=raw["img_feat_dim"],
+            text_dim=raw["lang_feat_dim"],
+            latents=raw["resampler_num_latents"],
+            resampler_layers=raw["resampler_depth"],
+            resampler_heads=raw["resampler_heads"],
+            resampler_head_dim=raw["resampler_dim_head"],
+        )
         sizes |= {ours: clip[theirs] for ours, theirs in _CLIP_SIZES.items() if theirs in clip}
         sizes |= {ours: mae[theirs] for ours, theirs in _MAE_SIZES.items() if theirs in mae}
         if raw.get("activation_function", "relu") != "relu":
             raise CheckpointError(
-                f"{path}: activation_function is {raw['activation_function']!r}, GR-1's published code has 'relu'"
+                f"{path}: activation_function is {raw['activation_function']!r}, GR-1's published code has "
+                "'relu'"
             )
         return GR1Config(**sizes)
     except KeyError as error:
@@ -261,7 +280,9 @@ def _strip(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _read_clip(path: Path) -> dict[str, Tensor]:
-    """CLIP's weights as model_clip.*: OpenAI's file (a TorchScript archive or a state dict), or transformers' folder or file."""
+    """CLIP's weights as model_clip.*: OpenAI's file (a TorchScript archive or a state dict), or transformers'
+    folder or file.
+    """
     if path.is_dir():
         files = [
             path / name for name in ("model.safetensors", "pytorch_model.bin") if (path / name).is_file()

@@ -1,10 +1,11 @@
 """Linear layers for inference in a given precision; on a CPU with weights packed once in oneDNN's layout.
 
-PyTorch's own `linear` packs the weights at every call (bf16) or uses MKL (fp32), which on some processors reaches less than half of
-oneDNN's speed. The operators used here are those that torch.compile emits when it freezes a model.
+PyTorch's own `linear` packs the weights at every call (bf16) or uses MKL (fp32), which on some processors
+reaches less than half of oneDNN's speed. The operators used here are those that torch.compile emits when it
+freezes a model.
 
-Only the products change their precision. Norms, embeddings and, by type promotion, the residual stream keep theirs: this costs little
-and keeps rounding errors from accumulating over the layers.
+Only the products change their precision. Norms, embeddings and, by type promotion, the residual stream keep
+theirs: this costs little and keeps rounding errors from accumulating over the layers.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 
 def pack(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Replaces every nn.Linear of `module` in place and fuses the activations of feed-forward parts. For inference only."""
+    """Replaces every nn.Linear of `module` in place and fuses the activations of feed-forward parts. For
+    inference only.
+    """
     if isinstance(module, nn.Linear):
         return InferenceLinear(module, dtype)
     for name, child in module.named_children():

@@ -6,7 +6,8 @@ import torch
 
 
 def best_precision(device: torch.device) -> str:
-    """"bf16" where the device multiplies it natively (CUDA from Ampere on, AVX512-BF16, AMX), otherwise "fp32".
+    """ "bf16" where the device multiplies it natively (CUDA from Ampere on, AVX512-BF16, AMX), otherwise
+    "fp32".
 
     Volta, Turing and CPUs without these instructions emulate bf16 and are slower with it than with fp32.
     """
@@ -17,6 +18,8 @@ def best_precision(device: torch.device) -> str:
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether CUDA may compute fp32 products and convolutions in TF32 (10 bits of mantissa). Applies to the whole process."""
+    """Whether CUDA may compute fp32 products and convolutions in TF32 (10 bits of mantissa). Applies to the
+    whole process.
+    """
     torch.set_float32_matmul_precision("high" if allowed else "highest")
     torch.backends.cudnn.allow_tf32 = allowed

@@ -1,4 +1,6 @@
-"""Resamplers, many patch tokens -> a few latents: the perceiver (Alayrac et al. 2022, as in flamingo-pytorch), or a grid."""
+"""Resamplers, many patch tokens -> a few latents: the perceiver (Alayrac et al. 2022, as in
+flamingo-pytorch), or a grid.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ class PerceiverResampler(nn.Module):
         super().__init__()
         width = config.vision_width
         self.latents = nn.Parameter(torch.randn(config.latents, width))
-        # One media embedding, since each call has one image. It is added to the media once and never to the latents.
+        # One media embedding, since each call has one image. It is added to the media once and never to the
+        # latents.
         self.media_pos_emb = nn.Parameter(torch.randn(1, 1, width))
         self.layers = nn.ModuleList(
             nn.ModuleList(
@@ -74,7 +77,9 @@ class PerceiverResampler(nn.Module):
 
 
 class GridResampler(nn.Module):
-    """Each latent is one linear layer of a square of neighbouring patches, concatenated, plus a learned embedding of its place."""
+    """Each latent is one linear layer of a square of neighbouring patches, concatenated, plus a learned
+    embedding of its place.
+    """
 
     def __init__(self, config: GR1Config):
         super().__init__()
@@ -84,6 +89,6 @@ class GridResampler(nn.Module):
         self.place = nn.Parameter(torch.randn(config.latents, config.vision_width) * 0.02)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Patch tokens [N, patches, width] of one image each, row by row -> [N, latents, width], row by row."""
+        """Patch tokens [N, patches, width] of one image each, row by row -> [N, latents, width], likewise."""
         squares = patches.reshape(len(patches), self.side, self.cells, self.side, self.cells, -1)
         return self.project(squares.transpose(2, 3).flatten(3).flatten(1, 2)) + self.place

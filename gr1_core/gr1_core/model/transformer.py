@@ -1,8 +1,9 @@
 """The causal transformer, with separate context and query tokens.
 
-GR-1's query tokens ([ACT], [OBS], [OBS_HAND]) are masked as keys: no token attends to them, not even they themselves. So a sequence
-splits into context tokens, which attend causally to the context, and queries, which only read the context. Therefore the context's
-mask is a plain causal one, past queries can be dropped, and further queries can be evaluated later from the context's keys and values.
+GR-1's query tokens ([ACT], [OBS], [OBS_HAND]) are masked as keys: no token attends to them, not even they
+themselves. So a sequence splits into context tokens, which attend causally to the context, and queries, which
+only read the context. Therefore the context's mask is a plain causal one, past queries can be dropped, and
+further queries can be evaluated later from the context's keys and values.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ def initialise(part: nn.Module) -> None:
 def window_masks(
     steps: int, per_step: int, queries: int, valid: Tensor | None, device
 ) -> tuple[Tensor | None, Tensor]:
-    """The context mask and the query mask of `Transformer` for a window. A step's queries see the context up to and with this step.
+    """The context mask and the query mask of `Transformer` for a window. A step's queries see the context up
+    to and with this step.
 
-    per_step, queries: context tokens and queries of one step. valid bool[N, steps]: invalid steps are seen by no token; None: all valid.
+    per_step, queries: context tokens and queries of one step. valid bool[N, steps]: invalid steps are seen by
+    no token; None: all valid.
     """
     of_key = torch.arange(steps, device=device).repeat_interleave(per_step)
     of_query = torch.arange(steps, device=device).repeat_interleave(queries)
@@ -66,7 +69,9 @@ class Block(nn.Module):
         return self._split(k), self._split(v)
 
     def attend(self, q: Tensor, keys_values: KeysValues, mask: Tensor | None, causal: bool = False) -> Tensor:
-        """q [N, R, W] -> [N, R, W]. mask bool[N or 1, 1, R, C]: True where a row attends; None: everywhere, or causally."""
+        """q [N, R, W] -> [N, R, W]. mask bool[N or 1, 1, R, C]: True where a row attends; None: everywhere,
+        or causally.
+        """
         dropout = self.dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(
             self._split(q), *keys_values, attn_mask=mask, is_causal=causal, dropout_p=dropout
@@ -100,10 +105,12 @@ class Transformer(nn.Module):
         context_mask: Tensor | None = None,
         query_mask: Tensor | None = None,
     ) -> tuple[Tensor, list[KeysValues]]:
-        """context [N, C, W], queries [N, Q, W] -> the queries' outputs [N, Q, W], and each layer's keys and values of the context.
+        """context [N, C, W], queries [N, Q, W] -> the queries' outputs [N, Q, W], and each layer's keys and
+        values of the context.
 
-        Masks are bool, True where a row attends: context_mask [N or 1, 1, C, C] (None: causal), query_mask [N or 1, 1, Q, C]
-        (None: to the whole context). The context's own outputs are not needed, so the last layer computes only its keys and values.
+        Masks are bool, True where a row attends: context_mask [N or 1, 1, C, C] (None: causal), query_mask [N
+        or 1, 1, Q, C] (None: to the whole context). The context's own outputs are not needed, so the last
+        layer computes only its keys and values.
         """
         count = context.shape[1]
         x = self.drop(torch.cat([context, queries], 1))
@@ -122,7 +129,9 @@ class Transformer(nn.Module):
         return self.norm(rows), memory
 
     def read(self, queries: Tensor, memory: list[KeysValues]) -> Tensor:
-        """Further queries [N, Q, W] on the context whose keys and values `forward` returned -> their outputs [N, Q, W]."""
+        """Further queries [N, Q, W] on the context whose keys and values `forward` returned -> their outputs
+        [N, Q, W].
+        """
         x = queries
         for block, keys_values in zip(self.blocks, memory, strict=True):
             x = block.finish(x, block.attend(block.to_q(block.norm_1(x)), keys_values, None))

@@ -28,6 +28,6 @@ class VisionEncoder(VisionTransformer):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, 3, H, W] preprocessed -> the [CLS] token [N, width] and the patch tokens [N, patches, width]."""
+        """[N, 3, H, W] preprocessed -> the [CLS] token [N, width] and patch tokens [N, patches, width]."""
         tokens = self.forward_features(images)
         return tokens[:, 0], tokens[:, 1:]

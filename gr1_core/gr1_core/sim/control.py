@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from gr1_core.pose import Pose
 from gr1_core.sim.kinova import SPEED_LIMIT
-from gr1_core.sim.poses import Pose
 
 HOME_JOINTS = np.radians([171.5, 201.9, 32.9, 89.9, 167.7, 108.4, 296.4])  # near the home pose, elbow up
 

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from gr1_core.pose import Pose
+
 DOWN = Rotation.from_quat([1.0, 0.0, 0.0, 0.0])
-
-
-@dataclass(frozen=True)
-class Pose:
-    """position f64[3] in metres, quaternion f64[4] xyzw, base frame."""
-
-    position: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    quaternion: np.ndarray = field(default_factory=lambda: np.array([0.0, 0.0, 0.0, 1.0]))
-
-    @property
-    def rotation(self) -> Rotation:
-        return Rotation.from_quat(self.quaternion)
-
-    def vector(self) -> np.ndarray:
-        """f64[7]: position, quaternion."""
-        return np.concatenate([self.position, self.quaternion])
 
 
 def pointing_down(yaw: float) -> Rotation:

@@ -12,10 +12,10 @@ import threading
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from gr1_core.pose import Pose
 from gr1_core.sim import cameras, scene
 from gr1_core.sim.appearance import STANDARD_APPEARANCE, Appearance, CameraOffset, DomainRandomizer
 from gr1_core.sim.objects.catalogue import STANDARD_OBJECTS, ObjectSet
-from gr1_core.sim.poses import Pose
 from gr1_core.sim.state import StateView
 
 QUALITY = {  # arguments of scene.mjcf

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gr1_core.sim.poses import Pose
+from gr1_core.pose import Pose
 
 _PARTS = {
     "time": 1,

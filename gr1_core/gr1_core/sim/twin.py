@@ -9,11 +9,12 @@ import math
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from gr1_core.pose import Pose
 from gr1_core.sim import kinova, scene, tasks
 from gr1_core.sim import state as states
 from gr1_core.sim.control import Controller
 from gr1_core.sim.objects.catalogue import STANDARD_OBJECTS, ObjectSet
-from gr1_core.sim.poses import HOME, Pose
+from gr1_core.sim.poses import HOME
 
 TICK = 0.01  # s: one cycle of the arm's 100 Hz loop
 SUBSTEPS = 5  # physics steps of 2 ms per tick

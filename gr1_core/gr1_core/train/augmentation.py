@@ -1,4 +1,6 @@
-"""Random changes of training images: small shifts and other colours, the same for all frames of a window and camera."""
+"""Random changes of training images: small shifts and other colours, the same for all frames of a window and
+camera.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ _SATURATION = 0.3, 1.2
 class AugmentationLimits:
     """Largest changes. shift: pixels, by camera. colour: gain and offset of each ImageNet-normalised channel.
 
-    hue: share of the windows whose hue is rotated by any angle and whose saturation is scaled, in all cameras alike.
+    hue: share of the windows whose hue is rotated by any angle and whose saturation is scaled, in all cameras
+    alike.
     """
 
     shift: dict[str, int] = field(default_factory=dict)
@@ -49,7 +52,8 @@ class AugmentationLimits:
 class Augmentation:
     """Changes of B windows of one camera; None: no change of this kind.
 
-    shift i64[B, 2]: (down, right) in pixels of its view. colour f32[B, 4, 4]: affine map of ImageNet-normalised (red, green, blue, 1).
+    shift i64[B, 2]: (down, right) in pixels of its view. colour f32[B, 4, 4]: affine map of
+    ImageNet-normalised (red, green, blue, 1).
     """
 
     shift: np.ndarray | None
@@ -77,10 +81,11 @@ def _draw_gain(random: np.random.Generator, count: int, limit: float) -> np.ndar
 
 
 def hue_rotations(random: np.random.Generator, count: int, share: float) -> np.ndarray:
-    """f64[count, 4, 4]: for a share of the windows a rotation about the grey axis and a scale of the distance to it.
+    """f64[count, 4, 4]: for a share of the windows a rotation about the grey axis and a scale of the distance
+    to it.
 
-    Objects must then be recognised by their shape: the training data have few colours. A vivid colour may leave the range of a camera;
-    it is not clipped. Draws nothing for share 0.
+    Objects must then be recognised by their shape: the training data have few colours. A vivid colour may
+    leave the range of a camera; it is not clipped. Draws nothing for share 0.
     """
     maps = np.tile(np.eye(4), (count, 1, 1))
     if share == 0:
@@ -98,7 +103,9 @@ def hue_rotations(random: np.random.Generator, count: int, share: float) -> np.n
 
 
 def shift_images(images: Tensor, shift: Tensor) -> Tensor:
-    """Moves [B, T, h, w, 3] by shift i64[B, 2] (down, right) pixels per window; uncovered pixels repeat the edge."""
+    """Moves [B, T, h, w, 3] by shift i64[B, 2] (down, right) pixels per window; uncovered pixels repeat the
+    edge.
+    """
     height, width = images.shape[2:4]
     rows = (torch.arange(height, device=images.device) - shift[:, :1]).clamp(0, height - 1)
     columns = (torch.arange(width, device=images.device) - shift[:, 1:]).clamp(0, width - 1)

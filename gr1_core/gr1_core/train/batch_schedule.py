@@ -14,8 +14,8 @@ from gr1_core.train.recipe import Recipe
 class BatchSchedule:
     """Rank r of `world` computes the windows r, r + world, ... of each global batch, `micro_batch` at a time.
 
-    starts: the window numbers of an epoch. micro_batch: None: the whole share at once. Raises ValueError for a batch that does not
-    divide, or if a rank would have no window with future frames.
+    starts: the window numbers of an epoch. micro_batch: None: the whole share at once. Raises ValueError for
+    a batch that does not divide, or if a rank would have no window with future frames.
     """
 
     def __init__(
@@ -23,13 +23,16 @@ class BatchSchedule:
     ):
         if recipe.batch % world:
             raise ValueError(
-                f"a batch of {recipe.batch} does not divide into {world} equal parts: choose a multiple of {world}"
+                f"a batch of {recipe.batch} does not divide into {world} equal parts: choose a multiple of "
+                f"{world}"
             )
         partial = recipe.video_share < 1
         if partial and recipe.video_windows < world:
             raise ValueError(
-                f"video_share={recipe.video_share:g} of a batch of {recipe.batch} gives {recipe.video_windows} windows with "
-                f"future frames for {world} processes, and each needs at least one: raise batch or video_share, "
+                f"video_share={recipe.video_share:g} of a batch of {recipe.batch} gives "
+                f"{recipe.video_windows} windows with "
+                f"future frames for {world} processes, and each needs at least one: raise batch or "
+                "video_share, "
                 "or use fewer processes"
             )
         # Of the whole batch: its counts divide the losses, and random changes are drawn for all of it.
@@ -38,8 +41,8 @@ class BatchSchedule:
         share = recipe.batch // world
         size = self.micro_batch = micro_batch or share
         self._cuts = [slice(at, min(at + size, share)) for at in range(0, share, size)]
-        # Windows with future frames come first in a batch. Data-parallel training exchanges gradients with the last micro-batch,
-        # which must reach all weights: so it is the first one of the batch.
+        # Windows with future frames come first in a batch. Data-parallel training exchanges gradients with
+        # the last micro-batch, which must reach all weights: so it is the first one of the batch.
         if partial:
             self._cuts.reverse()
         with_video = len(range(rank, recipe.video_windows, world)) if partial else share
@@ -62,10 +65,10 @@ class BatchSchedule:
             share = self._starts[numbers][self._rank :: self._world]
             yield from (share[cut] for cut in self._cuts)
 
-    def augmentations(
-        self, step: int, limits: AugmentationLimits
-    ) -> list[dict[str, Augmentation] | None]:
-        """Random changes of each micro-batch by camera, the same for any number of processes; None: no changes."""
+    def augmentations(self, step: int, limits: AugmentationLimits) -> list[dict[str, Augmentation] | None]:
+        """Random changes of each micro-batch by camera, the same for any number of processes; None: no
+        changes.
+        """
         if not limits:
             return [None] * len(self._cuts)
         drawn = limits.draw(np.random.default_rng([self._seed, step]), self._sampler.batch)

@@ -15,7 +15,9 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def configure(device: torch.device, threads: int | None, precision: str) -> None:
-    """Sets the CPU threads, keeps freed memory for the next step, and allows TF32 only beside bf16. Call once, before the first step."""
+    """Sets the CPU threads, keeps freed memory for the next step, and allows TF32 only beside bf16. Call
+    once, before the first step.
+    """
     if device.type != "cpu":
         allow_tf32(precision == "bf16")
         return
@@ -23,7 +25,8 @@ def configure(device: torch.device, threads: int | None, precision: str) -> None
         torch.set_num_threads(threads)
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # despite its name, also for the CPU
     if sys.platform == "linux":
-        # Otherwise glibc returns large blocks to the system at once, and every step pays for new, zeroed pages.
+        # Otherwise glibc returns large blocks to the system at once, and every step pays for new, zeroed
+        # pages.
         try:
             mallopt = ctypes.CDLL(None).mallopt
         except AttributeError:
@@ -34,5 +37,7 @@ def configure(device: torch.device, threads: int | None, precision: str) -> None
 
 
 def attention(device: torch.device) -> AbstractContextManager:
-    """On a CPU, attention as plain products: the fused kernel's backward pass takes four to eight times as long."""
+    """On a CPU, attention as plain products: the fused kernel's backward pass takes four to eight times as
+    long.
+    """
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()

@@ -14,9 +14,11 @@ from gr1_core.train.recipe import Recipe, RecipeError
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training windows, and held-out windows: from other episodes of the same dataset, or from another dataset.
+    """Training windows, and held-out windows: from other episodes of the same dataset, or from another
+    dataset.
 
-    starts: numbers of the training windows that are used, i64[N]. mean_action: f[7] of the training frames; None for videos.
+    starts: numbers of the training windows that are used, i64[N]. mean_action: f[7] of the training frames;
+    None for videos.
     """
 
     train: Windows
@@ -38,7 +40,8 @@ def open_training_data(recipe: Recipe) -> TrainingData:
     dataset = Dataset(recipe.data)
     if recipe.stage == "finetune" and dataset.kind != "demonstrations":
         raise RecipeError(
-            f"{recipe.data} holds videos without states and actions: `gr1 pretrain` learns from them, fine-tuning cannot"
+            f"{recipe.data} holds videos without states and actions: `gr1 pretrain` learns from them, "
+            "fine-tuning cannot"
         )
     if recipe.stage == "finetune" and recipe.hz not in (None, dataset.fps):
         raise RecipeError(
@@ -46,7 +49,8 @@ def open_training_data(recipe: Recipe) -> TrainingData:
         )
     training, held = split_episodes(dataset, 0.0 if recipe.validation else recipe.held_out, recipe.seed)
     if recipe.share is not None:
-        # With the same seed a smaller share is a subset of a larger one, and the held-out episodes are the same.
+        # With the same seed a smaller share is a subset of a larger one, and the held-out episodes are the
+        # same.
         drawn = np.random.default_rng([recipe.seed, 1]).permutation(training)
         training = np.sort(drawn[: max(1, round(recipe.share * len(drawn)))])
     if recipe.validation:

@@ -15,7 +15,9 @@ from gr1_core.data.windows import Batch
 
 @dataclass
 class DeviceBatch:
-    """A Batch with its arrays as tensors on the device, its images u8[B, W + n, h, w, 3]. host: the batch itself."""
+    """A Batch with its arrays as tensors on the device, its images u8[B, W + n, h, w, 3]. host: the batch
+    itself.
+    """
 
     host: Batch
     state: Tensor | None
@@ -35,8 +37,8 @@ class DeviceBatch:
 class DeviceBatches:
     """Iterates over a Loader's batches on the device. `with` closes the loader.
 
-    On CUDA a side stream copies the next batch, if it is decoded, while the current one is computed. A batch's images are valid until
-    the next batch is asked for; then the loader reuses their memory.
+    On CUDA a side stream copies the next batch, if it is decoded, while the current one is computed. A
+    batch's images are valid until the next batch is asked for; then the loader reuses their memory.
     """
 
     def __init__(self, loader: Loader, device: torch.device):
@@ -61,7 +63,8 @@ class DeviceBatches:
             compute = torch.cuda.current_stream(self._device)
             compute.wait_event(batch.copied)
             for tensor in batch.tensors:
-                # Allocated on the side stream: its memory must not be given away while the computation still reads it.
+                # Allocated on the side stream: its memory must not be given away while the computation still
+                # reads it.
                 tensor.record_stream(compute)
         self._in_use.append(batch)
         return batch
@@ -100,7 +103,9 @@ class DeviceBatches:
 
 
 def to_device(array: np.ndarray | None, device: torch.device) -> Tensor | None:
-    """An array as a tensor on the device. On a CPU it shares the array's memory; on CUDA the copy is asynchronous."""
+    """An array as a tensor on the device. On a CPU it shares the array's memory; on CUDA the copy is
+    asynchronous.
+    """
     if array is None:
         return None
     tensor = torch.from_numpy(np.ascontiguousarray(array))

@@ -29,7 +29,7 @@ def rank_batches(indices: np.ndarray, size: int, rank: int = 0, world: int = 1) 
 
 
 def add_counters(counters: Iterable[Counter]) -> Counter:
-    """The sum of several processes' counters. (`Counter + Counter` would drop NaN, zero and negative values.)"""
+    """The sum of several processes' counters. `Counter + Counter` would drop NaN and negative values."""
     total = Counter()
     for counter in counters:
         total.update(counter)
@@ -47,11 +47,12 @@ def evaluate_windows(
 ) -> dict:
     """The figures of log.jsonl.
 
-    indices: batches of window numbers. mean_action f[7]: of the training data. add_up: sums over all processes.
+    indices: batches of window numbers. mean_action f[7]: of the training data. add_up: sums over all
+    processes.
 
-    Losses count every supervised step of the windows. Actions are compared where the policy acts: at a window's last step, with a full
-    history, and at the first steps of an episode with the history there is. Errors are the lengths of the differences of
-    translations (mm) and rotations (degrees).
+    Losses count every supervised step of the windows. Actions are compared where the policy acts: at a
+    window's last step, with a full history, and at the first steps of an episode with the history there is.
+    Errors are the lengths of the differences of translations (mm) and rotations (degrees).
     """
     was_training = objective.model.training
     objective.model.eval()
@@ -86,7 +87,9 @@ def acting_steps(windows: Windows, numbers: np.ndarray) -> np.ndarray:
 def _predictions(
     objective: Objective, pipeline: InputPipeline, windows: Windows, indices: list[np.ndarray]
 ) -> Iterator[tuple]:
-    """(window numbers, their Batch, predicted actions f[B, W, 7] or None, summed losses and counts) of each batch."""
+    """(window numbers, their Batch, predicted actions f[B, W, 7] or None, summed losses and counts) of each
+    batch.
+    """
     with pipeline.batches(windows, iter(indices)) as batches:
         for numbers, batch in zip(indices, batches):
             inputs = pipeline.inputs(batch)

@@ -1,13 +1,13 @@
 """Files of resized frames and of the frozen encoder's tokens, computed once per dataset.
 
-They lie in the dataset's cache, named by image size, crop, precision and the encoder's weights, and can be deleted at any time.
+They lie in the dataset's cache, named by image size, crop, precision and the encoder's weights, and can be
+deleted at any time.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor, nn
@@ -50,10 +50,11 @@ def open_file(
     threads: int | None,
     compute: Callable[[np.ndarray], Tensor],
 ) -> np.ndarray:
-    """The memory-mapped file of one camera: f16/f32[frames, 3, S, S] or [frames, 1 + patches, feature], [CLS] first.
+    """The memory-mapped file of one camera: f16/f32[frames, 3, S, S] or [frames, 1 + patches, feature], [CLS]
+    first.
 
-    A missing file is computed with compute(u8[N, h, w, 3]) -> [N, ...]; of several processes one does it and the others wait.
-    key: `weights_digest` of the encoder.
+    A missing file is computed with compute(u8[N, h, w, 3]) -> [N, ...]; of several processes one does it and
+    the others wait. key: `weights_digest` of the encoder.
     """
     name = f"{kind}.{role}.{config.image_size}.{dataset.cameras[role].crop}.{'bf16' if bf16 else 'fp32'}"
     shape = (dataset.length, 3, config.image_size, config.image_size)

@@ -1,7 +1,8 @@
-"""Batches of windows -> the model's inputs: shift, resize, recolour, frozen encoder; or those results from files.
+"""Batches of windows -> the model's inputs: shift, resize, recolour, frozen encoder; or those results from
+files.
 
-Without random shifts an image always gives the same pixels and, with a frozen encoder, the same tokens. On a CPU computing them would be
-most of the work, so they are computed once for every frame (feature_cache.py).
+Without random shifts an image always gives the same pixels and, with a frozen encoder, the same tokens. On a
+CPU computing them would be most of the work, so they are computed once for every frame (feature_cache.py).
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class InputSpec:
     """What an InputPipeline makes.
 
     roles: cameras. future: those whose frames are predicted. robot: also states and actions.
-    frozen: whether the image encoder is frozen; otherwise the inputs are images. augment: largest random changes of the images.
-    threads: decoder threads. cache, cache_gb, decode_once: as in a recipe.
+    frozen: whether the image encoder is frozen; otherwise the inputs are images. augment: largest random
+    changes of the images. threads: decoder threads. cache, cache_gb, decode_once: as in a recipe.
     """
 
     roles: tuple[str, ...]
@@ -119,7 +120,9 @@ class InputPipeline:
         augmentations: dict[str, Augmentation] | None = None,
         video_windows: int | None = None,
     ) -> Inputs:
-        """augmentations: by camera; None: none. video_windows: how many windows, the first ones, get future frames; None: all."""
+        """augmentations: by camera; None: none. video_windows: how many windows, the first ones, get future
+        frames; None: all.
+        """
         host = batch.host
         count = len(host.frames) if video_windows is None else video_windows
         inputs = Inputs(
@@ -168,9 +171,7 @@ class InputPipeline:
         if future:
             inputs.future_images[role] = images[self._tensor(where[:, -window:])]
 
-    def _each_window(
-        self, inputs: Inputs, role: str, batch: DeviceBatch, augmentation: Augmentation
-    ) -> None:
+    def _each_window(self, inputs: Inputs, role: str, batch: DeviceBatch, augmentation: Augmentation) -> None:
         window, future = self.config.window, role in self.spec.future
         pixels = batch.images[role] if future else batch.images[role][:, :window]
         if augmentation.shift is not None:
@@ -195,7 +196,9 @@ class InputPipeline:
     @torch.no_grad()
     def _encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         encoded = [self._vision(some) for some in images.split(_IMAGES_AT_ONCE)]
-        return tuple(torch.cat(parts).float() if len(parts) > 1 else parts[0].float() for parts in zip(*encoded))
+        return tuple(
+            torch.cat(parts).float() if len(parts) > 1 else parts[0].float() for parts in zip(*encoded)
+        )
 
     def _encode_tokens(self, images: np.ndarray) -> Tensor:
         cls, tokens = self._encode(self._preprocess(images))
@@ -225,7 +228,8 @@ class InputPipeline:
         possible = not (spec.frozen and spec.augment)
         if spec.cache == "on" and not possible:
             raise ValueError(
-                "cache=on keeps the frozen encoder's tokens, but random shifts and colours change them at every use: "
+                "cache=on keeps the frozen encoder's tokens, but random shifts and colours change them at "
+                "every use: "
                 "set shift.static=0 shift.wrist=0 colour=0 hue=0"
             )
         size = sum(self._file_sizes.values()) * self.dataset.length * len(spec.roles)
@@ -250,7 +254,9 @@ class InputPipeline:
         self.waited_s += time.perf_counter() - began
 
     def _augment(self, role: str, images: np.ndarray, augmentation: Augmentation | None) -> Tensor:
-        """A file's preprocessed images f16/f32[B, T, 3, S, S] -> f32. Shifts are rounded to pixels of S, which may be larger than the view's."""
+        """A file's preprocessed images f16/f32[B, T, 3, S, S] -> f32. Shifts are rounded to pixels of S,
+        which may be larger than the view's.
+        """
         pixels = self._tensor(images)
         if augmentation is None:
             return pixels.float()

@@ -48,7 +48,8 @@ class Learner:
     def add_gradients(
         self, micro_batches: Iterable[Inputs], number: int, counts: tuple[int, int], seed: int
     ) -> Tensor:
-        """Adds this process's gradients of one global batch -> its summed losses f64[4], in the order of losses.NAMES.
+        """Adds this process's gradients of one global batch -> its summed losses f64[4], in the order of
+        losses.NAMES.
 
         number: of micro-batches. counts: valid steps and future frames of the global batch. seed: of dropout.
         """
@@ -70,9 +71,11 @@ class Learner:
         return summed
 
     def update(self, summed: Tensor, step: int, learning_rate: float, stop: bool) -> UpdateRecord:
-        """One optimizer step from the added gradients. If a loss or gradient of any process is not finite, the weights stay as they are.
+        """One optimizer step from the added gradients. If a loss or gradient of any process is not finite,
+        the weights stay as they are.
 
-        summed: of `add_gradients`. step: number of updates before this one. stop: whether this process was asked to stop.
+        summed: of `add_gradients`. step: number of updates before this one. stop: whether this process was
+        asked to stop.
         """
         gradients = [value.grad for value in self.trained.values()]
         norms = torch.stack(torch._foreach_norm(gradients))
@@ -82,12 +85,12 @@ class Learner:
             values = self._processes.reduce(values, "sum")
         # Decided on the device: the host need not wait for the result before it launches the next step.
         finite = torch.isfinite(values).all() & torch.isfinite(norm)
-        torch.nn.utils.clip_grads_with_norm_(
-            self.trained.values(), self._recipe.optimizer.clip_norm, norm
-        )
+        torch.nn.utils.clip_grads_with_norm_(self.trained.values(), self._recipe.optimizer.clip_norm, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        self.optimizer.found_inf = (~finite).float()  # read by the fused optimizer, which then changes nothing
+        self.optimizer.found_inf = (
+            ~finite
+        ).float()  # read by the fused optimizer, which then changes nothing
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
@@ -128,7 +131,9 @@ class Learner:
 
 
 class UpdateRecord:
-    """Losses and gradient norms of one update. On CUDA they are copied to the host in the background; `read` waits for them."""
+    """Losses and gradient norms of one update. On CUDA they are copied to the host in the background; `read`
+    waits for them.
+    """
 
     def __init__(self, step: int, learning_rate: float, values: Tensor):
         self.step, self.learning_rate = step, learning_rate
@@ -142,7 +147,9 @@ class UpdateRecord:
         self._values = values
 
     def read(self) -> tuple[list[float], bool, float, np.ndarray]:
-        """-> (summed losses of all processes, whether any process was asked to stop, gradient norm, each parameter's norm f64[P])."""
+        """-> (summed losses of all processes, whether any process was asked to stop, gradient norm, each
+        parameter's norm f64[P]).
+        """
         if self._event:
             self._event.synchronize()
         count = len(losses.NAMES)

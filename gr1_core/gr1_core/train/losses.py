@@ -1,10 +1,13 @@
-"""The losses: smooth-L1 of the arm's action, binary cross-entropy of the gripper, squared error of the predicted frames' patches.
+"""The losses: smooth-L1 of the arm's action, binary cross-entropy of the gripper, squared error of the
+predicted frames' patches.
 
-Policies with binned actions have the bins' cross-entropy instead; frames predicted as changes have the absolute error.
+Policies with binned actions have the bins' cross-entropy instead; frames predicted as changes have the
+absolute error.
 
-Each loss is summed over the supervised steps and divided by their count in the whole global batch, which is known beforehand. So the
-gradients of all processes and micro-batches add up to those of the whole batch, however it is cut. With dropout (or words that are left
-out at random) every cut draws its own random numbers: the same in distribution, not in value.
+Each loss is summed over the supervised steps and divided by their count in the whole global batch, which is
+known beforehand. So the gradients of all processes and micro-batches add up to those of the whole batch,
+however it is cut. With dropout (or words that are left out at random) every cut draws its own random numbers:
+the same in distribution, not in value.
 """
 
 from __future__ import annotations
@@ -29,9 +32,10 @@ class Inputs:
 
     embedding f32[B, text_dim]: of a frozen text encoder; or tokens i64[B, 77] for a trained one.
     state f32[B, W, 7], action f32[B, W, 7]; valid, future bool[B, W]: see data.windows.Batch.
-    features: each camera's ([CLS] [B, W, feature], patch tokens [B, W, patches, feature]) of a frozen encoder; or
-    images: each camera's preprocessed images [B, W, 3, S, S] for a trained one.
-    future_images: those n steps later [P, W, 3, S, S], of the first P windows only; future is then bool[P, W].
+    features: each camera's ([CLS] [B, W, feature], patch tokens [B, W, patches, feature]) of a frozen
+    encoder; or images: each camera's preprocessed images [B, W, 3, S, S] for a trained one.
+    future_images: those n steps later [P, W, 3, S, S], of the first P windows only; future is then bool[P,
+    W].
     """
 
     embedding: Tensor | None
@@ -69,7 +73,8 @@ def sum_losses(
 ) -> dict[str, Tensor]:
     """Losses summed over the supervised steps, as scalars.
 
-    targets: each camera's patches, or their changes, [B, W, patches, patch_dim]. changes: frames are predicted as changes.
+    targets: each camera's patches, or their changes, [B, W, patches, patch_dim]. changes: frames are
+    predicted as changes.
     """
     result = {}
     if prediction.arm is not None:
@@ -81,14 +86,15 @@ def sum_losses(
         result |= {"arm": _masked_sum(arm, inputs.valid), "gripper": _masked_sum(gripper, inputs.valid)}
     for role, target in targets.items():
         error = getattr(prediction, role).float() - target
-        # The best guess of an uncertain change is blurred under the squared error, and sharp under the absolute one.
+        # The best guess of an uncertain change is blurred under the squared error, and sharp under the
+        # absolute one.
         error = error.abs() if changes else error.square()
         result[role] = _masked_sum(error.mean((-1, -2)), inputs.future)
     return result
 
 
 def total_loss(summed: Mapping[str, Tensor], weights: LossWeights, counts: tuple[int, int]) -> Tensor:
-    """The scalar to be minimised. counts: valid steps and supervised future frames of the whole global batch."""
+    """The scalar to minimise. counts: valid steps and supervised future frames of the whole global batch."""
     steps, frames = (max(1, count) for count in counts)
     divisor = {"arm": steps, "gripper": steps, "static": frames, "wrist": frames}
     return sum(getattr(weights, name) / divisor[name] * value for name, value in summed.items())
@@ -143,8 +149,8 @@ class Objective(nn.Module):
             targets = targets or self.targets
             # A baseline predicts no frames.
             present = {"present": inputs.images} if {"static", "wrist"} & set(targets) else {}
-            # Missing steps come last in a window and are left out of the losses, and attention is causal: without their mask the
-            # losses and gradients are the same, and attention needs no mask in memory.
+            # Missing steps come last in a window and are left out of the losses, and attention is causal:
+            # without their mask the losses and gradients are the same, and attention needs no mask in memory.
             prediction = self.model.predict(
                 embedding, features, arm, gripper, valid=None, targets=targets, **present
             )

@@ -12,12 +12,13 @@ from gr1_core.train import cpu_tuning, losses
 from gr1_core.train.losses import Inputs, Objective
 from gr1_core.train.recipe import Recipe
 
-_USABLE = 0.7  # of the free memory: the rest is for allocation losses, the optimizer's first step and the decoded images
+# Of the free memory; the rest is for allocation losses, the optimizer's first step and decoded images.
+_USABLE = 0.7
 _BACKWARD = 1.5  # peak of the backward pass over what the forward pass saves
 
 
 def saved_bytes_per_window(objective: Objective, recipe: Recipe, device: torch.device) -> int:
-    """Bytes that autograd saves in the forward pass of one more window, counted for two windows against one."""
+    """Bytes that autograd saves in the forward pass per window: two windows minus one."""
     one, two = (_saved_bytes(objective, recipe, device, count) for count in (1, 2))
     return max(1, two - one)
 
@@ -80,7 +81,9 @@ def _tokens(count: int) -> Tensor:
 
 
 def available_bytes(device: torch.device) -> int:
-    """Free memory for this process: of the GPU, or its share of the machine's (and its control group's) main memory."""
+    """Free memory for this process: of the GPU, or its share of the machine's (and its control group's) main
+    memory.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -100,7 +103,8 @@ def _free_main_memory() -> int:
 
 
 def fitting_micro_batch(share: int, per_window: int, available: int) -> int:
-    """The largest of share, share / 2, share / 4, ... (rounded up) windows that fit. Raises MemoryError if not even one does.
+    """The largest of share, share / 2, share / 4, ... (rounded up) windows that fit. Raises MemoryError if
+    not even one does.
 
     Halves only, so that a little more or less free memory gives the same cut.
     """

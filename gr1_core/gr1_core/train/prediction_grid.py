@@ -17,7 +17,9 @@ _GAP = 4  # white pixels between the frames
 def draw_predictions(
     objective: Objective, pipeline: InputPipeline, windows: Windows, numbers: np.ndarray
 ) -> np.ndarray | None:
-    """Window numbers -> u8[H, W, 3]; None if the model predicts no frames. A row shows its window's last step with a future frame."""
+    """Window numbers -> u8[H, W, 3]; None if the model predicts no frames. A row shows its window's last step
+    with a future frame.
+    """
     if not pipeline.spec.future:
         return None
     was_training = objective.model.training

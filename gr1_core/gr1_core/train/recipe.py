@@ -1,7 +1,8 @@
 """Recipes: one YAML file per training run; every number of the run is set there and nowhere else.
 
-A recipe may extend another (`extends: NAME`) and then holds only the differences. `key=value` on the command line goes on top, with
-dotted names for nested keys (`optimizer.lr=3e-4`). Unknown, missing and renamed keys and wrong types are refused (strict_yaml).
+A recipe may extend another (`extends: NAME`) and then holds only the differences. `key=value` on the command
+line goes on top, with dotted names for nested keys (`optimizer.lr=3e-4`). Unknown, missing and renamed keys
+and wrong types are refused (strict_yaml).
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ import yaml
 
 from gr1_core import strict_yaml
 from gr1_core.model.config import ConfigError, GR1Config
+from gr1_core.renamed import RECIPE_KEYS
 from gr1_core.strict_yaml import Positive, PositiveInt
 
 _BUILT_IN = Path(__file__).parent / "recipes"
-# Keys of older files -> today's.
-_RENAMED = {"evaluation.pictures": "evaluation.images"}
 
 
 class RecipeError(ValueError):
@@ -56,7 +56,9 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Shift:
-    """Largest random shift of each camera's image in pixels of its view, the same for all frames of a window; 0: off."""
+    """Largest random shift of each camera's image in pixels of its view, the same for all frames of a window;
+    0: off.
+    """
 
     static: int
     wrist: int
@@ -209,7 +211,9 @@ def built_in() -> list[str]:
 
 
 def load(source: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe from the name of a built-in one or from a YAML file, with `key=value` overrides on top. Raises RecipeError."""
+    """A recipe from the name of a built-in one or from a YAML file, with `key=value` overrides on top. Raises
+    RecipeError.
+    """
     raw = _read_with_parents(source)
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -228,7 +232,7 @@ def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
     """A recipe from `to_dict`'s form. Raises RecipeError; `where` names the source in its message."""
     if raw.get("data", "") is None:
         raise RecipeError(f"{where}: data is not set: data=DIR, a dataset made by `gr1 convert`")
-    recipe = strict_yaml.parse(Recipe, raw, where, RecipeError, renamed=_RENAMED)
+    recipe = strict_yaml.parse(Recipe, raw, where, RecipeError, renamed=RECIPE_KEYS)
     _check_model(recipe.model, where)
     if problems := _contradictions(recipe):
         raise RecipeError(f"{where}: {'; '.join(problems)}")
@@ -277,7 +281,8 @@ def _read_with_parents(source: str, seen: tuple[str, ...] = ()) -> dict:
         near = difflib.get_close_matches(path.stem, built_in(), 1)
         hint = f", did you mean '{near[0]}'?" if near else ":"
         raise RecipeError(
-            f"no recipe '{source}'{hint} built-in recipes are {', '.join(built_in())}; or give the path of a YAML file"
+            f"no recipe '{source}'{hint} built-in recipes are {', '.join(built_in())}; or give the path of "
+            "a YAML file"
         )
     raw = strict_yaml.read(path, RecipeError)
     if not isinstance(raw, dict):

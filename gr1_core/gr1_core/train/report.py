@@ -43,7 +43,9 @@ class TrainingLog:
         self._board.add_scalar("train/lr", learning_rate, step)
 
     def add_evaluation(self, entry: dict, image: np.ndarray | None) -> None:
-        """entry: a line of log.jsonl, without its speed, which is that of the steps since the last evaluation. image: u8[H, W, 3]."""
+        """entry: a line of log.jsonl, without its speed, which is that of the steps since the last
+        evaluation. image: u8[H, W, 3].
+        """
         windows_per_s, waiting = self._speed()
         self._folder.append_log(entry | {"speed": {"windows_per_s": windows_per_s, "waiting": waiting}})
         step, held = entry["step"], entry.get("held_out", {})

@@ -1,8 +1,11 @@
-"""A run's folder. Every file is written atomically, so that a kill at any moment leaves a run that can be resumed.
+"""A run's folder. Every file is written atomically, so that a kill at any moment leaves a run that can be
+resumed.
 
     model.safetensors config.json rig.yaml training.json     the checkpoint to deploy
-    recipe.yaml tensors.json                                 the recipe; which tensors were taken over, are new, are trained
-    state/<step>.safetensors                                 trained weights, optimizer and averaged weights after that many steps
+    recipe.yaml tensors.json                                 the recipe; which tensors were taken over, are
+new, are trained
+    state/<step>.safetensors                                 trained weights, optimizer and averaged weights
+after that many steps
     log.jsonl tensorboard/ images/                           the evaluations
 
 Resuming needs nothing else: learning rate, order of the data and random numbers depend on the step alone.
@@ -76,7 +79,8 @@ class RunFolder:
             raise TrainingError(f"out={self.path} is a file, a run needs a folder: give another out=DIR")
         if recipe.init is not None and Path(recipe.init).resolve() == self.path.resolve():
             raise RecipeError(
-                f"init and out are the same folder, {self.path}, and the run would overwrite its initial weights: "
+                f"init and out are the same folder, {self.path}, and the run would overwrite its initial "
+                "weights: "
                 "give another out=DIR"
             )
         if not self.path.is_dir() or self._is_run():
@@ -128,13 +132,16 @@ class RunFolder:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def latest_state(self, recipe: Recipe) -> tuple[int, dict[str, Tensor]] | None:
-        """(step, tensors) of the newest readable state; None for a new run. Raises TrainingError if the recipe has changed."""
+        """(step, tensors) of the newest readable state; None for a new run. Raises TrainingError if the
+        recipe has changed.
+        """
         saved = self.path / "recipe.yaml"
         if not saved.is_file():
             return None
         if changed := changed_settings(yaml.safe_load(saved.read_text()), recipe.to_dict()):
             raise TrainingError(
-                f"{self.path} holds a run of another recipe: {'; '.join(changed)}. Continue the old one, give another out=DIR, "
+                f"{self.path} holds a run of another recipe: {'; '.join(changed)}. Continue the old one, "
+                "give another out=DIR, "
                 "or start again with --fresh"
             )
         for path in reversed(self.states()):
@@ -191,7 +198,7 @@ class RunFolder:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns a failed write of `path` into a TrainingError with the remedy; the last state is untouched then."""
+    """Turns a failed write of `path` into a TrainingError with the remedy; the last state is untouched."""
     try:
         yield
     except (OSError, SafetensorError) as error:

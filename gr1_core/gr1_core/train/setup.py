@@ -1,4 +1,6 @@
-"""From a recipe to a run: opens the data, makes or resumes the weights, chooses the micro-batch, and starts the loop."""
+"""From a recipe to a run: opens the data, makes or resumes the weights, chooses the micro-batch, and starts
+the loop.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +42,15 @@ def train(recipe: Recipe, fresh: bool = False) -> int:
 
 
 def prepare_run(recipe: Recipe, folder: RunFolder, fresh: bool = False) -> Trainer:
-    """A new run, or the folder's run as its last state left it. Changes the folder only when nothing can fail any more."""
+    """A new run, or the folder's run as its last state left it. Changes the folder only when nothing can fail
+    any more.
+    """
     folder.check(recipe)
     processes = Accelerator(
         cpu=recipe.device == "cpu" or not torch.cuda.is_available(),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+        ],
     )
     precision = best_precision(processes.device) if recipe.precision == "auto" else recipe.precision
     cpu_tuning.configure(processes.device, recipe.threads, precision)
@@ -93,10 +99,13 @@ def prepare_run(recipe: Recipe, folder: RunFolder, fresh: bool = False) -> Train
 
 
 def _resumed_model(folder: RunFolder, recipe: Recipe) -> GR1:
-    """The model of the run's own checkpoint, which has the frozen tensors, so that the initial files are not needed again."""
+    """The model of the run's own checkpoint, which has the frozen tensors, so that the initial files are not
+    needed again.
+    """
     model = checkpoint.load_model(folder.path)
     for parameter in model.parameters():
-        # Tensors of a mapped file have other alignments than PyTorch's own memory, and products then round differently.
+        # Tensors of a mapped file have other alignments than PyTorch's own memory, and products then round
+        # differently.
         parameter.data = parameter.data.clone()
     weights.set_trained(model, recipe)
     return model
@@ -105,7 +114,9 @@ def _resumed_model(folder: RunFolder, recipe: Recipe) -> GR1:
 def _micro_batch(
     recipe: Recipe, learner: Learner, processes: Accelerator, state: dict[str, Tensor]
 ) -> int | None:
-    """Windows that each process computes at once. A resumed run keeps its own, so that it continues bit for bit."""
+    """Windows that each process computes at once. A resumed run keeps its own, so that it continues bit for
+    bit.
+    """
     if recipe.micro_batch != "auto":
         return recipe.micro_batch
     if "micro_batch" in state:
@@ -119,7 +130,8 @@ def _micro_batch(
         chosen = min(gather_object([chosen]))
     if chosen < share and processes.is_main_process:
         print(
-            f"micro_batch=auto: {chosen} of {share} windows at once; one needs about {per_window / 1e9:.2f} GB for its gradients, "
+            f"micro_batch=auto: {chosen} of {share} windows at once; one needs about {per_window / 1e9:.2f} "
+            "GB for its gradients, "
             f"{available / 1e9:.1f} GB are free",
             file=sys.stderr,
             flush=True,
@@ -143,9 +155,9 @@ def _headline(trainer: Trainer, precision: str) -> str:
     resumed = f"; resumed after step {trainer.progress.step}" if trainer.progress.step else ""
     return (
         f"{recipe.name}: {len(data.starts)} windows of {len(data.train.episodes)} episodes in {recipe.data}, "
-        f"{held} episodes held out; {trained:.1f} M trained parameters; {trainer.progress.steps} steps of {recipe.batch} windows "
-        f"({trainer.schedule.micro_batch} at once) on {processes.num_processes} x {processes.device.type}, {precision}; "
+        f"{held} episodes held out; {trained:.1f} M trained parameters; {trainer.progress.steps} steps of "
+        f"{recipe.batch} windows "
+        f"({trainer.schedule.micro_batch} at once) on {processes.num_processes} x {processes.device.type}, "
+        f"{precision}; "
         f"images {images}; in {recipe.out}{resumed}"
     )
-
-

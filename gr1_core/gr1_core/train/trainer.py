@@ -1,6 +1,8 @@
-"""The training loop, for one process or many (Accelerate). The same recipe gives the same batches, losses and gradients.
+"""The training loop, for one process or many (Accelerate). The same recipe gives the same batches, losses and
+gradients.
 
-All random numbers depend on the recipe's seed and the step alone, so a run that is resumed from any saved state continues bit for bit.
+All random numbers depend on the recipe's seed and the step alone, so a run that is resumed from any saved
+state continues bit for bit.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _WINDOWS_AT_ONCE = 64  # in an evaluation
 
 @dataclass
 class Progress:
-    """How far a run is. recent f64[5]: losses and steps since the last evaluation; saved, so that a resumed run logs the same means."""
+    """How far a run is. recent f64[5]: losses and steps since the last evaluation; saved, so that a resumed
+    run logs the same means.
+    """
 
     step: int
     steps: int
@@ -44,9 +48,11 @@ class Progress:
 
 
 class Trainer:
-    """Runs a recipe from `progress.step` on: updates, evaluations, saved states. `setup.prepare_run` makes one.
+    """Runs a recipe from `progress.step` on: updates, evaluations, saved states. `setup.prepare_run` makes
+    one.
 
-    held_pipeline: for the held-out windows; the training data's own if they are of the same dataset. log: of the main process alone.
+    held_pipeline: for the held-out windows; the training data's own if they are of the same dataset. log: of
+    the main process alone.
     """
 
     def __init__(
@@ -68,7 +74,9 @@ class Trainer:
         self.figures: dict = {}
         """The last evaluation's."""
         self.reads_late = processes.device.type == "cuda"
-        """Whether an update's results are read after the next one is launched, so that the device never waits for the host."""
+        """Whether an update's results are read after the next one is launched, so that the device never waits
+        for the host.
+        """
         self._unread: deque[UpdateRecord] = deque()
         self._waited_s = 0.0
 
@@ -79,18 +87,19 @@ class Trainer:
         self.processes.end_training()
 
     def run(self, stop: StopSignal) -> int:
-        """-> 0 when the run is finished, 128 + n when signal n ended it early (the state is saved). Raises TrainingError."""
+        """-> 0 when the run is finished, 128 + n when signal n ended it early (the state is saved). Raises
+        TrainingError.
+        """
         recipe, progress = self.recipe, self.progress
         if self.processes.is_main_process:
             self.folder.truncate_log(progress.step)
         if progress.step >= progress.steps:
             self._print(
-                f"{self.folder.path}: finished at step {progress.step}; another run needs another out=DIR, or --fresh"
+                f"{self.folder.path}: finished at step {progress.step}; another run needs another out=DIR, "
+                "or --fresh"
             )
             return 0
-        with self.pipeline.batches(
-            self.data.train, self.schedule.micro_batches(progress.step)
-        ) as batches:
+        with self.pipeline.batches(self.data.train, self.schedule.micro_batches(progress.step)) as batches:
             while True:
                 stopped = self.update(batches, stop)
                 last = progress.step == progress.steps
@@ -111,7 +120,8 @@ class Trainer:
         if last:
             return 0
         self._print(
-            f"stopped after step {progress.step} of {progress.steps}, state saved: the same command continues it"
+            f"stopped after step {progress.step} of {progress.steps}, state saved: the same command "
+            "continues it"
         )
         return 128 + (stop.signal or 15)
 
@@ -122,7 +132,9 @@ class Trainer:
     # One step
 
     def update(self, batches: DeviceBatches, stop: StopSignal) -> bool:
-        """One optimizer step on one global batch -> whether any process was asked to stop. Raises TrainingError for NaN."""
+        """One optimizer step on one global batch -> whether any process was asked to stop. Raises
+        TrainingError for NaN.
+        """
         step, schedule = self.progress.step, self.schedule
         summed = self.learner.add_gradients(
             self._micro_batches(batches, step),
@@ -173,7 +185,9 @@ class Trainer:
         return means
 
     def _fail(self, step: int, means: dict[str, float], norm: float, norms: np.ndarray) -> None:
-        """Reports a loss or gradient that is not finite and raises; neither weights nor the last state were changed by it."""
+        """Reports a loss or gradient that is not finite and raises; neither weights nor the last state were
+        changed by it.
+        """
         weights = self.learner.broken_weights()
         gradients = [name for name, value in zip(self.learner.trained, norms) if not np.isfinite(value)]
         report = {
@@ -190,15 +204,17 @@ class Trainer:
         broken = f"weights {checkpoint.first_few(weights)}" if weights else ""
         broken = broken or f"gradients of {checkpoint.first_few(gradients) or 'no parameter, only losses'}"
         raise TrainingError(
-            f"step {step}: {listed}, gradient norm {norm:.4g}; not finite are the {broken}. The batch is named in "
-            f"{self.folder.path / 'failure.json'}. The last state is good: the same command continues from it; "
+            f"step {step}: {listed}, gradient norm {norm:.4g}; not finite are the {broken}. The batch is "
+            "named in "
+            f"{self.folder.path / 'failure.json'}. The last state is good: the same command continues from "
+            "it; "
             "try a smaller optimizer.lr"
         )
 
     # Evaluations and files
 
     def _evaluate(self) -> None:
-        recipe, held, step = self.recipe, self.data.held, self.progress.step
+        held, step = self.data.held, self.progress.step
         *sums, steps = self.progress.recent.tolist()
         means = self._means([value / max(1.0, steps) for value in sums], (1, 1))
         self.progress.recent.zero_()
@@ -209,7 +225,8 @@ class Trainer:
             broken = [name for name in losses.NAMES if not np.isfinite(self.figures.get(name, 0.0))]
             if broken:
                 raise TrainingError(
-                    f"step {step}: the held-out losses {', '.join(broken)} are not finite, while those of training are: look for "
+                    f"step {step}: the held-out losses {', '.join(broken)} are not finite, while those of "
+                    "training are: look for "
                     f"unusual values in the held-out episodes of {held.dataset.root}. The last state is good"
                 )
         if self.log:
@@ -246,7 +263,8 @@ class Trainer:
         step = self.progress.step
         if broken := self.learner.broken_weights():
             raise TrainingError(
-                f"step {step}: {checkpoint.first_few(broken)} became NaN or infinite; the state before is kept"
+                f"step {step}: {checkpoint.first_few(broken)} became NaN or infinite; the state before is "
+                "kept"
             )
         if self.processes.is_main_process:
             tensors = {"recent": self.progress.recent, "micro_batch": torch.tensor(self.schedule.micro_batch)}

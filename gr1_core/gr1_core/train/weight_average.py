@@ -11,7 +11,9 @@ from torch.optim.swa_utils import AveragedModel
 
 
 class WeightAverage:
-    """Keeps averages of some parameters. `decay` is reached slowly: the first steps' weights are far from later ones."""
+    """Keeps averages of some parameters. `decay` is reached slowly: the first steps' weights are far from
+    later ones.
+    """
 
     def __init__(self, trained: Mapping[str, nn.Parameter], decay: float):
         self._trained, self._decay, self._step = trained, decay, 0

@@ -34,7 +34,9 @@ _OF_ENCODERS = ("vision", "text", "image_size", "patch_size")
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """Names of tensors. Each is in exactly one of taken_over and new, and in exactly one of trained and frozen."""
+    """Names of tensors. Each is in exactly one of taken_over and new, and in exactly one of trained and
+    frozen.
+    """
 
     source: str
     taken_over: list[str]
@@ -56,7 +58,9 @@ class WeightsReport:
 
 
 def initial_model(recipe: Recipe) -> tuple[GR1, WeightsReport]:
-    """A run's initial model, in fp32 on the CPU. New weights depend on the recipe's seed alone. Raises RecipeError."""
+    """A run's initial model, in fp32 on the CPU. New weights depend on the recipe's seed alone. Raises
+    RecipeError.
+    """
     config = recipe.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -81,7 +85,9 @@ def initial_model(recipe: Recipe) -> tuple[GR1, WeightsReport]:
 
 
 def set_trained(model: GR1, recipe: Recipe) -> list[str]:
-    """Sets requires_grad of exactly the parameters that get a gradient from the recipe's losses; returns their names."""
+    """Sets requires_grad of exactly the parameters that get a gradient from the recipe's losses; returns
+    their names.
+    """
     unused = list(_NEVER_TRAINED)
     for target, prefixes in _OF_TARGET.items():
         unused += () if target in recipe.targets else prefixes
@@ -95,7 +101,9 @@ def set_trained(model: GR1, recipe: Recipe) -> list[str]:
 
 
 def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tensor]:
-    """From a pre-trained model its trained tensors and its encoders; from another kind of policy its encoders; otherwise all tensors."""
+    """From a pre-trained model its trained tensors and its encoders; from another kind of policy its
+    encoders; otherwise all tensors.
+    """
     if recipe.mae or recipe.clip:
         raise RecipeError(
             f"init={recipe.init} has encoders of its own: leave out mae and clip, or set init=null"
@@ -103,7 +111,8 @@ def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tenso
     folder = Path(recipe.init)
     if not folder.exists():
         raise RecipeError(
-            f"init: no checkpoint at {folder}: run the pre-training that writes it (`gr1 pretrain`), name another with init=DIR, "
+            f"init: no checkpoint at {folder}: run the pre-training that writes it (`gr1 pretrain`), name "
+            "another with init=DIR, "
             "or start without one: init=null" + ("" if recipe.encoders == "random" else " mae=FILE clip=FILE")
         )
     model, training = checkpoint.load_model(folder), checkpoint.read_training(folder)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from gr1_core.pose import Pose
 from gr1_core.sim.expert import Command
 from gr1_core.sim.objects.catalogue import ObjectSet
-from gr1_core.sim.poses import Pose, pointing_down
+from gr1_core.sim.poses import pointing_down
 
 UNDISTURBED_SHARE = 0.2  # share of the episodes without disturbances
 RANDOM_START_SHARE = 0.5  # share of the episodes that start in the upper workspace instead of at home

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gr1_common.option import Option
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_core.rig import Rig, RigError
 from gr1_robot.arm import drivers
 

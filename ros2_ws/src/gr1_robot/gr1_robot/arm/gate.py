@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gr1_common.conventions import BASE_FRAME, HOLDING, MOVING, STOPPED, TICK
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_core.rig import Limits
 from gr1_robot.arm.backend import ArmState
 from gr1_robot.arm.motion_limits import MotionLimiter

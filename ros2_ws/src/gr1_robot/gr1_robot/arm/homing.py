@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_core.rig import Limits
 
 _TIME_CONSTANT = 0.3

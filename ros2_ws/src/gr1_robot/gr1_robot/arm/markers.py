@@ -11,7 +11,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from gr1_common.conventions import STOPPED
 from gr1_common.messages import to_pose
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_core.rig import Limits
 from gr1_robot.arm.gate import Motion
 

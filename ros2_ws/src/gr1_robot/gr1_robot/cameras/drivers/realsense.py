@@ -140,7 +140,7 @@ class Camera(RealCamera):
         self._description = "; ".join(part for part in (self._name, video, model, _link(rs, device)) if part)
         self._number, self._pending, self._paced = None, None, None
         self._heard = time.monotonic()
-        self._clock.begin()
+        self._clock.restart()
 
     def _recording(self, rs, config):
         file = self.settings["playback"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from gr1_common.option import Option
-from gr1_common.pose import Pose
 from gr1_core.kinematics import GEN2, GEN2_GRIP, GEN2_HAND
+from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
 from gr1_robot.arm.drivers.kinova_gen2 import sdk

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_robot.arm.backend import ArmError
 from gr1_robot.arm.drivers.kinova_gen2.faults import SdkError
 from gr1_robot.arm.drivers.kinova_gen2.sdk import NORMAL, READY

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_robot.arm.backend import ArmError
 from gr1_robot.arm.drivers.kinova_gen2 import sdk, units
 from gr1_robot.arm.drivers.kinova_gen2.faults import NOT_LOADED, SdkError

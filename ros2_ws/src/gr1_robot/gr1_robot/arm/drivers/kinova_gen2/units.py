@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_robot.arm.drivers.kinova_gen2.sdk import AngularInfo, CartesianInfo, FingersPosition
 
 

@@ -10,8 +10,8 @@ import atexit
 import numpy as np
 
 from gr1_common.option import Option
-from gr1_common.pose import Pose
 from gr1_core.kinematics import GEN3_GRIP, gen3
+from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
 from gr1_robot.arm.drivers.kinova_gen3.driver import JOINTS, Driver

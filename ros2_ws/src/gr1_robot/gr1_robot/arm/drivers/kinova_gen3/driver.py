@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 from gr1_robot.arm.backend import ArmState
 from gr1_robot.arm.drivers.kinova_gen3 import units
 from gr1_robot.arm.drivers.kinova_gen3.faults import fault_texts

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from gr1_common.pose import Pose
+from gr1_core.pose import Pose
 
 
 def rotation(degrees) -> Rotation:

@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from gr1_common.conventions import TICK
 from gr1_common.option import Option
-from gr1_common.pose import Pose
 from gr1_core.kinematics import GEN2
+from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_core.sim import TASKS
 from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
@@ -126,7 +126,7 @@ class Arm(ArmBackend):
             return self.twin.tick(linear, angular)
         # The joints do not move; the controller's commanded pose does.
         self.twin.tick(_ZERO, _ZERO)
-        pose = self._stuck_pose or _pose(self.twin.commanded)
+        pose = self._stuck_pose or self.twin.commanded
         turned = Rotation.from_rotvec(np.asarray(angular) * TICK) * Rotation.from_quat(pose.quaternion)
         self._stuck_pose = Pose(pose.position + np.asarray(linear) * TICK, turned.as_quat())
 
@@ -148,7 +148,7 @@ class Arm(ArmBackend):
         """Nothing to do: simulated time advances only in `send_twist`."""
 
     def home_pose(self) -> Pose:
-        return _pose(self.twin.home())
+        return self.twin.home()
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return GEN2.jacobian(joints)
@@ -174,14 +174,10 @@ class Arm(ArmBackend):
     def _true_state(self, now: float) -> ArmState:
         twin = self.twin
         return ArmState(
-            measured=_pose(twin.measured),
-            commanded=self._stuck_pose or _pose(twin.commanded),
+            measured=twin.measured,
+            commanded=self._stuck_pose or twin.commanded,
             joints=twin.joints,
             joint_velocities=twin.joint_velocities,
             closure=twin.closure,
             at=now,
         )
-
-
-def _pose(pose) -> Pose:
-    return Pose(pose.position, pose.quaternion)
