@@ -78,10 +78,10 @@ def grasp_yaw(state: State, name: str, turn: float = 0.0, near: float | None = N
     )
 
 
-def grasp(state: State, name: str, yaw: float) -> Goal:
+def grasp(state: State, name: str, yaw: float, lean_for: np.ndarray | None = None) -> Goal:
     """Goes to a block with open fingers, and closes them where they are around it."""
     block = state.block(name)[:3]
-    pitch = pitch_at(block, yaw)
+    pitch = min(pitch_at(block, yaw), 0.0 if lean_for is None else pitch_at(lean_for, yaw))
     lift = {"cabinet": 0.006, "drawer": 0.012, "table": 0.004}[place_of(block)]
     goal = Goal(
         block + [0, 0, lift], yaw, pitch, 1.0, clearance=0.12 if pitch == CABINET_PITCH else 0.57 - block[2]

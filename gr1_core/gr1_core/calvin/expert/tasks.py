@@ -30,10 +30,13 @@ class Situation:
     yaw: float | None = None
     place: np.ndarray | None = None
 
-    def grasp(self, name: str, turn: float = 0.0) -> Goal:
-        """Grasps a block, at a yaw that does not flip between equal choices."""
+    def grasp(self, name: str, turn: float = 0.0, lean_for: np.ndarray | None = None) -> Goal:
+        """Grasps a block, at a yaw that does not flip between equal choices.
+
+        turn: rad that the hand will turn with it. lean_for: where it will be put, if the hand has to lean there.
+        """
         self.yaw = blocks.grasp_yaw(self.state, name, turn, self.yaw)
-        return blocks.grasp(self.state, name, self.yaw)
+        return blocks.grasp(self.state, name, self.yaw, lean_for)
 
 
 Skill = Callable[[Situation], Goal]
@@ -154,19 +157,21 @@ def _carry_to(
 
 
 def _push(s: Situation, name: str, way: float) -> Goal:
+    """Carries the block a centimetre or two above the table, and lets it fall."""
     block, start = s.state.block(name)[:3], s.start.block(name)[:3]
-    goal = s.grasp(name)
-    if blocks.held(s.state) != name:
-        return goal
     if s.place is None:
         s.place = _free_place(s, name, start, way)
+    goal = s.grasp(name, lean_for=np.array([*s.place, start[2]]))
+    if blocks.held(s.state) != name:
+        return goal
+    pitch = blocks.level_pitch(s.state, name)
     to_go = s.place - block[:2]
     height = block[2] - start[2]
-    if np.abs(to_go).max() < 0.012:
-        return Goal(s.state.tcp, goal.yaw, goal.pitch, 1.0, approach=False)
-    gate = np.clip((height - 0.004) / 0.008, 0.0, 1.0)
+    if np.abs(to_go).max() < 0.012 and height > 0.01:
+        return Goal(s.state.tcp, goal.yaw, pitch, 1.0, approach=False)
+    gate = np.clip((height - 0.006) / 0.008, 0.0, 1.0)
     position = s.state.tcp + [gate * to_go[0], gate * to_go[1], _CARRY - height]
-    return Goal(position, s.yaw, blocks.pitch_at(position, s.yaw), -1.0, approach=False, speed=0.012)
+    return Goal(position, s.yaw, pitch, -1.0, approach=False, speed=0.012)
 
 
 def _free_place(s: Situation, name: str, start: np.ndarray, way: float) -> np.ndarray:
@@ -197,16 +202,10 @@ def _rotate(s: Situation, name: str, way: float) -> Goal:
     if abs(left) < np.radians(6):
         return Goal(s.state.tcp, float(s.state.euler[2]), float(s.state.euler[1]), 1.0, approach=False)
     height = s.state.block(name)[2] - s.start.block(name)[2]
-    gate = np.clip((height - 0.004) / 0.008, 0.0, 1.0)
+    gate = np.clip((height - 0.006) / 0.008, 0.0, 1.0)
     lifted = s.state.tcp + [0, 0, _CARRY - height]
-    return Goal(
-        lifted,
-        float(s.state.euler[2]) + gate * left,
-        (1 - gate) * float(s.state.euler[1]),
-        -1.0,
-        approach=False,
-        speed=0.008,
-    )
+    yaw, pitch = float(s.state.euler[2]) + gate * left, blocks.level_pitch(s.state, name)
+    return Goal(lifted, yaw, pitch, -1.0, approach=False, speed=0.008)
 
 
 def _place_in_slider(s: Situation) -> Goal:
