@@ -71,7 +71,9 @@ def test_doing_nothing_solves_nothing(capsys):
     assert evaluate(capsys, "--nothing", "--chains", "5", "--workers", "1")["mean"] == 0
 
 
-def test_what_is_collected_is_read_by_the_converter_and_by_the_official_loader(checkout, tmp_path, monkeypatch):
+def test_what_is_collected_is_read_by_the_converter_and_by_the_official_loader(
+    checkout, tmp_path, monkeypatch
+):
     out = tmp_path / "demos"
     arguments = ["--calvin-root", ROOT, "--episodes", "3", "--seed", "7", "--out", str(out), "--workers", "1"]
     assert main(["collect", "calvin", *arguments]) == 0

@@ -74,7 +74,7 @@ def goal_of(situation: Situation, task: str) -> Goal:
         and blocks.in_the_way(state)
     ):
         goal = replace(goal, gripper=1.0)
-    return _leave_cabinet(state, goal)
+    return _leave_cabinet(state, _rise_over_blocks(state, goal))
 
 
 def _carried(task: str) -> str | None:
@@ -90,13 +90,32 @@ def _carried(task: str) -> str | None:
 
 
 def _put_down(state: State, name: str) -> Goal:
+    """Lowers a block that hangs in the air to what is below it, and lets go."""
     pitch, yaw = float(state.euler[1]), float(state.euler[2])
-    place = blocks.place_of(state.tcp)
-    support = {"table": TABLE, "cabinet": TABLE + 0.004, "drawer": 0.342}[place]
-    height = state.block(name)[2] - BLOCK / 2 - support
+    block = state.block(name)
+    support = {"table": TABLE, "cabinet": TABLE + 0.004, "drawer": 0.342}[blocks.place_of(state.tcp)]
+    for other in BLOCKS:
+        below = state.block(other)[:3]
+        if other != name and np.linalg.norm((below - block[:3])[:2]) < 0.045 and below[2] < block[2]:
+            support = max(support, below[2] + BLOCK / 2)
+    height = block[2] - BLOCK / 2 - support
     if height > 0.03:
         return Goal(state.tcp - [0, 0, height - 0.01], yaw, pitch, -1.0, approach=False)
     return Goal(state.tcp, yaw, pitch, 1.0, approach=False)
+
+
+def _rise_over_blocks(state: State, goal: Goal) -> Goal:
+    """Straight up from beside or above a block, before the hand moves away over it."""
+    away = goal.position[:2] - state.tcp[:2]
+    if not goal.approach or np.linalg.norm(away) < 0.06 or blocks.place_of(state.tcp) != "table":
+        return goal
+    for name in BLOCKS:
+        block = state.block(name)[:3]
+        near = np.linalg.norm((block - state.tcp)[:2]) < 0.07 and name != blocks.held(state)
+        if near and block[2] - 0.02 < state.tcp[2] < block[2] + BLOCK / 2 + 0.045:
+            up = state.tcp + [0, 0, 0.06]
+            return Goal(up, float(state.euler[2]), float(state.euler[1]), goal.gripper, approach=False)
+    return goal
 
 
 def _leave_cabinet(state: State, goal: Goal) -> Goal:
@@ -184,11 +203,11 @@ def _free_place(s: Situation, name: str, start: np.ndarray, way: float) -> np.nd
     def cost(x: float, y: float) -> float:
         near = sum(max(0.0, 0.09 - np.hypot(x - other[0], y - other[1])) for other in others)
         near += max(0.0, 0.085 - np.hypot(x - s.layout.button[0], y - s.layout.button[1]))
-        near += min(max(0.0, 0.15 - abs(x - handle)), max(0.0, y + 0.1))
+        near += 0.5 * min(max(0.0, 0.15 - abs(x - handle)), max(0.0, y + 0.1))
         near += max(0.0, abs(x) - 0.38)
         return 10 * near + abs(y - start[1]) + abs(x - start[0])
 
-    xs = start[0] + way * np.linspace(_PUSH, _PUSH + 0.15, 11)
+    xs = start[0] + way * np.linspace(_PUSH, _PUSH + 0.3, 16)
     return np.array(
         min(((x, y) for x in xs for y in np.linspace(-0.14, -0.03, 12)), key=lambda place: cost(*place))
     )
