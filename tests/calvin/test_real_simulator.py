@@ -1,4 +1,5 @@
-"""On the real simulator: the official chain list, the expert, a policy that does nothing, and the official loader on what was collected.
+"""On the real simulator: the official chain list, the expert, a policy that does nothing, and the official
+loader on what was collected.
 
 `make test-calvin CALVIN_ROOT=DIR`.
 """
@@ -34,12 +35,10 @@ def checkout():
 def test_the_chain_list_is_the_published_one(checkout):
     assert official.digest(checkout) == "90191d9ac76baecb4f292ab766bbbf3ae65dbf43a83bbe5c376d99db10fd6446"
     first, *_, last = official.chains(checkout)
-    assert first.tasks == (
-        "rotate_blue_block_right", "move_slider_right", "lift_red_block_slider", "place_in_slider", "turn_off_lightbulb",
-    )  # fmt: skip
-    assert last.tasks == (
-        "move_slider_right", "turn_on_lightbulb", "push_pink_block_left", "open_drawer", "push_into_drawer",
-    )  # fmt: skip
+    assert first.tasks[:3] == ("rotate_blue_block_right", "move_slider_right", "lift_red_block_slider")
+    assert first.tasks[3:] == ("place_in_slider", "turn_off_lightbulb")
+    assert last.tasks[:3] == ("move_slider_right", "turn_on_lightbulb", "push_pink_block_left")
+    assert last.tasks[3:] == ("open_drawer", "push_into_drawer")
 
 
 def test_the_tasks_are_those_the_expert_knows(checkout):
@@ -88,7 +87,10 @@ def test_what_is_collected_is_read_by_the_converter_and_by_the_official_loader(
 
 
 def official_dataset(monkeypatch, folder):
-    """The checkout's own DiskDataset over annotated spans. pyhash, which it imports for shuffling alone, is stood in for."""
+    """The checkout's own DiskDataset over annotated spans.
+
+    pyhash, which it imports for shuffling alone, is stood in for.
+    """
     monkeypatch.setitem(sys.modules, "pyhash", types.SimpleNamespace(fnv1_32=lambda: hash))
     monkeypatch.syspath_prepend(os.path.join(ROOT, "calvin_models"))
     from omegaconf import OmegaConf

@@ -33,7 +33,8 @@ class Situation:
     def grasp(self, name: str, turn: float = 0.0, lean_for: np.ndarray | None = None) -> Goal:
         """Grasps a block, at a yaw that does not flip between equal choices.
 
-        turn: rad that the hand will turn with it. lean_for: where it will be put, if the hand has to lean there.
+        turn: rad that the hand will turn with it. lean_for: where it will be put, if the hand has to lean
+        there.
         """
         self.yaw = blocks.grasp_yaw(self.state, name, turn, self.yaw)
         return blocks.grasp(self.state, name, self.yaw, lean_for)
