@@ -1,6 +1,4 @@
-"""ros2 launch gr1_bringup collect.launch.py [name:=value ...]: a person, or driver:=expert, demonstrates
-into bags.
-"""
+"""ros2 launch gr1_bringup collect.launch.py [name:=value ...]: demonstrations into bags; --show-args."""
 
 from gr1_bringup import launching
 

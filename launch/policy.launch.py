@@ -1,6 +1,4 @@
-"""ros2 launch gr1_bringup policy.launch.py [name:=value ...]: cameras, arm and policy; --show-args lists the
-arguments.
-"""
+"""ros2 launch gr1_bringup policy.launch.py [name:=value ...]: cameras, arm and policy; --show-args."""
 
 from gr1_bringup import launching
 

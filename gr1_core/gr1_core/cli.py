@@ -1,7 +1,8 @@
-"""The `gr1` command: finds the command that the words name, in gr1_core or in another installed package, and runs it.
+"""The `gr1` command: finds the command that the words name, in gr1_core or in another installed package, and
+runs it.
 
-What a command module looks like, and how a package adds one: `gr1_core.commands`. Each command imports what it needs when it
-runs, so that `gr1 --help` answers at once.
+What a command module looks like, and how a package adds one: `gr1_core.commands`. Each command imports what
+it needs when it runs, so that `gr1 --help` answers at once.
 """
 
 from __future__ import annotations
@@ -64,13 +65,19 @@ OF_ROS_PACKAGES = (
     "up",
     "video",
 )
-"""Commands that come with the ROS 2 packages: named here only to say what to install where they are missing."""
-INSTALL_ROS = "run `make setup` in the repository, or build ros2_ws with colcon and source its install/setup.bash"
+"""Commands that come with the ROS 2 packages: named here only to say what to install where they are missing.
+"""
+INSTALL_ROS = (
+    "run `make setup` in the repository, or build ros2_ws with colcon and source its install/setup.bash"
+)
 DESCRIPTION = "GR-1 on a real robot, from demonstration to deployed policy."
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command. Exit codes: the command's own; 1: an error, named on stderr; 2: wrong words; 130: Ctrl-C."""
+    """Runs one command.
+
+    Exit codes: the command's own; 1: an error, named on stderr; 2: wrong words; 130: Ctrl-C.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         modules = command_modules()
@@ -86,13 +93,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def command_modules() -> dict[str, str]:
-    """Command, e.g. "evaluate sim" -> name of its module, for all installed packages. Raises ValueError where two claim one."""
+    """Command, e.g.
+
+    "evaluate sim" -> name of its module, for all installed packages. Raises ValueError where two claim one.
+    """
     modules = {name: f"gr1_core.commands.{name.replace(' ', '_').replace('-', '_')}" for name in OWN}
     for point in metadata.entry_points(group=GROUP):
         name = point.name.replace(".", " ")
         other = modules.setdefault(name, point.value)
         if other != point.value:
-            raise ValueError(f"`gr1 {name}` is in {other} and in {point.value}: uninstall one of the two packages")
+            raise ValueError(
+                f"`gr1 {name}` is in {other} and in {point.value}: uninstall one of the two packages"
+            )
     return dict(sorted(modules.items()))
 
 
@@ -141,7 +153,9 @@ def _nearest(group: list[str], modules: dict[str, str]) -> str:
     members = [name for name in modules if group and name.startswith(f"{group[0]} ")]
     for length in range(min(2, len(group)), 0, -1):
         words = " ".join(group[:length])
-        names = {name.split(" ", 1)[1]: name for name in members} if members else {name: name for name in modules}
+        names = (
+            {name.split(" ", 1)[1]: name for name in members} if members else {name: name for name in modules}
+        )
         if near := difflib.get_close_matches(group[1] if members else words, names, 1, 0.6):
             return f", did you mean `gr1 {names[near[0]]}`?"
     return f"; there are {', '.join(members)};" if members else ";"

@@ -81,10 +81,16 @@ GEN2_HAND = 0.160
 GEN2_GRIP = 0.182
 """m from joint 7 to the point between the fingertips."""
 
-GEN2 = Chain(GEN2_JOINTS, (0, 0, -GEN2_GRIP), (PI, 0, HALF))
-"""The Gen2 up to the point between its fingertips: z along the approach, x from the two fingers towards the
-thumb.
-"""
+
+def gen2(grip: float = GEN2_GRIP) -> Chain:
+    """The Gen2 up to the point between the fingertips, `grip` m from joint 7: z along the approach, x from the
+    two fingers towards the thumb.
+    """
+    return Chain(GEN2_JOINTS, (0, 0, -grip), (PI, 0, HALF))
+
+
+GEN2 = gen2()
+"""The Gen2 with the vendor's own fingers."""
 
 GEN3_JOINTS = (
     Joint((0, 0, 0.15643), (PI, 0, 0), None),

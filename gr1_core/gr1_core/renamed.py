@@ -1,4 +1,4 @@
-"""Names of older files. Their refusals tell the new name; weights are renamed when they are loaded."""
+"""Former names in files and options: refused with the new name. Weights are renamed when they are loaded."""
 
 RIG_KEYS = {
     "limits.leash": "limits.max_following_error",
@@ -6,6 +6,11 @@ RIG_KEYS = {
 }
 RECIPE_KEYS = {"evaluation.pictures": "evaluation.images"}
 CONFIG_VALUES = {("vision", "film"): "conv_film"}
+OPTIONS = {
+    "collect sim": {"--glimpses": "--single-frames"},
+    "evaluate sim": {"--columns": "--suites"},
+}
+"""Command -> old option -> new one."""
 WEIGHTS = {"vision.sentence.": "vision.condition.", "vision.films.": "vision.film_layers."}
 """Beginnings of tensor names in checkpoints of `vision: conv_film`, such as the shipped one."""
 

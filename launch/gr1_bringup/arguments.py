@@ -1,6 +1,4 @@
-"""The arguments of the stack: names, defaults, descriptions. `gr1 up` and `ros2 launch` have the same ones.
-No ROS import.
-"""
+"""The stack's arguments, of `gr1 up` and `ros2 launch`: names, defaults, descriptions. ROS-free."""
 
 from __future__ import annotations
 

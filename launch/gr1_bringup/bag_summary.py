@@ -1,4 +1,4 @@
-"""Summary of the bags that a run has recorded: outcomes, losses, the next command. No ROS import."""
+"""Summary of the bags that a run has recorded: outcomes, losses, the next command. ROS-free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What another package may add to `gr1 up`: options, and work beside the running stack. No ROS import.
+"""What another package may add to `gr1 up`: options, and work beside the running stack. ROS-free.
 
 A package names its extension by an entry point of the group `gr1_bringup.extensions`. The value is a
 module-level object with the methods of `Extension`. Its module is imported by `gr1 up --help`, so it imports

@@ -1,5 +1,4 @@
-"""The hardware file: node parameters of one laboratory, such as serial numbers, addresses and folders. No
-ROS import.
+"""The hardware file: node parameters of one laboratory, such as serial numbers and addresses. ROS-free.
 
 arm: {kinova_gen2.sdk: /opt/kinova}
 camera_wrist: {realsense.serial: "123456789"}

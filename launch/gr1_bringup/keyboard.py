@@ -1,4 +1,4 @@
-"""Lines typed on a terminal while a live table is drawn on it. No ROS import."""
+"""Lines typed on a terminal while a live table is drawn on it. ROS-free."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The stack for `ros2 launch`: what policy.launch.py and collect.launch.py have in common. Needs the ROS
-package `launch`.
-"""
+"""The stack for `ros2 launch`: the common part of the launch files. Needs the ROS package `launch`."""
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration

@@ -25,7 +25,7 @@ TAIL = 15
 _LOGGED = re.compile(r"\[(DEBUG|INFO|WARN)\]")
 _PR_SET_PDEATHSIG = 1
 _BOOTSTRAPPED = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
-# An arm node whose driver hangs needs 7 s to let go of it (ArmNode.close).
+# An arm node whose driver hangs needs 7 s to release it (ArmNode.close).
 _LADDER = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
 
@@ -120,7 +120,7 @@ class Processes:
         return next((process for process in self.all if process.exit_code is not None), None)
 
     def stop(self) -> list[Process]:
-        """SIGINT, then SIGTERM, then SIGKILL to whoever is left; returns those that needed more than a
+        """SIGINT, then SIGTERM, then SIGKILL to those left; returns the processes that needed more than a
         SIGINT.
         """
         stubborn: list[Process] = []

@@ -1,5 +1,4 @@
-"""One run of the stack from its start to its end: nodes, live table, video, extensions. `gr1 up` is its
-command line.
+"""One run of the stack, from its start to its end: nodes, live table, video, extensions.
 
 Each node is a process. Ctrl-C, SIGTERM or a time limit end the run with exit code 0. A node that ends by
 itself ends the run with exit code 1; it is named with its last lines.

@@ -1,11 +1,11 @@
-"""When a stack may be started, and when it is up. No ROS import."""
+"""When a stack may be started, and when it is up. ROS-free."""
 
 from __future__ import annotations
 
 import os
 
 START_LIMIT = 120.0
-"""s until all nodes must have been heard on /diagnostics."""
+"""s until all nodes must have published on /diagnostics."""
 DISCOVERY = 1.5
 """s that the ROS graph needs to show what is running already."""
 GHOST_LIMIT = 25.0

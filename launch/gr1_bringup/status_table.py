@@ -1,6 +1,4 @@
-"""The stack on one screen: a table for a terminal, a line for a log file. Both show the statuses of
-/diagnostics.
-"""
+"""The statuses of /diagnostics on one screen: a table for a terminal, a line for a log file."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from tests.support.ros_graph import NodeProcess, stamp_ns
 
 from .driven import frames_of, load
 
-HZ, COUNT = 20.0, 50
+HZ, COUNT = 20.0, 120
 TOPIC, INFO = "camera/wrist/image_raw", "camera/wrist/camera_info"
 STARTS_NODE = """
 import sys

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gr1_core import cli, commands
+from gr1_core import cli, commands, renamed
 from gr1_core.bench.policy import run
 from gr1_core.cli import main
 
@@ -117,18 +117,15 @@ def test_a_command_that_two_packages_claim_is_refused(monkeypatch, capsys):
     assert "`gr1 up` is in one.up and in two.up: uninstall one" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("evaluate sim --checkpoint demo --columns seen", "--columns is now --suites"),
-        ("evaluate sim --columns=seen --expert", "--columns is now --suites"),
-        ("collect sim --episodes 1 --out x --glimpses 3", "--glimpses is now --single-frames"),
-    ],
-)
-def test_an_old_option_is_refused_with_its_new_name(words, message, capsys):
+RENAMED = [(command, *names) for command, options in renamed.OPTIONS.items() for names in options.items()]
+
+
+@pytest.mark.parametrize("form", ["{} 3", "{}=3", "{}"])
+@pytest.mark.parametrize(("command", "old", "new"), RENAMED)
+def test_an_old_option_is_refused_with_its_new_name(command, old, new, form, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(words.split())
-    assert ended.value.code == 2 and message in capsys.readouterr().err
+        main([*command.split(), *form.format(old).split()])
+    assert ended.value.code == 2 and f"{old} is now {new}" in capsys.readouterr().err
 
 
 EVERY_MODULE = """

@@ -127,7 +127,10 @@ def header(at_ms: float) -> dict:
 
 
 def demonstration(seed: int = 0, steps: int = 15, kind: str = "jpeg", without: str = "") -> Recording:
-    """Frames at 20 Hz, arm at 50 Hz, commands at 10 Hz, a little after the frames; a hole in nothing. without: a camera's role."""
+    """Frames at 20 Hz, arm at 50 Hz, commands at 10 Hz, a little after the frames; a hole in nothing.
+
+    without: a camera's role.
+    """
     rng, recording = np.random.default_rng(seed), Recording()
     for index in range(2 * steps + 1):
         for number, (role, shape) in enumerate(SHAPES.items()):

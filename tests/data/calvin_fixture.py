@@ -1,4 +1,5 @@
-"""A tiny dataset in CALVIN's official layout: a coloured block that a dark gripper carries about, two tasks, overlapping spans.
+"""A tiny dataset in CALVIN's official layout: a coloured block that a dark gripper carries about, two tasks,
+overlapping spans.
 
 python -m tests.data.calvin_fixture DIR      writes DIR/task_D_D
 """
@@ -18,7 +19,9 @@ TASKS = {
 
 
 def make(root: Path, spans: int = 6, length: int = 30, seed: int = 0) -> Path:
-    """Writes root/task_D_D with `spans` annotated spans of `length` frames in training/ and two in validation/."""
+    """Writes root/task_D_D with `spans` annotated spans of `length` frames in training/ and two in
+    validation/.
+    """
     root = root / "task_D_D"
     for split, count in (("training", spans), ("validation", 2)):
         _split(root / split, count, length, np.random.default_rng([seed, count]))
@@ -69,7 +72,9 @@ def _split(folder: Path, spans: int, length: int, random: np.random.Generator) -
 
 
 def _image(side: int, pose: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """u8[side, side, 3]: a block under the gripper on a shaded table, so that frames differ and follow the pose."""
+    """u8[side, side, 3]: a block under the gripper on a shaded table, so that frames differ and follow the
+    pose.
+    """
     rows, columns = np.mgrid[:side, :side]
     image = np.repeat((90 + 80 * rows // side)[..., None], 3, axis=2).astype(np.uint8)
     x, y = (np.clip(0.5 + pose[:2] * (1.5, 1.5), 0.1, 0.9) * side).astype(int)

@@ -1,4 +1,5 @@
-"""A tiny Ego4D folder in the official layout: short h264 videos whose frames tell their own time, and narration.json.
+"""A tiny Ego4D folder in the official layout: short h264 videos whose frames tell their own time, and
+narration.json.
 
 python -m tests.data.ego4d_fixture DIR      writes DIR/ego4d
 """
@@ -37,7 +38,9 @@ def make(root: Path, seconds: int = SECONDS) -> Path:
 
 
 def write_narrations(root: Path, narrations: dict[str, list[tuple[float, str]]]) -> None:
-    """The official form; the last narration of each video stands in the second pass, as a second annotator's would."""
+    """The official form; the last narration of each video stands in the second pass, as a second annotator's
+    would.
+    """
     content = {
         uid: {
             "status": "complete",
@@ -53,8 +56,11 @@ def write_narrations(root: Path, narrations: dict[str, list[tuple[float, str]]])
 
 
 def write_video(path: Path, width: int, height: int, seconds: float, fps: int = 30) -> None:
-    """h264 with key frames 2 s apart. The left half of the centred square is as bright as the time (see `brightness`); a block moves
-    over the right half."""
+    """h264 with key frames 2 s apart.
+
+    The left half of the centred square is as bright as the time (see `brightness`); a block moves over the
+    right half.
+    """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
             "libx264", rate=fps, options={"crf": "10", "g": str(2 * fps), "preset": "ultrafast"}

@@ -1,4 +1,6 @@
-"""A small LeRobotDataset v3.0 as other people's tools write it: other names, another layout of state and action, images or video."""
+"""A small LeRobotDataset v3.0 as other people's tools write it: other names, another layout of state and
+action, images or video.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,10 @@ def write_mapping(path: Path, changes: dict | None = None) -> Path:
 
 
 class Motion:
-    """One episode: `length` poses and the motions between them. position [T, 3] m, turn: T rotations; move [T, 3], twist [T, 3] rad."""
+    """One episode: `length` poses and the motions between them.
+
+    position [T, 3] m, turn: T rotations; move [T, 3], twist [T, 3] rad.
+    """
 
     def __init__(self, episode: int, length: int):
         random = np.random.default_rng(episode)
@@ -175,6 +180,8 @@ def _write_video(path: Path, camera: int) -> None:
         for episode, length in enumerate(LENGTHS):
             for step in range(length):
                 container.mux(
-                    stream.encode(av.VideoFrame.from_ndarray(make_image(episode, step, camera), format="rgb24"))
+                    stream.encode(
+                        av.VideoFrame.from_ndarray(make_image(episode, step, camera), format="rgb24")
+                    )
                 )
         container.mux(stream.encode())

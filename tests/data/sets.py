@@ -74,7 +74,7 @@ def videos(root, lengths=(30, 9)) -> list[Episode]:
 
 
 def damage_image(root, role: str, row: int) -> None:
-    """Cuts the end off one JPEG of a set in one file; its header, which says the size, stays."""
+    """Cuts the end off one JPEG of a dataset in one file; its header with the size stays."""
     path = next(root.glob("data/*/*.parquet"))
     table = pq.read_table(path)
     name = f"observation.images.{role}"

@@ -60,7 +60,8 @@ def demonstration(name: str, seed: int, length: int = 12, task: str = "lift the 
 
 @dataclass
 class Synthetic:
-    """`count` units of one demonstration each; the units in `damaged` cannot be read, those in `left_out` are not wanted.
+    """`count` units of one demonstration each; the units in `damaged` cannot be read, those in `left_out` are
+    not wanted.
 
     killed: the unit whose reader takes its process with it. mark: part of every fingerprint.
     """

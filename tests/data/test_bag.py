@@ -37,7 +37,9 @@ def digest(path: Path) -> str:
 
 @pytest.fixture(scope="module", params=["none", "zstd", "lz4"])
 def recorded(request, tmp_path_factory):
-    """A bag of random messages, sent a little before they were received and not received in the order of their topics."""
+    """A bag of random messages, sent a little before they were received and not received in the order of
+    their topics.
+    """
     rng = random.Random(4)
     messages = [
         (topic, rng.randbytes(rng.randrange(1, 3000)), START + 1000 * n, START + 1000 * n - 300)
@@ -138,7 +140,7 @@ def test_metadata_has_the_fields_and_types_that_ros2_bag_of_jazzy_parses(recorde
     )
 
 
-def test_the_labels_say_what_was_done_and_how_much_was_received(recorded):
+def test_the_labels_hold_the_task_and_the_received_counts(recorded):
     bag = Bag(recorded[0])
     assert (bag.name, bag.instruction, bag.outcome) == ("episode", "open the drawer", "success")
     assert bag.rig == tiny_rig()
@@ -147,7 +149,7 @@ def test_the_labels_say_what_was_done_and_how_much_was_received(recorded):
     assert streams["/instruction"]["received"] == streams["/instruction"]["expected"] == 500
 
 
-def test_a_bag_is_not_whole_before_it_is_closed(tmp_path):
+def test_a_bag_is_incomplete_until_it_is_closed(tmp_path):
     writer = BagWriter(tmp_path / "episode", TOPICS, LABELS)
     writer.write_message("/instruction", text("open the drawer"), START, START)
     writer.flush()
@@ -183,7 +185,7 @@ def test_relabelling_changes_the_label_and_not_a_byte_of_the_recording(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("labels", "says"),
+    ("labels", "refusal"),
     [
         ({"outcome": "good"}, "'good' is not one of success, failure, discarded, unfinished"),
         ({"instruction": " "}, "instruction.* is empty"),
@@ -193,8 +195,8 @@ def test_relabelling_changes_the_label_and_not_a_byte_of_the_recording(tmp_path)
         ({"note": 3}, "note.*labels are text"),
     ],
 )
-def test_labels_that_cannot_be_are_refused_by_name(labels, says):
-    with pytest.raises(BagError, match=says):
+def test_invalid_labels_are_refused_by_name(labels, refusal):
+    with pytest.raises(BagError, match=refusal):
         check_labels(labels)
 
 
@@ -205,7 +207,7 @@ def test_facts_of_the_recording_cannot_be_relabelled(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "refusal"),
     [
         ({"topics": {"/x": "sensor_msgs/msg/Imag"}}, "did you mean 'sensor_msgs/msg/Image'"),
         ({"labels": {"rig": RIG}}, "missing label instruction"),
@@ -214,8 +216,8 @@ def test_facts_of_the_recording_cannot_be_relabelled(tmp_path):
         ({"qos": {"/instruction": "latched"}}, "'latched' is not one of"),
     ],
 )
-def test_a_bag_that_cannot_be_is_refused_and_leaves_no_folder(tmp_path, change, says):
-    with pytest.raises(ValueError, match=says):
+def test_an_invalid_bag_is_refused_and_leaves_no_folder(tmp_path, change, refusal):
+    with pytest.raises(ValueError, match=refusal):
         BagWriter(tmp_path / "episode", **{"topics": TOPICS, "labels": LABELS} | change)
     assert list(tmp_path.iterdir()) == []
 
@@ -229,7 +231,7 @@ def test_an_existing_folder_and_an_undeclared_topic_are_refused(tmp_path):
 
 
 def test_bags_of_other_programs_are_refused_by_the_labels_they_lack(tmp_path):
-    for name, storage, says in (
+    for name, storage, refusal in (
         ("mcap", StoragePlugin.MCAP, "missing labels episode, instruction, outcome, rig"),
         ("sqlite", StoragePlugin.SQLITE3, "storage is 'sqlite3', expected mcap"),
     ):
@@ -238,7 +240,7 @@ def test_bags_of_other_programs_are_refused_by_the_labels_they_lack(tmp_path):
                 "/instruction", "std_msgs/msg/String", msgdef="string data\n", rihs01="RIHS01_0"
             )
             writer.write(topic, START, text("go"))
-        with pytest.raises(BagError, match=says):
+        with pytest.raises(BagError, match=refusal):
             Bag(tmp_path / name)
     with pytest.raises(BagError, match="no such folder"):
         Bag(tmp_path / "none")
@@ -261,11 +263,11 @@ def test_topics_are_found_in_any_namespace_but_not_in_two(tmp_path):
         bag.topic("arm/pose")
 
 
-def test_a_whole_demonstration_has_no_problems(tmp_path):
+def test_a_complete_demonstration_has_no_problems(tmp_path):
     assert verify_bag(demonstration(steps=5).save(tmp_path / "episode")) == []
 
 
-def test_verify_notices_a_flipped_bit_anywhere_in_the_file(tmp_path):
+def test_verify_detects_a_flipped_bit_anywhere_in_the_file(tmp_path):
     folder = demonstration(steps=2).save(tmp_path / "episode")
     path = folder / "episode_0.mcap"
     whole, rng = path.read_bytes(), random.Random(11)
@@ -281,7 +283,7 @@ def test_verify_notices_a_flipped_bit_anywhere_in_the_file(tmp_path):
         )
 
 
-def test_reading_a_damaged_bag_says_so(tmp_path):
+def test_reading_a_damaged_bag_is_refused_with_the_remedy(tmp_path):
     folder = demonstration(steps=3).save(tmp_path / "episode")
     path = folder / "episode_0.mcap"
     data = bytearray(path.read_bytes())
@@ -349,7 +351,8 @@ def test_messages_are_those_that_a_ros_node_would_read():
         schemas.make_message("sensor_msgs/msg/JointState", **fields), "sensor_msgs/msg/JointState"
     )
     code = (
-        "import sys; from rclpy.serialization import deserialize_message as d; from sensor_msgs.msg import JointState as J;"
+        "import sys; from rclpy.serialization import deserialize_message as d; from sensor_msgs.msg import "
+        "JointState as J;"
         f"m = d(bytes.fromhex('{data.hex()}'), J); h = m.header;"
         "print(h.stamp.sec, h.frame_id, list(m.name), list(m.position), len(m.effort))"
     )
@@ -357,7 +360,7 @@ def test_messages_are_those_that_a_ros_node_would_read():
     assert done.stdout.strip() == "7 base_link ['a', 'bc'] [0.5, -1.25] 0", done.stderr
 
 
-def test_stamps_are_read_off_the_bytes():
+def test_stamps_are_read_without_decoding_the_message():
     fields = {"header": {"stamp": {"sec": 1_700_000_000, "nanosec": 123}}, "pose": {"position": {"x": 1.0}}}
     kind = "geometry_msgs/msg/PoseStamped"
     data = schemas.serialize(schemas.make_message(kind, **fields), kind)
@@ -368,7 +371,7 @@ def test_stamps_are_read_off_the_bytes():
 
 
 def test_bytes_and_fields_that_do_not_fit_a_type_are_refused_by_its_name():
-    with pytest.raises(schemas.SchemaError, match="3 bytes are no geometry_msgs/msg/PoseStamped"):
+    with pytest.raises(schemas.SchemaError, match="3 bytes are not a valid geometry_msgs/msg/PoseStamped"):
         schemas.deserialize("geometry_msgs/msg/PoseStamped", b"\x00\x01\x00")
     with pytest.raises(schemas.SchemaError, match="has no field 'positon'"):
         schemas.make_message("sensor_msgs/msg/JointState", positon=[1.0])

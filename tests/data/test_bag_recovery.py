@@ -18,7 +18,8 @@ from gr1_core.data.verification import verify_bag
 from tests.data.bag_fixture import START, demonstration
 from tests.data.test_bag import LABELS, TOPICS, digest
 
-# Writes numbered messages of 1 to 3000 bytes for ever, flushes now and then, and says after each flush how many are safe.
+# Writes numbered messages of 1 to 3000 bytes for ever, flushes now and then, and says after each flush how
+# many are safe.
 RECORDER = """
 import random, sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def contents(folder: Path) -> list[tuple]:
 
 
 @pytest.mark.parametrize("attempt", range(10))
-def test_sigkill_loses_only_what_came_after_the_last_flush(tmp_path, attempt):
+def test_sigkill_loses_only_messages_after_the_last_flush(tmp_path, attempt):
     earlier = demonstration(steps=2).save(tmp_path / "earlier")
     before = digest(earlier / "earlier_0.mcap")
     folder = tmp_path / "killed"
@@ -101,7 +102,7 @@ def cut(whole: Path, to: Path, size: int) -> Path:
     return to
 
 
-def test_a_file_that_is_torn_anywhere_gives_a_part_of_the_messages_from_the_beginning(whole, tmp_path):
+def test_a_file_that_is_cut_off_anywhere_gives_the_first_messages(whole, tmp_path):
     size, all_messages, rng = (whole / "episode_0.mcap").stat().st_size, contents(whole), random.Random(3)
     for number in range(40):
         folder = cut(whole, tmp_path / f"torn{number}", rng.randrange(size))
@@ -154,7 +155,7 @@ def _killed(*_):
     raise KeyboardInterrupt
 
 
-def test_a_recording_without_a_message_is_set_aside_and_not_deleted(whole, tmp_path):
+def test_a_recording_without_messages_is_renamed_and_not_deleted(whole, tmp_path):
     for size in (0, 3, 700):
         folder = cut(whole, tmp_path / "nothing", size)
         saved = recover_bag(folder)
@@ -167,7 +168,7 @@ def test_a_recording_without_a_message_is_set_aside_and_not_deleted(whole, tmp_p
         assert not folder.exists() and unfinished_bags(tmp_path) == find_bags(tmp_path) == []
 
 
-def test_a_running_recording_is_left_alone(tmp_path):
+def test_a_running_recording_is_not_touched(tmp_path):
     with BagWriter(tmp_path / "episode", TOPICS, LABELS) as writer:
         writer.write_message("/instruction", b"1234", START, START)
         writer.flush()
@@ -190,7 +191,7 @@ def test_an_mcap_of_another_program_is_not_touched(tmp_path):
         )
         writer.flush()
     before = digest(path)
-    with pytest.raises(BagError, match="does not say instruction, rig"):
+    with pytest.raises(BagError, match="lacks the labels instruction, rig"):
         recover_bag(tmp_path / "foreign")
     assert digest(path) == before and list(path.parent.iterdir()) == [path]
 
@@ -211,8 +212,10 @@ for number in range(10_000):
 
 
 @pytest.mark.parametrize("size", [250_000, 1_500_000])
-def test_a_full_disk_is_named_and_what_was_flushed_before_is_kept(tmp_path, size):
-    """A limit on the size of files stands for the disk: the write fails in the same way, in the middle of a chunk."""
+def test_a_full_disk_is_named_and_flushed_messages_are_kept(tmp_path, size):
+    """A limit on the size of files stands for the disk: the write fails in the same way, in the middle of a
+    chunk.
+    """
     folder = tmp_path / "episode"
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(folder), LABELS["rig"], str(size)], capture_output=True, text=True
@@ -241,7 +244,7 @@ def test_recovery_on_a_full_disk_leaves_the_recording_as_it_was(whole, tmp_path)
     assert recover_bag(folder).messages
 
 
-def test_the_command_recovers_all_below_a_folder_and_says_what_it_saved(whole, tmp_path, capsys):
+def test_the_command_recovers_all_bags_below_a_folder_and_prints_what_it_saved(whole, tmp_path, capsys):
     cut(whole, tmp_path / "one", 80_000)
     cut(whole, tmp_path / "two", 0)
     shutil.copytree(whole, tmp_path / "whole")

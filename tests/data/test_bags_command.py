@@ -39,7 +39,7 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
     return status, *capsys.readouterr()
 
 
-def test_list_shows_each_bag_with_what_is_wrong_with_it(bags, capsys):
+def test_list_shows_each_bag_with_its_problems(bags, capsys):
     status, out, _ = run(capsys, "list", bags)
     lines = out.splitlines()
     assert status == 0 and len(lines) == 5
@@ -57,10 +57,10 @@ def test_list_as_json_has_the_same_rows(bags, capsys):
     assert rows[0]["seconds"] == pytest.approx(1.0, abs=0.6) and rows[0]["problems"] == []
 
 
-def test_a_bag_that_cannot_be_read_is_a_row_and_not_an_end(bags, capsys):
+def test_a_bag_that_cannot_be_read_is_a_row_and_not_an_error(bags, capsys):
     (bags / "2024-05-01" / "one" / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
     status, out, _ = run(capsys, "list", bags)
-    assert status == 0 and "not rosbag2's metadata" in out.splitlines()[1] and "two" in out
+    assert status == 0 and "not a metadata.yaml of rosbag2" in out.splitlines()[1] and "two" in out
 
 
 def test_show_prints_labels_and_the_counts_of_each_topic(bags, capsys):
@@ -70,7 +70,7 @@ def test_show_prints_labels_and_the_counts_of_each_topic(bags, capsys):
     assert pose[1:7] == ["geometry_msgs/msg/PoseStamped", "33", "30", "3", "1", "80.0"]
 
 
-def test_relabel_changes_several_bags_and_says_what_it_changed(bags, capsys):
+def test_relabel_changes_several_bags_and_prints_the_changes(bags, capsys):
     two = [bags / "2024-05-01" / "one", bags / "2024-05-02" / "two"]
     status, out, _ = run(capsys, "relabel", *two, "--outcome", "discarded", "--note", "lights were off")
     assert status == 0
@@ -83,17 +83,17 @@ def test_relabel_changes_several_bags_and_says_what_it_changed(bags, capsys):
 
 def test_relabel_changes_nothing_when_one_bag_or_label_is_wrong(bags, capsys):
     one = bags / "2024-05-01" / "one"
-    for arguments, says in (
+    for arguments, message in (
         ((one, bags / "cut", "--outcome", "discarded"), "is unfinished"),
         ((one, "--outcome", "lost"), "'lost' is not one of"),
         ((one,), "nothing to change: give --outcome"),
     ):
         status, _, error = run(capsys, "relabel", *arguments)
-        assert status == 1 and says in error and len(error.splitlines()) == 1
+        assert status == 1 and message in error and len(error.splitlines()) == 1
     assert Bag(one).outcome == "success"
 
 
-def test_verify_reads_all_below_a_folder_and_its_status_says_whether_something_is_wrong(bags, capsys):
+def test_verify_reads_all_bags_below_a_folder_and_its_exit_code_is_1_if_one_has_problems(bags, capsys):
     status, out, _ = run(capsys, "verify", bags)
     assert status == 1
     assert [line.split(":")[0] for line in out.splitlines()] == ["two", "cut", "3 bags read, 2 with problems"]
@@ -101,7 +101,7 @@ def test_verify_reads_all_below_a_folder_and_its_status_says_whether_something_i
     assert status == 0 and out == "1 bags read, 0 with problems\n"
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path, capsys):
+def test_a_missing_folder_is_an_error_of_one_line(tmp_path, capsys):
     for what in ("list", "verify", "recover", "show"):
         status, _, error = run(capsys, what, tmp_path / "nowhere")
         assert status == 1 and error.startswith("gr1: no bag") and "nowhere" in error
@@ -116,7 +116,7 @@ def test_list_shows_a_truncated_file_as_damaged_and_not_as_a_success(bags, capsy
     assert out.splitlines()[-1].startswith("3 bags, 0 successes, 1 damaged,")
 
 
-def test_verify_says_how_to_save_a_damaged_bag_and_that_works(bags, capsys):
+def test_verify_prints_how_to_save_a_damaged_bag_and_that_works(bags, capsys):
     one = bags / "2024-05-01" / "one"
     (mcap,) = one.glob("*.mcap")
     whole = mcap.read_bytes()
@@ -140,12 +140,12 @@ def test_a_long_foreign_label_does_not_flood_the_list(bags, capsys):
 
 
 @pytest.mark.parametrize("what", ["list", "verify"])
-def test_a_folder_without_bags_is_said_to_be_one(tmp_path, capsys, what):
+def test_a_folder_without_bags_is_named(tmp_path, capsys, what):
     status, _, error = run(capsys, what, tmp_path)
     assert status == 1 and error == f"gr1: no bags below {tmp_path}\n"
 
 
-def test_a_file_in_place_of_a_bag_is_called_a_file(bags, capsys):
+def test_a_file_in_place_of_a_bag_is_named_as_a_file(bags, capsys):
     (mcap,) = (bags / "2024-05-01" / "one").glob("*.mcap")
     for what in ("verify", "list", "show"):
         status, _, error = run(capsys, what, mcap)

@@ -44,7 +44,7 @@ def test_the_mp4_gives_the_frames_of_the_window(coloured, tmp_path):
             assert np.abs(found[role].astype(int) - expected).mean() < 10
 
 
-def test_the_last_line_is_the_document(coloured, capsys, monkeypatch):
+def test_the_last_line_is_the_json_document(coloured, capsys, monkeypatch):
     monkeypatch.setattr(bench, "CHUNK_S", 0.01)
     bench.run(coloured.root, threads=2, frames=30, rounds=1, lerobot=None)
     document = json.loads(capsys.readouterr().out.splitlines()[-1])

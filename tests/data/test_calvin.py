@@ -9,7 +9,7 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert.sources.calvin import CalvinSource, Span, load_object, draw_subset
+from gr1_core.data.convert.sources.calvin import CalvinSource, Span, draw_subset, load_object
 from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 
@@ -85,7 +85,7 @@ def test_png_keeps_every_pixel(original):
         np.testing.assert_array_equal(images.decode(episode.images["wrist"][7]), expected["rgb_gripper"])
 
 
-def test_the_subset_takes_so_many_of_each_task(original):
+def test_the_subset_has_the_requested_number_of_spans_per_task(original):
     chosen = [episode.info for episode in read(CalvinSource(original, per_task=2))]
     assert sorted(info["task"] for info in chosen) == ["open_drawer"] * 2 + ["push_red_block_left"] * 2
     assert chosen == sorted(chosen, key=lambda info: info["frames"])
@@ -128,14 +128,14 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_frame_costs_its_span_and_is_named(damaged, damage):
-    spoil, said = DAMAGES[damage]
+def test_a_damaged_frame_skips_its_span_and_is_named(damaged, damage):
+    spoil, message = DAMAGES[damage]
     spoil(frame(damaged, FIRST + 60))
     items = read(CalvinSource(damaged))
     skipped = [item for item in items if isinstance(item, Skipped)]
     assert len(items) == 6 and len(skipped) == 1
     assert skipped[0].name == f"training_00002_{FIRST + 50:07d}_{FIRST + 79:07d}"
-    assert frame(damaged, FIRST + 60).name in skipped[0].reason and said in skipped[0].reason
+    assert frame(damaged, FIRST + 60).name in skipped[0].reason and message in skipped[0].reason
 
 
 def test_depth_and_scene_are_not_needed(damaged):
@@ -143,7 +143,7 @@ def test_depth_and_scene_are_not_needed(damaged):
     assert not [item for item in read(CalvinSource(damaged)) if isinstance(item, Skipped)]
 
 
-def test_a_frame_that_was_written_again_is_converted_again(damaged):
+def test_a_rewritten_frame_is_converted_again(damaged):
     def marks():
         return [unit.fingerprint for unit in CalvinSource(damaged).units()]
 
@@ -159,7 +159,7 @@ def test_a_frame_that_was_written_again_is_converted_again(damaged):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ("training", r"is one split: give .*task_D_D and --split training"),
         ("training/lang_annotations", r"holds annotations only: give .*task_D_D$"),
@@ -167,12 +167,12 @@ def test_a_frame_that_was_written_again_is_converted_again(damaged):
         ("elsewhere", "no such folder"),
     ],
 )
-def test_the_folder_that_was_meant_is_named(original, given, said):
-    with pytest.raises(SourceError, match=said):
+def test_the_right_folder_is_suggested(original, given, message):
+    with pytest.raises(SourceError, match=message):
         CalvinSource((original / given).resolve())
 
 
-def test_a_missing_split_names_the_one_that_is_there(damaged):
+def test_a_missing_split_suggests_the_existing_one(damaged):
     shutil.rmtree(damaged / "training")
     with pytest.raises(SourceError, match="add --split validation"):
         CalvinSource(damaged)
@@ -192,16 +192,16 @@ def test_missing_annotations_are_named(damaged):
 
 
 @pytest.mark.parametrize(
-    ("texts", "tasks", "spans", "said"),
+    ("texts", "tasks", "spans", "message"),
     [
         (["a", "b"], ["t"], [(FIRST, FIRST + 9)], "equal lengths"),
         (["a"], ["t"], [(FIRST + 9, FIRST)], f"row 0 spans {FIRST + 9} to {FIRST}"),
         ([], [], [], "no annotation in it"),
     ],
 )
-def test_annotations_that_contradict_themselves_are_refused(damaged, texts, tasks, spans, said):
+def test_annotations_that_contradict_themselves_are_refused(damaged, texts, tasks, spans, message):
     annotate(damaged, texts, tasks, spans)
-    with pytest.raises(SourceError, match=said):
+    with pytest.raises(SourceError, match=message):
         CalvinSource(damaged).units()
 
 

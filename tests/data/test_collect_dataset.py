@@ -1,4 +1,6 @@
-"""`gr1 collect sim --to dataset`: the same dataset as by way of bags; with --vary other scenes, and labels that stay the expert's."""
+"""`gr1 collect sim --to dataset`: the same dataset as by way of bags; with --vary other scenes, and labels
+that stay the expert's.
+"""
 
 import dataclasses
 import json
@@ -18,7 +20,7 @@ from gr1_core.rig import ROLES
 from gr1_core.sim import Pose, Twin
 from gr1_core.sim.collection import disturbance
 from gr1_core.sim.collection.bags import EpisodeSpec, collect_bags, plan_episodes
-from gr1_core.sim.collection.dataset_source import SimulationSource, EpisodeGenerator
+from gr1_core.sim.collection.dataset_source import EpisodeGenerator, SimulationSource
 from gr1_core.sim.objects import catalogue
 from gr1_core.sim.state import StateView
 from gr1_core.sim.tasks import TASKS
@@ -45,7 +47,7 @@ def frames(dataset: Dataset) -> list[dict]:
     ]
 
 
-def test_without_vary_it_is_what_bags_and_their_conversion_give(tmp_path):
+def test_without_vary_the_dataset_equals_the_conversion_of_bags(tmp_path):
     assert all(success for _, success, _ in collect_bags(EPISODES, tmp_path / "bags", RIG))
     conversion.convert(BagSource(tmp_path / "bags"), tmp_path / "converted", workers=1, progress=False)
     conversion.convert(SimulationSource(RIG, EPISODES), tmp_path / "straight", workers=1, progress=False)
@@ -102,7 +104,9 @@ def test_start_poses_keep_clear_of_distractors():
 
 
 def test_a_start_that_the_arm_does_not_reach_is_left_out_with_its_reason(monkeypatch):
-    monkeypatch.setattr(disturbance, "sample_start_pose", lambda rng, objects: Pose(np.array([1.4, 0.0, 0.2])))
+    monkeypatch.setattr(
+        disturbance, "sample_start_pose", lambda rng, objects: Pose(np.array([1.4, 0.0, 0.2]))
+    )
     with EpisodeGenerator(RIG, catalogue.STANDARD_OBJECTS) as generator:
         left_out = generator.generate_episode(EpisodeSpec("close_drawer", 3000), True)
     assert left_out.intended and "does not reach the start pose [1.4, 0.0, 0.2] m" in left_out.reason
@@ -122,7 +126,7 @@ def test_labels_are_the_experts_although_the_arm_is_disturbed(varied):
     )
 
 
-def test_the_command_makes_a_dataset_and_says_what_to_do_with_it(tmp_path, capsys):
+def test_the_command_makes_a_dataset_and_prints_the_next_command(tmp_path, capsys):
     RIG.save(tmp_path / "tiny.yaml")
     command = [
         "collect",
@@ -149,7 +153,7 @@ def test_the_command_makes_a_dataset_and_says_what_to_do_with_it(tmp_path, capsy
 
 
 @pytest.mark.parametrize(
-    "words, says",
+    "words, message",
     [
         (["--vary"], "--vary is for datasets"),
         (["--to", "dataset", "--images", "raw"], "--images raw is for bags"),
@@ -161,9 +165,9 @@ def test_the_command_makes_a_dataset_and_says_what_to_do_with_it(tmp_path, capsy
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused(tmp_path, capsys, words, says):
+def test_options_that_contradict_each_other_are_refused(tmp_path, capsys, words, message):
     assert cli.main(["collect", "sim", "--episodes", "1", *words, "--out", str(tmp_path / "out")]) == 1
-    assert says in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +212,10 @@ def test_the_labels_are_the_experts_where_a_policy_drives():
 @pytest.fixture(scope="module")
 def single_frames():
     source = SimulationSource(
-        RIG, [], vary=True, single_frames=plan_episodes("pick_broccoli,take_eggplant_from_plate,open_drawer", 6, 4000)
+        RIG,
+        [],
+        vary=True,
+        single_frames=plan_episodes("pick_broccoli,take_eggplant_from_plate,open_drawer", 6, 4000),
     )
     (unit,) = source.units()
     return source, unit, [item for item in source.read(unit) if not isinstance(item, Skipped)]
@@ -264,15 +271,15 @@ def test_single_frames_and_episodes_come_into_one_dataset_by_one_command(tmp_pat
     )
     sources = [json.loads(line) for line in (out / "meta" / "sources.jsonl").read_text().splitlines()]
     assert len(Dataset(out, tmp_path / "cache").episodes) == len(sources) > 3
-    assert {source["seed"] for source in sources} == {5000, 5001, 5002}, (
-        "single frames have their own scenes"
-    )
+    assert {source["seed"] for source in sources} == {5000, 5001, 5002}, "single frames have their own scenes"
     assert cli.main(["collect", "sim", "--to", "dataset", *words, "--out", str(out)]) == 1
 
 
 @pytest.mark.slow
 def test_a_checkpoint_and_the_expert_take_turns(tmp_path, checkpoint_folder):
-    """In worker processes of their own, as for a user: there torch once was loaded after OpenGL, and the process died."""
+    """In worker processes of their own, as for a user: there torch once was loaded after OpenGL, and the
+    process died.
+    """
     RIG.save(tmp_path / "tiny.yaml")
     words = [
         "--vary",
@@ -307,7 +314,7 @@ def test_a_checkpoint_and_the_expert_take_turns(tmp_path, checkpoint_folder):
 
 
 @pytest.mark.parametrize(
-    "words, says",
+    "words, message",
     [
         (["--policy", "CHECKPOINT"], "--policy drives only varied episodes: add --vary"),
         (["--policy", "CHECKPOINT", "--vary", "--mix", "0"], "--mix 0: the share of the time"),
@@ -315,7 +322,7 @@ def test_a_checkpoint_and_the_expert_take_turns(tmp_path, checkpoint_folder):
         (["--policy", "nowhere", "--vary"], "nowhere"),
     ],
 )
-def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_folder, words, says):
+def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_folder, words, message):
     RIG.save(tmp_path / "tiny.yaml")
     words = [str(checkpoint_folder) if word == "CHECKPOINT" else word for word in words]
     command = [
@@ -331,16 +338,20 @@ def test_a_policy_that_cannot_drive_is_refused(tmp_path, capsys, checkpoint_fold
         str(tmp_path / "out"),
     ]
     assert cli.main([*command, *words]) == 1
-    assert says in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_an_unknown_noun_means_the_nearest_unnamed_object():
     seed = next(
         seed
         for seed in range(100)
-        if all(catalogue.training_objects(seed).noun(slot) == catalogue.UNKNOWN_NOUN for slot in catalogue.SLOTS)
+        if all(
+            catalogue.training_objects(seed).noun(slot) == catalogue.UNKNOWN_NOUN for slot in catalogue.SLOTS
+        )
     )
-    (unit,) = SimulationSource(RIG, [], vary=True, single_frames=plan_episodes("pick_broccoli", 2, seed)).units()
+    (unit,) = SimulationSource(
+        RIG, [], vary=True, single_frames=plan_episodes("pick_broccoli", 2, seed)
+    ).units()
     twin, examples = Twin(catalogue.training_objects(seed)), 0
     for episode in SimulationSource(RIG, [], vary=True).read(unit):
         if isinstance(episode, Skipped):

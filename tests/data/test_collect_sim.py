@@ -41,7 +41,7 @@ def bags(tmp_path_factory):
 
 
 def read(bag: Bag, topic: str) -> list[tuple[int, object]]:
-    """(ns since the start that the header says, or else when it was sent; message)."""
+    """(ns since the start, by the header's stamp or else the send time; message)."""
     found = []
     for message in bag.messages([topic]):
         stamp = schemas.header_stamp(message.type, message.data)
@@ -59,9 +59,9 @@ def test_an_episode_is_labelled_and_has_no_problems(bags, kind):
     bag = bags[kind]
     assert verify_bag(bag.folder) == [] and bag.outcome == "success" and bag.rig == RIG
     assert (bag.labels["task"], bag.labels["seed"], bag.labels["operator"]) == (TASK, str(SEED), "expert")
-    ((_, said),) = read(bag, "/instruction")
+    ((_, instruction),) = read(bag, "/instruction")
     ((_, scene),) = read(bag, "/sim/task")
-    assert said.data == bag.instruction == json.loads(scene.data)["instruction"]
+    assert instruction.data == bag.instruction == json.loads(scene.data)["instruction"]
 
 
 @pytest.mark.parametrize("kind", ["raw", "jpeg"])
@@ -72,7 +72,10 @@ def test_topics_and_types_are_those_of_the_live_stack(bags, kind):
             for name in re.findall("`([^`]+)`", row[1]):
                 documented[f"/{name.lstrip('/')}"] = f"{row[2]}/msg/{row[3]}"
     for topic, type in bags[kind].topics.items():
-        assert documented[re.sub("/(static|wrist)/", "/<role>/", topic)] == type
+        pattern = re.sub(
+            "/(static|wrist)/", "/<role>/", re.sub("^/command/policy/", "/command/<source>/", topic)
+        )
+        assert documented[pattern] == type
 
 
 def test_rates_are_those_of_the_live_stack(bags):
@@ -94,7 +97,7 @@ def test_rates_are_those_of_the_live_stack(bags):
     assert counts["/command/policy/gripper"] == counts["/sim/success"] == counts["/command/policy/twist"]
 
 
-def test_each_command_is_the_experts_answer_to_the_state_of_that_moment(bags):
+def test_each_command_is_the_experts_answer_to_the_state_at_its_time(bags):
     """Also for the last one, which no motion follows."""
     bag, expert = bags["jpeg"], Expert(TASK, RIG.control_hz)
     states = dict(read(bag, "/sim/state"))
@@ -112,7 +115,7 @@ def test_each_command_is_the_experts_answer_to_the_state_of_that_moment(bags):
         ] and closure == answer.closure
 
 
-def test_the_control_steps_of_the_bag_are_what_was_seen_and_the_experts_answer(bags):
+def test_the_control_steps_of_the_bag_are_the_observations_and_the_experts_answers(bags):
     bag, expert = bags["jpeg"], Expert(TASK, RIG.control_hz)
     states = {at: StateView(msg.position) for at, msg in read(bag, "/sim/state")}
     found = list(read_steps(bag))
@@ -143,7 +146,7 @@ def test_raw_frames_show_the_state_of_their_stamp_and_jpeg_ones_are_those_encode
                 assert images.encode_jpeg(frame) == bytes(jpeg.data)
 
 
-def test_the_last_grip_is_what_the_gripper_state_says_at_the_next_control_step(bags):
+def test_the_gripper_state_follows_the_last_command_one_control_step_later(bags):
     bag = bags["jpeg"]
     closures = {at: msg.position[1] for at, msg in read(bag, "/arm/gripper")}
     grips = [msg.data for _, msg in read(bag, "/command/policy/gripper")]
@@ -156,7 +159,9 @@ def test_the_last_grip_is_what_the_gripper_state_says_at_the_next_control_step(b
 
 
 def test_commands_follow_the_observation_that_they_answer(bags):
-    """In the order of sending: state, frames, command; so a reader that takes what was sent before the command gets its observation."""
+    """In the order of sending: state, frames, command; so a reader that takes what was sent before the
+    command gets its observation.
+    """
     sent = [
         (message.topic, message.publish_time - START)
         for message in bags["jpeg"].messages()
@@ -174,7 +179,7 @@ def test_commands_follow_the_observation_that_they_answer(bags):
 
 
 @pytest.mark.slow
-def test_the_command_records_and_goes_on_where_it_was_with_the_same_bytes(tmp_path, capsys):
+def test_the_command_records_and_continues_an_interrupted_collection_with_the_same_bytes(tmp_path, capsys):
     rig = tmp_path / "tiny.yaml"
     RIG.save(rig)
     command = [
@@ -213,16 +218,16 @@ def test_the_command_records_and_goes_on_where_it_was_with_the_same_bytes(tmp_pa
     assert {path: path.read_bytes() for path in before} == before
     assert {path.parent for path in before if path.stat().st_mtime_ns == times[path]} == {folders[2]}
 
-    for other, says in (
+    for other, refusal in (
         (["--images", "raw"], "other topics than --images raw"),
         (["--rig", "kinova_gen2"], "another rig than 'kinova_gen2'"),
     ):
         assert cli.main([*command, str(tmp_path / "bags"), *other]) == 1
-        assert says in capsys.readouterr().err
+        assert refusal in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_collection_ends_at_once_and_leaves_nothing_that_looks_whole(tmp_path, how):
+def test_an_interrupted_collection_ends_at_once_and_leaves_no_bag_that_looks_complete(tmp_path, how):
     command = [
         sys.executable,
         "-c",
@@ -255,7 +260,7 @@ def test_the_plan_takes_turns_and_unknown_tasks_are_refused():
         plan_episodes("open_draw", 1, 0)
 
 
-def test_seeds_that_are_kept_for_tests_are_not_planned():
+def test_seeds_of_the_test_suites_are_not_planned():
     assert plan_episodes("all", 11, 99_999)[-1].seed == 99_999
     with pytest.raises(ValueError, match="12 episodes, 11 tasks in turn from seed 99999, reach seed 100000"):
         plan_episodes("all", 12, 99_999)
@@ -274,7 +279,7 @@ def test_a_rig_that_is_not_the_simulated_arms_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words, says",
+    "words, refusal",
     [
         (["--out", "/etc/passwd"], "--out /etc/passwd cannot be created (File exists)"),
         (["--out", "/proc/x"], "--out /proc/x cannot be created"),
@@ -283,12 +288,12 @@ def test_a_rig_that_is_not_the_simulated_arms_is_refused(tmp_path):
         (["--out", "bags", "--tasks", "nope"], "unknown task 'nope'. Tasks: "),
     ],
 )
-def test_a_refusal_is_one_line_and_leaves_no_folder(tmp_path, monkeypatch, capsys, words, says):
+def test_a_refusal_is_one_line_and_leaves_no_folder(tmp_path, monkeypatch, capsys, words, refusal):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["collect", "sim", "--episodes", "1", "--workers", "1", *words]) == 1
     error = capsys.readouterr().err
     assert (
-        says in error
+        refusal in error
         and "did you mean" not in error
         and len(error.splitlines()) == 1
         and not list(tmp_path.iterdir())

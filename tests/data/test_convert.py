@@ -28,7 +28,7 @@ def source(**options) -> Synthetic:
     return Synthetic(7, damaged=(1,), left_out=(2,), **options)
 
 
-def test_a_dataset_holds_what_the_source_gave_and_says_what_it_left_out(whole):
+def test_a_dataset_holds_the_episodes_of_the_source_and_lists_what_was_left_out(whole):
     assert (whole.episodes, whole.frames, whole.fps) == (5, 10 + 13 + 14 + 15 + 16, 10)
     assert whole.skipped == [("unit-001", "its disk has a scratch")]
     assert whole.left_out == [("unit-002", "not asked for")]
@@ -68,7 +68,7 @@ def test_there_is_nothing_to_merge_in_an_empty_folder(tmp_path):
         merge.merge(tmp_path, progress=False)
 
 
-def test_parts_that_are_there_are_kept_and_changed_units_are_made_again(whole, tmp_path):
+def test_existing_parts_are_kept_and_changed_units_are_converted_again(whole, tmp_path):
     convert(source(), tmp_path, workers=1, shard=(0, 1), progress=False)
     again = convert(source(), tmp_path, workers=1, shard=(0, 1), progress=False)
     assert (again.made, again.kept) == (1, 6), "only the damaged unit is tried again"
@@ -81,7 +81,7 @@ def test_parts_that_are_there_are_kept_and_changed_units_are_made_again(whole, t
     )
 
 
-def test_other_options_make_all_parts_again_and_shards_with_other_options_are_refused(tmp_path):
+def test_other_options_convert_all_parts_again_and_shards_with_other_options_are_refused(tmp_path):
     convert(source(settings={"images": "keep"}), tmp_path, workers=1, shard=(0, 2), progress=False)
     with pytest.raises(ConvertError, match="other options"):
         convert(source(settings={"images": "png"}), tmp_path, workers=1, shard=(1, 2), progress=False)
@@ -95,7 +95,7 @@ def test_a_shard_of_another_source_is_refused_by_name(tmp_path):
         convert(Synthetic(5), tmp_path, workers=1, shard=(1, 2), progress=False)
 
 
-def test_units_that_are_gone_from_the_source_leave_nothing(tmp_path):
+def test_units_that_the_source_no_longer_has_leave_no_part(tmp_path):
     convert(Synthetic(6), tmp_path, workers=1, shard=(0, 1), progress=False)
     assert convert(Synthetic(3), tmp_path, workers=1, progress=False).episodes == 3
 
@@ -108,7 +108,7 @@ def test_a_complete_dataset_is_not_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize("precious", ["data/thesis.txt", "parts/brake.step", "notes.md"])
-def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, precious):
+def test_a_folder_with_other_files_in_it_is_not_touched(tmp_path, precious):
     (tmp_path / precious).parent.mkdir(exist_ok=True)
     (tmp_path / precious).write_text("ten years of work")
     with pytest.raises(
@@ -118,7 +118,7 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, precious):
     assert (tmp_path / precious).read_text() == "ten years of work"
 
 
-def test_shards_work_side_by_side_and_whoever_merges_is_alone(tmp_path):
+def test_shards_run_in_parallel_and_a_merge_runs_alone(tmp_path):
     convert(Synthetic(4), tmp_path, workers=1, shard=(0, 2), progress=False)
     with open(plan.parts_folder(tmp_path) / "lock", "w") as another_shard:
         fcntl.flock(another_shard, fcntl.LOCK_SH)
@@ -135,7 +135,7 @@ def test_shards_work_side_by_side_and_whoever_merges_is_alone(tmp_path):
     assert merge.merge(tmp_path, progress=False).episodes == 4
 
 
-def test_what_killed_runs_have_left_does_not_fill_the_disk(tmp_path):
+def test_leftovers_of_killed_runs_are_removed(tmp_path):
     convert(Synthetic(6), tmp_path, workers=1, shard=(0, 1), progress=False)
     (tmp_path / "parts/unit-004.arrow.4711.partial").write_bytes(b"half a part")
     with pytest.raises(ConvertError, match="damaged"):
@@ -148,7 +148,7 @@ def test_what_killed_runs_have_left_does_not_fill_the_disk(tmp_path):
     }
 
 
-def test_when_everything_is_damaged_there_is_no_dataset(tmp_path):
+def test_if_everything_is_damaged_no_dataset_is_made(tmp_path):
     with pytest.raises(ConvertError, match="all 3 are damaged") as error:
         convert(Synthetic(3, damaged=(0, 1, 2)), tmp_path, workers=1, progress=False)
     assert "unit-002: its disk has a scratch" in str(error.value)
@@ -177,7 +177,9 @@ def torn(data: bytes) -> bytes:
         (lambda e: e.images["static"].__setitem__(5, b"no image"), "frame 5 of camera 'static'"),
         (lambda e: e.images["static"].pop(), "same number of steps"),
         (
-            lambda e: e.images["wrist"].__setitem__(2, torn(images.encode_png(make_image(1, SHAPES["wrist"])))),
+            lambda e: e.images["wrist"].__setitem__(
+                2, torn(images.encode_png(make_image(1, SHAPES["wrist"])))
+            ),
             "damaged PNG",
         ),
         (
@@ -188,7 +190,7 @@ def torn(data: bytes) -> bytes:
         (lambda e: e.state.__setitem__((2, 0), float("inf")), "state of step 2 is not finite"),
     ],
 )
-def test_an_episode_that_would_spoil_the_dataset_is_named_and_skipped(tmp_path, spoil, named):
+def test_an_invalid_episode_is_named_and_skipped(tmp_path, spoil, named):
     class Spoilt(Synthetic):
         def read(self, unit):
             for episode in super().read(unit):
@@ -200,7 +202,7 @@ def test_an_episode_that_would_spoil_the_dataset_is_named_and_skipped(tmp_path, 
     assert done.episodes == 1 and done.skipped[0][0] == "unit-001" and named in done.skipped[0][1]
 
 
-def test_a_set_of_videos_has_neither_rig_nor_actions(tmp_path):
+def test_a_dataset_of_videos_has_neither_rig_nor_actions(tmp_path):
     class Videos(Synthetic):
         def read(self, unit):
             for episode in super().read(unit):
@@ -233,13 +235,13 @@ def test_unsafe_and_repeated_unit_names_are_refused(tmp_path, keys):
         convert(Named(2), tmp_path, workers=1, progress=False)
 
 
-def test_the_rig_travels_with_the_dataset(whole):
+def test_the_dataset_holds_the_rig(whole):
     from gr1_core.rig import Rig
 
     assert Rig.load(whole.root / "meta/rig.yaml") == tiny_rig()
 
 
-def test_a_run_cut_off_after_its_last_rename_is_only_tidied_up(whole, tmp_path):
+def test_a_run_killed_after_its_last_rename_is_only_cleaned_up(whole, tmp_path):
     convert(source(), tmp_path, workers=1, shard=(0, 1), progress=False)
     shutil.copytree(tmp_path / "parts", tmp_path.with_name("kept"))
     conversion.convert(source(), tmp_path, workers=1, progress=False)

@@ -1,4 +1,4 @@
-"""`gr1 convert bags`: what is in the dataset is what was recorded, bit for bit; what does not fit is named."""
+"""`gr1 convert bags`: the dataset holds what was recorded, bit for bit; what does not fit is named."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def converted(bags: Path, out: Path, **options) -> Dataset:
 
 @pytest.mark.parametrize("kind", ["jpeg", "raw"])
 def test_bit_exact_for_100_frames(tmp_path, kind):
-    """Pixels of the dataset = pixels of the newest message at each command; state = rig.state_vector of its messages."""
+    """Pixels of the dataset = pixels of the newest message at each command; state = rig.state_vector of its
+    messages.
+    """
     demonstration(1, 100, kind).save(tmp_path / "bags/a")
     data = converted(tmp_path / "bags", tmp_path / "set")
     assert data.length == 100
@@ -66,7 +68,7 @@ def test_bit_exact_for_100_frames(tmp_path, kind):
         ("raw", "jpeg", False, False),
     ],
 )
-def test_images_are_encoded_as_asked(tmp_path, kind, option, png, same):
+def test_images_are_encoded_as_requested(tmp_path, kind, option, png, same):
     demonstration(1, 5, kind).save(tmp_path / "bags/a")
     data = converted(tmp_path / "bags", tmp_path / "set", images=option)
     plain = converted(tmp_path / "bags", tmp_path / "plain")
@@ -74,7 +76,7 @@ def test_images_are_encoded_as_asked(tmp_path, kind, option, png, same):
     assert np.array_equal(data.image("wrist", 2), plain.image("wrist", 2)) == same
 
 
-def test_only_successes_are_taken_unless_others_are_named(tmp_path):
+def test_only_successes_are_converted_unless_other_outcomes_are_given(tmp_path):
     for index, outcome in enumerate(("success", "failure", "discarded", "unfinished")):
         demonstration(index, 5).save(
             tmp_path / "bags" / outcome, outcome=outcome, instruction=f"do {outcome}"
@@ -110,14 +112,14 @@ def test_a_bag_without_a_camera_and_a_damaged_one_are_named_and_skipped(tmp_path
     demonstration(3, 5).save(bags / "empty-metadata")
     (bags / "empty-metadata/metadata.yaml").write_text("rosbag2_bagfile_information: {}\n")
     assert main(["convert", "bags", str(bags), "--out", str(tmp_path / "set"), "--workers", "1"]) == 0
-    said = capsys.readouterr()
-    assert "1 episode, 20 frames" in said.out and "skipped: 3" in said.out
+    printed = capsys.readouterr()
+    assert "1 episode, 20 frames" in printed.out and "skipped: 3" in printed.out
     page = (tmp_path / "set/report/index.html").read_text()
     for name, defect in (("no-wrist", "wrist"), ("torn", "damaged"), ("empty-metadata", "metadata.yaml")):
-        assert name in page and defect in page and name in said.err
+        assert name in page and defect in page and name in printed.err
 
 
-def test_where_the_bags_lie_changes_no_byte(tmp_path):
+def test_the_location_of_the_bags_changes_no_byte(tmp_path):
     for place in ("here", "there/deeper"):
         demonstration(0, 5).save(tmp_path / place / "bags/good", started="2024-01-01T00:00:00+00:00")
         demonstration(1, 5, without="static").save(tmp_path / place / "bags/blind")
@@ -191,7 +193,7 @@ def test_a_recording_that_was_cut_off_is_named_with_its_remedy(tmp_path):
     assert done.episodes == 1 and done.skipped[0][0] == "killed" and "gr1 bags recover" in done.skipped[0][1]
 
 
-def test_what_was_cut_stands_beside_the_episode_and_in_the_report(tmp_path):
+def test_cuts_are_listed_with_the_episode_and_in_the_report(tmp_path):
     made = demonstration(0, 40)
     made.messages = [
         message for message in made.messages if not ("static" in message[1] and 1000 <= message[0] < 1600)
@@ -203,7 +205,7 @@ def test_what_was_cut_stands_beside_the_episode_and_in_the_report(tmp_path):
     assert "with problems in the recording" in (tmp_path / "set/report/index.html").read_text()
 
 
-def test_the_frames_that_a_person_commanded_stand_beside_the_episode(tmp_path):
+def test_teleoperated_frames_are_listed_with_the_episode(tmp_path):
     demonstration(0, 20).save(tmp_path / "bags/alone")
     taken_over = demonstration(1, 20)
     for at in range(505, 1000, 100):
@@ -217,22 +219,22 @@ def test_the_frames_that_a_person_commanded_stand_beside_the_episode(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, refusal",
     [
         (["--outcomes", "sucess"], "'sucess' is not one of success"),
         (["--outcomes", "failure"], "no bag has the outcome failure"),
         (["--rig", "no_such_arm"], "no rig 'no_such_arm'"),
     ],
 )
-def test_wrong_options_end_in_one_line(tmp_path, capsys, arguments, said):
+def test_a_wrong_option_is_an_error_of_one_line(tmp_path, capsys, arguments, refusal):
     demonstration(0, 5).save(tmp_path / "bags/a")
     assert main(["convert", "bags", str(tmp_path / "bags"), "--out", str(tmp_path / "set"), *arguments]) == 1
     error = capsys.readouterr().err
-    assert said in error and error.count("\n") == 1
+    assert refusal in error and error.count("\n") == 1
     assert not (tmp_path / "set").exists()
 
 
-def test_a_folder_without_bags_says_how_to_record_some(tmp_path, capsys):
+def test_a_folder_without_bags_is_refused_with_the_commands_that_record_some(tmp_path, capsys):
     assert main(["convert", "bags", str(tmp_path), "--out", str(tmp_path.with_name("set"))]) == 1
     assert "gr1 collect sim" in capsys.readouterr().err
 

@@ -65,10 +65,10 @@ def test_killed_before_each_change_of_the_disk(tmp_path):
     """Every rename, removal and flush of a run is once the moment at which it dies."""
     expected = files(convert(Synthetic(2), tmp_path / "whole", workers=1, progress=False).root)
     command = [sys.executable, "-c", _AT_EACH_CHANGE_OF_THE_DISK, tmp_path]
-    told = subprocess.run(
+    output = subprocess.run(
         command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True
     ).stdout.decode()
-    deaths = [tuple(map(int, line.split())) for line in told.splitlines()]
+    deaths = [tuple(map(int, line.split())) for line in output.splitlines()]
     assert len(deaths) >= 15 and all(code == -signal.SIGKILL for _, code, _ in deaths)
     for number, _, resumed in deaths:
         assert resumed == 0, f"killed before change {number}, it could not be resumed"

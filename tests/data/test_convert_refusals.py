@@ -1,4 +1,6 @@
-"""`gr1 convert` where nothing can be written or read: one line with the file and the remedy, and nothing left behind."""
+"""`gr1 convert` where nothing can be written or read: one line with the file and the remedy, and nothing left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -57,23 +59,24 @@ def test_no_dataset_is_written_into_another_recorded_bag(bags, tmp_path, capsys)
     assert everything(tmp_path) == before
 
 
-def test_an_out_that_is_no_folder_is_named(bags, capsys):
+def test_an_out_that_is_a_file_is_named(bags, capsys):
     assert "/etc/passwd is a file" in refused(capsys, "bags", bags, "--out", "/etc/passwd")
     assert "/etc/passwd is a file" in refused(capsys, "bags", bags, "--out", "/etc/passwd/set")
     assert "--out /proc/x cannot be made" in refused(capsys, "bags", bags, "--out", "/proc/x")
 
 
 @pytest.mark.parametrize("full_at", ["parts", "merge"])
-def test_a_full_disk_says_what_to_do_and_the_same_command_goes_on(tmp_path, monkeypatch, full_at):
+def test_a_full_disk_is_named_with_the_remedy_and_the_same_command_continues(tmp_path, monkeypatch, full_at):
     whole = convert(Synthetic(3), tmp_path / "whole", workers=1, progress=False)
     with monkeypatch.context() as patch:
 
         def full(*_):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        patch.setattr(*((os, "fsync") if full_at == "parts" else (merge.DatasetWriter, "add")), full)
+        patch.setattr(*((os, "fsync") if full_at == "parts" else (merge.DatasetWriter, "add_episode")), full)
         with pytest.raises(
-            ConvertError, match=f"{tmp_path / 'set'}: .*size twice; make room and give the same command again"
+            ConvertError,
+            match=f"{tmp_path / 'set'}: .*twice the size of the dataset; make room and run the same",
         ):
             convert(Synthetic(3), tmp_path / "set", workers=1, progress=False)
     assert files(convert(Synthetic(3), tmp_path / "set", workers=1, progress=False).root) == files(whole.root)
@@ -87,34 +90,38 @@ def test_a_damaged_bag_is_reported_without_a_path_that_does_not_exist(bags, tmp_
     assert "see `gr1 bags verify` on it" in skipped["reason"] and str(tmp_path) not in skipped["reason"]
 
 
-def test_the_next_command_can_be_pasted(bags, tmp_path, capsys):
+def test_the_printed_next_command_is_quoted_for_the_shell(bags, tmp_path, capsys):
     assert main(["convert", "bags", str(bags), "--out", str(tmp_path / "my set"), "--workers", "1"]) == 0
     assert f"next: gr1 finetune RECIPE 'data={tmp_path / 'my set'}'\n" in capsys.readouterr().out
 
 
-def test_a_mapping_or_rig_that_cannot_be_read_is_one_line(tmp_path, capsys):
+def test_a_mapping_that_cannot_be_read_is_an_error_of_one_line(tmp_path, capsys):
     (tmp_path / "bytes.yaml").write_bytes(bytes(range(128, 256)))
     (tmp_path / "control.yaml").write_bytes(b"\x00\x01\x02")
     (tmp_path / "syntax.yaml").write_text("cameras: {static: [\nx: y: z\n")
     source = lerobot_fixture.make(tmp_path / "source")
-    for name, says in (
-        ("nowhere.yaml", "cannot be read (No such file or directory)"),
-        (".", "cannot be read (Is a directory)"),
+    for name, message in (
+        ("nowhere.yaml", "cannot be read: No such file or directory"),
+        (".", "cannot be read: Is a directory"),
         ("bytes.yaml", "is not text"),
-        ("control.yaml", "is not text"),
-        ("syntax.yaml", "is not YAML at line 2"),
+        ("control.yaml", "not YAML"),
+        ("syntax.yaml", "not YAML (line 2"),
     ):
         error = refused(capsys, "lerobot", source, "--out", tmp_path / "set", "--mapping", tmp_path / name)
-        assert f"mapping {tmp_path / name} {says}" in error and "docs/how-to/convert_datasets.md" in error
+        assert (
+            f"mapping {tmp_path / name}" in error
+            and message in error
+            and "docs/how-to/convert_datasets.md" in error
+        )
     assert not (tmp_path / "set").exists()
 
 
-def test_a_rig_that_cannot_be_read_is_one_line(bags, tmp_path, capsys):
+def test_a_rig_that_cannot_be_read_is_an_error_of_one_line(bags, tmp_path, capsys):
     (tmp_path / "bytes.yaml").write_bytes(bytes(range(128, 256)))
     (tmp_path / "syntax.yaml").write_text("name: [\nx: y: z\n")
-    for name, says in (
-        ("bytes.yaml", "is not text: give a YAML file or a built-in rig"),
+    for name, message in (
+        ("bytes.yaml", "is not text: expected a YAML file"),
         ("syntax.yaml", "not YAML"),
     ):
         error = refused(capsys, "bags", bags, "--out", tmp_path / "set", "--rig", tmp_path / name)
-        assert str(tmp_path / name) in error and says in error
+        assert str(tmp_path / name) in error and message in error

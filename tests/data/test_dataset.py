@@ -47,7 +47,7 @@ def test_a_dataset_gives_what_was_written(tmp_path):
     assert np.array_equal(dataset.image("wrist", 24), images.decode(episodes[3].images["wrist"][4]))
 
 
-def test_a_set_of_videos_has_no_state_action_and_rig(tmp_path):
+def test_a_dataset_of_videos_has_no_state_action_and_rig(tmp_path):
     episodes = sets.videos(tmp_path / "set")
     dataset = Dataset(tmp_path / "set")
     assert (dataset.kind, dataset.roles, dataset.state, dataset.action, dataset.rig) == (
@@ -63,7 +63,7 @@ def test_a_set_of_videos_has_no_state_action_and_rig(tmp_path):
         dataset.encoded("wrist", 0)
 
 
-def test_frames_are_read_where_they_lie_and_not_copied(root):
+def test_frames_are_memory_mapped_and_not_copied(root):
     Dataset(root).encoded("static", 0)
     assert [path.name for path in root.glob(".cache/*/*") if path.suffix != ".lock"] == [
         "observation.images.static.index.npy"
@@ -81,7 +81,7 @@ def test_episodes_in_several_files(tmp_path, monkeypatch):
     "options",
     [{}, {"compression": "zstd", "use_dictionary": False}, {"compression": "none", "row_group_size": 4}],
 )
-def test_image_columns_that_others_wrote_give_the_same_bytes(tmp_path, options):
+def test_image_columns_of_other_writers_give_the_same_bytes(tmp_path, options):
     """lerobot's own recorder compresses the image bytes and puts them through a dictionary."""
     episodes = sets.demonstrations(tmp_path / "set")
     for path in (tmp_path / "set").glob("data/*/*.parquet"):
@@ -104,7 +104,7 @@ def test_image_columns_of_plain_bytes_and_large_pages_are_found(tmp_path):
     same_frames(Dataset(tmp_path / "set"), episodes)
 
 
-def test_a_set_without_gr1_files_trains_with_a_rig(root):
+def test_a_dataset_without_gr1_files_can_be_opened_with_a_rig(root):
     for name in ("rig.yaml", "gr1.json", "sources.jsonl", "sha256sums"):
         (root / "meta" / name).unlink()
     with pytest.raises(DatasetError, match="no rig.yaml"):
@@ -229,7 +229,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_named_when_the_set_is_opened(root, name):
+def test_damage_is_named_when_the_dataset_is_opened(root, name):
     damage, message = DAMAGE[name]
     damage(root)
     with pytest.raises(DatasetError, match=message):
@@ -250,14 +250,14 @@ def test_damage_is_named_when_the_set_is_opened(root, name):
         ({"bytes": None, "path": "frame.png"}, r"frame 11 of .*static holds no image bytes"),
     ],
 )
-def test_a_frame_that_is_not_what_the_set_says_is_named(root, value, message):
+def test_a_frame_that_contradicts_the_metadata_is_named(root, value, message):
     change_column(root, "observation.images.static", replaced(11, value))
     with pytest.raises(DatasetError, match=message):
         Dataset(root).encoded("static", 0)
     assert not list(root.glob(".cache/*/*.npy"))
 
 
-def test_a_file_that_is_cut_off_after_the_set_was_opened_is_named(root):
+def test_a_file_that_is_cut_off_after_the_dataset_was_opened_is_named(root):
     dataset = Dataset(root)
     truncate(root / DATA)
     with pytest.raises(DatasetError, match="file-000.parquet is not a complete Parquet file"):
@@ -267,7 +267,7 @@ def test_a_file_that_is_cut_off_after_the_set_was_opened_is_named(root):
 # Caches
 
 
-def test_a_set_that_is_written_anew_does_not_meet_the_old_cache(tmp_path):
+def test_a_rewritten_dataset_does_not_use_the_old_cache(tmp_path):
     sets.demonstrations(tmp_path / "set", seed=0)
     Dataset(tmp_path / "set").encoded("static", 0)
     shutil.move(tmp_path / "set" / ".cache", tmp_path / "kept")
@@ -277,7 +277,7 @@ def test_a_set_that_is_written_anew_does_not_meet_the_old_cache(tmp_path):
     same_frames(Dataset(tmp_path / "set"), episodes)
 
 
-def test_caches_can_lie_elsewhere(root, tmp_path, monkeypatch):
+def test_the_cache_can_be_in_another_folder(root, tmp_path, monkeypatch):
     monkeypatch.setenv("GR1_CACHE", str(tmp_path / "there"))
     Dataset(root).encoded("static", 0)
     Dataset(root, cache=tmp_path / "here").encoded("static", 0)
@@ -302,7 +302,7 @@ def test_a_cache_that_cannot_be_written_is_refused_with_a_remedy(root, tmp_path)
         Dataset(root, cache=tmp_path / "file").encoded("static", 0)
 
 
-def test_what_fails_or_was_killed_half_way_leaves_no_file(root):
+def test_a_failed_or_killed_build_leaves_no_file(root):
     cache = Cache(root)
 
     with pytest.raises(OSError, match="no space"), cache.creating("thing", 4) as partial:

@@ -35,7 +35,7 @@ def root(tmp_path_factory):
     return written(tmp_path_factory.mktemp("writer") / "set", three())
 
 
-def test_info_says_what_there_is(root):
+def test_info_describes_the_dataset(root):
     info = json.loads((root / "meta/info.json").read_text())
     assert info["codebase_version"] == "v3.0" and info["fps"] == 10 and info["robot_type"] == "kinova_gen2"
     assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (3, 33, 2)
@@ -66,7 +66,7 @@ def test_frames_states_and_counters_are_the_episodes(root):
             at += 1
 
 
-def test_each_episode_is_one_row_group_whose_images_lie_in_the_file_as_they_are(root):
+def test_each_episode_is_one_row_group_with_uncompressed_images(root):
     file = pq.ParquetFile(root / "data/chunk-000/file-000.parquet")
     assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [10, 11, 12]
     for number in range(file.metadata.num_columns):
@@ -75,7 +75,7 @@ def test_each_episode_is_one_row_group_whose_images_lie_in_the_file_as_they_are(
     assert (root / "data/chunk-000/file-000.parquet").read_bytes().count(three()[0].images["static"][3]) == 1
 
 
-def test_the_schema_carries_what_the_datasets_library_asks_for(root):
+def test_the_schema_holds_what_the_datasets_library_needs(root):
     schema = pq.read_schema(root / "data/chunk-000/file-000.parquet")
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     assert features["observation.images.wrist"] == {"_type": "Image"}
@@ -87,7 +87,7 @@ def test_the_schema_carries_what_the_datasets_library_asks_for(root):
     assert features["index"] == {"dtype": "int64", "_type": "Value"}
 
 
-def test_texts_are_the_index_of_a_pandas_frame(root):
+def test_instructions_are_the_index_of_a_pandas_table(root):
     table = pq.read_table(root / "meta/tasks.parquet")
     assert table["task_index"].to_pylist() == [0, 1]
     assert table["__index_level_0__"].to_pylist() == ["lift the cup", "öffne die Schublade"]
@@ -125,7 +125,11 @@ def test_totals_are_those_of_all_frames_together(root):
 
 def test_statistics_of_many_frames_come_from_a_sample():
     assert stats.sampled_frames(5).tolist() == [0, 1, 2, 3, 4]
-    assert (len(stats.sampled_frames(100)), len(stats.sampled_frames(400)), len(stats.sampled_frames(2000))) == (100, 100, 299)
+    assert (
+        len(stats.sampled_frames(100)),
+        len(stats.sampled_frames(400)),
+        len(stats.sampled_frames(2000)),
+    ) == (100, 100, 299)
     assert stats.sampled_frames(2000)[[0, -1]].tolist() == [0, 1999]
 
 
@@ -159,7 +163,7 @@ def test_the_same_episodes_give_the_same_bytes(root, tmp_path):
     assert files(written(tmp_path / "again", three())) == files(root)
 
 
-def test_without_close_there_is_no_dataset(tmp_path):
+def test_a_dataset_is_incomplete_until_it_is_closed(tmp_path):
     writer = DatasetWriter(tmp_path / "set", 10, SHAPES, tiny_rig(), META)
     writer.add_episode(three()[0])
     assert not (tmp_path / "set/meta/info.json").exists()

@@ -82,7 +82,7 @@ def test_each_narration_is_a_clip_of_ten_frames_around_it(original):
         (" _ ", ""),
     ],
 )
-def test_tags_of_the_annotators_are_taken_out(narration, text):
+def test_tags_of_the_annotators_are_removed(narration, text):
     assert clean_narration(narration) == text
 
 
@@ -93,7 +93,7 @@ def test_a_subset_is_drawn_from_all_narrations(original):
     assert chosen == [clip.name for clip in read(Ego4DSource(original, clips=3))]
 
 
-def test_long_gaps_are_jumped_to_the_right_frames(tmp_path):
+def test_a_jump_over_a_long_gap_finds_the_right_frames(tmp_path):
     """Whether decoded through or jumped to, a moment shows the same frame."""
     root = ego4d_fixture.make(tmp_path, seconds=6)
     write_video(video(root, UIDS[0]), 128, 128, seconds=60, fps=10)
@@ -106,7 +106,7 @@ def test_long_gaps_are_jumped_to_the_right_frames(tmp_path):
     assert all(len(set(frames)) == 10 for frames in jumped.values())
 
 
-def test_a_narration_after_the_videos_end_is_left_out(folder):
+def test_a_narration_after_the_end_of_the_video_is_left_out(folder):
     write_narrations(
         folder, {UIDS[0]: [(4.0, "#C C sits"), (12.5, "#C C stands")], UIDS[1]: NARRATIONS[UIDS[1]]}
     )
@@ -123,7 +123,7 @@ def test_a_video_shorter_than_a_clip_is_named(folder):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video", None])
-def test_an_unreadable_video_costs_its_narrations_and_is_named(folder, content):
+def test_an_unreadable_video_skips_its_narrations_and_is_named(folder, content):
     path = video(folder, UIDS[0])
     path.write_bytes(path.read_bytes()[:20_000] if content is None else content)
     refused, *rest = read(Ego4DSource(folder), fails=[UIDS[0]])
@@ -131,7 +131,7 @@ def test_an_unreadable_video_costs_its_narrations_and_is_named(folder, content):
     assert [clip.task for clip in rest] == ["opens the drawer", "turns the tap off"]
 
 
-def test_damage_inside_a_video_costs_the_clips_that_it_hits(folder):
+def test_damage_inside_a_video_skips_the_affected_clips(folder):
     path = video(folder, UIDS[0])
     data = bytearray(path.read_bytes())
     data[len(data) * 7 // 10 : len(data) * 9 // 10] = bytes(len(data) * 9 // 10 - len(data) * 7 // 10)
@@ -150,7 +150,7 @@ def test_damage_inside_a_video_costs_the_clips_that_it_hits(folder):
         )
 
 
-def test_a_video_that_is_not_there_is_named_once(folder):
+def test_a_missing_video_is_named_once(folder):
     video(folder, UIDS[0]).unlink()
     units = Ego4DSource(folder).units()
     assert [unit.key for unit in units] == [UIDS[1], NOT_HERE]
@@ -186,7 +186,7 @@ def test_the_redacted_file_of_all_narrations_is_read_too(folder):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ("v2/full_scale", "is one part of Ego4D's folder"),
         ("v2/annotations", "give .*v2$"),
@@ -194,12 +194,12 @@ def test_the_redacted_file_of_all_narrations_is_read_too(folder):
         ("x", "no such folder"),
     ],
 )
-def test_the_folder_that_was_meant_is_named(original, given, said):
-    with pytest.raises(SourceError, match=said):
+def test_the_right_folder_is_suggested(original, given, message):
+    with pytest.raises(SourceError, match=message):
         Ego4DSource((original / given).resolve())
 
 
-def test_the_folder_of_a_version_is_taken_too(original):
+def test_the_folder_of_a_version_is_accepted_too(original):
     assert len(Ego4DSource(original / "v2").units()) == 2
 
 
@@ -210,11 +210,11 @@ def test_videos_of_a_later_version_and_small_videos_are_found(folder):
 
 
 @pytest.mark.parametrize(
-    ("gone", "said"), [("annotations", "--datasets annotations"), ("full_scale", "--datasets video_540ss")]
+    ("gone", "message"), [("annotations", "--datasets annotations"), ("full_scale", "--datasets video_540ss")]
 )
-def test_what_is_not_downloaded_is_named(folder, gone, said):
+def test_missing_downloads_are_named(folder, gone, message):
     shutil.rmtree(folder / "v2" / gone)
-    with pytest.raises(SourceError, match=said):
+    with pytest.raises(SourceError, match=message):
         Ego4DSource(folder)
 
 
@@ -232,7 +232,7 @@ def test_annotations_of_other_videos_are_refused(folder):
         Ego4DSource(folder).units()
 
 
-def test_the_command_writes_a_set_of_videos_and_counts_what_it_skipped(folder, tmp_path, capsys):
+def test_the_command_writes_a_dataset_of_videos_and_counts_what_it_skipped(folder, tmp_path, capsys):
     video(folder, UIDS[0]).write_bytes(b"not a video")
     assert main(["convert", "ego4d", str(folder), "--out", str(tmp_path / "set"), "--workers", "1"]) == 0
     written = Dataset(tmp_path / "set")

@@ -1,4 +1,6 @@
-"""`gr1 convert lerobot A B --out C`: several datasets become one, and what does not belong together is refused."""
+"""`gr1 convert lerobot A B --out C`: several datasets become one, and what does not belong together is
+refused.
+"""
 
 import json
 import shutil
@@ -74,7 +76,7 @@ def test_a_folder_given_twice_is_refused(monday, tuesday):
         JoinedSource([LeRobotSource(monday), LeRobotSource(tuesday), LeRobotSource(monday)])
 
 
-def test_another_rate_and_another_rig_are_refused_by_what_differs(monday, tuesday):
+def test_datasets_of_another_rate_or_rig_are_refused_with_the_difference(monday, tuesday):
     path = tuesday / "meta" / "rig.yaml"
     path.write_text(path.read_text().replace("translation_scale: ", "translation_scale: 1"))
     with pytest.raises(RigError, match="tuesday does not fit .*translation_scale is 1"):
@@ -83,6 +85,6 @@ def test_another_rate_and_another_rig_are_refused_by_what_differs(monday, tuesda
     lerobot_fixture.rig(FPS // 2).save(path)
     with pytest.raises(
         SourceError,
-        match=f"tuesday cannot be joined with .*monday: frames a second {FPS // 2} there, {FPS} here",
+        match=f"tuesday cannot be joined with .*monday: frames per second {FPS // 2} there, {FPS} here",
     ):
         JoinedSource([LeRobotSource(monday), LeRobotSource(tuesday)])

@@ -1,4 +1,6 @@
-"""Other people's LeRobotDatasets become a rig's: through a mapping, or as they are; what does not fit is named."""
+"""Other people's LeRobotDatasets become a rig's: through a mapping, or as they are; what does not fit is
+named.
+"""
 
 import json
 import re
@@ -60,7 +62,7 @@ def expected_state(rig, motion, step):
     return rig.state_vector(motion.position[step], motion.turn[step].as_quat(), float(motion.closed[step]))
 
 
-def test_frames_states_and_motions_arrive(either, open_source):
+def test_frames_states_and_motions_are_converted(either, open_source):
     root, videos = either
     source = open_source(root)
     episodes = read(source)
@@ -91,8 +93,10 @@ def test_frames_states_and_motions_arrive(either, open_source):
 
 @pytest.mark.parametrize("stride", [1, 4])
 @pytest.mark.parametrize("kind", ["delta", "target", "next_state"])
-def test_all_kinds_of_action_tell_the_same_motion(folder, open_source, kind, stride):
-    """The same motions, given as motions, as the poses to be reached, or by the states alone; at the dataset's rate or thinned out."""
+def test_all_kinds_of_action_give_the_same_motion(folder, open_source, kind, stride):
+    """The same motions, given as motions, as the poses to be reached, or by the states alone; at the
+    dataset's rate or thinned out.
+    """
     pose = {key: value for key, value in MAPPING["state"].items() if key != "gripper"}
     changes = {
         "delta": {},
@@ -150,7 +154,9 @@ def test_a_faster_dataset_keeps_the_frames_at_the_rigs_rate(either, open_source)
 
 
 def test_calvins_own_action_survives_a_mapping(tmp_path):
-    """Differences of Euler angles in metres and radians, through a mapping: the numbers of the CALVIN converter."""
+    """Differences of Euler angles in metres and radians, through a mapping: the numbers of the CALVIN
+    converter.
+    """
     calvin = CalvinSource(calvin_fixture.make(tmp_path))
     conversion.convert(calvin, tmp_path / "calvin", workers=1, progress=False)
     mapping = {
@@ -182,7 +188,7 @@ def test_calvins_own_action_survives_a_mapping(tmp_path):
         assert theirs.images == ours.images
 
 
-def test_a_set_of_videos_passes_unchanged(tmp_path):
+def test_a_dataset_of_videos_is_passed_on_unchanged(tmp_path):
     conversion.convert(Ego4DSource(ego4d_fixture.make(tmp_path)), tmp_path / "set", workers=1, progress=False)
     source = LeRobotSource(tmp_path / "set")
     assert (source.kind, source.fps, source.rig, source.shapes) == ("videos", 3, None, {"static": (224, 224)})
@@ -193,7 +199,7 @@ def test_a_set_of_videos_passes_unchanged(tmp_path):
     )
 
 
-def test_an_episode_whose_text_changes_is_split_there(tmp_path, open_source):
+def test_an_episode_is_split_where_its_instruction_changes(tmp_path, open_source):
     root = lerobot_fixture.make(
         tmp_path / "split", task_of=lambda episode, step: int(episode == 0 and step >= 5)
     )
@@ -205,7 +211,7 @@ def test_an_episode_whose_text_changes_is_split_there(tmp_path, open_source):
     assert images.decode(episodes[1].images["static"][0])[0, 0, 0] == make_image(0, 5, 0)[0, 0, 0]
 
 
-def test_the_mapping_in_the_documentation_is_one(folder, open_source, tmp_path):
+def test_the_mapping_in_the_documentation_is_valid(folder, open_source, tmp_path):
     pages = Path(__file__).parents[2] / "docs" / "how-to" / "convert_datasets.md"
     (tmp_path / "cups.yaml").write_text(re.search(r"```yaml\n(.*?)```", pages.read_text(), re.DOTALL)[1])
     features = open_source(folder).features
@@ -245,7 +251,10 @@ WRONG = {
         {"action.kind": "absolute"},
         "action.kind is 'absolute', expected delta .*target .*next_state",
     ),
-    "a misspelt field": ({"state.position.scales": 1.0}, "state.position.scales is unknown, did you mean 'scale'"),
+    "a misspelt field": (
+        {"state.position.scales": 1.0},
+        "state.position.scales is unknown, did you mean 'scale'",
+    ),
     "no threshold": ({"state.gripper.open_above": None}, "state.gripper: say when the gripper is open"),
     "two thresholds": ({"state.gripper.open_below": 1.0}, "with one of open_above and open_below"),
     "a scale that is no number": (
@@ -259,8 +268,8 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_mapping_is_refused_by_name(folder, open_source, case):
-    changes, said = WRONG[case]
-    with pytest.raises(SourceError, match=said):
+    changes, message = WRONG[case]
+    with pytest.raises(SourceError, match=message):
         open_source(folder, changes)
 
 
@@ -296,7 +305,7 @@ def test_older_versions_are_refused_with_the_remedy(folder, open_source):
         open_source(folder)
 
 
-def test_the_folder_that_was_meant_is_named(folder):
+def test_the_right_folder_is_suggested(folder):
     with pytest.raises(SourceError, match=r"did you mean .*cups\?"):
         LeRobotSource(folder.parent)
     with pytest.raises(SourceError, match="has no meta/info.json: expected"):
@@ -344,7 +353,7 @@ def test_rows_that_are_not_where_the_index_says_are_named(folder, open_source):
     assert "its rows are not where meta/episodes says" in lost[0].reason
 
 
-def test_images_of_another_size_and_numbers_that_are_none_are_named(folder, open_source):
+def test_images_of_another_size_and_values_that_are_not_finite_are_named(folder, open_source):
     path = folder / "data/chunk-000/file-000.parquet"
     rows = pq.read_table(path).to_pylist()
     rows[3]["observation.images.hand"]["bytes"] = images.encode_png(np.zeros((48, 48, 3), np.uint8))

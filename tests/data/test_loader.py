@@ -91,7 +91,7 @@ def test_frames_decoded_once_per_machine_are_the_same_and_later_nothing_is_decod
     assert not decoded
 
 
-def test_a_frame_is_decoded_once_a_batch_however_often_it_occurs(windows, monkeypatch):
+def test_a_frame_that_occurs_several_times_in_a_batch_is_decoded_once(windows, monkeypatch):
     decoded = count_decodes(monkeypatch)
     with Loader(windows, [np.array([5, 6, 7, 7, 12])], threads=2) as loader:
         batch = next(loader)
@@ -110,7 +110,7 @@ def test_one_camera_or_no_images_at_all_on_request(windows, monkeypatch):
         assert list(c.images) == ["wrist"] and np.array_equal(c.images["wrist"], b.images["wrist"])
 
 
-def test_a_camera_that_the_set_has_not_is_refused(tmp_path):
+def test_a_missing_camera_is_refused(tmp_path):
     sets.videos(tmp_path / "set")
     with pytest.raises(DatasetError, match="no wrist camera, only static"):
         Loader(Windows(Dataset(tmp_path / "set"), None, 2, 1), [], roles=["wrist"])
@@ -153,7 +153,7 @@ def test_local_processes_share_the_cores(windows, monkeypatch):
     assert Loader(windows, [], threads=3).threads == 3
 
 
-def test_an_error_in_a_thread_is_raised_at_its_batch_and_names_the_frame(tmp_path):
+def test_an_error_in_a_thread_is_raised_at_its_batch_with_the_frame_named(tmp_path):
     sets.demonstrations(tmp_path / "set", (8, 8, 8))
     sets.damage_image(tmp_path / "set", "wrist", 11)
     windows = Windows(Dataset(tmp_path / "set"), None, 2, 1)
@@ -213,7 +213,7 @@ def test_an_epoch_is_a_permutation_without_its_last_incomplete_batch(length, bat
     assert len(np.unique(seen)) == len(seen) and seen.min() >= 0 and seen.max() < length
 
 
-def test_epochs_and_seeds_have_orders_of_their_own():
+def test_each_epoch_and_seed_has_its_own_order():
     orders = [
         np.concatenate(list(Sampler(50, 5, seed).epoch(epoch))).tolist()
         for seed in (0, 1)
@@ -234,6 +234,6 @@ def test_an_evaluation_sees_every_window_once(length, batch):
     assert np.concatenate(list(in_order(length, batch))).tolist() == list(range(length))
 
 
-def test_batches_that_cannot_be_are_refused():
+def test_invalid_batch_sizes_are_refused():
     with pytest.raises(ValueError, match="a batch of 30 needs at least as many windows, the dataset has 20"):
         Sampler(20, 30, seed=0)

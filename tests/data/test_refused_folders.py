@@ -1,4 +1,4 @@
-"""Folders that cannot be used, by the commands that take one: named with the reason, before any work is done."""
+"""A folder that a command cannot use is named with the reason before any work is done."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_replay_names_an_out_that_cannot_be_made(tmp_path, capsys, out):
     )
 
 
-def test_bench_record_names_a_folder_that_is_not_there(tmp_path, capsys):
+def test_bench_record_names_a_missing_folder(tmp_path, capsys):
     assert f"--folder {tmp_path / 'nope'}: there is no such folder" in refused(
         capsys, "bench", "record", "--folder", tmp_path / "nope"
     )

@@ -30,7 +30,8 @@ def page(episodes: list[Episode], tmp_path, rig="tiny", shapes=SHAPES, skipped=(
 def flags(episodes: list[Episode], skipped=()) -> dict[str, list[int]]:
     """flag -> episodes."""
     rows = [
-        survey.episode_row(index, episode, episode_quality.episode_preview(episode)) for index, episode in enumerate(episodes)
+        survey.episode_row(index, episode, episode_quality.episode_preview(episode))
+        for index, episode in enumerate(episodes)
     ]
     action = (
         np.concatenate([episode.action for episode in episodes]) if episodes[0].action is not None else None
@@ -52,7 +53,7 @@ def good(count: int = 3) -> list[Episode]:
 
 def test_good_episodes_have_no_findings(tmp_path):
     assert flags(good()) == {}
-    assert "Nothing: no defect" in page(good(), tmp_path)
+    assert "Nothing found: no defects" in page(good(), tmp_path)
 
 
 def test_an_episode_without_motion_is_static():
@@ -68,7 +69,7 @@ def test_an_arm_that_only_grips_is_not_static():
     assert flags(grips) == {}
 
 
-def test_a_camera_that_stands_still_while_the_arm_moves_is_found():
+def test_a_frozen_camera_is_found():
     frozen = good()
     frozen[2].images["wrist"] = [frozen[2].images["wrist"][0]] * 20
     assert flags(frozen) == {"frozen camera": [2]}
@@ -84,7 +85,7 @@ def test_an_episode_that_was_recorded_twice_is_found_also_when_it_was_encoded_ag
     assert flags([*twice, copy]) == {"duplicate": [0, 3]}
 
 
-def test_episodes_with_other_images_or_another_way_are_no_duplicates():
+def test_episodes_with_other_images_or_another_path_are_no_duplicates():
     base = good()[0]
     moved = dataclasses.replace(base, state=base.state + np.float32(0.05))
     seen = dataclasses.replace(base, images=good()[1].images)
@@ -114,7 +115,7 @@ def test_actions_above_the_speed_limit_are_found_and_at_the_limit_counted(tmp_pa
     ).linear == pytest.approx(1 / 3)
 
 
-def test_the_page_stands_alone_and_is_well_formed(tmp_path):
+def test_the_page_is_self_contained_and_well_formed(tmp_path):
     text = page(good(), tmp_path, left_out=[{"name": "x", "reason": "its outcome is 'failure'"}])
     assert (
         set(re.findall(r'(?:src|href)="?([^">]{5})', text)) == {"data:"}
@@ -126,7 +127,7 @@ def test_the_page_stands_alone_and_is_well_formed(tmp_path):
     assert text.count('class="histogram"') == 1 + 6 and text.count('class="paths"') == 2
 
 
-def test_texts_of_people_are_shown_as_text(tmp_path):
+def test_texts_of_users_are_escaped(tmp_path):
     episodes = good()
     episodes[0].task = '<script>alert(1)</script> & "co"'
     text = page(episodes, tmp_path, skipped=[{"name": "<b>", "reason": "a < b"}])
@@ -134,7 +135,7 @@ def test_texts_of_people_are_shown_as_text(tmp_path):
     _Balanced().check(text)
 
 
-def test_videos_show_what_applies_to_them(tmp_path):
+def test_the_report_of_videos_has_only_sections_that_apply(tmp_path):
     videos = [
         Episode(episode.name, episode.task, {"static": episode.images["static"]}) for episode in good(4)
     ]
@@ -146,7 +147,7 @@ def test_videos_show_what_applies_to_them(tmp_path):
     _Balanced().check(text)
 
 
-def test_of_many_episodes_some_are_shown_evenly_spread(tmp_path):
+def test_of_many_episodes_an_evenly_spread_part_is_shown(tmp_path):
     one = {role: [images.encode_jpeg(make_image(1, shape))] for role, shape in SHAPES.items()}
     many = [
         dataclasses.replace(demonstration("x", 1, 1), name=f"e{index}", images=one)
@@ -154,7 +155,12 @@ def test_of_many_episodes_some_are_shown_evenly_spread(tmp_path):
     ]
     text = page(many, tmp_path)
     shown = [int(number) for number in re.findall(r"class=about>#(\d+) ", text)]
-    assert len(shown) <= MAX_PREVIEWS and len(set(np.diff(shown))) == 1 and shown[0] == 0 and shown[-1] > 2 * MAX_PREVIEWS
+    assert (
+        len(shown) <= MAX_PREVIEWS
+        and len(set(np.diff(shown))) == 1
+        and shown[0] == 0
+        and shown[-1] > 2 * MAX_PREVIEWS
+    )
 
 
 class _Balanced(HTMLParser):

@@ -8,7 +8,7 @@ import pytest
 from gr1_core import images
 from gr1_core.data.bag import Bag
 from gr1_core.data.command_timeline import true_spans
-from gr1_core.data.steps import StepsError, select_steps, read_steps
+from gr1_core.data.steps import StepsError, read_steps, select_steps
 from tests.data.bag_fixture import MS, START, Recording, demonstration
 from tests.data.synthetic import SHAPES, make_image, tiny_rig
 
@@ -19,7 +19,10 @@ UNITS = RIG.period / RIG.action.translation_scale  # of action to 1 m/s
 def recording(
     length_ms: int, kind: str = "jpeg", hole: tuple[int, int] | None = None, of: str = "static"
 ) -> Recording:
-    """A resting arm and both cameras for that long, without commands. hole: ms in which camera `of` says nothing."""
+    """A resting arm and both cameras for that long, without commands.
+
+    hole: ms in which camera `of` says nothing.
+    """
     made = Recording()
     for at in range(0, length_ms, 50):
         for number, (role, shape) in enumerate(SHAPES.items()):
@@ -59,7 +62,7 @@ def test_a_command_expires_after_one_and_a_half_periods(tmp_path):
     np.testing.assert_allclose(found[:, 0], np.array([0.1, 0.05, 0, 0, 0, 0, 0]) * UNITS, atol=1e-6)
 
 
-def test_teleoperation_wins_while_it_is_fresh(tmp_path):
+def test_teleoperation_takes_precedence_until_it_expires(tmp_path):
     made = recording(1500)
     for at in range(100, 900, 100):
         made.twist(at, (0.1, 0, 0))
@@ -71,7 +74,7 @@ def test_teleoperation_wins_while_it_is_fresh(tmp_path):
     )
 
 
-def test_the_steps_that_a_person_commanded_are_marked_and_those_of_the_policy_are_not(tmp_path):
+def test_teleoperated_steps_are_marked_and_those_of_the_policy_are_not(tmp_path):
     made = recording(1500)
     for at in range(100, 1200, 100):
         made.twist(at, (0.1, 0, 0))
@@ -95,7 +98,7 @@ def test_the_gripper_keeps_its_last_command_and_the_policy_does_not_interrupt_te
     assert found[:, 6].tolist() == [1, 1, -1, -1, 1, 1, 1, -1, -1]
 
 
-def test_before_the_first_gripper_command_the_state_says_it(tmp_path):
+def test_before_the_first_gripper_command_the_measured_state_counts(tmp_path):
     made = Recording()
     for at in range(0, 600, 50):
         made.arm(at, closure=1.0)
@@ -117,7 +120,7 @@ def test_a_command_that_is_not_finite_is_rest(tmp_path):
     )
 
 
-def test_what_was_commanded_comes_out_as_the_rig_makes_it(tmp_path):
+def test_actions_are_the_commands_in_the_rigs_units(tmp_path):
     bag = Bag(demonstration(3).save(tmp_path / "bag"))
     for step in read_steps(bag):
         linear, angular = RIG.twist(step.action[:6], step.state[:6].astype(np.float64))
@@ -153,7 +156,7 @@ def test_arm_and_gripper_are_those_of_the_older_image_not_of_the_command(tmp_pat
     assert states[:, 6].tolist() == [1, -1]
 
 
-def test_where_no_pose_is_as_old_as_the_image_the_first_one_stands_in(tmp_path):
+def test_if_no_pose_is_as_old_as_the_image_the_first_pose_is_used(tmp_path):
     made = Recording()
     for role in SHAPES:
         made.frame(0, role, make_image(0, SHAPES[role]), "jpeg")
@@ -177,7 +180,7 @@ def test_the_order_of_arrival_does_not_matter(tmp_path):
 
 
 @pytest.mark.parametrize("role", ["static", "wrist"])
-def test_a_gap_cuts_the_episode_to_its_longest_part_and_says_so(tmp_path, role):
+def test_a_gap_cuts_the_episode_to_its_longest_part_and_is_reported(tmp_path, role):
     made = recording(3000, hole=(600, 1200), of=role)
     for at in range(100, 2600, 100):
         made.twist(at)
@@ -187,7 +190,7 @@ def test_a_gap_cuts_the_episode_to_its_longest_part_and_says_so(tmp_path, role):
     assert any("14 of 25 steps" in problem for problem in chosen.problems)
 
 
-def test_frames_that_are_stamped_long_ago_are_old_however_late_they_are_sent(tmp_path):
+def test_frames_with_an_old_stamp_are_old_even_if_they_are_sent_late(tmp_path):
     made = recording(1000)
     made.messages = [(at + 200, topic, message) for at, topic, message in made.messages]
     made.twist(500)
@@ -237,7 +240,7 @@ def test_a_frame_is_what_was_recorded(tmp_path, kind):
         assert step.static.data == images.encode_jpeg(sent, 85)
 
 
-def test_where_a_camera_was_recorded_raw_and_compressed_raw_is_taken(tmp_path):
+def test_raw_images_are_preferred_to_compressed_ones(tmp_path):
     made = recording(600, "raw")
     made.messages += recording(600, "jpeg").messages
     made.twist(100)

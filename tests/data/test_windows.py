@@ -58,14 +58,14 @@ def test_all_positions_are_supervised_where_the_episode_has_the_frame(dataset):
     assert later.future.tolist() == [[True, True, True, True, False]]
 
 
-def test_the_text_of_the_episode_comes_as_clip_tokens(dataset):
+def test_the_instruction_is_given_as_clip_tokens(dataset):
     batch = Windows(dataset, None, window=2, future_steps=0).batch([0, 7, 8, 24])
     texts = [sets.TASKS[0], sets.TASKS[1], sets.TASKS[2], sets.TASKS[0]]
     assert batch.tokens.tolist() == [tokenize(text) for text in texts]
     assert batch.tokens.dtype == np.int64
 
 
-def test_three_frames_a_second_of_ten_are_the_nearest_ones(tmp_path):
+def test_at_three_of_ten_frames_per_second_the_nearest_frames_are_chosen(tmp_path):
     sets.videos(tmp_path / "set")
     windows = Windows(Dataset(tmp_path / "set"), None, window=4, future_steps=1, hz=3)
     batch = windows.batch([0, 20])
@@ -134,19 +134,19 @@ def test_steps_are_within_half_a_frame_of_their_time_and_never_go_back(fps, hz, 
         ({"episodes": []}, "0 episodes chosen of 4"),
     ],
 )
-def test_windows_that_cannot_be_are_refused(dataset, arguments, message):
+def test_invalid_windows_are_refused(dataset, arguments, message):
     with pytest.raises(ValueError, match=message):
         Windows(**{"dataset": dataset, "episodes": None, "window": 4, "future_steps": 1} | arguments)
 
 
-def test_a_window_that_is_not_there_is_refused(dataset):
+def test_a_window_out_of_range_is_refused(dataset):
     windows = Windows(dataset, None, 4, 1)
     for index in (-1, len(windows)):
         with pytest.raises(IndexError):
             windows.batch([index])
 
 
-def test_a_text_that_clip_cannot_take_is_named_with_its_set(tmp_path):
+def test_an_instruction_that_is_too_long_for_clip_is_named_with_its_dataset(tmp_path):
     generator = np.random.default_rng(0)
     sets.write(tmp_path / "set", [sets.episode(generator, 2, "word " * 80)], sets.small_rig())
     with pytest.raises(DatasetError, match=r"set: task 0: instruction has 80 tokens"):
@@ -181,8 +181,10 @@ def test_a_part_of_each_instruction_is_held_out_and_rare_ones_stay_in_training(m
     assert by_text(many, split_episodes(many, 0.99, seed=3)[0]) == dict(zip(sets.TASKS, (1, 1, 2)))
 
 
-def test_the_seed_alone_decides_which(many):
-    assert [part.tolist() for part in split_episodes(many, 0.2, 3)] == [part.tolist() for part in split_episodes(many, 0.2, 3)]
+def test_the_seed_alone_decides_which_episodes_are_held_out(many):
+    assert [part.tolist() for part in split_episodes(many, 0.2, 3)] == [
+        part.tolist() for part in split_episodes(many, 0.2, 3)
+    ]
     assert split_episodes(many, 0.2, 3)[1].tolist() != split_episodes(many, 0.2, 4)[1].tolist()
 
 
@@ -193,7 +195,7 @@ def test_nothing_is_held_out_on_request(many):
         split_episodes(many, 1, seed=3)
 
 
-def test_videos_that_each_have_their_own_narration_are_held_out_all_the_same(tmp_path):
+def test_videos_with_a_narration_each_are_held_out_too(tmp_path):
     sets.videos(tmp_path / "set", lengths=range(2, 12))
     training, held = split_episodes(Dataset(tmp_path / "set"), 0.2, seed=0)
     assert (len(training), len(held)) == (8, 2)

@@ -4,15 +4,15 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
-from gr1_check import health
+from gr1_check.commands import health
 
-from ..stack.fake import Spinning
+from tests.support.ros_graph import SpinningNodes
 
 
 @pytest.fixture
 def speaking():
     """Two nodes that say on /diagnostics, ten times a second, that they are not well."""
-    spinning = Spinning()
+    spinning = SpinningNodes()
     node = rclpy.create_node("speaker", context=spinning.context)
     publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
     said = [

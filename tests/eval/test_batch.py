@@ -36,7 +36,7 @@ def batch():
     return BatchPolicy.untrained(CONFIG, RIG, device="cpu", precision="fp64")
 
 
-def test_rollouts_that_begin_at_other_times_act_as_each_would_alone(batch):
+def test_rollouts_that_start_at_different_times_act_as_each_would_alone(batch):
     policy = Policy.untrained(CONFIG, RIG, device="cpu", precision="fp64")
     shown = {name: observations(number, 7) for number, name in enumerate(INSTRUCTIONS)}
     alone = {}
@@ -46,7 +46,8 @@ def test_rollouts_that_begin_at_other_times_act_as_each_would_alone(batch):
         for observation in shown[name]:
             action = policy.step(observation)
             alone[name].append((action, action.future()))
-    # a waits alone, then with b, then all three: windows of unequal length, then full ones that slide; b pauses for a while.
+    # a waits alone, then with b, then all three: windows of unequal length, then full ones that slide; b
+    # pauses for a while.
     turns = ["a", "ab", "ab", "abc", "ac", "abc", "abc", "bc", "bc", "c"]
     taken = dict.fromkeys(INSTRUCTIONS, 0)
     for name, instruction in INSTRUCTIONS.items():

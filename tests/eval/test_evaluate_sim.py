@@ -1,4 +1,6 @@
-"""`gr1 evaluate sim`: observations and timing equal those of the stack; interrupts and errors keep the results so far."""
+"""`gr1 evaluate sim`: observations and timing equal those of the stack; interrupts and errors keep the
+results so far.
+"""
 
 import dataclasses
 import json
@@ -58,7 +60,7 @@ class ExpertPolicy:
     def __init__(self, trial):
         self.expert, self.seen, self.instructions = Expert(trial.task, RIG.control_hz, trial.objects), [], []
 
-    def begin(self, instruction):
+    def begin(self, instruction, part):
         self.instructions.append(instruction)
 
     def act(self, observation):
@@ -70,14 +72,17 @@ class ExpertPolicy:
 
 @pytest.fixture(scope="module")
 def remote_trial():
-    """A trial played by the expert over the connection: (trial, outcome, its observations, outcome of the expert without connection)."""
+    """A trial played by the expert over the connection: (trial, outcome, its observations, outcome of the
+    expert without connection).
+    """
     trial = trials("seen", 3)[0]
     policy = ExpertPolicy(trial)
     remote = policy.environment = Environment(TrialSettings(RIG, 10.0, 3, expert=False))
     outcome = remote.run(trial, policy)
     remote.close()
     assert policy.instructions == [trial.instruction]
-    return trial, outcome, policy.seen, Environment(TrialSettings(RIG, 10.0, 0, expert=True)).run(trial)
+    alone = Environment(TrialSettings(RIG, 10.0, 0, expert=True)).run(trial)
+    return trial, outcome, policy.seen, alone
 
 
 def test_actions_over_the_connection_move_the_arm_as_the_experts_own_do(remote_trial):
@@ -143,7 +148,8 @@ def test_the_command_prints_tables_and_one_json_document_and_draws_sheets(folder
         assert 0 < figures["moving"]["copy"]["grey_levels"] and 0 < figures["all"]["model"]["grey_levels"]
     saved = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [(row["suite"], row["task"]) for row in saved["episodes"]] == [
-        ("seen", "pick_eggplant"), ("seen", "put_eggplant_on_plate"), ("drawer", "close_drawer"), ("drawer", "open_drawer")
+        ("seen", "pick_eggplant"), ("seen", "put_eggplant_on_plate"),
+        ("drawer", "close_drawer"), ("drawer", "open_drawer"),
     ]  # fmt: skip
     assert all(
         {"seed", "instruction", "success", "seconds", "failure"} <= set(row) for row in saved["episodes"]

@@ -76,7 +76,8 @@ def test_predicting_the_current_frame_is_as_good_as_copying_it():
 
 def test_a_resting_background_does_not_count_as_moving():
     for figures in watched(lambda step: step).figures().values():
-        # The square before and after is 12 + 6 pixels wide and 12 high; with the margin, at most 28 x 22 of 96 x 96.
+        # The square before and after is 12 + 6 pixels wide and 12 high; with the margin, at most 28 x 22 of
+        # 96 x 96.
         assert 0.02 < figures["share"] < 28 * 22 / 96**2 + 0.01
 
 

@@ -58,7 +58,7 @@ def test_the_command_draws_every_episode_and_keeps_its_verdict_with_the_weights(
     assert code == 3, "an untrained model must fail"
 
 
-def test_the_policy_is_shown_what_was_recorded_and_nothing_of_the_future(bags, policy):
+def test_the_policy_gets_the_recorded_observations_and_no_future_frame(bags, policy):
     shown = []
     step = policy.step
     policy.step = lambda observation: shown.append(observation) or step(observation)
@@ -74,7 +74,7 @@ def test_the_policy_is_shown_what_was_recorded_and_nothing_of_the_future(bags, p
     assert predicted.shape == (32, 32, 3)
 
 
-def test_a_policy_that_breaks_off_fails_with_the_step_named(bags, policy):
+def test_a_policy_that_fails_is_reported_with_the_step(bags, policy):
     with torch.no_grad():
         policy.model.action_head.arm.bias.fill_(float("nan"))
     one = replay_bag(policy, Bag(bags / "episode_0"))
@@ -124,6 +124,6 @@ def made_up(scale: float, gripper: float) -> Replay:
         (-4.0, 1.0, {"motion", "speed"}),
     ],
 )
-def test_what_passes_and_what_does_not(scale, gripper, failed):
+def test_a_replay_passes_only_with_small_errors_and_slow_motion(scale, gripper, failed):
     checks = check_replays([made_up(scale, gripper)], tiny_rig())
     assert {check.name for check in checks if not check.passed} == failed

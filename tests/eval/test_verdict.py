@@ -50,7 +50,7 @@ def test_a_verdict_is_read_as_it_was_written(folder):
     assert verdict.load_verdict(folder) == result and not result.passed
 
 
-def test_a_checkpoint_that_failed_is_refused_with_the_reason_and_the_way_out(folder):
+def test_a_failed_checkpoint_is_refused_with_the_reason_and_the_remedy(folder):
     save(folder, False)
     with pytest.raises(
         loading.LoadError,
@@ -60,7 +60,7 @@ def test_a_checkpoint_that_failed_is_refused_with_the_reason_and_the_way_out(fol
     loading.require_replay(str(folder), ignore=True)
 
 
-def test_one_that_passed_or_was_never_replayed_is_not_refused(folder):
+def test_a_checkpoint_that_passed_or_was_never_replayed_is_not_refused(folder):
     loading.require_replay(str(folder), ignore=False)
     save(folder, True)
     loading.require_replay(str(folder), ignore=False)
@@ -127,5 +127,7 @@ def test_a_full_disk_is_an_error_and_not_a_reason_to_write_elsewhere(folder, sta
 def test_a_state_folder_that_cannot_be_written_is_named_with_the_remedy(shipped, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    with pytest.raises(OSError, match="replay.json of checkpoint .*demo cannot be written to .*set XDG_STATE_HOME"):
+    with pytest.raises(
+        OSError, match="replay.json of checkpoint .*demo cannot be written to .*set XDG_STATE_HOME"
+    ):
         save("demo", True)

@@ -1,4 +1,5 @@
-"""The real lerobot library opens what `gr1 convert` writes, offline, and gives what our own reader gives; and the other way round.
+"""The real lerobot library opens what `gr1 convert` writes, offline, and gives what our own reader gives; and
+the other way round.
 
 Runs in an environment of its own: `make test-lerobot`.
 """
@@ -61,7 +62,7 @@ def pixels(tensor) -> np.ndarray:
     return np.moveaxis((tensor.numpy() * 255).round().astype(np.uint8), -3, -1)
 
 
-def test_every_frame_is_the_same(converted):
+def test_lerobot_reads_the_same_frames(converted):
     theirs = open_with_lerobot(converted)
     assert (len(theirs), theirs.fps, theirs.num_episodes) == (
         converted.length,
@@ -85,8 +86,10 @@ def test_every_frame_is_the_same(converted):
         assert item["timestamp"].item() == pytest.approx((index - start) / converted.fps, abs=1e-6)
 
 
-def test_windows_are_the_same(converted, monkeypatch):
-    """delta_timestamps of 13 frames, also past an episode's end: the same frames, and padding where our masks say invalid."""
+def test_lerobot_reads_the_same_windows(converted, monkeypatch):
+    """delta_timestamps of 13 frames, also past an episode's end: the same frames, and padding where our masks
+    say invalid.
+    """
     monkeypatch.setattr(
         windows, "_tokens", lambda dataset, tasks: None
     )  # transformers needs another hub than lerobot
@@ -105,7 +108,7 @@ def test_windows_are_the_same(converted, monkeypatch):
             np.testing.assert_array_equal(item[f"{name}_is_pad"].numpy()[:WINDOW], ~inside)
 
 
-def test_one_episode_of_it_can_be_chosen(converted):
+def test_lerobot_can_select_one_episode(converted):
     last = len(converted.episodes) - 1
     theirs = open_with_lerobot(converted, episodes=[last])
     start, end = converted.episodes[last]
@@ -115,7 +118,7 @@ def test_one_episode_of_it_can_be_chosen(converted):
     )
 
 
-def test_lerobot_knows_the_ranges(converted):
+def test_lerobot_reads_the_statistics(converted):
     """Its policies normalise with meta.stats."""
     stats = open_with_lerobot(converted).meta.stats
     assert stats["observation.images.static"]["mean"].shape == (3, 1, 1)
@@ -127,8 +130,10 @@ def test_lerobot_knows_the_ranges(converted):
 
 
 @pytest.mark.parametrize("videos", [False, True], ids=["images", "videos"])
-def test_what_lerobot_records_converts(tmp_path, videos):
-    """A dataset written by lerobot's own recorder, as image files or video, through a mapping: same frames, same motion."""
+def test_a_dataset_recorded_by_lerobot_can_be_converted(tmp_path, videos):
+    """A dataset written by lerobot's own recorder, as image files or video, through a mapping: same frames,
+    same motion.
+    """
     camera = {
         "dtype": "video" if videos else "image",
         "shape": (64, 96, 3),

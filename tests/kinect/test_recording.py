@@ -109,8 +109,8 @@ def test_a_thing_is_seen_in_the_same_direction_at_every_size(node, tmp_path):
 
 
 def test_what_is_damaged_is_left_out_and_counted(node, jpegs, tmp_path):
-    images = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], b"no image", jpegs[3]]
-    recording.write(tmp_path / "damaged.mkv", images, stamps(4))
+    payloads = [jpegs[0], jpegs[1][: len(jpegs[1]) // 2], b"no image", jpegs[3]]
+    recording.write(tmp_path / "damaged.mkv", payloads, stamps(4))
     driver = camera(node, playback=str(tmp_path / "damaged.mkv"))
     frames = frames_of(driver)
     assert [

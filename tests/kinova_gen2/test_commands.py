@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gr1_core.kinematics import GEN2_GRIP, GEN2_HAND
+from gr1_core.kinematics import GEN2_GRIP, GEN2_HAND, gen2
 
 from .bench import Bench
 from .standin import JOINTS, vendor_pose
@@ -83,6 +83,16 @@ def test_a_zero_twist_is_sent_too_and_holds(bench):
         not any(entry.point.v) and not any(entry.point.fingers) for entry in bench.standin.points()[-50:]
     )
     assert list(bench.standin.world.commanded) == before
+
+
+@pytest.mark.parametrize("offset", [0.022, 0.1])
+def test_the_jacobian_is_that_of_the_point_that_the_tool_offset_names(standin, offset):
+    arm = Bench(standin, tool_offset=offset).arm
+    chain, joints, step = gen2(GEN2_HAND + offset), np.radians(JOINTS), 1e-6
+    ahead, behind = (
+        np.array([chain.forward(joints + sign * step * axis)[0] for axis in np.eye(7)]) for sign in (1, -1)
+    )
+    np.testing.assert_allclose(arm.jacobian(joints)[:3].T, (ahead - behind) / (2 * step), atol=1e-6)
 
 
 def test_the_pose_is_that_of_the_fingertips(hand):

@@ -257,6 +257,30 @@ def test_a_call_that_hangs_never_holds_up_the_loop_and_is_named(bench):
     found(bench)
 
 
+def test_twists_that_waited_behind_a_call_that_hung_are_not_sent_afterwards(bench, monkeypatch):
+    bench.drive(5, (0.05, 0, 0))
+    hanging, free, joints = threading.Event(), threading.Event(), bench.arm._session.joints
+
+    def hang():
+        hanging.set()
+        free.wait(TIMEOUT)
+        return joints()
+
+    monkeypatch.setattr(bench.arm._session, "joints", hang)
+    assert hanging.wait(TIMEOUT)
+    sent, dropped = bench.standin.world.sent, bench.arm.driver.counts["dropped"]
+    for _ in range(2):
+        bench.arm.send_twist(np.array((0.05, 0, 0)), np.zeros(3))
+    handed = time.monotonic()
+    until(lambda: time.monotonic() - handed > 1.5 * driver._TWIST_MAX_AGE_S, "twists that are too old")
+    monkeypatch.setattr(bench.arm._session, "joints", joints)
+    free.set()
+    until(lambda: bench.arm.driver.counts["dropped"] == dropped + 2, "both twists dropped")
+    assert bench.standin.world.sent == sent
+    bench.drive(5, (0.05, 0, 0))
+    assert bench.standin.world.sent == sent + 5, "new ones are sent"
+
+
 def test_an_error_of_the_drivers_own_is_told_in_its_words_and_leaves_the_arm_at_rest(bench, monkeypatch):
     bench.drive(5, (0.05, 0, 0))
 

@@ -52,6 +52,7 @@ class StandInArm:
         self.closure, self.closure_asked, self.finger_speed, self.servoing = 0.0, 0.0, 4.0, 0
         self.fault_bank, self.joint_fault_bank, self.fault_persists = 0, 0, False
         self.state = READY
+        self.motors = 1  # of its gripper
         self.full = self.hung = self.nowhere = False
         self.refusing: set[str] = set()
         self.log: list[Entry] = []
@@ -289,7 +290,8 @@ class StandInArm:
         for angle in self.joints:
             actuator = reply.actuators.add()
             actuator.position, actuator.velocity, actuator.fault_bank_a = angle, 1.0, self.joint_fault_bank
-        reply.interconnect.gripper_feedback.motor.add().position = 100.0 * self.closure
+        for _ in range(self.motors):
+            reply.interconnect.gripper_feedback.motor.add().position = 100.0 * self.closure
 
 
 class Refusal(Exception):

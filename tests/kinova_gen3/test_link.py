@@ -18,7 +18,7 @@ from gr1_robot.arm.drivers.kinova_gen3 import watchdog as watchdog_process
 from gr1_robot.arm.drivers.kinova_gen3.session import Login, Session
 from gr1_robot.arm.drivers.kinova_gen3.watchdog_client import WatchdogClient
 
-from .arm import BASE, StandInArm
+from .arm import BASE, MANUAL, READY, StandInArm
 from .drive import Drive
 
 MOTION = (0.0, 0.05, 0.0)
@@ -100,6 +100,26 @@ def test_a_fault_in_motion_ends_the_motion_and_what_is_refused_is_told(arm, conn
 def test_an_arm_that_is_not_ours_to_move_says_so(arm, connected, state, words):
     arm.state = state
     until(lambda: any(words in text for text in connected.faults()))
+
+
+def test_an_arm_that_somebody_else_moves_is_not_ready_and_one_that_we_move_is(arm, connected, moving):
+    until(lambda: arm.state == MANUAL)
+    assert connected.faults() == [], "it executes the twist of this program"
+    moving.twist = np.zeros(3), np.zeros(3)
+    arm.until(lambda arm: not arm.moving)
+    arm.state = MANUAL
+    until(lambda: any("by hand, a joystick or another program" in text for text in connected.faults()))
+    arm.state = READY
+    until(lambda: connected.faults() == [])
+
+
+def test_an_arm_without_its_gripper_says_so_and_reports_no_closure(arm, connected):
+    arm.motors = 0
+    until(lambda: any("reports no gripper" in text for text in connected.faults()))
+    assert np.isnan(connected.read_state().closure)
+    arm.motors = 1
+    until(lambda: connected.faults() == [])
+    assert connected.read_state().closure == pytest.approx(arm.closure)
 
 
 def test_an_arm_in_fault_can_be_connected_to_and_cleared(arm, make):

@@ -1,6 +1,4 @@
-"""The controller without ROS: when the history is cleared, when an action is too old, when the monitor halts
-it.
-"""
+"""The controller without ROS: cleared histories, actions that are too old, the prediction monitor."""
 
 import threading
 import time

@@ -1,6 +1,4 @@
-"""Which samples may be used, and what is said when they may not. Times are seconds; both clocks start at 0
-here.
-"""
+"""Which samples may be used, and the reasons for others. Times are seconds; both clocks start at 0."""
 
 import math
 

@@ -1,6 +1,4 @@
-"""A disk that is slow, nearly full or full: nothing is lost without being counted and named, and what is
-written stays readable.
-"""
+"""A slow, nearly full or full disk: every loss is counted and named, written messages stay readable."""
 
 import json
 import queue

@@ -1,6 +1,4 @@
-"""The recorder as a process over real ROS 2: what is sent is in the bag, byte for byte, and what is missing
-is said.
-"""
+"""The recorder as a process over real ROS 2: messages are in the bag byte for byte, losses are named."""
 
 import json
 import signal

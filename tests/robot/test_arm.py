@@ -271,6 +271,29 @@ def test_a_stop_holds_the_hand_once_and_the_same_command_moves_it_again_after_th
     assert told(driver) == ["grip 1", "hold_gripper", "grip 1"]
 
 
+def test_a_gripper_command_that_races_with_a_tick_after_the_reset_never_sends_the_one_before_the_stop(clock):
+    arm, driver = ready(clock)
+    run(arm, clock, 0.1, FORWARD)
+    arm.submit_gripper("policy", 1.0, clock.steady)
+    run(arm, clock, 0.1, FORWARD)
+    arm.stop()
+    run(arm, clock, 0.3)
+    assert arm.reset() == ""
+    clock.steady += TICK
+    arm.submit_command("policy", *FORWARD, clock.steady)
+    send_twist = driver.send_twist
+
+    def race(*twist):
+        # Between the gate's decision and the hand.
+        driver.send_twist = send_twist
+        send_twist(*twist)
+        assert arm.submit_gripper("policy", 0.25, clock.steady) == ""
+
+    driver.send_twist = race
+    run(arm, clock, 0.1)
+    assert told(driver) == ["grip 1", "hold_gripper", "grip 0.25"]
+
+
 def test_a_gripper_command_that_a_stop_overtakes_never_reaches_the_hand(clock):
     arm, driver = ready(clock)
     run(arm, clock, 0.1, FORWARD)

@@ -1,6 +1,4 @@
-"""A rig made of topics, in the test's own process: what the policy node would hear from cameras and arm, and
-what it answers.
-"""
+"""A rig made of topics, in the test's own process: what the policy node receives, and what it sends."""
 
 import time
 from collections import defaultdict

@@ -1,6 +1,4 @@
-"""The promise of the rig: live topic = bag = dataset = model input, bit for bit, for 100 control steps, raw
-and JPEG.
-"""
+"""Live topic = bag = dataset = model input, bit for bit, for 100 control steps, raw and JPEG."""
 
 import dataclasses
 import threading

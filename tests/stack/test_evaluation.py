@@ -1,6 +1,4 @@
-"""`gr1 up --evaluate`, which `make demo` runs: table after table, an instruction each, an outcome; typed
-instructions.
-"""
+"""`gr1 up --evaluate`, which `make demo` runs: trials, results, the keyboard, the whole."""
 
 import json
 import os
@@ -10,30 +8,17 @@ import sys
 import threading
 
 import av
-import numpy as np
 import pytest
-import rclpy
-from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.msg import SetParametersResult
 from rich.console import Console
-from sensor_msgs.msg import JointState, TimeReference
-from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from gr1_bringup import stack
 from gr1_bringup.commands.up import main as gr1_up
 from gr1_bringup.keyboard import Keyboard
-from gr1_common import messages, qos
-from gr1_common.stack_monitor import StackMonitor
 from gr1_core import Rig, pretrained
-from gr1_core.sim import TASKS, Twin, suites
-from gr1_core.sim.state import DRAWER_QPOS
+from gr1_core.sim import TASKS, suites
 from gr1_evaluation import evaluation, score_table, session
 from gr1_evaluation.evaluation import Evaluation, Result, Trial
-from gr1_evaluation.evaluator import Evaluator
 from tests.support.program import Program
-from tests.support.ros_graph import SpinningNodes
 from tests.support.waiting import eventually
 
 RIG = Rig.load("kinova_gen2_small")
@@ -180,178 +165,6 @@ def test_lines_are_edited_as_on_a_terminal(keys, lines, typed):
         assert keyboard.lines() == lines and keyboard.typed == typed
         os.close(writer)
         assert keyboard.lines() == []
-
-
-# The evaluator, on a stack of this test's own
-
-
-class Stack:
-    """What an evaluator needs of a stack: services, a clock that runs ten times too fast, a drawer that the
-    policy opens.
-
-    slow: instructions at which the policy does nothing. painted: no table can be had. `events` tells the
-    calls in their order.
-    """
-
-    def __init__(self, slow=(), painted=False):
-        self.events, self.slow = [], slow
-        self._spinning = SpinningNodes()
-        node = self.node = rclpy.create_node("arm", context=self._spinning.context)
-        policy = self.policy = rclpy.create_node("policy", context=self._spinning.context)
-        node.declare_parameter("sim.task", "open_drawer")
-        node.declare_parameter("sim.seed", 0)
-        if painted:
-            node.add_on_set_parameters_callback(
-                lambda _: SetParametersResult(successful=False, reason="the table is being painted")
-            )
-        node.create_service(Trigger, "sim/reset", self._reset)
-        policy.create_service(ChangeState, "policy/change_state", self._change)
-        policy.create_service(GetState, "policy/get_state", self._state)
-        self._sim = node.create_publisher(JointState, "sim/state", qos.SENSOR)
-        self._steps = policy.create_publisher(TimeReference, "policy/step", qos.SENSOR)
-        policy.create_subscription(
-            String, "instruction", lambda message: self.events.append(message.data), qos.LATCHED
-        )
-        twin = Twin()
-        twin.reset("open_drawer", 0)
-        self._shut = twin.state()
-        self._time, self._active, self._let_go = 0.0, True, 0.0
-        node.create_timer(0.005, self._tick)
-        self._spinning.start(node, policy)
-
-    def close(self):
-        self._spinning.close()
-
-    def _reset(self, _, response):
-        task, seed = (self.node.get_parameter(f"sim.{name}").value for name in ("task", "seed"))
-        self.events.append((task, seed))
-        self._time = 0.0
-        response.success, response.message = True, json.dumps({"instruction": f"the words of {task}"})
-        return response
-
-    def _state(self, _, response):
-        response.current_state.id = (
-            State.PRIMARY_STATE_ACTIVE if self._active else State.PRIMARY_STATE_INACTIVE
-        )
-        return response
-
-    def _change(self, request, response):
-        self._active = request.transition.id == Transition.TRANSITION_ACTIVATE
-        self.events.append("go" if self._active else "hold")
-        self._let_go = self._time
-        response.success = True
-        return response
-
-    def _tick(self):
-        self._time += 0.05
-        state = self._shut.copy()
-        state[0] = self._time
-        said = next(
-            (
-                event
-                for event in reversed(self.events)
-                if isinstance(event, str) and event not in ("go", "hold")
-            ),
-            "",
-        )
-        if self._active and said not in self.slow and self._time - self._let_go > 1.0:
-            state[4 + DRAWER_QPOS] = 0.15
-        message = JointState(position=state.tolist())
-        now = self.node.get_clock().now()
-        message.header.stamp = now.to_msg()
-        self._sim.publish(message)
-        if self._active:
-            step = TimeReference(time_ref=messages.to_stamp(now.nanoseconds - 40_000_000), source="cameras")
-            step.header.stamp = message.header.stamp
-            self._steps.publish(step)
-
-
-@pytest.fixture
-def evaluate():
-    """evaluate(what, trials, slow=...) -> (stack, evaluator, said), running."""
-    opened = []
-
-    def make(what, trials, **stack):
-        table = Stack(**stack)
-        opened.append(table)
-        monitor, said = StackMonitor("gr1_up"), []
-        evaluator = Evaluator(monitor, evaluation.parse(what, trials, 2_000_000), RIG, said.append)
-        opened[:0] = [evaluator, monitor]
-        monitor.start()
-        evaluator.start()
-        return table, evaluator, said
-
-    yield make
-    for one in opened:
-        one.close()
-
-
-def test_each_trial_begins_with_an_inactive_policy_a_new_table_and_its_instruction(evaluate):
-    table, evaluator, said = evaluate("open_drawer", 2)
-    eventually(lambda: evaluator.over, "the end of two trials")
-    once = ["hold", ("open_drawer", 2_000_000), "the words of open_drawer", "go"]
-    assert table.events == [*once, once[0], ("open_drawer", 2_000_001), *once[2:]]
-    assert evaluator.evaluation.tally() == {"open_drawer": (2, 2)}
-    assert len(said) == 2 and "success after" in said[0] and "seed 2000001" in said[1]
-    assert evaluator.failure == "" and np.allclose(evaluator.latencies, 0.04, atol=1e-6)
-
-
-def test_a_policy_that_does_nothing_fails_after_twenty_seconds(evaluate):
-    _, evaluator, said = evaluate("open_drawer", 1, slow={"the words of open_drawer"})
-    eventually(lambda: evaluator.over, "the end of the trial")
-    (result,) = evaluator.evaluation.results
-    assert (
-        not result.success
-        and result.seconds == pytest.approx(evaluation.SECONDS, abs=0.3)
-        and "FAILED" in said[0]
-    )
-
-
-def test_a_typed_instruction_takes_over_at_once_and_the_trial_before_does_not_count(evaluate):
-    table, evaluator, _ = evaluate("close_drawer", None, slow={"the words of close_drawer", "make coffee"})
-    eventually(lambda: evaluator.current(), "a trial")
-    evaluator.request("make coffee")
-    eventually(lambda: (now := evaluator.current()) and now[1] == "make coffee", "the instruction")
-    assert evaluator.current()[0].task == ""
-    evaluator.request("Open the drawer")
-    eventually(lambda: evaluator.evaluation.results, "a result")
-    assert {result.trial.task for result in evaluator.evaluation.results} == {"open_drawer"}
-    assert "make coffee" in table.events and "Open the drawer" in table.events
-    assert json.loads(evaluator.evaluation.document([], 0.0))["skipped"] == 1, "the coffee was no trial"
-
-
-def test_a_refused_table_ends_the_evaluation_and_says_why(evaluate):
-    _, evaluator, _ = evaluate("open_drawer", 1, painted=True)
-    eventually(lambda: evaluator.failure, "the refusal")
-    assert (
-        evaluator.failure.startswith("the arm node refused open_drawer, seed 2000000")
-        and "being painted" in evaluator.failure
-    )
-    assert not evaluator.over
-
-
-def test_the_end_of_a_run_does_not_wait_for_the_trial(evaluate):
-    _, evaluator, _ = evaluate("open_drawer", 1, slow={"the words of open_drawer"})
-    eventually(lambda: evaluator.current(), "a trial")
-    closing = threading.Thread(target=evaluator.close)
-    closing.start()
-    closing.join(5.0)
-    assert not closing.is_alive() and evaluator.evaluation.results == []
-
-
-def test_each_step_tells_when_its_frames_were_taken_and_when_its_command_was_ready(policy_node, rig):
-    steps = []
-    rig.node.create_subscription(TimeReference, "policy/step", steps.append, qos.SENSOR)
-    policy_node(instruction="open the drawer", autostart=True)
-    eventually(lambda: len(steps) >= 3, "three steps")
-    taken, sent = (
-        [messages.seconds(stamp) for stamp in column]
-        for column in zip(*((one.time_ref, one.header.stamp) for one in steps))
-    )
-    assert np.all(np.diff(taken) > 0) and np.all(np.array(sent) > taken)
-    eventually(lambda: len(rig.twists) >= len(taken), "their commands")
-    commands = [messages.seconds(message.header.stamp) for _, message in rig.twists]
-    assert all(min(abs(command - one) for command in commands) < 0.05 for one in sent)
 
 
 # The shipped checkpoint

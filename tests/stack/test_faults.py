@@ -1,10 +1,9 @@
-"""Faults on purpose: what each switch of the simulated rig shows, what may be asked for, and that the real
-stack stops and says why.
-"""
+"""Injected faults: what each switch shows, what --fault accepts, how the real stack stops."""
 
 import dataclasses
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from gr1_common import qos
 from gr1_common.messages import nanoseconds
 from gr1_core import Rig
 from gr1_core.sim import Twin
-from gr1_fault_injection import catalogue, fault_injector, report
+from gr1_fault_injection import catalogue, fault_injector, report, shim
 from gr1_fault_injection.commands.faults import main as gr1_faults
 from gr1_fault_injection.injection import Run, inject_once
 from gr1_fault_injection.observer import Speed
@@ -233,6 +232,19 @@ def test_each_fault_of_a_camera_looks_like_it(camera):
     assert seen(camera, "none")
 
 
+def test_the_clock_of_a_process_can_be_set_also_from_a_folder_with_spaces(tmp_path):
+    folder = tmp_path / "mit Leerzeichen ü"
+    folder.mkdir()
+    try:
+        switch = shim.Switch(shim.build(folder), folder / "switch")
+    except shim.ShimError as error:
+        pytest.skip(str(error))
+    switch.jump(3600.0)
+    asks = [sys.executable, "-S", "-c", "import time; print(time.time())"]
+    done = subprocess.run(asks, capture_output=True, text=True, env=os.environ | switch.environment)
+    assert float(done.stdout) - time.time() > 3500.0 and "cannot be preloaded" not in done.stderr
+
+
 # The table
 
 
@@ -316,7 +328,7 @@ def injected(beats, visible="injected", taut=math.inf):
 def test_an_arm_that_is_not_heard_is_not_taken_for_one_that_rests():
     assert not injected(STOPS).wrong and 140.0 < injected(STOPS).visible_to_zero_ms < 160.0
     for stalled in (STOPS[:5], [*STOPS[:15], *STOPS[60:]]):
-        assert "nothing was heard of the arm for" in injected(stalled).wrong
+        assert "no message of the arm for" in injected(stalled).wrong
 
 
 def test_a_rest_before_the_fault_could_be_seen_is_not_taken_for_the_answer_to_it():
@@ -333,7 +345,7 @@ def test_an_arm_that_was_at_rest_already_took_no_time():
 
 
 def test_a_fault_is_not_injected_before_the_camera_that_shows_it_is_heard():
-    with pytest.raises(StackError, match="not heard"):
+    with pytest.raises(StackError, match="do not arrive"):
         injected(STOPS, visible="frame:static")
 
 

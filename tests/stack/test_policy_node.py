@@ -1,6 +1,4 @@
-"""The policy node over real topics: acts at control rate on fresh frames, rests at once when a stream is
-lost.
-"""
+"""The policy node over real topics: acts at control rate on fresh frames, stops when a stream is lost."""
 
 import dataclasses
 import time

@@ -1,6 +1,4 @@
-"""The whole simulated stack: a camera or the policy is killed in motion. The deadline is
-docs/explanation/safety.md's: rest within 250 ms.
-"""
+"""The simulated stack: rest within 250 ms after a camera or the policy is killed in motion."""
 
 import os
 import signal

@@ -118,7 +118,9 @@ class Gated(Operator):
             self.gate.reset((self.ticks - 0.5) * TICK)
         command = self.clutch.compute_command(self.arm, self.now, **{"blocked": self.gate.latched} | asked)
         if command and (command.engaged or not self.gate.latched):
-            assert self.gate.submit_command("teleop", command.linear, command.angular, self.ticks * TICK) == ""
+            assert (
+                self.gate.submit_command("teleop", command.linear, command.angular, self.ticks * TICK) == ""
+            )
         for _ in range(round(PERIOD / TICK)):
             now = self.ticks * TICK
             motion = self.gate.tick(now, ArmState(self.arm, self.arm, np.zeros(0), np.zeros(0), 0.0, now))

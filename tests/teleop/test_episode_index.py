@@ -88,7 +88,7 @@ def test_a_broken_bag_is_a_row_that_says_so_and_other_folders_are_none(tmp_path)
     (tmp_path / "notes").mkdir()
     (tmp_path / "file.txt").write_text("")
     (row,) = EpisodeIndex(tmp_path).list_episodes()["episodes"]
-    assert row["name"] == "broken" and "not rosbag2's metadata" in row["problem"]
+    assert row["name"] == "broken" and "not a metadata.yaml of rosbag2" in row["problem"]
 
 
 def test_the_disk_is_told_even_before_the_folder_exists(tmp_path):
@@ -117,11 +117,11 @@ def test_a_long_day_sends_the_newest_rows_and_counts_all(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "raw"])
-def test_the_thumbnail_is_the_static_cameras_last_picture_made_small(tmp_path, kind):
+def test_the_thumbnail_is_the_static_cameras_last_image_made_small(tmp_path, kind):
     record(tmp_path / "bag", COLOURS[1], kind)
-    picture = images.decode(EpisodeIndex(tmp_path).thumbnail("bag"))
-    assert picture.shape == (135, 240, 3)
-    assert np.abs(picture.mean(axis=(0, 1)) - COLOURS[1]).max() < 6
+    image = images.decode(EpisodeIndex(tmp_path).thumbnail("bag"))
+    assert image.shape == (135, 240, 3)
+    assert np.abs(image.mean(axis=(0, 1)) - COLOURS[1]).max() < 6
 
 
 def test_a_thumbnail_is_made_once(tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ def test_a_thumbnail_is_made_once(tmp_path, monkeypatch):
     assert library.thumbnail("bag") is first
 
 
-def test_there_is_no_thumbnail_of_what_has_no_picture(tmp_path):
+def test_there_is_no_thumbnail_of_what_has_no_image(tmp_path):
     demonstration(steps=2, without="static").save(tmp_path / "blind")
     path = record(tmp_path / "damaged") / "damaged_0.mcap"
     data = bytearray(path.read_bytes())
@@ -163,7 +163,7 @@ def test_the_last_message_of_a_topic_is_read_from_the_end(tmp_path):
         bag.last("/arm/pose")
 
 
-def test_a_long_recording_is_not_read_through_for_its_last_picture(tmp_path, monkeypatch):
+def test_a_long_recording_is_not_read_through_for_its_last_image(tmp_path, monkeypatch):
     """Noise does not compress: one image is larger than a chunk of the file."""
     recording, rng = Recording(), np.random.default_rng(0)
     for number in range(5):

@@ -88,10 +88,8 @@ def test_the_code_on_the_screen_is_read_as_the_address():
     url = f"https://192.168.1.20:8443/?token={Pairing().token}"
     rows = [line for line in pairing_text(url, "AB").splitlines() if "█" in line or line.startswith("▀")]
     halves = {"█": (255, 255), "▀": (255, 0), "▄": (0, 255), " ": (0, 0)}
-    picture = np.array(
-        [[halves[letter][half] for letter in row] for row in rows for half in (0, 1)], np.uint8
-    )
+    image = np.array([[halves[letter][half] for letter in row] for row in rows for half in (0, 1)], np.uint8)
     read, _, _ = cv2.QRCodeDetector().detectAndDecode(
-        cv2.resize(picture, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST)
+        cv2.resize(image, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST)
     )
     assert read == url

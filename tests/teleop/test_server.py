@@ -153,7 +153,7 @@ def test_no_path_leads_out_of_the_pages_and_the_bags(rig, path):
     assert status in (400, 404) and len(body) < 300
 
 
-def test_the_newest_picture_of_each_camera(rig):
+def test_the_newest_image_of_each_camera(rig):
     status, headers, body = rig.client.get("/stream/static.jpg?n=17")
     assert (status, headers["Content-Type"], headers["Cache-Control"], body) == (
         200,
@@ -365,7 +365,7 @@ def test_a_token_that_can_be_guessed_is_refused_before_anything_listens(rig, loo
         )
 
 
-def test_the_invitation_leads_here(rig):
+def test_the_pairing_text_leads_here(rig):
     assert rig.server.url == f"https://127.0.0.1:{rig.client.port}/?token={rig.client.token}"
     assert rig.server.url in rig.server.pairing_text
 

@@ -305,3 +305,51 @@ def test_evaluate_data_prints_a_table_and_one_json_line(small_recipe, tmp_path, 
         result["baselines"]["standing_still"]["action_mm"], rel=0.1
     )
     assert log(tmp_path / "run")[-1]["held_out"]["action_mm"] == pytest.approx(result["action_mm"], rel=0.02)
+
+
+@pytest.mark.parametrize("vision", ["vit", "conv"])
+@pytest.mark.parametrize("frames", ["normalised", "change"])
+def test_evaluate_data_takes_every_kind_of_checkpoint(
+    small_recipe, tmp_path, demonstrations, videos, capsys, vision, frames
+):
+    """Changes are predicted from images, which an encoder that is taken for frozen would not pass on."""
+    from gr1_core.cli import main
+
+    kinds = {
+        "model.vision": vision,
+        "model.vision_width": 32,
+        "model.frames": frames,
+        "train_vision": "true",
+        "steps": 1,
+    }
+    for name, data in (("finetune-small", demonstrations), ("pretrain-small", videos)):
+        out = tmp_path / name
+        assert train(small_recipe(name, data=data, out=out, **kinds)) == 0
+        capsys.readouterr()
+        words = ["evaluate", "data", "--checkpoint", str(out), "--dataset", str(data), "--windows", "8"]
+        assert main(words) == 0
+        result = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert result["windows"] == 8 and np.isfinite(result["static"])
+
+
+def test_frames_decoded_once_give_the_same_run(small_recipe, tmp_path):
+    """The option of recipes whose images change at every use."""
+    for name, once in (("each", "false"), ("once", "true")):
+        followed = small_recipe(out=tmp_path / name, decode_once=once, steps=2, **{"shift.static": 2})
+        assert train(followed) == 0
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("each", "once"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_gives_the_same_losses(small_recipe, tmp_path):
+    for name, compiled in (("eager", "false"), ("compiled", "true")):
+        followed = small_recipe(
+            out=tmp_path / name, compile=compiled, steps=2, **{"model.dropout": 0, "evaluation.every": 1}
+        )
+        assert train(followed) == 0
+    eager, compiled = (log(tmp_path / name) for name in ("eager", "compiled"))
+    for one, other in zip(eager, compiled):
+        assert one["train"] == pytest.approx(other["train"], rel=1e-4)
+    names = [set(load_file(tmp_path / name / "model.safetensors")) for name in ("eager", "compiled")]
+    assert names[0] == names[1], "a compiled model's checkpoint is any model's"

@@ -24,7 +24,11 @@ def conversion_parser(source: str, description: str) -> argparse.ArgumentParser:
         help="folder of the dataset; an interrupted conversion continues",
     )
     parser.add_argument(
-        "--workers", type=count, default=2, metavar="N", help="processes that convert in parallel (default: 2)"
+        "--workers",
+        type=count,
+        default=2,
+        metavar="N",
+        help="processes that convert in parallel (default: 2)",
     )
     parser.add_argument(
         "--shard",

@@ -25,7 +25,10 @@ def print_table(table) -> None:
 
 
 def console(stderr: bool = False):
-    """A rich Console without markup. In a file or a pipe its lines are not wrapped, so that they can be searched."""
+    """A rich Console without markup.
+
+    In a file or a pipe its lines are not wrapped, so that they can be searched.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout

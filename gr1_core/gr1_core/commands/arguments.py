@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 
 
 def count(text: str) -> int:
@@ -18,7 +19,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
+def refuse_renamed_options(parser: argparse.ArgumentParser, names: Mapping[str, str]) -> None:
+    """Refuses old options (old name -> new one) with their new names. They are not shown in the help."""
+    for old, new in names.items():
+        _renamed(parser, old, new)
+
+
+def _renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
     """Refuses the option `old` (of any value, or none) with its new name. It is not shown in the help."""
     parser.add_argument(old, nargs="?", action=_Renamed, new=new, help=argparse.SUPPRESS)
 

@@ -14,7 +14,7 @@ _COLUMNS = ("name", "instruction", "outcome", "seconds", "MB", "operator", "prob
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 bags list", description=HELP)
-    parser.add_argument("root", type=Path, metavar="ROOT")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder with bags at any depth")
     parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
     return parser
 

@@ -11,7 +11,7 @@ HELP = "make complete bags of recordings that were cut off"
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 bags recover", description=HELP)
-    parser.add_argument("root", type=Path, metavar="ROOT")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="a bag, or a folder with bags at any depth")
     return parser
 
 

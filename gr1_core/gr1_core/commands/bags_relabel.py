@@ -10,11 +10,11 @@ HELP = "change the labels of bags; the recording itself stays as it is"
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 bags relabel", description=HELP)
-    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG")
+    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="folders of the bags")
     parser.add_argument("--outcome", metavar="X", help="success, failure, discarded or unfinished")
-    parser.add_argument("--instruction", metavar="TEXT")
-    parser.add_argument("--operator", metavar="NAME")
-    parser.add_argument("--note", metavar="TEXT")
+    parser.add_argument("--instruction", metavar="TEXT", help="the task in words")
+    parser.add_argument("--operator", metavar="NAME", help="who operated the robot")
+    parser.add_argument("--note", metavar="TEXT", help="a free remark")
     return parser
 
 

@@ -12,7 +12,7 @@ HELP = "show the labels and the topics of one bag"
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 bags show", description=HELP)
-    parser.add_argument("bag", type=Path, metavar="BAG")
+    parser.add_argument("bag", type=Path, metavar="BAG", help="folder of the bag")
     return parser
 
 

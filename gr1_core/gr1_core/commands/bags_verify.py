@@ -14,7 +14,7 @@ HELP = "read bags completely and name what is wrong; exit code 1 if anything is"
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 bags verify", description=HELP)
-    parser.add_argument("root", type=Path, metavar="BAG_OR_ROOT")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="a bag, or a folder with bags at any depth")
     return parser
 
 

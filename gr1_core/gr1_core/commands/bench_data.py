@@ -13,12 +13,21 @@ LEROBOT = Path(".venv-lerobot/bin/python")
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 bench data", description=HELP)
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="folder of a LeRobotDataset v3 with images")
-    parser.add_argument("--threads", type=count, default=2, help="decoding threads of this loader (default: 2)")
     parser.add_argument(
-        "--frames", type=count, default=1000, help="at most so many frames, of the first episodes (default: 1000)"
+        "dataset", type=Path, metavar="DATASET", help="folder of a LeRobotDataset v3 with images"
     )
-    parser.add_argument("--rounds", type=count, default=7, help="how often the readers take turns (default: 7)")
+    parser.add_argument(
+        "--threads", type=count, default=2, help="decoding threads of this loader (default: 2)"
+    )
+    parser.add_argument(
+        "--frames",
+        type=count,
+        default=1000,
+        help="at most so many frames, of the first episodes (default: 1000)",
+    )
+    parser.add_argument(
+        "--rounds", type=count, default=7, help="how often the readers take turns (default: 7)"
+    )
     parser.add_argument(
         "--lerobot",
         type=Path,
@@ -34,6 +43,10 @@ def main(argv: list[str]) -> int:
 
     lerobot = arguments.lerobot or (LEROBOT if LEROBOT.is_file() else None)
     data.run(
-        arguments.dataset, arguments.threads, arguments.frames, arguments.rounds, lerobot and lerobot.absolute()
+        arguments.dataset,
+        arguments.threads,
+        arguments.frames,
+        arguments.rounds,
+        lerobot and lerobot.absolute(),
     )
     return 0

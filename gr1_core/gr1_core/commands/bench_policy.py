@@ -22,8 +22,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rig", default="calvin", help="rig whose frame sizes are used with --config (default: calvin)"
     )
-    parser.add_argument("--threads", type=count, default=2, help="(default: 2)")
-    parser.add_argument("--rounds", type=count, default=7, help="how often the variants take turns (default: 7)")
+    parser.add_argument("--threads", type=count, default=2, help="CPU threads (default: 2)")
+    parser.add_argument(
+        "--rounds", type=count, default=7, help="how often the variants take turns (default: 7)"
+    )
     return parser
 
 
@@ -31,7 +33,5 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     from gr1_core.bench import policy
 
-    policy.run(
-        arguments.config, arguments.checkpoint, arguments.rig, arguments.threads, arguments.rounds
-    )
+    policy.run(arguments.config, arguments.checkpoint, arguments.rig, arguments.threads, arguments.rounds)
     return 0

@@ -11,8 +11,12 @@ HELP = "CPU time of the twin: a physics tick, a reset, an image of each camera"
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 bench sim", description=HELP)
-    parser.add_argument("--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)")
-    parser.add_argument("--rounds", type=count, default=15, help="measurements; medians are shown (default: 15)")
+    parser.add_argument(
+        "--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)"
+    )
+    parser.add_argument(
+        "--rounds", type=count, default=15, help="measurements; medians are shown (default: 15)"
+    )
     return parser
 
 

@@ -13,7 +13,11 @@ HELP = "training speed: windows per second, share of the CPU's peak, share of ti
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 bench train", description=HELP)
     parser.add_argument(
-        "recipe", nargs="?", default="finetune-small", metavar="RECIPE", help="(default: finetune-small)"
+        "recipe",
+        nargs="?",
+        default="finetune-small",
+        metavar="RECIPE",
+        help="a built-in recipe or a YAML file (default: finetune-small)",
     )
     parser.add_argument(
         "changes",

@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from gr1_core.commands.arguments import cores, count, renamed
+from gr1_core.commands.arguments import cores, count, refuse_renamed_options
+from gr1_core.renamed import OPTIONS
 
 HELP = "record the scripted expert on the simulated rig, without ROS, as bags or directly as a dataset"
 
@@ -80,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
         default="jpeg",
         help="of bags (default: jpeg, quality 95, full colour resolution)",
     )
-    renamed(parser, "--glimpses", "--single-frames")
+    refuse_renamed_options(parser, OPTIONS["collect sim"])
     return parser
 
 

@@ -17,14 +17,23 @@ def parser() -> argparse.ArgumentParser:
         "src", type=Path, metavar="SRC", help="folder with training/ and validation/, e.g. task_ABCD_D"
     )
     parser.add_argument(
-        "--split", choices=("training", "validation"), default="training", help="default: training"
+        "--split",
+        choices=("training", "validation"),
+        default="training",
+        help="part of the dataset (default: training)",
     )
     parser.add_argument(
-        "--per-task", type=count, metavar="N", help="only N spans of each task: 66 is the paper's 10 %% subset"
+        "--per-task",
+        type=count,
+        metavar="N",
+        help="only N spans of each task: 66 is the paper's 10 %% subset",
     )
     parser.add_argument("--seed", type=int, default=0, help="which spans --per-task draws (default: 0)")
     parser.add_argument(
-        "--images", choices=("jpeg", "png"), default="jpeg", help="jpeg of quality 95 (default), or lossless png"
+        "--images",
+        choices=("jpeg", "png"),
+        default="jpeg",
+        help="jpeg of quality 95 (default), or lossless png",
     )
     return parser
 

@@ -13,12 +13,18 @@ HELP = "losses, action errors (mm, degrees) and gripper accuracy on the episodes
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 evaluate data", description=HELP)
-    parser.add_argument("--checkpoint", type=resolve, required=True, metavar="DIR")
-    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--checkpoint",
+        type=resolve,
+        required=True,
+        metavar="DIR",
+        help="folder of the checkpoint, or demo: the one that comes with the package",
+    )
+    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="folder of the dataset")
     parser.add_argument(
         "--episodes",
         choices=("held-out", "all"),
-        help="(default: held-out where the checkpoint knows them, else all)",
+        help="which episodes (default: held-out where the checkpoint knows them, else all)",
     )
     parser.add_argument(
         "--windows", type=count, default=4096, help="at most so many, evenly spaced (default: 4096)"

@@ -6,8 +6,9 @@ import argparse
 import signal
 from pathlib import Path
 
-from gr1_core.commands.arguments import cores, count, renamed
+from gr1_core.commands.arguments import cores, count, refuse_renamed_options
 from gr1_core.pretrained import resolve
+from gr1_core.renamed import OPTIONS
 
 HELP = "success rates on the simulated rig, by suite, with intervals and causes of failure"
 
@@ -15,9 +16,16 @@ HELP = "success rates on the simulated rig, by suite, with intervals and causes 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 evaluate sim", description=HELP)
     driver = parser.add_mutually_exclusive_group(required=True)
-    driver.add_argument("--checkpoint", type=resolve, metavar="DIR")
     driver.add_argument(
-        "--expert", action="store_true", help="the scripted expert instead: an upper bound of what is possible"
+        "--checkpoint",
+        type=resolve,
+        metavar="DIR",
+        help="folder of the checkpoint, or demo: the one that comes with the package",
+    )
+    driver.add_argument(
+        "--expert",
+        action="store_true",
+        help="the scripted expert instead: an upper bound of what is possible",
     )
     parser.add_argument(
         "--suites",
@@ -31,14 +39,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="only these tasks of the suites, names separated by commas (default: all)",
     )
-    parser.add_argument(
-        "--episodes", type=count, default=100, metavar="N", help="per suite (default: 100)"
-    )
+    parser.add_argument("--episodes", type=count, default=100, metavar="N", help="per suite (default: 100)")
     parser.add_argument(
         "--seed",
         type=count,
         metavar="S",
-        help="seed of the first layouts (default: the one of the reported table; to select checkpoints: 500000)",
+        help="seed of the first layouts (default: that of the reported table; to select checkpoints: 500000)",
     )
     parser.add_argument(
         "--seconds", type=count, default=20, metavar="T", help="time limit of an episode (default: 20)"
@@ -56,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder for results.json and images of rollouts and predicted frames",
     )
-    renamed(parser, "--columns", "--suites")
+    refuse_renamed_options(parser, OPTIONS["evaluate sim"])
     return parser
 
 

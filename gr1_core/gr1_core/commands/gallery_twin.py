@@ -13,7 +13,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the images")
     parser.add_argument("--seed", type=int, default=5, help="layout (default: 5)")
     parser.add_argument("--tasks", metavar="A,B", help="tasks in the video (default: four different ones)")
-    parser.add_argument("--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)")
+    parser.add_argument(
+        "--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)"
+    )
     return parser
 
 

@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
         default="calvin",
         help="built-in rig or YAML file that the weights were trained on (default: calvin)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint folder to write")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the checkpoint folder to write"
+    )
     return parser
 
 

@@ -14,10 +14,19 @@ HELP = "run a checkpoint open-loop over recorded episodes and keep the verdict w
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gr1 replay", description=HELP)
     parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags")
-    parser.add_argument("--checkpoint", type=resolve, required=True, metavar="DIR")
+    parser.add_argument(
+        "--checkpoint",
+        type=resolve,
+        required=True,
+        metavar="DIR",
+        help="folder of the checkpoint, or demo: the one that comes with the package",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the plots (default: out/replay)")
     parser.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16", "fp64"), default="auto", help="(default: auto)"
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp64"),
+        default="auto",
+        help="of the model (default: auto)",
     )
     return parser
 
@@ -64,7 +73,8 @@ def main(argv: list[str]) -> int:
     console.print(f"plots: {out}; verdict: {file}", soft_wrap=True)
     if not result.passed:
         console.print(
-            "This checkpoint is not allowed to move an arm (override: ignore_replay:=true of `gr1 up` and the launch file).",
+            "This checkpoint is not allowed to move an arm (override: ignore_replay:=true of `gr1 up` and "
+            "the launch file).",
             style="bold red",
             soft_wrap=True,
         )

@@ -1,4 +1,7 @@
-"""Reads bags. A bag is one recorded episode: a folder with metadata.yaml and one .mcap (docs/reference/bags.md)."""
+"""Reads bags.
+
+A bag is one recorded episode: a folder with metadata.yaml and one .mcap (docs/reference/bags.md).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ _MAGIC = b"\x89MCAP0\r\n"  # at both ends of every complete MCAP file
 
 
 class Message(NamedTuple):
-    """One recorded message. log_time: received, publish_time: sent, both ns. data: CDR bytes (data/schemas.py)."""
+    """One recorded message.
+
+    log_time: received, publish_time: sent, both ns. data: CDR bytes (data/schemas.py).
+    """
 
     topic: str
     type: str
@@ -35,9 +41,12 @@ class Message(NamedTuple):
 
 
 class Bag:
-    """One complete episode. Raises BagError for a folder that is missing, unfinished, damaged or without labels.
+    """One complete episode.
 
-    name, labels {name: text}, instruction, outcome, topics {name: type}, counts {name: messages}, start_ns, duration_s.
+    Raises BagError for a folder that is missing, unfinished, damaged or without labels.
+
+    name, labels {name: text}, instruction, outcome, topics {name: type}, counts {name: messages}, start_ns,
+    duration_s.
     """
 
     def __init__(self, folder: str | Path):
@@ -58,7 +67,8 @@ class Bag:
         self.path = self.folder / self._metadata.file
         if not self.path.is_file():
             raise BagError(
-                f"{self.folder}: {self._metadata.file} is missing: only metadata.yaml exists; copy the bag again"
+                f"{self.folder}: {self._metadata.file} is missing: only metadata.yaml exists; copy the bag "
+                "again"
             )
         self.instruction, self.outcome = self.labels["instruction"], self.labels["outcome"]
         self.topics, self.counts = dict(self._metadata.topics), dict(self._metadata.counts)
@@ -81,11 +91,14 @@ class Bag:
             return stream.read() == _MAGIC
 
     def topic(self, suffix: str) -> str | None:
-        """The topic that ends in `suffix` ("arm/pose"), in any namespace; None if there is none or it has no message."""
+        """The topic that ends in `suffix` ("arm/pose"), in any namespace; None if there is none or it has no
+        message.
+        """
         found = [name for name in self.topics if topic_matches(name, suffix) and self.counts.get(name)]
         if len(found) > 1:
             raise BagError(
-                f"{self.folder}: several topics end in '{suffix}': {', '.join(found)}: record one robot per bag"
+                f"{self.folder}: several topics end in '{suffix}': {', '.join(found)}: record one robot per "
+                "bag"
             )
         return found[0] if found else None
 
@@ -115,7 +128,8 @@ class Bag:
                     )
             except DAMAGE_ERRORS as error:
                 raise BagError(
-                    f"{self.path} is damaged ({type(error).__name__}: {error}): see `gr1 bags verify {self.folder}`"
+                    f"{self.path} is damaged ({type(error).__name__}: {error}): see `gr1 bags verify "
+                    f"{self.folder}`"
                 ) from error
 
 
@@ -130,7 +144,10 @@ def find_bags(root: str | Path) -> list[Path]:
 
 
 def find_candidates(root: str | Path) -> Iterator[tuple[Path, bool]]:
-    """(folder, complete) of all bags at or below `root`. An incomplete one has an .mcap but no metadata.yaml."""
+    """(folder, complete) of all bags at or below `root`.
+
+    An incomplete one has an .mcap but no metadata.yaml.
+    """
     if not Path(root).is_dir():
         raise BagError(f"no bags at {root}: {_no_folder(Path(root))}")
     for folder, below, files in os.walk(root):
@@ -147,11 +164,15 @@ EMPTY_SUFFIX = ".empty"
 
 
 def relabel_bag(folder: str | Path, **labels: str) -> Bag:
-    """Changes labels (outcome, instruction, operator, note) of a complete bag. The recording itself stays as it is."""
+    """Changes labels (outcome, instruction, operator, note) of a complete bag.
+
+    The recording itself stays as it is.
+    """
     for name in labels:
         if name not in metadata.CHANGEABLE:
             raise BagError(
-                f"label '{name}' is a fact of the recording: only {', '.join(metadata.CHANGEABLE)} can be changed"
+                f"label '{name}' is a fact of the recording: only {', '.join(metadata.CHANGEABLE)} can be "
+                "changed"
             )
     bag = Bag(folder)
     metadata.change_labels(bag.folder, labels)
@@ -164,5 +185,6 @@ def _no_folder(path: Path) -> str:
 
 def _no_metadata(folder: Path) -> str:
     if any(folder.glob("*.mcap")):
-        return f"{folder} is unfinished: its recording still runs or was cut off; when it has ended, run `gr1 bags recover {folder.parent}`"
+        remedy = f"when it has ended, run `gr1 bags recover {folder.parent}`"
+        return f"{folder} is unfinished: its recording still runs or was cut off; {remedy}"
     return f"{folder} is no bag: it holds neither metadata.yaml nor an .mcap file"

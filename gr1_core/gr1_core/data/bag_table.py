@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gr1_core.data.bag import Bag, BagError, find_candidates
-from gr1_core.data.metadata import lost_messages
+from gr1_core.data.metadata import count_lost
 from gr1_core.data.verification import lost_messages, slow_topics, stream_statistics
 
 
@@ -26,7 +26,10 @@ def bag_row(folder: Path, complete: bool) -> dict:
     }
     empty |= {"damaged": False}
     if not complete:
-        return empty | {"outcome": "unfinished", "problems": ["cut off, or still being recorded: gr1 bags recover"]}
+        return empty | {
+            "outcome": "unfinished",
+            "problems": ["cut off, or still being recorded: gr1 bags recover"],
+        }
     try:
         bag = Bag(folder)
         damaged = not bag.closed
@@ -59,7 +62,7 @@ def topic_rows(bag: Bag) -> list[dict]:
             "type": entry["type"],
             "expected": entry["expected"],
             "received": entry["received"],
-            "lost": lost_messages(entry),
+            "lost": count_lost(entry),
             "gaps": entry["gaps"],
             "longest_gap_ms": entry["longest_gap_ms"],
             "hz": (bag.counts[name] - 1) / bag.duration_s

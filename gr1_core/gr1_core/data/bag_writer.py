@@ -1,7 +1,7 @@
 """Writes bags: one folder per episode, messages as their publishers serialized them.
 
-metadata.yaml is written last and makes the bag complete. Until then the .mcap itself holds the labels, in the metadata record "gr1"
-at its beginning; recovery.py makes a complete bag of a recording that was killed.
+metadata.yaml is written last and makes the bag complete. Until then the .mcap itself holds the labels, in the
+metadata record "gr1" at its beginning; recovery.py makes a complete bag of a recording that was killed.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ from gr1_core.data.metadata import BagError, check_labels
 COMPRESSIONS = {"none": CompressionType.NONE, "zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4}
 CHUNK_SIZE = 1 << 20
 LABELS_RECORD = "gr1"
-"""Name of the MCAP metadata records with the labels: one at the beginning, one at the end. The later one holds."""
+"""Name of the MCAP metadata records with the labels: one at the beginning, one at the end.
+
+The later one holds.
+"""
 
 
 class RecordingFile:
     """The .mcap of one episode while it is written, with counts of its messages. `BagWriter` makes the bag.
 
-    The file is locked until it is closed, so that recovery does not touch it. Raises OSError for errors of the disk.
+    The file is locked until it is closed, so that recovery does not touch it. Raises OSError for errors of
+    the disk.
     """
 
     def __init__(
@@ -44,7 +48,8 @@ class RecordingFile:
         if compression not in COMPRESSIONS:
             raise BagError(f"compression '{compression}' is not one of {', '.join(COMPRESSIONS)}")
         described = {
-            name: (type, schemas.type_definition(type), schemas.type_hash(type)) for name, type in topics.items()
+            name: (type, schemas.type_definition(type), schemas.type_hash(type))
+            for name, type in topics.items()
         }
         profiles = {
             name: {"offered_qos_profiles": metadata.qos_text(qos[name]) if name in qos else ""}
@@ -128,9 +133,10 @@ class RecordingFile:
 class BagWriter:
     """Writes one episode into the new folder `folder`; use it from one thread.
 
-    topics: absolute name -> type ("sensor_msgs/msg/Image"). labels: at least `instruction` and `rig` (the rig's YAML text).
-    qos: topic -> "best_effort", "reliable" or "transient_local", for `ros2 bag play`. Raises BagError for invalid labels, types and
-    folders, and when the disk is full or fails; flushed messages are kept, and `gr1 bags recover` makes a bag of them.
+    topics: absolute name -> type ("sensor_msgs/msg/Image"). labels: at least `instruction` and `rig` (the
+    rig's YAML text). qos: topic -> "best_effort", "reliable" or "transient_local", for `ros2 bag play`.
+    Raises BagError for invalid labels, types and folders, and when the disk is full or fails; flushed
+    messages are kept, and `gr1 bags recover` makes a bag of them.
     """
 
     def __init__(
@@ -143,7 +149,9 @@ class BagWriter:
         qos: Mapping[str, str] | None = None,
     ):
         self.folder = Path(folder)
-        self.labels = check_labels({**default_labels(self.folder.name), **labels}, required=("instruction", "rig"))
+        self.labels = check_labels(
+            {**default_labels(self.folder.name), **labels}, required=("instruction", "rig")
+        )
         self._ended: str | None = None
         try:
             self.folder.mkdir(parents=True)
@@ -170,7 +178,10 @@ class BagWriter:
         self._guard(self._recording.flush)
 
     def close(self, labels: Mapping[str, str] | None = None) -> Path:
-        """Completes the bag. labels: those known only at the end (outcome, topics, ...). Returns its folder."""
+        """Completes the bag.
+
+        labels: those known only at the end (outcome, topics, ...). Returns its folder.
+        """
         recording = self._recording
         known = {
             "seconds": f"{recording.duration_ns * 1e-9:.3f}",
@@ -203,7 +214,8 @@ class BagWriter:
             action(*arguments)
         except OSError as error:
             self._ended = (
-                f"cannot write {self._recording.path}: {error.strerror or error}. Messages written before are kept: "
+                f"cannot write {self._recording.path}: {error.strerror or error}. Messages written before "
+                "are kept: "
                 f"make room, then run `gr1 bags recover {self.folder.parent}`"
             )
             self._recording.close()
@@ -242,6 +254,9 @@ def default_labels(name: str) -> dict[str, str]:
 
 
 def lock_recording(stream, path: Path) -> None:
-    """Locks an open file for this process until it is closed. Raises BagError if another one writes or recovers it."""
+    """Locks an open file for this process until it is closed.
+
+    Raises BagError if another one writes or recovers it.
+    """
     if not lock_descriptor(stream.fileno(), blocking=False):
         raise BagError(f"{path} is being written by another process: wait until that recording has ended")

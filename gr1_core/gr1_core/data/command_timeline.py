@@ -1,7 +1,9 @@
-"""The commands of an episode as functions of time: the active source, the mean twist of a period, the gripper's command.
+"""The commands of an episode as functions of time: the active source, the mean twist of a period, the
+gripper's command.
 
-The rules are those of the robot's gate (docs/explanation/safety.md): teleoperation takes precedence over the policy; a command holds
-until the next one and expires after 1.5 control periods; a command that is not finite means rest. Times are int nanoseconds.
+The rules are those of the robot's gate (docs/explanation/safety.md): teleoperation takes precedence over the
+policy; a command holds until the next one and expires after 1.5 control periods; a command that is not finite
+means rest. Times are int nanoseconds.
 """
 
 from __future__ import annotations
@@ -12,13 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 
 COMMAND_SOURCES = ("teleop", "policy")
-"""Sources of commands, the highest priority first: topics command/<source>/twist and command/<source>/gripper."""
+"""Sources of commands, the highest priority first: topics command/<source>/twist and
+command/<source>/gripper.
+"""
 EXPIRY_PERIODS = 1.5
 
 
 @dataclass(frozen=True)
 class Commands:
-    """The commands of one source. sent: i64[n] ns, twist: f64[n, 6] m/s and rad/s; sent_gripper: i64[m] ns, closure: f64[m]."""
+    """The commands of one source.
+
+    sent: i64[n] ns, twist: f64[n, 6] m/s and rad/s; sent_gripper: i64[m] ns, closure: f64[m].
+    """
 
     sent: np.ndarray
     twist: np.ndarray
@@ -72,10 +79,11 @@ def mean_twist(commands: Mapping[str, Commands], starts: np.ndarray, period: int
 
 
 def gripper_closure(commands: Mapping[str, Commands], starts: np.ndarray, period: int) -> np.ndarray:
-    """f64[T]: the newest gripper command in the middle of each period, 0 open .. 1 closed; NaN before the first one.
+    """f64[T]: the newest gripper command in the middle of each period, 0 open .. 1 closed; NaN before the
+    first one.
 
-    The middle, because a gripper command is sent shortly after its twist. The policy's commands count only while
-    teleoperation is not active.
+    The middle, because a gripper command is sent shortly after its twist. The policy's commands count only
+    while teleoperation is not active.
     """
     expiry, times, values = round(EXPIRY_PERIODS * period), [], []
     for name, source in commands.items():
@@ -92,7 +100,9 @@ def gripper_closure(commands: Mapping[str, Commands], starts: np.ndarray, period
 
 
 def teleoperated(commands: Mapping[str, Commands], starts: np.ndarray, period: int) -> np.ndarray:
-    """bool[T]: whether a teleoperation command was active in the middle of each period, including the final one for rest."""
+    """bool[T]: whether a teleoperation command was active in the middle of each period, including the final
+    one for rest.
+    """
     if "teleop" not in commands:
         return np.zeros(len(starts), bool)
     return commands["teleop"].index_at(starts + period // 2, round(EXPIRY_PERIODS * period)) >= 0

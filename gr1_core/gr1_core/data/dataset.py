@@ -1,7 +1,9 @@
-"""A dataset opened for training: LeRobotDataset v3.0 with embedded images (dtype "image"), read without lerobot.
+"""A dataset opened for training: LeRobotDataset v3.0 with embedded images (dtype "image"), read without
+lerobot.
 
-State, action, tasks and the bounds of the episodes are arrays in memory; images stay encoded in the memory-mapped files. Opening
-checks the files against meta/info.json. The images are indexed once per machine, at the first access.
+State, action, tasks and the bounds of the episodes are arrays in memory; images stay encoded in the
+memory-mapped files. Opening checks the files against meta/info.json. The images are indexed once per machine,
+at the first access.
 """
 
 from __future__ import annotations
@@ -30,12 +32,12 @@ _REMAP = "`gr1 convert lerobot` maps other names, videos and vectors"
 class Dataset:
     """See the module. Raises DatasetError for anything that is wrong with the dataset.
 
-    root: folder of the dataset. cache: folder for what is computed once per machine (default: $GR1_CACHE, else `<root>/.cache`).
-    rig: for a dataset without meta/rig.yaml.
+    root: folder of the dataset. cache: folder for what is computed once per machine (default: $GR1_CACHE,
+    else `<root>/.cache`). rig: for a dataset without meta/rig.yaml.
 
     fps: frames per second. kind: "demonstrations" or "videos" (no state, action, rig). roles: its cameras.
-    episodes: structured array [E] of `start` and `end` (exclusive), rows among the `length` frames. tasks: instructions.
-    task_of: i64[E]. state, action: f32[length, 7] or None.
+    episodes: structured array [E] of `start` and `end` (exclusive), rows among the `length` frames. tasks:
+    instructions. task_of: i64[E]. state, action: f32[length, 7] or None.
     """
 
     def __init__(self, root: str | Path, cache: str | Path | None = None, rig: Rig | None = None):
@@ -88,7 +90,9 @@ class Dataset:
 
     @cached_property
     def cameras(self) -> dict[str, Camera]:
-        """How a frame is cropped to the model's input (`Camera.view`): by the rig; frames of videos to their largest square."""
+        """How a frame is cropped to the model's input (`Camera.view`): by the rig; frames of videos to their
+        largest square.
+        """
         if self.rig is not None:
             return {role: self.rig.cameras[role] for role in self.roles}
         return {
@@ -105,7 +109,8 @@ class Dataset:
             feature = features[IMAGES + role]
             if feature.get("dtype") != "image":
                 raise DatasetError(
-                    f"{where}: {IMAGES}{role} has dtype {feature.get('dtype')!r}, only 'image' is read here: {_REMAP}"
+                    f"{where}: {IMAGES}{role} has dtype {feature.get('dtype')!r}, only 'image' is read here: "
+                    f"{_REMAP}"
                 )
             shape = feature.get("shape")
             if not (
@@ -134,14 +139,16 @@ class Dataset:
             )
         if self.rig.control_hz != self.fps:
             raise DatasetError(
-                f"{where}: {self.fps} frames per second, but rig '{self.rig.name}' has control_hz {self.rig.control_hz:g}: {_REMAP}"
+                f"{where}: {self.fps} frames per second, but rig '{self.rig.name}' has control_hz "
+                f"{self.rig.control_hz:g}: {_REMAP}"
             )
         for role in self.roles:
             camera = self.rig.cameras[role]
             if self.shape(role) != (camera.height, camera.width):
                 height, width = self.shape(role)
                 raise DatasetError(
-                    f"{where}: {role} is {width}x{height}, rig '{self.rig.name}' has {camera.width}x{camera.height}: {_REMAP}"
+                    f"{where}: {role} is {width}x{height}, rig '{self.rig.name}' has "
+                    f"{camera.width}x{camera.height}: {_REMAP}"
                 )
 
     def _read_rows(self) -> np.ndarray:
@@ -157,7 +164,8 @@ class Dataset:
         lengths = self.episodes["end"] - starts
         if len(columns["index"]) != self.length:
             raise DatasetError(
-                f"{self.root / 'data'} holds {len(columns['index'])} frames, meta/episodes says {self.length}: {_AGAIN}"
+                f"{self.root / 'data'} holds {len(columns['index'])} frames, meta/episodes says "
+                f"{self.length}: {_AGAIN}"
             )
         expected = {
             "index": np.arange(self.length),
@@ -169,7 +177,8 @@ class Dataset:
             if len(wrong):
                 row = int(wrong[0])
                 raise DatasetError(
-                    f"{self._file_of(row, tables)}: row {row} has {name} {columns[name][row]}, expected {values[row]}: {_AGAIN}"
+                    f"{self._file_of(row, tables)}: row {row} has {name} {columns[name][row]}, expected "
+                    f"{values[row]}: {_AGAIN}"
                 )
         for name in vectors:
             values = columns[name].astype(np.float32)
@@ -178,7 +187,8 @@ class Dataset:
                 row = int(wrong[0])
                 episode = int(columns["episode_index"][row])
                 raise DatasetError(
-                    f"{self._file_of(row, tables)}: {name} of frame {row - starts[episode]} of episode {episode} is not finite "
+                    f"{self._file_of(row, tables)}: {name} of frame {row - starts[episode]} of episode "
+                    f"{episode} is not finite "
                     f"({values[row].tolist()}): leave this episode out and convert again"
                 )
             setattr(self, "state" if name == STATE else "action", values)
@@ -187,13 +197,15 @@ class Dataset:
     def _episode_tasks(self, task: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         if task.min() < 0 or task.max() >= len(self.tasks):
             raise DatasetError(
-                f"{self.root / 'data'}: task_index {task.min()} to {task.max()}, meta/tasks.parquet has {len(self.tasks)}: {_AGAIN}"
+                f"{self.root / 'data'}: task_index {task.min()} to {task.max()}, meta/tasks.parquet has "
+                f"{len(self.tasks)}: {_AGAIN}"
             )
         wrong = np.flatnonzero(task != np.repeat(task[starts], lengths))
         if len(wrong):
             episode = int(np.searchsorted(starts, wrong[0], "right")) - 1
             raise DatasetError(
-                f"{self.root}: episode {episode} has several tasks: GR-1 takes one instruction per episode; split the episode where the task changes"
+                f"{self.root}: episode {episode} has several tasks: GR-1 takes one instruction per episode; "
+                "split the episode where the task changes"
             )
         return task[starts]
 
@@ -214,7 +226,8 @@ def _info(root: Path) -> dict:
         raise DatasetError(f"{path} cannot be used ({type(error).__name__}: {error}): {_AGAIN}") from error
     if version != "v3.0":
         raise DatasetError(
-            f"{path}: codebase_version is {version!r}, only v3.0 is read: convert it with lerobot's own tool first"
+            f"{path}: codebase_version is {version!r}, only v3.0 is read: convert it with lerobot's own tool "
+            "first"
         )
     if not isinstance(fps, (int, float)) or fps <= 0 or not isinstance(features, dict):
         raise DatasetError(f"{path}: fps is {fps!r}, features a {type(features).__name__}: {_AGAIN}")
@@ -258,7 +271,8 @@ def _column(table: pa.Table, name: str, path: Path) -> np.ndarray:
     flat = column.flatten().to_numpy(zero_copy_only=False) if pa.types.is_nested(column.type) else np.empty(0)
     if flat.size != 7 * len(column):
         raise DatasetError(
-            f"{path}: {name} is {column.type} with {flat.size} numbers in {len(column)} rows, expected 7 per row: {_AGAIN}"
+            f"{path}: {name} is {column.type} with {flat.size} numbers in {len(column)} rows, expected 7 per "
+            f"row: {_AGAIN}"
         )
     return flat.reshape(-1, 7)
 
@@ -312,6 +326,7 @@ def _tasks(root: Path) -> list[str]:
     names = [name for name in pq.read_schema(path).names if name != "task_index"]
     if len(names) != 1 or not np.array_equal(table["task_index"].to_numpy(), np.arange(table.num_rows)):
         raise DatasetError(
-            f"{path}: expected the columns task_index (0, 1, 2, ...) and the text, got {', '.join(table.column_names + names)}: {_AGAIN}"
+            f"{path}: expected the columns task_index (0, 1, 2, ...) and the text, got "
+            f"{', '.join(table.column_names + names)}: {_AGAIN}"
         )
     return [str(text) for text in _table(path, names)[names[0]].to_pylist()]

@@ -1,6 +1,7 @@
 """Writes a LeRobotDataset v3.0 with embedded images, without lerobot (layout: docs/reference/datasets.md).
 
-The same episodes in the same order give the same bytes. Memory holds one episode, and about 100 bytes per frame.
+The same episodes in the same order give the same bytes. Memory holds one episode, and about 100 bytes per
+frame.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ _DATA, _EPISODES = "{}/chunk-{:03d}/file-{:03d}.parquet", "meta/episodes"
 class DatasetWriter:
     """See the module. `close` completes the dataset; without it there is no meta/info.json.
 
-    root: a folder without a dataset. fps: whole frames per second. shapes: role -> (height, width). rig: None for videos, whose
-    episodes have no state and action. meta: goes into meta/gr1.json, with "version", "episodes" and "frames" added.
+    root: a folder without a dataset. fps: whole frames per second. shapes: role -> (height, width). rig: None
+    for videos, whose episodes have no state and action. meta: goes into meta/gr1.json, with "version",
+    "episodes" and "frames" added.
     """
 
     def __init__(
@@ -137,7 +139,9 @@ class DatasetWriter:
             "meta/episodes/chunk_index": self._episodes.chunk,
             "meta/episodes/file_index": self._episodes.file,
         }
-        self._episodes.write_rows(pa.Table.from_pylist([row | place for row in self._rows], self._episodes.schema))
+        self._episodes.write_rows(
+            pa.Table.from_pylist([row | place for row in self._rows], self._episodes.schema)
+        )
         self._rows = []
 
     def _info(self) -> dict:
@@ -246,7 +250,7 @@ def binary_column(encoded: Sequence[bytes]) -> pa.ChunkedArray:
 
 
 def _write_checksums(root: Path, known: Mapping[str, str]) -> None:
-    """Writes meta/sha256sums over all files of the dataset, for `sha256sum -c`, and syncs every file to disk."""
+    """Writes meta/sha256sums over all files of the dataset, for `sha256sum -c`. Syncs every file to disk."""
     lines = []
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         name = str(path.relative_to(root))
@@ -343,7 +347,9 @@ def _episodes_schema(row: Mapping[str, Any]) -> pa.Schema:
 
 
 def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
-    """A pandas table whose index is the text: lerobot looks texts up by the index, which only pandas' metadata declares."""
+    """A pandas table whose index is the text: lerobot looks texts up by the index, which only pandas'
+    metadata declares.
+    """
     columns = [
         {
             "name": "task_index",

@@ -90,7 +90,7 @@ def _open(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(
-            f"{path} is not a whole parquet file ({error}): copy or convert the dataset again"
+            f"{path} is not a complete Parquet file ({error}): copy or convert the dataset again"
         ) from error
 
 

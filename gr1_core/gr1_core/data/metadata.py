@@ -66,7 +66,10 @@ _Dumper.add_representer(
 
 @dataclass(frozen=True)
 class Metadata:
-    """file: name of the .mcap. topics: name -> type. counts: name -> messages. Times in ns. labels: custom_data. qos: name -> profile."""
+    """file: name of the .mcap.
+
+    topics: name -> type. counts: name -> messages. Times in ns. labels: custom_data. qos: name -> profile.
+    """
 
     file: str
     topics: Mapping[str, str]
@@ -95,12 +98,11 @@ def check_labels(labels: Mapping[str, str], required=()) -> dict[str, str]:
             for letter in (text.replace("\n", "") if name in _SEVERAL_LINES else text)
         ):
             raise BagError(
-                f"label '{name}' is {shorten(text)}: control characters and line breaks cannot be kept in a label"
+                f"label '{name}' is {shorten(text)}: control characters and line breaks cannot be kept in a "
+                "label"
             )
     if "instruction" in labels and not labels["instruction"].strip():
-        raise BagError(
-            "label 'instruction' is empty: describe the task, for example \"open the drawer\""
-        )
+        raise BagError("label 'instruction' is empty: describe the task, for example \"open the drawer\"")
     if "outcome" in labels and labels["outcome"] not in OUTCOMES:
         raise BagError(f"outcome {shorten(labels['outcome'])} is not one of {', '.join(OUTCOMES)}")
     missing = [name for name in required if not labels.get(name)]
@@ -110,7 +112,9 @@ def check_labels(labels: Mapping[str, str], required=()) -> dict[str, str]:
 
 
 def offered_qos(name: str) -> list[dict]:
-    """The QoS profile that `ros2 bag play` publishes a topic with: "best_effort", "reliable" or "transient_local", depth 1."""
+    """The QoS profile that `ros2 bag play` publishes a topic with: "best_effort", "reliable" or
+    "transient_local", depth 1.
+    """
     if name not in _QOS:
         raise BagError(f"quality of service '{name}' is not one of {', '.join(_QOS)}")
     reliability, durability = _QOS[name]
@@ -188,11 +192,13 @@ def read_metadata(folder: Path) -> Metadata:
     try:
         if raw["storage_identifier"] != "mcap":
             raise BagError(
-                f"{path}: storage is '{raw['storage_identifier']}', expected mcap: convert it with `ros2 bag convert`"
+                f"{path}: storage is '{raw['storage_identifier']}', expected mcap: convert it with `ros2 bag "
+                "convert`"
             )
         if len(raw["relative_file_paths"]) != 1:
             raise BagError(
-                f"{path}: {len(raw['relative_file_paths'])} files: a bag of this project is one episode in one file"
+                f"{path}: {len(raw['relative_file_paths'])} files: a bag of this project is one episode in "
+                "one file"
             )
         entries = raw["topics_with_message_count"]
         topics = {entry["topic_metadata"]["name"]: entry["topic_metadata"]["type"] for entry in entries}
@@ -223,7 +229,8 @@ def _load(folder: Path) -> dict:
         information["topics_with_message_count"]
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise BagError(
-            f"{path}: not a metadata.yaml of rosbag2 ({type(error).__name__}): restore it, or delete it and run `gr1 bags recover`"
+            f"{path}: not a metadata.yaml of rosbag2 ({type(error).__name__}): restore it, or delete it and "
+            "run `gr1 bags recover`"
         ) from error
     return information
 
@@ -233,7 +240,7 @@ def _replace(path: Path, information: dict) -> None:
     atomic_write.write_text(path, text)
 
 
-def lost_messages(stream: Mapping) -> int:
+def count_lost(stream: Mapping) -> int:
     """Messages that were sent but are not in the bag: lost on the way or dropped by a slow disk.
 
     stream: one entry of the label `topics`.
@@ -242,5 +249,8 @@ def lost_messages(stream: Mapping) -> int:
 
 
 def is_slow(stream: Mapping) -> bool:
-    """Whether the publisher sent less than 80 % of its nominal rate. stream: one entry of the label `topics`."""
-    return stream["received"] + lost_messages(stream) < 0.8 * stream["expected"]
+    """Whether the publisher sent less than 80 % of its nominal rate.
+
+    stream: one entry of the label `topics`.
+    """
+    return stream["received"] + count_lost(stream) < 0.8 * stream["expected"]

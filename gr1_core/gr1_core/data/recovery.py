@@ -1,7 +1,7 @@
 """Makes complete bags of unfinished ones, e.g. after a killed recorder, a power cut or a full disk.
 
-The file is read record by record up to where it was cut off. Every complete chunk goes into a new file, which then replaces the old
-one. A recovery that is killed loses nothing: the next attempt starts again.
+The file is read record by record up to where it was cut off. Every complete chunk goes into a new file, which
+then replaces the old one. A recovery that is killed loses nothing: the next attempt starts again.
 """
 
 from __future__ import annotations
@@ -18,13 +18,21 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from gr1_core import atomic_write
 from gr1_core.data import metadata
 from gr1_core.data.bag import DAMAGE_ERRORS, EMPTY_SUFFIX, find_candidates
-from gr1_core.data.bag_writer import CHUNK_SIZE, LABELS_RECORD, RecordingFile, complete_bag, default_labels, lock_recording
+from gr1_core.data.bag_writer import (
+    CHUNK_SIZE,
+    LABELS_RECORD,
+    RecordingFile,
+    complete_bag,
+    default_labels,
+    lock_recording,
+)
 from gr1_core.data.metadata import BagError
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """Result of a recovery. damaged: number of chunks that could not be read. torn: bytes of an incomplete chunk at the end.
+    """Result of a recovery. damaged: number of chunks that could not be read. torn: bytes of an incomplete
+    chunk at the end.
 
     A folder without messages is not recovered but renamed: its name then ends in `.empty`.
     """
@@ -40,26 +48,33 @@ class Recovered:
             return f"{self.folder.name}: held no message and was set aside"
         lost = [f"{self.damaged} damaged chunks left out"] if self.damaged else []
         lost += [f"{self.torn} bytes of an incomplete chunk left out"] if self.torn else []
-        return f"{self.folder.name}: {self.seconds:.1f} s with {self.messages} messages saved{''.join(f', {text}' for text in lost)}"
+        saved = f"{self.folder.name}: {self.seconds:.1f} s with {self.messages} messages saved"
+        return ", ".join([saved, *lost])
 
 
 def unfinished_bags(root: str | Path) -> list[Path]:
-    """The folders at or below `root` with an .mcap but no metadata.yaml, sorted. A recording may still run in one of them."""
+    """The folders at or below `root` with an .mcap but no metadata.yaml, sorted.
+
+    A recording may still run in one of them.
+    """
     return sorted(folder for folder, complete in find_candidates(root) if not complete)
 
 
 def recover_bag(folder: str | Path) -> Recovered | None:
     """Makes a complete bag of an unfinished one; None if it is complete already.
 
-    The labels are those in the file; the outcome is "unfinished" unless the file holds another. Raises BagError if another process
-    writes the file, or if it holds no labels (it was recorded by another program).
+    The labels are those in the file; the outcome is "unfinished" unless the file holds another. Raises
+    BagError if another process writes the file, or if it holds no labels (it was recorded by another
+    program).
     """
     folder = Path(folder)
     if (folder / metadata.METADATA_FILE).is_file():
         return None
     files = sorted(folder.glob("*.mcap"))
     if len(files) != 1:
-        raise BagError(f"{folder}: {len(files)} .mcap files, expected one: only bags that gr1 recorded can be recovered")
+        raise BagError(
+            f"{folder}: {len(files)} .mcap files, expected one: only bags that gr1 recorded can be recovered"
+        )
     try:
         with open(files[0], "rb") as stream:
             lock_recording(stream, files[0])
@@ -86,7 +101,11 @@ def _rebuild(folder: Path, path: Path, stream) -> Recovered:
             for message in chain([first], messages):
                 topic = source.channels[message.channel_id].topic
                 new.write_message(topic, message.data, message.log_time, message.publish_time)
-            known = {"outcome": "unfinished", "seconds": f"{new.duration_ns * 1e-9:.3f}", "topics": new.summary()}
+            known = {
+                "outcome": "unfinished",
+                "seconds": f"{new.duration_ns * 1e-9:.3f}",
+                "topics": new.summary(),
+            }
             labels = metadata.check_labels(known | labels | source.labels, metadata.REQUIRED)
             new.finish(labels)
         complete_bag(folder, path.name, new, labels)
@@ -98,7 +117,9 @@ def _rebuild(folder: Path, path: Path, stream) -> Recovered:
 
 
 def _set_aside(folder: Path) -> Path:
-    names = (f"{folder.name}{number}{EMPTY_SUFFIX}" for number in ("", *(f".{count}" for count in range(2, 1000))))
+    names = (
+        f"{folder.name}{number}{EMPTY_SUFFIX}" for number in ("", *(f".{count}" for count in range(2, 1000)))
+    )
     aside = next(path for name in names if not (path := folder.with_name(name)).exists())
     os.rename(folder, aside)
     return aside
@@ -108,7 +129,8 @@ def _labels(folder: Path, labels: dict[str, str]) -> dict[str, str]:
     missing = [name for name in ("instruction", "rig") if not labels.get(name)]
     if missing:
         raise BagError(
-            f"{folder}: the file lacks the labels {', '.join(missing)}: only bags that gr1 recorded can be recovered"
+            f"{folder}: the file lacks the labels {', '.join(missing)}: only bags that gr1 recorded can be "
+            "recovered"
         )
     return default_labels(folder.name) | labels
 

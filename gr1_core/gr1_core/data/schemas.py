@@ -1,4 +1,5 @@
-"""ROS 2 Jazzy's message types without ROS: definitions, hashes, CDR bytes <-> messages, by the type store of `rosbags`.
+"""ROS 2 Jazzy's message types without ROS: definitions, hashes, CDR bytes <-> messages, by the type store of
+`rosbags`.
 
 A type is named as ROS names it, "sensor_msgs/msg/Image". Sequences and arrays of numbers are numpy arrays.
 """
@@ -42,7 +43,7 @@ def _fields(type: str) -> dict[str, tuple]:
 
 @cache
 def type_definition(type: str) -> str:
-    """The type's text in MCAP's `ros2msg` encoding: its own definition, then those of the types that it uses."""
+    """The type's text in MCAP's `ros2msg` encoding: its own definition, then those of types in it."""
     _fields(type)
     return _store().generate_msgdef(type, ros_version=2)[0]
 
@@ -73,7 +74,10 @@ def serialize(message: Any, type: str) -> bytes:
 
 
 def make_message(type: str, **fields) -> Any:
-    """A message of this type. Omitted fields are zero or empty; a nested message may be a dict of its fields."""
+    """A message of this type.
+
+    Omitted fields are zero or empty; a nested message may be a dict of its fields.
+    """
     known = _fields(type)
     for name in fields:
         if name not in known:
@@ -85,7 +89,9 @@ def make_message(type: str, **fields) -> Any:
 
 
 def header_stamp(type: str, data) -> int | None:
-    """The header's stamp in ns, read from the CDR bytes without decoding the rest; None for a type without header."""
+    """The header's stamp in ns, read from the CDR bytes without decoding the rest; None for a type without
+    header.
+    """
     if not has_header(type):
         return None
     if len(data) < 12:

@@ -1,7 +1,9 @@
-"""Statistics of a dataset in LeRobot's layout: per episode and feature min, max, mean, std, count and five quantiles.
+"""Statistics of a dataset in LeRobot's layout: per episode and feature min, max, mean, std, count and five
+quantiles.
 
-Images are sampled (`sampled_frames`), thinned to about 150 pixels and counted in [0, 1] per channel; other features count in full.
-Totals: parallel variance, extremes, and quantiles as the count-weighted mean of the episodes' quantiles.
+Images are sampled (`sampled_frames`), thinned to about 150 pixels and counted in [0, 1] per channel; other
+features count in full. Totals: parallel variance, extremes, and quantiles as the count-weighted mean of the
+episodes' quantiles.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ def image_statistics(encoded: Sequence[bytes]) -> dict[str, list]:
 
 
 def sampled_frames(length: int) -> np.ndarray:
-    """Indices of the sampled images among `length`: all up to 100, then 100, from 464 on length ** 0.75, at most 10 000."""
+    """Indices of the sampled images among `length`: all up to 100, then 100, from 464 on length ** 0.75, at
+    most 10 000.
+    """
     number = max(min(length, 100), min(int(length**0.75), 10_000))
     return np.round(np.linspace(0, length - 1, number)).astype(int)
 

@@ -1,9 +1,10 @@
 """The control steps of a recorded episode: the policy's observation at each step, and the commanded action.
 
-The time grid has the rig's control rate and starts at the first command. The observation at a grid time is the newest frame of each
-camera that had been sent by then, and the state of arm and gripper when the older of these frames was taken. A step for which the
-newest message of a stream is older than the rig's max_age cuts the episode; the longest part is kept.
-The action is the mean twist of the following period (command_timeline.py) in the model's units, and the gripper's command.
+The time grid has the rig's control rate and starts at the first command. The observation at a grid time is
+the newest frame of each camera that had been sent by then, and the state of arm and gripper when the older of
+these frames was taken. A step for which the newest message of a stream is older than the rig's max_age cuts
+the episode; the longest part is kept. The action is the mean twist of the following period
+(command_timeline.py) in the model's units, and the gripper's command.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class StepsError(ValueError):
 
 @dataclass(frozen=True)
 class Frame:
-    """One recorded frame. stamp: of its header, ns. Either data (encoded bytes as recorded) or array u8[H, W, 3] (raw pixels)."""
+    """One recorded frame.
+
+    stamp: of its header, ns. Either data (encoded bytes as recorded) or array u8[H, W, 3] (raw pixels).
+    """
 
     stamp: int
     data: bytes | None
@@ -42,7 +46,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Step:
-    """One control step. state: f32[7], rig.state_vector. action: f32[7], rig.delta and gripper (+1 open / -1 closed)."""
+    """One control step.
+
+    state: f32[7], rig.state_vector. action: f32[7], rig.delta and gripper (+1 open / -1 closed).
+    """
 
     time_ns: int
     static: Frame
@@ -55,8 +62,9 @@ class Step:
 class Selection:
     """The messages that make up the T steps of a bag.
 
-    times: i64[T] ns. topics: role -> image topic. frames: role -> i64[T], index of the message in that topic. state, action: f32[T, 7].
-    teleoperated: bool[T], teleoperation was active. recorded: number of steps before the cut. problems: what was cut, as texts.
+    times: i64[T] ns. topics: role -> image topic. frames: role -> i64[T], index of the message in that topic.
+    state, action: f32[T, 7]. teleoperated: bool[T], teleoperation was active. recorded: number of steps
+    before the cut. problems: what was cut, as texts.
     """
 
     times: np.ndarray
@@ -96,7 +104,10 @@ def read_steps(bag: Bag, rig: Rig | None = None, selection: Selection | None = N
 
 
 def select_steps(bag: Bag, rig: Rig | None = None) -> Selection:
-    """Selects the messages of each step in one pass, without keeping frames. Raises StepsError, BagError or RigError."""
+    """Selects the messages of each step in one pass, without keeping frames.
+
+    Raises StepsError, BagError or RigError.
+    """
     rig = rig or bag.rig
     topics = {role: _image_topic(bag, role) for role in ROLES} | {
         name: _required(bag, name) for name in (_POSE, _GRIPPER)
@@ -119,7 +130,8 @@ def select_steps(bag: Bag, rig: Rig | None = None) -> Selection:
     if keep.start == keep.stop:
         worst = min(valid, key=lambda name: valid[name].sum())
         raise StepsError(
-            f"{bag.name}: none of its {len(starts)} control steps has a message of {topics[worst]} younger than {ages[worst]:g} s"
+            f"{bag.name}: none of its {len(starts)} control steps has a message of {topics[worst]} younger "
+            f"than {ages[worst]:g} s"
         )
     poses = [streams[_POSE].kept[number] for number in newest[_POSE][keep]]
     grippers = [streams[_GRIPPER].kept[number] for number in newest[_GRIPPER][keep]]
@@ -190,15 +202,16 @@ def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, _Stream], dict
             if names[message.topic] not in ROLES:
                 stream.kept.append(message)
     return streams, {
-        source: Commands.from_messages(twists[source], grippers[source]) for source in COMMAND_SOURCES if twists[source]
+        source: Commands.from_messages(twists[source], grippers[source])
+        for source in COMMAND_SOURCES
+        if twists[source]
     }
 
 
 def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray:
     if not commands:
-        raise StepsError(
-            f"{bag.name}: no commands: no message on {' or '.join(f'command/{source}/twist' for source in COMMAND_SOURCES)}"
-        )
+        topics = " or ".join(f"command/{source}/twist" for source in COMMAND_SOURCES)
+        raise StepsError(f"{bag.name}: no commands: no message on {topics}")
     first = min(source.sent[0] for source in commands.values())
     last = max(source.sent[-1] for source in commands.values())
     # Rounded, so that a last command that was sent slightly early still has its step.
@@ -219,7 +232,8 @@ def _cuts(
     for name, good in valid.items():
         if not good.all():
             seconds, first = (~good).sum() / hz, (~good).argmax() / hz
-            yield f"{topics[name]}: nothing younger than {1e3 * ages[name]:.0f} ms for {seconds:.1f} s, first at {first:.1f} s"
+            limit = f"{1e3 * ages[name]:.0f} ms"
+            yield f"{topics[name]}: nothing younger than {limit} for {seconds:.1f} s, first at {first:.1f} s"
     total = len(next(iter(valid.values())))
     if keep.stop - keep.start < total:
         yield f"cut to its longest part without a gap: {keep.stop - keep.start} of {total} steps"
@@ -231,7 +245,8 @@ def _state(bag: Bag, rig: Rig, pose: Message, gripper: Message) -> np.ndarray:
     closure = dict(zip(joints.name, joints.position)).get("closure_command")
     if closure is None:
         raise StepsError(
-            f"{bag.name}: {gripper.topic} has no 'closure_command', only {', '.join(joints.name) or 'no names'}"
+            f"{bag.name}: {gripper.topic} has no 'closure_command', only "
+            f"{', '.join(joints.name) or 'no names'}"
         )
     turn = where.orientation
     try:
@@ -260,7 +275,8 @@ def _image_topic(bag: Bag, role: str) -> str:
         if topic:
             return topic
     raise StepsError(
-        f"{bag.name}: no frame of camera '{role}': no message on {' or '.join(suffix.format(role) for suffix in _IMAGES)}"
+        f"{bag.name}: no frame of camera '{role}': no message on "
+        f"{' or '.join(suffix.format(role) for suffix in _IMAGES)}"
     )
 
 

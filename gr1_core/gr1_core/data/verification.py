@@ -28,7 +28,10 @@ _SLOW = 3.0  # times a stream's median period
 
 
 def verify_bag(folder: str | Path) -> list[str]:
-    """The bag's problems, one line each, beginning with the kind; empty for a good bag. Reads the whole file."""
+    """The bag's problems, one line each, beginning with the kind; empty for a good bag.
+
+    Reads the whole file.
+    """
     try:
         bag = Bag(folder)
     except BagError as error:
@@ -49,8 +52,10 @@ def image_topic(bag: Bag, role: str) -> str | None:
 
 
 def lost_messages(bag: Bag) -> dict[str, int]:
-    """Topic -> messages that were sent but are not in the bag, as counted by the recorder; topics without losses are absent."""
-    return {name: lost for name, row in stream_statistics(bag).items() if (lost := metadata.lost_messages(row))}
+    """Topic -> messages that were sent but are not in the bag, as counted by the recorder; topics without
+    losses are absent.
+    """
+    return {name: lost for name, row in stream_statistics(bag).items() if (lost := metadata.count_lost(row))}
 
 
 def slow_topics(bag: Bag) -> list[str]:
@@ -59,7 +64,9 @@ def slow_topics(bag: Bag) -> list[str]:
 
 
 def stream_statistics(bag: Bag) -> dict[str, dict]:
-    """The label `topics`: {name: {type, expected, received, gaps, longest_gap_ms}}; defaults are the received counts."""
+    """The label `topics`: {name: {type, expected, received, gaps, longest_gap_ms}}; defaults are the received
+    counts.
+    """
     try:
         noted = json.loads(bag.labels.get("topics") or "{}")
         rows = {name: dict(noted.get(name, {})) for name in bag.topics}
@@ -92,8 +99,9 @@ class _Reading:
                     try:
                         self._chunk(record, channels, types)
                     except DAMAGE_ERRORS as error:
-                        at = (record.message_start_time - bag.start_ns) * 1e-9
-                        yield f"checksum: the chunk of messages received from {at:.2f} s on is damaged: {error}"
+                        start = (record.message_start_time - bag.start_ns) * 1e-9
+                        chunk = f"the chunk of messages received from {start:.2f} s on"
+                        yield f"checksum: {chunk} is damaged: {error}"
                 if not ended:
                     yield "checksum: the end mark of the messages, with their checksum, is damaged"
                 if not _summary_whole(stream):
@@ -101,7 +109,8 @@ class _Reading:
             except CRCValidationError as error:
                 yield f"checksum: {error}"
             except DAMAGE_ERRORS as error:
-                yield f"cut off: after byte {stream.tell()} the file cannot be read: {type(error).__name__} {error}"
+                problem = f"{type(error).__name__} {error}"
+                yield f"cut off: after byte {stream.tell()} the file cannot be read: {problem}"
 
     def _chunk(self, chunk: Chunk, channels: dict[int, str], types: dict[int, str]) -> None:
         for record in breakup_chunk(chunk, validate_crc=True):
@@ -163,7 +172,8 @@ def _backwards(reading: _Reading) -> Iterator[str]:
         steps = [after - before for before, after in pairwise(stamps)]
         if steps and min(steps) < 0:
             count = sum(step < 0 for step in steps)
-            yield f"time: {name}: header stamps go backwards {count} times, by up to {-min(steps) * 1e-6:.1f} ms: check the clocks"
+            size = f"{-min(steps) * 1e-6:.1f} ms"
+            yield f"time: {name}: header stamps go backwards {count} times, by up to {size}: check the clocks"
 
 
 def _pauses(bag: Bag, reading: _Reading, rig: Rig | None) -> Iterator[str]:
@@ -183,6 +193,7 @@ def _pauses(bag: Bag, reading: _Reading, rig: Rig | None) -> Iterator[str]:
         if long:
             step, before = max(long)
             yield (
-                f"gap: {name}: {len(long)} longer than {limit * 1e-6:.0f} ms, the longest {step * 1e-6:.0f} ms "
+                f"gap: {name}: {len(long)} longer than {limit * 1e-6:.0f} ms, the longest {step * 1e-6:.0f} "
+                "ms "
                 f"at {(before - bag.start_ns) * 1e-9:.2f} s"
             )

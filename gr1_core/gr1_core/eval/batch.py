@@ -24,7 +24,8 @@ class _Rollout:
 class BatchPolicy(Policy):
     """A Policy with any number of rollouts, each with an instruction and a history of its own.
 
-    Actions equal those of `Policy.step` up to rounding (a larger batch is summed in another order). Not thread-safe.
+    Actions equal those of `Policy.step` up to rounding (a larger batch is summed in another order). Not
+    thread-safe.
     """
 
     def __init__(self, *arguments, **named):
@@ -87,7 +88,8 @@ class BatchPolicy(Policy):
         return self.model.step_tokens(language, images.unflatten(0, (-1, 2)), state[:, :6], state[:, 6])
 
     def _context(self, windows: list[Tensor]) -> tuple[Tensor, Tensor | None, list[int]]:
-        """Windows of T_i steps -> context [N, C, width]; attention mask bool[N, 1, 1, C] or None; tokens per window.
+        """Windows of T_i steps -> context [N, C, width]; attention mask bool[N, 1, 1, C] or None; tokens per
+        window.
 
         A short window is padded at its end, where the causal mask hides the padding from its own tokens.
         """

@@ -1,8 +1,10 @@
-"""Small JSON records about a checkpoint, e.g. the verdict of its replay, bound to its weights by their SHA-256.
+"""Small JSON records about a checkpoint, e.g. the verdict of its replay, bound to its weights by their
+SHA-256.
 
-A record lies in the checkpoint's folder. For a checkpoint that comes with the package, or in a folder that cannot be written to,
-it lies in the user's state folder: $XDG_STATE_HOME/gr1/checkpoints/<SHA-256 of the weights>/, by default
-~/.local/state/gr1/checkpoints/... Both places are searched; the newest record on the present weights holds.
+A record lies in the checkpoint's folder. For a checkpoint that comes with the package, or in a folder that
+cannot be written to, it lies in the user's state folder: $XDG_STATE_HOME/gr1/checkpoints/<SHA-256 of the
+weights>/, by default ~/.local/state/gr1/checkpoints/... Both places are searched; the newest record on the
+present weights holds.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from gr1_core import atomic_write, pretrained
 
 WEIGHTS = "model.safetensors"
+Record = TypeVar("Record")
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -27,7 +31,10 @@ def fingerprint(folder: str | Path) -> str:
 
 
 def save_record(folder: str | Path, name: str, record: Mapping) -> Path:
-    """Writes the file `name` with the record, a key `weights` added. Returns where it lies. Raises OSError."""
+    """Writes the file `name` with the record, a key `weights` added.
+
+    Returns where it lies. Raises OSError.
+    """
     folder = pretrained.resolve(folder)
     weights = fingerprint(folder)
     document = {"weights": weights} | dict(record)
@@ -50,10 +57,13 @@ def save_record(folder: str | Path, name: str, record: Mapping) -> Path:
     return path
 
 
-def load_record(folder: str | Path, name: str, command: str) -> dict | None:
-    """The newest record `name` on the weights that the checkpoint has now; None if there is none.
+def load_record(
+    folder: str | Path, name: str, parse: Callable[[dict], Record], command: str
+) -> Record | None:
+    """The newest record `name` on the weights that the checkpoint has now, parsed; None if there is none.
 
-    command: makes the record; named in the ValueError about a damaged file.
+    parse raises ValueError, KeyError or TypeError for a damaged record; then a ValueError names the file and
+    the command that makes it again.
     """
     folder = pretrained.resolve(folder)
     # Large weights take seconds to digest: only where there is a record to compare them with.
@@ -62,24 +72,16 @@ def load_record(folder: str | Path, name: str, command: str) -> dict | None:
     weights = fingerprint(folder) if (folder / WEIGHTS).is_file() else ""
     found = [path for path in (folder / name, _state_file(weights, name)) if path.is_file()]
     for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        record = _read(path, command)
-        if record["weights"] == weights:
+        try:
+            document = json.loads(path.read_text())
+            record, of_weights = parse(document), document["weights"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} is damaged ({error!r}): run `{command}` again, or delete the file"
+            ) from error
+        if of_weights == weights:
             return record
     return None
-
-
-def damaged(path: Path, error: Exception, command: str) -> ValueError:
-    """The error about a record that cannot be used."""
-    return ValueError(f"{path} is damaged ({error!r}): run `{command}` again, or delete the file")
-
-
-def _read(path: Path, command: str) -> dict:
-    try:
-        record = json.loads(path.read_text())
-        record["weights"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise damaged(path, error, command) from error
-    return record
 
 
 def _state_file(weights: str, name: str) -> Path:

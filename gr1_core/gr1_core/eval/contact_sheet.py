@@ -26,7 +26,9 @@ _INK, _GOOD, _BAD, _PAPER = (38, 42, 48), (32, 112, 60), (176, 42, 42), (250, 25
 
 
 def write_rollouts(outcomes: Sequence[Outcome], path: Path) -> None:
-    """Up to ROWS episodes of one suite, half of them failures if there are enough; time runs from left to right."""
+    """Up to ROWS episodes of one suite, half of them failures if there are enough; time runs from left to
+    right.
+    """
     won, lost = (
         [one for one in outcomes if one.success is success and one.frames] for success in (True, False)
     )
@@ -48,7 +50,7 @@ def write_rollouts(outcomes: Sequence[Outcome], path: Path) -> None:
 
 
 def write_predictions(examples: Sequence[Example], seconds: float, path: Path) -> None:
-    """Up to ROWS moments: for each camera the current frame, the predicted and the real one `seconds` later."""
+    """Up to ROWS moments: per camera the current frame, and predicted and real ones `seconds` later."""
     chosen = _spread(list(examples), ROWS)
     if not chosen:
         return

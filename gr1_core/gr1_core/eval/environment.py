@@ -1,4 +1,5 @@
 """A simulated rig in its own process: plays trials, requests each action over a connection, returns outcomes.
+
 No torch here.
 """
 
@@ -12,6 +13,7 @@ from gr1_core import images
 from gr1_core.eval.failures import failure_kind
 from gr1_core.eval.worker_process import RemotePolicy, WorkerError
 from gr1_core.rig import ROLES, Rig
+from gr1_core.sim.events import Displacement, Event, Occlusion
 from gr1_core.sim.expert import Command, Expert
 from gr1_core.sim.poses import DOWN
 from gr1_core.sim.renderer import Renderer
@@ -28,12 +30,11 @@ class SimulationError(WorkerError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a trial. success: of the named task. seconds: simulated time.
-
+    """Result of a trial. success: of the named task, or of all tasks of a chain. seconds: simulated time.
     failure: its kind, "" for a success.
 
     unnamed: in the swap suite, whether the scene's own task was done. frames: JPEGs of the episode, evenly
-    spaced.
+    spaced. completed: number of instructions in a row that succeeded.
     """
 
     trial: Trial
@@ -42,13 +43,14 @@ class Outcome:
     failure: str
     unnamed: bool
     frames: tuple[bytes, ...]
+    completed: int = 0
 
 
 @dataclass(frozen=True)
 class TrialSettings:
-    """seconds: time limit of an episode. frames: number of frames to keep of each.
+    """seconds: time limit of an episode.
 
-    expert: the scripted expert acts.
+    frames: number of frames to keep of each. expert: the scripted expert acts.
     """
 
     rig: Rig
@@ -61,12 +63,10 @@ class TrialSettings:
 
 
 class _PolicyActor:
-    """The policy in the main process, as the simulated arm sees it: a state becomes an observation, an action
-    a twist.
-    """
+    """The policy in the main process, as the simulated arm sees it: state -> observation, action -> twist."""
 
-    def __init__(self, policy: RemotePolicy, rig: Rig, cameras: dict[str, Renderer]):
-        self._policy, self._rig, self._cameras = policy, rig, cameras
+    def __init__(self, policy: RemotePolicy, rig: Rig, cameras: dict[str, Renderer], event: Event):
+        self._policy, self._rig, self._cameras, self._event = policy, rig, cameras, event
 
     def act(self, state: np.ndarray) -> Command:
         """The observation is the policy node's and a bag's: measured pose and the current gripper command."""
@@ -74,6 +74,7 @@ class _PolicyActor:
         vector = self._rig.state_vector(view.measured[:3], view.measured[3:], view.closure_target)
         arm = vector[:6].astype(np.float64)
         frames = {role: camera.render(state) for role, camera in self._cameras.items()}
+        frames = self._event.alter_frames(state, frames)
         delta, gripper = self._policy.act(frames | {"arm": arm, "gripper": float(vector[6])})
         # As the policy node commands it: closure 0 open, 1 closed.
         return Command(*self._rig.twist(delta, arm), 0.0 if gripper > 0 else 1.0)
@@ -87,35 +88,50 @@ class Environment:
         self._objects, self._cameras = None, {}
 
     def run(self, trial: Trial, policy: RemotePolicy | None = None) -> Outcome:
-        """policy: None where the scripted expert acts."""
+        """Plays all instructions of a trial, up to the first failure, without a reset between them.
+
+        policy: None where the scripted expert acts.
+        """
         self._set_scene(trial)
-        settings, twin, wanted, scene = (
-            self._settings,
-            self.twin,
-            find_task(trial.task),
-            find_task(trial.scene),
-        )
-        twin.reset(trial.scene, trial.seed)
-        twin.task = wanted  # the instruction decides when the episode is over
-        actor = (
-            Expert(trial.task, settings.rig.control_hz, trial.objects)
-            if settings.expert
-            else _PolicyActor(policy, settings.rig, self._cameras)
-        )
-        if policy:
-            policy.begin(trial.instruction)
-        states, held, other, unnamed = [], 0, 0, False
-        for state, _, done in run_episode(twin, actor, settings.rig, settings.seconds):
+        self.twin.reset(trial.scene, trial.seed)
+        states, completed, unnamed, failure = [], 0, False, ""
+        stages = trial.stages()
+        for stage in stages:
+            if policy:
+                policy.begin(stage.instruction, stage)
+            part, success, unnamed = self._run_stage(stage, policy)
+            states += part
+            if not success:
+                failure = failure_kind(stage.task, np.array(part))
+                break
+            completed += 1
+        seconds, success = len(states) * self._settings.rig.period, completed == len(stages)
+        frames = self._frames(np.array(states))
+        return Outcome(trial, success, seconds, failure, unnamed, frames, completed)
+
+    def _run_stage(self, stage: Trial, policy: RemotePolicy | None) -> tuple[list[np.ndarray], bool, bool]:
+        """Plays one instruction. Returns its states, its success and, in a swap, that of the scene's task."""
+        settings, twin, scene = self._settings, self.twin, find_task(stage.scene)
+        twin.task = find_task(stage.task)  # the instruction decides when the episode is over
+        event = self._make_event(stage)
+        if settings.expert:
+            actor = Expert(stage.task, settings.rig.control_hz, stage.objects)
+        else:
+            actor = _PolicyActor(policy, settings.rig, self._cameras, event)
+        states, successes, others, unnamed = [], 0, 0, False
+        for state, _, success in run_episode(twin, actor, settings.rig, settings.seconds):
             states.append(state)
-            held = held + 1 if done else 0
-            other = other + 1 if trial.swapped and scene.is_success(state, trial.objects) else 0
-            unnamed |= other >= SUCCESS_PERIODS
-        success = held >= SUCCESS_PERIODS
-        table = np.array(states)
-        failure = "" if success else failure_kind(trial.task, table)
-        return Outcome(
-            trial, success, len(states) * settings.rig.period, failure, unnamed, self._frames(table)
-        )
+            event.update(twin, state)
+            successes = successes + 1 if success else 0
+            others = others + 1 if stage.swapped and scene.is_success(state, stage.objects) else 0
+            unnamed |= others >= SUCCESS_PERIODS
+        return states, successes >= SUCCESS_PERIODS, unnamed
+
+    def _make_event(self, stage: Trial) -> Event:
+        task = find_task(stage.task)
+        if stage.event == "displacement":
+            return Displacement(task, stage.seed)
+        return Occlusion(task, self.twin) if stage.event == "occlusion" else Event()
 
     def _set_scene(self, trial: Trial) -> None:
         if trial.objects != self._objects:

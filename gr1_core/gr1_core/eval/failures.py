@@ -25,10 +25,11 @@ _MIN_DRAWER_MOTION = 0.01  # m that the drawer must move to count as touched
 
 
 def failure_kind(task: str, states: np.ndarray) -> str:
-    """One of FAILURE_KINDS for a failed episode of the task. states: f64[T, state.SIZE], one per control period.
+    """One of FAILURE_KINDS for a failed episode of the task. states: f64[T, state.SIZE], one per control
+    period.
 
-    The grasped object decides: the right one was dropped or misplaced, or it was a wrong one. If nothing was grasped, the object
-    that the hand came near to decides.
+    The grasped object decides: the right one was dropped or misplaced, or it was a wrong one. If nothing was
+    grasped, the object that the hand came near to decides.
     """
     wanted, views = find_task(task), [StateView(state) for state in states]
     hand = np.array([view.measured[:3] for view in views])
@@ -49,7 +50,9 @@ def failure_kind(task: str, states: np.ndarray) -> str:
         bar = np.array(
             [(view.cabinet[0] - view.drawer - BAR_OFFSET, view.cabinet[1], BAR_HEIGHT) for view in views]
         )
-        reached = np.linalg.norm(bar - hand, axis=1).min() < _REACH_DISTANCE or np.ptp(drawer) > _MIN_DRAWER_MOTION
+        reached = (
+            np.linalg.norm(bar - hand, axis=1).min() < _REACH_DISTANCE or np.ptp(drawer) > _MIN_DRAWER_MOTION
+        )
         missed = "drawer not opened" if wanted.kind == "open" else "drawer not closed"
     else:
         reached, missed = far[wanted.slot].min() < _REACH_DISTANCE, "missed grasp"

@@ -16,7 +16,9 @@ _TILE = 176
 
 
 def plot_actions(replay: Replay, rig: Rig, path: Path) -> None:
-    """Seven curves over time: three translations (mm per step), three rotations (degrees per step), the gripper."""
+    """Seven curves over time: three translations (mm per step), three rotations (degrees per step), the
+    gripper.
+    """
     figure = Figure(figsize=(12, 7), layout="constrained")
     axes = figure.subplots(4, 2, sharex=True, gridspec_kw={"height_ratios": (3, 3, 3, 2)})
     units = [(f"{axis} [mm]", 1e3 * rig.action.translation_scale) for axis in "xyz"]
@@ -48,7 +50,8 @@ def plot_actions(replay: Replay, rig: Rig, path: Path) -> None:
     mm, degrees = 1e3 * replay.translation_error(rig).mean(), np.degrees(replay.rotation_error(rig)).mean()
     agrees = 100 * replay.gripper_agrees.mean()
     figure.suptitle(
-        f'{replay.name}: "{replay.instruction}"\nmean error {mm:.1f} mm and {degrees:.2f} deg per step, gripper {agrees:.0f} %'
+        f'{replay.name}: "{replay.instruction}"\n'
+        f"mean error {mm:.1f} mm and {degrees:.2f} deg per step, gripper {agrees:.0f} %"
     )
     figure.savefig(path, dpi=100)
 
@@ -61,7 +64,9 @@ def plot_frames(replay: Replay, path: Path) -> None:
     for row, (role, kind) in enumerate(rows):
         for column, comparison in enumerate(replay.comparisons):
             axis = axes[row, column]
-            axis.imshow(cv2.resize(comparison.frames[role][kind], (_TILE, _TILE), interpolation=cv2.INTER_AREA))
+            axis.imshow(
+                cv2.resize(comparison.frames[role][kind], (_TILE, _TILE), interpolation=cv2.INTER_AREA)
+            )
             axis.set(xticks=[], yticks=[])
             if not row:
                 axis.set_title(f"{comparison.seconds:.1f} s", fontsize=10)

@@ -1,4 +1,4 @@
-"""Error of predicted frames while a policy acts in the twin, beside the error of copying the current frame."""
+"""Error of predicted frames while a policy acts in the twin, beside that of copying the current frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from gr1_core.sim.tasks import TASKS
 
 COMPARE_EVERY = 5  # steps: neighbouring frames look alike
 MOVING_THRESHOLD = 12.0  # grey levels, mean of RGB, by which a pixel must change to count as moving
-MOVING_MARGIN = 5  # px around a moving pixel that count as moving too, so that the region is not only where copying fails
+MOVING_MARGIN = (
+    5  # px around a moving pixel that count as moving too, so that the region is not only where copying fails
+)
 _FIRST_EXAMPLE_STEP = 15  # by then the arm moves
 
 
@@ -39,32 +41,41 @@ class _Pending:
 
 
 class PredictionErrors:
-    """Compares predicted frames with real ones: give every action to `on_action`, then read `figures` and `examples`."""
+    """Compares predicted frames with real ones: give every action to `on_action`, then read `figures` and
+    `examples`.
+    """
 
     def __init__(self, policy: Policy):
         self._rig, self._config = policy.rig, policy.config
         self.future_steps = policy.config.future_steps
-        self._pending: dict[Trial, _Pending] = {}
+        self._pending: dict[tuple, _Pending] = {}
         self._sums: dict[str, dict[str, float]] = {role: defaultdict(float) for role in ROLES}
         self._examples: dict[tuple[str, str], Example] = {}
 
     def on_action(self, trial: Trial, step: int, observation: Observation, action: Action) -> None:
         """Takes one action of a trial. step: counted from 0."""
-        pending = self._pending.get(trial)
+        if trial.event:  # no model can predict it
+            return
+        key = _key(trial)
+        if step == 0:  # also of the next instruction of a chain
+            self._pending.pop(key, None)
+        pending = self._pending.get(key)
         if pending and pending.due == step:
-            self._compare(trial, self._pending.pop(trial), self._frames(observation))
-        if step % COMPARE_EVERY == 0 and trial not in self._pending:
-            self._pending[trial] = _Pending(step + self.future_steps, self._frames(observation), action.future())
+            self._compare(trial, self._pending.pop(key), self._frames(observation))
+        if step % COMPARE_EVERY == 0 and key not in self._pending:
+            self._pending[key] = _Pending(
+                step + self.future_steps, self._frames(observation), action.future()
+            )
 
     def end_trial(self, trial: Trial) -> None:
         """Drops the predictions of frames after the end of the trial."""
-        self._pending.pop(trial, None)
+        self._pending.pop(_key(trial), None)
 
     def figures(self) -> dict:
         """Per camera the mean error of model and copy, in grey levels (0..255).
 
-        `moving`: pixels where the real future frame differs from the current one, and their neighbours; `all`: all pixels.
-        share: of moving pixels.
+        `moving`: pixels where the real future frame differs from the current one, and their neighbours;
+        `all`: all pixels. share: of moving pixels.
         """
         return {role: _ratios(sums) for role, sums in self._sums.items() if sums}
 
@@ -107,6 +118,11 @@ class PredictionErrors:
         key, step = (trial.suite, trial.task), pending.due - self.future_steps
         if step >= _FIRST_EXAMPLE_STEP and key not in self._examples:
             self._examples[key] = Example(trial, step, shown)
+
+
+def _key(trial: Trial) -> tuple:
+    """The same for all instructions of a chain."""
+    return trial.suite, trial.scene, trial.seed
 
 
 def _ratios(sums: dict[str, float]) -> dict:

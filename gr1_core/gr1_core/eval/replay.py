@@ -1,4 +1,5 @@
-"""Open-loop replay: a policy gets the observations of a recorded episode; its actions are compared with the recorded ones.
+"""Open-loop replay: a policy gets the observations of a recorded episode; its actions are compared with the
+recorded ones.
 
 Nothing moves.
 """
@@ -12,13 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from gr1_core.data.bag import Bag
-from gr1_core.data.steps import Step, select_steps, read_steps
+from gr1_core.data.steps import Step, read_steps, select_steps
 from gr1_core.eval.verdict import Check
 from gr1_core.policy import Future, Observation, Policy, PolicyError
 from gr1_core.rig import ROLES, Rig
 
 MAX_RELATIVE_ERROR = 0.8
-"""Largest allowed translation error, relative to that of an arm that stands still. An untrained model reaches 1."""
+"""Largest allowed translation error, relative to that of an arm that stands still.
+
+An untrained model reaches 1.
+"""
 MIN_GRIPPER_AGREEMENT = 0.8
 MAX_SHARE_TOO_FAST = 0.1
 
@@ -29,7 +33,10 @@ class ReplayError(ValueError):
 
 @dataclass(frozen=True)
 class FrameComparison:
-    """One moment. frames: role -> (current frame, predicted frame, real frame `future_steps` later), u8[S, S, 3] each."""
+    """One moment.
+
+    frames: role -> (current frame, predicted frame, real frame `future_steps` later), u8[S, S, 3] each.
+    """
 
     seconds: float
     frames: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -127,8 +134,13 @@ def check_replays(replays: Sequence[Replay], rig: Rig) -> tuple[Check, ...]:
     )
     fast = (speed > 1.5 * rig.limits.linear_speed).mean()
     whole = "every action is finite" if not failed else f"{len(failed)} episodes ended early: {failed[0]}"
-    motion = f"translation error {error:.1f} mm per step, at most {MAX_RELATIVE_ERROR * still:.1f} mm allowed ({MAX_RELATIVE_ERROR:g} x that of an arm that stands still)"
-    gripper = f"the gripper agrees in {100 * agrees:.0f} % of the steps, {100 * MIN_GRIPPER_AGREEMENT:.0f} % needed"
+    motion = (
+        f"translation error {error:.1f} mm per step, at most {MAX_RELATIVE_ERROR * still:.1f} mm allowed "
+        f"({MAX_RELATIVE_ERROR:g} x that of an arm that stands still)"
+    )
+    gripper = (
+        f"the gripper agrees in {100 * agrees:.0f} % of the steps, {100 * MIN_GRIPPER_AGREEMENT:.0f} % needed"
+    )
     limit = f"1.5 x the limit of {rig.limits.linear_speed:g} m/s"
     return (
         Check("finite", not failed, whole),
@@ -137,7 +149,8 @@ def check_replays(replays: Sequence[Replay], rig: Rig) -> tuple[Check, ...]:
         Check(
             "speed",
             bool(fast <= MAX_SHARE_TOO_FAST),
-            f"{100 * fast:.0f} % of the steps command more than {limit}, {100 * MAX_SHARE_TOO_FAST:.0f} % are allowed",
+            f"{100 * fast:.0f} % of the steps command more than {limit}, {100 * MAX_SHARE_TOO_FAST:.0f} % "
+            "are allowed",
         ),
     )
 
@@ -161,7 +174,9 @@ def _observation(step: Step) -> Observation:
     )
 
 
-def _comparison(policy: Policy, seconds: float, now: Observation, future: Future, later: Observation) -> FrameComparison:
+def _comparison(
+    policy: Policy, seconds: float, now: Observation, future: Future, later: Observation
+) -> FrameComparison:
     views = {role: policy.rig.cameras[role].view for role in ROLES}
     frames = {
         role: (views[role](getattr(now, role)), getattr(future, role), views[role](getattr(later, role)))

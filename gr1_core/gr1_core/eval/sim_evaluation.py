@@ -1,4 +1,4 @@
-"""`gr1 evaluate sim`: plays the suites of sim/suites.py; prints and saves the tables and the JSON document."""
+"""`gr1 evaluate sim`: plays the suites of sim/suites.py; prints and saves tables and a JSON document."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gr1_core.eval.environment import Outcome, SimulationError, TrialSettings, r
 from gr1_core.eval.prediction import PredictionErrors
 from gr1_core.model import checkpoint as checkpoints
 from gr1_core.rig import Rig
-from gr1_core.sim.suites import SUITES, Trial, require_suite, suite_tasks, trials
+from gr1_core.sim.suites import Trial, require_suite, suites_with, trials
 
 _EXPERTS_RIG = "kinova_gen2_small"
 _IMAGES_PER_EPISODE = 8
@@ -46,9 +46,9 @@ def run(
 ) -> int:
     """Evaluates a checkpoint, or the scripted expert where checkpoint is None. Returns the exit code.
 
-    suites: names separated by commas, or "all": those that have one of the tasks. Results so far are printed and saved also when
-    an interrupt or an error ends the evaluation. Raises CheckpointError, RigError, SuiteError, SimulationError or PolicyError;
-    all are ValueErrors.
+    suites: names separated by commas, or "all": those that have one of the tasks. Results so far are printed
+    and saved also when an interrupt or an error ends the evaluation. Raises CheckpointError, RigError,
+    SuiteError, SimulationError or PolicyError; all are ValueErrors.
     """
     chosen = [trial for suite in _names(suites, tasks) for trial in trials(suite, episodes, seed, tasks)]
     policy = None
@@ -93,7 +93,7 @@ def _end(ended: BaseException) -> int:
 
 def _names(suites: str, tasks: Sequence[str]) -> list[str]:
     if suites == "all":
-        return [suite for suite in SUITES if set(suite_tasks(suite)) & set(tasks)]
+        return suites_with(tasks)
     names = list(dict.fromkeys(name.strip() for name in suites.split(",")))
     for name in names:
         require_suite(name)

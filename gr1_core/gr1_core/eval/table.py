@@ -1,4 +1,4 @@
-"""Results of trials in the twin: the JSON document, which is printed last and saved, and the printed tables."""
+"""Results of trials in the twin: the JSON document, printed last and saved, and the printed tables."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from gr1_core.eval.chain_metrics import chain_rates
 from gr1_core.eval.environment import Outcome
 from gr1_core.eval.failures import FAILURE_KINDS
 from gr1_core.eval.wilson import wilson
+from gr1_core.sim.chains import CHAIN_LENGTH
 from gr1_core.sim.suites import SUITES
 from gr1_core.sim.tasks import TASKS
 
@@ -32,20 +34,25 @@ def rate(hits: Iterable[bool]) -> dict:
 def document(outcomes: Sequence[Outcome]) -> dict:
     """{"suites": {suite: rate}, "tasks": {suite: {task: {"episodes", "successes"}}}}.
 
-    A suite also has `seconds`, the median of its successes, and `failures`, their number by kind. In the swap suite an episode is
-    a success if the named task is done; `unnamed` is the rate at which the scene's own task was done.
+    A suite also has `seconds`, the median of its successes, and `failures`, their number by kind. In the swap
+    suite an episode is a success if the named task is done; `unnamed` is the rate at which the scene's own
+    task was done. The suite `chains` has the figures of `chain_rates` and `failures`; its tasks count
+    instructions.
     """
     suites, tasks = {}, {}
     for suite in SUITES:
         of = [one for one in outcomes if one.trial.suite == suite]
         if not of:
             continue
-        seconds = [one.seconds for one in of if one.success]
         failures = Counter(one.failure for one in of if one.failure)
-        suites[suite] = rate(one.success for one in of) | {
-            "seconds": round(float(np.median(seconds)), 2) if seconds else None,
-            "failures": {kind: failures[kind] for kind in FAILURE_KINDS if failures[kind]},
-        }
+        failures = {"failures": {kind: failures[kind] for kind in FAILURE_KINDS if failures[kind]}}
+        if suite == "chains":
+            suites[suite] = chain_rates([one.completed for one in of], CHAIN_LENGTH) | failures
+            tasks[suite] = _chain_counts(of)
+            continue
+        seconds = [one.seconds for one in of if one.success]
+        median = {"seconds": round(float(np.median(seconds)), 2) if seconds else None}
+        suites[suite] = rate(one.success for one in of) | median | failures
         if suite == "swap":
             suites[suite]["unnamed"] = rate(one.unnamed for one in of)
         names = sorted({one.trial.task for one in of})
@@ -55,6 +62,17 @@ def document(outcomes: Sequence[Outcome]) -> dict:
 
 def _counts(of: Sequence[Outcome]) -> dict:
     return {"episodes": len(of), "successes": sum(one.success for one in of)}
+
+
+def _chain_counts(of: Sequence[Outcome]) -> dict:
+    """Of each task, the instructions that were given and those that succeeded."""
+    counts: dict[str, dict] = {}
+    for one in of:
+        for number, stage in enumerate(one.trial.stages()[: one.completed + 1]):
+            row = counts.setdefault(stage.task, {"episodes": 0, "successes": 0})
+            row["episodes"] += 1
+            row["successes"] += number < one.completed
+    return dict(sorted(counts.items()))
 
 
 def episode_rows(outcomes: Sequence[Outcome]) -> list[dict]:
@@ -74,14 +92,21 @@ def episode_rows(outcomes: Sequence[Outcome]) -> list[dict]:
             "seconds": round(one.seconds, 3),
             "failure": one.failure,
         }
-        rows.append(row | ({"unnamed": one.unnamed} if trial.swapped else {}))
+        if trial.swapped:
+            row["unnamed"] = one.unnamed
+        if trial.following:
+            row |= {"tasks": [stage.task for stage in trial.stages()], "completed": one.completed}
+        rows.append(row)
     return rows
 
 
 def print_tables(console: Console, result: dict, title: str) -> None:
     """Prints a document: suites, their tasks, and predicted frames if it has any."""
     console.print(title, soft_wrap=True)
-    console.print(_suites_table(result))
+    if set(result["suites"]) - {"chains"}:
+        console.print(_suites_table(result))
+    if "chains" in result["suites"]:
+        console.print(_chains_table(result["suites"]["chains"]))
     console.print(_tasks_table(result))
     if result.get("prediction"):
         console.print(_prediction_table(result["prediction"]))
@@ -99,11 +124,30 @@ def _suites_table(result: dict) -> Table:
     ):
         table.add_column(name, justify=justify, no_wrap=name != "failures")
     for suite, row in result["suites"].items():
-        failures = ", ".join(f"{count} {kind}" for kind, count in row["failures"].items())
+        if suite == "chains":
+            continue
+        failures = _failures_cell(row)
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
         table.add_row(suite, str(row["episodes"]), *_rate_cells(row), seconds, failures)
         if "unnamed" in row:
             table.add_row("  the unnamed task", str(row["episodes"]), *_rate_cells(row["unnamed"]), "", "")
+    return table
+
+
+def _failures_cell(row: dict) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in row["failures"].items())
+
+
+def _chains_table(row: dict) -> Table:
+    table = Table(title="chains: instructions in a row", title_justify="left")
+    numbers = range(1, len(row["rates"]) + 1)
+    for name in ("chains", *map(str, numbers), "mean length"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("95 %", no_wrap=True)
+    table.add_column("failures")
+    rates = (f"{rate:.2f}" for rate in row["rates"])
+    interval = f"{row['low']:.2f} .. {row['high']:.2f}"
+    table.add_row(str(row["chains"]), *rates, f"{row['mean']:.2f}", interval, _failures_cell(row))
     return table
 
 

@@ -34,20 +34,20 @@ class Verdict:
         return all(check.passed for check in self.checks)
 
     def save(self, folder: str | Path) -> Path:
-        """Writes the verdict on the checkpoint's present weights. Returns its file (see `checkpoint_records`)."""
+        """Writes the verdict on the checkpoint's present weights.
+
+        Returns its file (see `checkpoint_records`).
+        """
         record = dataclasses.asdict(self) | {"passed": self.passed}
         return checkpoint_records.save_record(folder, FILE, record)
 
 
 def load_verdict(folder: str | Path) -> Verdict | None:
-    """The verdict on the present weights; None if they were never replayed. Raises ValueError for a damaged file."""
-    record = checkpoint_records.load_record(folder, FILE, COMMAND)
-    if record is None:
-        return None
-    try:
-        return Verdict(tuple(record["bags"]), tuple(Check(**check) for check in record["checks"]))
-    except (KeyError, TypeError) as error:
-        raise checkpoint_records.damaged(Path(folder) / FILE, error, COMMAND) from error
+    """The verdict on the present weights; None if they were never replayed.
+
+    Raises ValueError for a damaged file.
+    """
+    return checkpoint_records.load_record(folder, FILE, _parse, COMMAND)
 
 
 def refusal(folder: str | Path) -> str:
@@ -58,3 +58,7 @@ def refusal(folder: str | Path) -> str:
     failed = "; ".join(check.text for check in verdict.checks if not check.passed)
     bags = f"{', '.join(verdict.bags[:3])}{' ...' if len(verdict.bags) > 3 else ''}"
     return f"{folder} failed its replay over {bags}: {failed}"
+
+
+def _parse(record: dict) -> Verdict:
+    return Verdict(tuple(record["bags"]), tuple(Check(**check) for check in record["checks"]))

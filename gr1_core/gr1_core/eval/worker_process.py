@@ -24,9 +24,14 @@ class WorkerError(ValueError):
 
 @dataclass(frozen=True)
 class Begin:
-    """A rollout starts: the policy's history is cleared and its instruction set."""
+    """A rollout starts: the policy's history is cleared and its instruction set.
+
+    part: of the job, if it has several: what the main process then reports instead of the job, with steps
+    counted from 0 again.
+    """
 
     instruction: str
+    part: Any = None
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,9 @@ class RemotePolicy:
     def __init__(self, connection: Connection):
         self._connection = connection
 
-    def begin(self, instruction: str) -> None:
-        """Starts a rollout with this instruction and an empty history."""
-        self._connection.send(Begin(instruction))
+    def begin(self, instruction: str, part: Any = None) -> None:
+        """Starts a rollout with this instruction and an empty history. part: see Begin."""
+        self._connection.send(Begin(instruction, part))
 
     def act(self, observation: Mapping) -> tuple[np.ndarray, float]:
         """observation: the fields of an Observation.

@@ -21,7 +21,10 @@ run next.
 
 
 class _Worker:
-    """A process with an environment. job: the one it runs now; step: number of its actions so far."""
+    """A process with an environment. job: the one it runs now; part: of it, or the job itself.
+
+    step: number of its actions so far.
+    """
 
     def __init__(self, settings: Any, context, error: type[WorkerError]):
         self.connection, theirs = context.Pipe()
@@ -29,13 +32,17 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.job: Any = None
+        self.part: Any = None
         self.step = 0
         self.has_rollout = False
         self._error = error
 
     def start_job(self, job: Any) -> None:
-        self.job, self.step = job, 0
+        self.job, self.part, self.step = job, job, 0
         self.send(job)
+
+    def start_part(self, part: Any) -> None:
+        self.part, self.step = part, 0
 
     def send(self, message) -> None:
         try:
@@ -50,13 +57,13 @@ class _Worker:
         except (EOFError, OSError) as error:
             raise self._ended_error() from error
         if isinstance(message, Failure):
-            raise self._error(f"no episode from the simulation: {self.job}: {message.text}")
+            raise self._error(f"no episode from the simulation: {self.part}: {message.text}")
         return message
 
     def _ended_error(self) -> WorkerError:
         self.process.join()
         return self._error(
-            f"the process that played {self.job} ended with code {self.process.exitcode}: if it ran out "
+            f"the process that played {self.part} ended with code {self.process.exitcode}: if it ran out "
             "of memory, use fewer --workers"
         )
 
@@ -76,9 +83,9 @@ def run_jobs(
     """Runs all jobs; yields their outcomes in the order in which they end.
 
     jobs: str(job) names it in errors. settings: pickled to the workers, which call settings.environment().
-    policy: None where the environment acts by itself. on_action: called with each job, its step (from 0),
-    observation and action. Raises `error` where the simulation cannot run, PolicyError for an action that is
-    not finite.
+    policy: None where the environment acts by itself. on_action: called with each job (or the part of it that
+    Begin named), its step (from 0), observation and action. Raises `error` where the simulation cannot run,
+    PolicyError for an action that is not finite.
     """
     waiting = list(jobs)
     context = get_context("spawn")  # neither an OpenGL context nor a simulator's client survives a fork
@@ -95,6 +102,8 @@ def run_jobs(
                 worker = crew[connection]
                 message = worker.receive()
                 if isinstance(message, Begin):
+                    if message.part is not None:
+                        worker.start_part(message.part)
                     if policy:
                         policy.start_rollout(worker, message.instruction)
                         worker.has_rollout = True
@@ -134,5 +143,5 @@ def _answer(asking: dict[_Worker, Observation], policy: BatchPolicy, on_action: 
         worker.send((action.delta, float(action.gripper)))
     for worker, action in actions.items():
         if on_action:
-            on_action(worker.job, worker.step, asking[worker], action)
+            on_action(worker.part, worker.step, asking[worker], action)
         worker.step += 1

@@ -45,8 +45,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--no-table", action="store_true", help="print lines instead of the live table")
     for extension in load_extensions().values():
         extension.add_arguments(made)
-    for old, new in renamed.OPTIONS.items():
-        common.renamed(made, old, new)
+    common.refuse_renamed_options(made, renamed.OPTIONS)
     return made
 
 

@@ -29,16 +29,16 @@ afterEach(async () => {
 
 const shown = (selector, words) =>
   page.waitForFunction(([where, what]) => document.querySelector(where)?.textContent.includes(what), [selector, words]);
-const pictured = (selector) => page.waitForFunction((where) => document.querySelector(where)?.naturalWidth > 0, selector);
+const hasImage = (selector) => page.waitForFunction((where) => document.querySelector(where)?.naturalWidth > 0, selector);
 const velocity = (what, holds, mark = rig.mark) => rig.message(what, (message) => message.type === "velocity" && holds(message), mark);
 
 describe("the rig", () => {
   test("both cameras are shown, again and again, and a camera that has gone is named as that", async () => {
     for (const role of ["Static", "Wrist"]) {
-      const picture = `img[alt="${role} camera"]`;
-      await pictured(picture);
-      const address = await page.getAttribute(picture, "src");
-      await page.waitForFunction(([where, old]) => document.querySelector(where).getAttribute("src") !== old, [picture, address]);
+      const image = `img[alt="${role} camera"]`;
+      await hasImage(image);
+      const address = await page.getAttribute(image, "src");
+      await page.waitForFunction(([where, old]) => document.querySelector(where).getAttribute("src") !== old, [image, address]);
     }
     rig.order({ images: false });
     await shown(".camera-note:not([hidden])", "No image");
@@ -68,7 +68,7 @@ describe("the rig", () => {
 });
 
 describe("episodes", () => {
-  test("the typed instruction reaches the stack, the episode gets it, and the list shows it with its picture", async () => {
+  test("the typed instruction reaches the stack, the episode gets it, and the list shows it with its image", async () => {
     await page.fill("#instruction", "put the eggplant on the plate");
     await page.press("#instruction", "Enter");
     await rig.until("the instruction", (line) => line.instruction === "put the eggplant on the plate");
@@ -77,7 +77,7 @@ describe("episodes", () => {
     await page.click("#success");
     await shown("#episodes li:first-child", "success");
     await shown("#episodes li:first-child", "put the eggplant on the plate");
-    await pictured("#episodes li:first-child img");
+    await hasImage("#episodes li:first-child img");
   });
 
   test("the last one can be given another instruction", async () => {

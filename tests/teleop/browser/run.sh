@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The browser tests:  tests/teleop/browser/run.sh [PYTHON] [files, options of node --test]
-# They need Node 20 or newer and Chromium (CHROMIUM names another one than /usr/bin/chromium); what comes from npm is installed here, pinned.
+# They need Node 20 or newer and Chromium (CHROMIUM names another one than /usr/bin/chromium); npm packages are pinned and installed here.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 export PYTHON=${1:-$root/.venv/bin/python}

@@ -1,1 +1,3 @@
-"""Anything recorded -> one LeRobotDataset v3: sources say what there is, the driver turns each unit into a part, merge joins the parts."""
+"""Anything recorded -> one LeRobotDataset v3: sources say what there is, the driver turns each unit into a
+part, merge joins the parts.
+"""

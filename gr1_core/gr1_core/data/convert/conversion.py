@@ -1,4 +1,5 @@
-"""Converts a source to a dataset: worker processes turn units into parts, which survive an interruption; then they are joined.
+"""Converts a source to a dataset: worker processes turn units into parts, which survive an interruption; then
+they are joined.
 
 A run that is killed, resumed, split over machines or run with another number of workers gives the same bytes.
 """
@@ -27,7 +28,10 @@ from gr1_core.data.convert.sources.source import Source, SourceError, Unit
 
 @dataclass(frozen=True)
 class Shard:
-    """Result of one shard. made: parts made now. kept: parts that existed already. skipped: defects of skipped units, as texts."""
+    """Result of one shard.
+
+    made: parts made now. kept: parts that existed already. skipped: defects of skipped units, as texts.
+    """
 
     root: Path
     made: int
@@ -39,7 +43,8 @@ class Shard:
 def convert(
     source: Source, out: Path, workers: int = 2, shard: tuple[int, int] | None = None, progress: bool = True
 ) -> Summary | Shard:
-    """Converts the whole source to the dataset `out`; with shard (i, n), 0 <= i < n, only every n-th unit, to parts in `out`.
+    """Converts the whole source to the dataset `out`; with shard (i, n), 0 <= i < n, only every n-th unit, to
+    parts in `out`.
 
     A complete dataset is not overwritten. Raises ConvertError, SourceError or RigError.
     """
@@ -94,11 +99,15 @@ def _save_plan(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None
             else "options, rig or order of the units differ"
         )
         raise ConvertError(
-            f"{folder} was begun from another source or with other options ({what}): delete it, or give all shards the same"
+            f"{folder} was begun from another source or with other options ({what}): delete it, or give all "
+            "shards the same"
         )
     the_plan.save(out)
     if not shard:
-        keep = {parts.part_path(folder, key) for key in the_plan.units} | {plan.plan_path(out), folder / "lock"}
+        keep = {parts.part_path(folder, key) for key in the_plan.units} | {
+            plan.plan_path(out),
+            folder / "lock",
+        }
         for path in set(folder.iterdir()) - keep:
             path.unlink()
 
@@ -122,7 +131,10 @@ def _make_parts(source: Source, units: list[Unit], out: Path, workers: int, prog
 
 
 def _converted(source: Source, units: list[Unit], folder: Path, workers: int) -> Iterator[tuple[Unit, str]]:
-    """Makes the parts; yields each finished unit with its defect or "". A single worker runs in this process."""
+    """Makes the parts; yields each finished unit with its defect or "".
+
+    A single worker runs in this process.
+    """
     workers = min(workers, len(units))
     if workers <= 1:
         yield from ((unit, parts.write_part(source, unit, folder)) for unit in units)
@@ -136,7 +148,8 @@ def _converted(source: Source, units: list[Unit], folder: Path, workers: int) ->
     except BrokenProcessPool:
         kept = len(list(folder.glob("*.arrow")))
         raise ConvertError(
-            "a worker process was killed, most often because memory ran out: run the same command again with fewer --workers; "
+            "a worker process was killed, most often because memory ran out: run the same command again with "
+            "fewer --workers; "
             f"the {kept} parts in {folder} are kept"
         ) from None
     except BaseException:

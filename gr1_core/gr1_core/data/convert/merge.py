@@ -1,4 +1,6 @@
-"""Joins the parts into the dataset. It is written aside and moved into place at the end; then the parts are removed.
+"""Joins the parts into the dataset.
+
+It is written aside and moved into place at the end; then the parts are removed.
 
 After an interruption the next run starts again from the parts and gives the same bytes.
 """
@@ -25,7 +27,8 @@ _FOLDERS = ("data", "report", "meta")
 
 @dataclass(frozen=True)
 class Summary:
-    """Contents of a dataset. skipped: damaged episodes, left_out: excluded by options, lists of (name, reason).
+    """Contents of a dataset. skipped: damaged episodes, left_out: excluded by options, lists of (name,
+    reason).
 
     source_bytes: read in this run.
     """
@@ -45,7 +48,10 @@ class Summary:
 
 
 def merge(out: Path, progress: bool = True) -> Summary:
-    """All parts of the plan in OUT -> the dataset in OUT. Raises ConvertError, e.g. while parts are missing."""
+    """All parts of the plan in OUT -> the dataset in OUT.
+
+    Raises ConvertError, e.g. while parts are missing.
+    """
     out = Path(out)
     if plan.is_complete(out):
         return finish(out)
@@ -64,7 +70,8 @@ def merge_locked(out: Path, progress: bool) -> Summary:
     missing = [path.stem for path in paths if parts.part_origin(path) is None]
     if missing:
         raise ConvertError(
-            f"{len(missing)} of {len(paths)} parts are missing in {folder} (the first is {missing[0]}): run the other shards first"
+            f"{len(missing)} of {len(paths)} parts are missing in {folder} (the first is {missing[0]}): run "
+            "the other shards first"
         )
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -105,7 +112,10 @@ def merge_locked(out: Path, progress: bool) -> Summary:
 
 
 def finish(out: Path) -> Summary:
-    """Removes the leftovers of a complete dataset and summarises it. The plan goes last: it identifies the parts."""
+    """Removes the leftovers of a complete dataset and summarises it.
+
+    The plan goes last: it identifies the parts.
+    """
     folder = plan.parts_folder(out)
     if plan.plan_path(out).is_file():
         for path in folder.iterdir():

@@ -1,7 +1,7 @@
 """A part is one converted unit: an Arrow file, written atomically, that holds a digest of its origin.
 
-Its record batches hold the images, states and actions; the first batch of an episode carries the rest as metadata. A skipped episode
-is an empty batch with the reason. Parts are memory-mapped for reading.
+Its record batches hold the images, states and actions; the first batch of an episode carries the rest as
+metadata. A skipped episode is an empty batch with the reason. Parts are memory-mapped for reading.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ def expected_origin(source: Source, unit: Unit) -> str:
         "origin": source.origin,
         "fps": source.fps,
     }
-    header |= {"settings": source.settings, "rig": source.rig and source.rig.to_dict(), "shapes": source.shapes}
+    header |= {
+        "settings": source.settings,
+        "rig": source.rig and source.rig.to_dict(),
+        "shapes": source.shapes,
+    }
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
@@ -74,7 +78,10 @@ def write_part(source: Source, unit: Unit, folder: Path) -> str:
 
 
 def read_part(path: Path) -> Iterator[Converted | Skipped]:
-    """The contents of a part in order. The images of an episode are valid only until the next item is requested."""
+    """The contents of a part in order.
+
+    The images of an episode are valid only until the next item is requested.
+    """
     with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as part:
         number = 0
         while number < part.num_record_batches:
@@ -179,7 +186,8 @@ def _check(episode: Episode, source: Source) -> None:
         wrong = ~np.isfinite(values).all(1)
         if wrong.any():
             raise SourceError(
-                f"{episode.name}: {name} of step {wrong.argmax()} is not finite: {values[wrong.argmax()].tolist()}"
+                f"{episode.name}: {name} of step {wrong.argmax()} is not finite: "
+                f"{values[wrong.argmax()].tolist()}"
             )
 
 

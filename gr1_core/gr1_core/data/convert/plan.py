@@ -1,4 +1,6 @@
-"""The plan of a conversion: OUT/parts/plan.json lists the units in order, so that a merge does not need the source."""
+"""The plan of a conversion: OUT/parts/plan.json lists the units in order, so that a merge does not need the
+source.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ class Plan:
         ]
         if wrong:
             raise SourceError(
-                f"unit '{wrong[0]}': two units have this name, or it is not a safe file name: rename it in the source"
+                f"unit '{wrong[0]}': two units have this name, or it is not a safe file name: rename it in "
+                "the source"
             )
         rig = source.rig.to_dict() if source.rig else None
         shapes = {role: list(shape) for role, shape in source.shapes.items()}
@@ -84,7 +87,9 @@ def unknown_files(out: Path) -> list[str]:
     """Names of files in OUT that no conversion has made."""
     here, parts = (list(folder.iterdir()) if folder.is_dir() else [] for folder in (out, parts_folder(out)))
     inside = [path.name for path in parts if path.name != "lock" and path.suffix != ".partial"]
-    return sorted(path.name for path in here if path != parts_folder(out) or not path.is_dir()) + sorted(inside)
+    return sorted(path.name for path in here if path != parts_folder(out) or not path.is_dir()) + sorted(
+        inside
+    )
 
 
 def check_output_folder(out: Path, source: Path | None = None) -> None:
@@ -124,7 +129,10 @@ def disk_full_explained(out: Path) -> Iterator[None]:
 
 @contextmanager
 def conversion_lock(out: Path, shared: bool) -> Iterator[None]:
-    """Locks the conversion: shared for shards, exclusive for a merge or a full conversion. The lock ends with the process."""
+    """Locks the conversion: shared for shards, exclusive for a merge or a full conversion.
+
+    The lock ends with the process.
+    """
     try:
         parts_folder(out).mkdir(parents=True, exist_ok=True)
     except OSError as error:

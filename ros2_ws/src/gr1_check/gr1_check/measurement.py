@@ -67,7 +67,7 @@ class Stamps:
 
 def measure(duration: float, rig_name: str, namespace: str, patience: float) -> int:
     """Measures for `duration` s and prints the result; 0 when all was measured, 1 when a node of the stack
-    was not heard.
+    published nothing.
 
     patience: s to wait for the stack to run.
     """
@@ -81,7 +81,7 @@ def measure(duration: float, rig_name: str, namespace: str, patience: float) -> 
         missing = _await(monitor, patience)
         if missing:
             hint = "is the stack running in this ROS_DOMAIN_ID?"
-            print(f"not heard within {patience:.0f} s: {', '.join(missing)}; {hint}", file=sys.stderr)
+            print(f"no messages within {patience:.0f} s: {', '.join(missing)}; {hint}", file=sys.stderr)
             return 1
         for stamps in (*cameras.values(), commands, beats):
             stamps.clear()

@@ -1,6 +1,4 @@
-"""The steps in which the arm moves: arming, stop, single axes, expiry, gripper, home. Each is announced and
-confirmed.
-"""
+"""The steps in which the arm moves, each announced and confirmed: arming, stop, axes, gripper, home."""
 
 from __future__ import annotations
 

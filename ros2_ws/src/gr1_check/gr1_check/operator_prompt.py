@@ -6,7 +6,7 @@ from rich.console import Console
 
 
 class Quit(Exception):
-    """The operator ended the check, or nobody answers."""
+    """The operator ended the check, or there is no answer."""
 
 
 class OperatorPrompt:
@@ -21,7 +21,7 @@ class OperatorPrompt:
         return self._answer("Enter: go on   s: leave this out   q: end") != "s"
 
     def ask(self, question: str) -> bool | None:
-        """None when nobody was asked. Raises Quit."""
+        """None when no question was asked (`yes`). Raises Quit."""
         self._console.print(f"  {question}", style="bold", markup=False, soft_wrap=True)
         return None if self._yes else self._answer("Enter: yes   n: no   q: end") != "n"
 
@@ -33,7 +33,7 @@ class OperatorPrompt:
         try:
             answer = input().strip().lower()
         except EOFError:
-            raise Quit("nobody answers: the check needs a terminal and a person beside the arm") from None
+            raise Quit("no answer: the check needs a terminal and a person beside the arm") from None
         if answer == "q":
             raise Quit("ended by the operator")
         return answer

@@ -1,4 +1,4 @@
-"""The results of a check: a line each, a table at the end, report.json and report.md. No ROS import."""
+"""The results of a check: a line each, a table at the end, report.json and report.md. ROS-free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An arm's response to a command: distances, directions and times from recorded samples. No ROS import.
+"""An arm's response to a command: distances, directions and times from recorded samples. ROS-free.
 
 Times in s on one clock, positions in m, angles in rad unless a name says otherwise, all in the arm's base
 frame.

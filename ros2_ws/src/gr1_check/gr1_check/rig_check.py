@@ -1,6 +1,4 @@
-"""The rig check: runs the steps, prints and saves what they measure, and stops the arm at its end in any
-case.
-"""
+"""The rig check: runs the steps, prints and saves their results, stops the arm at its end in any case."""
 
 from __future__ import annotations
 

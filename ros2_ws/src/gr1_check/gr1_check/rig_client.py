@@ -1,6 +1,4 @@
-"""The check's node in the ROS graph: keeps the rig's messages with their stamps, sends commands, calls
-services.
-"""
+"""The check's node in the ROS graph: keeps messages with their stamps, commands the arm, calls services."""
 
 from __future__ import annotations
 

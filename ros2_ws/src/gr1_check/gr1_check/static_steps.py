@@ -65,7 +65,7 @@ def rates(check) -> None:
     for role in check.roles():
         expected = float(check.client.value(f"camera_{role}", "expected_hz") or check.rig.control_hz)
         hz, gap = _rate(check.client.cameras[role].since(since))
-        # The policy wants a new frame for every control step; above that a slow camera only costs freshness.
+        # The policy needs a new frame for every control step; a faster camera only makes frames fresher.
         level = FAIL if hz < check.rig.control_hz else graded(-hz, -0.9 * expected)
         text = f"{hz:.1f} of {expected:.0f} Hz, longest gap {1e3 * gap:.0f} ms"
         remedy = (
@@ -105,18 +105,18 @@ def stamps(check) -> None:
             continue
         rows = trace.since(since)
         if len(rows) < 2:
-            check.add(name, FAIL, "no messages to judge", "see the step rates")
+            check.add(name, FAIL, "no messages", "see the step rates")
             continue
-        # How old it was when its node sent it is the node's word; how long it then took to be heard here,
-        # this computer's load.
+        # The age at sending comes from the node's diagnostics; the time until arrival includes this
+        # computer's load.
         keys = ("state_age_ms",) if name == "arm" else ("latency_p50_ms", "latency_p99_ms")
         own = [float(check.client.value(name, key) or "nan") for key in keys]
-        heard = rows[:, 1] - rows[:, 0]
-        p50, p99 = np.quantile(heard, (0.5, 0.99))
-        back, ahead = int((np.diff(rows[:, 0]) <= 0).sum()), float(-heard.min())
+        latency = rows[:, 1] - rows[:, 0]
+        p50, p99 = np.quantile(latency, (0.5, 0.99))
+        back, ahead = int((np.diff(rows[:, 0]) <= 0).sum()), float(-latency.min())
         level = worst(graded(1e-3 * own[0], max_age, max_age), graded(p99, max_age))
         text = (
-            f"{'/'.join(f'{age:.0f}' for age in own)} ms old when sent, heard here after "
+            f"{'/'.join(f'{age:.0f}' for age in own)} ms old when sent, received here after "
             f"{1e3 * p50:.0f}/{1e3 * p99:.0f} ms (p50/p99)"
         )
         remedy = (
@@ -209,7 +209,7 @@ def images(check) -> None:
     text = {
         True: "the operator sees table and wrist",
         False: "the operator says they are not the right images",
-        None: "nobody was asked",
+        None: "no question was asked",
     }
     check.add(
         "seen",

@@ -1,4 +1,4 @@
-"""The steps of `gr1 check rig`, in their order. No ROS import."""
+"""The steps of `gr1 check rig`, in their order. ROS-free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trials of an evaluation, in their order, and their results. No ROS import."""
+"""The trials of an evaluation, in their order, and their results. ROS-free."""
 
 from __future__ import annotations
 

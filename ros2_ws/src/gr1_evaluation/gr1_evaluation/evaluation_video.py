@@ -1,6 +1,4 @@
-"""The video of an evaluation: the rig from outside, both cameras' frames, and beside them the predicted
-frames.
-"""
+"""The video of an evaluation: the rig from outside, the cameras' frames, the predicted frames."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Evaluates a policy on the running simulated stack: table, instruction, trial, outcome; then the next
-trial.
-"""
+"""Evaluates a policy on the running simulated stack, trial by trial."""
 
 from __future__ import annotations
 

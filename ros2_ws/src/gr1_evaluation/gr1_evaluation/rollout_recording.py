@@ -1,5 +1,4 @@
-"""Recording of an evaluation for its video: simulator states, predicted frames, instructions, outcomes. No
-ROS import.
+"""Recording of an evaluation for its video: states, predicted frames, instructions, outcomes. ROS-free.
 
 Camera frames are not kept: the simulated cameras render the same ones from the states again. A minute takes
 3 MB.

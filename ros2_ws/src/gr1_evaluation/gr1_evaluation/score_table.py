@@ -1,6 +1,4 @@
-"""An evaluation on one screen: instruction, time, successes of each task, and the line being typed. No ROS
-import.
-"""
+"""An evaluation on one screen: instruction, time, successes of each task, the typed line. ROS-free."""
 
 from __future__ import annotations
 

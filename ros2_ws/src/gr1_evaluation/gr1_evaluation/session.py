@@ -1,6 +1,4 @@
-"""What `gr1 up --evaluate` adds to a run: evaluator, keyboard, score table, and the video at the end. No ROS
-import.
-"""
+"""What `gr1 up --evaluate` adds to a run: evaluator, keyboard, score table, video. ROS-free."""
 
 from __future__ import annotations
 

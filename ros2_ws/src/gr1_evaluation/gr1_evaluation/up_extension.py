@@ -1,4 +1,4 @@
-"""`gr1 up --evaluate`: the options, and from them a session. No ROS import."""
+"""`gr1 up --evaluate`: the options, and from them a session. ROS-free."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gr1_bringup.arguments import SettingError
 from gr1_bringup.extension import Extension, RunningExtension
 
 _HELP = (
-    "robot:=sim: judge the policy, one trial after another, each on a new table; WHAT: tasks (all in "
+    "robot:=sim: evaluate the policy, one trial after another, each on a new table; WHAT: tasks (all in "
     "turn), a,b (these in turn), or a suite of gr1 evaluate sim. Type another instruction at any time"
 )
 
@@ -39,6 +39,8 @@ class EvaluateExtension(Extension):
                     f"{name}: with --evaluate each trial brings its own; leave it out, or name tasks as "
                     "--evaluate a,b"
                 )
+        if int(chosen["episodes"]):
+            raise SettingError("episodes: with --evaluate use --trials N")
         from gr1_evaluation import evaluation
         from gr1_evaluation.session import EvaluationSession
 

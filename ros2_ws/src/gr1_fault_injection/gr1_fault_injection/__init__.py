@@ -1,3 +1,1 @@
-"""Injects faults into the simulated stack: `gr1 up --fault` one of them, `gr1 faults` all of them, with a
-table of how it stops.
-"""
+"""Injects faults into the simulated stack: `gr1 up --fault` one of them, `gr1 faults` all of them."""

@@ -1,6 +1,4 @@
-"""Every fault of the table: how it is injected, from when on it is visible, what ends it, what the arm must
-do.
-"""
+"""Every fault of the table: how it is injected, when it is visible, what ends it, what the arm must do."""
 
 from __future__ import annotations
 

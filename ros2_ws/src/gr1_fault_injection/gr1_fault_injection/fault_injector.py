@@ -1,15 +1,16 @@
-"""Faults of the simulated rig at a chosen time: NODE[:KIND]:AT[+FOR], as in docs/how-to/inject_faults.md. No
-ROS import at the top.
-"""
+"""Faults of the simulated rig at a chosen time: NODE[:KIND]:AT[+FOR]. Imports ROS only when it runs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gr1_bringup import stack
 from gr1_bringup.arguments import SettingError
+
+if TYPE_CHECKING:
+    from gr1_bringup.stack import Node
 
 DEFAULT_KIND = "drop_out"
 FORM = "NODE[:KIND]:AT[+FOR], such as camera_static:3s or arm:stuck:5s+2s"
@@ -28,7 +29,7 @@ class Fault:
     lasts: float | None = None
 
 
-def possible_faults(nodes: Iterable[stack.Node]) -> dict[str, tuple[str, ...]]:
+def possible_faults(nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:
     """The simulated nodes among these, and the faults that each of them has."""
     # Both import ROS, which takes a moment that a run without faults need not spend.
     from gr1_robot.arm.drivers.sim import backend as arm

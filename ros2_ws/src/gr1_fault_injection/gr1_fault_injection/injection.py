@@ -83,7 +83,7 @@ def inject_once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
     reason = _reason(observer, began)
     wrong = []
     if not ends and (gap := _gap(speeds, began, ended)) > _SILENT_S:
-        wrong.append(f"nothing was heard of the arm for {1e3 * gap:.0f} ms")
+        wrong.append(f"no message of the arm for {1e3 * gap:.0f} ms")
     if zero is None:
         wrong.append("it did not stop")
     elif visible is None:
@@ -113,7 +113,7 @@ def _to_full_speed(fault: Fault, scene: Scene) -> None:
             lambda: _receives(fault, stack.observer), 1.0
         ):
             return
-    raise StackError(f"the arm does not get moving, or is not heard: {stack.state()}")
+    raise StackError(f"the arm does not get moving, or its messages do not arrive: {stack.state()}")
 
 
 def _receives(fault: Fault, observer: Observer) -> bool:
@@ -205,16 +205,16 @@ def _reason(observer: Observer, began: float) -> str:
     """The errors on /diagnostics since the fault, the newest of each subject; the gate by its reason code,
     warnings too.
     """
-    told: dict[str, str] = {}
+    errors: dict[str, str] = {}
     for status in observer.statuses():
         if status.at <= began:
             continue
         if status.name == "arm: gate" and status.level != "OK":
-            told["gate"] = f"gate {status.reason}"
+            errors["gate"] = f"gate {status.reason}"
         elif status.level in ("ERROR", "STALE") and status.name != "arm: gate":
-            told[status.name] = f"{status.name.partition(':')[0]}: {status.message}"
-    order = sorted(told, key=lambda name: ("gate" != name, "policy" not in name))
-    return "; ".join(told[name] for name in order)
+            errors[status.name] = f"{status.name.partition(':')[0]}: {status.message}"
+    order = sorted(errors, key=lambda name: ("gate" != name, "policy" not in name))
+    return "; ".join(errors[name] for name in order)
 
 
 def _recover(fault: Fault, scene: Scene) -> tuple[str, float | None, str]:

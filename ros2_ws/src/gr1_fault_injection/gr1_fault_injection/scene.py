@@ -1,6 +1,4 @@
-"""The four stacks that faults are injected into: the usual one, with a wall clock to set, a network to cut,
-a disk to fill.
-"""
+"""The four stacks for faults: the usual one, with a clock to set, a network to cut, a disk to fill."""
 
 from __future__ import annotations
 

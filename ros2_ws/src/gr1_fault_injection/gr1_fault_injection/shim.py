@@ -1,14 +1,14 @@
-"""Nodes whose wall clock can be set and whose network can be cut: a small library (shim.c) that is loaded
-into them before all others.
-"""
+"""Processes whose wall clock can be set and whose network can be cut, by a preloaded library (shim.c)."""
 
 from __future__ import annotations
 
 import mmap
 import os
+import re
 import shutil
 import struct
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def build(folder: Path) -> Path:
     compiler = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
     if not compiler:
         raise ShimError("no C compiler (cc, gcc or clang) is installed")
-    library = folder / "shim.so"
+    library = _preloadable(folder) / "shim.so"
     done = subprocess.run(
         [compiler, "-std=gnu11", "-O2", "-shared", "-fPIC", "-o", str(library), str(SOURCE), "-ldl"],
         capture_output=True, text=True, check=False,
@@ -57,6 +57,11 @@ def build(folder: Path) -> Path:
             f"{(done.stderr.strip().splitlines() or ['?'])[-1]}"
         )
     return library
+
+
+def _preloadable(folder: Path) -> Path:
+    """`folder`, or a temporary one: LD_PRELOAD separates its entries by spaces and colons."""
+    return Path(tempfile.mkdtemp(prefix="gr1_shim_")) if re.search(r"[\s:]", str(folder)) else folder
 
 
 class Switch:

@@ -1,6 +1,4 @@
-"""The simulated stack as processes: its nodes, parameters and services, each by name, to be broken one by
-one.
-"""
+"""The simulated stack as processes: nodes, parameters and services by name, to be broken one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gr1 up --fault`: faults of the simulated rig at chosen times. No ROS import."""
+"""`gr1 up --fault`: faults of the simulated rig at chosen times. ROS-free."""
 
 from __future__ import annotations
 

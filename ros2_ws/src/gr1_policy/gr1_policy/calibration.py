@@ -1,53 +1,42 @@
-"""The file with a checkpoint's prediction baseline, valid for the weights that it was measured with. No ROS
+"""The record with a checkpoint's prediction baseline, valid for the weights that it was measured with. No ROS
 import.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from gr1_core.eval.verdict import fingerprint
-from gr1_core.pretrained import resolve
+from gr1_core.eval import checkpoint_records
 from gr1_policy.inputs import CAMERAS
 from gr1_policy.prediction_monitor import Baseline, Residual
 
-FILE = "prediction.json"
+FILE, COMMAND = "prediction.json", "gr1 calibrate"
 
 
 def load(folder: str | Path) -> Baseline | None:
-    """The calibration of the weights that lie there now; None if there is none. Raises ValueError for a
-    damaged file.
+    """The calibration of the checkpoint's present weights; None if there is none.
+
+    Raises ValueError for a damaged file.
     """
-    path = resolve(folder) / FILE
-    try:
-        raw = json.loads(path.read_text())
-        baseline = {
-            name: Residual(float(raw["baseline"][name]["whole"]), float(raw["baseline"][name]["local"]))
-            for name in CAMERAS
-        }
-        weights = raw["weights"]
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): run `gr1 calibrate` again, or delete it") from error
-    return baseline if weights == fingerprint(folder) else None
+    return checkpoint_records.load_record(folder, FILE, _parse, COMMAND)
 
 
-def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[str]) -> None:
-    """Writes the calibration into the checkpoint. limit, bags: the recommended limit and the recordings, for
-    a reader.
+def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[str]) -> Path:
+    """Writes the calibration on the checkpoint's present weights.
+
+    limit, bags: the recommended limit and the recordings, for a reader. Returns its file (see
+    `checkpoint_records`).
     """
-    path = Path(folder) / FILE
-    document: Mapping[str, object] = {
-        "weights": fingerprint(folder),
+    record = {
         "bags": list(bags),
         "baseline": {name: asdict(one) for name, one in baseline.items()},
         "recommended_limit": limit,
     }
-    partial = path.with_name(FILE + ".partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n")
-    os.replace(partial, path)
+    return checkpoint_records.save_record(folder, FILE, record)
+
+
+def _parse(record: dict) -> Baseline:
+    residuals = {name: record["baseline"][name] for name in CAMERAS}
+    return {name: Residual(float(one["whole"]), float(one["local"])) for name, one in residuals.items()}

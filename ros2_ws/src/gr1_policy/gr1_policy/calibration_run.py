@@ -1,6 +1,4 @@
-"""Calibrates the prediction monitor: a checkpoint's residuals, open-loop over recordings without a
-disturbance. No ROS import.
-"""
+"""Calibrates the prediction monitor: a checkpoint's residuals over undisturbed recordings. ROS-free."""
 
 from __future__ import annotations
 
@@ -94,7 +92,7 @@ def calibrate(paths: Sequence[Path], checkpoint: Path) -> int:
     ]
     limit, held_out = recommend_limit(runs)
     found = make_baseline(runs)
-    calibration.save(checkpoint, found, limit, [bag.name for bag in bags])
+    file = calibration.save(checkpoint, found, limit, [bag.name for bag in bags])
     for name, one in found.items():
         print(
             f"{name:6s} largest residual: {one.whole:.2f} grey levels over the image, {one.local:.0f} in "
@@ -103,6 +101,6 @@ def calibrate(paths: Sequence[Path], checkpoint: Path) -> int:
     print(f"largest score of one recording against the others: {held_out:.2f}")
     if len(bags) < FEWEST:
         print(f"only {len(bags)} recordings: rare motions may be missing, expect false alarms")
-    print(f"recommended: prediction_limit:={limit:g}; written to {checkpoint / calibration.FILE}")
+    print(f"recommended: prediction_limit:={limit:g}; written to {file}")
     print(json.dumps({"bags": len(bags), "held_out_score": held_out, "recommended_limit": limit}))
     return 0

@@ -1,4 +1,4 @@
-"""Refuses impossible values of pose and gripper before they reach the model. No ROS import."""
+"""Refuses impossible values of pose and gripper before they reach the model. ROS-free."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""GR-1 at control rate: one thread takes a step each control period, a second one checks the inputs every 10
-ms. No ROS import.
+"""GR-1 at control rate: one thread takes the steps, a second one checks the inputs. ROS-free.
 
 Nothing moves on old data. When a stream goes stale in motion, one zero twist is sent at once, and no more
 commands until the stream is back. An action whose frames are too old when it is ready is not sent. After a

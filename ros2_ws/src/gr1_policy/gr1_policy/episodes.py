@@ -1,6 +1,4 @@
-"""Episodes of the simulated rig: which ones, when one is over, and the table of their outcomes. No ROS
-import.
-"""
+"""Episodes of the simulated rig: which ones, when one is over, the table of their outcomes. ROS-free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detects a camera that sends one image again and again with fresh stamps. No ROS import.
+"""Detects a camera that sends one image again and again with fresh stamps. ROS-free.
 
 While nothing moves, a working camera may repeat an image bit for bit. So a repeated image counts only if the
 measured arm has moved since it was taken for the first time. The arm then stops in front of the frozen

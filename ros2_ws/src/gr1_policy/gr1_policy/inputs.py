@@ -1,4 +1,4 @@
-"""The newest samples of each stream, and whether they may still be used. No ROS import.
+"""The newest samples of each stream, and whether they may still be used. ROS-free.
 
 Times are seconds: `stamp` on the node's clock (measurement), `arrival` on the steady clock. A sample must be
 recent on both: a sender whose clock runs ahead, or a clock that stands still, must not make an old frame

@@ -1,6 +1,4 @@
-"""From parameters to a policy that may act: load, compare rigs, warm up. A refusal says what to change. No
-ROS import.
-"""
+"""From parameters to a policy that may act: load, compare rigs, warm up. ROS-free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prediction monitor: compares the model's predicted frames with the real ones. No ROS import.
+"""The prediction monitor: compares the model's predicted frames with the real ones. ROS-free.
 
 GR-1 predicts the frames `future_steps` control steps ahead. A step's frame is compared with that prediction
 on a coarse grid, because the predictions of a small model are blurred. The residual of a cell is
@@ -123,7 +123,7 @@ class PredictionMonitor:
             if self._is_blind():
                 counted = f"only {sum(self._recent)} of the last {RECENT_STEPS} steps could be compared"
                 why = (
-                    "the model is too slow to predict in every control period, or its history starts anew "
+                    "the model is too slow to predict in every control period, or its history restarts "
                     "again and again"
                 )
                 return f"{'cannot stop the arm: ' if self.limit else ''}{counted}: {why}"

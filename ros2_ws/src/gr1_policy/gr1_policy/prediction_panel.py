@@ -1,6 +1,4 @@
-"""The panel "now | predicted | real": per camera a frame, the predicted future frame, the real one. No ROS
-import.
-"""
+"""The panel "now | predicted | real" of both cameras. ROS-free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rate, latency and restarts of the control steps. No ROS import."""
+"""Rate, latency and restarts of the control steps. ROS-free."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ from gr1_policy.trial_runner import TrialError, TrialRunner, TrialsClosed
 class TaskSequenceNode(Node):
     """See the module's text. Raises ParameterError or RigError for what the user can mend."""
 
-    def __init__(self):
-        super().__init__("task_sequence")
+    def __init__(self, **options):
+        super().__init__("task_sequence", **options)
         text = "Built-in rig or path of its YAML file."
         rig = Rig.load(declare(self, "rig", "kinova_gen2", text, read_only=True))
         self._plan = declare_plan(self, seeds=1_000_000, timeout=20.0)

@@ -1,5 +1,4 @@
-"""Runs trials of the policy on the simulated table: a new table, an instruction, the policy active, an
-outcome.
+"""Runs trials of the policy on the simulated table, with new tables and instructions.
 
 Each trial begins with the arm at home and an empty policy history. The policy node is deactivated, the table
 is reset, the instruction is published, and the node is activated when every frame that it may still use

@@ -87,8 +87,8 @@ def _account(bag: Bag, sent: dict[str, int]) -> dict:
         numbers = [_number(message.data) for message in bag.messages([f"/{topic}"])]
         expected += last - min(numbers)
         recorded += len(set(numbers))
-    told = json.loads(bag.labels["topics"]).values()
-    counted = sum(stream["lost"] + stream["dropped"] for stream in told)
+    streams = json.loads(bag.labels["topics"]).values()
+    counted = sum(stream["lost"] + stream["dropped"] for stream in streams)
     return {
         "published": expected,
         "recorded": recorded,

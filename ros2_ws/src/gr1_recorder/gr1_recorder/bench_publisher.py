@@ -1,5 +1,4 @@
-"""A robot's streams without a robot, for `gr1 bench record`: every message carries its number as the
-header's frame_id.
+"""A robot's streams without a robot, for `gr1 bench record`: numbered messages.
 
 Publishes until SIGINT or SIGTERM, then prints how many messages went out on each topic, as JSON.
 """

@@ -1,4 +1,4 @@
-"""One episode while it is recorded: its labels, its statistics, its writer. No ROS import."""
+"""One episode while it is recorded: its labels, its statistics, its writer. ROS-free."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Raw subscriptions that are emptied in rounds: serialized messages with the times and sequence numbers of
-DDS.
-"""
+"""Raw subscriptions, emptied in rounds: serialized messages with DDS's times and sequence numbers."""
 
 from __future__ import annotations
 

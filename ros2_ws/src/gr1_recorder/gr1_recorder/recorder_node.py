@@ -222,12 +222,12 @@ class RecorderNode(Node):
 
     def _end(self, outcome: str) -> str:
         name = self._session.end(outcome)
-        told = self._session.state(time.monotonic())
+        state = self._session.state(time.monotonic())
         text = (
-            f"{name}: {outcome}, {told['seconds']:g} s, {told['mb']:g} MB, {told['lost']} messages lost, "
-            f"{told['gaps']} gaps"
+            f"{name}: {outcome}, {state['seconds']:g} s, {state['mb']:g} MB, {state['lost']} messages lost, "
+            f"{state['gaps']} gaps"
         )
-        self.get_logger().log(text, LoggingSeverity.WARN if told["lost"] else LoggingSeverity.INFO)
+        self.get_logger().log(text, LoggingSeverity.WARN if state["lost"] else LoggingSeverity.INFO)
         return name
 
     def _relabel(self) -> str:

@@ -1,4 +1,4 @@
-"""All episodes of one recorder, from start to outcome, in one folder. No ROS import.
+"""All episodes of one recorder, from start to outcome, in one folder. ROS-free.
 
 `on_message` and `receive` belong to the receiving thread; everything that begins or ends an episode belongs
 to one other thread.

@@ -1,4 +1,4 @@
-"""One stream during an episode: messages received and lost, gaps, faults. No ROS import."""
+"""One stream during an episode: messages received and lost, gaps, faults. ROS-free."""
 
 from __future__ import annotations
 

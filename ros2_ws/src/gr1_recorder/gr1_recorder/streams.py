@@ -1,4 +1,4 @@
-"""The recorded topics, each with type, nominal rate and longest silence. No ROS import."""
+"""The recorded topics, each with type, nominal rate and longest silence. ROS-free."""
 
 from __future__ import annotations
 

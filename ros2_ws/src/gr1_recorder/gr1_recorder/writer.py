@@ -1,6 +1,4 @@
-"""Writes one bag in a thread of its own, so that a slow disk delays neither the streams nor the node. No ROS
-import.
-"""
+"""Writes one bag in a thread of its own, so that a slow disk delays nothing else. ROS-free."""
 
 from __future__ import annotations
 

@@ -11,7 +11,10 @@ import numpy as np
 def histogram(
     values: np.ndarray, limit: float | None = None, bins: int = 41, width: int = 340, height: int = 96
 ) -> str:
-    """Counts on a square-root scale, so that rare values stay visible. With a limit: around 0, dashed lines at -limit and +limit."""
+    """Counts on a square-root scale, so that rare values stay visible.
+
+    With a limit: around 0, dashed lines at -limit and +limit.
+    """
     low, high = float(values.min()), float(values.max())
     if limit:
         high = 1.05 * max(-low, high, min(limit, 1.0))
@@ -22,7 +25,8 @@ def histogram(
     tall = np.sqrt(counts / max(counts.max(), 1)) * (height - 18)
     step = width / bins
     bars = [
-        f'<rect x="{index * step:.1f}" y="{height - 16 - tall[index]:.1f}" width="{step - 0.8:.1f}" height="{tall[index]:.1f}">'
+        f'<rect x="{index * step:.1f}" y="{height - 16 - tall[index]:.1f}" '
+        f'width="{step - 0.8:.1f}" height="{tall[index]:.1f}">'
         f"<title>{edges[index]:.3g} to {edges[index + 1]:.3g}: {counts[index]}</title></rect>"
         for index in np.flatnonzero(counts)
     ]
@@ -45,7 +49,8 @@ def bars(counts: Sequence[tuple[str, int]]) -> str:
     most = max(count for _, count in counts)
     lines = [
         f'<div class="bar"><span class="name" title="{escape(name)}">{escape(name) or "(none)"}</span>'
-        f'<span class="track"><span style="width:{100 * count / most:.1f}%"></span></span><span class="count">{count}</span></div>'
+        f'<span class="track"><span style="width:{100 * count / most:.1f}%"></span></span>'
+        f'<span class="count">{count}</span></div>'
         for name, count in counts
     ]
     return f'<div class="bars">{"".join(lines)}</div>'
@@ -54,7 +59,9 @@ def bars(counts: Sequence[tuple[str, int]]) -> str:
 def paths(
     lines: Sequence[np.ndarray], box: Sequence[Sequence[float]], names: tuple[str, str], width: int = 420
 ) -> str:
-    """Paths f[k, 2] (right, up) with a dot at the end, and a dashed box given by two corners; equal scales on both axes."""
+    """Paths f[k, 2] (right, up) with a dot at the end, and a dashed box given by two corners; equal scales on
+    both axes.
+    """
     low = np.min([*(line.min(0) for line in lines), *box], 0)
     high = np.max([*(line.max(0) for line in lines), *box], 0)
     margin, scale = 16.0, (width - 32.0) / max(high[0] - low[0], 1e-6)
@@ -71,7 +78,8 @@ def paths(
         x, y = place(line[-1])
         drawn.append(f'<polyline points="{points}"/><circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>')
     drawn.append(
-        f'<text x="{width - 4}" y="{height - 3}" text-anchor="end">{names[0]}</text><text x="3" y="11">{names[1]}</text>'
+        f'<text x="{width - 4}" y="{height - 3}" text-anchor="end">{names[0]}</text>'
+        f'<text x="3" y="11">{names[1]}</text>'
     )
     return _svg(width, height, drawn, "paths")
 

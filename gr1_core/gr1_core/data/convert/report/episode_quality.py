@@ -18,7 +18,8 @@ _GREY_SIDE = 8
 def episode_preview(episode: Episode) -> dict[str, Any]:
     """First, middle and last frame of each camera.
 
-    "thumbnails": role -> three JPEGs in base64, 144 pixels wide; "grey": role -> three lists of 8x8 grey levels, row by row.
+    "thumbnails": role -> three JPEGs in base64, 144 pixels wide; "grey": role -> three lists of 8x8 grey
+    levels, row by row.
     """
     thumbnails, grey = {}, {}
     for role, encoded in episode.images.items():

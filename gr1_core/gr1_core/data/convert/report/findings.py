@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gr1_core.data.convert.report import survey
-from gr1_core.data.convert.report.survey import EpisodeRow, ActionSaturation
+from gr1_core.data.convert.report.survey import ActionSaturation, EpisodeRow
 
 _MAX_SATURATED = 0.02
 _MAX_REPEATED = 0.1
@@ -14,7 +14,10 @@ _MAX_REPEATED = 0.1
 
 @dataclass(frozen=True)
 class Finding:
-    """title: what and how many. why: meaning and remedy. lines: the cases. flag: one word for an episode's card."""
+    """title: what and how many.
+
+    why: meaning and remedy. lines: the cases. flag: one word for an episode's card.
+    """
 
     title: str
     why: str
@@ -30,7 +33,10 @@ def find_problems(
     duplicates: Sequence[Sequence[EpisodeRow]],
     saturation: ActionSaturation | None,
 ) -> list[Finding]:
-    """All problems; empty if there are none. saturation: None for datasets that were not recorded through the gate."""
+    """All problems; empty if there are none.
+
+    saturation: None for datasets that were not recorded through the gate.
+    """
     found = []
     if skipped:
         lines = [f"{entry['name']}: {entry['reason']}" for entry in skipped]
@@ -43,7 +49,9 @@ def find_problems(
             )
         )
 
-    def about(flag: str, title: str, why: str, which: Sequence[tuple[EpisodeRow, str]], bad: bool = False) -> None:
+    def about(
+        flag: str, title: str, why: str, which: Sequence[tuple[EpisodeRow, str]], bad: bool = False
+    ) -> None:
         if which:
             lines = [f"#{row.index} {row.name}{detail and f': {detail}'}" for row, detail in which]
             found.append(
@@ -102,13 +110,19 @@ def find_problems(
     )
     if duplicates:
         lines = [", ".join(f"#{row.index} {row.name}" for row in group) for group in duplicates]
-        why = "Same first frames and same path of the hand; for videos, same first, middle and last frame. Check whether they were recorded or copied twice."
+        why = (
+            "Same first frames and same path of the hand; for videos, same first, middle and last frame. "
+            "Check whether they were recorded or copied twice."
+        )
         episodes = [row.index for group in duplicates for row in group]
         found.append(
             Finding(f"{_count(duplicates, 'group')} of near-duplicates", why, lines, "duplicate", episodes)
         )
     if saturation and saturation.above > _MAX_SATURATED:
-        why = "The robot's gate clips such commands, so the arm does not follow the recorded actions: demonstrate more slowly, or raise the limits."
+        why = (
+            "The robot's gate clips such commands, so the arm does not follow the recorded actions: "
+            "demonstrate more slowly, or raise the limits."
+        )
         found.append(
             Finding(
                 f"Actions above the rig's speed limit in {100 * saturation.above:.1f} % of the steps", why, []

@@ -57,17 +57,24 @@ class Report:
         action = np.concatenate(self._actions) if self._actions else None
         saturation = survey.action_saturation(action, self._rig) if action is not None else None
         found = find_problems(
-            self._rows, skipped, survey.near_duplicates(self._rows), saturation if self._origin == "bags" else None
+            self._rows,
+            skipped,
+            survey.near_duplicates(self._rows),
+            saturation if self._origin == "bags" else None,
         )
         sections = [self._head(skipped, left_out), self._findings(found), self._counts()]
         if action is not None:
             sections += [self._action(action, saturation), self._state()]
         sections += [self._stream_table(), self._gallery(found), self._table(), _left_out(left_out)]
         title = f"{len(self._rows)} episodes from {self._origin}"
-        head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{CSS}</style>'
+        head = (
+            '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            f"<title>{escape(title)}</title><style>{CSS}</style>"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
-            f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(filter(None, sections))}</body></html>\n"
+            "<!doctype html><html "
+            f"lang=en><head>{head}</head><body>{''.join(filter(None, sections))}</body></html>\n"
         )
 
     def _head(self, skipped, left_out) -> str:
@@ -88,21 +95,24 @@ class Report:
         ]
         tiles += [(len(left_out), "left out by options")] if left_out else []
         boxes = "".join(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for value, name in tiles)
-        return f"<h1>Dataset from {escape(self._origin)}</h1><p class=dim>{kind} · cameras {cameras}</p><div class=tiles>{boxes}</div>"
+        title = f"<h1>Dataset from {escape(self._origin)}</h1>"
+        return f"{title}<p class=dim>{kind} · cameras {cameras}</p><div class=tiles>{boxes}</div>"
 
     def _findings(self, found: Sequence[Finding]) -> str:
         if not found:
             return _section(
                 "Check before training",
                 "",
-                "<div class='finding good'><p>Nothing found: no defects, gaps, static or duplicate episodes.</p></div>",
+                "<div class='finding good'><p>Nothing found: no defects, gaps, static or duplicate "
+                "episodes.</p></div>",
             )
         blocks = []
         for finding in found:
             items = "".join(f"<li>{escape(line)}</li>" for line in finding.lines[:MAX_ROWS])
             items = f"<ul>{items}</ul>" if items else ""
             if len(finding.lines) > 6:
-                items = f"<details><summary>show {min(MAX_ROWS, len(finding.lines))} of {len(finding.lines)}</summary>{items}</details>"
+                shown = f"show {min(MAX_ROWS, len(finding.lines))} of {len(finding.lines)}"
+                items = f"<details><summary>{shown}</summary>{items}</details>"
             text = f"<p><b>{escape(finding.title)}</b></p><p class=dim>{escape(finding.why)}</p>"
             blocks.append(f'<div class="finding {"bad" if finding.bad else ""}">{text}{items}</div>')
         return _section("Check before training", "", "".join(blocks))
@@ -134,7 +144,8 @@ class Report:
         panels = []
         for axis, name in enumerate(ACTION_NAMES[:6]):
             low, middle, high = (f"{value:.2f}".replace("-0.00", "0.00") for value in quantiles[:, axis])
-            below = f"1 %: {low}, median: {middle}, 99 %: {high}; at the largest value in {100 * saturation.extreme[axis]:.1f} % of the steps"
+            extreme = f"at the largest value in {100 * saturation.extreme[axis]:.1f} % of the steps"
+            below = f"1 %: {low}, median: {middle}, 99 %: {high}; {extreme}"
             chart = charts.histogram(action[:, axis], limits[axis])
             panels.append(
                 _panel(
@@ -147,8 +158,10 @@ class Report:
             _panel("gripper", charts.bars([("open, +1", opened), ("closed, -1", len(action) - opened)]))
         )
         text = (
-            f"In the model's units; dashed: the rig's speed limit, {rig.limits.linear_speed:g} m/s and {rig.limits.angular_speed:g} rad/s, "
-            f"which {100 * saturation.linear:.1f} % and {100 * saturation.angular:.1f} % of the steps reach. Counts on a square-root scale."
+            f"In the model's units; dashed: the rig's speed limit, {rig.limits.linear_speed:g} m/s and "
+            f"{rig.limits.angular_speed:g} rad/s, "
+            f"which {100 * saturation.linear:.1f} % and {100 * saturation.angular:.1f} % of the steps reach. "
+            "Counts on a square-root scale."
         )
         return _section("Actions", text, f"<div class=columns>{''.join(panels)}</div>")
 
@@ -176,7 +189,9 @@ class Report:
             )
             for name, view, *labels in views
         ]
-        panels.append(_panel("Range of the state", _table(("", "minimum", "maximum", ""), rows, numbers=(1, 2))))
+        panels.append(
+            _panel("Range of the state", _table(("", "minimum", "maximum", ""), rows, numbers=(1, 2)))
+        )
         text = "Each line is one episode, its dot the end; dashed: the rig's workspace."
         return _section("States", text, f"<div class=columns>{''.join(panels)}</div>")
 
@@ -235,7 +250,8 @@ class Report:
             )
         )
         marks = "".join(f"<span class=flag>{escape(flag)}</span>" for flag in flags)
-        return f"<div class=episode>{strips}<div class=task>{escape(row.task)}</div><div class=about>{escape(about)}</div>{marks}</div>"
+        texts = f"<div class=task>{escape(row.task)}</div><div class=about>{escape(about)}</div>"
+        return f"<div class=episode>{strips}{texts}{marks}</div>"
 
     def _table(self) -> str:
         robot = self._rig is not None
@@ -286,4 +302,5 @@ def _table(names: Sequence[str], rows: Sequence[Sequence], numbers: Iterable[int
     kinds = [' class="number"' if index in tuple(numbers) else "" for index in range(len(names))]
     head = "".join(f"<th{kind}>{escape(name)}</th>" for name, kind in zip(names, kinds))
     lines = ("".join(f"<td{kind}>{escape(str(cell))}</td>" for cell, kind in zip(row, kinds)) for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{line}</tr>' for line in lines)}</tbody></table>"
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

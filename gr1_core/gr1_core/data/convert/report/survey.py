@@ -1,4 +1,6 @@
-"""Figures of a dataset for the report, collected while its episodes are merged: one row per episode, and totals."""
+"""Figures of a dataset for the report, collected while its episodes are merged: one row per episode, and
+totals.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ STILL_M, STILL_RAD = 0.005, 0.05
 STILL_GREY = 2
 """Grey levels by which a video's first, middle and last frame must differ somewhere."""
 SAME_M, SAME_GREY = 0.01, 6
-"""Near-duplicates: all points of the path closer than this (metres, each axis), all cells of the first frames (grey levels)."""
+"""Near-duplicates: all points of the path closer than this (metres, each axis), all cells of the first frames
+(grey levels).
+"""
 WINDOW = 10
 """Frames of a training window."""
 _PATH_POINTS = 16
@@ -31,10 +35,12 @@ _TREE_COLUMNS = 8
 
 @dataclass(frozen=True, slots=True)
 class EpisodeRow:
-    """One episode. moved, turned: path length of the hand in m and rad. grips: changes of the gripper's command.
+    """One episode. moved, turned: path length of the hand in m and rad. grips: changes of the gripper's
+    command.
 
-    rest: share of steps at rest. path: f32[16, 3], points of the hand's path, m. grey: role -> u8[3, 64] of the first, middle and last
-    frame. lost: messages expected but not received. For videos moved, turned, grips and rest are 0 and path is None.
+    rest: share of steps at rest. path: f32[16, 3], points of the hand's path, m. grey: role -> u8[3, 64] of
+    the first, middle and last frame. lost: messages expected but not received. For videos moved, turned,
+    grips and rest are 0 and path is None.
     """
 
     index: int
@@ -91,14 +97,16 @@ def episode_row(index: int, episode: Episode, preview: Mapping[str, Any]) -> Epi
         frames=len(next(iter(episode.images.values()))),
         grey={role: np.array(frames, np.uint8) for role, frames in preview["grey"].items()},
         problems=tuple(info.get("problems", ())),
-        lost=sum(map(metadata.lost_messages, info.get("streams", {}).values())),
+        lost=sum(map(metadata.count_lost, info.get("streams", {}).values())),
         repeated=sum(info.get("repeated_frames", {}).values()),
         **motion,
     )
 
 
 def near_duplicates(rows: Sequence[EpisodeRow]) -> list[list[EpisodeRow]]:
-    """Groups of episodes that are nearly the same: same first frames and same path; videos: same first, middle and last frame."""
+    """Groups of episodes that are nearly the same: same first frames and same path; videos: same first,
+    middle and last frame.
+    """
     rows = rows[:_MAX_COMPARED]
     if len(rows) < 2:
         return []
@@ -113,7 +121,11 @@ def near_duplicates(rows: Sequence[EpisodeRow]) -> list[list[EpisodeRow]]:
 
 @dataclass(frozen=True)
 class ActionSaturation:
-    """Shares of steps. linear, angular: at the rig's speed limits. above: beyond one of them. extreme: f64[6], at the largest value of an axis."""
+    """Shares of steps.
+
+    linear, angular: at the rig's speed limits. above: beyond one of them. extreme: f64[6], at the largest
+    value of an axis.
+    """
 
     linear: float
     angular: float
@@ -174,19 +186,22 @@ class StreamTotals:
             total["longest_gap_ms"] = max(total["longest_gap_ms"], stream["longest_gap_ms"])
             total["seconds"] += seconds
             total["episodes"] += 1
-            total["lost"] += metadata.lost_messages(stream)
-            total["lossy"] += metadata.lost_messages(stream) > 0
+            total["lost"] += metadata.count_lost(stream)
+            total["lossy"] += metadata.count_lost(stream) > 0
 
     def values(self) -> dict[str, dict[str, float]]:
-        """topic -> episodes, expected, received, lost, gaps, longest_gap_ms, seconds, lossy (episodes that lost some); sorted."""
+        """topic -> episodes, expected, received, lost, gaps, longest_gap_ms, seconds, lossy (episodes that
+        lost some); sorted.
+        """
         return dict(sorted(self._topics.items()))
 
 
 def _close_pairs(signs: np.ndarray) -> np.ndarray:
     """i64[k, 2]: pairs of rows of f32[n, m] that differ by less than 1 everywhere.
 
-    A tree over the columns with the largest spread finds candidates, which are then compared in full. If nearly all rows are alike,
-    only neighbours in the order of these columns are compared, which still connects the groups.
+    A tree over the columns with the largest spread finds candidates, which are then compared in full. If
+    nearly all rows are alike, only neighbours in the order of these columns are compared, which still
+    connects the groups.
     """
     columns = np.argsort(signs.std(0))[::-1][:_TREE_COLUMNS]
     tree = KDTree(signs[:, columns])

@@ -16,7 +16,7 @@ from gr1_core.data.command_timeline import true_spans
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint, safe_key
 from gr1_core.data.metadata import OUTCOMES
 from gr1_core.data.schemas import SchemaError
-from gr1_core.data.steps import Frame, StepsError, select_steps, read_steps
+from gr1_core.data.steps import Frame, StepsError, read_steps, select_steps
 from gr1_core.images import ImageError
 from gr1_core.rig import ROLES, Rig, RigError
 
@@ -24,10 +24,14 @@ IMAGES = ("keep", "jpeg", "png")
 
 
 class BagSource:
-    """All bags below `root` with one of the `outcomes`, in the order of their folders. They must have the same rig.
+    """All bags below `root` with one of the `outcomes`, in the order of their folders.
 
-    images: "keep" keeps recorded JPEG and stores raw pixels as lossless PNG; "jpeg" stores raw pixels as JPEG (quality 95, 4:4:4);
-    "png" stores everything as PNG. rig: replaces the bags' own, which must agree with it. Raises SourceError, BagError or RigError.
+
+    They must have the same rig.
+
+    images: "keep" keeps recorded JPEG and stores raw pixels as lossless PNG; "jpeg" stores raw pixels as JPEG
+    (quality 95, 4:4:4); "png" stores everything as PNG. rig: replaces the bags' own, which must agree with
+    it. Raises SourceError, BagError or RigError.
     """
 
     kind, origin = "demonstrations", "bags"
@@ -51,7 +55,8 @@ class BagSource:
         self.rig = self._common_rig(rig)
         if self.rig.control_hz != int(self.rig.control_hz):
             raise RigError(
-                f"rig '{self.rig.name}': control_hz is {self.rig.control_hz:g}, a LeRobotDataset needs a whole number"
+                f"rig '{self.rig.name}': control_hz is {self.rig.control_hz:g}, a LeRobotDataset needs a "
+                "whole number"
             )
         self.fps = int(self.rig.control_hz)
         self.shapes = {role: (self.rig.cameras[role].height, self.rig.cameras[role].width) for role in ROLES}
@@ -86,7 +91,8 @@ class BagSource:
             else:
                 yield self._episode(bag, name)
         except (BagError, SchemaError, StepsError, ImageError, OSError) as error:
-            # The path on this machine must not change the bytes of the dataset; remedies must not contain half a path.
+            # The path on this machine must not change the bytes of the dataset; remedies must not contain
+            # half a path.
             text = re.sub("`(gr1 bags [a-z]+) [^`]+`", r"`\1` on it", str(error))
             raise SourceError(text.replace(f"{self.root}/", "")) from error
 
@@ -157,7 +163,8 @@ def _require_same(common: Rig, first: str, bag: Bag) -> None:
         common.require_same(bag.rig, f"bag {bag.name}")
     except RigError as error:
         raise RigError(
-            f"{error} ({first}): a dataset has one rig; put the bags of the other rig into a folder of their own"
+            f"{error} ({first}): a dataset has one rig; put the bags of the other rig into a folder of their "
+            "own"
         ) from error
 
 

@@ -1,7 +1,9 @@
-"""CALVIN's datasets (mees/calvin: task_ABCD_D, task_ABC_D, task_D_D) as a source: one episode per annotated span.
+"""CALVIN's datasets (mees/calvin: task_ABCD_D, task_ABC_D, task_D_D) as a source: one episode per annotated
+span.
 
-SRC/<training|validation>/episode_<id, 7 digits>.npz holds one frame at 30 Hz; lang_annotations/auto_lang_ann.npy lists the spans
-with a text, both ends included. Spans overlap: a frame in two spans is stored twice, once with each text.
+SRC/<training|validation>/episode_<id, 7 digits>.npz holds one frame at 30 Hz;
+lang_annotations/auto_lang_ann.npy lists the spans with a text, both ends included. Spans overlap: a frame in
+two spans is stored twice, once with each text.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ _BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.err
 
 
 class Span(NamedTuple):
-    """One annotation: its row in the file, the ids of the first and the last frame, the task's name and the text."""
+    """One annotation: its row in the file, the ids of the first and the last frame, the task's name and the
+    text.
+    """
 
     row: int
     first: int
@@ -48,8 +52,9 @@ class Span(NamedTuple):
 class CalvinSource:
     """One split of a CALVIN dataset.
 
-    per_task: number of spans per task (66 of each of the 34 tasks is the 10 % subset of GR-1's paper), drawn with `seed`
-    for each task separately; None takes all. images: "jpeg" (quality 95, full colour resolution) or "png" (lossless, twice the size).
+    per_task: number of spans per task (66 of each of the 34 tasks is the 10 % subset of GR-1's paper), drawn
+    with `seed` for each task separately; None takes all. images: "jpeg" (quality 95, full colour resolution)
+    or "png" (lossless, twice the size).
     """
 
     root: Path
@@ -74,11 +79,15 @@ class CalvinSource:
         }
 
     def units(self) -> list[Unit]:
-        """Sixteen spans each, in the order of the annotations. Raises SourceError for a split without annotations or frames."""
+        """Sixteen spans each, in the order of the annotations.
+
+        Raises SourceError for a split without annotations or frames.
+        """
         spans = read_spans(self.folder / ANNOTATIONS)
         if not any(self._frame(span.first).is_file() for span in spans):
             raise SourceError(
-                f"{self.folder}: none of the {len(spans)} annotated spans has its first frame (e.g. {self._frame(spans[0].first).name}): "
+                f"{self.folder}: none of the {len(spans)} annotated spans has its first frame (e.g. "
+                f"{self._frame(spans[0].first).name}): "
                 "unpack the dataset's frames into this folder"
             )
         if self.per_task is not None:
@@ -89,7 +98,10 @@ class CalvinSource:
         ]
 
     def _unit(self, spans: list[Span]) -> Unit:
-        """Size and fingerprint from the files' sizes and times. os.stat on texts: Path costs seconds over millions of files."""
+        """Size and fingerprint from the files' sizes and times.
+
+        os.stat on texts: Path costs seconds over millions of files.
+        """
         digest, total, prefix = (
             hashlib.sha256(fingerprint([self.folder / ANNOTATIONS]).encode()),
             0,
@@ -120,7 +132,8 @@ class CalvinSource:
     def _episode(self, name: str, span: Span) -> Episode:
         if not span.text:
             raise SourceError(
-                f"{self.folder / ANNOTATIONS}: the text of row {span.row} (frames {span.first} to {span.last}) is empty"
+                f"{self.folder / ANNOTATIONS}: the text of row {span.row} (frames {span.first} to "
+                f"{span.last}) is empty"
             )
         encode = ENCODERS[self.images]
         frames, state, action = {"static": [], "wrist": []}, [], []
@@ -141,7 +154,9 @@ class CalvinSource:
 
 
 def read_frame(path: Path) -> dict[str, np.ndarray]:
-    """One episode_*.npz -> rgb_static u8[200, 200, 3], rgb_gripper u8[84, 84, 3], robot_obs [15], rel_actions [7]; checked."""
+    """One episode_*.npz -> rgb_static u8[200, 200, 3], rgb_gripper u8[84, 84, 3], robot_obs [15], rel_actions
+    [7]; checked.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             frame = {key: archive[key] for key in _ARRAYS}
@@ -162,14 +177,18 @@ def read_frame(path: Path) -> dict[str, np.ndarray]:
     for key, index in (("robot_obs", 14), ("rel_actions", 6)):
         if abs(abs(frame[key][index]) - 1) > 1e-3:
             raise SourceError(
-                f"{path}: the gripper in {key}[{index}] is {frame[key][index]}, expected +1 (open) or -1 (closed)"
+                f"{path}: the gripper in {key}[{index}] is {frame[key][index]}, expected +1 (open) or -1 "
+                "(closed)"
             )
         frame[key][index] = np.sign(frame[key][index])
     return frame
 
 
 def read_spans(path: Path) -> list[Span]:
-    """auto_lang_ann.npy -> its spans in the order of the file. The pickle in it may only build arrays and plain values."""
+    """auto_lang_ann.npy -> its spans in the order of the file.
+
+    The pickle in it may only build arrays and plain values.
+    """
     try:
         content = load_object(path)
         texts, tasks, ends = content["language"]["ann"], content["language"]["task"], content["info"]["indx"]
@@ -185,18 +204,21 @@ def read_spans(path: Path) -> list[Span]:
         if isinstance(error, SourceError):
             raise
         raise SourceError(
-            f"{path}: expected {{'language': {{'ann', 'task'}}, 'info': {{'indx'}}}} of equal lengths ({type(error).__name__}: {error})"
+            f"{path}: expected {{'language': {{'ann', 'task'}}, 'info': {{'indx'}}}} of equal lengths "
+            f"({type(error).__name__}: {error})"
         ) from error
     wrong = [span for span in spans if not 0 <= span.first <= span.last]
     if wrong or not spans:
-        raise SourceError(
-            f"{path}: {f'row {wrong[0].row} spans {wrong[0].first} to {wrong[0].last}' if wrong else 'no annotation in it'}"
-        )
+        row = f"row {wrong[0].row} spans {wrong[0].first} to {wrong[0].last}" if wrong else ""
+        raise SourceError(f"{path}: {row or 'no annotation in it'}: download the annotations again")
     return spans
 
 
 def draw_subset(spans: list[Span], per_task: int, seed: int) -> list[Span]:
-    """At most `per_task` spans of every task, in the given order. The draw of one task does not depend on the others."""
+    """At most `per_task` spans of every task, in the given order.
+
+    The draw of one task does not depend on the others.
+    """
     chosen = []
     for task in sorted({span.task for span in spans}):
         of_task = [span for span in spans if span.task == task]
@@ -206,7 +228,10 @@ def draw_subset(spans: list[Span], per_task: int, seed: int) -> list[Span]:
 
 
 def load_object(path: Path):
-    """The object in a .npy file of dtype object. A restricted unpickler: an ordinary one would run any code in the file."""
+    """The object in a .npy file of dtype object.
+
+    A restricted unpickler: an ordinary one would run any code in the file.
+    """
     with path.open("rb") as file:
         try:
             version = np.lib.format.read_magic(file)
@@ -261,7 +286,8 @@ def _split_folder(root: Path, split: str) -> Path:
         raise SourceError(f"{root} holds annotations only: give {root.parent.parent}")
     if (root / annotations).is_dir() or next(root.glob("episode_*.npz"), None):
         raise SourceError(
-            f"{root} is one split: give {root.parent} and --split {root.name if root.name in SPLITS else split}"
+            f"{root} is one split: give {root.parent} and --split "
+            f"{root.name if root.name in SPLITS else split}"
         )
     below = sorted(path.parent for path in root.glob(f"*/{split}") if path.is_dir())
     if below:

@@ -36,8 +36,9 @@ def cut_clips(
 ) -> Iterator[Clip | MissingClip]:
     """A clip of `frames` evenly spaced frames around every moment (name, seconds), by time.
 
-    A clip is centred on its moment, or as close to it as the ends of the video allow. Each frame is the nearest in time, its centred
-    square scaled to `side` pixels, JPEG of quality 95 in full colour resolution. A moment after the end of the video has no clip.
+    A clip is centred on its moment, or as close to it as the ends of the video allow. Each frame is the
+    nearest in time, its centred square scaled to `side` pixels, JPEG of quality 95 in full colour resolution.
+    A moment after the end of the video has no clip.
     """
     with open_video(path) as (container, stream):
         end = _end(container, stream)

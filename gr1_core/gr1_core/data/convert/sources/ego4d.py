@@ -1,8 +1,10 @@
-"""Ego4D as a source: clips of 3 s around each narration, 3 frames per second, 224 x 224 pixels, as in GR-1's pre-training.
+"""Ego4D as a source: clips of 3 s around each narration, 3 frames per second, 224 x 224 pixels, as in GR-1's
+pre-training.
 
-SRC is the folder that Ego4D's own command line tool fills: SRC/v2/annotations/narration.json and SRC/v2/full_scale/<video uid>.mp4
-or SRC/v2/video_540ss/<video uid>.mp4 (likewise v1, v2_1). A narration is a text at one moment. The clip is centred on it and moved
-inward at the ends of the video. It has ten frames, the first at its start, the last at its end.
+SRC is the folder that Ego4D's own command line tool fills: SRC/v2/annotations/narration.json and
+SRC/v2/full_scale/<video uid>.mp4 or SRC/v2/video_540ss/<video uid>.mp4 (likewise v1, v2_1). A narration is a
+text at one moment. The clip is centred on it and moved inward at the ends of the video. It has ten frames,
+the first at its start, the last at its end.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ class Narration(NamedTuple):
 
 @dataclass
 class Ego4DSource:
-    """All narrated clips with a local video. clips: number to draw with `seed` (the paper has 800,000); None takes all."""
+    """All narrated clips with a local video.
+
+    clips: number to draw with `seed` (the paper has 800,000); None takes all.
+    """
 
     root: Path
     clips: int | None = None
@@ -67,7 +72,8 @@ class Ego4DSource:
         here = {uid: found for uid, found in narrated.items() if self._video(uid).is_file()}
         if not here:
             raise SourceError(
-                f"{self.videos}: holds none of the {len(narrated)} videos that {self.annotations.name} narrates"
+                f"{self.videos}: holds none of the {len(narrated)} videos that {self.annotations.name} "
+                "narrates"
             )
         missing = {uid: len(found) for uid, found in narrated.items() if uid not in here}
         if self.clips is not None:
@@ -122,7 +128,9 @@ class Ego4DSource:
 
 
 def clean_narration(narration: str) -> str:
-    """'#C C picks up the #unsure.' -> 'picks up something': without the camera wearer and the annotators' tags."""
+    """'#C C picks up the #unsure.' -> 'picks up something': without the camera wearer and the annotators'
+    tags.
+    """
     text = re.sub(r"(\b(the|a|an|some)\s+)?#\s*unsure\b", "something", narration, flags=re.IGNORECASE)
     text = re.sub(r"#\s*\w+", " ", text)
     text = re.sub(r"^\W*(C(\s+|$))+", "", text)
@@ -131,7 +139,9 @@ def clean_narration(narration: str) -> str:
 
 
 def read_narrations(path: Path) -> dict[str, list[Narration]]:
-    """narration.json -> {uid: narrations of all passes, by time}, sorted by uid, without videos that have none."""
+    """narration.json -> {uid: narrations of all passes, by time}, sorted by uid, without videos that have
+    none.
+    """
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
@@ -161,7 +171,8 @@ def read_narrations(path: Path) -> dict[str, list[Narration]]:
             narrated[uid] = sorted(found, key=lambda narration: (narration.seconds, narration.name))
     if not narrated:
         raise SourceError(
-            f"{path}: no narration in it; expected <video uid> -> narration_pass_1 -> narrations -> narration_text, timestamp_sec"
+            f"{path}: no narration in it; expected <video uid> -> narration_pass_1 -> narrations -> "
+            "narration_text, timestamp_sec"
         )
     return narrated
 
@@ -207,7 +218,8 @@ def _locate(root: Path) -> tuple[Path, Path]:
     if annotation or videos:
         absent = f"annotations/{FILES[0]}" if videos else f"{FOLDERS[0]} or {FOLDERS[1]}"
         raise SourceError(
-            f"{root}: {absent} is missing: get it with `ego4d --datasets {'annotations' if videos else FOLDERS[0]} ...`"
+            f"{root}: {absent} is missing: get it with `ego4d --datasets "
+            f"{'annotations' if videos else FOLDERS[0]} ...`"
         )
     below = next(
         (path.parents[2] for name in FILES for path in root.glob(f"*/v[12]/annotations/{name}")), None

@@ -11,7 +11,9 @@ from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, 
 
 @dataclass
 class JoinedSource:
-    """The episodes of the first dataset, then those of the next. Raises SourceError for datasets that do not fit together.
+    """The episodes of the first dataset, then those of the next.
+
+    Raises SourceError for datasets that do not fit together.
 
     Names begin with the number of the dataset, from 1, so that they are unique.
     """

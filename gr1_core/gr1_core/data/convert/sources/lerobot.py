@@ -1,7 +1,9 @@
-"""Any LeRobotDataset v3.0 as a source, with embedded images or video, its features mapped to a rig's; read without lerobot.
+"""Any LeRobotDataset v3.0 as a source, with embedded images or video, its features mapped to a rig's; read
+without lerobot.
 
-Embedded JPEG and PNG stay as they are; frames of a video are decoded once and stored as JPEG of quality 95. A dataset that is faster
-than the rig's control rate is subsampled, its motions summed. An episode is split where its instruction changes.
+Embedded JPEG and PNG stay as they are; frames of a video are decoded once and stored as JPEG of quality 95. A
+dataset that is faster than the rig's control rate is subsampled, its motions summed. An episode is split
+where its instruction changes.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ EPISODES_PER_UNIT = 16
 
 @dataclass
 class LeRobotSource:
-    """mapping: a YAML file (see `gr1_core.data.convert.sources.mapping`); None for a dataset with this package's names.
+    """mapping: a YAML file (see `gr1_core.data.convert.sources.mapping`); None for a dataset with this
+    package's names.
 
-    rig_name: of a built-in rig, or a YAML file; None takes the dataset's own meta/rig.yaml. Videos have no rig.
+    rig_name: of a built-in rig, or a YAML file; None takes the dataset's own meta/rig.yaml. Videos have no
+    rig.
     """
 
     root: Path
@@ -104,7 +108,9 @@ class LeRobotSource:
 
     def _episode(self, name: str, row: dict, table: pa.Table) -> Iterator[Episode]:
         if set(table["episode_index"].to_pylist()) != {row["episode_index"]}:
-            raise SourceError("its rows are not where meta/episodes says: the dataset is damaged, download it again")
+            raise SourceError(
+                "its rows are not where meta/episodes says: the dataset is damaged, download it again"
+            )
         tasks = table["task_index"].to_numpy()
         bounds = [0, *(np.flatnonzero(np.diff(tasks)) + 1).tolist(), len(tasks)]
         parts = [range(start, end, self.stride) for start, end in zip(bounds, bounds[1:])]
@@ -117,7 +123,8 @@ class LeRobotSource:
             task = self._tasks.get(int(tasks[part.start]), "").strip()
             if not task:
                 raise SourceError(
-                    f"frame {part.start} has task {tasks[part.start]}, which has no text in meta/tasks.parquet"
+                    f"frame {part.start} has task {tasks[part.start]}, which has no text in "
+                    "meta/tasks.parquet"
                 )
             state = action = None
             if self.map.state:
@@ -140,7 +147,8 @@ class LeRobotSource:
                 raise SourceError(f"{feature}: frame {index} is not embedded in the parquet file")
             if images.size(data) != shape:
                 raise SourceError(
-                    f"{feature}: frame {index} is {list(images.size(data))}, meta/info.json says {list(shape)}"
+                    f"{feature}: frame {index} is {list(images.size(data))}, meta/info.json says "
+                    f"{list(shape)}"
                 )
         return encoded
 
@@ -157,7 +165,9 @@ class LeRobotSource:
         encoded = {}
         with open_video(path) as (container, stream):
             times = [round(MICRO * (begin + index / fps)) for index in kept]
-            for index, (time, frame) in zip(kept, nearest_frames(container, stream, times, round(MICRO / fps / 2))):
+            for index, (time, frame) in zip(
+                kept, nearest_frames(container, stream, times, round(MICRO / fps / 2))
+            ):
                 if frame is None:
                     raise SourceError(
                         f"{path}: no frame can be decoded at {time / MICRO:.2f} s: damaged or truncated"
@@ -202,7 +212,8 @@ class LeRobotSource:
         )
         if texts is None or "task_index" not in table.column_names:
             raise SourceError(
-                f"{self.root / 'meta' / 'tasks.parquet'}: has {', '.join(table.column_names)}, expected task_index and texts"
+                f"{self.root / 'meta' / 'tasks.parquet'}: has {', '.join(table.column_names)}, expected "
+                "task_index and texts"
             )
         return dict(zip(table["task_index"].to_pylist(), table[texts].to_pylist()))
 
@@ -221,7 +232,8 @@ class LeRobotSource:
         fps, hz = self.info["fps"], self.rig.control_hz
         if abs(fps / hz - round(fps / hz)) > 1e-6 or fps < hz:
             raise SourceError(
-                f"{self.root}: {fps} frames per second, rig '{self.rig.name}' is at {hz:g}: use a rig whose control_hz divides {fps}"
+                f"{self.root}: {fps} frames per second, rig '{self.rig.name}' is at {hz:g}: use a rig whose "
+                f"control_hz divides {fps}"
             )
         return round(fps / hz)
 
@@ -230,7 +242,8 @@ class LeRobotSource:
         camera = self.rig and self.rig.cameras[role]
         if camera and (camera.height, camera.width) != shape:
             raise SourceError(
-                f"{self.root}: {name} is {shape[1]}x{shape[0]}, rig '{self.rig.name}' has {camera.width}x{camera.height} for "
+                f"{self.root}: {name} is {shape[1]}x{shape[0]}, rig '{self.rig.name}' has "
+                f"{camera.width}x{camera.height} for "
                 f"the {role} camera: write a rig YAML with cameras.{role} of that size and give it with --rig"
             )
         return shape
@@ -293,7 +306,8 @@ def _info(root: Path) -> dict[str, Any]:
     if version != "v3.0" or not names:
         raise SourceError(
             f"{root} is a LeRobotDataset {version}, expected v3.0: convert it with lerobot's own "
-            f"`python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id=NAME --root={root} --push-to-hub=false`"
+            f"`python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id=NAME --root={root} "
+            "--push-to-hub=false`"
         )
     return info
 
@@ -304,7 +318,8 @@ def _rig(root: Path, name: str | None) -> Rig:
     path = root / "meta" / "rig.yaml"
     if not path.is_file():
         raise SourceError(
-            f"{root} has no meta/rig.yaml: give the rig of its state and action with --rig (a built-in rig or a YAML file)"
+            f"{root} has no meta/rig.yaml: give the rig of its state and action with --rig (a built-in rig "
+            "or a YAML file)"
         )
     return Rig.load(path)
 

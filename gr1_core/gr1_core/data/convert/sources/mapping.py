@@ -14,8 +14,8 @@ One YAML file (docs/how-to/convert_datasets.md has an example):
       position: {feature: action, take: [0, 1, 2]}
       ...
 
-`take` lists components by name or by index from 0; a string in place of {...} takes a whole feature. A pose is the end
-effector's, in the arm's base frame. A dataset of videos has neither state nor action.
+`take` lists components by name or by index from 0; a string in place of {...} takes a whole feature. A pose
+is the end effector's, in the arm's base frame. A dataset of videos has neither state nor action.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _check_keys = partial(strict_yaml.check_keys, error=SourceError)
 class Components:
     """Components of a vector feature.
 
-    scale: metres or radians per unit. form: parametrisation of a rotation. A gripper is open where its component is above
-    `open_above` or below `open_below`.
+    scale: metres or radians per unit. form: parametrisation of a rotation. A gripper is open where its
+    component is above `open_above` or below `open_below`.
     """
 
     feature: str
@@ -65,7 +65,10 @@ class Components:
     open_below: float | None = None
 
     def values(self, columns: Dictionary[str, np.ndarray]) -> np.ndarray:
-        """columns: feature -> [T, n] -> f64[T, len(take)], scaled. Raises SourceError for values that are not finite."""
+        """columns: feature -> [T, n] -> f64[T, len(take)], scaled.
+
+        Raises SourceError for values that are not finite.
+        """
         values = np.asarray(columns[self.feature], np.float64)[:, self.take]
         wrong = np.argwhere(~np.isfinite(values))
         if len(wrong):
@@ -101,7 +104,8 @@ class Components:
 class Mapping:
     """cameras: role -> feature. state, action: part -> Components; both None for videos.
 
-    kind: one of ACTION_KINDS, or "model_units": state and action are stored as this package writes them and stay unchanged.
+    kind: one of ACTION_KINDS, or "model_units": state and action are stored as this package writes them and
+    stay unchanged.
     """
 
     cameras: Dictionary[str, str]
@@ -119,7 +123,8 @@ class Mapping:
     def apply(
         self, columns: Dictionary[str, np.ndarray], rig: Rig, stride: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Maps one episode: columns, feature -> [T, n] -> state f32[S, 7] and action f32[S, 7] of every `stride`-th frame.
+        """Maps one episode: columns, feature -> [T, n] -> state f32[S, 7] and action f32[S, 7] of every
+        `stride`-th frame.
 
         The motions of the frames in between are summed, so that one action is one control period of the rig.
         """
@@ -186,18 +191,20 @@ def load_mapping(path: Path, features: Dictionary[str, Dictionary]) -> Mapping:
     if "state" not in top:
         return Mapping(cameras)
     if set(cameras) != set(ROLES):
-        raise SourceError(f"{where}: cameras.wrist is missing: with state and action, both cameras are needed")
+        raise SourceError(
+            f"{where}: cameras.wrist is missing: with state and action, both cameras are needed"
+        )
     raw_state = _check_keys(top["state"], PARTS, (), where, prefix="state.")
     raw_action = _check_keys(top["action"], ("kind",), PARTS, where, prefix="action.")
     kind = raw_action.pop("kind")
     if kind not in ACTION_KINDS:
         kinds = ", ".join(f"{name} ({text})" for name, text in ACTION_KINDS.items())
         raise SourceError(f"{where}: action.kind is {kind!r}, expected {kinds}")
-    raw_action = _check_keys(
-        raw_action, () if kind == "next_state" else PARTS, (), where, prefix="action."
-    )
+    raw_action = _check_keys(raw_action, () if kind == "next_state" else PARTS, (), where, prefix="action.")
     action_forms = ROTATION_FORMS if kind == "delta" else ORIENTATION_FORMS
-    parse_state = partial(_components, where=where, prefix="state.", features=features, forms=ORIENTATION_FORMS)
+    parse_state = partial(
+        _components, where=where, prefix="state.", features=features, forms=ORIENTATION_FORMS
+    )
     parse_action = partial(_components, where=where, prefix="action.", features=features, forms=action_forms)
     state = {part: parse_state(part, raw) for part, raw in raw_state.items()}
     action = {part: parse_action(part, raw) for part, raw in raw_action.items()}
@@ -219,9 +226,12 @@ def identity_mapping(features: Dictionary[str, Dictionary]) -> Mapping:
         return Mapping(cameras)
     if cameras.keys() != set(ROLES) or len(vectors) < 2:
         raise SourceError(
-            "its features do not have the names and shapes that a rig needs (observation.images.static and .wrist, "
-            f"observation.state of {' '.join(STATE_NAMES)}, action of {' '.join(ACTION_NAMES)}): map them with "
-            f"--mapping FILE (see docs/how-to/convert_datasets.md). There are: {', '.join(_describe(features))}"
+            "its features do not have the names and shapes that a rig needs (observation.images.static and "
+            ".wrist, "
+            f"observation.state of {' '.join(STATE_NAMES)}, action of {' '.join(ACTION_NAMES)}): map them "
+            "with "
+            "--mapping FILE (see docs/how-to/convert_datasets.md). There are: "
+            f"{', '.join(_describe(features))}"
         )
     state, action = ({"all": Components(name, tuple(range(7)))} for name in vectors)
     return Mapping(cameras, state, action, "model_units")

@@ -1,6 +1,7 @@
 """The interface of sources that `gr1 convert` reads: a source lists its units and turns a unit into episodes.
 
-conversion.py does the rest (worker processes, resuming, sharding, merging, statistics, report) and imports no source by name.
+conversion.py does the rest (worker processes, resuming, sharding, merging, statistics, report) and imports no
+source by name.
 """
 
 from __future__ import annotations
@@ -22,18 +23,19 @@ SAFE_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,179}")
 class SourceError(ValueError):
     """Something in the source cannot be used. The message names the file and the defect.
 
-    Raised by `Source.read`, it skips the unit with all its episodes and lists it in the report. Raised elsewhere (constructor,
-    `units`), it ends the command.
+    Raised by `Source.read`, it skips the unit with all its episodes and lists it in the report. Raised
+    elsewhere (constructor, `units`), it ends the command.
     """
 
 
 @dataclass(frozen=True)
 class Unit:
-    """The piece of work of a worker, and the piece that is repeated after an interruption: a bag, a video, a group of spans.
+    """The piece of work of a worker, and the piece that is repeated after an interruption: a bag, a video, a
+    group of spans.
 
     key: unique, stable and safe as a file name (see `safe_key`). bytes: of the source, for the progress bar.
-    payload: what `read` needs; it is pickled to a worker process, so keep it small. fingerprint: changes with the content of the
-    source (see `fingerprint`); a part with another fingerprint is made again.
+    payload: what `read` needs; it is pickled to a worker process, so keep it small. fingerprint: changes with
+    the content of the source (see `fingerprint`); a part with another fingerprint is made again.
     """
 
     key: str
@@ -46,11 +48,12 @@ class Unit:
 class Episode:
     """One episode of a dataset. T steps; every array and list has length T >= 1.
 
-    name: its origin, unique within the dataset. task: the instruction. images: role -> T encoded images, JPEG or PNG bytes of the
-    source's `shapes`. state, action: f32[T, 7] (rig.state_vector; rig.delta and gripper, +1 open / -1 closed); both None in a
-    dataset of videos. info: JSON-able, goes to meta/sources.jsonl and the report; the report uses the keys "source" (last parts of
-    the path), "outcome", "operator", "problems" (texts: what was cut or is unusual) and "streams" (topic -> {"expected",
-    "received", "gaps", "longest_gap_ms"}).
+    name: its origin, unique within the dataset. task: the instruction. images: role -> T encoded images, JPEG
+    or PNG bytes of the source's `shapes`. state, action: f32[T, 7] (rig.state_vector; rig.delta and gripper,
+    +1 open / -1 closed); both None in a dataset of videos. info: JSON-able, goes to meta/sources.jsonl and
+    the report; the report uses the keys "source" (last parts of the path), "outcome", "operator", "problems"
+    (texts: what was cut or is unusual) and "streams" (topic -> {"expected", "received", "gaps",
+    "longest_gap_ms"}).
     """
 
     name: str
@@ -74,11 +77,13 @@ class Skipped:
 
 
 class Source(Protocol):
-    """Picklable: each worker process gets a copy. `read` must give the same episodes, bit for bit, at every call.
+    """Picklable: each worker process gets a copy.
 
-    kind: "demonstrations" or "videos" (no state, action, rig). origin: "bags", "calvin", "ego4d", "lerobot". fps: whole frames per
-    second. shapes: role -> (height, width) of every frame. settings: JSON-able, all options that change the result of `read`; parts
-    with other settings are made again.
+    `read` must give the same episodes, bit for bit, at every call.
+
+    kind: "demonstrations" or "videos" (no state, action, rig). origin: "bags", "calvin", "ego4d", "lerobot".
+    fps: whole frames per second. shapes: role -> (height, width) of every frame. settings: JSON-able, all
+    options that change the result of `read`; parts with other settings are made again.
     """
 
     kind: str
@@ -96,14 +101,16 @@ class Source(Protocol):
 
 
 def safe_key(name: str) -> str:
-    """The name if it consists of at most 180 of [A-Za-z0-9._-]; otherwise its safe characters and a digest of it."""
+    """The name if it consists of at most 180 of [A-Za-z0-9._-]; otherwise its safe characters and a digest of
+    it.
+    """
     if SAFE_KEY.fullmatch(name):
         return name
     return f"{re.sub('[^A-Za-z0-9._-]+', '-', name)[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """A digest of names, sizes and modification times: cheap, and different after a file was written again."""
+    """A digest of names, sizes and modification times: cheap, and different after a file was rewritten."""
     digest = hashlib.sha256()
     for path in paths:
         status = path.stat()

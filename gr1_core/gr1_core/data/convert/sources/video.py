@@ -1,4 +1,7 @@
-"""Reads frames of a video at given times. Each is decoded once; long gaps are skipped; damaged parts become gaps."""
+"""Reads frames of a video at given times.
+
+Each is decoded once; long gaps are skipped; damaged parts become gaps.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ def open_video(path: Path):
 def nearest_frames(
     container, stream, times: list[int], tolerance: int
 ) -> Iterator[tuple[int, av.VideoFrame | None]]:
-    """For each time (microseconds, ascending): the nearest intact frame, or None if there is none within the tolerance.
+    """For each time (microseconds, ascending): the nearest intact frame, or None if there is none within the
+    tolerance.
 
     Neighbouring times may get the same frame; it is then the same object.
     """

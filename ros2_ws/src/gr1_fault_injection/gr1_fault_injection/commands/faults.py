@@ -1,6 +1,4 @@
-"""`gr1 faults`: the fault table. Injects every fault into the running simulated stack and measures how it
-stops.
-"""
+"""`gr1 faults`: injects every fault into a running simulated stack and measures how it stops."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class ArmController:
             if not self._gripper_held:
                 self._gripper_held, self._closure_sent = True, closure
                 self.backend.hold_gripper()
-        elif closure != self._closure_sent:
+        elif closure is not None and closure != self._closure_sent:
             self._closure_sent = closure
             self.backend.send_gripper(closure)
 

@@ -181,6 +181,7 @@ class Gate:
                 self._latch, self._detail = "not_armed", ""
             return "; ".join(self._faults)
         self.discard_commands(now)
+        self.closure = None  # what was commanded before the stop is not resumed
         self._latch = self._detail = ""
         # A hand that still presses against something must be able to back off, but not to press harder.
         self._force_threshold = max(self.limits.force, _BACK_OFF * self._force)

@@ -198,12 +198,16 @@ class ArmNode(Node):
         self._outbox.post((self.get_clock().now().nanoseconds, time.monotonic(), snapshot, sample))
 
     def _on_failure(self, error: Exception) -> None:
-        self.get_logger().fatal(f"the arm's loop has ended: {''.join(traceback.format_exception(error))}")
         self.exit_code = 1
+        self._controller.stop("shutting_down")
         # Before the driver is called: it may be what hangs, and the process must end nevertheless.
         self.finished.set()
-        self._controller.stop("shutting_down")
-        self._controller.halt()
+        try:
+            self._controller.halt()
+        finally:
+            # Last: a log entry passes through the middleware, which may block.
+            text = "".join(traceback.format_exception(error))
+            self.get_logger().fatal(f"the arm's loop has ended: {text}")
 
     # In the publisher's thread
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gr1_common.option import Option
-from gr1_core.kinematics import GEN2, GEN2_GRIP, GEN2_HAND
+from gr1_core.kinematics import GEN2, GEN2_GRIP, GEN2_HAND, gen2
 from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
@@ -71,6 +71,7 @@ class Arm(ArmBackend):
 
     def __init__(self, rig: Rig, **settings):
         self._settings = settings
+        self._chain = gen2(GEN2_HAND + settings["tool_offset"])
         home, limits = np.array(settings["home"], np.float64), rig.limits
         if home.shape != (3,) or not (
             np.all(home >= limits.workspace_min) and np.all(home <= limits.workspace_max)
@@ -140,7 +141,7 @@ class Arm(ArmBackend):
         self.driver.clear_faults()
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
-        return GEN2.jacobian(joints)
+        return self._chain.jacobian(joints)
 
     def describe(self) -> str:
         return self._session.identity

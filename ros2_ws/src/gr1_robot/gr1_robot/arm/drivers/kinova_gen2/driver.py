@@ -29,6 +29,7 @@ _READING_MAX_AGE_S = 0.1
 _SILENT_S = 0.25
 _FAULT_SHOWN_S = 1.0
 _TWISTS_MAX = 2
+_TWIST_MAX_AGE_S = 0.1
 _FAILURES_MAX = 3
 _IDLE_S = 0.02
 _READING_BUDGET_S = 0.004
@@ -61,7 +62,7 @@ class Driver:
     """See the module's text. finger_closed: the vendor's units at closure 1; finger_speed: maximum, those
     units per second.
 
-    counts: points sent; dropped (this thread was more than two late); skipped (the arm's clock is slower than
+    counts: points sent; dropped (this thread was more than two points or 100 ms late); skipped (the arm's clock is slower than
     ours); queue_erased (times the queue was too long); queue_max (most points that waited); errors; lost.
     """
 
@@ -73,7 +74,7 @@ class Driver:
         )
         self._reading: Reading | None = None
         self._changed = threading.Condition()
-        self._twists: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_TWISTS_MAX)
+        self._twists: deque[tuple[float, np.ndarray, np.ndarray]] = deque(maxlen=_TWISTS_MAX)
         self._closure: float | None = None
         self._fingers_may_move = self._rescheduled = False
         self._ending, self._aborted = threading.Event(), threading.Event()
@@ -113,7 +114,7 @@ class Driver:
             self._thread.start()
         with self._changed:
             self.counts["dropped"] += len(self._twists) == _TWISTS_MAX
-            self._twists.append((linear, angular))
+            self._twists.append((time.monotonic(), linear, angular))
             self._changed.notify()
 
     def send_gripper(self, closure: float) -> None:
@@ -233,7 +234,11 @@ class Driver:
         finally:
             self._session.lock.release()
 
-    def _send_point(self, linear: np.ndarray, angular: np.ndarray) -> None:
+    def _send_point(self, at: float, linear: np.ndarray, angular: np.ndarray) -> None:
+        if time.monotonic() - at > _TWIST_MAX_AGE_S:
+            # This thread was held up by a call: the arm must not move on what was commanded before it.
+            self.counts["dropped"] += 1
+            return
         if self._control_given_up:
             self._take_control()
         if self._skip:

@@ -38,6 +38,8 @@ _SETUP_MS = 2000
 # person's reset.
 _FAULT_SHOWN_S = 1.0
 _END_S = 2.0
+# How long after its last twist the arm may still report that it executes one.
+_SETTLING_S = 0.5
 _BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _ZERO_TWIST = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 _NO_STATE = ArmState(None, None, np.zeros(JOINTS), np.zeros(JOINTS), 0.0, at=-np.inf)
@@ -72,7 +74,7 @@ class Driver:
         self._watchdog: WatchdogClient | None = None
         self._tool: units.Tool | None = None
         self._request = _Request(np.zeros(3), np.zeros(3), -np.inf)
-        self._sent, self._sent_at = _ZERO_TWIST, -np.inf
+        self._sent, self._sent_at, self._moved_at = _ZERO_TWIST, -np.inf, -np.inf
         self._closure: float | None = None
         self._closure_sent: float | None = None
         self._jobs: list[tuple[Callable[[], None], Future]] = []
@@ -321,13 +323,15 @@ class Driver:
         feedback = self._session.call(self._session.cyclic.RefreshFeedback)
         base, actuators = feedback.base, feedback.actuators
         motors = feedback.interconnect.gripper_feedback.motor
-        self._faults = fault_texts(feedback)
+        if any(self._sent):
+            self._moved_at = at
+        self._faults = fault_texts(feedback, moving=at - self._moved_at < _SETTLING_S)
         self._state = ArmState(
             measured=self._fingertips(base, "tool_pose"),
             commanded=self._fingertips(base, "commanded_tool_pose"),
             joints=units.joint_angles([actuator.position for actuator in actuators]),
             joint_velocities=np.radians([actuator.velocity for actuator in actuators]),
-            closure=motors[0].position / 100.0 if motors else 0.0,
+            closure=motors[0].position / 100.0 if motors else np.nan,
             at=at,
             force=_vector(base, "tool_external_wrench_force") if self._wrench else None,
             torque=_vector(base, "tool_external_wrench_torque") if self._wrench else None,
