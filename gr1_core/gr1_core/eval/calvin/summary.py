@@ -7,14 +7,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from gr1_core.calvin.chains import LENGTH
 from gr1_core.eval.calvin.log import ChainResult
 from gr1_core.eval.calvin.references import Reference
+from gr1_core.eval.chain_metrics import chain_rates
 from gr1_core.eval.wilson import wilson
-
-_RESAMPLES = 10_000
 
 
 def document(results: Sequence[ChainResult]) -> dict:
@@ -24,18 +21,10 @@ def document(results: Sequence[ChainResult]) -> dict:
     rates: share of the chains with at least 1 .. 5 tasks in a row, with Wilson's 95 % intervals. low, high:
     of the mean length, the 95 % interval of a bootstrap over the chains.
     """
-    lengths = np.array([one.done for one in results])
-    reached = [int((lengths >= count).sum()) for count in range(1, LENGTH + 1)]
-    low, high = bootstrap(lengths)
-    return {
-        "chains": len(results),
-        "rates": [round(count / len(results), 4) for count in reached],
-        "intervals": [[round(end, 4) for end in wilson(count, len(results))] for count in reached],
-        "mean": round(float(lengths.mean()), 4),
-        "low": low,
-        "high": high,
-        "tasks": by_task(results),
-    }
+    rates = chain_rates([one.done for one in results], LENGTH)
+    reached = [sum(one.done >= count for one in results) for count in range(1, LENGTH + 1)]
+    intervals = [[round(end, 4) for end in wilson(count, len(results))] for count in reached]
+    return rates | {"intervals": intervals, "tasks": by_task(results)}
 
 
 def by_task(results: Sequence[ChainResult]) -> dict[str, dict[str, int]]:
@@ -47,13 +36,6 @@ def by_task(results: Sequence[ChainResult]) -> dict[str, dict[str, int]]:
         tried.update(one.tasks[: one.done + 1])
         done.update(one.tasks[: one.done])
     return {task: {"tried": tried[task], "successes": done[task]} for task in sorted(tried)}
-
-
-def bootstrap(lengths: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean over chains drawn with replacement."""
-    draws = np.random.default_rng(seed).integers(len(lengths), size=(_RESAMPLES, len(lengths)))
-    low, high = np.percentile(lengths[draws].mean(axis=1), [2.5, 97.5])
-    return round(float(low), 4), round(float(high), 4)
 
 
 def print_tables(console, result: dict, title: str, references: Sequence[Reference]) -> None:
