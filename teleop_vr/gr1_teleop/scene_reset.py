@@ -22,11 +22,15 @@ class SceneResetError(RuntimeError):
 
 
 class SceneReset:
-    """Client of the simulated arm's services. publish_instruction(text): publishes the new scene's
-    instruction."""
+    """Client of the simulated arm's services.
 
-    def __init__(self, node: Node, publish_instruction: Callable[[str], None]):
-        self._publish_instruction, self._task = publish_instruction, {}
+    instruction(): the present one. publish_instruction(text): publishes the new scene's instruction.
+    """
+
+    def __init__(
+        self, node: Node, instruction: Callable[[], str], publish_instruction: Callable[[str], None]
+    ):
+        self._instruction, self._publish_instruction, self._task = instruction, publish_instruction, {}
         node.create_subscription(String, "sim/task", self._on_task, LATCHED)
         self._set = node.create_client(SetParameters, "arm/set_parameters")
         self._reset = node.create_client(Trigger, "sim/reset")
@@ -34,6 +38,7 @@ class SceneReset:
     def next_scene(self) -> None:
         """Resets to the same task with the next seed. Raises SceneResetError.
 
+        Publishes the new scene's instruction, unless the operator demonstrates a task of their own.
         Blocks until the executor has received the responses: call it from another thread.
         """
         if "seed" not in self._task:
@@ -45,7 +50,9 @@ class SceneReset:
         answer = self._call(self._reset, Trigger.Request())
         if not answer.success:
             raise SceneResetError(f"scene not reset: {answer.message}")
-        self._publish_instruction(json.loads(answer.message)["instruction"])
+        scene = json.loads(answer.message)
+        if self._instruction() in _instructions(scene["task"]):
+            self._publish_instruction(scene["instruction"])
 
     def _on_task(self, message: String) -> None:
         self._task = json.loads(message.data)
@@ -60,3 +67,10 @@ class SceneReset:
                 f"scene not reset: no response from {client.srv_name} within {TIMEOUT_S:g} s"
             )
         return future.result()
+
+
+def _instructions(task: str) -> tuple[str, ...]:
+    """The twin's instructions for this task, and the empty one."""
+    from gr1_core.sim.tasks import TASKS
+
+    return "", *TASKS[task].instructions, *TASKS[task].held_out

@@ -134,7 +134,11 @@ class TeleopNode(Node):
         )
         self._loop = Loop(self._control.step, CHECK_PERIOD_S, self._on_failure, "teleop")
         with ExitStack() as undo:
-            self._scene_reset = SceneReset(self, self._publish_instruction) if reset_scene else None
+            self._scene_reset = None
+            if reset_scene:
+                self._scene_reset = SceneReset(
+                    self, lambda: self._robot.instruction, self._publish_instruction
+                )
             recording = RecorderClient(
                 self.get_namespace(),
                 self._robot.recorder_state,

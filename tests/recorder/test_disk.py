@@ -190,7 +190,7 @@ def test_a_recording_that_ends_by_itself_stops_the_arm_unless_it_is_told_not_to(
 def test_the_arm_is_asked_to_stop_until_it_has_answered_that_it_did(launch, recorder, robot, arm):
     robot.whole()
     node = cut_off(launch, recorder)
-    node.until("nobody offers arm/stop")
+    node.until("no node offers arm/stop")
     arm.success = False
     arm.offer()
     node.until("arm/stop has been called")

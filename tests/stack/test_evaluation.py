@@ -63,6 +63,8 @@ def test_a_suite_has_the_trials_of_the_direct_evaluation(suite):
     ("words", "said"),
     [
         (("--evaluate", "categories"), "other objects on the table"),
+        (("--evaluate", "chains"), "events or several instructions per episode"),
+        (("--evaluate", "moved"), "events or several instructions per episode"),
         (("--evaluate", "pick_banana"), "'pick_banana' is not one of tasks"),
         (("--evaluate", "seen", "--seed", "5"), "belongs to the demonstrations"),
         (("--evaluate", "tasks", "--task", "open_drawer"), "--evaluate a,b"),

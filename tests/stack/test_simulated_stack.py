@@ -64,7 +64,7 @@ class Watch:
         eventually(done.done, "sim/reset")
 
     def moving(self):
-        eventually(lambda: self.commanded and self.commanded[-1][1] > 0, "a moving arm", 60)
+        eventually(lambda: self.commanded and self.commanded[-1][1] > 0, "a moving arm", 150)
 
     def close(self):
         self._spinning.close()
@@ -108,7 +108,7 @@ def test_every_parameter_that_the_stack_sets_is_one_that_its_node_has(watch):
         client = watch.node.create_client(ListParameters, f"{node.name}/list_parameters")
         assert client.wait_for_service(60)
         answer = client.call_async(ListParameters.Request())
-        eventually(answer.done, f"the parameters of {node.name}")
+        eventually(answer.done, f"the parameters of {node.name}", 150)
         assert set(node.parameters) | set(file) <= set(answer.result().result.names)
 
 

@@ -84,7 +84,7 @@ def test_a_node_that_needs_seven_seconds_to_let_go_of_its_arm_gets_them(tmp_path
 
 def test_a_node_that_dies_ends_the_run_with_exit_code_1_and_its_name(up):
     stack = up("--no-video", "--checkpoint", "untrained")
-    children = eventually(lambda: len(found := stack.nodes()) == 4 and found, "four nodes")
+    children = eventually(lambda: len(found := stack.nodes()) == 4 and found, "four nodes", 90)
     os.kill(children["camera_wrist"], signal.SIGKILL)
     assert stack.wait() == 1
     assert "camera_wrist was killed by SIGKILL" in stack.said
@@ -93,7 +93,7 @@ def test_a_node_that_dies_ends_the_run_with_exit_code_1_and_its_name(up):
 
 def test_the_nodes_do_not_outlive_a_killed_runner(up):
     stack = up("--no-video", "--checkpoint", "untrained")
-    children = eventually(lambda: len(found := stack.nodes()) == 4 and found, "four nodes")
+    children = eventually(lambda: len(found := stack.nodes()) == 4 and found, "four nodes", 90)
     stack.signal(signal.SIGKILL)
     eventually(lambda: gone(children.values()), "the end of all nodes")
 

@@ -19,8 +19,10 @@ from gr1_core.data.bag import Bag, find_bags
 from gr1_core.data.command_timeline import true_spans
 from gr1_core.data.steps import select_steps
 from gr1_teleop import certificate
+from gr1_teleop.scene_reset import SceneReset
 from tests.recorder.robot import STATIC, WRIST, Robot
 from tests.support import ros_graph
+from tests.support.waiting import eventually
 from tests.teleop.headset_client import HeadsetClient, client
 
 TWIST, GRIPPER, POSE = "command/teleop/twist", "command/teleop/gripper", "arm/commanded_pose"
@@ -344,3 +346,18 @@ def test_an_arm_that_falls_silent_is_named(hand, arm, ros):
         ros.status("teleop: operator", lambda status: "arm/commanded_pose: nothing for" in status.message)
     finally:
         arm.send(signal.SIGCONT)
+
+
+def test_a_scene_brings_its_own_instruction_but_never_replaces_one_of_the_operator(ros, arm):
+    tasks, published, present = [], [], [""]
+    ros.node.create_subscription(String, "sim/task", lambda message: tasks.append(message.data), LATCHED)
+    reset = SceneReset(ros.node, lambda: present[0], published.append)
+    eventually(lambda: tasks, "the first scene")
+    reset.next_scene()
+    assert len(published) == 1 and published[0] in tasks[-1]
+    present[0] = published[0]
+    reset.next_scene()
+    assert len(published) == 2
+    present[0] = "wave at the camera"
+    reset.next_scene()
+    assert len(published) == 2

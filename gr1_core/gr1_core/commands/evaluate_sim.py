@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "--suites",
         default="all",
         metavar="A,B",
-        help="seen, instances, categories, drawer, phrasing, swap (default: all)",
+        help="seen, instances, categories, drawer, phrasing, swap, chains, moved, occluded (default: all)",
     )
     parser.add_argument(
         "--tasks",

@@ -13,6 +13,7 @@ import numpy as np
 
 from gr1_core.rig import Limits, Rig
 from gr1_core.sim.expert import Command, Expert
+from gr1_core.sim.state import StateView
 from gr1_core.sim.twin import TICK, Twin
 
 SUCCESS_PERIODS = 5  # consecutive control periods for which the goal must hold
@@ -64,7 +65,7 @@ def run_episode(
     on_tick: TickCallback | None = None,
     disturb: Disturber | None = None,
 ) -> Iterator[tuple[np.ndarray, Command, bool]]:
-    """Runs an actor in closed loop on a twin that was just reset.
+    """Runs an actor in closed loop on a twin at rest, for example after a reset.
 
     Yields (state, the actor's command for it, success) once per control period. Ends when the goal has held
     for SUCCESS_PERIODS or after `seconds`. A command takes effect one control period after its state.
@@ -74,7 +75,7 @@ def run_episode(
     limiter = TwistLimiter(rig.limits)
     low, high = np.array(rig.limits.workspace_min), np.array(rig.limits.workspace_max)
     ticks = round(rig.period / TICK)
-    pending = Command(np.zeros(3), np.zeros(3), 0.0)
+    pending = Command(np.zeros(3), np.zeros(3), StateView(twin.state()).closure_target)
     successes = 0
     for _ in range(round(seconds / rig.period)):
         state = twin.state()

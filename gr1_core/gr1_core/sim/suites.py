@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gr1_core.sim.appearance import STANDARD_APPEARANCE, Appearance
+from gr1_core.sim.chains import sample_chain
 from gr1_core.sim.instructions import instructions_for
 from gr1_core.sim.objects import catalogue
 from gr1_core.sim.objects.catalogue import ObjectSet
@@ -30,8 +31,12 @@ SUITES = {
     "drawer": "open and close the drawer",
     "phrasing": "the layouts of seen with held-out instructions",
     "swap": "layouts of seen with the instruction of another task: does the policy follow it or the scene?",
+    "chains": "five instructions one after the other on one table; a chain ends with the first failure",
+    "moved": "seen, but the object is displaced by 5 to 10 cm during the approach",
+    "occluded": "seen, but the static camera is covered for a second during the approach",
 }
 _OBJECTS = {"instances": catalogue.unseen_instances, "categories": catalogue.unseen_categories}
+_EVENTS = {"moved": "displacement", "occluded": "occlusion"}
 _OBJECT_TASKS = tuple(name for name, task in TASKS.items() if task.slot)
 _DRAWER_TASKS = tuple(name for name, task in TASKS.items() if not task.slot)
 
@@ -45,7 +50,8 @@ class Trial:
     """One episode of a suite.
 
     task: the task of the instruction. scene: the task whose layout of `seed` the episode starts from; it
-    differs from `task` in a swap.
+    differs from `task` in a swap and in a chain. event: "displacement", "occlusion" or "" (events.py).
+    following: (task, instruction) of each further instruction of a chain.
     """
 
     suite: str
@@ -55,6 +61,13 @@ class Trial:
     appearance: Appearance
     instruction: str
     scene: str
+    event: str = ""
+    following: tuple[tuple[str, str], ...] = ()
+
+    def stages(self) -> list[Trial]:
+        """One trial per instruction: of a chain its parts, else the trial itself."""
+        rest = [replace(self, task=task, instruction=text, following=()) for task, text in self.following]
+        return [replace(self, following=()), *rest]
 
     def __str__(self) -> str:
         return f"{self.scene} with seed {self.seed}"
@@ -62,7 +75,7 @@ class Trial:
     @property
     def swapped(self) -> bool:
         """Whether the instruction is that of another task than the scene's."""
-        return self.scene != self.task
+        return self.suite == "swap"
 
 
 def trials(
@@ -80,6 +93,8 @@ def trials(
             f"seed {seed} belongs to the demonstrations, a test needs one from {TRAINING_SEEDS_END} up "
             f"(usual: {FIRST_TEST_SEED})"
         )
+    if suite == "chains":
+        return _chains(episodes, seed, tasks)
     names = [name for name in suite_tasks(suite) if not tasks or name in tasks]
     if not names:
         raise SuiteError(
@@ -93,7 +108,17 @@ def trials(
 def suite_tasks(suite: str) -> tuple[str, ...]:
     """Names of the tasks of a suite. Raises SuiteError for an unknown suite."""
     require_suite(suite)
-    return _DRAWER_TASKS if suite == "drawer" else _OBJECT_TASKS
+    return {"drawer": _DRAWER_TASKS, "chains": tuple(TASKS)}.get(suite, _OBJECT_TASKS)
+
+
+def suites_with(tasks: Sequence[str]) -> list[str]:
+    """Names of the suites that can be restricted to these tasks. Chains need all tasks."""
+    wanted = set(tasks)
+    return [
+        suite
+        for suite in SUITES
+        if (wanted >= set(TASKS) if suite == "chains" else wanted & set(suite_tasks(suite)))
+    ]
 
 
 def require_suite(suite: str) -> None:
@@ -111,9 +136,37 @@ def _make_trial(suite: str, scene: str, seed: int, turn: int) -> Trial:
     objects = _OBJECTS[suite](seed) if suite in _OBJECTS else catalogue.STANDARD_OBJECTS
     training, held_out = instructions_for(task.kind, task.noun(objects))
     instructions = held_out if suite == "phrasing" else training
-    rng = np.random.default_rng([seed, list(TASKS).index(scene), list(SUITES).index(suite)])
+    # The suites with an event repeat the trials of `seen`.
+    source = "seen" if suite in _EVENTS else suite
+    rng = np.random.default_rng([seed, list(TASKS).index(scene), list(SUITES).index(source)])
     instruction = instructions[int(rng.integers(len(instructions)))]
-    return Trial(suite, task.name, seed, objects, STANDARD_APPEARANCE, instruction, scene)
+    event = _EVENTS.get(suite, "")
+    return Trial(suite, task.name, seed, objects, STANDARD_APPEARANCE, instruction, scene, event)
+
+
+def _chains(number: int, seed: int, tasks: Sequence[str]) -> list[Trial]:
+    """One chain per seed."""
+    if tasks and not set(tasks) >= set(TASKS):
+        raise SuiteError("suite 'chains' needs all tasks: leave the suite out, or do not select tasks")
+    return [_make_chain(each) for each in range(seed, seed + number)]
+
+
+def _make_chain(seed: int) -> Trial:
+    scene, names = sample_chain(seed)
+    rng = np.random.default_rng([seed, list(SUITES).index("chains")])
+    texts = [TASKS[name].instructions for name in names]
+    parts = [(name, group[int(rng.integers(len(group)))]) for name, group in zip(names, texts)]
+    (task, instruction), *following = parts
+    return Trial(
+        "chains",
+        task,
+        seed,
+        catalogue.STANDARD_OBJECTS,
+        STANDARD_APPEARANCE,
+        instruction,
+        scene,
+        following=tuple(following),
+    )
 
 
 def unrelated_tasks(scene: Task) -> list[Task]:

@@ -142,6 +142,18 @@ def sample_layout(task: Task, seed: int, objects: ObjectSet = STANDARD_OBJECTS) 
             return Layout(poses, cabinet, drawer, task.slot if task.kind == "take" else None, instruction)
 
 
+def is_set_down_free(layout: Layout, objects: ObjectSet) -> bool:
+    """Whether `take` has room to put an object down: inside the placement area and clear of all objects."""
+    centre = np.array(layout.poses["plate"][:2])
+    if centre[1] < PLACEMENT_MIN[1] - SET_DOWN_OFFSET[1] + 0.01:
+        return False
+    occupied = [
+        (np.array(layout.poses[slot][:2]), objects[slot].radius) for slot in SLOTS if slot != layout.on_plate
+    ]
+    occupied += [(np.array([item.x, item.y]), item.radius) for item in objects.distractors]
+    return is_free(centre + SET_DOWN_OFFSET, _SET_DOWN_RADIUS, occupied)
+
+
 def _sample_poses(
     task: Task, rng: np.random.Generator, objects: ObjectSet
 ) -> dict[str, tuple[float, float, float]] | None:
@@ -154,7 +166,7 @@ def _sample_poses(
     if task.kind == "take":
         occupied.append((centre + SET_DOWN_OFFSET, _SET_DOWN_RADIUS))
     distractors = [(np.array([item.x, item.y]), item.radius) for item in objects.distractors]
-    if any(not _is_free(*circle, occupied) for circle in distractors):
+    if any(not is_free(*circle, occupied) for circle in distractors):
         return None
     occupied = occupied + distractors
     for slot in SLOTS:
@@ -165,7 +177,7 @@ def _sample_poses(
         radius = objects[slot].radius
         for _ in range(_ATTEMPTS):
             position = rng.uniform(PLACEMENT_MIN, PLACEMENT_MAX)
-            if _is_free(position, radius, occupied):
+            if is_free(position, radius, occupied):
                 break
         else:
             return None
@@ -174,6 +186,6 @@ def _sample_poses(
     return {name: tuple(float(value) for value in pose) for name, pose in poses.items()}
 
 
-def _is_free(position: np.ndarray, radius: float, occupied: list[tuple[np.ndarray, float]]) -> bool:
+def is_free(position: np.ndarray, radius: float, occupied: list[tuple[np.ndarray, float]]) -> bool:
     """Whether a circle keeps the clearance to all occupied circles (centre, radius)."""
     return all(np.linalg.norm(position - centre) > other + radius + _CLEARANCE for centre, other in occupied)

@@ -5,6 +5,7 @@ every time.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -119,6 +120,14 @@ class Twin:
         self._data.ctrl[7:] = kinova.FINGER_OPEN + self._closure_target * (
             kinova.FINGER_CLOSED - kinova.FINGER_OPEN
         )
+
+    def displace(self, bodies: Iterable[str], offset) -> None:
+        """Moves free bodies (the plate, slots) along the table at once. offset: x, y in metres."""
+        for body in bodies:
+            first, dof = states.FREE_BODY_QPOS[body], int(self._model.joint(body).dofadr[0])
+            self._data.qpos[first : first + 2] += offset
+            self._data.qvel[dof : dof + 6] = 0.0
+        self._mujoco.mj_forward(self._model, self._data)
 
     @property
     def commanded(self) -> Pose:

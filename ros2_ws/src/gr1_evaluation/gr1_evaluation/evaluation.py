@@ -77,6 +77,11 @@ def _suite_trials(suite: str, listed: Iterable) -> Iterator[Trial]:
             f"evaluate: suite '{suite}' has other objects on the table than the stack's simulated rig: use "
             f"`gr1 evaluate sim --suites {suite}`"
         )
+    if any(one.event or one.following for one in listed):
+        raise SettingError(
+            f"evaluate: suite '{suite}' has events or several instructions per episode, which the stack cannot "
+            f"play: use `gr1 evaluate sim --suites {suite}`"
+        )
     return (Trial(one.scene, one.seed, one.task, one.instruction) for one in listed)
 
 
