@@ -1,17 +1,17 @@
-"""The policy at control rate: one `step` for each control period.
+"""The policy at control rate: one `step` per control period.
 
-The published loop encodes the text and all twenty images of the window at every step and computes every token
-of it. Here each frame is encoded once and the text once per instruction; past queries are dropped, since
-nobody attends to them; of the last layer only the row of the newest [ACT] is computed. The result is that of
-the full window, to rounding.
+The published loop encodes the text and all twenty images of the window at every step and computes every
+token. Here each frame is encoded once and the text once per instruction; past queries are dropped, since no
+token attends to them; the last layer computes only the row of the newest [ACT]. The result is that of the
+full window, to rounding.
 
-(Keys and values cannot be kept across steps: once the window slides, every frame's time embedding changes.)
+Keys and values cannot be kept across steps: when the window slides, every frame's time embedding changes.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from gr1_core.model.config import GR1Config
 from gr1_core.model.gr1 import GR1
 from gr1_core.model.language import shorten, token_tensor, tokenize
 from gr1_core.model.packed_linear import pack
-from gr1_core.model.precision import best_precision
+from gr1_core.model.precision import allow_tf32, best_precision
+from gr1_core.model.static_step import StaticStep
 from gr1_core.pretrained import resolve
-from gr1_core.rig import ROLES, Rig
+from gr1_core.rig import ROLES, Camera, Rig
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -95,8 +96,13 @@ class Policy:
         device: str = "auto",
         precision: str = "auto",
         tokenizer: Path | None = None,
+        static: bool | None = None,
     ):
-        """Takes the model over (casts and packs it in place)."""
+        """model: taken over, cast and packed in place.
+
+        static: steps with fixed shapes in fixed memory (model/static_step.py); None: on CUDA, where they
+        become one graph.
+        """
         self.rig, self.config = rig, model.config
         self.device = torch.device(
             ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -104,24 +110,28 @@ class Policy:
         self.precision = best_precision(self.device) if precision == "auto" else precision
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}, auto")
+        if self.device.type == "cuda":
+            allow_tf32(self.precision == "bf16")
         self.dtype = PRECISIONS[self.precision]
         self._outer = torch.float64 if self.precision == "fp64" else torch.float32
         self.model = model.to(self.device, self._outer).eval().requires_grad_(False)
         self._tokenizer = tokenizer
-        if self.dtype != torch.float64:
-            # The text tower runs once per instruction, the state's embedding and the action's head are tiny:
-            # they stay exact.
-            with torch.inference_mode():
+        self._language: Tensor | None = None
+        self._window: deque[Tensor] = deque(maxlen=self.config.window)
+        with torch.inference_mode():
+            if self.dtype != torch.float64:
+                # The text tower runs once per instruction; the state's embedding and the action head are
+                # tiny: they keep their precision.
                 for name, part in model.named_children():
                     if name in _PACKED:
                         pack(part, self.dtype)
-        self._window: deque[Tensor] = deque(maxlen=self.config.window)
-        self._language: Tensor | None = None
+            self._static = self._static_step() if _uses_static(static, self.device) else None
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str = "auto", precision: str = "auto") -> Policy:
-        """A checkpoint folder, or `demo`, which comes along -> a policy. Raises CheckpointError, which names
-        what is wrong.
+        """A policy from a checkpoint folder, or from `demo`, which comes with the package.
+
+        Raises CheckpointError.
         """
         model, rig = checkpoint.load(folder)
         return cls(model, rig, device, precision, resolve(folder))
@@ -141,41 +151,55 @@ class Policy:
         tokens = tokenize(instruction, self._tokenizer) if isinstance(instruction, str) else instruction
         with torch.inference_mode():
             self._language = self.model.encode_text(token_tensor(tokens, self.device))
+            if self._static:
+                self._static.reset(self._language)
         self._window.clear()
 
     def step(self, observation: Observation) -> Action:
-        """One control period. Nothing is remembered of an observation that is refused.
+        """One control period. A refused observation does not enter the history.
 
         Raises PolicyError for a state or an action that is not finite, RigError for a frame that is not the
         rig's; both are ValueErrors.
         """
         if self._language is None:
             raise PolicyError("no instruction yet: call reset(instruction) before step()")
-        arm = _arm(observation.arm)
+        arm = _checked_arm(observation.arm)
         if np.ndim(observation.gripper) or observation.gripper not in (1, -1):
             raise PolicyError(
                 f"gripper is {observation.gripper!r}, expected the last command: +1 open or -1 closed"
             )
+        views = {role: self.rig.cameras[role].view(getattr(observation, role)) for role in ROLES}
         with torch.inference_mode():
-            images = self._preprocess(observation)
-            tokens = self._tokens(images, arm, observation.gripper)
-            window = torch.stack([*self._window, tokens][-self.config.window :])
-            deltas, logits, memory = self.model.act(self.model.context(window[None]))
-            delta, logit = deltas[0].cpu().numpy().astype(np.float64), float(logits[0])
-        if not (np.isfinite(delta).all() and np.isfinite(logit)):
+            if self._static:
+                numbers = self._static.run(views, arm, observation.gripper)
+            else:
+                images = self._preprocess(views)
+                tokens = self._step_tokens(images, arm, observation.gripper)
+                window = torch.stack([*self._window, tokens][-self.config.window :])
+                deltas, logits, memory = self.model.act(self.model.context(window[None]))
+                numbers = np.append(deltas[0].cpu().numpy().astype(np.float64), float(logits[0]))
+        delta, logit = numbers[:6], float(numbers[6])
+        if not np.isfinite(numbers).all():
             raise PolicyError(
-                f"the action is not finite (delta {delta.tolist()}, gripper logit {logit}) for the arm "
-                f"state {arm.tolist()}: "
-                "a state far outside of what the model was trained on, or an unusable checkpoint"
+                f"the action is not finite (delta {delta.tolist()}, gripper logit {logit}) for the arm state "
+                f"{arm.tolist()}: a state far outside of the training data, or an unusable checkpoint"
             )
+        if self._static:
+            with torch.inference_mode():
+                future = self._static.accept()
+            return Action(delta, logit, lambda: self._future(future.compute))
         self._window.append(tokens)
-        return Action(delta, logit, lambda: self._decode(images, memory))
+        return Action(delta, logit, lambda: self._future(lambda: self._predict_frames(images, memory)))
 
     def warm_up(self) -> None:
         """Runs each code path once at every length of the window, so that the first real step is as fast as
         the rest.
         """
         language, history = self._language, list(self._window)
+        if self._static:
+            with torch.inference_mode():
+                window = self._static.copy_window()
+                self._static.capture()
         self.reset("a")  # as text: the first one waits half a second for the tokenizer
         frames = {
             role: np.zeros((camera.height, camera.width, 3), np.uint8)
@@ -188,31 +212,51 @@ class Policy:
         self._language = language
         self._window.clear()
         self._window.extend(history)
+        if self._static:
+            with torch.inference_mode():
+                self._static.restore_window(language, *window)
 
-    def _preprocess(self, observation: Observation) -> Tensor:
-        """Both cameras' frames -> [2, 3, S, S]."""
+    def _static_step(self) -> StaticStep:
+        views = {role: _view_size(camera) for role, camera in self.rig.cameras.items()}
+        return StaticStep(self.model, views, self._outer, self.device)
+
+    def _preprocess(self, views: Mapping[str, np.ndarray]) -> Tensor:
+        """Both cameras' views -> [2, 3, S, S]."""
         frames = []
         for role in ROLES:
-            view = self.rig.cameras[role].view(getattr(observation, role))
-            pixels = torch.from_numpy(np.ascontiguousarray(view))[None].to(self.device)
+            pixels = torch.from_numpy(np.ascontiguousarray(views[role]))[None].to(self.device)
             frames.append(patches.preprocess(pixels, self.config.image_size, self._outer))
         return torch.cat(frames)
 
-    def _tokens(self, images: Tensor, arm: np.ndarray, gripper: float) -> Tensor:
-        """One step's context tokens, [tokens, width], without their time."""
+    def _step_tokens(self, images: Tensor, arm: np.ndarray, gripper: float) -> Tensor:
+        """One step's context tokens without their time embedding, [tokens, width]."""
         state = torch.as_tensor([*arm, gripper], dtype=self._outer, device=self.device)
         return self.model.step_tokens(self._language, images, state[:6], state[6])
 
-    def _decode(self, images: Tensor, memory) -> Future:
+    def _future(self, compute: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Future:
         if not self.config.predicts_frames:
             raise PolicyError(f"policy '{self.config.policy}' predicts no frames: only a GR-1 has a future()")
         with torch.inference_mode():
-            predicted = self.model.predict_frames(memory, images[None])[0].to(self._outer)
-            frames = patches.to_pixels(self.model.compose_frames(predicted, images)).cpu().numpy()
-        return Future(frames[0], frames[1], *predicted.cpu().numpy())
+            frames, predicted = compute()
+        return Future(frames[0], frames[1], *predicted)
+
+    def _predict_frames(self, images: Tensor, memory) -> tuple[np.ndarray, np.ndarray]:
+        """-> frames u8[2, S, S, 3], the decoder's output [2, patches, patch_dim]."""
+        predicted = self.model.predict_frames(memory, images[None])[0].to(self._outer)
+        frames = patches.to_pixels(self.model.compose_frames(predicted, images))
+        return frames.cpu().numpy(), predicted.cpu().numpy()
 
 
-def _arm(arm) -> np.ndarray:
+def _uses_static(asked: bool | None, device: torch.device) -> bool:
+    return device.type == "cuda" if asked is None else asked
+
+
+def _view_size(camera: Camera) -> tuple[int, int]:
+    """(height, width) of a camera's view."""
+    return camera.view(np.broadcast_to(np.uint8(0), (camera.height, camera.width, 3))).shape[:2]
+
+
+def _checked_arm(arm) -> np.ndarray:
     try:
         numbers = np.asarray(arm, np.float64)
     except (TypeError, ValueError):

@@ -44,6 +44,86 @@ def test_the_future_does_not_depend_on_when_it_is_asked_for(demo_policy):
     assert not np.array_equal(late.static, late.wrist)
 
 
+# The static step: what a GPU replays as one graph, here eagerly
+
+
+@pytest.fixture(scope="module")
+def two_policies(model_folder):
+    """The same model with steps as on a CPU, and with static ones."""
+    return [
+        Policy(*checkpoint.load(model_folder), device="cpu", precision="fp32", static=static)
+        for static in (False, True)
+    ]
+
+
+def test_static_steps_give_the_same_actions_while_the_window_grows_and_while_it_slides(two_policies):
+    for policy in two_policies:
+        policy.reset(TOKENS)
+    for step in range(23):
+        plain, static = (policy.step(synthetic_observation(RIG, step)) for policy in two_policies)
+        np.testing.assert_allclose(static.delta, plain.delta, atol=2e-5)
+        assert static.gripper_logit == pytest.approx(plain.gripper_logit, abs=1e-4)
+
+
+def test_static_steps_begin_anew_with_each_instruction(two_policies):
+    policy = two_policies[1]
+    policy.reset(TOKENS)
+    first = [policy.step(synthetic_observation(RIG, step)).delta for step in range(12)]
+    policy.reset("close the drawer")
+    assert not np.array_equal(policy.step(synthetic_observation(RIG, 0)).delta, first[0])
+    policy.reset(TOKENS)
+    assert np.array_equal(first, [policy.step(synthetic_observation(RIG, step)).delta for step in range(12)])
+
+
+def test_a_static_steps_future_does_not_depend_on_when_it_is_asked_for(two_policies):
+    """Later steps overwrite the memory that the frames are predicted from."""
+    futures = []
+    for policy in two_policies:
+        policy.reset(TOKENS)
+        actions = [policy.step(synthetic_observation(RIG, step)) for step in range(13)]
+        futures.append([actions[0].future(), actions[11].future(), actions[12].future()])
+        assert np.array_equal(actions[12].future().static, futures[-1][2].static)
+    for plain, static in zip(*futures):
+        np.testing.assert_allclose(static.static_patches, plain.static_patches, atol=1e-4)
+        np.testing.assert_allclose(static.wrist_patches, plain.wrist_patches, atol=1e-4)
+        assert np.abs(static.static.astype(int) - plain.static).max() <= 1
+
+
+def test_a_static_step_that_is_refused_is_forgotten(two_policies, monkeypatch):
+    policy, seen = two_policies[1], [synthetic_observation(RIG, step) for step in range(12)]
+    policy.reset(TOKENS)
+    expected = [policy.step(one).delta for one in seen]
+    policy.reset(TOKENS)
+    for one in seen[:11]:
+        policy.step(one)
+    wrong = dataclasses.replace(seen[11], arm=np.full(6, 1e30))
+    with pytest.raises(PolicyError, match="not finite"):
+        policy.step(wrong)
+    assert np.array_equal(policy.step(seen[11]).delta, expected[11])
+
+
+def test_the_warm_up_of_static_steps_leaves_no_trace(two_policies):
+    policy = two_policies[1]
+    policy.reset(TOKENS)
+    expected = [policy.step(synthetic_observation(RIG, step)).delta for step in range(3)]
+    policy.reset(TOKENS)
+    for step in range(2):
+        policy.step(synthetic_observation(RIG, step))
+    policy.warm_up()
+    assert np.array_equal(policy.step(synthetic_observation(RIG, 2)).delta, expected[2])
+
+
+@pytest.mark.parametrize("name", ["small", "demo"])
+def test_static_steps_take_every_configuration(name):
+    config = getattr(GR1Config, name)()
+    deltas = []
+    for static in (False, True):
+        policy = Policy(random_model(config), RIG, "cpu", "fp32", static=static)
+        policy.reset(TOKENS)
+        deltas.append([policy.step(synthetic_observation(RIG, step)).delta for step in range(3)])
+    np.testing.assert_allclose(deltas[1], deltas[0], atol=5e-5)
+
+
 def test_a_new_instruction_forgets_the_history_and_changes_the_action(demo_policy):
     demo_policy.reset("open the drawer")
     first = demo_policy.step(synthetic_observation(RIG, 0))

@@ -1,4 +1,4 @@
-"""Micro-batches from the memory there is: for fine-tuning and pre-training, with the results of the whole batch."""
+"""Micro-batches from the memory there is, with the results of the whole batch, for both stages."""
 
 import json
 

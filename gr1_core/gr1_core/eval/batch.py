@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from gr1_core.policy import Action, Observation, Policy, PolicyError
+from gr1_core.rig import ROLES
 
 
 @dataclass
@@ -29,7 +30,8 @@ class BatchPolicy(Policy):
     """
 
     def __init__(self, *arguments, **named):
-        super().__init__(*arguments, **named)
+        # Fixed shapes are for one rollout.
+        super().__init__(*arguments, **named, static=False)
         self._rollouts: dict[Hashable, _Rollout] = {}
 
     def start_rollout(self, rollout: Hashable, instruction: str | Sequence[int]) -> None:
@@ -48,7 +50,7 @@ class BatchPolicy(Policy):
         """
         rollouts = [self._rollouts[key] for key in observations]
         with torch.inference_mode():
-            images = torch.cat([self._preprocess(observation) for observation in observations.values()])
+            images = torch.cat([self._preprocess(self._views(one)) for one in observations.values()])
             for rollout, tokens in zip(rollouts, self._newest(rollouts, images, list(observations.values()))):
                 rollout.window.append(tokens)
             context, mask, lengths = self._context(
@@ -69,15 +71,17 @@ class BatchPolicy(Policy):
 
         def future(index: int):
             own = index, slice(None), slice(lengths[index])
-            return self._decode(
-                images[2 * index : 2 * index + 2],
-                [(keys[own][None], values[own][None]) for keys, values in memory],
-            )
+            own_memory = [(keys[own][None], values[own][None]) for keys, values in memory]
+            own_images = images[2 * index : 2 * index + 2]
+            return self._future(lambda: self._predict_frames(own_images, own_memory))
 
         return {
             key: Action(delta[i], float(logit[i]), lambda i=i: future(i))
             for i, key in enumerate(observations)
         }
+
+    def _views(self, observation: Observation) -> dict[str, np.ndarray]:
+        return {role: self.rig.cameras[role].view(getattr(observation, role)) for role in ROLES}
 
     def _newest(self, rollouts: list[_Rollout], images: Tensor, observations: list[Observation]) -> Tensor:
         """This step's context tokens, [N, tokens, width], without their time."""

@@ -151,13 +151,13 @@ class GR1(Encoders):
         )
         return *self.action_head(rows[:, 0]), memory
 
-    def predict_frames(self, memory: list[KeysValues], images: Tensor) -> Tensor:
+    def predict_frames(self, memory: list[KeysValues], images: Tensor, mask: Tensor | None = None) -> Tensor:
         """The decoder's output for the future frames of static and wrist, [N, 2, patches, patch_dim].
 
-        memory: of `act`. images [N, 2, 3, S, S]: the current frames, preprocessed.
+        memory, mask: of `act`. images [N, 2, 3, S, S]: the current frames, preprocessed.
         """
         queries = self.queries(ROLES).expand(len(memory[0][0]), -1, -1)
-        rows = self.transformer.read(queries, memory).unflatten(1, (2, -1))
+        rows = self.transformer.read(queries, memory, mask).unflatten(1, (2, -1))
         return self._decode(rows, images)
 
     # A whole window

@@ -128,11 +128,12 @@ class Transformer(nn.Module):
         rows = last.finish(x[:, count:], last.attend(last.to_q(normed[:, count:]), memory[-1], query_mask))
         return self.norm(rows), memory
 
-    def read(self, queries: Tensor, memory: list[KeysValues]) -> Tensor:
-        """Further queries [N, Q, W] on the context whose keys and values `forward` returned -> their outputs
-        [N, Q, W].
+    def read(self, queries: Tensor, memory: list[KeysValues], mask: Tensor | None = None) -> Tensor:
+        """Further queries [N, Q, W] on the context of `forward`'s keys and values -> their outputs [N, Q, W].
+
+        mask: as query_mask of `forward`.
         """
         x = queries
         for block, keys_values in zip(self.blocks, memory, strict=True):
-            x = block.finish(x, block.attend(block.to_q(block.norm_1(x)), keys_values, None))
+            x = block.finish(x, block.attend(block.to_q(block.norm_1(x)), keys_values, mask))
         return self.norm(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -14,16 +15,37 @@ from gr1_core.train.recipe import Recipe
 
 # Of the free memory; the rest is for allocation losses, the optimizer's first step and decoded images.
 _USABLE = 0.7
-_BACKWARD = 1.5  # peak of the backward pass over what the forward pass saves
+BACKWARD = 1.5
+"""Peak memory of the backward pass over what the forward pass saves."""
 
 
-def saved_bytes_per_window(objective: Objective, recipe: Recipe, device: torch.device) -> int:
-    """Bytes that autograd saves in the forward pass per window: two windows minus one."""
-    one, two = (_saved_bytes(objective, recipe, device, count) for count in (1, 2))
+def saved_bytes_per_window(
+    objective: Objective, recipe: Recipe, device: torch.device, plain_attention: bool = True
+) -> int:
+    """Bytes that autograd saves in the forward pass per window: two windows minus one.
+
+    plain_attention=False: with a fused kernel, as on a GPU, also on a CPU.
+    """
+    one, two = (
+        _saved_bytes(
+            objective,
+            recipe,
+            device,
+            count,
+            cpu_tuning.attention(device) if plain_attention else nullcontext(),
+        )
+        for count in (1, 2)
+    )
     return max(1, two - one)
 
 
-def _saved_bytes(objective: Objective, recipe: Recipe, device: torch.device, count: int) -> int:
+def _saved_bytes(
+    objective: Objective,
+    recipe: Recipe,
+    device: torch.device,
+    count: int,
+    attention: AbstractContextManager,
+) -> int:
     fixed = {value.untyped_storage().data_ptr() for value in objective.parameters()}
     saved: dict[int, int] = {}
 
@@ -36,7 +58,7 @@ def _saved_bytes(objective: Objective, recipe: Recipe, device: torch.device, cou
     inputs = noise_inputs(objective, recipe, device, count)
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        cpu_tuning.attention(device),
+        attention,
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
     ):
         # The result is kept until all is counted: freed storages would share addresses.
@@ -109,10 +131,10 @@ def fitting_micro_batch(share: int, per_window: int, available: int) -> int:
     Halves only, so that a little more or less free memory gives the same cut.
     """
     size = share
-    while size * per_window * _BACKWARD > _USABLE * available:
+    while size * per_window * BACKWARD > _USABLE * available:
         if size == 1:
             raise MemoryError(
-                f"one window needs {per_window * _BACKWARD / 1e9:.2f} GB for its gradients, "
+                f"one window needs {per_window * BACKWARD / 1e9:.2f} GB for its gradients, "
                 f"{available / 1e9:.2f} GB are free: choose a smaller model, or a device with more memory"
             )
         size = -(-size // 2)
