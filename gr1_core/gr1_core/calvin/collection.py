@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -183,6 +184,7 @@ _work: dict = {}
 def _start(root: Path, settings: CollectionSettings, out: Path, stop) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process says when to stop
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # pybullet prints
     checkout = Checkout.open(root)
     _work.update(
@@ -194,6 +196,11 @@ def _start(root: Path, settings: CollectionSettings, out: Path, stop) -> None:
     )
     _work["sampler"] = ChainSampler(checkout, settings.tasks, settings.seed)
     _work["simulator"] = Simulator(checkout, settings.scene, settings.renderer)
+
+
+def _leave_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _record(number: int) -> dict:

@@ -56,9 +56,8 @@ def grasp_yaw(state: State, name: str, turn: float = 0.0, near: float | None = N
     period = np.pi / 2 if name == "blue" else np.pi
     if place_of(state.block(name)) == "cabinet":
         yaw = min((unwound(angle + period * k) for k in range(4)), key=lambda yaw: abs(yaw - REST))
-        return REST + float(
-            np.clip(yaw - REST, -0.2, 0.2)
-        )  # the closing fingers turn the block; a hand turned more meets the walls
+        # The closing fingers turn the block; a hand that is turned further meets the walls.
+        return REST + float(np.clip(yaw - REST, -0.2, 0.2))
     near = unwound(state.euler[2] if near is None else near)
     choices = [unwound(angle) + period * k for k in range(-4, 5)]
     allowed = [one for one in choices if abs(one - REST) <= TURN and abs(one + turn - REST) <= TURN] or [

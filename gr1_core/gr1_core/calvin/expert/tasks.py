@@ -11,10 +11,11 @@ from gr1_core.calvin.environment import BLOCKS, State
 from gr1_core.calvin.expert import blocks, fixtures
 from gr1_core.calvin.expert.blocks import CABINET_PITCH, DRAWER_PITCH
 from gr1_core.calvin.expert.layout import BLOCK, EDGE, TABLE, Layout
-from gr1_core.calvin.expert.motion import REST, Goal, approach_axis, unwound, wrapped
+from gr1_core.calvin.expert.motion import DOWN, REST, Goal, approach_axis, unwound, wrapped
 
 _CARRY = 0.02  # m above its support at which a block is carried a short way, and let go
-_PUSH, _ROTATE = 0.125, np.radians(72)
+_PUSH, _ROTATE = 0.125, np.radians(72)  # m and rad, a little more than the oracle asks for
+_WITH_ANY_BLOCK = ("place_in_slider", "place_in_drawer", "stack_block", "unstack_block", "push_into_drawer")
 
 
 @dataclass
@@ -50,44 +51,33 @@ def skill_of(task: str) -> Skill:
     verb, name, *rest = task.split("_")
     if verb == "lift":
         return lambda s: _lift(s, name)
-    way = (
-        1.0 if (rest[-1] == "right") == (verb == "push") else -1.0
-    )  # right: +x for a push, clockwise for a turn
+    # Right is +x for a push, and clockwise for a turn.
+    way = 1.0 if (rest[-1] == "right") == (verb == "push") else -1.0
     return {"push": lambda s: _push(s, name, way), "rotate": lambda s: _rotate(s, name, way)}[verb]
 
 
 def goal_of(situation: Situation, task: str) -> Goal:
-    """What the hand does now; before anything else it lets go of what it should not carry, and leaves the
-    cabinet.
+    """What the hand does now.
+
+    First of all it puts down what the task does not carry, rises over blocks and leaves the cabinet.
     """
-    state, wanted = situation.state, _carried(task)
+    state, carried = situation.state, _carried(task)
     holding = blocks.held(state)
-    if holding and wanted is not None and holding != wanted and wanted != "any":
-        return _put_down(state, holding)
-    if holding and wanted is None:
+    if holding and holding not in carried:
         return _put_down(state, holding)
     goal = skill_of(task)(situation)
-    if (
-        state.gripper > 0
-        and goal.gripper < 0
-        and wanted is None
-        and "drawer" not in task
-        and blocks.in_the_way(state)
-    ):
+    closes = state.gripper > 0 and goal.gripper < 0
+    if closes and not carried and task not in ("open_drawer", "close_drawer") and blocks.in_the_way(state):
         goal = replace(goal, gripper=1.0)
     return _leave_cabinet(state, _rise_over_blocks(state, goal))
 
 
-def _carried(task: str) -> str | None:
-    """The block that may be in the hand: a name, "any", or None for tasks that need empty fingers."""
+def _carried(task: str) -> tuple[str, ...]:
+    """The blocks that may be in the hand."""
     verb, name, *_ = task.split("_")
     if verb in ("lift", "push", "rotate") and name in BLOCKS:
-        return name
-    return (
-        "any"
-        if task in ("place_in_slider", "place_in_drawer", "stack_block", "unstack_block", "push_into_drawer")
-        else None
-    )
+        return (name,)
+    return BLOCKS if task in _WITH_ANY_BLOCK else ()
 
 
 def _put_down(state: State, name: str) -> Goal:
@@ -132,11 +122,8 @@ def _leave_cabinet(state: State, goal: Goal) -> Goal:
 def _lift(s: Situation, name: str) -> Goal:
     goal = s.grasp(name)
     if blocks.held(s.state) == name:
-        up = (
-            np.array([0, 0, 0.1])
-            if goal.pitch != CABINET_PITCH
-            else -0.1 * approach_axis(goal.pitch, goal.yaw)
-        )
+        out = approach_axis(goal.pitch, goal.yaw) if goal.pitch == CABINET_PITCH else DOWN
+        up = -0.1 * out
         return Goal(s.state.tcp + up, goal.yaw, goal.pitch, -1.0, approach=False, speed=0.01)
     return _make_room(s, goal, s.state.block(name))
 
