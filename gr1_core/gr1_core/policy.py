@@ -168,7 +168,7 @@ class Policy:
             raise PolicyError(
                 f"gripper is {observation.gripper!r}, expected the last command: +1 open or -1 closed"
             )
-        views = {role: self.rig.cameras[role].view(getattr(observation, role)) for role in ROLES}
+        views = self._views(observation)
         with torch.inference_mode():
             if self._static:
                 numbers = self._static.run(views, arm, observation.gripper)
@@ -219,6 +219,10 @@ class Policy:
     def _static_step(self) -> StaticStep:
         views = {role: _view_size(camera) for role, camera in self.rig.cameras.items()}
         return StaticStep(self.model, views, self._outer, self.device)
+
+    def _views(self, observation: Observation) -> dict[str, np.ndarray]:
+        """Each camera's frame, cropped to the model's view; raises RigError for another size."""
+        return {role: self.rig.cameras[role].view(getattr(observation, role)) for role in ROLES}
 
     def _preprocess(self, views: Mapping[str, np.ndarray]) -> Tensor:
         """Both cameras' views -> [2, 3, S, S]."""

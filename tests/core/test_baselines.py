@@ -180,9 +180,9 @@ def test_the_policy_acts_as_the_whole_window_does_and_so_do_several_rollouts_at_
             own = expected[instruction][step - (instruction != INSTRUCTIONS[0])]
             np.testing.assert_allclose(action.delta, own.delta, atol=1e-10)
             assert action.gripper_logit == pytest.approx(own.gripper_logit, abs=1e-10)
-    images = torch.stack([alone._preprocess(one) for one in shown[INSTRUCTIONS[0]][-config.window :]], 1)[
-        :, None
-    ]
+    images = torch.stack(
+        [alone._preprocess(alone._views(one)) for one in shown[INSTRUCTIONS[0]][-config.window :]], 1
+    )[:, None]
     state = torch.tensor([[[*one.arm, one.gripper] for one in shown[INSTRUCTIONS[0]][-config.window :]]])
     with torch.no_grad():
         embedding = alone.model.text(torch.tensor([tokenize(INSTRUCTIONS[0])]))

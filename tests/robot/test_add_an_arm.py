@@ -86,8 +86,13 @@ def test_the_arm_moves_as_commanded_and_rests_after_a_stop(controller):
     moved = drive(controller, 1.0, LEFT).state.measured.position - start
     most = LEFT[0][1] * (time.monotonic() - begun)
     assert 0.01 < moved[1] < 1.05 * most and abs(moved[[0, 2]]).max() < 0.002
-    controller.submit_gripper("policy", 1.0, time.monotonic())
-    assert drive(controller, 0.1).state.closure == 1.0
+    eventually(
+        lambda: (
+            drive(controller, 0.05, LEFT) and not controller.submit_gripper("policy", 1.0, time.monotonic())
+        ),
+        "a gripper command of the source in charge",
+    )
+    assert drive(controller, 0.1, LEFT).state.closure == 1.0
     controller.stop()
     assert drive(controller, 0.2).motion.state == STOPPED and controller.at_rest.is_set()
     at_rest = controller.step().state.measured.position

@@ -247,6 +247,29 @@ def test_a_command_without_a_stamp_or_with_one_from_the_future_is_old(clock, mon
         )
 
 
+def test_a_way_home_that_takes_too_long_is_given_up(clock):
+    arm, _ = ready(clock)
+    run(arm, clock, 0.1)
+    assert arm.go_home() == ""  # this driver's arm never moves
+    assert run(arm, clock, 4.0).motion.source == "home"
+    motion = run(arm, clock, 3.0).motion
+    assert (motion.state, motion.reason) == (STOPPED, "homing_timeout")
+    assert arm.reset() == "" and not run(arm, clock, 1.0).motion.linear.any(), "it does not go on"
+
+
+def test_a_computer_that_slept_needs_a_person_although_the_steady_clock_stood_still(clock):
+    slept = [0.0]
+    driver = Driver(clock.monotonic)
+    arm = ArmController(RIG, driver, True, clock.monotonic, lambda: clock.steady + slept[0])
+    assert run(arm, clock, 0.3, FORWARD).motion.linear.any()
+    slept[0] = 600.0
+    snapshot = run(arm, clock, 0.1)
+    assert (snapshot.motion.state, snapshot.motion.reason) == (STOPPED, "loop_stalled")
+    assert "slept for 600 s" in snapshot.motion.detail
+    assert arm.reset() == ""
+    assert not run(arm, clock, 0.2).motion.linear.any(), "what was commanded before is over"
+
+
 # The hand
 
 

@@ -11,6 +11,8 @@ from gr1_common.conventions import HOLDING, MOVING, STOPPED, TICK
 
 from .plant import EXPIRY, FORWARD, LIMITS, Plant, gate, moves
 
+UP = ((0.0, 0.0, 0.1), (0.0, 0.0, 0.0))
+
 # What the arm says of itself
 
 
@@ -49,20 +51,119 @@ def test_more_force_than_allowed_latches_and_is_told_in_newtons():
     assert not moves(plant.tick())
 
 
-def test_after_a_reset_a_hand_that_still_presses_may_back_off_but_not_press_harder():
+PRESSING = np.array([0.0, 0.0, 1.1 * LIMITS.force])
+
+
+def pressed():
+    """A hand that pressed down too hard, was stopped and reset, and still presses."""
     plant = Plant(gate())
-    pressing = np.array([0.0, 0.0, 40.0])
-    plant.tick(force=pressing)
+    assert plant.tick(force=PRESSING).reason == "force"
     assert plant.gate.reset(plant.now) == ""
-    plant.tick(force=pressing)
-    plant.gate.submit_command("teleop", *FORWARD, plant.now)
-    assert moves(plant.tick(force=pressing))
-    assert plant.tick(force=1.5 * pressing).reason == "force", "harder"
+    plant.tick(force=PRESSING)
+    return plant
+
+
+def test_after_a_reset_a_hand_that_still_presses_may_back_off_but_not_press_harder():
+    plant = pressed()
+    plant.gate.submit_command("teleop", *UP, plant.now)
+    assert moves(plant.tick(force=PRESSING))
+    assert plant.tick(force=1.1 * PRESSING).reason == "force", "harder"
+    assert plant.gate.reset(plant.now) != "", "more than 1.2 times the limit"
+    plant.tick(force=PRESSING)
     assert plant.gate.reset(plant.now) == ""
-    plant.tick(force=0.5 * pressing)
-    assert plant.tick(force=pressing).reason == "force", (
+    plant.tick(force=0.5 * PRESSING)
+    assert plant.tick(force=PRESSING).reason == "force", (
         "it was free in between: the limit is the rig's again"
     )
+
+
+@pytest.mark.parametrize("source", ["teleop", "home"])
+def test_a_hand_that_presses_moves_only_away_from_the_contact_and_does_not_turn(source):
+    plant = pressed()
+    for linear in ((0.1, 0.0, 0.1), (0.1, 0.0, -0.1)):
+        for _ in range(20):
+            plant.gate.submit_command(source, linear, (0.0, 0.5, 0.0), plant.now)
+            motion = plant.tick(force=PRESSING)
+            assert motion.linear[2] >= 0.0 and motion.linear[0] > 0.0 and not motion.angular.any()
+        assert motion.reason == "contact" and motion.state == MOVING
+    for _ in range(20):
+        plant.gate.submit_command(source, (0.0, 0.0, -0.1), (0.0, 0.0, 0.0), plant.now)
+        motion = plant.tick(force=PRESSING)
+    assert not moves(motion) and (motion.state, motion.reason) == (HOLDING, "contact")
+
+
+def test_a_policy_does_not_move_a_hand_that_presses_whatever_number_of_resets():
+    plant = pressed()
+    for _ in range(10):
+        plant.gate.submit_command("policy", *UP, plant.now)
+        motion = plant.tick(force=PRESSING)
+        assert not moves(motion) and motion.reason == "contact"
+        assert plant.gate.reset(plant.now) == ""
+        plant.now += TICK
+    plant.gate.submit_command("policy", *UP, plant.now)
+    assert moves(plant.tick(force=0.5 * PRESSING)), "free again"
+
+
+def test_an_arm_that_has_reported_its_force_must_go_on_reporting_it():
+    plant = Plant(gate())
+    plant.run(0.3, FORWARD)
+    assert plant.gate.latched == "", "an arm that never reports one has no such protection"
+    plant.tick(force=np.zeros(3))
+    lost = plant.now
+    motion = plant.run(EXPIRY - 2 * TICK, FORWARD)
+    assert motion.state == MOVING, "one reading may fail"
+    while plant.now < lost + EXPIRY + 2 * TICK:
+        motion = plant.tick()
+    assert (motion.state, motion.reason) == (STOPPED, "backend_fault")
+    assert "no longer reports the force" in motion.detail and plant.gate.reset(plant.now) != ""
+    plant.tick(force=np.zeros(3))
+    assert plant.gate.reset(plant.now) == ""
+
+
+# An arm that does not follow
+
+
+def held_fast(plant, held, seconds, command=FORWARD):
+    """Commands an arm whose measured position stays at `held`."""
+    for index in range(round(seconds / TICK)):
+        if index % 10 == 0:
+            plant.gate.submit_command("policy", *command, plant.now)
+        motion = plant.tick(held)
+    return motion
+
+
+def test_an_arm_that_does_not_follow_latches_after_a_while_and_a_person_may_lead_it_back():
+    plant = Plant(gate())
+    held = plant.commanded.copy()
+    motion = held_fast(plant, held, 1.5)
+    assert motion.reason == "following_error"
+    motion = held_fast(plant, held, 1.0)
+    assert (motion.state, motion.reason) == (STOPPED, "stuck") and "1.5 s" in motion.detail
+    assert plant.gate.reset(plant.now) == ""
+    plant.now += TICK
+    free = plant.commanded.copy()
+    assert held_fast(plant, held, 0.5, ([-0.05, 0.0, 0.0], [0.0, 0.0, 0.0])).state == MOVING
+    assert plant.commanded[0] < free[0]
+
+
+def test_an_arm_that_sinks_away_latches_although_nothing_is_commanded():
+    plant = Plant(gate())
+    plant.run(0.1)
+    sunk = plant.commanded - (0.0, 0.0, LIMITS.max_following_error + 0.001)
+    for _ in range(round(1.4 / TICK)):
+        motion = plant.tick(sunk)
+    assert motion.state == HOLDING
+    for _ in range(round(0.2 / TICK)):
+        motion = plant.tick(sunk)
+    assert (motion.state, motion.reason) == (STOPPED, "stuck")
+
+
+def test_an_arm_that_is_held_for_a_moment_needs_no_person():
+    plant = Plant(gate())
+    for _ in range(4):
+        held_fast(plant, plant.commanded.copy(), 1.0)
+        plant.run(0.5, ([-0.1, 0.0, 0.0], [0.0, 0.0, 0.0]))
+    assert plant.gate.latched == ""
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

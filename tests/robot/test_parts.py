@@ -246,7 +246,7 @@ def test_the_way_home_ends_there():
     homing.start(home)
     ticks = 0
     while homing.active:
-        twist = homing.next_twist(Pose(position, rotation.as_quat()))
+        twist = homing.next_twist(Pose(position, rotation.as_quat()), 0.01 * ticks)
         if twist:
             assert (
                 np.linalg.norm(twist[0]) <= limits.linear_speed

@@ -184,7 +184,8 @@ def _parts(policy: Policy, seen: Observation) -> dict:
     """The step, part by part, on the inputs that each part has in the step."""
     model = policy.model
     with torch.inference_mode():
-        images = policy._preprocess(seen)
+        views = policy._views(seen)
+        images = policy._preprocess(views)
         patch_tokens = model.encode_images(images[None], policy._language)[1][0]
         context = model.context(torch.stack(list(policy._window))[None])
         query = model.queries(("action",))[None]
@@ -197,7 +198,7 @@ def _parts(policy: Policy, seen: Observation) -> dict:
         return call
 
     return {
-        "preprocessing": inference(lambda: policy._preprocess(seen)),
+        "preprocessing": inference(lambda: policy._preprocess(policy._views(seen))),
         "vision, 2 frames": inference(lambda: model.encode_images(images[None], policy._language)),
         "resampler, 2 frames": inference(lambda: model.resampler(patch_tokens)),
         "transformer": inference(lambda: model.transformer(context, query)),

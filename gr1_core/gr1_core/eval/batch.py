@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from gr1_core.policy import Action, Observation, Policy, PolicyError
-from gr1_core.rig import ROLES
 
 
 @dataclass
@@ -79,9 +78,6 @@ class BatchPolicy(Policy):
             key: Action(delta[i], float(logit[i]), lambda i=i: future(i))
             for i, key in enumerate(observations)
         }
-
-    def _views(self, observation: Observation) -> dict[str, np.ndarray]:
-        return {role: self.rig.cameras[role].view(getattr(observation, role)) for role in ROLES}
 
     def _newest(self, rollouts: list[_Rollout], images: Tensor, observations: list[Observation]) -> Tensor:
         """This step's context tokens, [N, tokens, width], without their time."""

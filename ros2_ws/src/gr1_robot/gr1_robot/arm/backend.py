@@ -47,14 +47,18 @@ class ArmState:
 
 
 class ArmLimits(NamedTuple):
-    """The vendor's limits of an arm, m/s, rad/s, m/s2, rad/s2, named as the rig's limits; infinite: not
-    stated.
+    """The vendor's limits of an arm, m/s, rad/s, m/s2, rad/s2; infinite: not stated.
+
+    The first four are named as the rig's limits, which may not exceed them. braking: how hard the arm can
+    brake; the gate counts the distance to a limit from it.
     """
 
     linear_speed: float = math.inf
     angular_speed: float = math.inf
     linear_acceleration: float = math.inf
     angular_acceleration: float = math.inf
+    linear_braking: float = math.inf
+    angular_braking: float = math.inf
 
 
 class ArmBackend(ABC):
@@ -165,6 +169,8 @@ def check_rig_limits(rig: Rig, vendor_limits: ArmLimits | None) -> None:
     MAX_REST_TIME.
     """
     for name, ceiling in (vendor_limits or ArmLimits())._asdict().items():
+        if name.endswith("_braking"):
+            continue
         value = getattr(rig.limits, name)
         if value > ceiling:
             raise RigError(

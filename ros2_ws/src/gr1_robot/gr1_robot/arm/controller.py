@@ -15,18 +15,29 @@ import numpy as np
 
 from gr1_common.conventions import BASE_FRAME, STOPPED
 from gr1_core.rig import Rig
-from gr1_robot.arm.backend import ArmBackend, ArmError, ArmState
+from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
 from gr1_robot.arm.gate import GRAVE, Gate, Motion
 from gr1_robot.arm.homing import Homing
 
 DRIVER_TIMEOUT_S = 1.0
 """s: a driver that has not answered for so long counts as hanging."""
 _STOP_PERIOD_S = 0.1
+_SUSPEND_S = 0.5
 HOMING_MESSAGES = {
     "needed": "the arm does not accept commands until it is homed: call arm/home",
     "running": "the arm homes itself",
 }
 """`ArmBackend.homing` -> its text."""
+
+
+def _boottime() -> float:
+    """The steady clock that also runs while the computer sleeps, s; the plain one where there is none."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def _braking(backend: ArmBackend) -> tuple[float, float]:
+    limits = backend.vendor_limits or ArmLimits()
+    return limits.linear_braking, limits.angular_braking
 
 
 class Snapshot(NamedTuple):
@@ -50,16 +61,22 @@ class ArmController:
     """
 
     def __init__(
-        self, rig: Rig, backend: ArmBackend, armed: bool, clock: Callable[[], float] = time.monotonic
+        self,
+        rig: Rig,
+        backend: ArmBackend,
+        armed: bool,
+        clock: Callable[[], float] = time.monotonic,
+        boottime: Callable[[], float] | None = None,
     ):
         self.backend, self.lock = backend, threading.RLock()
         self.gate, self._gate_lock = (
-            Gate(rig.limits, rig.period, armed, backend.joint_limits),
+            Gate(rig.limits, rig.period, armed, backend.joint_limits, _braking(backend)),
             threading.Lock(),
         )
         self.at_rest = threading.Event()
         self._homing = Homing(rig.limits)
-        self._clock = clock
+        self._clock, self._boottime = clock, boottime or (_boottime if clock is time.monotonic else clock)
+        self._asleep: float | None = None  # s that the computer has slept since its start
         self._closure_sent: float | None = None
         self._gripper_held = True  # no gripper command is active that a stop would have to cancel
         self._stopped_at = -math.inf
@@ -74,12 +91,8 @@ class ArmController:
             with self._gate_lock:
                 # Read the clock only now: the arm may have been slow to answer, and commands age meanwhile.
                 now = self._clock()
-                if (
-                    self._homing.active
-                    and state.commanded is not None
-                    and (twist := self._homing.next_twist(state.commanded))
-                ):
-                    self.gate.submit_command("home", *twist, now)
+                self._check_suspend(now)
+                self._submit_homing(state, now)
                 motion, closure = self.gate.tick(now, state, jacobian, faults), self.gate.closure
             if motion.state == STOPPED or motion.source == "teleop":
                 self._homing.cancel()
@@ -96,6 +109,28 @@ class ArmController:
             else:
                 self.at_rest.clear()
             return Snapshot(state, motion, closure, faults, homing)
+
+    def _submit_homing(self, state: ArmState, now: float) -> None:
+        homing = self._homing
+        if homing.active and homing.overdue(now):
+            homing.cancel()
+            self.gate.stop(
+                "homing_timeout", "the arm is not home in time: something holds it or is in its way"
+            )
+        if (
+            homing.active
+            and state.commanded is not None
+            and (twist := homing.next_twist(state.commanded, now))
+        ):
+            self.gate.submit_command("home", *twist, now)
+
+    def _check_suspend(self, now: float) -> None:
+        """Latches after the computer slept: the steady clock stood still, so old commands look fresh."""
+        asleep = self._boottime() - now
+        if self._asleep is not None and asleep - self._asleep > _SUSPEND_S:
+            self.gate.discard_commands(now)
+            self.gate.stop("loop_stalled", f"the computer slept for {asleep - self._asleep:.0f} s")
+        self._asleep = asleep
 
     def _step_gripper(self, motion: Motion, closure: float | None) -> None:
         if motion.state == STOPPED:

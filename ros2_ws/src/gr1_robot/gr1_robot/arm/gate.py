@@ -20,6 +20,7 @@ from gr1_common.conventions import BASE_FRAME, HOLDING, MOVING, STOPPED, TICK
 from gr1_core.pose import Pose
 from gr1_core.rig import Limits
 from gr1_robot.arm.backend import ArmState
+from gr1_robot.arm.contact import ContactForce
 from gr1_robot.arm.motion_limits import MotionLimiter
 
 SOURCES = ("teleop", "home", "policy")
@@ -27,13 +28,15 @@ SOURCES = ("teleop", "home", "policy")
 
 REFUSALS = ("frame", "not_finite", "jump", "old", "out_of_order", "stopped", "not_in_charge")
 """Why a command was refused."""
-REDUCTIONS = ("speed", "workspace", "following_error", "joint_limit")
+REDUCTIONS = ("speed", "workspace", "following_error", "joint_limit", "contact")
 """Why the motors get less than the command."""
-HOLDS = ("no_command", "zero_command", "expired", "not_finite", "jump", "no_pose")
+HOLDS = ("no_command", "zero_command", "expired", "not_finite", "jump", "no_pose", "contact")
 """Why the arm holds its commanded pose although it may move."""
 LATCHES = (
     "emergency_stop",
     "force",
+    "stuck",
+    "homing_timeout",
     "loop_stalled",
     "not_armed",
     "no_pose",
@@ -46,7 +49,8 @@ GRAVE = {"loop_stalled": 1, "force": 2, "emergency_stop": 3}
 
 _JUMP = 5.0  # times the speed limit: a command beyond this is an error, not a wish
 _STALL_S = 0.5
-_BACK_OFF = 1.2
+_STUCK_S = 1.5
+_BACK_OFF_SOURCES = ("teleop", "home")
 _PARTS = slice(0, 3), slice(3, 6)
 _ZERO = np.zeros(6)
 _ZERO.setflags(write=False)
@@ -82,10 +86,18 @@ class Gate:
     """Decides what the motors get.
 
     control_period: s between two commands; a command is valid for 1.5 periods. armed: False starts latched,
-    until `reset`. joint_limits: f64[n, 2] rad, infinite for a continuous joint.
+    until `reset`. joint_limits: f64[n, 2] rad, infinite for a continuous joint. braking: how hard the arm can
+    brake, m/s2 and rad/s2; infinite: not known.
     """
 
-    def __init__(self, limits: Limits, control_period: float, armed: bool, joint_limits: np.ndarray):
+    def __init__(
+        self,
+        limits: Limits,
+        control_period: float,
+        armed: bool,
+        joint_limits: np.ndarray,
+        braking: tuple[float, float] = (math.inf, math.inf),
+    ):
         self.limits = limits
         self.expiry = 1.5 * control_period
         self.counts = Counter({reason: 0 for reason in (*REFUSALS, *REDUCTIONS, *HOLDS, *LATCHES)})
@@ -100,9 +112,10 @@ class Gate:
         self._twist = _ZERO
         self._sent: deque[tuple[float, np.ndarray]] = deque(maxlen=math.ceil(self.expiry / TICK) + 2)
         self._last_counted = ("", "")
-        self._force, self._force_threshold = 0.0, limits.force
+        self._contact = ContactForce(limits.force, self.expiry)
+        self._followed_at: float | None = None
         self._stop_time = max(limits.stop_time, TICK)
-        self._limiter = MotionLimiter(limits, joint_limits, self._stop_time)
+        self._limiter = MotionLimiter(limits, joint_limits, self._stop_time, braking)
 
     @property
     def latched(self) -> str:
@@ -176,15 +189,13 @@ class Gate:
         """A person releases the latch. Returns "" or what forbids it; then a grave latch becomes
         "not_armed".
         """
-        if self._faults:
+        if refusal := "; ".join(self._faults) or self._contact.allow_back_off():
             if self._latch in GRAVE:
                 self._latch, self._detail = "not_armed", ""
-            return "; ".join(self._faults)
+            return refusal
         self.discard_commands(now)
         self.closure = None  # what was commanded before the stop is not resumed
         self._latch = self._detail = ""
-        # A hand that still presses against something must be able to back off, but not to press harder.
-        self._force_threshold = max(self.limits.force, _BACK_OFF * self._force)
         return ""
 
     def discard_commands(self, now: float) -> None:
@@ -214,7 +225,10 @@ class Gate:
         self._now = now
         if _STALL_S < gap < math.inf:
             self.stop("loop_stalled", f"the loop stood still for {gap:.1f} s")
-        faults = [*faults, *self._check_force(state.force)]
+        of_force, too_hard = self._contact.update(now, state.force)
+        if too_hard:
+            self.stop("force", too_hard)
+        faults = [*faults, *of_force]
         missing = self._missing(now, state, jacobian)
         if not missing or self._state_seen is None:
             self._state_seen = min(now, state.at) if not missing else now
@@ -236,9 +250,17 @@ class Gate:
                 "",
             )
         reduction = ("speed", "") if command.reduced else ("", "")
+        if not reason and self._contact.pressing:
+            allowed = self._contact.away(wish) if source in _BACK_OFF_SOURCES else _ZERO
+            if not allowed.any():
+                reason = "contact"
+            elif (allowed != wish).any():
+                reduction = ("contact", "")
+            wish = allowed
         # The wish is limited so that no acceleration is spent against a wall; the ramp's result, so that
         # nothing passes a limit.
         if missing:
+            self._followed_at = now
             after = self._ramp(wish, elapsed)
         else:
             limits = self._limiter.limits_at(state, jacobian, self._sent_since(state.at))
@@ -247,6 +269,7 @@ class Gate:
                 self._twist * (1.0 - elapsed / self._stop_time), self._ramp(wish, elapsed)
             )
             reduction = of_ramp or of_wish or reduction
+            self._check_following(now, limits.beyond or reduction[0] == "following_error")
         self._twist = after
         self._sent.append((now, after))
 
@@ -268,17 +291,12 @@ class Gate:
         # slightly later.
         return source in self._commands and -TICK <= now - self._commands[source].sent <= self.expiry
 
-    def _check_force(self, force: np.ndarray | None) -> list[str]:
-        """Latches if the hand presses too hard; a force that is not finite is a fault of the arm."""
-        force = (0.0, 0.0, 0.0) if force is None else force
-        if not np.isfinite(force).all():
-            return [f"the arm reports a force that is not finite: {force}"]
-        self._force = math.hypot(*force)
-        if self._force <= self.limits.force:
-            self._force_threshold = self.limits.force
-        elif self._force > self._force_threshold:
-            self.stop("force", f"{self._force:.0f} N on the hand, allowed are {self.limits.force:g} N")
-        return []
+    def _check_following(self, now: float, behind: bool) -> None:
+        """Latches if the arm has not followed for `_STUCK_S`."""
+        if not behind or self._latch or self._followed_at is None:
+            self._followed_at = now
+        elif now - self._followed_at > _STUCK_S:
+            self.stop("stuck", f"the arm has not followed for {_STUCK_S:g} s")
 
     def _missing(self, now: float, state: ArmState, jacobian: np.ndarray | None) -> str:
         """What the rules need and the arm does not report; "" if it reports all."""

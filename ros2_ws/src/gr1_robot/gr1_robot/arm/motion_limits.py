@@ -1,7 +1,9 @@
 """Workspace, following error and joint ranges as linear limits on the twist of this moment. ROS-free.
 
 A distance d to a limit allows a speed of d / stop_time towards it: the approach fades out no harder than the
-ramp brakes. Motion away from a limit is always free. Beyond a limit, only motion back is allowed.
+ramp brakes. If the arm's braking ability is known, d also allows no more than the speed from which the arm,
+after a reaction time, rests within d. Motion away from a limit is always free. Beyond a limit, only motion
+back is allowed.
 """
 
 from __future__ import annotations
@@ -23,6 +25,11 @@ _FIRST_JOINT = 5
 _DAMPING = 0.02**2 * np.eye(6)
 _ZERO = np.zeros(6)
 _TOLERANCE = 1e-9
+_REACTION_S = 0.06
+"""s: how much later than its command an arm may brake."""
+_BRAKING_SHARE = 0.7
+"""Of the arm's braking ability: the rest is for turning, which needs it at the same time."""
+_FAR = 1e3
 
 
 class MotionLimits(NamedTuple):
@@ -30,6 +37,8 @@ class MotionLimits(NamedTuple):
 
     Rows: following error of position, the three axes of the workspace box, following error of orientation,
     then limited joints. joints: their numbers, from 1. left: degrees from each of them to its nearer end.
+    distance_low, distance_high: of each row, m or rad. braking: of each row, m/s2 or rad/s2; infinite: not
+    known.
     """
 
     rows: np.ndarray
@@ -37,6 +46,14 @@ class MotionLimits(NamedTuple):
     high: np.ndarray
     joints: np.ndarray
     left: np.ndarray
+    distance_low: np.ndarray
+    distance_high: np.ndarray
+    braking: np.ndarray
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the following error has reached its limit, in position or in orientation."""
+        return bool(self.high[0] <= 0.0 or self.high[_ROTATION] <= 0.0)
 
     def limit_request(self, twist: np.ndarray) -> tuple[np.ndarray, Reduction]:
         """The requested twist without the part that leaves the box, then all of it scaled by following error
@@ -58,20 +75,38 @@ class MotionLimits(NamedTuple):
         return brake + (after - brake) * self._allowed_share(brake, after - brake)[0], slowed
 
     def _keep_in_box(self, twist: np.ndarray) -> tuple[np.ndarray, Reduction]:
-        inside = twist.copy()
-        inside[:3] = np.maximum(np.minimum(twist[:3], self.high[_AXES]), self.low[_AXES])
+        inside, (low, high) = twist.copy(), self._bounds(twist)
+        inside[:3] = np.maximum(np.minimum(twist[:3], high[_AXES]), low[_AXES])
         return inside, ("workspace", "") if (inside != twist).any() else None
 
     def _allowed_share(self, start: np.ndarray, way: np.ndarray) -> tuple[float, Reduction]:
         """The largest t in 0 .. 1 for which start + t * way is allowed, and what forbids more."""
         rates, used = self.rows @ way, self.rows @ start
-        slack = np.where(rates > 0, np.maximum(self.high - used, 0.0), np.minimum(self.low - used, 0.0))
+        low, high = self._bounds(start + way)
+        slack = np.where(rates > 0, np.maximum(high - used, 0.0), np.minimum(low - used, 0.0))
         tight = np.flatnonzero(np.abs(rates) > np.abs(slack) + _TOLERANCE)
         if not tight.size:
             return 1.0, None
         shares = slack[tight] / rates[tight]
         first = int(shares.argmin())
         return float(shares[first]), self._explain(int(tight[first]))
+
+    def _bounds(self, twist: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """low and high of each row for a motion in the direction of this twist."""
+        known = np.isfinite(self.braking)
+        if not known.any():
+            return self.low, self.high
+        speeds = np.full(len(self.rows), _norm(twist[3:]))
+        speeds[:_ROTATION] = _norm(twist[:3])
+        along = np.minimum(np.abs(self.rows @ twist) / np.maximum(speeds, 1e-12), 1.0)[known]
+        low, high = self.low.copy(), self.high.copy()
+        low[known] = np.maximum(
+            low[known], -_safe_speed(self.braking[known], self.distance_low[known], along)
+        )
+        high[known] = np.minimum(
+            high[known], _safe_speed(self.braking[known], self.distance_high[known], along)
+        )
+        return low, high
 
     def _explain(self, row: int) -> Reduction:
         if row in (0, _ROTATION):
@@ -83,10 +118,20 @@ class MotionLimits(NamedTuple):
 
 
 class MotionLimiter:
-    """The limits of one arm. joint_limits: f64[n, 2] rad, infinite for a continuous joint. stop_time: s."""
+    """The limits of one arm. joint_limits: f64[n, 2] rad, infinite for a continuous joint. stop_time: s.
 
-    def __init__(self, limits: Limits, joint_limits: np.ndarray, stop_time: float):
+    braking: how hard the arm can brake, m/s2 and rad/s2.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        joint_limits: np.ndarray,
+        stop_time: float,
+        braking: tuple[float, float] = (math.inf, math.inf),
+    ):
         self._limits, self._stop_time = limits, stop_time
+        self._braking = np.array([braking[0]] * _ROTATION + [braking[1]])
         self._low, self._high = np.array(limits.workspace_min), np.array(limits.workspace_max)
         ends = np.asarray(joint_limits, np.float64)
         self._limited = np.flatnonzero(np.isfinite(ends).any(axis=1))
@@ -132,9 +177,32 @@ class MotionLimiter:
             high.append(self._ends[:, 1] - self._limits.joint_margin - np.maximum(now, soon))
             left = np.degrees(np.minimum(now - self._ends[:, 0], self._ends[:, 1] - now))
         low, high = np.minimum(np.concatenate(low), 0.0), np.maximum(np.concatenate(high), 0.0)
+        braking = np.full(len(low), np.inf)
+        braking[:_FIRST_JOINT] = self._braking
         return MotionLimits(
-            np.concatenate(rows), low / self._stop_time, high / self._stop_time, self._limited + 1, left
+            np.concatenate(rows),
+            low / self._stop_time,
+            high / self._stop_time,
+            self._limited + 1,
+            left,
+            -low,
+            high,
+            braking,
         )
+
+
+def _safe_speed(braking: np.ndarray, distance: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """The speed towards a limit from which the arm rests before it.
+
+    along: the cosine between path and limit, 0 .. 1. On a path with speed s, (s t + s^2 / 2a) along <=
+    distance.
+    """
+    able, way = _BRAKING_SHARE * braking, np.minimum(distance, _FAR) / np.maximum(along, 1e-9)
+    return along * able * (np.sqrt(_REACTION_S**2 + 2.0 * way / able) - _REACTION_S)
+
+
+def _norm(vector: np.ndarray) -> float:
+    return math.sqrt(vector @ vector)
 
 
 def _rotation_between(start, end) -> np.ndarray:

@@ -47,7 +47,15 @@ from gr1_robot.arm.simulation import SimulationTopics
 
 _SWITCH_INTERVAL_S = 5e-4
 _GRIPPER_NAMES = ("closure", "closure_command")
-_WARNING_REASONS = ("expired", "not_finite", "jump", "no_pose", "following_error", "joint_limit")
+_WARNING_REASONS = (
+    "expired",
+    "not_finite",
+    "jump",
+    "no_pose",
+    "following_error",
+    "joint_limit",
+    "contact",
+)
 _REFUSAL_MESSAGES = {
     "frame": f"its header's frame_id is not {BASE_FRAME}",
     "not_finite": "it is not finite",
@@ -61,6 +69,7 @@ _REASON_MESSAGES = {
     "workspace": "kept inside the workspace",
     "following_error": "the arm does not follow: something holds it, or it is at the end of its reach",
     "joint_limit": "slowed near the end of a joint's range",
+    "contact": "the hand presses too hard: only teleoperation or homing may move it, away from the contact",
     "no_command": "waiting for the first command",
     "zero_command": "commanded to rest",
     "expired": "no new commands: the last one has expired",
@@ -69,6 +78,8 @@ _REASON_MESSAGES = {
     "no_pose": "the arm reports no pose",
     "emergency_stop": "emergency stop: call arm/reset when it is safe",
     "force": "the force on the hand was too high: call arm/reset when the hand is free",
+    "stuck": "the arm does not follow: free it, then call arm/reset",
+    "homing_timeout": "homing took too long: free the arm, then call arm/reset",
     "loop_stalled": "the computer or this program stalled: call arm/reset when it is safe",
     "not_armed": "not armed: call arm/reset when it is safe",
     "backend_fault": "the arm reports a fault: fix it, then call arm/reset",

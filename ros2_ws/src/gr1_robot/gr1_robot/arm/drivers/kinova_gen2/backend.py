@@ -67,7 +67,8 @@ class Arm(ArmBackend):
 
     joint_names = tuple(f"joint_{number}" for number in range(1, 8))
     joint_limits = GEN2.limits
-    vendor_limits = ArmLimits(0.2, 1.07, 0.64, 2.75)
+    # The vendor's controller brakes no harder than it accelerates (kinova-ros #380).
+    vendor_limits = ArmLimits(0.2, 1.07, 0.64, 2.75, linear_braking=0.64, angular_braking=2.75)
 
     def __init__(self, rig: Rig, **settings):
         self._settings = settings

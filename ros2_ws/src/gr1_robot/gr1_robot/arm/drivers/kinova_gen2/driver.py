@@ -62,8 +62,9 @@ class Driver:
     """See the module's text. finger_closed: the vendor's units at closure 1; finger_speed: maximum, those
     units per second.
 
-    counts: points sent; dropped (this thread was more than two points or 100 ms late); skipped (the arm's clock is slower than
-    ours); queue_erased (times the queue was too long); queue_max (most points that waited); errors; lost.
+    counts: points sent; dropped (this thread was more than two points or 100 ms late); skipped (the arm's
+    clock is slower than ours); queue_erased (times the queue was too long); queue_max (most points that
+    waited); errors; lost.
     """
 
     def __init__(self, session: Session, finger_closed: float, finger_speed: float):

@@ -67,7 +67,8 @@ class Arm(ArmBackend):
 
     joint_names = tuple(f"joint_{number}" for number in range(1, 8))
     joint_limits = GEN2.limits
-    vendor_limits = ArmLimits(0.2, 1.07, 0.64, 2.75)  # the Gen2's
+    # The Gen2's, but for its braking: the twin follows every step.
+    vendor_limits = ArmLimits(0.2, 1.07, 0.64, 2.75)
 
     def __init__(self, rig: Rig, task: str, seed: int, fault: str = "none", delay_s: float = 0.5):
         self._rig, self._episode = rig, (task, seed)
@@ -75,6 +76,7 @@ class Arm(ArmBackend):
         self._fault_since = time.monotonic()
         self._states: deque[ArmState] = deque()
         self._stuck_pose: Pose | None = None
+        self._reports_force = False  # an arm that has reported a force once goes on reporting it
         self._closures: deque[float] = deque(maxlen=_SETTLED_TICKS)
         self.twin = None
 
@@ -110,6 +112,7 @@ class Arm(ArmBackend):
             sunk = true.measured.position - (0.0, 0.0, DRIFT * (now - self._fault_since))
             return dataclasses.replace(true, measured=true.measured._replace(position=sunk))
         if fault == "force":
+            self._reports_force = True
             return dataclasses.replace(
                 true, force=np.array([0.0, 0.0, PUSH * self._rig.limits.force]), torque=_ZERO
             )
@@ -180,4 +183,6 @@ class Arm(ArmBackend):
             joint_velocities=twin.joint_velocities,
             closure=twin.closure,
             at=now,
+            force=_ZERO if self._reports_force else None,
+            torque=_ZERO if self._reports_force else None,
         )
