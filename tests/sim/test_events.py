@@ -1,5 +1,4 @@
-"""Events of the suites `moved` and `occluded`: they happen once, during the approach, and as their seed says.
-"""
+"""Events of the suites `moved` and `occluded`: once per episode, during the approach, decided by the seed."""
 
 import numpy as np
 import pytest

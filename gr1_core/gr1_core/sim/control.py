@@ -10,9 +10,9 @@ pose and v the commanded twist. The joint velocity is scaled as a whole to the v
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from gr1_core.pose import Pose
+from gr1_core.sim import quaternions
 from gr1_core.sim.kinova import SPEED_LIMIT
 
 HOME_JOINTS = np.radians([171.5, 201.9, 32.9, 89.9, 167.7, 108.4, 296.4])  # near the home pose, elbow up
@@ -32,14 +32,15 @@ class Controller:
         limited = model.jnt_limited[:7].astype(bool)
         self._low = np.where(limited, model.jnt_range[:7, 0] + 0.02, -np.inf)
         self._high = np.where(limited, model.jnt_range[:7, 1] - 0.02, np.inf)
+        self._damping = _DAMPING**2 * np.eye(6)
         self.joints = HOME_JOINTS.copy()
 
     def forward(self, joints) -> Pose:
         """Forward kinematics: joints f64[7] in rad -> pose of the end effector."""
         self._data.qpos[:7] = joints
         self._mujoco.mj_kinematics(self._model, self._data)
-        rotation = Rotation.from_matrix(self._data.site_xmat[self._site].reshape(3, 3))
-        return Pose(self._data.site_xpos[self._site].copy(), rotation.as_quat())
+        quaternion = quaternions.from_matrix(self._data.site_xmat[self._site])
+        return Pose(self._data.site_xpos[self._site].copy(), np.array(quaternion))
 
     def start(self, pose: Pose) -> np.ndarray:
         """Solves the inverse kinematics of `pose` from the home posture and sets the reference to the result.
@@ -57,14 +58,19 @@ class Controller:
 
         Returns joints f64[7] in rad.
         """
-        pose = self.forward(self.joints)
+        self._data.qpos[:7] = self.joints
+        self._mujoco.mj_kinematics(self._model, self._data)
         self._mujoco.mj_comPos(self._model, self._data)
         self._mujoco.mj_jacSite(self._model, self._data, self._jacobian[:3], self._jacobian[3:], self._site)
         jacobian = self._jacobian[:, :7]
-        error = np.concatenate(
-            [commanded.position - pose.position, (commanded.rotation * pose.rotation.inv()).as_rotvec()]
-        )
-        inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + _DAMPING**2 * np.eye(6))
+        # The quaternion of a matrix is normalised twice, as in a pose that is used as a rotation.
+        reached = quaternions.normalize(quaternions.from_matrix(self._data.site_xmat[self._site]))
+        target = quaternions.normalize(commanded.quaternion.tolist())
+        turn = quaternions.to_rotation_vector(quaternions.multiply(target, quaternions.conjugate(reached)))
+        error = np.empty(6)
+        np.subtract(commanded.position, self._data.site_xpos[self._site], out=error[:3])
+        error[3:] = turn
+        inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + self._damping)
         posture = _POSTURE_GAIN * (HOME_JOINTS - self.joints)
         speed = inverse @ (twist + _GAIN * error) + posture - inverse @ (jacobian @ posture)
         # Scale all joints together: clipping single joints would change the direction of the end effector.

@@ -81,8 +81,7 @@ def tile_images(images: Sequence[np.ndarray], columns: int, margin: int = 4) -> 
 
 
 def render_video(twin: Twin, rig: Rig, seed: int, names: Sequence[str]) -> Iterator[np.ndarray]:
-    """Yields frames u8[490, 1200, 3], one per control period: the rig on the left, its cameras right of it.
-    """
+    """Yields frames u8[490, 1200, 3], one per control period: the rig, and its cameras beside it."""
     with (
         Renderer("overview", 800, 450, "video") as overview,
         Renderer("static", 400, 225, "video") as static,

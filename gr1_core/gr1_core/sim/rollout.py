@@ -80,7 +80,7 @@ def run_episode(
     for _ in range(round(seconds / rig.period)):
         state = twin.state()
         command = actor.act(state)
-        success = twin.success()
+        success = twin.task.is_success(state, twin.objects)
         yield state, command, success
         successes = successes + 1 if success else 0
         if successes >= SUCCESS_PERIODS:

@@ -8,10 +8,9 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from gr1_core.pose import Pose
-from gr1_core.sim import kinova, scene, tasks
+from gr1_core.sim import kinova, quaternions, scene, tasks
 from gr1_core.sim import state as states
 from gr1_core.sim.control import Controller
 from gr1_core.sim.objects.catalogue import STANDARD_OBJECTS, ObjectSet
@@ -71,8 +70,7 @@ class Twin:
         self._controller.joints = joints.copy()
         self._commanded = commanded
         self.grip(0.0)
-        for _ in range(_SETTLE_TICKS * SUBSTEPS):
-            mujoco.mj_step(model, data)
+        mujoco.mj_step(model, data, _SETTLE_TICKS * SUBSTEPS)
         data.qvel[:] = 0.0
         data.time = 0.0
         mujoco.mj_forward(model, data)
@@ -103,16 +101,16 @@ class Twin:
             raise ValueError(
                 f"twist must be 3 + 3 finite numbers, got linear {linear!r}, angular {angular!r}"
             )
-        measured = self.measured
-        target = self._commanded.position + twist[:3] * TICK - measured.position
+        measured = self._data.site_xpos[self._site].copy()
+        target = self._commanded.position + twist[:3] * TICK - measured
         ahead = float(np.linalg.norm(target))
         if ahead > MAX_FOLLOWING_ERROR:
             target *= MAX_FOLLOWING_ERROR / ahead
-        turned = Rotation.from_rotvec(twist[3:] * TICK) * self._commanded.rotation
-        self._commanded = Pose(measured.position + target, turned.as_quat())
+        turn = quaternions.from_rotation_vector((twist[3:] * TICK).tolist())
+        before = quaternions.normalize(self._commanded.quaternion.tolist())
+        self._commanded = Pose(measured + target, np.array(quaternions.multiply(turn, before)))
         self._data.ctrl[:7] = self._controller.step(self._commanded, twist, TICK)
-        for _ in range(SUBSTEPS):
-            self._mujoco.mj_step(self._model, self._data)
+        self._mujoco.mj_step(self._model, self._data, SUBSTEPS)
 
     def grip(self, closure: float) -> None:
         """Sets the target of the fingers: 0 open .. 1 closed. Values outside are clipped."""
@@ -137,8 +135,8 @@ class Twin:
     @property
     def measured(self) -> Pose:
         """Measured pose of the end effector, the point between the fingertips."""
-        rotation = Rotation.from_matrix(self._data.site_xmat[self._site].reshape(3, 3))
-        return Pose(self._data.site_xpos[self._site].copy(), rotation.as_quat())
+        quaternion = quaternions.from_matrix(self._data.site_xmat[self._site])
+        return Pose(self._data.site_xpos[self._site].copy(), np.array(quaternion))
 
     @property
     def joints(self) -> np.ndarray:
