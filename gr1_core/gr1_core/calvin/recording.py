@@ -76,7 +76,7 @@ def write_index(
     """ep_start_end_ids, ep_lens, scene_info, lang_annotations and statistics of a folder whose frames are
     there.
 
-    The annotations' embeddings are zeros: readers that need sentence embeddings make them of the texts.
+    The annotations' embeddings are zeros: readers that need text embeddings compute them.
     """
     bounds = np.array(episodes, np.int64).reshape(-1, 2)
     np.save(folder / "ep_start_end_ids.npy", bounds)
