@@ -11,10 +11,12 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+import torch
 
 from gr1_core import cli, commands, renamed
 from gr1_core.bench.policy import run
 from gr1_core.cli import main
+from gr1_core.model.packed_linear import can_pack
 
 
 def python(code: str) -> str:
@@ -144,12 +146,27 @@ def test_the_core_never_imports_ros():
 def test_the_bench_ends_with_one_json_document(capsys):
     run("demo", None, "calvin", threads=2, rounds=1)
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    precisions = ["fp32", "bf16"] + ["int8"] * can_pack(torch.int8)
+    figures = ("ms", "ratio", "max_abs_diff", "error_of_std")
     assert set(document) == {
-        "config", "threads", "plain_ms", "fp32_ms", "bf16_ms", "fp32_ratio", "bf16_ratio",
-        "fp32_max_abs_diff", "bf16_max_abs_diff", "action_std", "gflop_plain", "gflop_step",
-        "peak_gflops_fp32", "peak_gflops_bf16",
-    }  # fmt: skip
+        "config",
+        "device",
+        "threads",
+        "plain_ms",
+        "action_std",
+        "gflop_plain",
+        "gflop_step",
+        "peak_gflops_fp32",
+        "peak_gflops_bf16",
+        *(f"{precision}_{figure}" for precision in precisions for figure in figures),
+    }
     assert document["fp32_max_abs_diff"] < 3e-5 and document["gflop_step"] < document["gflop_plain"] / 3
+
+
+def test_a_bench_on_a_gpu_that_is_not_there_is_refused(capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["bench", "policy", "--device", "cuda"]) == 1
+    assert "PyTorch finds no GPU here" in capsys.readouterr().err
 
 
 def test_a_missing_file_is_one_line_and_exit_code_1(capsys, tmp_path):

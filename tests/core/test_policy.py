@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gr1_core import GR1Config, Policy, Rig
+from gr1_core import policy as policies
 from gr1_core.bench.policy import TOKENS, random_model, synthetic_observation
 from gr1_core.model import checkpoint
 from gr1_core.model.packed_linear import can_pack
@@ -230,3 +231,53 @@ def test_what_is_no_observation_at_all_is_named(demo_policy, change, said):
     demo_policy.reset("open the drawer")
     with pytest.raises(ValueError, match=said):
         demo_policy.step(dataclasses.replace(synthetic_observation(RIG, 1), **change))
+
+
+# int8
+
+
+@pytest.mark.skipif(not can_pack(torch.int8), reason="this processor has no 8-bit products")
+def test_int8_stays_close_to_fp32_and_costs_less_error_than_the_actions_vary(model_folder):
+    exact, fast = (Policy.from_pretrained(model_folder, "cpu", precision) for precision in ("fp32", "int8"))
+    exact.reset(TOKENS)
+    fast.reset(TOKENS)
+    deltas = np.array(
+        [
+            [policy.step(synthetic_observation(RIG, step)).delta for policy in (exact, fast)]
+            for step in range(6)
+        ]
+    )
+    error = np.sqrt(np.mean((deltas[:, 0] - deltas[:, 1]) ** 2))
+    assert 0 < error < 0.5 * deltas[:, 0].std()
+
+
+@pytest.mark.parametrize(
+    "bf16, vnni, error, expected",
+    [
+        (True, True, 0.01, "bf16"),
+        (False, True, 0.01, "int8"),
+        (False, True, 0.06, "fp32"),
+        (False, False, 0.01, "fp32"),
+    ],
+)
+def test_auto_takes_what_the_cpu_has_and_the_model_allows(monkeypatch, bf16, vnni, error, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
+    monkeypatch.setattr(policies, "int8_error", lambda model, rig: error)
+    monkeypatch.setattr(policies, "pack", lambda part, dtype: part)
+    assert Policy.untrained(GR1Config.small(), RIG, device="cpu").precision == expected
+
+
+@pytest.mark.skipif(not can_pack(torch.int8), reason="this processor has no 8-bit products")
+def test_the_error_of_int8_is_measured_on_the_model_itself():
+    model = random_model(GR1Config.small())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert 0 < policies.int8_error(model, RIG) < 1
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_int8_is_refused_where_the_cpu_has_no_such_products(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    with pytest.raises(ValueError, match="int8.*choose fp32 or auto"):
+        Policy.untrained(GR1Config.small(), RIG, device="cpu", precision="int8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections import deque
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from gr1_core.bench.timing import interleaved, peak_gflops
 from gr1_core.model import GR1, GR1Config, checkpoint, patches
 from gr1_core.model.language import token_tensor
+from gr1_core.model.packed_linear import can_pack
 from gr1_core.policy import Observation, Policy
-from gr1_core.rig import Rig
+from gr1_core.rig import ROLES, Rig
 
 STEPS = 14
 # "push the sliding door to the left side"
@@ -71,29 +73,25 @@ class PlainLoop:
 
 
 def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: int) -> dict:
-    """Measures and prints; returns the JSON document."""
+    """Measures on the CPU, prints the figures and returns them; the last line is one JSON document."""
     torch.set_num_threads(threads)
     console = Console(stderr=True)
-    if folder is None:
-        model, rig = random_model(getattr(GR1Config, config)()), Rig.load(rig_name)
-    else:
-        model, rig = checkpoint.load(folder)
+    model, rig = _model(config, folder, rig_name)
     console.print(
-        f"GR-1 [bold]{folder or config}[/], {model.parameter_counts()[0] / 1e6:.1f} M parameters, {threads} "
-        f"threads, {rounds} rounds"
+        f"GR-1 [bold]{folder or config}[/], {model.parameter_counts()[0] / 1e6:.1f} M parameters, "
+        f"{threads} threads, {rounds} rounds"
     )
     observations = [synthetic_observation(rig, step) for step in range(STEPS)]
+    precisions = ["fp32", "bf16"] + ["int8"] * can_pack(torch.int8)
 
     plain = PlainLoop(copy.deepcopy(model), rig)
     with console.status("the plain loop's actions"):
         truth = np.array([plain.step(seen)[0] for seen in observations])
     policies, differences = {}, {}
-    for precision in ("fp32", "bf16"):
+    for precision in precisions:
         policies[precision] = policy = Policy(copy.deepcopy(model), rig, "cpu", precision)
         policy.reset(TOKENS)
-        differences[precision] = float(
-            np.abs(np.array([policy.step(seen).delta for seen in observations]) - truth).max()
-        )
+        differences[precision] = np.array([policy.step(seen).delta for seen in observations]) - truth
 
     with console.status("FLOPs"):
         gflop = {
@@ -111,17 +109,15 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
         }
         peaks = {"fp32": peak_gflops(torch.float32, rounds), "bf16": peak_gflops(torch.bfloat16, rounds)}
 
-    result = {
-        "config": str(folder or config),
-        "threads": threads,
-        "plain_ms": round(times["plain"], 2),
-        "fp32_ms": round(times["fp32"], 2),
-        "bf16_ms": round(times["bf16"], 2),
-        "fp32_ratio": round(times["plain"] / times["fp32"], 2),
-        "bf16_ratio": round(times["plain"] / times["bf16"], 2),
-        "fp32_max_abs_diff": differences["fp32"],
-        "bf16_max_abs_diff": differences["bf16"],
-        "action_std": [round(float(x), 4) for x in truth.std(0)],
+    result = {"config": str(folder or config), "device": "cpu", "threads": threads}
+    result |= {f"{name}_ms": round(ms, 2) for name, ms in times.items()}
+    result |= {f"{name}_ratio": round(times["plain"] / times[name], 2) for name in precisions}
+    std = truth.std(0)
+    for name, difference in differences.items():
+        result[f"{name}_max_abs_diff"] = float(np.abs(difference).max())
+        result[f"{name}_error_of_std"] = round(float(np.sqrt((difference**2).mean()) / std.mean()), 5)
+    result |= {
+        "action_std": [round(float(x), 4) for x in std],
         "gflop_plain": round(gflop["plain"], 2),
         "gflop_step": round(gflop["step"], 2),
         "peak_gflops_fp32": round(peaks["fp32"], 1),
@@ -130,6 +126,57 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
     _show(result, parts)
     print(json.dumps(result))
     return result
+
+
+def run_cuda(config: str, folder: Path | None, rig_name: str, steps: int = 300) -> dict:
+    """The step on a GPU, kernel by kernel and as a graph: p50, p99 in ms; the last line is one JSON document.
+
+    Raises ValueError without a GPU.
+    """
+    if not torch.cuda.is_available():
+        raise ValueError("--device cuda: PyTorch finds no GPU here")
+    model, rig = _model(config, folder, rig_name)
+    observations = [synthetic_observation(rig, step) for step in range(STEPS)]
+    result = {"config": str(folder or config), "device": torch.cuda.get_device_name()}
+    exact = None
+    for precision in ("fp32", "bf16"):
+        policy = Policy(copy.deepcopy(model), rig, "cuda", precision)
+        for way in ("eager", "graph"):
+            if way == "graph":
+                policy.warm_up()
+            policy.reset(TOKENS)
+            deltas = np.array([policy.step(seen).delta for seen in observations])
+            exact = deltas if exact is None else exact
+            times = []
+            for number in range(steps):
+                began = time.perf_counter()
+                policy.step(observations[number % STEPS])
+                times.append(1e3 * (time.perf_counter() - began))
+            p50, p99 = np.percentile(times, (50, 99))
+            result |= {f"{precision}_{way}_p50_ms": round(p50, 3), f"{precision}_{way}_p99_ms": round(p99, 3)}
+            result[f"{precision}_{way}_max_abs_diff"] = float(np.abs(deltas - exact).max())
+    result["action_std"] = [round(float(x), 4) for x in exact.std(0)]
+    table = Table(title="one control step on " + result["device"])
+    for column in ("", "p50 ms", "p99 ms", "max action difference"):
+        table.add_column(column, justify="left" if not column else "right")
+    for precision in ("fp32", "bf16"):
+        for way in ("eager", "graph"):
+            name = f"{precision}_{way}"
+            table.add_row(
+                f"{precision}, {way}",
+                f"{result[f'{name}_p50_ms']:.2f}",
+                f"{result[f'{name}_p99_ms']:.2f}",
+                f"{result[f'{name}_max_abs_diff']:.1e}",
+            )
+    Console().print(table)
+    print(json.dumps(result))
+    return result
+
+
+def _model(config: str, folder: Path | None, rig_name: str) -> tuple[GR1, Rig]:
+    if folder is None:
+        return random_model(getattr(GR1Config, config)()), Rig.load(rig_name)
+    return checkpoint.load(folder)
 
 
 def synthetic_observation(rig: Rig, step: int) -> Observation:
@@ -183,6 +230,7 @@ def random_model(config: GR1Config, seed: int = 0) -> GR1:
 def _parts(policy: Policy, seen: Observation) -> dict:
     """The step, part by part, on the inputs that each part has in the step."""
     model = policy.model
+    views = {role: policy.rig.cameras[role].view(getattr(seen, role)) for role in ROLES}
     with torch.inference_mode():
         views = policy._views(seen)
         images = policy._preprocess(views)
@@ -228,7 +276,8 @@ def _show(result: dict, parts: dict[str, dict[str, float]]) -> None:
     table = Table(title="one control step")
     for column in ("", "ms", "x plain", "GFLOP", "GFLOP/s", "of peak", "max action difference"):
         table.add_column(column, justify="left" if not column else "right")
-    for name, key in (("plain", "plain"), ("cached fp32", "fp32"), ("cached bf16", "bf16")):
+    rows = [("plain", "plain")] + [(f"cached {key}", key) for key in parts]
+    for name, key in rows:
         ms, gflop = result[f"{key}_ms"], result["gflop_plain" if key == "plain" else "gflop_step"]
         speed, peak = gflop / ms * 1e3, result["peak_gflops_bf16" if key == "bf16" else "peak_gflops_fp32"]
         difference = "" if key == "plain" else f"{result[f'{key}_max_abs_diff']:.1e}"

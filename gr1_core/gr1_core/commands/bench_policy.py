@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gr1_core.commands.arguments import count
 
-HELP = "time of the cached control step against the plain full-window loop, on the CPU"
+HELP = "time of the control step: on a CPU against the plain full-window loop, on a GPU as a graph"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rig", default="calvin", help="rig whose frame sizes are used with --config (default: calvin)"
     )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
     parser.add_argument("--threads", type=count, default=2, help="CPU threads (default: 2)")
     parser.add_argument(
         "--rounds", type=count, default=7, help="how often the variants take turns (default: 7)"
@@ -33,5 +34,8 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     from gr1_core.bench import policy
 
+    if arguments.device == "cuda":
+        policy.run_cuda(arguments.config, arguments.checkpoint, arguments.rig)
+        return 0
     policy.run(arguments.config, arguments.checkpoint, arguments.rig, arguments.threads, arguments.rounds)
     return 0

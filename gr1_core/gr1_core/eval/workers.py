@@ -4,6 +4,7 @@ forward pass.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -96,9 +97,15 @@ def run_jobs(
             crew[worker.connection] = worker
         for worker in crew.values():
             _start_next(worker, waiting, crew, policy, choose)
+        cores, asking = len(os.sched_getaffinity(0)), {}
         while busy := [connection for connection, worker in crew.items() if worker.job is not None]:
-            asking: dict[_Worker, Observation] = {}
-            for connection in wait(busy):
+            running = [connection for connection in busy if crew[connection] not in asking]
+            # One pass of the model for several costs less than one for each, as long as no core waits for it.
+            if asking and len(running) < cores:
+                _answer(asking, policy, on_action)
+                asking.clear()
+                continue
+            for connection in wait(running):
                 worker = crew[connection]
                 message = worker.receive()
                 if isinstance(message, Begin):
@@ -112,8 +119,6 @@ def run_jobs(
                     _start_next(worker, waiting, crew, policy, choose)
                 else:
                     asking[worker] = Observation(**message)
-            if asking:
-                _answer(asking, policy, on_action)
     finally:
         for worker in crew.values():
             worker.close()
