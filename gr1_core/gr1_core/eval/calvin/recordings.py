@@ -90,9 +90,8 @@ def _sheet(outcome: ChainOutcome, predicted: Mapping[int, tuple[bytes, bytes]]) 
             numbers[index] for index in np.linspace(0, len(numbers) - 1, _SHEET_ROWS).round().astype(int)
         ]
         if predicted:
-            known = np.array(sorted(predicted))
+            known = np.array([step for step in sorted(predicted) if step < len(outcome.frames)])
             moments = [int(known[np.abs(known - moment).argmin()]) for moment in moments]
-            moments = [min(moment, len(outcome.frames) - 1) for moment in moments]
         text = np.full((_LINE, _SIDE * _SHEET_ROWS, 3), _PAPER, np.uint8)
         how = (
             f"done in {outcome.steps[place]} steps"
