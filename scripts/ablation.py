@@ -1,20 +1,17 @@
-"""The paper's ablation in the simulated rig: trains and judges each recipe with each seed, one after the
-other, and writes the table.
+"""The paper's ablation in the simulated rig: trains and evaluates each recipe with each seed.
 
     python scripts/ablation.py --data data/table --out runs/ablation
-    python scripts/ablation.py --data data/table --out runs/ablation --seeds 0 --evaluate data steps=300     #
-a first look
+    python scripts/ablation.py --data data/table --out runs/ablation --seeds 0 --evaluate data steps=300
 
-It can be interrupted and goes on with the same command: what is trained is not trained again, what is judged
-is not judged again. OUT/RECIPE-seedS is a run's folder, OUT/RECIPE-seedS.json what came out, OUT/ablation.md
-the table, written anew after each job.
+The second line is a quick look. An interrupted program continues with the same command: trained recipes
+are not trained again, evaluated ones not evaluated again. OUT/RECIPE-seedS is a run's folder, its JSON file
+the result, OUT/ablation.md the table, rewritten after each job.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import signal
 import statistics
@@ -25,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gr1_core import atomic_write
 from gr1_core.eval.wilson import wilson
 from gr1_core.sim.suites import trials
 from gr1_core.sim.tasks import parse_task_names
@@ -39,7 +37,7 @@ RECIPES = (
     "ablation-future-1",
     "ablation-future-5",
 )
-COLUMNS = "seen,instances,categories,drawer"
+SUITES = "seen,instances,categories,drawer"
 KEYS = {"recipe", "seed", "train", "evaluate", "seconds", "held_out", "figures"}  # of a job's result
 FIGURES = ("action_mm", "action_deg", "gripper_accuracy", "static", "wrist")  # of `gr1 evaluate data`
 _LEGEND = (
@@ -48,8 +46,8 @@ _LEGEND = (
     "suites but `swap`. Held out: the arm's error a step, mean over the seeds, plus or minus their standard "
     "deviation."
 )
-_MOST_TASKS = 5  # have a column each in the table
-LAYOUTS = 500_000  # the recipes are compared here; the test sets' own layouts are for what was chosen
+_MAX_TASKS = 5  # with a column each in the table
+LAYOUTS = 500_000  # for comparing recipes; the default seed's layouts are for the chosen one
 GR1 = (sys.executable, "-m", "gr1_core")
 
 
@@ -59,7 +57,7 @@ class AblationError(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """One recipe with one seed: the two commands (without the program) and the file of what came out."""
+    """One recipe with one seed: its two commands (without the program) and its result file."""
 
     recipe: str
     seed: int
@@ -71,7 +69,7 @@ class Job:
     def name(self) -> str:
         return f"{Path(self.recipe).stem}-seed{self.seed}"
 
-    def done(self) -> dict | None:
+    def read_result(self) -> dict | None:
         """What came out, if it was asked for in the same way. Raises AblationError for a file that is no
         result.
         """
@@ -91,8 +89,8 @@ class Job:
 
     def _foreign(self, why: str) -> AblationError:
         return AblationError(
-            f"{self.result} is no result of this program ({why}): delete it and the job is judged again, or "
-            "choose another --out"
+            f"{self.result} is no result of this program ({why}): delete it and the job is evaluated again, "
+            "or choose another --out"
         )
 
 
@@ -144,8 +142,8 @@ def _job(arguments, recipe: str, seed: int, pretrained: bool) -> Job:
     return Job(recipe, seed, train, evaluate, arguments.out / f"{name}.json")
 
 
-def do(job: Job) -> dict:
-    """Trains and judges; writes and returns what came out. Raises AblationError when a command fails."""
+def run_job(job: Job) -> dict:
+    """Trains and evaluates; writes and returns the result. Raises AblationError when a command fails."""
     began = time.monotonic()
     _command(job.train)
     trained = time.monotonic()
@@ -166,9 +164,7 @@ def do(job: Job) -> dict:
         "seconds": seconds,
     }
     found |= {"held_out": held_out, "figures": figures}
-    partial = job.result.with_suffix(".partial")
-    partial.write_text(json.dumps(found, indent=1) + "\n")
-    os.replace(partial, job.result)
+    atomic_write.write_json(job.result, found)
     return found
 
 
@@ -185,7 +181,7 @@ def _held_out(job: Job) -> dict:
 
 
 def _command(words: tuple[str, ...]) -> str:
-    """Runs `gr1 ...`; its output is shown as it comes, and returned."""
+    """Runs `gr1 ...`, prints its output and returns it."""
     print(f"$ {_shown(words)}", flush=True)
     lines = []
     with subprocess.Popen([*GR1, *words], stdout=subprocess.PIPE, text=True) as process:
@@ -199,7 +195,7 @@ def _command(words: tuple[str, ...]) -> str:
             raise
     if process.returncode:
         raise AblationError(
-            f"`{_shown(words)}` ended with code {process.returncode}; the same command goes on from here"
+            f"`{_shown(words)}` ended with code {process.returncode}; the same command continues"
         )
     return "".join(lines)
 
@@ -211,8 +207,8 @@ def _shown(words: tuple[str, ...]) -> str:
 # The table
 
 
-def table(done: list[dict]) -> str:
-    """Markdown of what came out: one line a recipe, seeds pooled; each seed's own figures; the commands."""
+def results_table(done: list[dict]) -> str:
+    """Markdown: one line per recipe with pooled seeds and each seed's own figures; the commands."""
     recipes = list(dict.fromkeys(found["recipe"] for found in done))
     groups = {
         recipe: sorted(
@@ -246,7 +242,7 @@ def _successes(groups: dict[str, list[dict]]) -> tuple[list[str], list[list[str]
     step.
     """
     tasks = {name for found in sum(groups.values(), []) for name in _by_task(found)}
-    counted = _by_task if len(tasks) <= _MOST_TASKS else _by_suite
+    counted = _by_task if len(tasks) <= _MAX_TASKS else _by_suite
     names = list(dict.fromkeys(name for found in sum(groups.values(), []) for name in counted(found)))
     rows = []
     for recipe, found in groups.items():
@@ -350,7 +346,7 @@ def main(argv: list[str] | None = None) -> int:
         default="sim",
         help="by success (default), or by held-out errors alone",
     )
-    parser.add_argument("--suites", default=COLUMNS, help=f"of gr1 evaluate sim (default: {COLUMNS})")
+    parser.add_argument("--suites", default=SUITES, help=f"of gr1 evaluate sim (default: {SUITES})")
     parser.add_argument("--tasks", default="all", metavar="A,B", help="of gr1 evaluate sim (default: all)")
     parser.add_argument("--episodes", type=int, default=100, help="of each suite (default: 100)")
     parser.add_argument(
@@ -372,17 +368,17 @@ def main(argv: list[str] | None = None) -> int:
         print(f"ablation: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("ablation: interrupted; the same command goes on from here", file=sys.stderr)
+        print("ablation: interrupted; the same command continues", file=sys.stderr)
         return 130
 
 
 def _run(wanted: list[Job], report: Path) -> int:
     done = []
     for number, job in enumerate(wanted, 1):
-        found = job.done()
+        found = job.read_result()
         print(f"[{number}/{len(wanted)}] {job.name}{': done before' if found else ''}", flush=True)
-        done.append(found or do(job))
-        report.write_text(table(done))
+        done.append(found or run_job(job))
+        atomic_write.write_text(report, results_table(done))
     print(f"{report}: {len(done)} runs")
     return 0
 

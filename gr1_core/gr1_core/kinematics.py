@@ -5,6 +5,7 @@ Each joint rotates about its own z axis.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,6 +27,15 @@ class Joint(NamedTuple):
     limits: tuple[float, float] | None
 
 
+class BodyPoint(NamedTuple):
+    """A sphere of an arm's body: around xyz (m) in the frame of joint number `joint`, counted from 1."""
+
+    name: str
+    joint: int
+    xyz: tuple[float, float, float]
+    radius: float
+
+
 class Chain:
     """An arm as a chain of joints with the tool's frame at its end (xyz, rpy in the last joint's frame)."""
 
@@ -33,6 +43,8 @@ class Chain:
         self, joints: Sequence[Joint], xyz: tuple[float, float, float], rpy: tuple[float, float, float]
     ):
         self._fixed = [(_matrix(joint.rpy), np.array(joint.xyz, np.float64)) for joint in joints]
+        self._turns = np.array([turn for turn, _ in self._fixed])
+        self._shifts = np.array([shift for _, shift in self._fixed])
         self._tool = _matrix(rpy), np.array(xyz, np.float64)
         ends = [joint.limits or (-math.inf, math.inf) for joint in joints]
         self.limits = np.radians(np.array(ends))
@@ -48,6 +60,22 @@ class Chain:
         origins, axes, tip, _ = self._walk(angles)
         return np.vstack([np.cross(axes, tip - origins).T, axes.T])
 
+    def heights(self, angles, body: Sequence[BodyPoint]) -> tuple[np.ndarray, np.ndarray]:
+        """The lowest z of each sphere, f64[m] m, and its change for one rad/s of each joint, f64[m, n]."""
+        joints, xyz, radii = _arrays(tuple(body))
+        turns = self._turns @ _about_z(np.asarray(angles, np.float64))
+        origins, rotations = np.empty((len(turns), 3)), np.empty((len(turns), 3, 3))
+        position, rotation = np.zeros(3), np.eye(3)
+        for number, shift in enumerate(self._shifts):
+            origins[number] = position = position + rotation @ shift
+            rotations[number] = rotation = rotation @ turns[number]
+        centres = origins[joints] + np.einsum("mij,mj->mi", rotations[joints], xyz)
+        arms = centres[:, None, :2] - origins[None, :, :2]
+        # z of axis x arm; a joint behind the point does not move it.
+        change = rotations[:, 0, 2] * arms[:, :, 1] - rotations[:, 1, 2] * arms[:, :, 0]
+        change *= np.arange(len(turns)) <= joints[:, None]
+        return centres[:, 2] - radii, change
+
     def _walk(self, angles):
         """Each joint's origin and axis f64[n, 3], the tool's position f64[3] and rotation f64[3, 3]."""
         position, rotation, origins, axes = np.zeros(3), np.eye(3), [], []
@@ -59,6 +87,25 @@ class Chain:
             rotation = rotation @ np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
         turn, shift = self._tool
         return np.array(origins), np.array(axes), position + rotation @ shift, rotation @ turn
+
+
+def _about_z(angles: np.ndarray) -> np.ndarray:
+    """f64[n] rad -> f64[n, 3, 3]."""
+    cosine, sine = np.cos(angles), np.sin(angles)
+    turns = np.zeros((len(angles), 3, 3))
+    turns[:, 0, 0], turns[:, 0, 1], turns[:, 1, 0], turns[:, 1, 1] = cosine, -sine, sine, cosine
+    turns[:, 2, 2] = 1.0
+    return turns
+
+
+@functools.cache
+def _arrays(body: tuple[BodyPoint, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Index of each point's joint, its xyz, its radius."""
+    return (
+        np.array([point.joint - 1 for point in body]),
+        np.array([point.xyz for point in body], np.float64),
+        np.array([point.radius for point in body]),
+    )
 
 
 def _matrix(rpy) -> np.ndarray:
@@ -83,14 +130,26 @@ GEN2_GRIP = 0.182
 
 
 def gen2(grip: float = GEN2_GRIP) -> Chain:
-    """The Gen2 up to the point between the fingertips, `grip` m from joint 7: z along the approach, x from the
-    two fingers towards the thumb.
+    """The Gen2 up to the point between the fingertips, `grip` m from joint 7: z along the approach, x from
+    the two fingers towards the thumb.
     """
     return Chain(GEN2_JOINTS, (0, 0, -grip), (PI, 0, HALF))
 
 
 GEN2 = gen2()
 """The Gen2 with the vendor's own fingers."""
+
+GEN2_BODY = (
+    BodyPoint("elbow", 4, (0, 0, 0), 0.050),
+    BodyPoint("wrist, joint 5", 5, (0, 0, 0), 0.038),
+    BodyPoint("wrist, joint 6", 6, (0, 0, 0), 0.041),
+    BodyPoint("wrist, joint 7", 7, (0, 0, 0), 0.041),
+    BodyPoint("palm", 7, (0, 0, -0.100), 0.047),
+    BodyPoint("wrist camera", 7, (-0.100, 0, -0.047), 0.050),
+)
+"""The Gen2 beyond its shoulder, hand without fingers, with the paper's camera: ends of its links and what
+sticks out (sim/kinova.py has the shells).
+"""
 
 GEN3_JOINTS = (
     Joint((0, 0, 0.15643), (PI, 0, 0), None),
@@ -103,6 +162,18 @@ GEN3_JOINTS = (
 )
 """Kinova Gen3 with 7 joints and a spherical wrist (ros2_kortex, gen3_macro.xacro); its limits in rad, rounded
 inwards to 0.1 degree.
+"""
+
+GEN3_BODY = (
+    BodyPoint("elbow", 4, (0, 0, 0), 0.050),
+    BodyPoint("wrist, joint 5", 5, (0, 0, 0), 0.046),
+    BodyPoint("wrist, joint 6", 6, (0, 0, 0), 0.046),
+    BodyPoint("wrist, joint 7", 7, (0, 0, 0), 0.046),
+    BodyPoint("wrist camera", 7, (0, -0.040, -0.045), 0.045),
+    BodyPoint("gripper", 7, (0, 0, -0.115), 0.060),
+)
+"""The Gen3 beyond its shoulder, with vision module and a Robotiq 2F-85 without its fingers; sizes are
+estimates.
 """
 
 GEN3_FLANGE = 0.061525

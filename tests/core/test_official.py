@@ -132,7 +132,7 @@ def test_half_precision_data_parallel_and_bufferless_snapshots_are_taken(tmp_pat
     "change, said",
     [
         (lambda state: state.pop("pred_arm_act.weight"), "missing: pred_arm_act.weight"),
-        (lambda state: state.update(surprise=torch.zeros(2)), "unknown: surprise"),
+        (lambda state: state.update(extra=torch.zeros(2)), "unknown: extra"),
         (
             lambda state: state.update({"embed_ln.bias": torch.zeros(5)}),
             r"embed_norm.bias is \[5\], the configuration says \[48\]",

@@ -3,6 +3,7 @@ follows its command late. What counts is where the arm itself is, not its comman
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,11 +16,10 @@ from gr1_robot.arm.controller import ArmController
 from gr1_robot.arm.drivers.kinova_gen2.backend import Arm
 from gr1_robot.arm.gate import Gate
 
-from .plant import CENTRE, DOWN, HIGH, LIMITS, LOW, NO_JOINTS, RIG
+from .plant import CENTRE, DOWN, HIGH, LIMITS, LOW, NO_JOINTS, RIG, Plant
 from .test_arm import Clock, Driver
 
-BRAKING = (0.64, 2.75)
-UNKNOWN = (math.inf, math.inf)
+BRAKING, UNKNOWN = 0.64, math.inf
 FULL = LIMITS.linear_speed
 
 
@@ -40,9 +40,7 @@ class InertArm:
         )
         self.queue.append(motion.linear)
         change = self.queue.pop(0) - self.velocity
-        self.velocity = self.velocity + change * min(
-            BRAKING[0] * TICK / max(np.linalg.norm(change), 1e-12), 1.0
-        )
+        self.velocity = self.velocity + change * min(BRAKING * TICK / max(np.linalg.norm(change), 1e-12), 1.0)
         self.position = self.position + self.velocity * TICK
         self.now += TICK
         self.beyond = max(self.beyond, (LOW - self.position).max(), (self.position - HIGH).max())
@@ -99,6 +97,16 @@ def test_far_from_every_limit_and_away_from_them_the_arm_moves_at_full_speed():
     assert arm.run(0.5, (FULL, 0.0, 0.0)).linear[0] == pytest.approx(FULL), "along a wall"
 
 
+def test_an_arm_that_lags_at_full_speed_is_not_taken_for_stuck():
+    low, high = (LOW[0] - 2.0, *LOW[1:]), (HIGH[0] + 2.0, *HIGH[1:])
+    arm = Plant(
+        Gate(replace(LIMITS, workspace_min=low, workspace_max=high), RIG.period, True, NO_JOINTS, BRAKING),
+        lag=6,
+    )
+    motion = arm.run(4.0, ((FULL, 0.0, 0.0), (0.0, 0.0, 0.0)))
+    assert motion.reason == "none" and arm.gate.counts["following_error"] == 0
+
+
 def test_it_reaches_the_wall_itself():
     arm = InertArm(BRAKING)
     arm.run(4.0, (0.0, 0.0, -FULL))
@@ -107,7 +115,7 @@ def test_it_reaches_the_wall_itself():
 
 def test_the_controller_hands_the_arms_braking_ability_to_the_gate():
     class Slow(Driver):
-        vendor_limits = ArmLimits(linear_braking=0.64, angular_braking=2.75)
+        vendor_limits = ArmLimits(linear_braking=0.64)
 
         def read_state(self):
             pose = Pose(CENTRE * (1, 1, 0) + (0.0, 0.0, LOW[2] + 0.01), DOWN)
@@ -128,4 +136,4 @@ def test_the_controller_hands_the_arms_braking_ability_to_the_gate():
 
 
 def test_a_gen2_states_how_hard_it_brakes():
-    assert Arm.vendor_limits[4:] == BRAKING
+    assert Arm.vendor_limits.linear_braking == BRAKING

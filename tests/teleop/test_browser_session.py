@@ -63,7 +63,7 @@ def test_three_episodes_one_success_one_discarded_one_relabelled_and_the_bags_pr
     for number, (button, outcome) in enumerate(
         (("a-button", "success"), ("b-button", "discarded"), ("a-button", "success"))
     ):
-        told.append(observer.table(SEED + number)["instruction"])
+        told.append(observer.scene(SEED + number)["instruction"])
         begin(observer, hand)
         gesture(observer, hand)
         for _ in range(2):

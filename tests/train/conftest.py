@@ -1,7 +1,9 @@
 import os
 
-# Several processes at once, on two processors, are slower with more threads each. Before torch is imported.
+# Before torch is imported. Several processes at once, on two processors, are slower with more threads each,
+# and threads that wait by spinning take the processor from those that they wait for.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import pytest  # noqa: E402
 

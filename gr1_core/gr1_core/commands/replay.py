@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the plots (default: out/replay)")
     parser.add_argument(
         "--precision",
-        choices=("auto", "fp32", "bf16", "fp64"),
+        choices=("auto", "fp32", "bf16", "int8", "fp64"),
         default="auto",
         help="of the model (default: auto)",
     )

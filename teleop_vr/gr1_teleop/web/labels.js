@@ -23,6 +23,7 @@ const GATE_REASONS = {
   workspace: "at the edge of the workspace",
   following_error: "it cannot follow",
   joint_limit: "near a joint limit",
+  table: "a part of the arm is near the table",
   contact: "the hand presses: move away from the contact",
   expired: "no more commands",
   not_finite: "a command was not a finite number",

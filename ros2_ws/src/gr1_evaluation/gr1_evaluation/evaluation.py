@@ -79,8 +79,8 @@ def _suite_trials(suite: str, listed: Iterable) -> Iterator[Trial]:
         )
     if any(one.event or one.following for one in listed):
         raise SettingError(
-            f"evaluate: suite '{suite}' has events or several instructions per episode, which the stack cannot "
-            f"play: use `gr1 evaluate sim --suites {suite}`"
+            f"evaluate: suite '{suite}' has events or several instructions per episode, which the stack "
+            f"cannot play: use `gr1 evaluate sim --suites {suite}`"
         )
     return (Trial(one.scene, one.seed, one.task, one.instruction) for one in listed)
 

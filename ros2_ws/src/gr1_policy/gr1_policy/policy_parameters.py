@@ -9,7 +9,7 @@ from gr1_common.parameters import declare
 from gr1_common.qos import RELIABILITIES
 
 ROBOTS = ("sim", "kinova_gen2", "kinova_gen3")
-PRECISIONS = ("auto", "fp32", "bf16", "fp64")
+PRECISIONS = ("auto", "fp32", "bf16", "int8", "fp64")
 PARAMETERS = (
     Option(
         "checkpoint",

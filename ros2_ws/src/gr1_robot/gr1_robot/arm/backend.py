@@ -49,8 +49,8 @@ class ArmState:
 class ArmLimits(NamedTuple):
     """The vendor's limits of an arm, m/s, rad/s, m/s2, rad/s2; infinite: not stated.
 
-    The first four are named as the rig's limits, which may not exceed them. braking: how hard the arm can
-    brake; the gate counts the distance to a limit from it.
+    The first four are named as the rig's limits, which may not exceed them. linear_braking: how hard the arm
+    can brake; the gate counts the distance to the walls of the workspace from it.
     """
 
     linear_speed: float = math.inf
@@ -58,7 +58,18 @@ class ArmLimits(NamedTuple):
     linear_acceleration: float = math.inf
     angular_acceleration: float = math.inf
     linear_braking: float = math.inf
-    angular_braking: float = math.inf
+
+
+class BodyHeights(NamedTuple):
+    """How high the parts of an arm are above the table.
+
+    names: of m parts; above: f64[m] m, lowest point of each above the table; change: f64[m, n] m/s for one
+    rad/s of each joint.
+    """
+
+    names: Sequence[str]
+    above: np.ndarray
+    change: np.ndarray
 
 
 class ArmBackend(ABC):
@@ -121,6 +132,10 @@ class ArmBackend(ABC):
         joint.
         """
 
+    def body_heights(self, joints: np.ndarray) -> BodyHeights | None:
+        """The parts of the arm above the table, for joints f64[n] rad; None: the gate does not watch them."""
+        return None
+
     @abstractmethod
     def describe(self) -> str:
         """What is connected, for a person: model, serial number, firmware."""
@@ -169,7 +184,7 @@ def check_rig_limits(rig: Rig, vendor_limits: ArmLimits | None) -> None:
     MAX_REST_TIME.
     """
     for name, ceiling in (vendor_limits or ArmLimits())._asdict().items():
-        if name.endswith("_braking"):
+        if name == "linear_braking":
             continue
         value = getattr(rig.limits, name)
         if value > ceiling:

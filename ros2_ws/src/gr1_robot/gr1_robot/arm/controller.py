@@ -35,11 +35,6 @@ def _boottime() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _braking(backend: ArmBackend) -> tuple[float, float]:
-    limits = backend.vendor_limits or ArmLimits()
-    return limits.linear_braking, limits.angular_braking
-
-
 class Snapshot(NamedTuple):
     """One tick: the state that the gate saw, the motion that it allowed, the arm's faults and
     `ArmBackend.homing`.
@@ -69,8 +64,9 @@ class ArmController:
         boottime: Callable[[], float] | None = None,
     ):
         self.backend, self.lock = backend, threading.RLock()
+        limits = backend.vendor_limits or ArmLimits()
         self.gate, self._gate_lock = (
-            Gate(rig.limits, rig.period, armed, backend.joint_limits, _braking(backend)),
+            Gate(rig.limits, rig.period, armed, backend.joint_limits, limits.linear_braking),
             threading.Lock(),
         )
         self.at_rest = threading.Event()
@@ -87,13 +83,15 @@ class ArmController:
             backend = self.backend
             state, homing = backend.read_state(), backend.homing
             faults = backend.faults() or ([HOMING_MESSAGES[homing]] if homing else [])
-            jacobian = backend.jacobian(state.joints) if np.isfinite(state.joints).all() else None
+            jacobian = body = None
+            if np.isfinite(state.joints).all():
+                jacobian, body = backend.jacobian(state.joints), backend.body_heights(state.joints)
             with self._gate_lock:
                 # Read the clock only now: the arm may have been slow to answer, and commands age meanwhile.
                 now = self._clock()
                 self._check_suspend(now)
                 self._submit_homing(state, now)
-                motion, closure = self.gate.tick(now, state, jacobian, faults), self.gate.closure
+                motion, closure = self.gate.tick(now, state, jacobian, faults, body), self.gate.closure
             if motion.state == STOPPED or motion.source == "teleop":
                 self._homing.cancel()
             if homing != "running" or motion.reason not in GRAVE:

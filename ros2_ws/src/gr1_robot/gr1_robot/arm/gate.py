@@ -19,7 +19,7 @@ import numpy as np
 from gr1_common.conventions import BASE_FRAME, HOLDING, MOVING, STOPPED, TICK
 from gr1_core.pose import Pose
 from gr1_core.rig import Limits
-from gr1_robot.arm.backend import ArmState
+from gr1_robot.arm.backend import ArmState, BodyHeights
 from gr1_robot.arm.contact import ContactForce
 from gr1_robot.arm.motion_limits import MotionLimiter
 
@@ -28,7 +28,7 @@ SOURCES = ("teleop", "home", "policy")
 
 REFUSALS = ("frame", "not_finite", "jump", "old", "out_of_order", "stopped", "not_in_charge")
 """Why a command was refused."""
-REDUCTIONS = ("speed", "workspace", "following_error", "joint_limit", "contact")
+REDUCTIONS = ("speed", "workspace", "following_error", "joint_limit", "table", "contact")
 """Why the motors get less than the command."""
 HOLDS = ("no_command", "zero_command", "expired", "not_finite", "jump", "no_pose", "contact")
 """Why the arm holds its commanded pose although it may move."""
@@ -87,7 +87,7 @@ class Gate:
 
     control_period: s between two commands; a command is valid for 1.5 periods. armed: False starts latched,
     until `reset`. joint_limits: f64[n, 2] rad, infinite for a continuous joint. braking: how hard the arm can
-    brake, m/s2 and rad/s2; infinite: not known.
+    brake, m/s2; infinite: not known.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Gate:
         control_period: float,
         armed: bool,
         joint_limits: np.ndarray,
-        braking: tuple[float, float] = (math.inf, math.inf),
+        braking: float = math.inf,
     ):
         self.limits = limits
         self.expiry = 1.5 * control_period
@@ -211,12 +211,18 @@ class Gate:
     # Output: what the motors get
 
     def tick(
-        self, now: float, state: ArmState, jacobian: np.ndarray | None = None, faults: Sequence[str] = ()
+        self,
+        now: float,
+        state: ArmState,
+        jacobian: np.ndarray | None = None,
+        faults: Sequence[str] = (),
+        body: BodyHeights | None = None,
     ) -> Motion:
         """The motion of the next 10 ms.
 
         state: what the arm reports. jacobian: f64[6, n] at its joints; an arm with joint limits needs it.
-        faults: what the backend reports; any of them latches a stop.
+        faults: what the backend reports; any of them latches a stop. body: the arm's parts above the table;
+        None: they are not watched.
         """
         # Braking follows the clock: a late tick must not lengthen the stop. Acceleration never makes up for
         # lost time.
@@ -263,7 +269,7 @@ class Gate:
             self._followed_at = now
             after = self._ramp(wish, elapsed)
         else:
-            limits = self._limiter.limits_at(state, jacobian, self._sent_since(state.at))
+            limits = self._limiter.limits_at(state, jacobian, self._sent_since(state.at), body)
             wish, of_wish = limits.limit_request(wish)
             after, of_ramp = limits.limit_ramp(
                 self._twist * (1.0 - elapsed / self._stop_time), self._ramp(wish, elapsed)

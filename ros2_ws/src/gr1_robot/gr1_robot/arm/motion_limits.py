@@ -1,9 +1,9 @@
 """Workspace, following error and joint ranges as linear limits on the twist of this moment. ROS-free.
 
 A distance d to a limit allows a speed of d / stop_time towards it: the approach fades out no harder than the
-ramp brakes. If the arm's braking ability is known, d also allows no more than the speed from which the arm,
-after a reaction time, rests within d. Motion away from a limit is always free. Beyond a limit, only motion
-back is allowed.
+ramp brakes. If the arm's braking ability is known, a wall also allows no more than the speed from which the
+arm, after a reaction time, rests within d. Motion away from a limit is always free. Beyond a limit, only
+motion back is allowed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gr1_core.rig import Limits
-from gr1_robot.arm.backend import ArmState
+from gr1_robot.arm.backend import ArmState, BodyHeights
 
 Reduction = tuple[str, str] | None
 """Why a twist was reduced: the gate's reason code and a text for a person; None: it was not."""
@@ -29,16 +29,16 @@ _REACTION_S = 0.06
 """s: how much later than its command an arm may brake."""
 _BRAKING_SHARE = 0.7
 """Of the arm's braking ability: the rest is for turning, which needs it at the same time."""
-_FAR = 1e3
 
 
 class MotionLimits(NamedTuple):
     """low <= rows @ twist <= high, twist f64[6] in m/s and rad/s; a zero twist always satisfies it.
 
     Rows: following error of position, the three axes of the workspace box, following error of orientation,
-    then limited joints. joints: their numbers, from 1. left: degrees from each of them to its nearer end.
-    distance_low, distance_high: of each row, m or rad. braking: of each row, m/s2 or rad/s2; infinite: not
-    known.
+    then limited joints, then parts of the body above the table. joints: the numbers of the limited joints,
+    from 1. left: degrees from each of them to its nearer end. body: the parts, None where they are not
+    watched. below, above: f64[3] m to the walls of the box. braking: m/s2, how hard the arm can brake;
+    infinite: not known.
     """
 
     rows: np.ndarray
@@ -46,9 +46,10 @@ class MotionLimits(NamedTuple):
     high: np.ndarray
     joints: np.ndarray
     left: np.ndarray
-    distance_low: np.ndarray
-    distance_high: np.ndarray
-    braking: np.ndarray
+    below: np.ndarray
+    above: np.ndarray
+    braking: float
+    body: BodyHeights | None
 
     @property
     def beyond(self) -> bool:
@@ -93,19 +94,12 @@ class MotionLimits(NamedTuple):
 
     def _bounds(self, twist: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """low and high of each row for a motion in the direction of this twist."""
-        known = np.isfinite(self.braking)
-        if not known.any():
+        if not np.isfinite(self.braking):
             return self.low, self.high
-        speeds = np.full(len(self.rows), _norm(twist[3:]))
-        speeds[:_ROTATION] = _norm(twist[:3])
-        along = np.minimum(np.abs(self.rows @ twist) / np.maximum(speeds, 1e-12), 1.0)[known]
+        along = np.minimum(np.abs(twist[:3]) / max(_norm(twist[:3]), 1e-12), 1.0)
         low, high = self.low.copy(), self.high.copy()
-        low[known] = np.maximum(
-            low[known], -_safe_speed(self.braking[known], self.distance_low[known], along)
-        )
-        high[known] = np.minimum(
-            high[known], _safe_speed(self.braking[known], self.distance_high[known], along)
-        )
+        low[_AXES] = np.maximum(low[_AXES], -_safe_speed(self.braking, self.below, along))
+        high[_AXES] = np.minimum(high[_AXES], _safe_speed(self.braking, self.above, along))
         return low, high
 
     def _explain(self, row: int) -> Reduction:
@@ -114,13 +108,16 @@ class MotionLimits(NamedTuple):
         if row < _FIRST_JOINT:
             return "workspace", ""
         joint = row - _FIRST_JOINT
+        if joint >= len(self.joints):
+            part = joint - len(self.joints)
+            return "table", f"{self.body.names[part]} is {1e3 * self.body.above[part]:.0f} mm above the table"
         return "joint_limit", f"joint {self.joints[joint]} is {self.left[joint]:.1f} degrees from its end"
 
 
 class MotionLimiter:
     """The limits of one arm. joint_limits: f64[n, 2] rad, infinite for a continuous joint. stop_time: s.
 
-    braking: how hard the arm can brake, m/s2 and rad/s2.
+    braking: how hard the arm can brake, m/s2; infinite: not known.
     """
 
     def __init__(
@@ -128,10 +125,10 @@ class MotionLimiter:
         limits: Limits,
         joint_limits: np.ndarray,
         stop_time: float,
-        braking: tuple[float, float] = (math.inf, math.inf),
+        braking: float = math.inf,
     ):
         self._limits, self._stop_time = limits, stop_time
-        self._braking = np.array([braking[0]] * _ROTATION + [braking[1]])
+        self._braking = braking
         self._low, self._high = np.array(limits.workspace_min), np.array(limits.workspace_max)
         ends = np.asarray(joint_limits, np.float64)
         self._limited = np.flatnonzero(np.isfinite(ends).any(axis=1))
@@ -142,7 +139,13 @@ class MotionLimiter:
         """Whether `limits_at` needs joint angles and the Jacobian."""
         return bool(self._limited.size)
 
-    def limits_at(self, state: ArmState, jacobian: np.ndarray | None, ahead: np.ndarray) -> MotionLimits:
+    def limits_at(
+        self,
+        state: ArmState,
+        jacobian: np.ndarray | None,
+        ahead: np.ndarray,
+        body: BodyHeights | None = None,
+    ) -> MotionLimits:
         """The limits at this moment.
 
         jacobian: f64[6, n] at the state's joints. ahead: f64[6] m and rad, how far the commanded pose of this
@@ -166,8 +169,10 @@ class MotionLimiter:
             [self._limits.max_following_angle - angle],
         ]
         left = np.zeros(0)
+        if self.needs_joints or body is not None:
+            joint_rates = np.linalg.solve(jacobian @ jacobian.T + _DAMPING, jacobian).T
         if self.needs_joints:
-            inverse = np.linalg.solve(jacobian @ jacobian.T + _DAMPING, jacobian).T[self._limited]
+            inverse = joint_rates[self._limited]
             # Where the joints are, and where they will be once the arm has reached its commanded pose: the
             # nearer to the end counts.
             now = np.asarray(state.joints)[self._limited]
@@ -176,28 +181,32 @@ class MotionLimiter:
             low.append(self._ends[:, 0] + self._limits.joint_margin - np.minimum(now, soon))
             high.append(self._ends[:, 1] - self._limits.joint_margin - np.maximum(now, soon))
             left = np.degrees(np.minimum(now - self._ends[:, 0], self._ends[:, 1] - now))
+        if body is not None:
+            falls = body.change @ joint_rates
+            rows.append(falls)
+            low.append(-np.minimum(body.above, body.above + falls @ np.append(lead, turn)))
+            high.append(np.full(len(falls), np.inf))
         low, high = np.minimum(np.concatenate(low), 0.0), np.maximum(np.concatenate(high), 0.0)
-        braking = np.full(len(low), np.inf)
-        braking[:_FIRST_JOINT] = self._braking
         return MotionLimits(
             np.concatenate(rows),
             low / self._stop_time,
             high / self._stop_time,
             self._limited + 1,
             left,
-            -low,
-            high,
-            braking,
+            -low[_AXES],
+            high[_AXES],
+            self._braking,
+            body,
         )
 
 
-def _safe_speed(braking: np.ndarray, distance: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """The speed towards a limit from which the arm rests before it.
+def _safe_speed(braking: float, distance: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """The speed towards each wall from which the arm rests before it.
 
-    along: the cosine between path and limit, 0 .. 1. On a path with speed s, (s t + s^2 / 2a) along <=
-    distance.
+    along: the cosine between path and wall's normal, 0 .. 1. On a path with speed s: (s t + s^2 / 2a) along
+    <= distance.
     """
-    able, way = _BRAKING_SHARE * braking, np.minimum(distance, _FAR) / np.maximum(along, 1e-9)
+    able, way = _BRAKING_SHARE * braking, distance / np.maximum(along, 1e-9)
     return along * able * (np.sqrt(_REACTION_S**2 + 2.0 * way / able) - _REACTION_S)
 
 

@@ -54,6 +54,7 @@ _WARNING_REASONS = (
     "no_pose",
     "following_error",
     "joint_limit",
+    "table",
     "contact",
 )
 _REFUSAL_MESSAGES = {
@@ -69,6 +70,7 @@ _REASON_MESSAGES = {
     "workspace": "kept inside the workspace",
     "following_error": "the arm does not follow: something holds it, or it is at the end of its reach",
     "joint_limit": "slowed near the end of a joint's range",
+    "table": "slowed near the table: a part of the arm behind the hand is close to it",
     "contact": "the hand presses too hard: only teleoperation or homing may move it, away from the contact",
     "no_command": "waiting for the first command",
     "zero_command": "commanded to rest",

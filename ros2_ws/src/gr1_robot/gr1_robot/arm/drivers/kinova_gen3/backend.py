@@ -10,10 +10,10 @@ import atexit
 import numpy as np
 
 from gr1_common.option import Option
-from gr1_core.kinematics import GEN3_GRIP, gen3
+from gr1_core.kinematics import GEN3_BODY, GEN3_GRIP, gen3
 from gr1_core.pose import Pose
 from gr1_core.rig import Rig
-from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
+from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState, BodyHeights
 from gr1_robot.arm.drivers.kinova_gen3.driver import JOINTS, Driver
 from gr1_robot.arm.drivers.kinova_gen3.session import KortexError, Login
 
@@ -49,10 +49,19 @@ OPTIONS = (
         True,
         "Report the force on the hand that the arm estimates; false where its drift stops the arm.",
     ),
+    Option(
+        "table_height",
+        0.0,
+        "Height of the table in the arm's base frame, m. No part of the arm behind the hand goes below it.",
+        low=-2.0,
+        high=1.0,
+    ),
 )
 
 HOME = (0, 20, 180, -85, 0, -75, 90)
 """Degrees: the hand points down in front of the base, the wrist camera looks away from the base."""
+
+_PARTS = tuple(point.name for point in GEN3_BODY)
 
 
 class Arm(ArmBackend):
@@ -64,8 +73,17 @@ class Arm(ArmBackend):
     # The hard limits of a twist since firmware 2.2: 50 cm/s and 100 degrees/s (Kinova-kortex2_Gen3_G3L #14).
     vendor_limits = ArmLimits(linear_speed=0.5, angular_speed=float(np.radians(100)))
 
-    def __init__(self, rig: Rig, *, watchdog_ms: int, flange_to_fingertips: float, wrench: bool, **login):
-        self._rig, self._chain = rig, gen3(flange_to_fingertips)
+    def __init__(
+        self,
+        rig: Rig,
+        *,
+        watchdog_ms: int,
+        flange_to_fingertips: float,
+        table_height: float,
+        wrench: bool,
+        **login,
+    ):
+        self._rig, self._chain, self._table = rig, gen3(flange_to_fingertips), table_height
         self.joint_limits = self._chain.limits
         self.driver = Driver(Login(**login), flange_to_fingertips, watchdog_ms, wrench)
 
@@ -108,6 +126,10 @@ class Arm(ArmBackend):
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return self._chain.jacobian(joints)
+
+    def body_heights(self, joints: np.ndarray) -> BodyHeights:
+        lowest, change = self._chain.heights(joints, GEN3_BODY)
+        return BodyHeights(_PARTS, lowest - self._table, change)
 
     def describe(self) -> str:
         return self.driver.identity

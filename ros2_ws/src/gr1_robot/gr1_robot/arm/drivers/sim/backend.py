@@ -13,11 +13,11 @@ from scipy.spatial.transform import Rotation
 
 from gr1_common.conventions import TICK
 from gr1_common.option import Option
-from gr1_core.kinematics import GEN2
+from gr1_core.kinematics import GEN2, GEN2_BODY
 from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_core.sim import TASKS
-from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
+from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState, BodyHeights
 
 DRIFT = 0.05
 """m/s with which the measured pose of a drifting arm sinks."""
@@ -58,6 +58,8 @@ OPTIONS = (
 _ZERO = np.zeros(3)
 _SETTLED_TICKS, _SETTLED = 20, 0.002
 """Fingers that have moved less than this share of their range in so many ticks have settled."""
+
+_PARTS = tuple(point.name for point in GEN2_BODY)
 
 
 class Arm(ArmBackend):
@@ -155,6 +157,10 @@ class Arm(ArmBackend):
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return GEN2.jacobian(joints)
+
+    def body_heights(self, joints: np.ndarray) -> BodyHeights:
+        lowest, change = GEN2.heights(joints, GEN2_BODY)
+        return BodyHeights(_PARTS, lowest, change)
 
     def describe(self) -> str:
         return "simulated Kinova Gen2, 7 joints, three fingers"
