@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 LEROBOT ?= .venv-lerobot
+CALVIN ?= .venv-calvin
 KINECT ?= .venv-kinect
 PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 ARGS ?=
@@ -19,14 +20,16 @@ MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/se
 
 # The demo and the tests talk to this machine only.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+export CALVIN_ROOT
 
-.PHONY: help setup system kinect demo train-demo lint test test-slow test-lerobot test-teleop-browser test-kinect loop docs bench expert faults clean
+.PHONY: help setup system kinect demo train-demo lint test test-slow test-lerobot test-teleop-browser test-kinect test-calvin calvin loop docs bench expert faults clean
 help:
 	@sed -n '1,4s/^# //p' Makefile
 	@echo 'also: make setup, lint, docs (the documentation as a site), bench (policy speed), expert (110 episodes over ROS topics), clean,'
 	@echo '      faults (injects faults into the running stack and measures how it stops), kinect (an environment for the Azure Kinect),'
 	@echo '      train-demo (trains the shipped policy from nothing: hours on two cores, continues after an interruption),'
-	@echo '      test-slow, test-lerobot (with the real lerobot), test-teleop-browser (a browser as headset), test-kinect'
+	@echo '      test-slow, test-lerobot (with the real lerobot), test-teleop-browser (a browser as headset), test-kinect,'
+	@echo '      calvin, test-calvin (CALVIN_ROOT=DIR: the CALVIN benchmark on its own simulator)'
 
 setup: $(VENV)/.ready
 
@@ -103,6 +106,20 @@ $(LEROBOT)/.ready: tests/interop/requirements.txt $(VENV)/.ready
 	@printf '%s\n' "$$($(VENV)/bin/python $(PURELIB))" "$(CURDIR)/gr1_core" > "$$($(LEROBOT)/bin/python $(PURELIB))/gr1.pth"
 	@touch $@
 
+# CALVIN's simulator, from clones of mees/calvin and mees/calvin_env:  make calvin CALVIN_ROOT=DIR   (docs/how-to/calvin.md)
+calvin: $(CALVIN)/.ready
+	@$(CALVIN)/bin/python -m gr1_core evaluate calvin --expert --chains 10 --renderer tiny $(ARGS)
+
+test-calvin: $(CALVIN)/.ready
+	$(CALVIN)/bin/python -m pytest -q -m calvin tests/calvin $(ARGS)
+
+# pybullet and hydra lie in .venv-calvin, over the main environment.
+$(CALVIN)/.ready: tests/calvin/requirements.txt $(VENV)/.ready
+	@$(VENV)/bin/python -m venv --clear $(CALVIN)
+	@$(CALVIN)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/calvin/requirements.txt
+	@printf '%s\n' "$(CURDIR)/gr1_core" "$$($(VENV)/bin/python $(PURELIB))" > "$$($(CALVIN)/bin/python $(PURELIB))/gr1.pth"
+	@touch $@
+
 loop: setup
 	@scripts/loop.sh
 
@@ -121,4 +138,4 @@ faults: setup
 	@set -m; $(VENV)/bin/gr1 faults $(ARGS); exit $$?
 
 clean:
-	rm -rf $(VENV) $(LEROBOT) $(KINECT) out build install log ros2_ws/build ros2_ws/install ros2_ws/log
+	rm -rf $(VENV) $(LEROBOT) $(CALVIN) $(KINECT) out build install log ros2_ws/build ros2_ws/install ros2_ws/log

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from gr1_core import GR1, GR1Config, Rig
 from gr1_core.cli import main
-from gr1_core.eval import table, workers
+from gr1_core.eval import table
+from gr1_core.eval import trials as trial_pool
 from gr1_core.eval.environment import (
     Environment,
     Outcome,
@@ -53,20 +54,20 @@ def synthetic_outcomes(suite="seen", count=4, success=lambda number: True):
     ]
 
 
-class ExpertConnection:
-    """The connection's other end: answers each observation with the expert's command, as a policy would."""
+class ExpertPolicy:
+    """In the place of the policy: answers each observation with the expert's action."""
 
     def __init__(self, trial):
-        self.expert, self.seen = Expert(trial.task, RIG.control_hz, trial.objects), []
+        self.expert, self.seen, self.instructions = Expert(trial.task, RIG.control_hz, trial.objects), [], []
 
-    def send(self, observation):
+    def begin(self, instruction, part):
+        self.instructions.append(instruction)
+
+    def act(self, observation):
         state = self.environment.twin.state()
         self.seen.append((state, observation))
         command = self.expert.act(state)
-        self.answer = RIG.delta(command.linear, command.angular, observation["arm"]), command.closure
-
-    def recv(self):
-        return self.answer
+        return RIG.delta(command.linear, command.angular, observation["arm"]), 1.0 - 2.0 * command.closure
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +76,13 @@ def remote_trial():
     expert without connection).
     """
     trial = trials("seen", 3)[0]
-    connection = ExpertConnection(trial)
-    remote = connection.environment = Environment(TrialSettings(RIG, 10.0, 3, expert=False), connection)
-    outcome = remote.run_trial(trial)
+    policy = ExpertPolicy(trial)
+    remote = policy.environment = Environment(TrialSettings(RIG, 10.0, 3, expert=False))
+    outcome = remote.run(trial, policy)
     remote.close()
-    return (
-        trial,
-        outcome,
-        connection.seen,
-        Environment(TrialSettings(RIG, 10.0, 0, expert=True), None).run_trial(trial),
-    )
+    assert policy.instructions == [trial.instruction]
+    alone = Environment(TrialSettings(RIG, 10.0, 0, expert=True)).run(trial)
+    return trial, outcome, policy.seen, alone
 
 
 def test_actions_over_the_connection_move_the_arm_as_the_experts_own_do(remote_trial):
@@ -164,21 +162,19 @@ def test_the_command_prints_tables_and_one_json_document_and_draws_sheets(folder
 def test_a_swap_succeeds_with_the_named_task_and_counts_the_unnamed_one():
     trial = trials("swap", 1)[0]
     settings = TrialSettings(RIG, 8.0, 0, expert=True)
-    outcome = Environment(settings, None).run_trial(trial)
+    outcome = Environment(settings).run(trial)
     assert outcome.success and not outcome.unnamed
     ignoring = dataclasses.replace(trial, task="open_drawer", scene="pick_eggplant")
-    connection = ExpertConnection(dataclasses.replace(trial, task="pick_eggplant"))
-    remote = connection.environment = Environment(
-        dataclasses.replace(settings, expert=False, seconds=7.0), connection
-    )
-    outcome = remote.run_trial(ignoring)
+    policy = ExpertPolicy(dataclasses.replace(trial, task="pick_eggplant"))
+    remote = policy.environment = Environment(dataclasses.replace(settings, expert=False, seconds=7.0))
+    outcome = remote.run(ignoring, policy)
     remote.close()
     assert not outcome.success and outcome.unnamed and outcome.failure == "wrong object"
 
 
 @pytest.mark.slow
 def test_a_dead_worker_ends_the_evaluation_with_its_trial_named_and_ends_the_others():
-    running = workers.run_trials(trials("drawer", 20), TrialSettings(RIG, 10.0, 0, expert=True), None, 2)
+    running = trial_pool.run_trials(trials("drawer", 20), TrialSettings(RIG, 10.0, 0, expert=True), None, 2)
     assert next(running).success
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
     with pytest.raises(
@@ -194,7 +190,7 @@ def test_outcomes_before_an_interrupt_are_printed_and_saved(monkeypatch, tmp_pat
         yield from synthetic_outcomes(count=3, success=lambda number: number > 0)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(workers, "run_trials", interrupted)
+    monkeypatch.setattr(trial_pool, "run_trials", interrupted)
     assert (
         main(["evaluate", "sim", "--expert", "--suites", "seen", "--episodes", "9", "--out", str(tmp_path)])
         == 130
@@ -216,7 +212,7 @@ def test_outcomes_before_an_error_are_printed_and_saved_and_the_error_named(
         yield from synthetic_outcomes(count=3)
         raise error
 
-    monkeypatch.setattr(workers, "run_trials", breaks)
+    monkeypatch.setattr(trial_pool, "run_trials", breaks)
     assert (
         main(["evaluate", "sim", "--expert", "--suites", "seen", "--episodes", "9", "--out", str(tmp_path)])
         == 1
@@ -233,7 +229,7 @@ def test_an_error_before_the_first_outcome_is_printed_alone(monkeypatch, tmp_pat
         raise SimulationError("no display")
         yield
 
-    monkeypatch.setattr(workers, "run_trials", breaks)
+    monkeypatch.setattr(trial_pool, "run_trials", breaks)
     assert main(["evaluate", "sim", "--expert", "--suites", "seen", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr() == ("", "gr1: no display\n") and not list(tmp_path.iterdir())
 

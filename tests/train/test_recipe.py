@@ -11,7 +11,8 @@ from gr1_core.train.recipe import RecipeError
 # The paper's appendix: batch, learning rate, epochs, warm-up epochs.
 PAPER = {
     "pretrain-ego4d": (1024, 3.6e-4, 50, 5),
-    **{name: (512, 1e-3, 20, 1) for name in recipe.built_in() if name.startswith("finetune-calvin")},
+    **{name: (512, 1e-3, 20, 1) for name in recipe.built_in() if name.startswith("finetune-calvin-a")},
+    "finetune-calvin-d": (512, 1e-3, 20, 1),
     **{name: (64, 1e-3, 30, 1) for name in recipe.built_in() if name.startswith("finetune-kinova")},
 }
 
@@ -22,6 +23,7 @@ def test_the_recipes_that_are_promised_are_there():
         "finetune-calvin-abcd",
         "finetune-calvin-abc",
         "finetune-calvin-d",
+        "finetune-calvin-small",
         "finetune-calvin-abcd-10pct",
         "finetune-calvin-abcd-no-video",
         "finetune-calvin-abcd-no-pretraining",

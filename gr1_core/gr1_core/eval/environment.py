@@ -5,15 +5,13 @@ No torch here.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 
 import numpy as np
 
 from gr1_core import images
 from gr1_core.eval.failures import failure_kind
+from gr1_core.eval.worker_process import RemotePolicy, WorkerError
 from gr1_core.rig import ROLES, Rig
 from gr1_core.sim.events import Displacement, Event, Occlusion
 from gr1_core.sim.expert import Command, Expert
@@ -26,7 +24,7 @@ from gr1_core.sim.tasks import find_task
 from gr1_core.sim.twin import TICK, Twin
 
 
-class SimulationError(ValueError):
+class SimulationError(WorkerError):
     """The trials cannot be played."""
 
 
@@ -60,12 +58,15 @@ class TrialSettings:
     frames: int
     expert: bool
 
+    def environment(self) -> Environment:
+        return Environment(self)
 
-class _RemotePolicy:
-    """A policy in another process: sends the fields of an Observation, receives the action."""
 
-    def __init__(self, connection: Connection, rig: Rig, cameras: dict[str, Renderer], event: Event):
-        self._connection, self._rig, self._cameras, self._event = connection, rig, cameras, event
+class _PolicyActor:
+    """The policy in the main process, as the simulated arm sees it: state -> observation, action -> twist."""
+
+    def __init__(self, policy: RemotePolicy, rig: Rig, cameras: dict[str, Renderer], event: Event):
+        self._policy, self._rig, self._cameras, self._event = policy, rig, cameras, event
 
     def act(self, state: np.ndarray) -> Command:
         """The observation is the policy node's and a bag's: measured pose and the current gripper command."""
@@ -74,28 +75,31 @@ class _RemotePolicy:
         arm = vector[:6].astype(np.float64)
         frames = {role: camera.render(state) for role, camera in self._cameras.items()}
         frames = self._event.alter_frames(state, frames)
-        self._connection.send(frames | {"arm": arm, "gripper": float(vector[6])})
-        delta, closure = self._connection.recv()
-        return Command(*self._rig.twist(delta, arm), closure)
+        delta, gripper = self._policy.act(frames | {"arm": arm, "gripper": float(vector[6])})
+        # As the policy node commands it: closure 0 open, 1 closed.
+        return Command(*self._rig.twist(delta, arm), 0.0 if gripper > 0 else 1.0)
 
 
 class Environment:
     """Plays one trial after the other; rebuilds its models only when the set of objects changes."""
 
-    def __init__(self, settings: TrialSettings, connection: Connection):
-        self._settings, self._connection = settings, connection
+    def __init__(self, settings: TrialSettings):
+        self._settings = settings
         self._objects, self._cameras = None, {}
 
-    def run_trial(self, trial: Trial) -> Outcome:
-        """Plays all instructions of a trial, up to the first failure, without a reset between them."""
+    def run(self, trial: Trial, policy: RemotePolicy | None = None) -> Outcome:
+        """Plays all instructions of a trial, up to the first failure, without a reset between them.
+
+        policy: None where the scripted expert acts.
+        """
         self._set_scene(trial)
         self.twin.reset(trial.scene, trial.seed)
         states, completed, unnamed, failure = [], 0, False, ""
         stages = trial.stages()
-        for number, stage in enumerate(stages):
-            if number and not self._settings.expert:
-                self._connection.send(number)
-            part, success, unnamed = self._run_stage(stage)
+        for stage in stages:
+            if policy:
+                policy.begin(stage.instruction, stage)
+            part, success, unnamed = self._run_stage(stage, policy)
             states += part
             if not success:
                 failure = failure_kind(stage.task, np.array(part))
@@ -105,7 +109,7 @@ class Environment:
         frames = self._frames(np.array(states))
         return Outcome(trial, success, seconds, failure, unnamed, frames, completed)
 
-    def _run_stage(self, stage: Trial) -> tuple[list[np.ndarray], bool, bool]:
+    def _run_stage(self, stage: Trial, policy: RemotePolicy | None) -> tuple[list[np.ndarray], bool, bool]:
         """Plays one instruction. Returns its states, its success and, in a swap, that of the scene's task."""
         settings, twin, scene = self._settings, self.twin, find_task(stage.scene)
         twin.task = find_task(stage.task)  # the instruction decides when the episode is over
@@ -113,7 +117,7 @@ class Environment:
         if settings.expert:
             actor = Expert(stage.task, settings.rig.control_hz, stage.objects)
         else:
-            actor = _RemotePolicy(self._connection, settings.rig, self._cameras, event)
+            actor = _PolicyActor(policy, settings.rig, self._cameras, event)
         states, successes, others, unnamed = [], 0, 0, False
         for state, _, success in run_episode(twin, actor, settings.rig, settings.seconds):
             states.append(state)
@@ -182,30 +186,3 @@ def require_simulated_rig(rig: Rig) -> None:
         raise SimulationError(
             f"rig '{rig.name}' is not the simulated arm's (a Kinova Gen2): {'; '.join(problems)}"
         )
-
-
-def serve_trials(connection: Connection, settings: TrialSettings) -> None:
-    """Main function of a worker: receives trials until None or the end of the connection; sends outcomes or
-    an error's text.
-    """
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all processes; the parent decides when to stop
-    environment = Environment(settings, connection)
-    try:
-        _answer(connection, environment.run_trial)
-    except (EOFError, ConnectionError):
-        pass  # the parent has ended or closed the connection
-    finally:
-        environment.close()
-
-
-def _answer(connection: Connection, run: Callable[[Trial], Outcome]) -> None:
-    while (trial := connection.recv()) is not None:
-        try:
-            answer = run(trial)
-        except (EOFError, ConnectionError):
-            raise
-        except Exception as error:
-            answer = f"{trial.scene} with seed {trial.seed}: {str(error) or repr(error)}"
-        connection.send(answer)

@@ -21,7 +21,7 @@ from rich.progress import (
 
 from gr1_core import atomic_write, pretrained
 from gr1_core.eval import contact_sheet, table
-from gr1_core.eval import workers as worker_pool
+from gr1_core.eval import trials as trial_pool
 from gr1_core.eval.batch import BatchPolicy
 from gr1_core.eval.environment import Outcome, SimulationError, TrialSettings, require_simulated_rig
 from gr1_core.eval.prediction import PredictionErrors
@@ -133,7 +133,7 @@ def _play(
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    running = worker_pool.run_trials(chosen, settings, policy, workers, errors.on_action if errors else None)
+    running = trial_pool.run_trials(chosen, settings, policy, workers, errors.on_action if errors else None)
     with Progress(*parts, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=len(chosen))
         try:

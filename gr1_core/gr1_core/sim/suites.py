@@ -69,6 +69,9 @@ class Trial:
         rest = [replace(self, task=task, instruction=text, following=()) for task, text in self.following]
         return [replace(self, following=()), *rest]
 
+    def __str__(self) -> str:
+        return f"{self.scene} with seed {self.seed}"
+
     @property
     def swapped(self) -> bool:
         """Whether the instruction is that of another task than the scene's."""

@@ -1,0 +1,272 @@
+"""`gr1 collect calvin`: the expert's chains in CALVIN's simulator, written in the official dataset's layout.
+
+Parallel, seeded, resumable.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gr1_core.calvin.checkout import Checkout
+from gr1_core.calvin.environment import Simulator
+from gr1_core.calvin.expert import TASKS, Expert
+from gr1_core.calvin.recording import Span, Statistics, frame_of, frame_path, write_frame, write_index
+from gr1_core.calvin.worlds import ChainSampler
+
+STRIDE = 2000
+"""Frame ids from one chain's first to the next one's: a chain's ids are known before those before it are
+recorded.
+"""
+MAX_CHAINS = 10_000_000 // STRIDE - 1
+STEPS = 240
+"""A demonstration that takes longer, of the 360 that the official evaluation allows, is not kept."""
+VALIDATION_EVERY = 20
+_LOG, _SETTINGS = "chains.jsonl", "collection.json"
+
+
+class CalvinCollectError(ValueError):
+    """Demonstrations that cannot be recorded."""
+
+
+@dataclass(frozen=True)
+class CollectionSettings:
+    """scene: A .. D. tasks: those that are annotated.
+
+    noise: deviation of the disturbed actions, in parts of the largest action.
+    """
+
+    scene: str
+    tasks: tuple[str, ...]
+    seed: int
+    noise: float
+    renderer: str
+    depth: bool
+
+
+def named_tasks(names: str) -> tuple[str, ...]:
+    """ "all" or names separated by commas. Raises CalvinCollectError for an unknown one."""
+    chosen = (
+        TASKS
+        if names == "all"
+        else tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    )
+    if unknown := [name for name in chosen if name not in TASKS]:
+        raise CalvinCollectError(
+            f"--tasks: {', '.join(unknown)} is not one of CALVIN's 34 tasks: {', '.join(TASKS)}"
+        )
+    if not chosen:
+        raise CalvinCollectError("--tasks names no task: give names separated by commas, or all")
+    return chosen
+
+
+def collect(
+    checkout: Checkout,
+    settings: CollectionSettings,
+    episodes: int,
+    out: Path,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> dict:
+    """Records chains until `episodes` annotated demonstrations are there. Returns a summary.
+
+    progress: is told the demonstrations so far and the chains so far. An interrupted collection goes on: a
+    chain counts once all its frames are on disk, and a number always gives the same chain. Raises
+    CalvinCollectError for settings that differ from before.
+    """
+    _prepare(out, settings, checkout)
+    done = _read_log(out)
+    following = iter(number for number in range(MAX_CHAINS) if number not in done)
+    found = sum(len(row["spans"]) for row in done.values())
+    progress(found, len(done))
+    context = multiprocessing.get_context("spawn")  # pybullet's client does not survive a fork
+    stop = context.Event()
+    arguments = (checkout.root, settings, out, stop)
+    with ProcessPoolExecutor(workers, context, _start, arguments) as pool, open(out / _LOG, "a") as log:
+        running: set[Future] = set()
+        try:
+            while found < episodes or running:
+                while found < episodes and len(running) < workers:
+                    running.add(pool.submit(_record, next(following)))
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    row = future.result()
+                    log.write(json.dumps(row) + "\n")
+                    log.flush()
+                    os.fsync(log.fileno())
+                    done[row["chain"]] = row
+                    found += len(row["spans"])
+                    progress(found, len(done))
+        except StopIteration:
+            pass
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    return _finish(out, settings, done, episodes)
+
+
+def _prepare(out: Path, settings: CollectionSettings, checkout: Checkout) -> None:
+    from omegaconf import OmegaConf
+
+    path = out / _SETTINGS
+    mine = json.loads(json.dumps(asdict(settings)))
+    if path.is_file():
+        before = json.loads(path.read_text())["settings"]
+        if differing := [f"{key} was {before.get(key)}" for key in mine if before.get(key) != mine[key]]:
+            raise CalvinCollectError(
+                f"{out} was begun with other settings ({'; '.join(differing)}): repeat them, or choose "
+                "another --out"
+            )
+    elif out.exists() and any(out.iterdir()):
+        raise CalvinCollectError(
+            f"--out {out} is not empty and no collection of this kind: choose another folder"
+        )
+    configuration = checkout.configuration(settings.scene, egl=settings.renderer == "egl")
+    configuration.scene.name = f"calvin_scene_{settings.scene}"
+    for split in ("training", "validation"):
+        (out / split / ".hydra").mkdir(parents=True, exist_ok=True)
+        (out / split / ".hydra" / "merged_config.yaml").write_text(OmegaConf.to_yaml(configuration))
+    path.write_text(json.dumps({"settings": mine, "commits": checkout.commits()}, indent=1) + "\n")
+
+
+def _read_log(out: Path) -> dict[int, dict]:
+    path = out / _LOG
+    rows = {}
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            row = json.loads(line)
+            rows[row["chain"]] = row
+        except (ValueError, KeyError):
+            continue  # the line that a power cut left half written
+    return rows
+
+
+def split_of(chain: int) -> str:
+    return "validation" if chain % VALIDATION_EVERY == VALIDATION_EVERY - 1 else "training"
+
+
+def _finish(out: Path, settings: CollectionSettings, done: dict[int, dict], episodes: int) -> dict:
+    """Writes the index files of both splits; the last chains may give more demonstrations than were asked
+    for, which stay.
+    """
+    counts, frames = Counter(), 0
+    for split in ("training", "validation"):
+        rows = [
+            done[number] for number in sorted(done) if split_of(number) == split and done[number]["frames"]
+        ]
+        spans = [Span(**span) for row in rows for span in row["spans"]]
+        if rows:
+            bounds = [(row["first"], row["first"] + row["frames"] - 1) for row in rows]
+            statistics = Statistics.merged(row["statistics"] for row in rows)
+            write_index(out / split, bounds, spans, settings.scene, statistics)
+        counts.update(span.task for span in spans)
+        frames += sum(row["frames"] for row in rows)
+    failed = Counter(row["failed"] for row in done.values() if row["failed"])
+    summary = {"episodes": sum(counts.values()), "wanted": episodes, "chains": len(done), "frames": frames}
+    return summary | {"tasks": dict(sorted(counts.items())), "failed": dict(failed)}
+
+
+# In a worker process
+
+_work: dict = {}
+
+
+def _start(root: Path, settings: CollectionSettings, out: Path, stop) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process says when to stop
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # pybullet prints
+    checkout = Checkout.open(root)
+    _work.update(
+        settings=settings,
+        out=out,
+        stop=stop,
+        texts=checkout.training_instructions(),
+        oracle=checkout.oracle(),
+    )
+    _work["sampler"] = ChainSampler(checkout, settings.tasks, settings.seed)
+    _work["simulator"] = Simulator(checkout, settings.scene, settings.renderer)
+
+
+def _leave_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _record(number: int) -> dict:
+    """One chain's frames on disk -> its row of the log.
+
+    A failed task ends the chain and its frames are taken away again.
+    """
+    settings, simulator = _work["settings"], _work["simulator"]
+    rng = np.random.default_rng([settings.seed, number, 1])
+    spec = _work["sampler"].sample(number)
+    folder = _work["out"] / split_of(number)
+    first = (number + 1) * STRIDE
+    for stale in range(first, first + STRIDE):
+        if not (path := frame_path(folder, stale)).exists():
+            break
+        path.unlink()
+    simulator.reset(spec.robot, spec.scene)
+    expert, statistics, spans, frame, failed = Expert(settings.scene), Statistics(), [], first, ""
+    for task in spec.tasks:
+        begun = frame
+        kept = _demonstrate(task, expert, rng, folder, frame)
+        if kept is None:
+            failed = task
+            break
+        frame += kept
+        if task in settings.tasks:
+            texts = _work["texts"][task]
+            spans.append(
+                {"first": begun, "last": frame - 1, "task": task, "text": texts[rng.integers(len(texts))]}
+            )
+    for number_kept in range(first, frame):
+        with np.load(frame_path(folder, number_kept)) as arrays:
+            statistics.add({name: arrays[name] for name in ("robot_obs", "scene_obs", "actions")})
+    row = {"chain": number, "first": first, "frames": frame - first, "spans": spans, "failed": failed}
+    return row | {"statistics": statistics.to_dict() if frame > first else None}
+
+
+def _demonstrate(task: str, expert: Expert, rng: np.random.Generator, folder: Path, first: int) -> int | None:
+    """Writes the frames of one task; their number, or None if it failed: then no frame is left."""
+    settings, simulator, oracle = _work["settings"], _work["simulator"], _work["oracle"]
+    expert.begin(task, simulator.state)
+    start, disturbance = simulator.info, Disturbance(settings.noise * rng.random(), rng)
+    for step in range(STEPS):
+        if _work["stop"].is_set():
+            raise KeyboardInterrupt
+        label = expert.act(simulator.state, simulator.target())
+        write_frame(folder, first + step, frame_of(simulator, simulator.state, label, settings.depth))
+        info = simulator.step(
+            disturbance.disturb(label.delta, expert.distance(simulator.state)), label.gripper
+        )
+        if oracle.get_task_info_for_set(start, info, {task}):
+            return step + 1
+    for number in range(first, first + STEPS):
+        frame_path(folder, number).unlink(missing_ok=True)
+    return None
+
+
+class Disturbance:
+    """Correlated noise on the way from the label to the robot, so that the expert shows how to come back;
+    less near the goal.
+    """
+
+    def __init__(self, scale: float, rng: np.random.Generator):
+        self._scale, self._rng, self._noise = scale, rng, np.zeros(6)
+
+    def disturb(self, delta: np.ndarray, distance: float) -> np.ndarray:
+        """distance: of the hand from its goal, m."""
+        self._noise = 0.9 * self._noise + 0.44 * self._rng.normal(size=6)
+        return np.clip(delta + self._scale * np.clip(distance / 0.08, 0.1, 1.0) * self._noise, -1, 1)

@@ -1,0 +1,106 @@
+"""`gr1 collect calvin`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from gr1_core.commands.arguments import cores, count
+
+HELP = "demonstrations of the scripted expert in CALVIN's simulator, in the official dataset's layout"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gr1 collect calvin", description=HELP)
+    parser.add_argument(
+        "--calvin-root",
+        type=Path,
+        metavar="DIR",
+        help="clone of mees/calvin with calvin_env inside (default: $CALVIN_ROOT)",
+    )
+    parser.add_argument(
+        "--episodes", type=count, required=True, metavar="N", help="annotated demonstrations in total"
+    )
+    parser.add_argument(
+        "--tasks",
+        default="all",
+        metavar="A,B",
+        help="those to annotate, names separated by commas (default: all 34)",
+    )
+    parser.add_argument("--split", choices=("D",), default="D", help="scene (the expert knows D)")
+    parser.add_argument(
+        "--renderer", choices=("egl", "tiny"), default="tiny", help="evaluate with the same (default: tiny)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="selects scenes and chains of tasks (default: 0)"
+    )
+    parser.add_argument(
+        "--noise", type=float, default=0.3, metavar="SHARE",
+        help="disturb the arm by up to this share of the largest action; labels stay the expert's "
+             "(default: 0.3)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-depth",
+        action="store_true",
+        help="leave the depth images out: `gr1 convert calvin` does not read them",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="an unfinished one is continued"
+    )
+    parser.add_argument(
+        "--workers", type=count, default=cores(), metavar="W", help="processes (default: one per core)"
+    )
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    arguments = parser().parse_args(argv)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from gr1_core.calvin.checkout import Checkout
+    from gr1_core.calvin.collection import CalvinCollectError, CollectionSettings, collect, named_tasks
+
+    if arguments.seed < 0:
+        raise CalvinCollectError(f"--seed {arguments.seed}: seeds are whole numbers from 0 up")
+    if not 0 <= arguments.noise <= 1:
+        raise CalvinCollectError(f"--noise {arguments.noise}: a share from 0 to 1")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    checkout = Checkout.open(arguments.calvin_root)
+    checkout.require_packages()
+    settings = CollectionSettings(
+        arguments.split,
+        named_tasks(arguments.tasks),
+        arguments.seed,
+        arguments.noise,
+        arguments.renderer,
+        not arguments.no_depth,
+    )
+    columns = (
+        TextColumn("demonstrations"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=arguments.episodes)
+        show = lambda found, chains: bar.update(task, completed=found, description=f"{chains} chains")  # noqa: E731
+        try:
+            summary = collect(checkout, settings, arguments.episodes, arguments.out, arguments.workers, show)
+        except KeyboardInterrupt:
+            print("gr1: interrupted; the same command continues", file=sys.stderr)
+            raise
+    failed = sum(summary["failed"].values())
+    print(
+        f"{summary['episodes']} demonstrations in {summary['frames']} frames of {summary['chains']} "
+        f"chains in {arguments.out}; "
+        f"{failed} tasks failed and were left out"
+    )
+    for name, number in summary["tasks"].items():
+        print(f"  {name:26s} {number}")
+    print(f"next: gr1 convert calvin {shlex.quote(str(arguments.out))} --out DATA")
+    return 0

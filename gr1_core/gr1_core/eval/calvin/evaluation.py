@@ -1,0 +1,237 @@
+"""`gr1 evaluate calvin`: plays the official chains, continues an interrupted evaluation, prints and saves the
+results.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from gr1_core import atomic_write, pretrained
+from gr1_core.calvin import chains as official
+from gr1_core.calvin.checkout import Checkout
+from gr1_core.eval import checkpoint_records
+from gr1_core.eval import workers as worker_pool
+from gr1_core.eval.calvin import instructions as texts
+from gr1_core.eval.calvin import report, summary
+from gr1_core.eval.calvin.log import NAME, ResultsLog
+from gr1_core.eval.calvin.protocol import ChainJob, ChainOutcome, ChainSettings
+from gr1_core.eval.calvin.references import REFERENCES
+from gr1_core.eval.worker_process import WorkerError
+from gr1_core.rig import Rig
+
+RIG = "calvin"
+_INTERRUPTED = 130
+_PACKAGES = ("gr1_core", "pybullet", "numpy", "torch")
+
+
+class CalvinError(WorkerError):
+    """Chains that cannot be played, or a checkpoint of another robot."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """agent: of protocol.AGENTS; checkpoint: where it is "policy".
+
+    recorded: numbers of chains whose videos are kept, with `out`.
+    """
+
+    checkout: Checkout
+    agent: str
+    checkpoint: Path | None
+    chains: int
+    scene: str
+    renderer: str
+    instructions: str
+    seed: int
+    workers: int
+    out: Path | None
+    recorded: tuple[int, ...]
+
+
+def run(options: Options) -> int:
+    """Returns the exit code.
+
+    Results so far are printed and saved also when an interrupt or an error ends the evaluation.
+
+    Raises CalvinError, CheckoutError, CheckpointError, InstructionsError or ResultsError; all are
+    ValueErrors.
+    """
+    options.checkout.require_packages()
+    policy = _policy(options)
+    warnings = options.checkout.warnings()
+    for warning in warnings:
+        print(f"gr1: warning: {warning}", file=sys.stderr)
+    chains = official.chains(options.checkout, options.chains)
+    wording = texts.load(options.instructions, options.checkout)
+    facts = _facts(options, policy)
+    log = ResultsLog(options.out / NAME if options.out else None, facts["settings"])
+    recorded = frozenset(options.recorded) if options.out else frozenset()
+    jobs = [
+        ChainJob(
+            one.number,
+            one.condition,
+            one.tasks,
+            texts.chosen(one, wording, options.seed),
+            one.number in recorded,
+        )
+        for one in chains
+        if one.number not in log.results
+    ]
+    ended = _play(jobs, options, policy, log)
+    log.close()
+    results = [log.results[one.number] for one in chains if one.number in log.results]
+    if ended and not results:
+        return _end(ended)
+    result = summary.document(results) | facts["document"] | {"warnings": warnings}
+    if ended:
+        result["interrupted"] = f"{len(results)} of {len(chains)} chains"
+    title = f"CALVIN, scene {options.scene}: {result['policy']}"
+    if options.out:
+        atomic_write.write_json(options.out / "results.json", result)
+        report.write_page(options.out / "report.html", result, REFERENCES, _recordings(options.out), title)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    summary.print_tables(
+        console,
+        result,
+        f"{title}{', INTERRUPTED after ' + result['interrupted'] if ended else ''}",
+        REFERENCES,
+    )
+    print(json.dumps(result), flush=True)
+    return _end(ended) if ended else 0
+
+
+def _policy(options: Options):
+    if options.agent != "policy":
+        return None
+    import torch
+
+    from gr1_core.eval.batch import BatchPolicy
+
+    # The simulators need the cores; a small model gains less from a second thread than they lose.
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 4))
+    policy = BatchPolicy.from_pretrained(options.checkpoint)
+    require_rig(policy.rig)
+    return policy
+
+
+def require_rig(rig: Rig) -> None:
+    """Raises CalvinError for a checkpoint of another robot: its actions would mean other motions."""
+    if rig.name != RIG:
+        raise CalvinError(
+            f"the checkpoint is for rig '{rig.name}'; CALVIN's simulator is rig '{RIG}': choose a "
+            "checkpoint that was trained on it"
+        )
+    Rig.load(RIG).require_same(rig, "the checkpoint")
+
+
+def _facts(options: Options, policy) -> dict:
+    """settings: must be the same when an evaluation continues; document: recorded with the result."""
+    commits = options.checkout.commits()
+    name = pretrained.name(options.checkpoint) if options.checkpoint else options.agent
+    settings = {
+        "policy": options.agent,
+        "weights": checkpoint_records.fingerprint(options.checkpoint) if policy else None,
+        "scene": options.scene,
+        "renderer": options.renderer,
+        "instructions": options.instructions,
+        "seed": options.seed,
+        "calvin": commits["calvin"],
+        "calvin_env": commits["calvin_env"],
+        "sequences_sha256": official.digest(options.checkout),
+    }
+    rig = {"rig": policy.rig.name} if policy else {}
+    return {"settings": settings, "document": settings | {"policy": name, "versions": _versions()} | rig}
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "unknown"
+    return versions | {"python": sys.version.split()[0]}
+
+
+def _play(jobs: Sequence[ChainJob], options: Options, policy, log: ResultsLog) -> BaseException | None:
+    """Plays the chains; returns what ended the evaluation early, if anything. Finished chains are kept."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    settings = ChainSettings(options.checkout.root, options.scene, options.renderer, options.agent)
+    recorder = _recorder(policy, jobs)
+    running = worker_pool.run_jobs(
+        jobs, settings, policy, options.workers, recorder.on_action if recorder else None, error=CalvinError
+    )
+    parts = (
+        TextColumn("chains"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    began, spent, waited = time.monotonic(), 0.0, 0.0
+    with Progress(*parts, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=len(jobs) + len(log.results), completed=len(log.results))
+        try:
+            for outcome in running:
+                log.add(outcome)
+                if outcome.frames:
+                    _save_recording(outcome, recorder, options)
+                spent, waited = spent + outcome.seconds, waited + outcome.waiting
+                hours = (time.monotonic() - began) / 3600
+                mean = sum(one.done for one in log.results.values()) / len(log.results)
+                done = len(log.results) - (bar.tasks[task].total - len(jobs))
+                share = f"{100 * waited / spent:.0f} % of the time waiting for the policy"
+                text = f"mean length {mean:.2f}, {done / hours:.0f} chains/h, {share}"
+                bar.update(task, advance=1, description=text)
+                if bar.disable:
+                    print(f"{len(log.results)} chains, {text}", file=sys.stderr, flush=True)
+        except (Exception, KeyboardInterrupt) as ended:
+            return ended
+        finally:
+            running.close()
+    return None
+
+
+def _recorder(policy, jobs: Sequence[ChainJob]):
+    if policy is None or not policy.config.predicts_frames or not any(job.recorded for job in jobs):
+        return None
+    from gr1_core.eval.calvin.recordings import PredictionRecorder
+
+    return PredictionRecorder(policy.config.future_steps)
+
+
+def _save_recording(outcome: ChainOutcome, recorder, options: Options) -> None:
+    from gr1_core.eval.calvin.recordings import write_chain
+
+    predicted = recorder.of(outcome.job.number) if recorder else {}
+    names = write_chain(outcome, predicted, options.out, options.renderer)
+    row = {"number": outcome.job.number, "tasks": list(outcome.job.tasks), "done": outcome.done}
+    atomic_write.write_json(options.out / f"chain-{outcome.job.number:04d}.json", row | names)
+
+
+def _recordings(out: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(out.glob("chain-[0-9]*.json"))]
+
+
+def _end(ended: BaseException) -> int:
+    if isinstance(ended, KeyboardInterrupt):
+        return _INTERRUPTED
+    raise ended

@@ -1,0 +1,127 @@
+"""Videos and contact sheets of chosen chains: what both cameras saw, and beside it the frames that the policy
+had predicted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gr1_core import images
+from gr1_core.calvin.environment import FRAMES_PER_SECOND
+from gr1_core.eval.calvin.protocol import ChainJob, ChainOutcome, RecordedFrame
+from gr1_core.policy import Action, Observation
+
+_PREDICT_EVERY = 3  # steps between two decoded predictions: they cost as much as the action
+_SIDE, _LINE, _SHEET_ROWS = 240, 22, 6
+_INK, _PAPER = (38, 42, 48), (250, 250, 248)
+
+
+class PredictionRecorder:
+    """Keeps the predicted frames of recorded chains: give every action to `on_action`, then read `of`."""
+
+    def __init__(self, future_steps: int):
+        self.future_steps = future_steps
+        self._frames: dict[int, dict[int, tuple[bytes, bytes]]] = defaultdict(dict)
+
+    def on_action(self, job: ChainJob, step: int, _: Observation, action: Action) -> None:
+        """step: of the chain, counted from 0."""
+        if job.recorded and step % _PREDICT_EVERY == 0:
+            future = action.future()
+            frames = images.encode_jpeg(future.static), images.encode_jpeg(future.wrist)
+            self._frames[job.number][step + self.future_steps] = frames
+
+    def of(self, number: int) -> dict[int, tuple[bytes, bytes]]:
+        """{step of the chain that was predicted: (static, wrist) as JPEG}."""
+        return self._frames.get(number, {})
+
+
+def write_chain(
+    outcome: ChainOutcome, predicted: Mapping[int, tuple[bytes, bytes]], folder: Path, renderer: str
+) -> dict[str, str]:
+    """Writes chain-<number>.mp4 and chain-<number>.png; returns their names."""
+    from gr1_core.eval.calvin import video
+
+    name = f"chain-{outcome.job.number:04d}"
+    video.write_mp4(folder / f"{name}.mp4", _video_frames(outcome, predicted, renderer), FRAMES_PER_SECOND)
+    cv2.imwrite(str(folder / f"{name}.png"), _sheet(outcome, predicted)[:, :, ::-1])
+    return {"video": f"{name}.mp4", "sheet": f"{name}.png"}
+
+
+def _video_frames(outcome: ChainOutcome, predicted: Mapping[int, tuple[bytes, bytes]], renderer: str):
+    shown = None
+    for step, frame in enumerate(outcome.frames):
+        shown = predicted.get(step, shown)
+        row = [_enlarged(images.decode(frame.static)), _enlarged(images.decode(frame.wrist))]
+        titles = ["static camera", "gripper camera"]
+        if predicted:
+            row += [_enlarged(images.decode(jpeg)) for jpeg in shown] if shown else [_empty(), _empty()]
+            titles += ["static, as predicted", "gripper, as predicted"]
+        image = np.concatenate(row, axis=1)
+        top = np.full((_LINE, image.shape[1], 3), _PAPER, np.uint8)
+        for place, title in enumerate(titles):
+            _write(top, title, place * _SIDE + 6)
+        yield np.concatenate([top, image, _caption(outcome, frame, image.shape[1], renderer)])
+
+
+def _caption(outcome: ChainOutcome, frame: RecordedFrame, width: int, renderer: str) -> np.ndarray:
+    job, place = outcome.job, frame.task
+    caption = np.full((2 * _LINE, width, 3), _PAPER, np.uint8)
+    _write(caption[:_LINE], f'{place + 1} of {len(job.tasks)}: "{job.instructions[place]}"', 6)
+    _write(
+        caption[_LINE:],
+        f"chain {job.number}, {job.tasks[place]}, step {frame.step}, {renderer}",
+        6,
+        scale=0.38,
+    )
+    return caption
+
+
+def _sheet(outcome: ChainOutcome, predicted: Mapping[int, tuple[bytes, bytes]]) -> np.ndarray:
+    """A row for each task: six moments of the static camera, with the predicted frames below."""
+    rows = []
+    for place in range(len(outcome.steps)):
+        numbers = [number for number, frame in enumerate(outcome.frames) if frame.task == place]
+        moments = [
+            numbers[index] for index in np.linspace(0, len(numbers) - 1, _SHEET_ROWS).round().astype(int)
+        ]
+        if predicted:
+            known = np.array([step for step in sorted(predicted) if step < len(outcome.frames)])
+            moments = [int(known[np.abs(known - moment).argmin()]) for moment in moments]
+        text = np.full((_LINE, _SIDE * _SHEET_ROWS, 3), _PAPER, np.uint8)
+        how = (
+            f"done in {outcome.steps[place]} steps"
+            if place < outcome.done
+            else f"not done in {outcome.steps[place]} steps"
+        )
+        _write(text, f'{outcome.job.tasks[place]}: "{outcome.job.instructions[place]}", {how}', 6)
+        rows += [
+            text,
+            np.concatenate(
+                [_enlarged(images.decode(outcome.frames[number].static)) for number in moments], axis=1
+            ),
+        ]
+        if predicted:
+            predictions = [predicted.get(number) for number in moments]
+            rows.append(
+                np.concatenate(
+                    [_enlarged(images.decode(one[0])) if one else _empty() for one in predictions], axis=1
+                )
+            )
+    return np.concatenate(rows)
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    return cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
+
+
+def _empty() -> np.ndarray:
+    return np.full((_SIDE, _SIDE, 3), 225, np.uint8)
+
+
+def _write(strip: np.ndarray, text: str, x: int, scale: float = 0.45) -> None:
+    cv2.putText(strip, text, (x, _LINE - 7), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
