@@ -287,7 +287,7 @@ def _show(result: dict, parts: dict[str, dict[str, float]]) -> None:
             f"{result['plain_ms'] / ms:.1f}",
             f"{gflop:.1f}",
             f"{speed:.0f}",
-            f"{speed / peak:.0%}",
+            "" if key == "int8" else f"{speed / peak:.0%}",
             difference,
         )
     split = Table(title="the cached step by part, ms")
