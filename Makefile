@@ -27,7 +27,7 @@ help:
 	@sed -n '1,4s/^# //p' Makefile
 	@echo 'also: make setup, lint, docs (the documentation as a site), bench (policy speed), expert (110 episodes over ROS topics), clean,'
 	@echo '      faults (injects faults into the running stack and measures how it stops), kinect (an environment for the Azure Kinect),'
-	@echo '      train-demo (trains the shipped policy from nothing: hours on two cores, continues after an interruption),'
+	@echo '      train-demo (trains the shipped policy from scratch: hours on two cores, continues after an interruption),'
 	@echo '      test-slow, test-lerobot (with the real lerobot), test-teleop-browser (a browser as headset), test-kinect,'
 	@echo '      calvin, test-calvin (CALVIN_ROOT=DIR: the CALVIN benchmark on its own simulator)'
 

@@ -68,7 +68,7 @@ def initial_model(recipe: Recipe) -> tuple[GR1, WeightsReport]:
     if recipe.init is not None:
         taken, source = _from_checkpoint(recipe, config), recipe.init
     elif recipe.encoders == "random":
-        taken, source = {}, "nothing: random encoders"
+        taken, source = {}, "scratch: random encoders"
     else:
         taken, source = _from_files(recipe, config), f"{recipe.mae} and {recipe.clip}"
     model.load_state_dict(taken, strict=False)

@@ -1,1 +1,1 @@
-"""A GR-1 rig's cameras and arm as ROS 2 nodes. `gate` is the only way to the motors."""
+"""A GR-1 rig's cameras and arm as ROS 2 nodes. Every commanded motion passes `gate`."""

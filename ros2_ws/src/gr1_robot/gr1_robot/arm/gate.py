@@ -1,5 +1,5 @@
-"""The gate: the only way to the motors. ROS-free; short enough to review in one reading (reference:
-docs/explanation/safety.md).
+"""The gate: every commanded motion passes it. ROS-free; short enough to review in one reading (reference:
+docs/explanation/safety.md, with what acts on the motors without it).
 
 Commands arrive at any rate from several sources. `tick`, called at 100 Hz, returns what the motors get.
 Positions in m, velocities in m/s and rad/s, in the arm's base frame; joints in rad; times in s on the steady
