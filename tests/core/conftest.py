@@ -2,7 +2,7 @@ import json
 import os
 
 # Before torch is imported: on a busy computer, threads that wait by spinning take the processor from those
-# that they wait for; the tests of this folder then take twenty times as long.
+# that they wait for, and the tests of this folder take several times as long.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import pytest  # noqa: E402
