@@ -125,7 +125,7 @@ loop: setup
 
 # The documentation as a site in out/site. A dead link, a dead anchor or a page outside of the navigation fails.
 docs: setup $(VENV)/.lint
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet && echo 'out/site/index.html'
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict && echo 'out/site/index.html'
 
 bench: setup
 	$(VENV)/bin/gr1 bench policy $(ARGS)
