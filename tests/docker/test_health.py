@@ -1,4 +1,4 @@
-"""The health check of the images: it hears the nodes, or names those it does not hear."""
+"""The health check of the images: it sees every node publish, or names those that do not."""
 
 import pytest
 import rclpy

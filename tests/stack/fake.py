@@ -45,13 +45,13 @@ class FakeRig:
         self._instruction = self.node.create_publisher(String, "instruction", qos.LATCHED)
         self.node.create_service(Trigger, "arm/stop", self._stop)
         self._count, self._last = 0, {}
-        self.hear(TwistStamped, "command/policy/twist", qos.COMMAND)
-        self.hear(Float32, "command/policy/gripper", qos.COMMAND)
-        self.hear(DiagnosticArray, "/diagnostics", 20)
+        self.subscribe(TwistStamped, "command/policy/twist", qos.COMMAND)
+        self.subscribe(Float32, "command/policy/gripper", qos.COMMAND)
+        self.subscribe(DiagnosticArray, "/diagnostics", 20)
         self.node.create_timer(0.01, self._tick)
         self._spinning.start(self.node)
 
-    def hear(self, kind, topic, profile):
+    def subscribe(self, kind, topic, profile):
         self.node.create_subscription(
             kind, topic, lambda message: self.heard[topic].append((time.monotonic(), message)), profile
         )
