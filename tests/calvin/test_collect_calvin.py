@@ -112,3 +112,25 @@ def test_labels_are_the_experts_while_noise_moves_the_arm(collected):
         for before, after in pairs
     ]
     assert np.abs(drift).max() > 1e-4
+
+
+def test_single_frames_are_moments_with_the_experts_action_for_the_instruction_of_each(calvin_root, tmp_path):
+    out = tmp_path / "moments"
+    where = ["--calvin-root", str(calvin_root), "--out", str(out), "--workers", "1", "--seed", "3"]
+    what = ["--single-frames", "30", "--tasks", ",".join(sorted(PARTS)), "--noise", "0"]
+    assert main(["collect", "calvin", *where, *what]) == 0
+    training = out / "training"
+    stored, bounds = frames(training), np.load(training / "ep_start_end_ids.npy")
+    annotations = np.load(training / "lang_annotations/auto_lang_ann.npy", allow_pickle=True).item()
+    spans, tasks = np.array(annotations["info"]["indx"]), annotations["language"]["task"]
+    assert len(spans) >= 30 and (spans[:, 0] == spans[:, 1]).all() and (bounds == spans).all()
+    assert set(tasks) <= PARTS and sorted(stored) == spans[:, 0].tolist()
+    # The same moment with several instructions: one image, different actions.
+    by_image = {}
+    for (number, _), task in zip(spans.tolist(), tasks):
+        by_image.setdefault(stored[number]["robot_obs"].tobytes(), {})[task] = stored[number]["rel_actions"]
+    several = [actions for actions in by_image.values() if len(actions) > 1]
+    assert any(len({a.tobytes() for a in actions.values()}) > 1 for actions in several)
+    source = CalvinSource(out)
+    episodes = [episode for unit in source.units() for episode in source.read(unit)]
+    assert {len(episode.action) for episode in episodes} == {1} and len(episodes) == len(spans)

@@ -14,21 +14,24 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from gr1_core.calvin import single_frames
 from gr1_core.calvin.checkout import Checkout
 from gr1_core.calvin.environment import Simulator
 from gr1_core.calvin.expert import TASKS, Expert
+from gr1_core.calvin.expert.motion import Command
 from gr1_core.calvin.recording import Span, Statistics, frame_of, frame_path, write_frame, write_index
-from gr1_core.calvin.worlds import ChainSampler
+from gr1_core.calvin.single_frames import MomentWriter
+from gr1_core.calvin.worlds import ChainSampler, ChainSpec
 
 STRIDE = 2000
 """Frame ids from one chain's first to the next one's: a chain's ids are known before those before it are
 recorded.
 """
-MAX_CHAINS = 10_000_000 // STRIDE - 1
 STEPS = 240
 """A demonstration that takes longer, of the 360 that the official evaluation allows, is not kept."""
 VALIDATION_EVERY = 20
@@ -43,7 +46,8 @@ class CalvinCollectError(ValueError):
 class CollectionSettings:
     """scene: A .. D. tasks: those that are annotated.
 
-    noise: deviation of the disturbed actions, in parts of the largest action.
+    noise: deviation of the disturbed actions, in parts of the largest action. single_frames: moments of the
+    chains instead of whole demonstrations.
     """
 
     scene: str
@@ -52,6 +56,11 @@ class CollectionSettings:
     noise: float
     renderer: str
     depth: bool
+    single_frames: bool = False
+
+    @property
+    def stride(self) -> int:
+        return single_frames.STRIDE if self.single_frames else STRIDE
 
 
 def named_tasks(names: str) -> tuple[str, ...]:
@@ -78,7 +87,9 @@ def collect(
     workers: int,
     progress: Callable[[int, int], None],
 ) -> dict:
-    """Records chains until `episodes` annotated demonstrations are there. Returns a summary.
+    """Records chains until `episodes` annotated demonstrations, or single frames, are there.
+
+    Returns a summary.
 
     progress: is told the demonstrations so far and the chains so far. An interrupted collection goes on: a
     chain counts once all its frames are on disk, and a number always gives the same chain. Raises
@@ -86,7 +97,7 @@ def collect(
     """
     _prepare(out, settings, checkout)
     done = _read_log(out)
-    following = iter(number for number in range(MAX_CHAINS) if number not in done)
+    following = iter(number for number in range(10_000_000 // settings.stride - 1) if number not in done)
     found = sum(len(row["spans"]) for row in done.values())
     progress(found, len(done))
     context = multiprocessing.get_context("spawn")  # pybullet's client does not survive a fork
@@ -166,7 +177,7 @@ def _finish(out: Path, settings: CollectionSettings, done: dict[int, dict], epis
         ]
         spans = [Span(**span) for row in rows for span in row["spans"]]
         if rows:
-            bounds = [(row["first"], row["first"] + row["frames"] - 1) for row in rows]
+            bounds = [bound for row in rows for bound in _bounds(row, settings)]
             statistics = Statistics.merged(row["statistics"] for row in rows)
             write_index(out / split, bounds, spans, settings.scene, statistics)
         counts.update(span.task for span in spans)
@@ -174,6 +185,13 @@ def _finish(out: Path, settings: CollectionSettings, done: dict[int, dict], epis
     failed = Counter(row["failed"] for row in done.values() if row["failed"])
     summary = {"episodes": sum(counts.values()), "wanted": episodes, "chains": len(done), "frames": frames}
     return summary | {"tasks": dict(sorted(counts.items())), "failed": dict(failed)}
+
+
+def _bounds(row: dict, settings: CollectionSettings) -> list[tuple[int, int]]:
+    """First and last frame of each uninterrupted recording in a chain."""
+    if settings.single_frames:
+        return [(span["first"], span["last"]) for span in row["spans"]]
+    return [(row["first"], row["first"] + row["frames"] - 1)]
 
 
 # In a worker process
@@ -204,42 +222,74 @@ def _leave_with_parent() -> None:
 
 
 def _record(number: int) -> dict:
-    """One chain's frames on disk -> its row of the log.
-
-    A failed task ends the chain and its frames are taken away again.
-    """
+    """One chain's frames on disk -> its row of the log. A failed task ends the chain."""
     settings, simulator = _work["settings"], _work["simulator"]
     rng = np.random.default_rng([settings.seed, number, 1])
     spec = _work["sampler"].sample(number)
     folder = _work["out"] / split_of(number)
-    first = (number + 1) * STRIDE
-    for stale in range(first, first + STRIDE):
+    first = (number + 1) * settings.stride
+    for stale in range(first, first + settings.stride):
         if not (path := frame_path(folder, stale)).exists():
             break
         path.unlink()
+    simulator.render = not settings.single_frames
     simulator.reset(spec.robot, spec.scene)
-    expert, statistics, spans, frame, failed = Expert(settings.scene), Statistics(), [], first, ""
-    for task in spec.tasks:
-        begun = frame
-        kept = _demonstrate(task, expert, rng, folder, frame)
-        if kept is None:
-            failed = task
-            break
-        frame += kept
-        if task in settings.tasks:
-            texts = _work["texts"][task]
-            spans.append(
-                {"first": begun, "last": frame - 1, "task": task, "text": texts[rng.integers(len(texts))]}
-            )
-    for number_kept in range(first, frame):
+    record = _record_moments if settings.single_frames else _record_demonstrations
+    frames, spans, failed = record(spec, rng, folder, first)
+    statistics = Statistics()
+    for number_kept in range(first, first + frames):
         with np.load(frame_path(folder, number_kept)) as arrays:
             statistics.add({name: arrays[name] for name in ("robot_obs", "scene_obs", "actions")})
-    row = {"chain": number, "first": first, "frames": frame - first, "spans": spans, "failed": failed}
-    return row | {"statistics": statistics.to_dict() if frame > first else None}
+    row = {"chain": number, "first": first, "frames": frames, "failed": failed}
+    row["spans"] = [asdict(span) for span in spans]
+    return row | {"statistics": statistics.to_dict() if frames else None}
 
 
-def _demonstrate(task: str, expert: Expert, rng: np.random.Generator, folder: Path, first: int) -> int | None:
-    """Writes the frames of one task; their number, or None if it failed: then no frame is left."""
+def _record_demonstrations(spec: ChainSpec, rng, folder: Path, first: int) -> tuple[int, list[Span], str]:
+    """Returns the number of frames, the annotated spans and the task that failed or ""."""
+    settings, simulator, texts = _work["settings"], _work["simulator"], _work["texts"]
+    expert, spans, frame = Expert(settings.scene), [], first
+
+    def write(step: int, label: Command) -> None:
+        arrays = frame_of(simulator, simulator.state, label, settings.depth)
+        write_frame(folder, frame + step, arrays)
+
+    for task in spec.tasks:
+        steps = _demonstrate(task, expert, rng, write)
+        if steps is None:
+            for number in range(frame, frame + STEPS):
+                frame_path(folder, number).unlink(missing_ok=True)
+            return frame - first, spans, task
+        if task in settings.tasks:
+            text = texts[task][rng.integers(len(texts[task]))]
+            spans.append(Span(frame, frame + steps - 1, task, text))
+        frame += steps
+    return frame - first, spans, ""
+
+
+def _record_moments(spec: ChainSpec, rng, folder: Path, first: int) -> tuple[int, list[Span], str]:
+    """The same for single frames."""
+    settings = _work["settings"]
+    writer = MomentWriter(
+        _work["simulator"], spec, _work["texts"], settings.tasks, settings.scene, rng, folder, first,
+        settings.depth,
+    )  # fmt: skip
+    expert = Expert(settings.scene)
+    for index, task in enumerate(spec.tasks):
+        before = len(writer.spans)
+        if _demonstrate(task, expert, rng, partial(writer.see, index)) is None:
+            writer.keep(before)
+            return before, writer.spans, task
+    return len(writer.spans), writer.spans, ""
+
+
+def _demonstrate(
+    task: str, expert: Expert, rng: np.random.Generator, see: Callable[[int, Command], None]
+) -> int | None:
+    """Does a task. see: is called before each step with its number and the expert's command.
+
+    Returns the number of steps, or None where the task failed.
+    """
     settings, simulator, oracle = _work["settings"], _work["simulator"], _work["oracle"]
     expert.begin(task, simulator.state)
     start, disturbance = simulator.info, Disturbance(settings.noise * rng.random(), rng)
@@ -247,14 +297,12 @@ def _demonstrate(task: str, expert: Expert, rng: np.random.Generator, folder: Pa
         if _work["stop"].is_set():
             raise KeyboardInterrupt
         label = expert.act(simulator.state, simulator.target())
-        write_frame(folder, first + step, frame_of(simulator, simulator.state, label, settings.depth))
+        see(step, label)
         info = simulator.step(
             disturbance.disturb(label.delta, expert.distance(simulator.state)), label.gripper
         )
         if oracle.get_task_info_for_set(start, info, {task}):
             return step + 1
-    for number in range(first, first + STEPS):
-        frame_path(folder, number).unlink(missing_ok=True)
     return None
 
 

@@ -80,6 +80,7 @@ class Simulator:
                 checkout.configuration(scene, names, renderer == "egl", seed)
             )
         self._cameras = self.environment.cameras
+        self._rendering = bool(self._cameras)
         self._frames: dict[str, np.ndarray] = {}
         self._depths: dict[str, np.ndarray] = {}
         self.state: State
@@ -88,10 +89,11 @@ class Simulator:
     @property
     def render(self) -> bool:
         """Whether steps and resets make images. Without them the simulator is 20 times as fast."""
-        return bool(self.environment.cameras)
+        return self._rendering
 
     @render.setter
     def render(self, value: bool) -> None:
+        self._rendering = value
         self.environment.cameras = self._cameras if value else []
 
     def reset(self, robot: np.ndarray | None = None, scene: np.ndarray | None = None) -> None:
@@ -113,6 +115,13 @@ class Simulator:
         observation, _, _, self.info = self.environment.step(action)
         self._take(observation)
         return self.info
+
+    def look(self) -> None:
+        """Renders the present moment, also where `render` is off."""
+        self.environment.cameras = self._cameras
+        self._take(self.environment.get_obs())
+        if not self._rendering:
+            self.environment.cameras = []
 
     def observation(self) -> dict:
         """The fields of a gr1_core.policy.Observation."""

@@ -22,13 +22,15 @@ _APART = 0.1
 class ChainSpec:
     """robot f64[15], scene f64[24]: the state at the start.
 
-    tasks: names, each possible after the one before.
+    tasks: names, each possible after the one before. possible: for each task, the names that were possible in
+    its place.
     """
 
     number: int
     robot: np.ndarray
     scene: np.ndarray
     tasks: tuple[str, ...]
+    possible: tuple[tuple[str, ...], ...]
 
 
 class ChainSampler:
@@ -49,15 +51,16 @@ class ChainSampler:
         rng = np.random.default_rng([self._seed, number])
         while True:
             condition = _condition(rng)
-            tasks = self._walk(condition, rng)
+            tasks, possible = self._walk(condition, rng)
             if any(task in self._wanted for task in tasks):
                 break
         robot, scene = self._initial(condition)
-        return ChainSpec(number, robot, _varied(scene, condition, rng), tasks)
+        return ChainSpec(number, robot, _varied(scene, condition, rng), tasks, possible)
 
-    def _walk(self, condition: dict, rng: np.random.Generator) -> tuple[str, ...]:
+    def _walk(self, condition: dict, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple]:
         """Every task that is possible next has the same chance, a wanted one ten times that of another."""
-        valid, definitions, state, chosen = self._module["valid_task"], self._module["tasks"], condition, []
+        valid, definitions, state = self._module["valid_task"], self._module["tasks"], condition
+        chosen, possible = [], []
         for _ in range(LENGTH):
             following = {
                 name: valid(state, rules) for name, rules in definitions.items() if name not in chosen
@@ -68,8 +71,9 @@ class ChainSampler:
             weights = np.array([10.0 if name in self._wanted else 1.0 for name in names])
             name = names[rng.choice(len(names), p=weights / weights.sum())]
             chosen.append(name)
+            possible.append(tuple(names))
             state = following[name][0]
-        return tuple(chosen)
+        return tuple(chosen), tuple(possible)
 
 
 def _condition(rng: np.random.Generator) -> dict:

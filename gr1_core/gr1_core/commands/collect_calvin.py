@@ -21,8 +21,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="clone of mees/calvin with calvin_env inside (default: $CALVIN_ROOT)",
     )
-    parser.add_argument(
-        "--episodes", type=count, required=True, metavar="N", help="annotated demonstrations in total"
+    amount = parser.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--episodes", type=count, metavar="N", help="annotated demonstrations in total")
+    amount.add_argument(
+        "--single-frames",
+        type=count,
+        metavar="N",
+        help="instead of demonstrations, N labelled moments of chains that are not rendered in between: "
+        "eight times the scenes in the same time, for policies without history",
     )
     parser.add_argument(
         "--tasks",
@@ -78,26 +84,28 @@ def main(argv: list[str]) -> int:
         arguments.noise,
         arguments.renderer,
         not arguments.no_depth,
+        arguments.single_frames is not None,
     )
+    wanted = arguments.single_frames or arguments.episodes
     columns = (
-        TextColumn("demonstrations"),
+        TextColumn("single frames" if arguments.single_frames else "demonstrations"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=arguments.episodes)
+        task = bar.add_task("", total=wanted)
         show = lambda found, chains: bar.update(task, completed=found, description=f"{chains} chains")  # noqa: E731
         try:
-            summary = collect(checkout, settings, arguments.episodes, arguments.out, arguments.workers, show)
+            summary = collect(checkout, settings, wanted, arguments.out, arguments.workers, show)
         except KeyboardInterrupt:
             print("gr1: interrupted; the same command continues", file=sys.stderr)
             raise
     failed = sum(summary["failed"].values())
     print(
-        f"{summary['episodes']} demonstrations in {summary['frames']} frames of {summary['chains']} "
-        f"chains in {arguments.out}; "
+        f"{summary['episodes']} {'single frames' if arguments.single_frames else 'demonstrations'} in "
+        f"{summary['frames']} frames of {summary['chains']} chains in {arguments.out}; "
         f"{failed} tasks failed and were left out"
     )
     for name, number in summary["tasks"].items():
