@@ -18,10 +18,14 @@ from itertools import takewhile
 
 GROUP = "gr1.commands"
 OWN = (
+    "bags exclude",
+    "bags keep",
     "bags list",
+    "bags marks",
     "bags recover",
     "bags relabel",
     "bags show",
+    "bags trim",
     "bags verify",
     "bench data",
     "bench policy",

@@ -27,6 +27,9 @@ LABELS = (
     "topics",
     "gr1_version",
     "versions",
+    "trim_start",
+    "trim_end",
+    "excluded",
     "rig",
 )
 """The labels in the order of the file. A recorder may add its own."""
@@ -34,6 +37,8 @@ REQUIRED = ("episode", "instruction", "outcome", "rig")
 """Labels without which a bag is not a demonstration."""
 CHANGEABLE = ("outcome", "instruction", "operator", "note")
 """Labels that a person may change later; the others are facts of the recording."""
+MARKS = ("trim_start", "trim_end", "excluded")
+"""Labels that say which part of the recording is used (data/marks.py)."""
 _SEVERAL_LINES = ("rig",)
 _CONTROL = ("Cc", "Cs", "Zl", "Zp")
 _ROOT = "rosbag2_bagfile_information"
@@ -179,10 +184,13 @@ def write_metadata(folder: Path, metadata: Metadata) -> None:
     _replace(folder / METADATA_FILE, information)
 
 
-def change_labels(folder: Path, labels: Mapping[str, str]) -> None:
-    """Replaces some labels; everything else in metadata.yaml stays."""
+def change_labels(folder: Path, labels: Mapping[str, str | None]) -> None:
+    """Replaces some labels; None removes one. Everything else in metadata.yaml stays."""
     information = _load(folder)
-    information["custom_data"] = _ordered(check_labels({**(information.get("custom_data") or {}), **labels}))
+    changed = {**(information.get("custom_data") or {}), **labels}
+    information["custom_data"] = _ordered(
+        check_labels({name: text for name, text in changed.items() if text is not None})
+    )
     _replace(folder / METADATA_FILE, information)
 
 

@@ -18,6 +18,7 @@ from gr1_core import images
 from gr1_core.data import command_timeline, schemas
 from gr1_core.data.bag import Bag, Message
 from gr1_core.data.command_timeline import COMMAND_SOURCES, Commands
+from gr1_core.data.marks import Marks, marks_of
 from gr1_core.rig import ROLES, Rig, gripper_sign
 
 _IMAGES = ("camera/{}/image_raw", "camera/{}/image_raw/compressed")
@@ -64,7 +65,7 @@ class Selection:
 
     times: i64[T] ns. topics: role -> image topic. frames: role -> i64[T], index of the message in that topic.
     state, action: f32[T, 7]. teleoperated: bool[T], teleoperation was active. recorded: number of steps
-    before the cut. problems: what was cut, as texts.
+    before the cut. trimmed: those of them that the bag's trim leaves out. problems: what was cut, as texts.
     """
 
     times: np.ndarray
@@ -74,6 +75,7 @@ class Selection:
     action: np.ndarray
     teleoperated: np.ndarray
     recorded: int
+    trimmed: int
     problems: tuple[str, ...]
 
 
@@ -103,12 +105,14 @@ def read_steps(bag: Bag, rig: Rig | None = None, selection: Selection | None = N
         yield Step(time, frames["static"], frames["wrist"], chosen.state[index], chosen.action[index])
 
 
-def select_steps(bag: Bag, rig: Rig | None = None) -> Selection:
+def select_steps(bag: Bag, rig: Rig | None = None, marks: Marks | None = None) -> Selection:
     """Selects the messages of each step in one pass, without keeping frames.
 
-    Raises StepsError, BagError or RigError.
+    marks: the bag's own if None; only the steps within the trim are taken. Raises StepsError, BagError or
+    RigError.
     """
     rig = rig or bag.rig
+    marks = marks_of(bag.labels, bag.name) if marks is None else marks
     topics = {role: _image_topic(bag, role) for role in ROLES} | {
         name: _required(bag, name) for name in (_POSE, _GRIPPER)
     }
@@ -126,11 +130,13 @@ def select_steps(bag: Bag, rig: Rig | None = None) -> Selection:
     taken = np.minimum(*(streams[role].stamped(newest[role]) for role in ROLES))
     for name in (_POSE, _GRIPPER):
         newest[name] = streams[name].newest(starts, taken)[0]
-    keep = _longest(np.logical_and.reduce(list(valid.values())))
+    inside = _inside(bag, starts, marks)
+    keep = _longest(np.logical_and.reduce([inside, *valid.values()]))
     if keep.start == keep.stop:
+        valid = {name: good[inside] for name, good in valid.items()}
         worst = min(valid, key=lambda name: valid[name].sum())
         raise StepsError(
-            f"{bag.name}: none of its {len(starts)} control steps has a message of {topics[worst]} younger "
+            f"{bag.name}: none of its {inside.sum()} control steps has a message of {topics[worst]} younger "
             f"than {ages[worst]:g} s"
         )
     poses = [streams[_POSE].kept[number] for number in newest[_POSE][keep]]
@@ -144,7 +150,8 @@ def select_steps(bag: Bag, rig: Rig | None = None) -> Selection:
         action=_action(rig, commands, starts[keep], period, state),
         teleoperated=command_timeline.teleoperated(commands, starts[keep], period),
         recorded=len(starts),
-        problems=tuple(_cuts(valid, topics, ages, keep, rig.control_hz)),
+        trimmed=int((~inside).sum()),
+        problems=tuple(_cuts(valid, topics, ages, inside, keep, rig.control_hz)),
     )
 
 
@@ -218,6 +225,19 @@ def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray
     return first + period * np.arange((last - first + period // 2) // period + 1)
 
 
+def _inside(bag: Bag, starts: np.ndarray, marks: Marks) -> np.ndarray:
+    """bool[T]: the steps within the trim. Whole steps: each keeps its observation and its action."""
+    seconds = (starts - bag.start_ns) * 1e-9
+    end = np.inf if marks.trim_end_s is None else marks.trim_end_s
+    inside = (seconds >= marks.trim_start_s - 1e-6) & (seconds < end - 1e-6) | (not marks.trimmed)
+    if not inside.any():
+        raise StepsError(
+            f"{bag.name} is {marks}, where none of its {len(starts)} control steps begins: change it with "
+            "`gr1 bags trim`, or remove it with `gr1 bags keep`"
+        )
+    return inside
+
+
 def _longest(valid: np.ndarray) -> slice:
     return slice(*max(command_timeline.true_spans(valid), key=lambda span: span[1] - span[0], default=(0, 0)))
 
@@ -226,15 +246,17 @@ def _cuts(
     valid: Mapping[str, np.ndarray],
     topics: Mapping[str, str],
     ages: Mapping[str, float],
+    inside: np.ndarray,
     keep: slice,
     hz: float,
 ) -> Iterator[str]:
     for name, good in valid.items():
-        if not good.all():
-            seconds, first = (~good).sum() / hz, (~good).argmax() / hz
+        missing = ~good & inside
+        if missing.any():
+            seconds, first = missing.sum() / hz, missing.argmax() / hz
             limit = f"{1e3 * ages[name]:.0f} ms"
             yield f"{topics[name]}: nothing younger than {limit} for {seconds:.1f} s, first at {first:.1f} s"
-    total = len(next(iter(valid.values())))
+    total = int(inside.sum())
     if keep.stop - keep.start < total:
         yield f"cut to its longest part without a gap: {keep.stop - keep.start} of {total} steps"
 

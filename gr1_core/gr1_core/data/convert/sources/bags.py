@@ -14,6 +14,7 @@ from gr1_core.data import bag_table
 from gr1_core.data.bag import Bag, BagError, find_candidates
 from gr1_core.data.command_timeline import true_spans
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint, safe_key
+from gr1_core.data.marks import Marks, marks_of
 from gr1_core.data.metadata import OUTCOMES
 from gr1_core.data.schemas import SchemaError
 from gr1_core.data.steps import Frame, StepsError, read_steps, select_steps
@@ -88,16 +89,18 @@ class BagSource:
                     f"its outcome is '{bag.outcome}', wanted: {', '.join(self.outcomes)}",
                     intended=True,
                 )
+            elif (marks := marks_of(bag.labels, bag.name)).excluded:
+                yield Skipped(name, f"excluded: {marks.excluded}", intended=True)
             else:
-                yield self._episode(bag, name)
+                yield self._episode(bag, name, marks)
         except (BagError, SchemaError, StepsError, ImageError, OSError) as error:
             # The path on this machine must not change the bytes of the dataset; remedies must not contain
             # half a path.
             text = re.sub("`(gr1 bags [a-z]+) [^`]+`", r"`\1` on it", str(error))
             raise SourceError(text.replace(f"{self.root}/", "")) from error
 
-    def _episode(self, bag: Bag, name: str) -> Episode:
-        chosen = select_steps(bag, self.rig)
+    def _episode(self, bag: Bag, name: str, marks: Marks) -> Episode:
+        chosen = select_steps(bag, self.rig, marks)
         encoders = {role: _Encoder(self.images) for role in ROLES}
         encoded = {role: [] for role in ROLES}
         for step in read_steps(bag, self.rig, chosen):
@@ -111,6 +114,7 @@ class BagSource:
             "started": bag.labels.get("started", ""),
             "seconds": round(bag.duration_s, 3),
             "recorded_steps": chosen.recorded,
+            **({"marks": str(marks), "trimmed_steps": chosen.trimmed} if marks.trimmed else {}),
             "repeated_frames": {role: int((np.diff(chosen.frames[role]) == 0).sum()) for role in ROLES},
             **({"teleoperated": true_spans(chosen.teleoperated)} if chosen.teleoperated.any() else {}),
             "problems": list(chosen.problems),
@@ -126,7 +130,7 @@ class BagSource:
                 bag = Bag(folder)
             except BagError:
                 continue  # reported when it is read
-            if bag.outcome not in self.outcomes:
+            if bag.outcome not in self.outcomes or bag.labels.get("excluded"):
                 continue
             if common is None:
                 common, first = bag.rig, f"bag {bag.name}"
@@ -134,7 +138,8 @@ class BagSource:
                 _require_same(common, first, bag)
         if common is None:
             defects = [str(error) for error in map(_defect, self._folders) if error]
-            why = defects[0] if defects else f"no bag has the outcome {' or '.join(self.outcomes)}"
+            wanted = f"no bag has the outcome {' or '.join(self.outcomes)} and is not excluded"
+            why = defects[0] if defects else wanted
             raise SourceError(f"nothing to convert below {self.root}: {why}")
         return common
 
