@@ -15,8 +15,8 @@ from PIL import ImageDraw, ImageFont
 from sensor_msgs.msg import Image
 
 from gr1_common.messages import msg_to_image
-from gr1_common.process import lower_scheduling_priority
 from gr1_common.qos import SENSOR
+from gr1_common.scheduling import lower_scheduling_priority
 from gr1_common.stack_monitor import StackMonitor
 from gr1_common.text import printable
 

@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 
-from gr1_common import diagnostics, messages, process
+from gr1_common import diagnostics, messages, scheduling
 from gr1_common.loop import Loop
 from gr1_common.mailbox import Mailbox
 from gr1_common.parameters import ParameterError, declare
@@ -229,7 +229,7 @@ def test_a_mailbox_never_makes_its_sender_wait_and_keeps_only_the_newest():
 
 def test_precedence_is_asked_for_and_never_an_error():
     told = []
-    thread = threading.Thread(target=lambda: told.append(process.raise_scheduling_priority()))
+    thread = threading.Thread(target=lambda: told.append(scheduling.raise_scheduling_priority()))
     thread.start()
     thread.join()
     assert told[0] in ("realtime", "nice -10", "normal")

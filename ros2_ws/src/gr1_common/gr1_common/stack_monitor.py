@@ -15,8 +15,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
-from gr1_common.process import lower_scheduling_priority
 from gr1_common.qos import LATCHED
+from gr1_common.scheduling import lower_scheduling_priority
 
 LEVELS = ("OK", "WARN", "ERROR", "STALE")
 """Names of DiagnosticStatus.level, by its value."""

@@ -10,7 +10,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, TimeReference
 
 from gr1_common.messages import msg_to_image, nanoseconds
-from gr1_common.process import lower_scheduling_priority
+from gr1_common.scheduling import lower_scheduling_priority
 from gr1_common.stack_monitor import StackMonitor
 from gr1_core.rig import ROLES, Rig
 from gr1_core.sim.tasks import TASKS

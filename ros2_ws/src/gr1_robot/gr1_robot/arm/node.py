@@ -36,8 +36,9 @@ from gr1_common.messages import (
     to_vector,
 )
 from gr1_common.parameters import ParameterError, declare, declare_options, refuse_renamed
-from gr1_common.process import raise_scheduling_priority, run_node
+from gr1_common.process import run_node
 from gr1_common.qos import COMMAND, SENSOR
+from gr1_common.scheduling import raise_scheduling_priority
 from gr1_core.rig import Rig, RigError
 from gr1_robot import renamed
 from gr1_robot.arm.backend import ArmError, backend_names, backend_options, check_rig_limits, load_backend
