@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from gr1_core.model.config import GR1Config
 from gr1_core.model.transformer import initialise
+from gr1_core.model.vit_block import ViTBlock
 
 
 class ImageDecoder(nn.Module):
@@ -27,8 +27,7 @@ class ImageDecoder(nn.Module):
         self.pos_embed = nn.Parameter(sin_cos_positions(config.width, config.grid), requires_grad=False)
         # nn.LayerNorm's own eps of 1e-5 here, unlike the encoder's 1e-6.
         self.blocks = nn.ModuleList(
-            Block(config.width, config.decoder_heads, mlp_ratio=4, qkv_bias=True, norm_layer=nn.LayerNorm)
-            for _ in range(config.decoder_layers)
+            ViTBlock(config.width, config.decoder_heads) for _ in range(config.decoder_layers)
         )
         self.norm = nn.LayerNorm(config.width)
         self.pred = nn.Linear(config.width, config.patch_dim)

@@ -6,10 +6,7 @@ from torch import Tensor, nn
 
 from gr1_core.model.config import GR1Config
 from gr1_core.model.convolution import ConvEncoder, ConvFilmEncoder
-from gr1_core.model.language import TextEncoder, WordEncoder
-from gr1_core.model.vision import VisionEncoder
-
-_VISION = {"vit": VisionEncoder, "conv": ConvEncoder, "conv_film": ConvFilmEncoder}
+from gr1_core.model.language import WordEncoder
 
 
 class Encoders(nn.Module):
@@ -20,10 +17,8 @@ class Encoders(nn.Module):
     def __init__(self, config: GR1Config):
         super().__init__()
         self.config = config
-        self.text = (
-            TextEncoder(config).requires_grad_(False) if config.text == "clip" else WordEncoder(config)
-        )
-        self.vision = _VISION[config.vision](config).requires_grad_(False)
+        self.text = _text_encoder(config)
+        self.vision = _vision_encoder(config).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Encoders:
         super().train(mode)
@@ -59,3 +54,19 @@ class Encoders(nn.Module):
         else:
             features = self.vision(pixels)
         return tuple(part.unflatten(0, images.shape[:2]) for part in features)
+
+
+def _text_encoder(config: GR1Config) -> nn.Module:
+    if config.text == "words":
+        return WordEncoder(config)
+    from gr1_core.model.clip_text import TextEncoder
+
+    return TextEncoder(config).requires_grad_(False)
+
+
+def _vision_encoder(config: GR1Config) -> nn.Module:
+    if config.vision != "vit":
+        return {"conv": ConvEncoder, "conv_film": ConvFilmEncoder}[config.vision](config)
+    from gr1_core.model.vision import VisionEncoder
+
+    return VisionEncoder(config)

@@ -1,16 +1,16 @@
-"""The text encoders: CLIP's text tower (Radford et al. 2021, from transformers) with its tokenizer, or
-trained word embeddings.
+"""Instructions: CLIP's tokenizer, and the text encoder of trained word embeddings. CLIP's text tower:
+gr1_core.model.clip_text.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from gr1_core.model.config import GR1Config
 
@@ -18,37 +18,6 @@ CONTEXT = 77
 VOCABULARY = 49408
 START, END = 49406, 49407
 UNKNOWN = 286  # "?"
-
-
-class TextEncoder(nn.Module):
-    """CLIP's text tower with its projection. Frozen in GR-1."""
-
-    def __init__(self, config: GR1Config):
-        super().__init__()
-        self.clip = CLIPTextModelWithProjection(
-            CLIPTextConfig(
-                vocab_size=VOCABULARY,
-                max_position_embeddings=CONTEXT,
-                hidden_size=config.text_width,
-                intermediate_size=4 * config.text_width,
-                num_hidden_layers=config.text_layers,
-                num_attention_heads=config.text_heads,
-                projection_dim=config.text_dim,
-                hidden_act="quick_gelu",
-                bos_token_id=START,
-                eos_token_id=END,
-            )
-        )
-        # Part of the published weights and of the paper's parameter count; only CLIP's contrastive loss uses
-        # it.
-        self.logit_scale = nn.Parameter(torch.zeros(()))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Token ids i64[N, 77] -> CLIP's text embedding [N, text_dim], not normalised."""
-        # The tower is causal: tokens after the last end token have no influence. Leaving them out is exact
-        # and much faster.
-        length = int((tokens == END).int().argmax(-1).max()) + 1
-        return self.clip(input_ids=tokens[:, :length]).text_embeds
 
 
 class WordEncoder(nn.Module):
@@ -98,6 +67,11 @@ def tokenize(text: str, folder: str | Path | None = None) -> list[int]:
     return ids + [0] * (CONTEXT - len(ids))
 
 
+def count_tokens(text: str) -> int:
+    """The number of a text's byte pairs; `tokenize` takes up to 75."""
+    return len(_byte_pairs(None)(text))
+
+
 def token_tensor(tokens, device=None) -> Tensor:
     """77 token ids -> i64[1, 77]. Raises ValueError unless all are in CLIP's vocabulary and one is the end
     token.
@@ -132,6 +106,18 @@ def _byte_pairs(folder: str | None):
 
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
-    from open_clip.tokenizer import SimpleTokenizer
+    return _open_clip_tokenizer().SimpleTokenizer().encode
 
-    return SimpleTokenizer().encode
+
+def _open_clip_tokenizer():
+    """The module open_clip.tokenizer without its package, whose import takes seconds for models that are not
+    used here.
+    """
+    package = importlib.util.find_spec("open_clip")
+    if package is None:
+        raise ModuleNotFoundError("No module named 'open_clip'", name="open_clip")
+    file = Path(package.submodule_search_locations[0]) / "tokenizer.py"
+    spec = importlib.util.spec_from_file_location("gr1_open_clip_tokenizer", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

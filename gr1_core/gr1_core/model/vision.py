@@ -1,4 +1,6 @@
-"""The image encoder: MAE's ViT (He et al. 2022), from timm, without masking."""
+"""The image encoder: MAE's ViT (He et al. 2022), from timm, without masking. Imported only for models that
+have one: the import takes as long as PyTorch's.
+"""
 
 from __future__ import annotations
 
