@@ -93,6 +93,17 @@ class Action:
         return self._future()
 
 
+@dataclass(frozen=True)
+class History:
+    """A rollout between two steps (`Policy.history`): the instruction's embedding, the window's tokens, and
+    their number where the window has a fixed length.
+    """
+
+    language: Tensor | None
+    tokens: tuple[Tensor, ...]
+    count: int = 0
+
+
 class Policy:
     """A GR-1 ready to run. Use it from one thread at a time."""
 
@@ -200,14 +211,31 @@ class Policy:
         self._window.append(tokens)
         return Action(delta, logit, lambda: self._future(lambda: self._predict_frames(images, memory)))
 
+    def history(self) -> History:
+        """A copy of the rollout's state: one model serves several rollouts in turn by `restore`."""
+        if self._static is None:
+            return History(self._language, tuple(self._window))
+        with torch.inference_mode():
+            tokens, count = self._static.copy_window()
+        return History(self._language, (tokens,), count)
+
+    def restore(self, history: History) -> None:
+        """Continues the rollout whose state `history()` returned."""
+        self._language = history.language
+        if self._static is None:
+            self._window.clear()
+            self._window.extend(history.tokens)
+            return
+        with torch.inference_mode():
+            self._static.restore_window(history.language, *history.tokens, history.count)
+
     def warm_up(self) -> None:
         """Runs each code path once at every length of the window, so that the first real step is as fast as
         the rest.
         """
-        language, history = self._language, list(self._window)
+        history = self.history()
         if self._static:
             with torch.inference_mode():
-                window = self._static.copy_window()
                 self._static.capture()
         self.reset("a")  # as text: the first one waits half a second for the tokenizer
         frames = {
@@ -218,12 +246,7 @@ class Policy:
             action = self.step(Observation(**frames, arm=np.zeros(6), gripper=1))
         if self.config.predicts_frames:
             action.future()
-        self._language = language
-        self._window.clear()
-        self._window.extend(history)
-        if self._static:
-            with torch.inference_mode():
-                self._static.restore_window(language, *window)
+        self.restore(history)
 
     def _static_step(self) -> StaticStep:
         views = {role: _view_size(camera) for role, camera in self.rig.cameras.items()}

@@ -23,9 +23,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from aiohttp import web
 
-from gr1_teleop import certificate as certificates
+from gr1_core.remote import certificate as certificates
+from gr1_core.remote.addresses import addresses
 from gr1_teleop import http_redirect, pairing
-from gr1_teleop.addresses import addresses
 from gr1_teleop.auth import Auth, add_headers
 from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.pages import Pages, RobotView
@@ -60,7 +60,7 @@ class Server:
     ):
         self._host, self._port = host, port
         self._pairing = pairing.Pairing(token)
-        self._certificate = certificate or certificates.ensure()
+        self._certificate = certificate or certificates.ensure(certificates.folder("teleop"))
         self._tls = self._certificate.context()
         # Two threads: the recorder takes seconds to start, and the list of episodes must not wait for it.
         self._readers = ThreadPoolExecutor(1, "teleop bags")

@@ -30,8 +30,8 @@ from gr1_common.parameters import ParameterError, declare
 from gr1_common.process import run_node
 from gr1_common.qos import COMMAND, LATCHED, SENSOR
 from gr1_core.pose import Pose
+from gr1_core.remote.certificate import CertificateError
 from gr1_core.rig import ROLES, Rig, RigError
-from gr1_teleop.certificate import CertificateError
 from gr1_teleop.clutch import Clutch
 from gr1_teleop.clutch_settings import ClutchSettings, TeleopCommand
 from gr1_teleop.control_loop import CHECK_PERIOD_S, ControlLoop

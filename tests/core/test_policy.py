@@ -66,6 +66,22 @@ def test_static_steps_give_the_same_actions_while_the_window_grows_and_while_it_
         assert static.gripper_logit == pytest.approx(plain.gripper_logit, abs=1e-4)
 
 
+def test_one_model_serves_two_rollouts_in_turn(two_policies):
+    for policy in two_policies:
+        alone = []
+        for start in (0, 50):
+            policy.reset(TOKENS)
+            alone.append([policy.step(synthetic_observation(RIG, start + step)).delta for step in range(13)])
+        policy.reset(TOKENS)
+        histories = [policy.history()] * 2
+        for step in range(13):
+            for index, start in enumerate((0, 50)):
+                policy.restore(histories[index])
+                delta = policy.step(synthetic_observation(RIG, start + step)).delta
+                histories[index] = policy.history()
+                assert np.array_equal(delta, alone[index][step])
+
+
 def test_static_steps_begin_anew_with_each_instruction(two_policies):
     policy = two_policies[1]
     policy.reset(TOKENS)

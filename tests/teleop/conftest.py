@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gr1_teleop import certificate
+from gr1_core.remote import certificate
 from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.server import Server
 from tests.teleop.fakes import FakeLink, FakeRecorder, FakeRobotView

@@ -18,7 +18,7 @@ from gr1_common.qos import LATCHED, SENSOR
 from gr1_core.data.bag import Bag, find_bags
 from gr1_core.data.command_timeline import true_spans
 from gr1_core.data.steps import select_steps
-from gr1_teleop import certificate
+from gr1_core.remote import certificate
 from gr1_teleop.scene_reset import SceneReset
 from tests.recorder.robot import STATIC, WRIST, Robot
 from tests.support import ros_graph
@@ -76,7 +76,7 @@ def node(ros, arm):
 def door(node, home):
     """A paired client."""
     url = re.search(r"https://\S+/\?token=\S+", "".join(node._lines))[0]
-    return client(url, certificate.folder() / certificate.FILE)
+    return client(url, certificate.folder("teleop") / certificate.FILE)
 
 
 @pytest.fixture

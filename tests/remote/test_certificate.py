@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
-from gr1_teleop import addresses, certificate
-from gr1_teleop.certificate import CertificateError, ensure
+from gr1_core.remote import addresses, certificate
+from gr1_core.remote.certificate import CertificateError, ensure
 
 NAMES = {"localhost", "127.0.0.1", "::1", "192.168.1.20", "robot.local"}
 
@@ -33,10 +33,10 @@ def test_only_its_owner_can_read_the_key(tmp_path):
 
 def test_it_lies_in_the_users_data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert ensure().path == tmp_path / "gr1" / "teleop" / "server.pem"
+    assert ensure(certificate.folder("teleop")).path == tmp_path / "gr1" / "teleop" / "server.pem"
     monkeypatch.setenv("XDG_DATA_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert certificate.folder() == tmp_path / ".local" / "share" / "gr1" / "teleop"
+    assert certificate.folder("teleop") == tmp_path / ".local" / "share" / "gr1" / "teleop"
 
 
 def test_two_installations_have_different_keys(tmp_path):
@@ -71,7 +71,7 @@ def test_a_browser_that_trusts_it_accepts_each_name(tmp_path, name):
     thread = threading.Thread(target=serve)
     thread.start()
     with ssl.create_default_context(cafile=made.path).wrap_socket(theirs, server_hostname=name) as tls:
-        assert tls.getpeercert()["subject"] == ((("commonName", "GR-1 teleoperation"),),)
+        assert tls.getpeercert()["subject"] == ((("commonName", "GR-1"),),)
     thread.join(5)
     assert answered == ["TLSv1.3"]
 

@@ -1,8 +1,9 @@
 """The TLS certificate of this installation, created for this computer's addresses.
 
-Browsers offer WebXR only to HTTPS pages. A certificate shipped with a program would have a private key that
-everybody knows, so each installation signs its own certificate. The browser asks once whether to trust it;
-the user compares the fingerprint with the one in the terminal.
+Browsers offer WebXR only to HTTPS pages, and a policy server's token must not travel in the clear. A
+certificate shipped with a program would have a private key that everybody knows, so each installation signs
+its own. The browser asks once whether to trust it; the user compares the fingerprint with the one in the
+terminal. A policy server's clients trust exactly the certificate in their access file (`access`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gr1_teleop.addresses import addresses
+from gr1_core.remote.addresses import addresses
 
 FILE = "server.pem"
 _LIFETIME = timedelta(days=365)
@@ -56,11 +57,11 @@ class Certificate:
         return context
 
 
-def folder() -> Path:
-    """Folder of the certificate: $XDG_DATA_HOME/gr1/teleop, or ~/.local/share/gr1/teleop if the variable is
-    not set."""
+def folder(service: str) -> Path:
+    """Folder of a service's certificate, e.g. `teleop`: $XDG_DATA_HOME/gr1/teleop, or
+    ~/.local/share/gr1/teleop if the variable is not set."""
     data = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share") / "gr1" / "teleop"
+    return (Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share") / "gr1" / service
 
 
 def names() -> frozenset[str]:
@@ -72,15 +73,13 @@ def names() -> frozenset[str]:
     )
 
 
-def ensure(
-    where: Path | None = None, wanted: Iterable[str] | None = None, now: datetime | None = None
-) -> Certificate:
-    """The installation's certificate.
+def ensure(where: Path, wanted: Iterable[str] | None = None, now: datetime | None = None) -> Certificate:
+    """The installation's certificate in the folder `where`.
 
     A new one is created if there is none, or if the present one is damaged, ends within a day, does not cover
     one of `wanted` (default: `names()`), or if others could have read its key. Raises CertificateError.
     """
-    path, now = (where or folder()) / FILE, now or datetime.now(UTC)
+    path, now = where / FILE, now or datetime.now(UTC)
     wanted = names() if wanted is None else frozenset(wanted)
     found = _read(path, now)
     if found and wanted <= found.names:
@@ -123,7 +122,7 @@ def _read(path: Path, now: datetime) -> Certificate | None:
 
 def _create(wanted: Iterable[str], now: datetime) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "GR-1 teleoperation")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "GR-1")])
     usage = dict.fromkeys(
         (
             "content_commitment",

@@ -1,0 +1,1 @@
+"""The policy on another machine: a websocket server around `Policy`, and a client with its interface."""
