@@ -20,11 +20,11 @@ from gr1_core.calvin.worlds import ChainSpec
 
 STRIDE = 1000
 """Frame ids from one chain's first to the next one's."""
-SHARE = 1 / 6
+SHARE = 1 / 8
 """Of the steps that are rendered; the first step of a task always is."""
-BEGINNING = 10
+BEGINNING = 15
 """Steps of a task in which the moment is labelled for other tasks too."""
-OTHERS = 2
+OTHERS = 3
 
 
 class MomentWriter:
