@@ -22,6 +22,7 @@ OWN = (
     "bags keep",
     "bags list",
     "bags marks",
+    "bags outliers",
     "bags recover",
     "bags relabel",
     "bags show",

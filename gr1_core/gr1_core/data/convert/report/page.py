@@ -12,6 +12,7 @@ import numpy as np
 
 from gr1_core.data.convert.report import charts, survey
 from gr1_core.data.convert.report.findings import Finding, find_problems
+from gr1_core.data.convert.report.outlier_table import OutlierTable
 from gr1_core.data.convert.report.style import CSS
 from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset_writer import ACTION_NAMES, STATE_NAMES
@@ -33,12 +34,17 @@ class Report:
         self._streams = survey.StreamTotals()
         self._thumbnails: dict[int, Mapping[str, list[str]]] = {}
         self._stride = 1
+        self._outliers = OutlierTable(rig)
+        self._marked: list[tuple[int, str, str, int]] = []
 
     def add_episode(self, episode: Episode, preview: Mapping[str, Any]) -> None:
         """preview: of `episode_quality.episode_preview`."""
         index = len(self._rows)
         self._rows.append(survey.episode_row(index, episode, preview))
         self._streams.add(episode)
+        self._outliers.add_episode(episode)
+        if marks := episode.info.get("marks"):
+            self._marked.append((index, episode.name, marks, episode.info["trimmed_steps"]))
         if episode.action is not None:
             self._actions.append(np.array(episode.action))
             self._extremes.append(np.stack([episode.state.min(0), episode.state.max(0)]))
@@ -56,13 +62,16 @@ class Report:
         """Writes the page. skipped, left_out: {"name", "reason"} of episodes that are not in the dataset."""
         action = np.concatenate(self._actions) if self._actions else None
         saturation = survey.action_saturation(action, self._rig) if action is not None else None
+        duplicates = survey.near_duplicates(self._rows)
         found = find_problems(
             self._rows,
             skipped,
-            survey.near_duplicates(self._rows),
+            duplicates,
             saturation if self._origin == "bags" else None,
         )
-        sections = [self._head(skipped, left_out), self._findings(found), self._counts()]
+        sections = [self._head(skipped, left_out), self._findings(found)]
+        sections += [self._outliers.html([[row.index for row in group] for group in duplicates])]
+        sections += [_marked(self._marked), self._counts()]
         if action is not None:
             sections += [self._action(action, saturation), self._state()]
         sections += [self._stream_table(), self._gallery(found), self._table(), _left_out(left_out)]
@@ -93,7 +102,7 @@ class Report:
             (f"{np.median([row.frames for row in self._rows]) / self._fps:.1f}", "seconds, median episode"),
             (len(skipped), "skipped, damaged"),
         ]
-        tiles += [(len(left_out), "left out by options")] if left_out else []
+        tiles += [(len(left_out), "left out by options and marks")] if left_out else []
         boxes = "".join(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for value, name in tiles)
         title = f"<h1>Dataset from {escape(self._origin)}</h1>"
         return f"{title}<p class=dim>{kind} · cameras {cameras}</p><div class=tiles>{boxes}</div>"
@@ -286,8 +295,17 @@ def _left_out(entries: Sequence[Mapping[str, str]]) -> str:
         return ""
     rows = [(entry["name"], entry["reason"]) for entry in entries[:MAX_ROWS]]
     return _section(
-        "Left out by options", "", f"<div class=panel>{_table(('name', 'why'), rows, numbers=())}</div>"
+        "Left out by options and marks",
+        "",
+        f"<div class=panel>{_table(('name', 'why'), rows, numbers=())}</div>",
     )
+
+
+def _marked(rows: Sequence[tuple[int, str, str, int]]) -> str:
+    if not rows:
+        return ""
+    table = _table(("#", "name", "marks", "steps left out"), rows[:MAX_ROWS], numbers=(0, 3))
+    return _section("Trimmed by marks", "", f"<div class=panel>{table}</div>")
 
 
 def _section(title: str, text: str, content: str) -> str:
