@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 _ORIGIN, _UPRIGHT = np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
 for _default in (_ORIGIN, _UPRIGHT):
@@ -23,6 +25,8 @@ class Pose(NamedTuple):
 
     @property
     def rotation(self) -> Rotation:
+        from scipy.spatial.transform import Rotation
+
         return Rotation.from_quat(self.quaternion)
 
     def vector(self) -> np.ndarray:

@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 import yaml
-from scipy.spatial.transform import Rotation
 
 from gr1_core import atomic_write, strict_yaml
 from gr1_core.renamed import RIG_KEYS
@@ -129,6 +128,8 @@ class Rig:
         """xyz in metres and quaternion xyzw -> f64[6]: xyz, then Euler angles x, y, z (fixed axes) relative
         to the reference.
         """
+        from scipy.spatial.transform import Rotation
+
         relative = Rotation.from_quat(quaternion) * Rotation.from_quat(self.state.reference).inv()
         return np.concatenate([np.asarray(position, np.float64), relative.as_euler("xyz")])
 
@@ -153,6 +154,8 @@ class Rig:
         linear = delta[:3] * (self.action.translation_scale / self.period)
         turn = delta[3:6] * self.action.rotation_scale
         if self.action.rotation == "euler_difference":
+            from scipy.spatial.transform import Rotation
+
             before = Rotation.from_euler("xyz", arm[3:6])
             turn = (Rotation.from_euler("xyz", arm[3:6] + turn) * before.inv()).as_rotvec()
         return linear, turn / self.period
@@ -163,6 +166,8 @@ class Rig:
         """
         turn = np.asarray(angular, np.float64) * self.period
         if self.action.rotation == "euler_difference":
+            from scipy.spatial.transform import Rotation
+
             before = Rotation.from_euler("xyz", arm[3:6])
             turn = (Rotation.from_rotvec(turn) * before).as_euler("xyz") - arm[3:6]
             turn = (turn + np.pi) % (2 * np.pi) - np.pi

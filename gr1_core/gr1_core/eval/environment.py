@@ -167,10 +167,9 @@ def require_simulated_rig(rig: Rig) -> None:
 
     low, high = np.array(rig.limits.workspace_min), np.array(rig.limits.workspace_max)
     problems = []
-    if not np.allclose(rig.state.reference, DOWN.as_quat()):
+    if not np.allclose(rig.state.reference, DOWN):
         problems.append(
-            f"its state's reference is {list(rig.state.reference)}, the twin's hand has "
-            f"{DOWN.as_quat().tolist()}"
+            f"its state's reference is {list(rig.state.reference)}, the twin's hand has {DOWN.tolist()}"
         )
     if not (np.all(HOME.position > low) and np.all(HOME.position < high)):
         problems.append(

@@ -10,7 +10,6 @@ import os
 import threading
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from gr1_core.pose import Pose
 from gr1_core.sim import cameras, scene
@@ -113,6 +112,8 @@ class Renderer:
         """Pose of the camera's optical frame (z forwards, x right, y down) in the base frame of the arm for a
         state.
         """
+        from scipy.spatial.transform import Rotation
+
         self._load_state(state)
         camera = self._camera.fixedcamid
         turned = self._data.cam_xmat[camera].reshape(3, 3) @ np.diag([1.0, -1.0, -1.0])

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import scipy.spatial.transform  # noqa: F401  else the rig imports it in the first step
 
+from gr1_core.chunks import ChunkDisagreement
 from gr1_policy.inputs import CAMERAS, Inputs, Sample, is_newer
 from gr1_policy.prediction_monitor import PredictionMonitor
 from gr1_policy.statistics import Statistics
@@ -107,6 +109,7 @@ class Controller:
         self._max_gap, self._max_action_age, self._monitor = max_gap, max_action_age, monitor
         self.instruction = instruction
         self.statistics = Statistics()
+        self._disagreement = ChunkDisagreement()
         self.fault, self.error, self.halted = "", "", ""
         self.delay = 0.0
         """s by which each step is made longer, to simulate a model that is too slow."""
@@ -232,7 +235,7 @@ class Controller:
                 self._output.send_command(linear, angular, 0.0 if action.gripper > 0 else 1.0)
                 self._moving = True
         sent = self._output.now()
-        self.statistics.step(done, spent, sent - stamp)
+        self.statistics.step(done, spent, sent - stamp, self._disagreement.update(action))
         future = future or self._predict_frames(action, until)
         if future is None:
             # One slow decoding (such as the first) must not end the predictions for good.
@@ -248,6 +251,8 @@ class Controller:
             restart, self._restart, instruction = self._restart, None, self.instruction
         if restart is None:
             gap = max(frames[name].stamp - self._used[name] for name in CAMERAS)
+            if gap > 1.5 * self._rig.period:
+                self._disagreement.reset()  # a period without a step: earlier chunks are one step off
             if gap <= self._max_gap:
                 return
             restart = (
@@ -256,6 +261,7 @@ class Controller:
         if restart != NEW_ROLLOUT:
             self.statistics.restart(restart)
         self._policy.reset(instruction)
+        self._disagreement.reset()
         self._index = 0
         if self._monitor:
             self._monitor.reset()

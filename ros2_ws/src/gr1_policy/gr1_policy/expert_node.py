@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 import numpy as np
+import scipy.spatial.transform  # noqa: F401  else the expert imports it at its first command
 from geometry_msgs.msg import TwistStamped
 from rcl_interfaces.srv import SetParameters
 from rclpy.clock import Clock, ClockType
