@@ -227,7 +227,10 @@ def test_a_full_disk_is_named_and_flushed_messages_are_kept(tmp_path, size):
     assert f"cannot write {folder}/episode_0.mcap: File too large" in error and "gr1 bags recover" in error
     safe = int(done.stdout.split()[-1])
     recover_bag(folder)
-    assert [int.from_bytes(data[:4], "little") for *_, data in contents(folder)] == list(range(safe))
+    saved = [int.from_bytes(data[:4], "little") for *_, data in contents(folder)]
+    assert len(saved) >= safe and saved == list(range(len(saved))), (
+        "the incomplete chunk gives its first ones"
+    )
 
 
 def test_recovery_on_a_full_disk_leaves_the_recording_as_it_was(whole, tmp_path):

@@ -123,10 +123,15 @@ def test_verify_prints_how_to_save_a_damaged_bag_and_that_works(bags, capsys):
     mcap.write_bytes(whole[: len(whole) // 2])
     status, out, _ = run(capsys, "verify", one)
     assert status == 1 and out.count(": count:") == 1
-    assert f"move its metadata.yaml away, then `gr1 bags recover {one}`" in out
-    mcap.write_bytes(whole[:-20])
-    (one / "metadata.yaml").rename(bags / "kept.yaml")
-    assert run(capsys, "recover", one)[0] == 0 and run(capsys, "verify", one)[0] == 0
+    assert f"to save what can be read: `gr1 bags recover {one}`" in out
+    run(capsys, "relabel", one, "--note", "checked by eye", "--outcome", "failure")
+    for damage in (whole[: len(whole) // 2], whole[:-20], whole[:-20] + b"x" * 20):
+        mcap.write_bytes(damage)
+        assert run(capsys, "recover", one)[0] == 0
+        status, out, _ = run(capsys, "verify", one)
+        assert not [line for line in out.splitlines() if "checksum" in line or "cut off" in line]
+        assert Bag(one).outcome == "failure" and Bag(one).labels["note"].startswith("checked by eye")
+    assert run(capsys, "recover", one)[1] == "one: is complete and undamaged\n"
 
 
 def test_a_long_foreign_label_does_not_flood_the_list(bags, capsys):

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-HELP = "make complete bags of recordings that were cut off"
+HELP = "make complete bags of recordings that were cut off; a single bag is also repaired"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,13 +17,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
+    from gr1_core.data import metadata
     from gr1_core.data.bag import BagError
     from gr1_core.data.recovery import recover_bag, unfinished_bags
 
     folders, refused = unfinished_bags(arguments.root), 0
+    if (arguments.root / metadata.METADATA_FILE).is_file():
+        folders = [arguments.root]
     for folder in folders:
         try:
-            print(recover_bag(folder) or f"{folder.name}: is complete by now", flush=True)
+            print(recover_bag(folder) or f"{folder.name}: is complete and undamaged", flush=True)
         except BagError as error:
             refused += 1
             print(f"gr1: {error}", file=sys.stderr)

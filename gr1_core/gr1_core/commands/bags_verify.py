@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
         for problem in problems:
             print(f"{folder.name}: {problem}", flush=True)
         if any(problem.startswith(DAMAGE_PREFIXES) for problem in problems):
-            remedy = f"move its metadata.yaml away, then `gr1 bags recover {shlex.quote(str(folder))}`"
+            remedy = f"`gr1 bags recover {shlex.quote(str(folder))}`"
             print(f"{folder.name}: to save what can be read: {remedy}", flush=True)
     print(f"{len(folders)} bags read, {bags_with_problems} with problems")
     return 1 if bags_with_problems else 0

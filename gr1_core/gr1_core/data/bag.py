@@ -5,6 +5,7 @@ A bag is one recorded episode: a folder with metadata.yaml and one .mcap (docs/r
 
 from __future__ import annotations
 
+import heapq
 import os
 import struct
 from collections.abc import Iterable, Iterator
@@ -14,17 +15,17 @@ from typing import NamedTuple
 
 import yaml
 from mcap.exceptions import McapError
-from mcap.reader import make_reader
 from zstandard import ZstdError
 
 from gr1_core.data import metadata
+from gr1_core.data.mcap_scan import MAGIC, DamagedError, McapScan, Piece
 from gr1_core.data.metadata import OUTCOMES, BagError
 from gr1_core.rig import Rig, RigError
 
 __all__ = ["OUTCOMES", "Bag", "BagError", "Message", "find_bags", "relabel_bag", "topic_matches"]
 DAMAGE_ERRORS = (McapError, ZstdError, struct.error, ValueError, RuntimeError, EOFError, MemoryError)
 """What mcap's readers and the decompressors raise on damaged bytes."""
-_MAGIC = b"\x89MCAP0\r\n"  # at both ends of every complete MCAP file
+_ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 
 
 class Message(NamedTuple):
@@ -65,6 +66,14 @@ class Bag:
                 f"{self.folder}: {error}: `gr1 bags` and `gr1 convert` read only bags that gr1 recorded"
             ) from error
         self.path = self.folder / self._metadata.file
+        if mode := self._metadata.compression_mode:
+            what = "the file is" if mode == "FILE" else "its messages are"
+            raise BagError(
+                f"{self.folder}: {what} compressed by rosbag2 (compression_mode {mode}): `gr1 bags recover "
+                f"{self.folder}` decompresses it"
+            )
+        if self.path.is_symlink() and not self.path.exists():
+            raise BagError(f"{self.path} is a link to {os.readlink(self.path)}, which does not exist")
         if not self.path.is_file():
             raise BagError(
                 f"{self.folder}: {self._metadata.file} is missing: only metadata.yaml exists; copy the bag "
@@ -87,8 +96,8 @@ class Bag:
         """Whether the file has the end mark of a complete MCAP. `verify_bag` checks the other bytes."""
         with open(self.path, "rb") as stream:
             size = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, size - len(_MAGIC)))
-            return stream.read() == _MAGIC
+            stream.seek(max(0, size - len(MAGIC)))
+            return stream.read() == MAGIC
 
     def topic(self, suffix: str) -> str | None:
         """The topic that ends in `suffix` ("arm/pose"), in any namespace; None if there is none or it has no
@@ -116,21 +125,53 @@ class Bag:
     def _read(self, topics: list[str] | None, backwards: bool = False) -> Iterator[Message]:
         with open(self.path, "rb") as stream:
             try:
-                for schema, channel, message in make_reader(stream, validate_crcs=True).iter_messages(
-                    topics, reverse=backwards
-                ):
-                    yield Message(
-                        channel.topic,
-                        schema.name,
-                        message.log_time,
-                        message.publish_time,
-                        memoryview(message.data),
-                    )
+                scan = McapScan(stream)
+                if scan.gaps or scan.torn_at is not None:
+                    at = scan.gaps[0][0] if scan.gaps else scan.torn_at
+                    raise DamagedError(f"it cannot be read at byte {at}")
+                yield from _in_order(scan, topics, backwards)
             except DAMAGE_ERRORS as error:
                 raise BagError(
-                    f"{self.path} is damaged ({type(error).__name__}: {error}): see `gr1 bags verify "
-                    f"{self.folder}`"
+                    f"{self.path} is damaged ({error}): see `gr1 bags verify {self.folder}`"
                 ) from error
+
+
+def _in_order(scan: McapScan, topics: list[str] | None, backwards: bool) -> Iterator[Message]:
+    """The messages by log_time, ties in the order of the file. Memory holds the chunks that overlap in time."""
+    channels, sign = scan.definitions.channels, -1 if backwards else 1
+    types = {number: scan.definitions.type_of(channel) for number, channel in channels.items()}
+
+    def begin(piece: Piece) -> int:
+        return -piece.last_ns if backwards else piece.first_ns
+
+    waiting: list[tuple[int, int, Message]] = []
+    order = sorted(scan.pieces, key=begin)
+    for piece in order:
+        if piece.damage:
+            raise DamagedError(f"the chunk at byte {piece.start}: {piece.damage}")
+        while waiting and waiting[0][0] < begin(piece):
+            yield heapq.heappop(waiting)[2]
+        for count, record in enumerate(scan.messages(piece)):
+            channel = channels.get(record.channel_id)
+            if channel is None:
+                raise DamagedError(f"the chunk at byte {piece.start} has a message of an unknown channel")
+            if topics is None or channel.topic in topics:
+                message = Message(
+                    channel.topic,
+                    types[record.channel_id],
+                    record.log_time,
+                    record.publish_time,
+                    record.data,
+                )
+                tie = piece.start * (1 << 24) + count
+                heapq.heappush(waiting, (sign * record.log_time, sign * tie, message))
+    while waiting:
+        yield heapq.heappop(waiting)[2]
+
+
+def is_compressed(data) -> bool:
+    """Whether a message is a zstd frame in place of CDR bytes, which begin with a zero."""
+    return bytes(data[:4]) == _ZSTD_FRAME
 
 
 def topic_matches(name: str, suffix: str) -> bool:
@@ -150,15 +191,28 @@ def find_candidates(root: str | Path) -> Iterator[tuple[Path, bool]]:
     """
     if not Path(root).is_dir():
         raise BagError(f"no bags at {root}: {_no_folder(Path(root))}")
-    for folder, below, files in os.walk(root):
+    seen: set[str] = set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # two links to one folder, or a link to a folder above
+            below.clear()
+            continue
+        seen.add(real)
         complete = metadata.METADATA_FILE in files
-        if complete or any(name.endswith(".mcap") for name in files):
+        if complete or any(name.endswith((".mcap", ".mcap.zstd")) for name in files):
             below.clear()
             if not folder.endswith(EMPTY_SUFFIX):
                 yield Path(folder), complete
+        else:
+            for name in files:
+                path = Path(folder, name)
+                if path.is_symlink() and not path.exists():
+                    yield path, True  # reading it names the link
         below.sort()
 
 
+DAMAGED_SUFFIX = ".damaged"
+"""Ends the name of a file that recovery has replaced, because it could not read all of it."""
 EMPTY_SUFFIX = ".empty"
 """Ends the name of a recording without messages, which recovery has set aside."""
 
@@ -180,10 +234,15 @@ def relabel_bag(folder: str | Path, **labels: str) -> Bag:
 
 
 def _no_folder(path: Path) -> str:
+    if path.is_symlink() and not path.exists():
+        return f"it is a link to {os.readlink(path)}, which does not exist"
     return "it is a file: give the folder of the bag" if path.exists() else "there is no such folder"
 
 
 def _no_metadata(folder: Path) -> str:
+    link = folder / metadata.METADATA_FILE
+    if link.is_symlink():
+        return f"{link} is a link to {os.readlink(link)}, which does not exist"
     if any(folder.glob("*.mcap")):
         remedy = f"when it has ended, run `gr1 bags recover {folder.parent}`"
         return f"{folder} is unfinished: its recording still runs or was cut off; {remedy}"

@@ -1,7 +1,7 @@
 """Writes bags: one folder per episode, messages as their publishers serialized them.
 
 metadata.yaml is written last and makes the bag complete. Until then the .mcap itself holds the labels, in the
-metadata record "gr1" at its beginning; recovery.py makes a complete bag of a recording that was killed.
+metadata records "gr1"; recovery.py makes a complete bag of a recording that was killed.
 """
 
 from __future__ import annotations
@@ -9,24 +9,43 @@ from __future__ import annotations
 import json
 import os
 import platform
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from filelock import lock_descriptor
-from mcap.writer import CompressionType, Writer
 
 from gr1_core.data import metadata, schemas
+from gr1_core.data.mcap_scan import ChannelRecord, SchemaRecord
+from gr1_core.data.mcap_writing import COMPRESSIONS, McapWriter
 from gr1_core.data.metadata import BagError, check_labels
 
-COMPRESSIONS = {"none": CompressionType.NONE, "zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4}
 CHUNK_SIZE = 1 << 20
 LABELS_RECORD = "gr1"
-"""Name of the MCAP metadata records with the labels: one at the beginning, one at the end.
+"""Name of the MCAP metadata records with the labels: two at the beginning, one at the end.
 
-The later one holds.
+The later one holds. Each has its own checksum, the value `crc32`.
 """
+_CHECKSUM = "crc32"
+
+
+def seal_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The content of a metadata record: the labels and their checksum."""
+    return {**labels, _CHECKSUM: _checksum(labels)}
+
+
+def unseal_labels(values: Mapping[str, str]) -> tuple[dict[str, str], bool]:
+    """(labels, whether they agree with their checksum) of a metadata record; one without checksum counts as
+    right.
+    """
+    labels = {name: text for name, text in values.items() if name != _CHECKSUM}
+    return labels, values.get(_CHECKSUM, _checksum(labels)) == _checksum(labels)
+
+
+def _checksum(labels: Mapping[str, str]) -> str:
+    return f"{zlib.crc32(json.dumps(dict(labels), sort_keys=True).encode()):08x}"
 
 
 class RecordingFile:
@@ -36,54 +55,59 @@ class RecordingFile:
     the disk.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        topics: Mapping[str, str],
-        labels: Mapping[str, str],
-        compression: str,
-        chunk_size: int,
-        qos: Mapping,
-    ):
+    def __init__(self, path: Path, labels: Mapping[str, str], compression: str, chunk_size: int):
         if compression not in COMPRESSIONS:
             raise BagError(f"compression '{compression}' is not one of {', '.join(COMPRESSIONS)}")
-        described = {
-            name: (type, schemas.type_definition(type), schemas.type_hash(type))
-            for name, type in topics.items()
-        }
-        profiles = {
-            name: {"offered_qos_profiles": metadata.qos_text(qos[name]) if name in qos else ""}
-            for name in topics
-        }
-        self.path, self.topics, self.qos = (
-            path,
-            dict(topics),
-            {name: qos[name] for name in topics if name in qos},
-        )
-        self.counts = dict.fromkeys(topics, 0)
-        self.longest = dict.fromkeys(topics, 0)
+        self.path = path
+        self.topics: dict[str, str] = {}
+        self.qos: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        self.longest: dict[str, int] = {}
         self.start_ns = self.end_ns = 0
         self._sent: dict[str, int] = {}
+        self._types: dict[tuple[str, str, bytes], int] = {}
+        self._channels: dict[str, int] = {}
         self._file = open(path, "wb")
         lock_recording(self._file, path)
-        self._writer = Writer(self._file, chunk_size, COMPRESSIONS[compression], enable_data_crcs=True)
-        self._writer.start("ros2", f"gr1_core {version('gr1_core')}")
-        self._writer.add_metadata(LABELS_RECORD, dict(labels))
+        self._writer = McapWriter(self._file, chunk_size, compression, f"gr1_core {version('gr1_core')}")
+        for _ in range(2):  # one damaged byte must not cost the labels
+            self._writer.add_metadata(LABELS_RECORD, seal_labels(labels))
         self._file.flush()
-        known: dict[str, int] = {}
-        self._channels = {}
-        for name, (type, text, digest) in described.items():
-            if type not in known:
-                known[type] = self._writer.register_schema(type, "ros2msg", text.encode())
-            self._channels[name] = self._writer.register_channel(
-                name, "cdr", known[type], profiles[name] | {"topic_type_hash": digest}
-            )
+
+    def add_topic(self, name: str, type: str, qos: str = "") -> None:
+        """A topic with one of ROS 2's own message types. qos: "" or a profile's name."""
+        values = {"offered_qos_profiles": metadata.qos_text(qos) if qos else ""}
+        schema = SchemaRecord(0, type, "ros2msg", schemas.type_definition(type).encode())
+        values["topic_type_hash"] = schemas.type_hash(type)
+        self._channels[name] = self.add_channel(ChannelRecord(0, 0, name, "cdr", values), schema, qos)
+
+    def add_channel(self, channel: ChannelRecord, schema: SchemaRecord | None, qos: str = "") -> int:
+        """A channel as another recording has it, with any message type; returns its id in this file."""
+        schema_id = 0
+        if schema:
+            key = schema.name, schema.encoding, schema.data
+            if key not in self._types:
+                self._types[key] = self._writer.add_schema(*key)
+            schema_id = self._types[key]
+        topic = channel.topic
+        self.topics[topic] = schema.name if schema else ""
+        if qos:
+            self.qos[topic] = qos
+        self.counts.setdefault(topic, 0)
+        self.longest.setdefault(topic, 0)
+        return self._writer.add_channel(topic, channel.encoding, schema_id, channel.metadata)
 
     def write_message(self, topic: str, data, log_time: int, publish_time: int) -> None:
         channel = self._channels.get(topic)
         if channel is None:
             raise BagError(f"topic '{topic}' is not one of this bag's: {', '.join(self._channels)}")
-        self._writer.add_message(channel, log_time, data, publish_time)
+        self.write(channel, topic, data, log_time, publish_time)
+
+    def write(
+        self, channel: int, topic: str, data, log_time: int, publish_time: int, sequence: int = 0
+    ) -> None:
+        """As `write_message`, on a channel that `add_channel` has made."""
+        self._writer.add_message(channel, log_time, data, publish_time, sequence)
         self.start_ns = min(self.start_ns, log_time) if self._sent else log_time
         self.end_ns = max(self.end_ns, log_time)
         self.counts[topic] += 1
@@ -98,7 +122,7 @@ class RecordingFile:
     def finish(self, labels: Mapping[str, str]) -> None:
         """Writes the index and the end mark and syncs the file to disk."""
         self._writer.flush()
-        self._writer.add_metadata(LABELS_RECORD, dict(labels))
+        self._writer.add_metadata(LABELS_RECORD, seal_labels(labels))
         self._writer.finish()
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -159,10 +183,15 @@ class BagWriter:
             raise BagError(f"{self.folder} exists already: give the episode another name") from None
         except OSError as error:
             raise BagError(f"cannot make the folder {self.folder}: {error.strerror or error}") from error
-        path = self.folder / f"{self.folder.name}_0.mcap"
+        path, recording = self.folder / f"{self.folder.name}_0.mcap", None
         try:
-            self._recording = RecordingFile(path, topics, self.labels, compression, chunk_size, qos or {})
+            recording = RecordingFile(path, self.labels, compression, chunk_size)
+            for name, type in topics.items():
+                recording.add_topic(name, type, (qos or {}).get(name, ""))
+            self._recording = recording
         except BaseException as error:
+            if recording:
+                recording.close()
             path.unlink(missing_ok=True)
             self.folder.rmdir()
             if isinstance(error, OSError):

@@ -39,6 +39,7 @@ CHANGEABLE = ("outcome", "instruction", "operator", "note")
 """Labels that a person may change later; the others are facts of the recording."""
 MARKS = ("trim_start", "trim_end", "excluded")
 """Labels that say which part of the recording is used (data/marks.py)."""
+_REMEDY = "restore it, or run `gr1 bags recover` on the bag"
 _SEVERAL_LINES = ("rig",)
 _CONTROL = ("Cc", "Cs", "Zl", "Zp")
 _ROOT = "rosbag2_bagfile_information"
@@ -74,6 +75,7 @@ class Metadata:
     """file: name of the .mcap.
 
     topics: name -> type. counts: name -> messages. Times in ns. labels: custom_data. qos: name -> profile.
+    compression_mode: "", or "FILE" or "MESSAGE" where rosbag2 has compressed the file or each message.
     """
 
     file: str
@@ -83,6 +85,7 @@ class Metadata:
     duration_ns: int
     labels: Mapping[str, str]
     qos: Mapping[str, str] = field(default_factory=dict)
+    compression_mode: str = ""
 
 
 def shorten(value, most: int = 60) -> str:
@@ -159,7 +162,7 @@ def write_metadata(folder: Path, metadata: Metadata) -> None:
                 "type": type,
                 "serialization_format": "cdr",
                 "offered_qos_profiles": offered_qos(metadata.qos[name]) if name in metadata.qos else [],
-                "type_description_hash": schemas.type_hash(type),
+                "type_description_hash": schemas.type_hash(type) if schemas.is_known(type) else "",
             },
             "message_count": metadata.counts.get(name, 0),
         }
@@ -208,18 +211,30 @@ def read_metadata(folder: Path) -> Metadata:
                 f"{path}: {len(raw['relative_file_paths'])} files: a bag of this project is one episode in "
                 "one file"
             )
-        entries = raw["topics_with_message_count"]
-        topics = {entry["topic_metadata"]["name"]: entry["topic_metadata"]["type"] for entry in entries}
+        topics: dict[str, str] = {}
+        counts: dict[str, int] = {}
+        for entry in raw["topics_with_message_count"]:
+            name, type = entry["topic_metadata"]["name"], entry["topic_metadata"]["type"]
+            if not (isinstance(name, str) and name and isinstance(type, str)):
+                raise TypeError(f"topic {shorten(name)} of type {shorten(type)}")
+            topics[name] = type
+            counts[name] = counts.get(name, 0) + int(entry["message_count"])
         return Metadata(
             file=Path(raw["relative_file_paths"][0]).name,
             topics=topics,
-            counts={entry["topic_metadata"]["name"]: int(entry["message_count"]) for entry in entries},
+            counts=counts,
             start_ns=int(raw["starting_time"]["nanoseconds_since_epoch"]),
             duration_ns=int(raw["duration"]["nanoseconds"]),
             labels={str(key): str(value) for key, value in (raw.get("custom_data") or {}).items()},
+            compression_mode=str(raw.get("compression_mode") or "").upper().replace("NONE", ""),
         )
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise BagError(f"{path}: not a metadata.yaml of rosbag2: {type(error).__name__} {error}") from error
+    except BagError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
+        text = shorten(str(error), 200)
+        raise BagError(
+            f"{path}: not a metadata.yaml of rosbag2: {type(error).__name__} {text}: {_REMEDY}"
+        ) from error
 
 
 def _ordered(labels: Mapping[str, str]) -> dict[str, str]:
@@ -235,17 +250,18 @@ def _load(folder: Path) -> dict:
     try:
         information = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)[_ROOT]
         information["topics_with_message_count"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise BagError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:
         raise BagError(
-            f"{path}: not a metadata.yaml of rosbag2 ({type(error).__name__}): restore it, or delete it and "
-            "run `gr1 bags recover`"
+            f"{path}: not a metadata.yaml of rosbag2 ({type(error).__name__}): {_REMEDY}"
         ) from error
     return information
 
 
 def _replace(path: Path, information: dict) -> None:
     text = yaml.dump({_ROOT: information}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9)
-    atomic_write.write_text(path, text)
+    atomic_write.write_text(path.resolve(), text)  # a link stays a link
 
 
 def count_lost(stream: Mapping) -> int:

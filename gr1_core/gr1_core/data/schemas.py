@@ -41,6 +41,11 @@ def _fields(type: str) -> dict[str, tuple]:
     return dict(known[type][1])
 
 
+def is_known(type: str) -> bool:
+    """Whether ROS 2 itself has this message type; a laboratory's own types are kept in bags, but not read."""
+    return type in _store().fielddefs
+
+
 @cache
 def type_definition(type: str) -> str:
     """The type's text in MCAP's `ros2msg` encoding: its own definition, then those of types in it."""
@@ -90,9 +95,9 @@ def make_message(type: str, **fields) -> Any:
 
 def header_stamp(type: str, data) -> int | None:
     """The header's stamp in ns, read from the CDR bytes without decoding the rest; None for a type without
-    header.
+    header and for a type that ROS 2 itself does not have.
     """
-    if not has_header(type):
+    if not (is_known(type) and has_header(type)):
         return None
     if len(data) < 12:
         raise SchemaError(f"{len(data)} bytes are too few for the header of {type}")

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import struct
-import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from mcap.records import Channel, Chunk, DataEnd, Message, Schema
-from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
-
 from gr1_core.data import metadata, schemas
-from gr1_core.data.bag import DAMAGE_ERRORS, Bag, BagError, topic_matches
+from gr1_core.data.bag import Bag, BagError, is_compressed, topic_matches
+from gr1_core.data.mcap_scan import DamagedError, McapScan, MessageRecord
 from gr1_core.rig import ROLES, Rig, RigError
 
 REQUIRED_TOPICS = {"arm/pose": "the arm's pose", "arm/gripper": "the gripper's state"}
 DAMAGE_PREFIXES = ("checksum:", "cut off:")
 """Prefixes of the lines about damaged bytes."""
 COMMAND_TOPICS = ("command/teleop/twist", "command/policy/twist")
-_FOOTER = 37  # bytes: the footer's record and the magic after it
+DECOMPRESS = "`gr1 bags recover"
 _SLOW = 3.0  # times a stream's median period
 
 
@@ -82,57 +77,66 @@ def stream_statistics(bag: Bag) -> dict[str, dict]:
 
 
 class _Reading:
-    """One pass over the file: send times and header stamps of each topic, in the order of the file."""
+    """One pass over the file: send times, reception times and header stamps of each topic, by the order of the
+    file; message types as the file says.
+    """
 
     def __init__(self):
         self.sent: dict[str, list[int]] = defaultdict(list)
+        self.received: dict[str, list[int]] = defaultdict(list)
         self.stamps: dict[str, list[int]] = defaultdict(list)
+        self.types: dict[str, set[str]] = defaultdict(set)
+        self.compressed = self.orphans = 0
 
     def problems(self, bag: Bag) -> Iterator[str]:
-        channels, types, ended = {}, {}, False
         with open(bag.path, "rb") as stream:
+            scan = McapScan(stream)
+            damaged = [piece for piece in scan.pieces if piece.damage]
+            for piece in scan.good_pieces():
+                try:
+                    self._add(scan, scan.messages(piece))
+                except DamagedError as error:
+                    piece.damage = str(error)
+                    damaged.append(piece)
+            for piece in damaged:
+                start = (piece.first_ns - bag.start_ns) * 1e-9
+                count = "" if piece.indexed is None else f" ({piece.indexed} messages)"
+                where = f"received from {start:.2f} s on" if abs(start) < 1e7 else f"at byte {piece.start}"
+                yield f"checksum: the chunk of messages {where} is damaged{count}: {piece.damage}"
+            for start, end in scan.gaps:
+                if end != scan.size:
+                    yield f"checksum: bytes {start} to {end} of the file are damaged"
+            if scan.torn_at is not None:
+                yield f"cut off: after byte {scan.torn_at} the file cannot be read"
+            elif not (damaged or scan.gaps or scan.data_checksum_right()):
+                yield "checksum: the messages do not agree with the checksum at their end"
+            if scan.torn_at is None and not scan.summary_whole:
+                yield "checksum: the index at the end of the file is damaged"
+        if self.orphans:
+            yield f"checksum: {self.orphans} messages are of a channel that the file does not describe"
+        if self.compressed:
+            yield f"compressed: {self.compressed} messages are compressed: {DECOMPRESS} {bag.folder}`"
+
+    def _add(self, scan: McapScan, messages: Iterable[MessageRecord]) -> None:
+        definitions = scan.definitions
+        for record in messages:
+            channel = definitions.channels.get(record.channel_id)
+            if channel is None:
+                self.orphans += 1
+                continue
+            type = definitions.type_of(channel)
+            self.types[channel.topic].add(type)
+            self.sent[channel.topic].append(record.publish_time)
+            self.received[channel.topic].append(record.log_time)
+            if is_compressed(record.data):
+                self.compressed += 1
+                continue
             try:
-                for record in StreamReader(stream, emit_chunks=True, validate_crcs=True).records:
-                    ended |= isinstance(record, DataEnd)
-                    if not isinstance(record, Chunk):
-                        continue
-                    try:
-                        self._chunk(record, channels, types)
-                    except DAMAGE_ERRORS as error:
-                        start = (record.message_start_time - bag.start_ns) * 1e-9
-                        chunk = f"the chunk of messages received from {start:.2f} s on"
-                        yield f"checksum: {chunk} is damaged: {error}"
-                if not ended:
-                    yield "checksum: the end mark of the messages, with their checksum, is damaged"
-                if not _summary_whole(stream):
-                    yield "checksum: the index at the end of the file is damaged"
-            except CRCValidationError as error:
-                yield f"checksum: {error}"
-            except DAMAGE_ERRORS as error:
-                problem = f"{type(error).__name__} {error}"
-                yield f"cut off: after byte {stream.tell()} the file cannot be read: {problem}"
-
-    def _chunk(self, chunk: Chunk, channels: dict[int, str], types: dict[int, str]) -> None:
-        for record in breakup_chunk(chunk, validate_crc=True):
-            if isinstance(record, Schema):
-                types[record.id] = record.name
-            elif isinstance(record, Channel):
-                channels[record.id] = (record.topic, types[record.schema_id])
-            elif isinstance(record, Message) and record.channel_id in channels:
-                topic, type = channels[record.channel_id]
-                self.sent[topic].append(record.publish_time)
                 stamp = schemas.header_stamp(type, record.data)
-                if stamp:
-                    self.stamps[topic].append(stamp)
-
-
-def _summary_whole(stream) -> bool:
-    """Whether the index at the end matches the footer's checksum, which mcap's readers do not verify."""
-    footer_at = stream.seek(-_FOOTER, os.SEEK_END)
-    footer = stream.read(_FOOTER)
-    start, _, checksum = struct.unpack_from("<QQI", footer, 9)
-    stream.seek(min(start, footer_at))
-    return zlib.crc32(footer[:25], zlib.crc32(stream.read(footer_at - start))) == checksum
+            except schemas.SchemaError:
+                stamp = None
+            if stamp is not None:
+                self.stamps[channel.topic].append(stamp)
 
 
 def _content(bag: Bag) -> Iterator[str]:
