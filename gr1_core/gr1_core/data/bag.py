@@ -18,7 +18,8 @@ from mcap.exceptions import McapError
 from zstandard import ZstdError
 
 from gr1_core.data import metadata
-from gr1_core.data.mcap_scan import MAGIC, DamagedError, McapScan, Piece
+from gr1_core.data.mcap_records import MAGIC, DamagedError, Piece
+from gr1_core.data.mcap_scan import McapScan
 from gr1_core.data.metadata import OUTCOMES, BagError
 from gr1_core.rig import Rig, RigError
 
@@ -137,7 +138,9 @@ class Bag:
 
 
 def _in_order(scan: McapScan, topics: list[str] | None, backwards: bool) -> Iterator[Message]:
-    """The messages by log_time, ties in the order of the file. Memory holds the chunks that overlap in time."""
+    """The messages by log_time, ties in the order of the file. Memory holds the chunks that overlap in
+    time.
+    """
     channels, sign = scan.definitions.channels, -1 if backwards else 1
     types = {number: scan.definitions.type_of(channel) for number, channel in channels.items()}
 

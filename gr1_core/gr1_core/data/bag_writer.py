@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import lock_descriptor
 
 from gr1_core.data import metadata, schemas
-from gr1_core.data.mcap_scan import ChannelRecord, SchemaRecord
+from gr1_core.data.mcap_records import ChannelRecord, SchemaRecord
 from gr1_core.data.mcap_writing import COMPRESSIONS, McapWriter
 from gr1_core.data.metadata import BagError, check_labels
 

@@ -1,4 +1,5 @@
-"""Finds what can be read in an .mcap file, whole or damaged: chunks, messages, channels, labels, damaged ranges.
+"""Finds what can be read in an .mcap file, whole or damaged: chunks, messages, channels, labels, damaged
+ranges.
 
 Records are followed from the beginning. Where one is damaged, reading goes on at the next record that proves
 itself: a chunk with a right checksum, an index of messages, a metadata record. So the loss is the chunk that
@@ -13,18 +14,41 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import lz4.frame
 import zstandard
 
-MAGIC = b"\x89MCAP0\r\n"
-"""At both ends of every complete MCAP file."""
-HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX = range(1, 8)
-CHUNK_INDEX, ATTACHMENT, ATTACHMENT_INDEX, STATISTICS, METADATA, METADATA_INDEX = range(8, 14)
-SUMMARY_OFFSET, DATA_END = 14, 15
+from gr1_core.data.mcap_records import (
+    ATTACHMENT,
+    ATTACHMENT_INDEX,
+    CHANNEL,
+    CHUNK,
+    CHUNK_INDEX,
+    DATA_END,
+    FOOTER,
+    HEADER,
+    MAGIC,
+    MESSAGE,
+    MESSAGE_INDEX,
+    METADATA,
+    METADATA_INDEX,
+    SCHEMA,
+    STATISTICS,
+    SUMMARY_OFFSET,
+    DamagedError,
+    Definitions,
+    MessageRecord,
+    Piece,
+    read_channel,
+    read_message,
+    read_metadata_record,
+    read_schema,
+    read_text,
+    read_texts,
+    records_in,
+)
+
 _OF_SUMMARY = (CHUNK_INDEX, ATTACHMENT_INDEX, STATISTICS, METADATA_INDEX, SUMMARY_OFFSET)
 _FOOTER_SIZE = 9 + 20 + len(MAGIC)
 _COMPRESSIONS = (b"", b"zstd", b"lz4")
@@ -33,88 +57,13 @@ _RUN = 1 << 20  # bytes of messages outside of chunks that are read at a time
 _CHAIN = 3  # records in a row that prove a message outside of a chunk
 
 
-class DamagedError(ValueError):
-    """Bytes that are not what the format says."""
-
-
-class SchemaRecord(NamedTuple):
-    id: int
-    name: str
-    encoding: str
-    data: bytes
-
-
-class ChannelRecord(NamedTuple):
-    id: int
-    schema_id: int
-    topic: str
-    encoding: str
-    metadata: dict[str, str]
-
-
-class MessageRecord(NamedTuple):
-    channel_id: int
-    sequence: int
-    log_time: int
-    publish_time: int
-    data: memoryview
-
-
-@dataclass
-class Piece:
-    """A chunk, or a run of messages outside of chunks: bytes start .. end of the file, data_start .. data_end
-    without the chunk's own header.
-
-    count: its messages, times first_ns .. last_ns. torn: the chunk is cut off. indexed: messages that the index
-    behind a chunk names, None without one. damage: what is wrong with it, "" for a good one.
-    """
-
-    start: int
-    end: int
-    data_start: int
-    data_end: int
-    compression: str = ""
-    size: int = 0
-    checksum: int = 0
-    first_ns: int = 0
-    last_ns: int = 0
-    loose: bool = False
-    torn: bool = False
-    count: int = 0
-    indexed: int | None = None
-    damage: str = ""
-
-
-@dataclass
-class Definitions:
-    """Channels and schemas by their id. The most trustworthy definition of an id holds: that of a chunk before that of
-    the index at the end, that before one with no checksum around it.
-    """
-
-    schemas: dict[int, SchemaRecord] = field(default_factory=dict)
-    channels: dict[int, ChannelRecord] = field(default_factory=dict)
-    _ranks: dict[tuple[str, int], int] = field(default_factory=dict)
-
-    def add(self, record: SchemaRecord | ChannelRecord, rank: int) -> None:
-        kind, known = (
-            ("schema", self.schemas) if isinstance(record, SchemaRecord) else ("channel", self.channels)
-        )
-        if rank < self._ranks.get((kind, record.id), 99):
-            known[record.id] = record
-            self._ranks[kind, record.id] = rank
-
-    def type_of(self, channel: ChannelRecord) -> str:
-        """Name of the channel's message type; "" for a channel without schema."""
-        schema = self.schemas.get(channel.schema_id)
-        return schema.name if schema else ""
-
-
 _RANK_CHUNK, _RANK_SUMMARY, _RANK_PLAIN, _RANK_DOUBTFUL = range(4)
 
 
 class McapScan:
-    """The structure of an open .mcap file. `pieces` in the order of the file; `gaps`: damaged ranges (start, end);
-    `metadata`: (name, values); `torn_at`: where a cut-off file stops being readable, None for a complete one.
+    """The structure of an open .mcap file. `pieces` in the order of the file; `gaps`: damaged ranges
+    (start, end); `metadata`: (name, values); `torn_at`: where a cut-off file stops being readable, None
+    for a complete one.
     """
 
     def __init__(self, stream):
@@ -154,20 +103,14 @@ class McapScan:
         return [piece for piece in self.pieces if not piece.damage]
 
     def messages(self, piece: Piece) -> list[MessageRecord]:
-        """The messages of a piece, in the order of the file. Raises DamagedError; of a torn one it returns the first
-        ones.
+        """The messages of a piece, in the order of the file. Raises DamagedError; of a torn one it
+        returns the first ones.
         """
         return [
-            self.message(body, length, view)
+            read_message(view, body, length)
             for opcode, body, length, view in self._inner(piece)
             if opcode == MESSAGE
         ]
-
-    def message(self, body: int, length: int, view: memoryview) -> MessageRecord:
-        if length < 22:
-            raise DamagedError(f"a message of {length} bytes")
-        channel, sequence, log_time, publish_time = struct.unpack_from("<HIQQ", view, body)
-        return MessageRecord(channel, sequence, log_time, publish_time, view[body + 22 : body + length])
 
     # Following the records
 
@@ -225,12 +168,12 @@ class McapScan:
         elif opcode == MESSAGE:
             if length < 22:
                 return False
-            message = self.message(body, length, self.view)
+            message = read_message(self.view, body, length)
             if message.channel_id not in self.definitions.channels:
                 return False
             self._add_loose(at, body + length, message, run)
         elif opcode in (SCHEMA, CHANNEL):
-            record = (_schema if opcode == SCHEMA else _channel)(self.view, body, length)
+            record = (read_schema if opcode == SCHEMA else read_channel)(self.view, body, length)
             after_end = self.data_end is not None
             rank = (_RANK_SUMMARY if self.summary_whole else _RANK_DOUBTFUL) if after_end else _RANK_PLAIN
             self.definitions.add(record, rank)
@@ -241,7 +184,7 @@ class McapScan:
             if self.pieces and not self.pieces[-1].loose:
                 self.pieces[-1].indexed = (self.pieces[-1].indexed or 0) + size // 16
         elif opcode == METADATA:
-            self.metadata.append(_metadata(self.view, body, length))
+            self.metadata.append(read_metadata_record(self.view, body, length))
         elif opcode == DATA_END:
             if length != 4:
                 return False
@@ -249,7 +192,7 @@ class McapScan:
         elif opcode == FOOTER:
             return length == 20
         elif opcode == HEADER:
-            _texts(self.view, body, length, 2)
+            read_texts(self.view, body, length, 2)
         elif opcode == ATTACHMENT:
             self._attachment(body, length)
         elif opcode in _OF_SUMMARY:
@@ -279,7 +222,7 @@ class McapScan:
                 (size,) = struct.unpack_from("<I", self.view, body + 2)
                 return size > 0 and size % 16 == 0 and length == 6 + size and self._follows(end)
             if opcode == METADATA:
-                return bool(_metadata(self.view, body, length)[1]) and self._follows(end)
+                return bool(read_metadata_record(self.view, body, length)[1]) and self._follows(end)
             if opcode == DATA_END:
                 return length == 4 and self._follows(end) and self.size - end < 1 << 24
             return not self._chunked and self._chain(at)
@@ -290,7 +233,9 @@ class McapScan:
         return at >= self.size or self.data[at] in range(HEADER, DATA_END + 1) or self.data[at] == MAGIC[0]
 
     def _chain(self, at: int) -> bool:
-        """Whether a message, schema or channel and further such records stand here, in a file without chunks."""
+        """Whether a message, schema or channel and further such records stand here, in a file without
+        chunks.
+        """
         for _ in range(_CHAIN):
             if at + 9 > self.size or self.data[at] not in (SCHEMA, CHANNEL, MESSAGE, DATA_END):
                 return False
@@ -298,14 +243,14 @@ class McapScan:
             if at + 9 + length > self.size:
                 return False
             if opcode == MESSAGE:
-                if length < 22 or self.message(at + 9, length, self.view).channel_id not in (
+                if length < 22 or read_message(self.view, at + 9, length).channel_id not in (
                     self.definitions.channels
                 ):
                     return False
             elif opcode == DATA_END:
                 return length == 4
             else:
-                (_schema if opcode == SCHEMA else _channel)(self.view, at + 9, length)
+                (read_schema if opcode == SCHEMA else read_channel)(self.view, at + 9, length)
             at += 9 + length
         return True
 
@@ -354,7 +299,7 @@ class McapScan:
             if piece.checksum and zlib.crc32(data) != piece.checksum:
                 raise DamagedError("its checksum is wrong")
             if not piece.checksum:
-                for _ in _records(data):
+                for _ in records_in(data):
                     pass
         except (DamagedError, struct.error) as error:
             piece.damage = str(error)
@@ -371,7 +316,7 @@ class McapScan:
                 times.append(int.from_bytes(view[body + 6 : body + 14], "little"))
             if opcode in (SCHEMA, CHANNEL):
                 try:
-                    record = (_schema if opcode == SCHEMA else _channel)(view, body, length)
+                    record = (read_schema if opcode == SCHEMA else read_channel)(view, body, length)
                 except (struct.error, UnicodeDecodeError, DamagedError):
                     continue  # its messages are then of an unknown channel, which is counted
                 known = piece.checksum and not piece.torn
@@ -408,7 +353,7 @@ class McapScan:
     def _inner(self, piece: Piece) -> Iterator[tuple[int, int, int, memoryview]]:
         view = memoryview(self._unpacked(piece))
         try:
-            yield from _records(view, piece.torn)
+            yield from records_in(view, piece.torn)
         except struct.error as error:
             raise DamagedError(str(error)) from error
 
@@ -417,7 +362,7 @@ class McapScan:
     def _attachment(self, body: int, length: int) -> None:
         at, end = body + 16, body + length
         for _ in range(2):
-            _, at = _text(self.view, at, end)
+            _, at = read_text(self.view, at, end)
         (size,) = struct.unpack_from("<Q", self.view, at)
         if at + 8 + size + 4 != end:
             raise DamagedError("an attachment of another length")
@@ -433,77 +378,3 @@ class McapScan:
             return None
         right = checksum == 0 or zlib.crc32(self.view[start or at : at + 25]) == checksum
         return start, checksum, right
-
-
-def _records(view: memoryview, torn: bool = False) -> Iterator[tuple[int, int, int, memoryview]]:
-    """(opcode, offset of the body, its length, view) of each record. Raises DamagedError; a torn view just ends."""
-    at, size = 0, len(view)
-    while at < size:
-        if at + 9 > size:
-            if torn:
-                return
-            raise DamagedError("its last record is cut off")
-        opcode, length = view[at], int.from_bytes(view[at + 1 : at + 9], "little")
-        if at + 9 + length > size or (torn and opcode not in (SCHEMA, CHANNEL, MESSAGE)):
-            if torn:
-                return
-            raise DamagedError("a record in it is longer than the chunk")
-        yield opcode, at + 9, length, view
-        at += 9 + length
-
-
-def _text(view: memoryview, at: int, end: int) -> tuple[str, int]:
-    (size,) = struct.unpack_from("<I", view, at)
-    if at + 4 + size > end:
-        raise DamagedError("a text that is longer than its record")
-    return str(view[at + 4 : at + 4 + size], "utf-8"), at + 4 + size
-
-
-def _texts(view: memoryview, at: int, length: int, count: int) -> list[str]:
-    end, found = at + length, []
-    for _ in range(count):
-        text, at = _text(view, at, end)
-        found.append(text)
-    if at != end:
-        raise DamagedError("a record of another length")
-    return found
-
-
-def _mapping(view: memoryview, at: int, end: int) -> tuple[dict[str, str], int]:
-    (size,) = struct.unpack_from("<I", view, at)
-    at, stop, found = at + 4, at + 4 + size, {}
-    if stop > end:
-        raise DamagedError("a table that is longer than its record")
-    while at < stop:
-        key, at = _text(view, at, stop)
-        found[key], at = _text(view, at, stop)
-    return found, at
-
-
-def _schema(view: memoryview, at: int, length: int) -> SchemaRecord:
-    end, (number,) = at + length, struct.unpack_from("<H", view, at)
-    name, at = _text(view, at + 2, end)
-    encoding, at = _text(view, at, end)
-    (size,) = struct.unpack_from("<I", view, at)
-    if at + 4 + size != end or not number:
-        raise DamagedError("a schema of another length")
-    return SchemaRecord(number, name, encoding, bytes(view[at + 4 : end]))
-
-
-def _channel(view: memoryview, at: int, length: int) -> ChannelRecord:
-    end, (number, schema) = at + length, struct.unpack_from("<HH", view, at)
-    topic, at = _text(view, at + 4, end)
-    encoding, at = _text(view, at, end)
-    values, at = _mapping(view, at, end)
-    if at != end or not topic:
-        raise DamagedError("a channel of another length")
-    return ChannelRecord(number, schema, topic, encoding, values)
-
-
-def _metadata(view: memoryview, at: int, length: int) -> tuple[str, dict[str, str]]:
-    end = at + length
-    name, at = _text(view, at, end)
-    values, at = _mapping(view, at, end)
-    if at != end:
-        raise DamagedError("a metadata record of another length")
-    return name, values

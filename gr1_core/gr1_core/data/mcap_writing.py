@@ -1,7 +1,7 @@
 """Writes an .mcap file in which any chunk may be lost and the others stay readable.
 
-Every chunk begins with all schemas and channels, so it can be read alone. (`mcap.writer.Writer` writes them into
-the first chunk only.) Chunks, the data section and the summary carry checksums.
+Every chunk begins with all schemas and channels, so it can be read alone. (`mcap.writer.Writer` writes
+them into the first chunk only.) Chunks, the data section and the summary carry checksums.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mcap.records import (
     SummaryOffset,
 )
 
-from gr1_core.data.mcap_scan import MAGIC
+from gr1_core.data.mcap_records import MAGIC
 
 _MESSAGE = struct.Struct("<BQHIQQ")
 _PACK = {"": lambda data: data, "zstd": zstandard.compress, "lz4": lz4.frame.compress}

@@ -1,8 +1,9 @@
-"""Makes complete bags of unfinished and of damaged ones, e.g. after a killed recorder, a power cut, a full disk.
+"""Makes complete bags of unfinished and of damaged ones, e.g. after a killed recorder, a power cut, a
+full disk.
 
-Everything that mcap_scan.py can read goes into a new file, which then replaces the old one. A recovery that is
-killed loses nothing: the next attempt starts again. Where messages are left out for damage, the old file stays
-beside the new one, as `*.mcap.damaged`.
+Everything that mcap_scan.py can read goes into a new file, which then replaces the old one. A recovery
+that is killed loses nothing: the next attempt starts again. Where messages are left out for damage, the
+old file stays beside the new one, as `*.mcap.damaged`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from gr1_core.data.bag_writer import (
     lock_recording,
     unseal_labels,
 )
-from gr1_core.data.mcap_scan import DamagedError, McapScan, MessageRecord, Piece
+from gr1_core.data.mcap_records import DamagedError, MessageRecord, Piece
+from gr1_core.data.mcap_scan import McapScan
 from gr1_core.data.metadata import BagError, Metadata
 
 _EMPTY_TAIL = 1 << 16  # bytes behind the labels that may be the torn beginning of a first message
@@ -34,8 +36,9 @@ _EMPTY_TAIL = 1 << 16  # bytes behind the labels that may be the torn beginning 
 
 @dataclass(frozen=True)
 class Recovered:
-    """Result of a recovery. damaged: chunks that could not be read, with `lost` messages (None: not known). torn:
-    bytes at the file's end that hold no complete message. orphans: messages whose channel stood in a damaged chunk.
+    """Result of a recovery. damaged: chunks that could not be read, with `lost` messages (None: not
+    known). torn: bytes at the file's end that hold no complete message. orphans: messages whose channel
+    stood in a damaged chunk.
 
     A folder without messages is not recovered but renamed: its name then ends in `.empty`.
     """
@@ -80,9 +83,10 @@ def unfinished_bags(root: str | Path) -> list[Path]:
 def recover_bag(folder: str | Path) -> Recovered | None:
     """Makes a complete bag of an unfinished or damaged one; None if it is complete and undamaged.
 
-    The labels are those of metadata.yaml where there is one, else those in the file; without metadata.yaml the
-    outcome is "unfinished" unless the file holds another. Raises BagError if another process writes the file, if
-    nothing in it can be read, or if it holds no labels (it was recorded by another program).
+    The labels are those of metadata.yaml where there is one, else those in the file; without
+    metadata.yaml the outcome is "unfinished" unless the file holds another. Raises BagError if another
+    process writes the file, if nothing in it can be read, or if it holds no labels (it was recorded by
+    another program).
     """
     folder = Path(folder)
     try:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from gr1_core.data import metadata, schemas
 from gr1_core.data.bag import Bag, BagError, is_compressed, topic_matches
-from gr1_core.data.mcap_scan import DamagedError, McapScan, MessageRecord
+from gr1_core.data.mcap_records import DamagedError, MessageRecord
+from gr1_core.data.mcap_scan import McapScan
 from gr1_core.rig import ROLES, Rig, RigError
 
 REQUIRED_TOPICS = {"arm/pose": "the arm's pose", "arm/gripper": "the gripper's state"}
@@ -77,8 +78,8 @@ def stream_statistics(bag: Bag) -> dict[str, dict]:
 
 
 class _Reading:
-    """One pass over the file: send times, reception times and header stamps of each topic, by the order of the
-    file; message types as the file says.
+    """One pass over the file: send times, reception times and header stamps of each topic, by the order
+    of the file; message types as the file says.
     """
 
     def __init__(self):
