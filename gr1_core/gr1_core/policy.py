@@ -81,6 +81,8 @@ class Action:
     delta: np.ndarray
     gripper_logit: float
     _future: Callable[[], Future] = field(repr=False)
+    later: np.ndarray = field(default_factory=lambda: np.empty((0, 7)))
+    """f64[chunk - 1, 7]: what the model expects to do at the following steps, deltas and gripper logit."""
 
     @property
     def gripper(self) -> int:
@@ -197,8 +199,8 @@ class Policy:
                 tokens = self._step_tokens(images, arm, observation.gripper)
                 window = torch.stack([*self._window, tokens][-self.config.window :])
                 deltas, logits, memory = self.model.act(self.model.context(window[None]))
-                numbers = np.append(deltas[0].cpu().numpy().astype(np.float64), float(logits[0]))
-        delta, logit = numbers[:6], float(numbers[6])
+                numbers = torch.cat([deltas[0], logits[0, :, None]], -1).cpu().numpy().astype(np.float64)
+        delta, logit, later = numbers[0, :6], float(numbers[0, 6]), numbers[1:]
         if not np.isfinite(numbers).all():
             raise PolicyError(
                 f"the action is not finite (delta {delta.tolist()}, gripper logit {logit}) for the arm state "
@@ -207,9 +209,9 @@ class Policy:
         if self._static:
             with torch.inference_mode():
                 future = self._static.accept()
-            return Action(delta, logit, lambda: self._future(future.compute))
+            return Action(delta, logit, lambda: self._future(future.compute), later)
         self._window.append(tokens)
-        return Action(delta, logit, lambda: self._future(lambda: self._predict_frames(images, memory)))
+        return Action(delta, logit, lambda: self._future(lambda: self._predict_frames(images, memory)), later)
 
     def history(self) -> History:
         """A copy of the rollout's state: one model serves several rollouts in turn by `restore`."""

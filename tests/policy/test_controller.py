@@ -30,7 +30,10 @@ class Policy:
     def step(self, observation):
         self.steps += 1
         return SimpleNamespace(
-            delta=np.array([0.1, 0, 0, 0, 0, 0]), gripper=1, future=lambda: self.imagine(observation)
+            delta=np.array([0.1, 0, 0, 0, 0, 0]),
+            gripper=1,
+            later=np.full((2, 7), 0.2) * [1, 0, 0, 0, 0, 0, 0],
+            future=lambda: self.imagine(observation),
         )
 
     def imagine(self, observation):

@@ -63,4 +63,4 @@ class R3M(Baseline):
 
     def act(self, context: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, list]:
         prediction = self.decide(context[:, -1:, None], None)
-        return prediction.arm[:, 0], prediction.gripper_logit[:, 0], []
+        return prediction.arm[:, :1], prediction.gripper_logit[:, :1], []

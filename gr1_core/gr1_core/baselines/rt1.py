@@ -34,7 +34,7 @@ class TokenLearner(nn.Module):
     def __init__(self, config: GR1Config):
         super().__init__()
         width = config.vision_width
-        self.place = nn.Parameter(torch.randn(config.patches, width) * 0.02)
+        self.place = nn.Parameter(torch.empty(config.patches, width).normal_() * 0.02)
         self.norm = nn.LayerNorm(width)
         self.up = nn.Linear(width, self._HIDDEN)
         self.act = nn.GELU()
@@ -91,7 +91,7 @@ class RT1(Baseline):
         queries = self.embed_norm(self.query).expand(len(context), -1, -1)
         rows, _ = self.transformer(context, queries, None, mask)
         logits, gripper = self._read_out(rows)
-        return bins.likeliest(logits), gripper, []
+        return bins.likeliest(logits).unsqueeze(1), gripper.unsqueeze(1), []
 
     def _read_out(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The queries' outputs [..., 7, width] -> logits of the arm's bins [..., 6, 256] and of the gripper

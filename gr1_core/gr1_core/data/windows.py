@@ -24,9 +24,11 @@ class Batch:
 
     frames i64[B, W + n]: rows of the dataset, clamped to the episode's last frame. state f32[B, W, 7]: xyz,
     Euler angles, +1 open / -1 closed; repeats with the frames; None for videos. action f32[B, W, 7]: 0 where
-    not valid; None for videos, and where steps are not control periods. tokens i64[B, 77]. valid bool[B, W]:
-    the step lies inside the episode. future bool[B, W]: so does the frame n steps later. images {role: u8[B,
-    W + n, h, w, 3]}: each frame as the model sees it (cropped, RGB); empty if not requested.
+    not valid; None for videos, and where steps are not control periods. later_action f32[B, n, 7] and
+    later_valid bool[B, n]: the same for the n = chunk - 1 steps after the window. tokens i64[B, 77].
+    valid bool[B, W]: the step lies inside the episode. future bool[B, W]: so does the frame n steps later.
+    images {role: u8[B, W + n, h, w, 3]}: each frame as the model sees it (cropped, RGB); empty if not
+    requested.
     """
 
     frames: np.ndarray
@@ -36,13 +38,16 @@ class Batch:
     valid: np.ndarray
     future: np.ndarray
     images: dict[str, np.ndarray] = field(default_factory=dict)
+    later_action: np.ndarray | None = None
+    later_valid: np.ndarray | None = None
 
 
 class Windows:
     """All windows of the chosen episodes; window i starts at their i-th frame, in the order of `episodes`.
 
     episodes: their numbers; None: all. hz: steps per second, at most the dataset's fps (the default); step k
-    is the frame nearest to k * fps / hz frames after the start (the later one of two).
+    is the frame nearest to k * fps / hz frames after the start (the later one of two). chunk: each step needs
+    its own action and those of the chunk - 1 steps after it.
     """
 
     def __init__(
@@ -52,10 +57,11 @@ class Windows:
         window: int,
         future_steps: int,
         hz: float | None = None,
+        chunk: int = 1,
     ):
         if window < 1 or future_steps < 0:
             raise ValueError(f"window {window}, future_steps {future_steps}: expected at least 1 and 0")
-        self.dataset, self.window, self.future_steps = dataset, window, future_steps
+        self.dataset, self.window, self.future_steps, self.chunk = dataset, window, future_steps, chunk
         self.hz = dataset.fps if hz is None else hz
         self.offsets = step_offsets(dataset.fps, self.hz, window + future_steps)
         self.episodes = (
@@ -108,7 +114,18 @@ class Windows:
         if data.action is not None and self.hz == data.fps:
             action = data.action[seen] * valid[..., None]
         tokens = self._tokens[data.task_of[self.episodes[episode]]].astype(np.int64)
-        return Batch(frames, state, action, tokens, valid, future)
+        batch = Batch(frames, state, action, tokens, valid, future)
+        if action is not None and self.chunk > 1:
+            self._add_later_actions(batch, indices)
+        return batch
+
+    def _add_later_actions(self, batch: Batch, indices) -> None:
+        episode, start = self.locate(indices)
+        rows = start[:, None] + self.window + np.arange(self.chunk - 1)
+        end = self._ends[episode][:, None]
+        batch.later_valid = rows < end
+        actions = self.dataset.action[np.minimum(rows, end - 1)]
+        batch.later_action = actions * batch.later_valid[..., None]
 
 
 def step_offsets(fps: float, hz: float, count: int) -> np.ndarray:

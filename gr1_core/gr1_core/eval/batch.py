@@ -75,7 +75,7 @@ class BatchPolicy(Policy):
             return self._future(lambda: self._predict_frames(own_images, own_memory))
 
         return {
-            key: Action(delta[i], float(logit[i]), lambda i=i: future(i))
+            key: Action(delta[i, 0], float(logit[i, 0]), lambda i=i: future(i))
             for i, key in enumerate(observations)
         }
 

@@ -46,7 +46,8 @@ def run(folder: Path, data: Path, episodes: str | None, most: int, untrained: bo
         Rig.load(folder / checkpoint.RIG).require_same(dataset.rig, str(data))
     chosen, which = _episodes(dataset, training, episodes, folder)
     hz = training["recipe"]["hz"] if video else None
-    windows = Windows(dataset, chosen, model.config.window, model.config.future_steps, hz)
+    config = model.config
+    windows = Windows(dataset, chosen, config.window, config.future_steps, hz, config.chunk)
     models = {"": model} | ({"untrained": _untrained(model)} if untrained else {})
     results = {label: _measure(each, windows, video, training, most) for label, each in models.items()}
     result = results[""] | {"episodes": which} | ({"untrained": results["untrained"]} if untrained else {})

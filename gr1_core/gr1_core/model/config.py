@@ -50,6 +50,8 @@ class GR1Config:
     # The window of observations in control steps, and how many steps ahead the predicted frames lie.
     window: int = 10
     future_steps: int = 3
+    # How many actions the [ACT] query predicts, this step's first. Only the first is carried out.
+    chunk: int = 1
     # Image encoder, shared by both cameras. conv, conv_film: patch_size is the total stride, vision_layers
     # the blocks per stage.
     image_size: int = 224
@@ -114,6 +116,10 @@ class GR1Config:
             patches = f"{self.grid} x {self.grid} patches"
             raise ConfigError(
                 f"latents {self.latents} do not divide {patches} into equal squares, as resampler 'grid' does"
+            )
+        if self.policy != "gr1" and self.chunk != 1:
+            raise ConfigError(
+                f"chunk is {self.chunk}; policy '{self.policy}' predicts one action a step: chunk 1"
             )
         if self.policy == "rt1" and self.vision != "conv_film":
             raise ConfigError(f"vision is {self.vision!r}; policy 'rt1' needs vision 'conv_film'")
@@ -224,9 +230,12 @@ class GR1Config:
 
     @classmethod
     def from_dict(cls, raw: dict, where: str = "config") -> GR1Config:
-        """The inverse of `to_dict`. A configuration without kinds has the paper's. Raises ConfigError."""
+        """The inverse of `to_dict`. A configuration without kinds or chunk has the paper's.
+
+        Raises ConfigError.
+        """
         try:
-            return strict_yaml.parse(cls, raw, where, ConfigError, optional=tuple(KINDS))
+            return strict_yaml.parse(cls, raw, where, ConfigError, optional=(*KINDS, "chunk"))
         except ConfigError as error:
             said = str(error)
             raise ConfigError(said if said.startswith(where) else f"{where}: {said}") from error

@@ -36,6 +36,9 @@ class Prediction:
 
     arm: Tensor | None = None  # [N, T, 6]
     gripper_logit: Tensor | None = None  # [N, T]; open where above 0
+    # Of the following steps, [N, T, chunk - 1, 6] and [N, T, chunk - 1]; None with chunk 1.
+    later_arm: Tensor | None = None
+    later_gripper_logit: Tensor | None = None
     arm_bins: Tensor | None = (
         None  # [N, T, 6, bins]: logits of a policy with binned actions (baselines/bins.py)
     )
@@ -44,19 +47,23 @@ class Prediction:
 
 
 class ActionHead(nn.Module):
-    """Two hidden layers without a non-linearity between them, as the published weights were trained."""
+    """Two hidden layers without a non-linearity between them, as the published weights were trained.
 
-    def __init__(self, width: int):
+    chunk: number of actions, this step's first.
+    """
+
+    def __init__(self, width: int, chunk: int = 1):
         super().__init__()
+        self._chunk = chunk
         self.hidden_1 = nn.Linear(width, width // 2)
         self.hidden_2 = nn.Linear(width // 2, width // 2)
-        self.arm = nn.Linear(width // 2, 6)
-        self.gripper = nn.Linear(width // 2, 1)
+        self.arm = nn.Linear(width // 2, 6 * chunk)
+        self.gripper = nn.Linear(width // 2, chunk)
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """[..., width] -> arm [..., 6], gripper logit [...]."""
+        """[..., width] -> arm [..., chunk, 6], gripper logits [..., chunk]."""
         hidden = self.hidden_2(self.hidden_1(rows))
-        return self.arm(hidden), self.gripper(hidden).squeeze(-1)
+        return self.arm(hidden).unflatten(-1, (self._chunk, 6)), self.gripper(hidden)
 
 
 class GR1(Encoders):
@@ -89,7 +96,7 @@ class GR1(Encoders):
             }
         )
         self.transformer = Transformer(config)
-        self.action_head = ActionHead(width)
+        self.action_head = ActionHead(width, config.chunk)
         self.decoder = ImageDecoder(config)
         self._initialise()
 
@@ -140,8 +147,8 @@ class GR1(Encoders):
         return torch.cat([part.to(embedding.dtype) for part in tokens], -2)
 
     def act(self, context: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, list[KeysValues]]:
-        """The newest step's arm [N, 6] and gripper logit [N], and the keys and values that `predict_frames`
-        reads.
+        """The newest step's arm [N, chunk, 6] and gripper logits [N, chunk], and the keys and values that
+        `predict_frames` reads.
 
         context: as `context` returns it. mask bool[N, 1, 1, tokens]: false at the missing tokens of windows
         that are not full.
@@ -238,7 +245,10 @@ class GR1(Encoders):
         parts = dict(zip((target for target in TARGETS if target in targets), rows.split(sizes, 2)))
         prediction = Prediction()
         if "action" in parts:
-            prediction.arm, prediction.gripper_logit = self.action_head(parts["action"].squeeze(2))
+            arm, gripper = self.action_head(parts["action"].squeeze(2))
+            prediction.arm, prediction.gripper_logit = arm[..., 0, :], gripper[..., 0]
+            if self.config.chunk > 1:
+                prediction.later_arm, prediction.later_gripper_logit = arm[..., 1:, :], gripper[..., 1:]
         for role in ("static", "wrist"):
             if role in parts:
                 setattr(prediction, role, self._decode(parts[role], present.get(role)))

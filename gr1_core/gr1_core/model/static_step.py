@@ -2,7 +2,7 @@
 
 A control step launches about 500 kernels. Launched one by one they take longer than their arithmetic. Here
 all inputs lie in one page-locked buffer and reach the device with one copy; the window is a buffer of full
-length with a count of its steps; seven numbers come back with one read. The future frames are a second graph.
+length with a count of its steps; the action comes back with one read. The future frames are a second graph.
 On a CPU the same functions run eagerly, which is how they are tested; `Policy` has a faster way there.
 """
 
@@ -42,8 +42,8 @@ class StaticStep:
         # Missing steps come last. The candidate is the window with the newest step.
         self._window = tokens.new_zeros(self._config.window, *tokens.shape)
         self._candidate = torch.zeros_like(self._window)
-        self._output = torch.zeros(7, dtype=dtype, device=device)
-        self._host_output = torch.zeros(7, dtype=dtype, pin_memory=device.type == "cuda")
+        self._output = torch.zeros(self._config.chunk, 7, dtype=dtype, device=device)
+        self._host_output = torch.zeros(self._output.shape, dtype=dtype, pin_memory=device.type == "cuda")
         self._source: _FutureSource | None = None
         self._predicted: tuple[Tensor, Tensor] | None = None
         self._count = 0
@@ -64,7 +64,7 @@ class StaticStep:
         self._count = 0
 
     def run(self, views: Mapping[str, np.ndarray], arm: np.ndarray, gripper: float) -> np.ndarray:
-        """One step -> f64[7]: the arm's delta and the gripper's logit. Only `accept` changes the window.
+        """One step -> f64[chunk, 7]: the arm's deltas and the gripper's logits. `accept` changes the window.
 
         views: u8[h, w, 3] by camera. arm f64[6]. gripper: +1 or -1.
         """
@@ -112,7 +112,7 @@ class StaticStep:
         mask = (self._steps <= slot).repeat_interleave(len(tokens))[None, None, None]
         context = self._model.context(self._candidate[None])
         deltas, logits, memory = self._model.act(context, mask)
-        self._output.copy_(torch.cat([deltas[0], logits]))
+        self._output.copy_(torch.cat([deltas[0], logits[0, :, None]], -1))
         if self._config.predicts_frames:
             # In one tensor, so that keeping it is one copy.
             keys_values = torch.stack([torch.stack(pair) for pair in memory])

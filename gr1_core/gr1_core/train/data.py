@@ -74,7 +74,8 @@ def open_training_data(recipe: Recipe) -> TrainingData:
 
 
 def _windows(recipe: Recipe, dataset: Dataset, episodes: np.ndarray | None) -> Windows:
-    return Windows(dataset, episodes, recipe.config.window, recipe.config.future_steps, recipe.hz)
+    config = recipe.config
+    return Windows(dataset, episodes, config.window, config.future_steps, recipe.hz, config.chunk)
 
 
 def _describe(windows: Windows) -> dict:

@@ -26,11 +26,14 @@ class DeviceBatch:
     valid: Tensor
     future: Tensor
     images: dict[str, Tensor] = field(default_factory=dict)
+    later_action: Tensor | None = None
+    later_valid: Tensor | None = None
     copied: torch.cuda.Event | None = None
 
     @property
     def tensors(self) -> list[Tensor]:
         named = (self.state, self.action, self.tokens, self.valid, self.future, *self.images.values())
+        named += (self.later_action, self.later_valid)
         return [tensor for tensor in named if tensor is not None]
 
 
@@ -89,7 +92,8 @@ class DeviceBatches:
     def _copied(self, batch: Batch) -> DeviceBatch:
         vectors = (batch.state, batch.action, batch.tokens, batch.valid, batch.future)
         images = {role: to_device(array, self._device) for role, array in batch.images.items()}
-        return DeviceBatch(batch, *(to_device(array, self._device) for array in vectors), images)
+        later = (to_device(array, self._device) for array in (batch.later_action, batch.later_valid))
+        return DeviceBatch(batch, *(to_device(array, self._device) for array in vectors), images, *later)
 
     def _release_used(self) -> None:
         """Gives back the host memory of batches that nothing reads any more."""

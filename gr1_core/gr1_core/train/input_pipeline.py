@@ -132,6 +132,8 @@ class InputPipeline:
             action=batch.action if self.spec.robot else None,
             valid=None if host.valid.all() else batch.valid,
             future=None if host.future[:count].all() else batch.future[:count],
+            later_action=batch.later_action if self.spec.robot else None,
+            later_valid=batch.later_valid if self.spec.robot else None,
         )
         for role in self.spec.roles:
             augmentation = None if augmentations is None else augmentations[role]

@@ -35,7 +35,7 @@ class Inputs:
     features: each camera's ([CLS] [B, W, feature], patch tokens [B, W, patches, feature]) of a frozen
     encoder; or images: each camera's preprocessed images [B, W, 3, S, S] for a trained one.
     future_images: those n steps later [P, W, 3, S, S], of the first P windows only; future is then bool[P,
-    W].
+    W]. later_action f32[B, chunk - 1, 7], later_valid bool[B, chunk - 1]: after the window; None for chunk 1.
     """
 
     embedding: Tensor | None
@@ -47,6 +47,8 @@ class Inputs:
     features: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     images: dict[str, Tensor] = field(default_factory=dict)
     future_images: dict[str, Tensor] = field(default_factory=dict)
+    later_action: Tensor | None = None
+    later_valid: Tensor | None = None
 
     @property
     def count(self) -> int:
@@ -79,10 +81,9 @@ def sum_losses(
     result = {}
     if prediction.arm is not None:
         arm = _arm_loss(prediction, inputs.action[..., :6])
-        is_open = (inputs.action[..., 6] > 0).float()
-        gripper = F.binary_cross_entropy_with_logits(
-            prediction.gripper_logit.float(), is_open, reduction="none"
-        )
+        gripper = _gripper_loss(prediction.gripper_logit, inputs.action[..., 6])
+        if prediction.later_arm is not None:
+            arm, gripper = _with_chunk(arm, gripper, prediction, inputs)
         result |= {"arm": _masked_sum(arm, inputs.valid), "gripper": _masked_sum(gripper, inputs.valid)}
     for role, target in targets.items():
         error = getattr(prediction, role).float() - target
@@ -163,6 +164,29 @@ def _arm_loss(prediction: Prediction, arm: Tensor) -> Tensor:
     if prediction.arm_bins is not None:
         return bins.cross_entropy(prediction.arm_bins.float(), arm)
     return F.smooth_l1_loss(prediction.arm.float(), arm, reduction="none").mean(-1)
+
+
+def _gripper_loss(logits: Tensor, gripper: Tensor) -> Tensor:
+    """gripper: above 0 where open."""
+    return F.binary_cross_entropy_with_logits(logits.float(), (gripper > 0).float(), reduction="none")
+
+
+def _with_chunk(
+    arm: Tensor, gripper: Tensor, prediction: Prediction, inputs: Inputs
+) -> tuple[Tensor, Tensor]:
+    """Each step's losses [B, W], the mean over those actions of its chunk that lie inside the episode."""
+    steps, later = inputs.action.shape[1], prediction.later_arm.shape[2]
+    valid = inputs.valid
+    if valid is None:
+        valid = inputs.later_valid.new_ones(len(inputs.later_valid), steps)
+    # Rows of the following steps' actions and masks: [B, W, later, ...].
+    actions = torch.cat([inputs.action, inputs.later_action], 1).unfold(1, later, 1)[:, 1:].transpose(2, 3)
+    inside = torch.cat([valid, inputs.later_valid], 1).unfold(1, later, 1)[:, 1:]
+    later_arm = F.smooth_l1_loss(prediction.later_arm.float(), actions[..., :6], reduction="none").mean(-1)
+    later_gripper = _gripper_loss(prediction.later_gripper_logit, actions[..., 6])
+    count = 1 + inside.sum(-1)
+    arm = (arm + later_arm.where(inside, 0).sum(-1)) / count
+    return arm, (gripper + later_gripper.where(inside, 0).sum(-1)) / count
 
 
 def _masked_sum(errors: Tensor, mask: Tensor | None) -> Tensor:

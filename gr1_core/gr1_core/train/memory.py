@@ -85,6 +85,9 @@ def noise_inputs(
         valid=None,
         future=None,
     )
+    if robot and config.chunk > 1:
+        inputs.later_action = noise(config.chunk - 1, 7)
+        inputs.later_valid = torch.ones(count, config.chunk - 1, dtype=torch.bool, device=device)
     for role in recipe.roles:
         if recipe.train_vision:
             inputs.images[role] = noise(steps, 3, size, size)

@@ -118,7 +118,10 @@ def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tenso
     model, training = checkpoint.load_model(folder), checkpoint.read_training(folder)
     theirs, ours = model.config.to_dict(), config.to_dict()
     foreign = model.config.policy != config.policy
-    compared = [key for key in ours if (key.startswith(_OF_ENCODERS) if foreign else key not in _FREE_SIZES)]
+    videos_only = training is not None and training["stage"] == "pretrain"
+    # A pre-trained model's action head is not taken over.
+    free = (*_FREE_SIZES, "chunk") if videos_only else _FREE_SIZES
+    compared = [key for key in ours if (key.startswith(_OF_ENCODERS) if foreign else key not in free)]
     if wrong := [
         f"{key} is {theirs[key]} there, {ours[key]} here" for key in compared if theirs[key] != ours[key]
     ]:
@@ -128,7 +131,7 @@ def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tenso
     weights = model.state_dict()
     if foreign:
         return {name: tensor for name, tensor in weights.items() if name.startswith(_ENCODERS)}
-    if training is None or training["stage"] != "pretrain":
+    if not videos_only:
         return weights
     kept = set(training["trained"])
     return {

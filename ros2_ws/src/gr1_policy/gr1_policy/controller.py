@@ -72,7 +72,7 @@ class Output(Protocol):
         """The inputs became unusable or usable again, or the prediction monitor has halted the policy."""
 
 
-class TooSlow(RuntimeError):
+class TooSlow(TimeoutError):
     """An action that was too old when it was ready."""
 
 
@@ -86,6 +86,7 @@ class Controller:
 
     max_gap: s between the frames of two steps; more clears the history. max_action_age: age of the frames in
     s above which their action is not sent. monitor: compares predicted frames with real ones; None: off.
+    decode_early: predict frames while an action waits for its time; false where that may take any time.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Controller:
         monitor: PredictionMonitor | None = None,
         act: bool = True,
         instruction: str = "",
+        decode_early: bool = True,
     ):
         # It imports torch, which takes seconds: a node with wrong parameters must say so before.
         from gr1_core import Observation
@@ -107,7 +109,7 @@ class Controller:
         self._observation = Observation
         self._policy, self._rig, self._inputs, self._output, self._act = policy, rig, inputs, output, act
         self._max_gap, self._max_action_age, self._monitor = max_gap, max_action_age, monitor
-        self.instruction = instruction
+        self.instruction, self._decode_early = instruction, decode_early
         self.statistics = Statistics()
         self._disagreement = ChunkDisagreement()
         self.fault, self.error, self.halted = "", "", ""
@@ -191,6 +193,8 @@ class Controller:
             self._step(samples, until)
             self.error = ""
         except Exception as error:  # whatever fails: the arm must stop and the user must read why
+            if isinstance(error, TimeoutError):
+                self.statistics.too_late()
             self.error = str(error) or repr(error)
             self.statistics.skip(1)
             with self._lock:
@@ -224,7 +228,7 @@ class Controller:
         # The same delay as in training, on every computer: the policy brakes for motion that is still to
         # come.
         due = time.monotonic() + time_until_due(stamp, self._output.now(), self._rig.period)
-        future = self._predict_frames(action, due)
+        future = self._predict_frames(action, due) if self._decode_early else None
         self._ended.wait(max(due - time.monotonic(), 0.0))
         with self._lock:
             if self._ended.is_set() or self._restart is not None:
@@ -269,7 +273,6 @@ class Controller:
     def _require_recent(self, frames: Mapping[str, Sample], steady: float, spent: float) -> None:
         age = max(sample.age(self._output.now(), steady) for sample in frames.values())
         if age > self._max_action_age:
-            self.statistics.too_late()
             raise TooSlow(
                 f"the model is too slow: its action was ready {1e3 * age:.0f} ms after its frames, "
                 f"{1e3 * self._max_action_age:.0f} ms allowed; the step took {1e3 * spent:.0f} ms of a "
@@ -290,9 +293,12 @@ class Controller:
         wanted = self._policy.config.predicts_frames and (self._monitor or self._output.wants_future())
         if not wanted or began + self._decoding >= until:
             return None
-        future = action.future()
-        self._decoding = time.monotonic() - began
-        return future
+        try:
+            return action.future()
+        except TimeoutError:  # frames that a server does not send in time concern viewers, not the arm
+            return None
+        finally:
+            self._decoding = time.monotonic() - began
 
     # The watch thread
 

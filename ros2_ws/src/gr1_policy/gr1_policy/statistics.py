@@ -13,16 +13,22 @@ class Statistics:
     def __init__(self):
         self._lock = threading.Lock()
         self._rate, self._inference, self._latency = RateMeter(), RollingWindow(), RollingWindow()
+        self._disagreement = RollingWindow()
         self.steps = self.skipped = self.late = self.restarts = 0
         self.last_restart = ""
 
-    def step(self, at: float, inference: float, latency: float) -> None:
-        """A step whose command was ready at `at` (steady clock), `latency` after its frames were taken."""
+    def step(self, at: float, inference: float, latency: float, disagreement: float | None = None) -> None:
+        """A step whose command was ready at `at` (steady clock), `latency` after its frames were taken.
+
+        disagreement: of its action with earlier action chunks, in the model's units.
+        """
         with self._lock:
             self.steps += 1
             self._rate.tick(at)
             self._inference.add(inference)
             self._latency.add(latency)
+            if disagreement is not None:
+                self._disagreement.add(disagreement)
 
     def too_late(self) -> None:
         """An action that was too old to be sent when it was ready."""
@@ -57,6 +63,11 @@ class Statistics:
                 for name, window in windows.items()
                 for percent in (50, 99)
             }
+            if len(self._disagreement):
+                quantiles |= {
+                    f"chunk_disagreement_p{percent}": self._disagreement.quantile(percent / 100)
+                    for percent in (50, 99)
+                }
             counts = {"steps": self.steps, "skipped": self.skipped, "late": self.late}
             return (
                 {"rate_hz": self._rate.hz_at(now)}
