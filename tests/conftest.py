@@ -1,13 +1,20 @@
 """What all tests share: the ROS environment, and a client in the ROS graph."""
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 
 import pytest
 
 # Before rclpy is initialised: a domain of this run's own, and nothing from other machines.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+
+# Stop sockets, and the traces of arm nodes that were killed, are this run's own.
+os.environ["GR1_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="gr1-test-")
+atexit.register(shutil.rmtree, os.environ["GR1_RUNTIME_DIR"], ignore_errors=True)
 
 # Ignored signals are inherited by the programs under test: SIGHUP under nohup, SIGINT in a background job.
 # A handler that does nothing is not inherited, and this process still survives the signal.

@@ -21,8 +21,17 @@ def test_a_signal_ends_it_with_code_0(number):
 
 
 OTHER = """
+import sys
+from gr1_robot.arm import motion_client, node
+def fail(*_):
+    raise RuntimeError("broken on purpose")
+motion_client.PROGRAM = (sys.executable, "-c", {motion!r})
+{node}
+sys.exit(node.main())
+"""
+MOTION = """
 import os, signal, sys, threading
-from gr1_robot.arm import node
+from gr1_robot.arm import motion_process
 from gr1_robot.arm.drivers.sim.backend import Arm
 close, read_state, calls = Arm.close, Arm.read_state, []
 def let_go(self):
@@ -39,25 +48,43 @@ def after_20(then):
         return read_state(self)
     return state_
 def hang():
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getppid(), signal.SIGTERM)
     threading.Event().wait()
 BREAK
-sys.exit(node.main())
+sys.exit(motion_process.main())
 """
 
 
+def other(motion: str = "", node: str = "") -> str:
+    """An arm node whose motion process, and which itself, is changed by this code."""
+    return OTHER.format(motion=MOTION.replace("BREAK", motion), node=node)
+
+
 @pytest.mark.parametrize(
-    ("how", "code", "words"),
+    ("node", "motion", "code", "words"),
     [
-        ("node.ArmNode._report = fail", 1, "broken on purpose"),
-        ("Arm.read_state = after_20(fail)", 1, "broken on purpose"),
-        ("node.Loop = fail", 1, "broken on purpose"),
-        ("Arm.read_state = after_20(hang)", 0, "let go"),
+        ("node.ArmNode._report = fail", "", 1, "broken on purpose"),
+        ("node.ArmNode._publish_state = fail", "", 1, "broken on purpose"),
+        ("node.ArmNode._open_topics = fail", "", 1, "broken on purpose"),
+        ("", "Arm.read_state = after_20(fail)", 1, "broken on purpose"),
+        ("", "motion_process.Loop = fail", 1, "broken on purpose"),
+        ("", "motion_process.MotionProcess._report = fail", 1, "broken on purpose"),
+        ("", "Arm.describe = fail", 1, "broken on purpose"),
+        ("", "Arm.read_state = after_20(hang)", 0, "let go"),
     ],
-    ids=["a callback fails", "the loop fails", "the start fails", "the driver hangs and a signal comes"],
+    ids=[
+        "a callback fails",
+        "publishing fails",
+        "the node's start fails",
+        "the loop fails",
+        "the motion process's start fails",
+        "the motion process's own work fails",
+        "a call of the driver fails",
+        "the driver hangs and a signal comes",
+    ],
 )
-def test_it_lets_go_of_the_arm_on_every_way_out(how, code, words):
-    process = NodeProcess("", code=OTHER.replace("BREAK", how))
+def test_it_lets_go_of_the_arm_on_every_way_out(node, motion, code, words):
+    process = NodeProcess("", code=other(motion, node))
     try:
         found, output = process.wait()
         assert found == code and words in output and "let go of the arm" in output
@@ -65,25 +92,30 @@ def test_it_lets_go_of_the_arm_on_every_way_out(how, code, words):
         process.end()
 
 
-FIGURES = """
-described, told, status = [], [], node.Diagnostics.status
+DRIVER = """
+described = []
 def describe(self):
     described.append(1)
-    return "an arm"
+    return f"an arm, described {len(described)}"
+Arm.describe, Arm.diagnostic_values = describe, lambda self: {"sent": 7}
+"""
+FIGURES = """
+import os, signal
+told, status = [], node.Diagnostics.status
 def status_(self, name, level, message, values, state=None):
     status(self, name, level, message, values, state)
     if name == "backend":
         told.append(values)
     if len(told) == 3:
-        print("described", len(described), told[-1]["device"], "sent", told[-1]["sent"], flush=True)
+        print(told[-1]["device"], "sent", told[-1]["sent"], flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
-Arm.describe, Arm.diagnostic_values, node.Diagnostics.status = describe, lambda self: {"sent": 7}, status_
+node.Diagnostics.status = status_
 """
 
 
 def test_the_drivers_figures_are_told_and_the_driver_is_not_asked_each_second_what_it_is():
-    code, output = NodeProcess("", code=OTHER.replace("BREAK", FIGURES)).wait()
-    assert code == 0 and "described 1 an arm sent 7" in output
+    code, output = NodeProcess("", code=other(DRIVER, FIGURES)).wait()
+    assert code == 0 and "an arm, described 1 sent 7" in output
 
 
 @pytest.mark.parametrize(

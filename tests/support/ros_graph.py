@@ -72,11 +72,15 @@ class NodeProcess:
         return code, "".join(self._lines)
 
     def end(self) -> None:
-        """Kills it, also if it is stopped; may be called after its end."""
+        """Ends it in order, also if it is stopped, else kills it; may be called after its end."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
-            self._process.kill()
-            self._process.wait()
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
 
 class RosClient:

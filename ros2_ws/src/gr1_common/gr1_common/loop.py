@@ -12,7 +12,8 @@ from gr1_common.timing import RateMeter
 class Loop:
     """Calls step(now) every `period` seconds; now: s on the steady clock.
 
-    Missed periods are counted in `missed` and never made up for by a burst of calls.
+    Missed periods are counted in `missed` and never made up for by a burst of calls. longest: s, the longest
+    time between two calls since the start, without deliberate delays.
     on_failure(error) is called in the loop's thread when a step raises; the loop has ended then.
     """
 
@@ -28,7 +29,7 @@ class Loop:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._anchored = False
         self.rate = RateMeter()
-        self.missed = 0
+        self.missed, self.longest = 0, 0.0
 
     def start(self) -> None:
         self._thread.start()
@@ -52,12 +53,13 @@ class Loop:
         self._anchored = False
 
     def _run(self) -> None:
-        due = 0.0
+        due = before = 0.0
         try:
             while not self._ending.is_set():
                 now = time.monotonic()
                 if not self._anchored:
-                    self._anchored, due = True, now
+                    self._anchored, due, before = True, now, now
+                self.longest, before = max(self.longest, now - before), now
                 self.rate.tick(now)
                 self._step(now)
                 due += self._period

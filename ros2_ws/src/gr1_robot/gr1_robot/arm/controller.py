@@ -159,10 +159,10 @@ class ArmController:
                 self._gripper_held, self._closure_sent = False, None
             return refusal
 
-    def stop(self, reason: str = "emergency_stop") -> None:
+    def stop(self, reason: str = "emergency_stop", detail: str = "") -> None:
         """Latches a stop; the next step brings the arm to rest, also an arm that homes itself."""
         with self._gate_lock:
-            self.gate.stop(reason)
+            self.gate.stop(reason, detail)
 
     def reset(self) -> str:
         """Releases a stop. Returns "" or what forbids it."""

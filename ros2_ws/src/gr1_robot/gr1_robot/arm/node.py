@@ -1,4 +1,4 @@
-"""The arm node: commands in, the gate at 100 Hz, the arm, its state out. Topics and services:
+"""The arm node: the ROS face of the motion process, which has the arm and its gate. Topics and services:
 docs/reference/interfaces.md.
 """
 
@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -23,8 +24,6 @@ from visualization_msgs.msg import MarkerArray
 
 from gr1_common.conventions import BASE_FRAME, STOPPED, TICK
 from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
-from gr1_common.loop import Loop
-from gr1_common.mailbox import Mailbox
 from gr1_common.messages import (
     command_time,
     from_twist,
@@ -38,15 +37,17 @@ from gr1_common.messages import (
 from gr1_common.parameters import ParameterError, declare, declare_options, refuse_renamed
 from gr1_common.process import run_node
 from gr1_common.qos import COMMAND, SENSOR
-from gr1_common.scheduling import raise_scheduling_priority
+from gr1_common.stop_socket import socket_file
 from gr1_core.rig import Rig, RigError
 from gr1_robot import renamed
-from gr1_robot.arm.backend import ArmError, backend_names, backend_options, check_rig_limits, load_backend
-from gr1_robot.arm.controller import DRIVER_TIMEOUT_S, HOMING_MESSAGES, ArmController, Snapshot
+from gr1_robot.arm import drivers
+from gr1_robot.arm.backend import ArmError, backend_names, backend_options
+from gr1_robot.arm.controller import DRIVER_TIMEOUT_S, HOMING_MESSAGES, Snapshot
 from gr1_robot.arm.markers import Markers
+from gr1_robot.arm.motion_client import MotionClient
+from gr1_robot.arm.motion_link import GripperCommand, Refusal, Start, Tick, TwistCommand
 from gr1_robot.arm.simulation import SimulationTopics
 
-_SWITCH_INTERVAL_S = 5e-4
 _GRIPPER_NAMES = ("closure", "closure_command")
 _WARNING_REASONS = (
     "expired",
@@ -132,37 +133,46 @@ class ArmNode(Node):
         )
         self._simulation = SimulationTopics(self) if robot == "sim" else None
         settings = declare_options(self, robot, backend_options(robot), self._set_option)
-        backend = load_backend(robot, rig, settings)
-        check_rig_limits(rig, backend.vendor_limits)
 
-        self._open_topics()
+        self._expiry = 1.5 * rig.period
         self._marker_period_ticks = max(round(1.0 / (markers_hz * TICK)), 1)
         self._ticks = 0
         self._markers = Markers(rig.limits)
-        self._snapshot: Snapshot | None = None
         self._missed = 0
         self._device, self._described_with = "", None
         self._measured_at = -math.inf
         self._reported_state = None
         self.finished = threading.Event()
-        self._diagnostics = Diagnostics(self, self._report)
-        self._scheduling = raise_scheduling_priority() if realtime else "normal"
-        # The longest that a thread waits for another one that runs Python code.
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        try:
+            stop_file = str(socket_file(self.get_name(), self.get_namespace()))
+        except OSError as error:
+            raise ArmError(str(error)) from error
+        start = Start(
+            robot,
+            rig,
+            settings,
+            armed,
+            realtime,
+            stop_file,
+            self._simulation.state_hz if self._simulation else 0.0,
+            list(drivers.__path__),
+        )
         with ExitStack() as undo:
-            undo.callback(backend.close)
-            backend.connect()
-            self._controller = ArmController(rig, backend, armed)
-            self._outbox = Mailbox(self._publish, self._on_failure, "publisher")
-            undo.callback(self._outbox.end)
-            self._loop = Loop(self._step, TICK, self._on_failure, "arm")
+            self._motion = MotionClient(start)
+            undo.callback(self._motion.close)
+            self._open_topics()
+            self._diagnostics = Diagnostics(self, self._report)
+            self._motion.listen(
+                self._publish, self._on_publishing_failed, self._warn_refused, self._on_motion_ended
+            )
             if self._simulation:
-                self._simulation.attach(self._controller, self._loop)
-            self._loop.start()
+                self._simulation.attach(self._motion)
             undo.pop_all()
+        if self._motion.ready.notice:
+            self.get_logger().warning(self._motion.ready.notice)
         self.get_logger().info(
             f"arm '{robot}' with rig '{rig.name}', "
-            f"{'armed' if armed else 'stopped until arm/reset is called'}"
+            f"{'armed' if armed and not self._motion.ready.notice else 'stopped until arm/reset is called'}"
         )
 
     def _open_topics(self) -> None:
@@ -189,45 +199,36 @@ class ArmNode(Node):
         """Brings the arm to rest and disconnects, whatever else fails; a driver that hangs is left after a
         few seconds.
         """
-        with ExitStack() as last:
-            last.callback(self._close_arm)
-            last.callback(self._outbox.end)
-            last.callback(self._loop.end)
-            self._controller.stop("shutting_down")
-            if self._loop.alive:
-                self._controller.at_rest.wait(timeout=1.0)
-
-    def _close_arm(self) -> None:
-        if trouble := self._controller.close():
+        if trouble := self._motion.close():
             self.get_logger().error(trouble)
 
-    # In the loop's thread
+    # In the reader's thread
 
-    def _step(self, now: float) -> None:
-        snapshot = self._controller.step()
-        sample = self._simulation.sample() if self._simulation else None
-        self._snapshot, self._stepped = snapshot, time.monotonic()
-        # Publishing may block for a second when a subscriber is killed: the motors' loop must not wait for
-        # it.
-        self._outbox.post((self.get_clock().now().nanoseconds, time.monotonic(), snapshot, sample))
+    def _warn_refused(self, refusal: Refusal) -> None:
+        if refusal.reason in _REFUSAL_MESSAGES:
+            self.get_logger().warning(
+                f"{refusal.what} from {refusal.source} refused: {_REFUSAL_MESSAGES[refusal.reason]}",
+                throttle_duration_sec=1.0,
+            )
 
-    def _on_failure(self, error: Exception) -> None:
+    def _on_motion_ended(self, failure: str) -> None:
         self.exit_code = 1
-        self._controller.stop("shutting_down")
-        # Before the driver is called: it may be what hangs, and the process must end nevertheless.
         self.finished.set()
-        try:
-            self._controller.halt()
-        finally:
-            # Last: a log entry passes through the middleware, which may block.
-            text = "".join(traceback.format_exception(error))
-            self.get_logger().fatal(f"the arm's loop has ended: {text}")
+        self.get_logger().fatal(f"the arm's loop has ended: {failure}")
 
     # In the publisher's thread
 
-    def _publish(self, item) -> None:
-        clock_ns, steady, snapshot, sample = item
+    def _on_publishing_failed(self, error: Exception) -> None:
+        # The node ends, and its end brings the arm to rest.
+        self.exit_code = 1
+        self.finished.set()
+        text = "".join(traceback.format_exception(error))
+        self.get_logger().fatal(f"the arm's state cannot be published: {text}")
+
+    def _publish(self, tick: Tick) -> None:
+        snapshot = tick.snapshot
         motion = snapshot.motion
+        clock_ns = self.get_clock().now().nanoseconds - round(1e9 * (time.monotonic() - tick.at))
         header = Header(stamp=to_stamp(clock_ns), frame_id=BASE_FRAME)
         self._commanded_twist.publish(
             TwistStamped(header=header, twist=to_twist(motion.linear, motion.angular))
@@ -235,13 +236,13 @@ class ArmNode(Node):
         # A state is published once only: a state that no longer changes must be visible as such.
         if self._measured_at < snapshot.state.at < math.inf:
             self._measured_at = snapshot.state.at
-            stamp = to_stamp(clock_ns - round(1e9 * (steady - snapshot.state.at)))
+            stamp = to_stamp(clock_ns - round(1e9 * (tick.at - snapshot.state.at)))
             self._publish_state(Header(stamp=stamp, frame_id=BASE_FRAME), snapshot)
-        if sample:
-            self._simulation.publish(sample, header.stamp)
+        if tick.sample:
+            self._simulation.publish(tick.sample, header.stamp)
         if motion.state != self._reported_state:
             self._reported_state = motion.state
-            self._report_gate()
+            self._report_gate(snapshot)
 
     def _publish_state(self, header: Header, snapshot: Snapshot) -> None:
         state = snapshot.state
@@ -266,7 +267,7 @@ class ArmNode(Node):
             self._joints.publish(
                 JointState(
                     header=header,
-                    name=self._controller.backend.joint_names,
+                    name=self._motion.ready.joint_names,
                     position=array.array("d", state.joints),
                     velocity=array.array("d", state.joint_velocities),
                 )
@@ -283,84 +284,65 @@ class ArmNode(Node):
 
     def _on_twist(self, source: str, msg: TwistStamped, info) -> None:
         stamp = msg.header.stamp
-        at = command_time(stamp, info, self.get_clock().now().nanoseconds, self._controller.gate.expiry)
-        refusal = self._controller.submit_command(
-            source, *from_twist(msg.twist), at, nanoseconds(stamp), msg.header.frame_id
-        )
-        self._warn_refused(source, "twist", refusal)
+        at = command_time(stamp, info, self.get_clock().now().nanoseconds, self._expiry)
+        twist = from_twist(msg.twist)
+        self._motion.post(TwistCommand(source, *twist, at, nanoseconds(stamp), msg.header.frame_id))
 
     def _on_gripper(self, source: str, msg: Float32, info) -> None:
-        refusal = self._controller.submit_gripper(source, msg.data, send_time(info))
-        self._warn_refused(source, "gripper command", refusal)
-
-    def _warn_refused(self, source: str, what: str, refusal: str) -> None:
-        if refusal in _REFUSAL_MESSAGES:
-            self.get_logger().warning(
-                f"{what} from {source} refused: {_REFUSAL_MESSAGES[refusal]}", throttle_duration_sec=1.0
-            )
+        self._motion.post(GripperCommand(source, msg.data, send_time(info)))
 
     def _on_stop(self, _, response: Trigger.Response) -> Trigger.Response:
-        self._controller.stop()
         self.get_logger().warning("emergency stop: call arm/reset to release it")
-        return _answer(response, "", "stopped until arm/reset is called")
+        return _call_motion(response, self._motion.stop, "stopped until arm/reset is called")
 
     def _on_reset(self, _, response: Trigger.Response) -> Trigger.Response:
-        return _answer(response, self._controller.reset(), "the arm may move")
+        return _call_motion(response, self._motion.reset, "the arm may move")
 
     def _on_home(self, _, response: Trigger.Response) -> Trigger.Response:
-        return _call_driver(response, self._controller.go_home, "moving home")
+        return _call_motion(response, self._motion.go_home, "moving home")
 
     def _on_clear_faults(self, _, response: Trigger.Response) -> Trigger.Response:
-        return _call_driver(
+        return _call_motion(
             response,
-            self._controller.clear_faults,
+            self._motion.clear_faults,
             "fault reset requested: call arm/reset when it is safe",
         )
 
     def _set_option(self, option: str, value) -> None:
         try:
-            self._controller.set_option(option, value)
+            self._motion.set_option(option, value)
         except ArmError as error:
             self.get_logger().error(f"{option} is not set: {error}")
 
     def _report(self) -> None:
-        if self._snapshot is None:
+        tick, report = self._motion.tick, self._motion.report
+        if tick is None or report is None:
             return
-        self._report_gate()
-        self._report_loop()
-        self._report_backend()
+        self._report_gate(tick.snapshot)
+        self._report_loop(tick, report.loop)
+        self._report_backend(tick, report.driver)
 
-    def _report_loop(self) -> None:
-        loop = self._loop
-        level = WARN if loop.missed > self._missed else OK
-        self._missed = loop.missed
+    def _report_loop(self, tick: Tick, figures: Mapping[str, object]) -> None:
+        level = WARN if figures["missed"] > self._missed else OK
+        self._missed = figures["missed"]
         message = (
             "on time"
             if level == OK
             else "missed its deadline within the last second: the computer is too busy"
         )
-        periods = loop.rate.periods
-        values = {
-            "rate_hz": loop.rate.hz,
-            "period_p50_ms": 1e3 * periods.quantile(0.5),
-            "period_p99_ms": 1e3 * periods.quantile(0.99),
-            "period_max_ms": 1e3 * periods.quantile(1.0),
-            "missed": loop.missed,
-            "state_age_ms": 1e3 * (time.monotonic() - self._snapshot.state.at),
-            "scheduling": self._scheduling,
-        }
+        values = {**figures, "state_age_ms": 1e3 * (time.monotonic() - tick.snapshot.state.at)}
         self._diagnostics.status("loop", level, message, values)
 
-    def _report_backend(self) -> None:
-        faults, homing = "; ".join(self._snapshot.faults), self._snapshot.homing
+    def _report_backend(self, tick: Tick, figures: Mapping[str, object]) -> None:
+        faults, homing = "; ".join(tick.snapshot.faults), tick.snapshot.homing
         # Asked only when it may have changed: it needs the driver's lock, which the loop needs a hundred
         # times a second.
         if faults != self._described_with:
             try:
-                self._device, self._described_with = self._controller.describe(), faults
+                self._device, self._described_with = self._motion.describe(), faults
             except ArmError as error:
                 self._device = str(error)
-        silent = time.monotonic() - self._stepped > DRIVER_TIMEOUT_S
+        silent = time.monotonic() - tick.at > DRIVER_TIMEOUT_S
         if silent:
             faults = f"the arm's driver has not answered for {DRIVER_TIMEOUT_S:g} s"
         level = ERROR if silent else WARN if homing else ERROR if faults else OK
@@ -368,13 +350,12 @@ class ArmNode(Node):
             "device": self._device,
             "homing": HOMING_MESSAGES.get(homing, ""),
             "faults": faults,
-            **self._controller.backend.diagnostic_values(),
+            **figures,
         }
         self._diagnostics.status("backend", level, faults or "ready", values, state=faults)
 
-    def _report_gate(self) -> None:
-        gate, motion = self._controller.gate, self._snapshot.motion
-        latched = gate.latched
+    def _report_gate(self, snapshot: Snapshot) -> None:
+        motion = snapshot.motion
         level = ERROR if motion.state == STOPPED else WARN if motion.reason in _WARNING_REASONS else OK
         message = _REASON_MESSAGES.get(motion.reason, motion.reason) + (
             f" ({motion.detail})" if motion.detail else ""
@@ -384,22 +365,20 @@ class ArmNode(Node):
             "reason": motion.reason,
             "detail": motion.detail,
             "source": motion.source,
-            **gate.counts,
+            **self._motion.counts,
         }
+        latched = motion.reason if motion.state == STOPPED else ""
         self._diagnostics.status("gate", level, message, values, state=(motion.state, latched))
 
 
-def _call_driver(response: Trigger.Response, action, done: str) -> Trigger.Response:
+def _call_motion(response: Trigger.Response, action, done: str) -> Trigger.Response:
     """Answers with the refusal that `action` returns, or with the ArmError that it raises, else with
     `done`.
     """
     try:
-        return _answer(response, action() or "", done)
+        refusal = action() or ""
     except ArmError as error:
-        return _answer(response, str(error), done)
-
-
-def _answer(response: Trigger.Response, refusal: str, done: str) -> Trigger.Response:
+        refusal = str(error)
     response.success, response.message = not refusal, refusal or done
     return response
 
