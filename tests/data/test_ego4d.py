@@ -166,7 +166,7 @@ def test_narrations_without_words_or_time_are_named(folder):
     assert sorted(item.reason.split(": ", 1)[1] for item in items if isinstance(item, Skipped)) == [
         "its time is not seconds from the video's start",
         "the narration '#C C' has no words",
-        "the narration '' has no words",
+        "the narration is None (NoneType), expected a text",
     ]
     assert [item.task for item in items if not isinstance(item, Skipped)] == ["stands"]
 

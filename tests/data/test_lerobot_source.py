@@ -18,7 +18,7 @@ from gr1_core.data.convert import conversion
 from gr1_core.data.convert.sources.calvin import CalvinSource
 from gr1_core.data.convert.sources.ego4d import Ego4DSource
 from gr1_core.data.convert.sources.lerobot import LeRobotSource
-from gr1_core.data.convert.sources.mapping import load_mapping
+from gr1_core.data.convert.sources.mapping_file import load_mapping
 from gr1_core.data.convert.sources.source import Skipped, SourceError
 from gr1_core.data.dataset import Dataset
 from gr1_core.rig import RigError
@@ -241,11 +241,11 @@ WRONG = {
     "too few components": ({"state.rotation.take": [3, 4, 5]}, "state.rotation: 3 numbers, expected 4"),
     "an unknown rotation": (
         {"state.rotation.as": "quaternion"},
-        "state.rotation.as is 'quaternion', expected one of euler_xyz, quaternion_xyzw",
+        "state.rotation.as is 'quaternion', expected one of euler_xyz, quaternion_xyzw, quaternion_wxyz",
     ),
-    "an orientation as motion": (
-        {"action.rotation.as": "euler_xyz"},
-        "expected one of rotation_vector, euler_difference",
+    "a motion as orientation": (
+        {"state.rotation.as": "euler_difference"},
+        "state.rotation.as is 'euler_difference', expected one of euler_xyz",
     ),
     "an unknown kind": (
         {"action.kind": "absolute"},
@@ -296,12 +296,10 @@ def test_a_rig_that_does_not_fit_is_refused(folder, tmp_path, open_source):
         LeRobotSource(folder, mapping, "franka")
 
 
-def test_older_versions_are_refused_with_the_remedy(folder, open_source):
+def test_other_versions_are_refused_with_the_remedy(folder, open_source):
     path = folder / "meta" / "info.json"
-    path.write_text(path.read_text().replace('"v3.0"', '"v2.1"'))
-    with pytest.raises(
-        SourceError, match=r"is a LeRobotDataset v2.1, expected v3.0.*convert_dataset_v21_to_v30"
-    ):
+    path.write_text(path.read_text().replace('"v3.0"', '"v1.6"'))
+    with pytest.raises(SourceError, match=r"is a LeRobotDataset v1.6 .*expected one of v2.0, v2.1, v3.0"):
         open_source(folder)
 
 
@@ -328,29 +326,30 @@ def test_a_missing_or_truncated_data_file_is_named(folder, open_source):
     path = folder / "data/chunk-000/file-001.parquet"
     path.write_bytes(path.read_bytes()[:-100])
     lost = skipped(source)
-    assert [unit.name for unit in lost] == ["episodes_000002_000002"] and "file-001.parquet: damaged" in lost[
-        0
-    ].reason
+    assert [item.name for item in lost] == ["episode_000002"]
+    assert "file-001.parquet: damaged" in lost[0].reason
     path.unlink()
-    assert "file-001.parquet is missing" in skipped(source)[0].reason
+    assert "file-001.parquet is missing" in skipped(open_source(folder))[0].reason
 
 
 def test_a_data_file_without_its_last_rows_is_named(folder, open_source):
     path = folder / "data/chunk-000/file-000.parquet"
     pq.write_table(pq.read_table(path).slice(0, 20), path)
-    lost = skipped(open_source(folder))
-    assert [item.name for item in lost] == ["episode_000001"] and "rows 14 to 22 are not in it" in lost[
-        0
-    ].reason
+    first, second, _ = read(open_source(folder))
+    assert "problems" not in first.info and len(second.state) == 6
+    assert second.info["problems"] == ["meta promises 9 frames, the data files hold 6"]
 
 
-def test_rows_that_are_not_where_the_index_says_are_named(folder, open_source):
+def test_rows_are_found_where_the_index_does_not_say(folder, open_source):
     path = folder / "data/chunk-000/file-000.parquet"
+    expected = read(open_source(folder))
     table = pq.read_table(path)
-    pq.write_table(pa.concat_tables([table.slice(14), table.slice(0, 14)]), path)
-    lost = skipped(open_source(folder))
-    assert [item.name for item in lost] == ["episode_000000", "episode_000001"]
-    assert "its rows are not where meta/episodes says" in lost[0].reason
+    pq.write_table(
+        pa.concat_tables([table.slice(14), table.slice(0, 14).take(list(range(13, -1, -1)))]), path
+    )
+    for found, right in zip(read(open_source(folder)), expected, strict=True):
+        assert found.images == right.images
+        np.testing.assert_array_equal(found.state, right.state)
 
 
 def test_images_of_another_size_and_values_that_are_not_finite_are_named(folder, open_source):
@@ -361,7 +360,7 @@ def test_images_of_another_size_and_values_that_are_not_finite_are_named(folder,
     schema = pq.read_schema(path)
     pq.write_table(pa.Table.from_pylist(rows, schema), path)
     first, second = skipped(open_source(folder))
-    assert "observation.images.hand: frame 3 is [48, 48], meta/info.json says [48, 64]" in first.reason
+    assert "observation.images.hand: frame 3 is 48x48 as people see it, expected 64x48" in first.reason
     assert second.name == "episode_000001" and "observation.state[1] is nan at frame 6" in second.reason
 
 

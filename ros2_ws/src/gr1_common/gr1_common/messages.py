@@ -82,20 +82,17 @@ def image_to_jpeg(
 
 
 def msg_to_image(msg: Image | CompressedImage) -> np.ndarray:
-    """Image (rgb8 or bgr8, rows may be padded) or CompressedImage (jpeg or png) -> u8[H, W, 3] RGB. Raises
-    ImageError.
+    """Image (8-bit colour or grey, rows may be padded) or CompressedImage (jpeg, png or webp) -> u8[H, W, 3]
+    RGB. Raises ImageError.
 
-    Other encodings (mono8, yuv422_yuy2, bayer_rggb8, mono16, ...) need ROS 2's cv_bridge.
+    Other encodings (yuv422_yuy2, bayer_rggb8, ...) need ROS 2's cv_bridge. More than 8 bits are refused.
     An rgb8 image is a view of the message's memory; copy it if it must outlive the message.
     """
     if isinstance(msg, CompressedImage):
         return images.decode(memoryview(msg.data))
-    if msg.encoding not in _DIRECT:
+    if not images.is_known_encoding(msg.encoding):
         return _with_cv_bridge(msg)
     return images.from_raw(msg.encoding, msg.height, msg.width, msg.step, msg.data)
-
-
-_DIRECT = ("rgb8", "bgr8")
 
 
 def _with_cv_bridge(msg: Image) -> np.ndarray:

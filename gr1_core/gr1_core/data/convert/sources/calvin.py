@@ -11,16 +11,18 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gr1_core import images
+from gr1_core import images, lfs
+from gr1_core.data.convert.sources import texts
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint
 from gr1_core.rig import Rig
 
@@ -29,19 +31,23 @@ ANNOTATIONS = Path("lang_annotations") / "auto_lang_ann.npy"
 SPANS_PER_UNIT = 16
 ENCODERS = {"jpeg": images.encode_jpeg, "png": images.encode_png}
 _ARRAYS = {"rgb_static": (200, 200, 3), "rgb_gripper": (84, 84, 3), "robot_obs": (15,), "rel_actions": (7,)}
-_BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+_BROKEN = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError, RuntimeError, MemoryError),
+    *(OverflowError, struct.error, zipfile.BadZipFile, zlib.error),
+)
+"""What numpy and zipfile raise on damaged archives."""
 
 
 class Span(NamedTuple):
     """One annotation: its row in the file, the ids of the first and the last frame, the task's name and the
-    text.
+    text as stored, which need not be a text.
     """
 
     row: int
     first: int
     last: int
     task: str
-    text: str
+    text: Any
 
     @property
     def frames(self) -> range:
@@ -130,11 +136,10 @@ class CalvinSource:
                 yield Skipped(name, str(error))
 
     def _episode(self, name: str, span: Span) -> Episode:
-        if not span.text:
-            raise SourceError(
-                f"{self.folder / ANNOTATIONS}: the text of row {span.row} (frames {span.first} to "
-                f"{span.last}) is empty"
-            )
+        where = (
+            f"{self.folder / ANNOTATIONS}: the text of row {span.row} (frames {span.first} to {span.last})"
+        )
+        text = texts.instruction(span.text, where)
         encode = ENCODERS[self.images]
         frames, state, action = {"static": [], "wrist": []}, [], []
         for number in span.frames:
@@ -145,9 +150,7 @@ class CalvinSource:
             action.append(frame["rel_actions"])
         where = f"{self.root.name}/{self.split}/{self._frame(span.first).name}"
         info = {"source": where, "outcome": "success", "frames": [span.first, span.last], "task": span.task}
-        return Episode(
-            name, span.text, frames, np.array(state, np.float32), np.array(action, np.float32), info
-        )
+        return Episode(name, text, frames, np.array(state, np.float32), np.array(action, np.float32), info)
 
     def _frame(self, number: int) -> Path:
         return self.folder / f"episode_{number:07d}.npz"
@@ -165,15 +168,20 @@ def read_frame(path: Path) -> dict[str, np.ndarray]:
     except KeyError as error:
         raise SourceError(f"{path}: {error.args[0]}") from error
     except _BROKEN as error:
-        raise SourceError(f"{path}: damaged or truncated ({type(error).__name__}: {error})") from error
+        damage = f"damaged or truncated ({type(error).__name__}: {error})"
+        raise SourceError(f"{path}: {lfs.explain(path, damage)}") from error
     for key, shape in _ARRAYS.items():
         value = frame[key]
         if value.shape != shape:
             raise SourceError(f"{path}: {key} is {list(value.shape)}, expected {list(shape)}")
         if key.startswith("rgb") and value.dtype != np.uint8:
             raise SourceError(f"{path}: {key} is {value.dtype}, expected uint8")
-        if not key.startswith("rgb") and not (value.dtype.kind == "f" and np.isfinite(value).all()):
-            raise SourceError(f"{path}: {key} is not all finite numbers: {value}")
+        if not key.startswith("rgb"):
+            if value.dtype.kind not in "fiu":
+                raise SourceError(f"{path}: {key} is {value.dtype}, expected numbers")
+            frame[key] = value = value.astype(np.float64)
+            if not np.isfinite(value).all():
+                raise SourceError(f"{path}: {key} is not all finite numbers: {value}")
     for key, index in (("robot_obs", 14), ("rel_actions", 6)):
         if abs(abs(frame[key][index]) - 1) > 1e-3:
             raise SourceError(
@@ -193,7 +201,7 @@ def read_spans(path: Path) -> list[Span]:
         content = load_object(path)
         texts, tasks, ends = content["language"]["ann"], content["language"]["task"], content["info"]["indx"]
         spans = [
-            Span(row, int(first), int(last), str(task), str(text).strip())
+            Span(row, int(first), int(last), str(task), text)
             for row, ((first, last), task, text) in enumerate(zip(ends, tasks, texts, strict=True))
         ]
     except FileNotFoundError:
@@ -245,12 +253,12 @@ def load_object(path: Path):
                 raise SourceError(f"{path}: holds {dtype}{list(shape)}, expected one pickled dictionary")
             return _ArraysOnly(file).load().item()
         except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
-            raise SourceError(f"{path}: {error or 'truncated'}") from error
+            raise SourceError(f"{path}: {lfs.explain(path, str(error) or 'truncated')}") from error
         except ValueError as error:
             raise (
                 error
                 if isinstance(error, SourceError)
-                else SourceError(f"{path}: damaged or not a .npy file ({error})")
+                else SourceError(f"{path}: {lfs.explain(path, f'damaged or not a .npy file ({error})')}")
             ) from error
 
 

@@ -10,16 +10,20 @@ the first at its start, the last at its end.
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from gr1_core import lfs
+from gr1_core.data.convert.sources import texts
 from gr1_core.data.convert.sources.clips import Clip, cut_clips
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint
 from gr1_core.data.convert.sources.video import VideoError
@@ -32,11 +36,13 @@ NOT_HERE = "videos_not_here"
 
 
 class Narration(NamedTuple):
-    """name: pass and position in the file. seconds: its moment (-1: none). text: as annotated."""
+    """name: pass and position in the file. seconds: its moment (-1: none). text: as annotated, which need not
+    be a text.
+    """
 
     name: str
     seconds: float
-    text: str
+    text: Any
 
 
 @dataclass
@@ -99,9 +105,12 @@ class Ego4DSource:
         video, wanted = self._video(unit.key), {}
         for narration in unit.payload:
             name = f"{unit.key}_{narration.name}"
-            if not (text := clean_narration(narration.text)):
-                yield Skipped(name, f"{self.annotations.name}: the narration '{narration.text}' has no words")
-            elif narration.seconds < 0:
+            try:
+                text = self._text(narration)
+            except SourceError as error:
+                yield Skipped(name, str(error))
+                continue
+            if narration.seconds < 0:
                 yield Skipped(
                     name, f"{self.annotations.name}: its time is not seconds from the video's start"
                 )
@@ -109,7 +118,7 @@ class Ego4DSource:
                 wanted[name] = (narration, text)
         moments = [(name, narration.seconds) for name, (narration, _) in wanted.items()]
         try:
-            for clip in cut_clips(video, moments, SECONDS, FRAMES, SIDE):
+            for clip in cut_clips(video, moments, SECONDS, FRAMES, SIDE, unit.key in self._stereo):
                 narration, text = wanted[clip.name]
                 if isinstance(clip, Clip):
                     info = {
@@ -126,15 +135,43 @@ class Ego4DSource:
     def _video(self, uid: str) -> Path:
         return self.videos / f"{uid}.mp4"
 
+    def _text(self, narration: Narration) -> str:
+        where = f"{self.annotations.name}: the narration"
+        text = narration.text
+        if isinstance(text, str):
+            if not (cleaned := clean_narration(text)):
+                raise SourceError(f"{where} '{text}' has no words")
+            text = cleaned
+        return texts.instruction(text, where)
+
+    @cached_property
+    def _stereo(self) -> frozenset[str]:
+        """The videos that Ego4D's own metadata (ego4d.json) calls stereo."""
+        for path in (self.videos.parent / "ego4d.json", self.root / "ego4d.json"):
+            try:
+                listed = json.loads(path.read_bytes())["videos"]
+                return frozenset(str(one["video_uid"]) for one in listed if one.get("is_stereo") is True)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue
+        return frozenset()
+
 
 def clean_narration(narration: str) -> str:
     """'#C C picks up the #unsure.' -> 'picks up something': without the camera wearer and the annotators'
     tags.
     """
-    text = re.sub(r"(\b(the|a|an|some)\s+)?#\s*unsure\b", "something", narration, flags=re.IGNORECASE)
-    text = re.sub(r"#\s*\w+", " ", text)
-    text = re.sub(r"^\W*(C(\s+|$))+", "", text)
+    text = html.unescape(narration)
+    text = re.sub(r"[\[(<{]\s*(#?\s*unsure)\s*[\])>}]", r" \1 ", text, flags=re.IGNORECASE)
+    text = re.sub(
+        r"(\b(the|a|an|some)\s+)?(#\s*unsure|#?\s*\bunsure(?=\W*$))\b",
+        " something ",
+        text,
+        flags=re.IGNORECASE,
+    )
+    text = re.sub(r"[#@]\s*\w+", " ", text)
+    text = re.sub(r"^\W*(C([\s:,;.]+|$))+", "", text, flags=re.IGNORECASE)
     text = " ".join(text.split()).strip(" .,;:_")
+    text = re.sub(r"\s+([.,;:])", r"\1", text)
     return "" if text == "something" else text
 
 
@@ -146,7 +183,8 @@ def read_narrations(path: Path) -> dict[str, list[Narration]]:
         content = json.loads(path.read_bytes())
     except ValueError as error:
         raise SourceError(
-            f"{path}: damaged or truncated JSON ({error}): download the annotations again"
+            f"{path}: "
+            + lfs.explain(path, f"damaged or truncated JSON ({error}): download the annotations again")
         ) from error
     videos = content.get("videos", content) if isinstance(content, dict) else None
     if not isinstance(videos, dict):
@@ -160,7 +198,7 @@ def read_narrations(path: Path) -> dict[str, list[Narration]]:
             Narration(
                 f"{name}_{index:05d}".strip("_"),
                 _seconds(item),
-                str(item.get("narration_text", item.get("text")) or ""),
+                item.get("narration_text", item.get("text")),
             )
             for name, entry in passes.items()
             if isinstance(entry, dict)
@@ -187,7 +225,9 @@ def draw_subset(narrated: dict[str, list[Narration]], clips: int, seed: int) -> 
 
 def _seconds(item: dict) -> float:
     value = item.get("timestamp_sec", item.get("time"))
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else -1.0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return -1.0
+    return float(value)
 
 
 def _digest(content) -> str:

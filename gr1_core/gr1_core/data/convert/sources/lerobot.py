@@ -1,29 +1,27 @@
-"""Any LeRobotDataset v3.0 as a source, with embedded images or video, its features mapped to a rig's; read
-without lerobot.
+"""Any LeRobotDataset (v2.0, v2.1, v3.0) as a source, with embedded images or video, its features mapped to a
+rig's; read without lerobot.
 
 Embedded JPEG and PNG stay as they are; frames of a video are decoded once and stored as JPEG of quality 95. A
-dataset that is faster than the rig's control rate is subsampled, its motions summed. An episode is split
-where its instruction changes.
+dataset that is faster than the rig's control rate is subsampled by its timestamps, its motions summed. An
+episode is split where its instruction changes and where its timestamps have a hole.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gr1_core import images
-from gr1_core.data.convert.sources import mapping as mappings
+from gr1_core.data.convert.sources import grid, lerobot_rows, mapping_file, pictures, texts
+from gr1_core.data.convert.sources.lerobot_layout import EpisodeRows, Film, Layout
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint
-from gr1_core.data.convert.sources.video import MICRO, VideoError, nearest_frames, open_video
+from gr1_core.data.convert.sources.video import MICRO, NoFrame, VideoError, nearest_frames, open_video, view
 from gr1_core.rig import Rig
 
 EPISODES_PER_UNIT = 16
@@ -31,7 +29,7 @@ EPISODES_PER_UNIT = 16
 
 @dataclass
 class LeRobotSource:
-    """mapping: a YAML file (see `gr1_core.data.convert.sources.mapping`); None for a dataset with this
+    """mapping: a YAML file (see `gr1_core.data.convert.sources.mapping_file`); None for a dataset with this
     package's names.
 
     rig_name: of a built-in rig, or a YAML file; None takes the dataset's own meta/rig.yaml. Videos have no
@@ -45,306 +43,241 @@ class LeRobotSource:
 
     def __post_init__(self):
         self.root = Path(self.root)
-        self.info = _info(self.root)
-        self.features = self.info["features"]
+        self.layout = Layout(self.root)
+        self.features = self.layout.features
+        rig = _rig(self.root, self.rig_name)
+        sizes = {role: (camera.height, camera.width) for role, camera in rig.cameras.items()} if rig else None
         try:
             self.map = (
-                mappings.load_mapping(self.mapping, self.features)
+                mapping_file.load_mapping(self.mapping, self.features, sizes)
                 if self.mapping
-                else mappings.identity_mapping(self.features)
+                else mapping_file.identity_mapping(self.features)
             )
         except SourceError as error:
             raise SourceError(f"{self.root}: {error}") from error
         self.kind = "demonstrations" if self.map.state else "videos"
-        self.rig = _rig(self.root, self.rig_name) if self.map.state else None
+        if self.map.state and rig is None:
+            raise SourceError(
+                f"{self.root} has no meta/rig.yaml: give the rig of its state and action with --rig (a "
+                "built-in "
+                "rig or a YAML file)"
+            )
+        self.rig = rig if self.map.state else None
         if self.rig_name and not self.rig:
             raise SourceError(
                 f"{self.root}: --rig {self.rig_name} has nothing to describe: no state and action are mapped"
             )
-        self.stride = self._stride()
-        self.fps = self.info["fps"] // self.stride
-        self.shapes = {role: self._shape(role, name) for role, name in self.map.cameras.items()}
-        self.settings = {"mapping": asdict(self.map), "stride": self.stride}
+        self._require_cameras()
+        self.fps = grid.output_rate(self.layout.fps, self.rig, str(self.root))
+        self.shapes = {role: self._shape(role) for role in self.map.cameras}
+        self.settings = {"mapping": asdict(self.map), "fps": self.layout.fps}
 
     def units(self) -> list[Unit]:
-        """Up to sixteen episodes of one data file each."""
+        """Up to sixteen episodes of the same data files each."""
         units = []
-        for place, of_file in groupby(
-            self._episodes, key=lambda row: (row["data/chunk_index"], row["data/file_index"])
-        ):
-            rows, data = list(of_file), self._data_file(*place)
-            first = rows[0]["dataset_from_index"]
-            for group in (
-                rows[start : start + EPISODES_PER_UNIT] for start in range(0, len(rows), EPISODES_PER_UNIT)
-            ):
-                files = [
-                    data,
-                    *sorted({self._video_file(name, row) for name in self._videos for row in group}),
-                ]
-                here = [path for path in (*files, self.root / "meta" / "tasks.parquet") if path.is_file()]
-                frames = sum(row["length"] for row in group)
-                total = sum(row["length"] for row in rows)
-                size = sum(path.stat().st_size for path in here) * frames // max(total, 1)
-                key = f"episodes_{group[0]['episode_index']:06d}_{group[-1]['episode_index']:06d}"
-                units.append(Unit(key, size, (data, first, tuple(group)), fingerprint(here)))
+        episodes = self.layout.episodes(self._videos)
+        for files, of_files in groupby(episodes, key=lambda episode: [path for path, _, _ in episode.rows]):
+            group = list(of_files)
+            for start in range(0, len(group), EPISODES_PER_UNIT):
+                units.append(self._unit(group[start : start + EPISODES_PER_UNIT], files, group))
         return units
 
-    def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
-        data, first, rows = unit.payload
-        wanted = [
-            "task_index",
-            "episode_index",
-            *self.map.vectors,
-            *(name for name in self.map.cameras.values() if name not in self._videos),
+    def _unit(self, episodes: list[EpisodeRows], files: list[Path], of_files: list[EpisodeRows]) -> Unit:
+        films = {film.path for one in episodes for film in (one.films or {}).values() if not film.defect}
+        here = [
+            path for path in (*dict.fromkeys(files), *sorted(films), self.layout.tasks_file) if path.is_file()
         ]
-        table = _Rows(data, wanted)
-        for row in rows:
-            name = f"episode_{row['episode_index']:06d}"
-            start = row["dataset_from_index"] - first
-            try:
-                yield from self._episode(name, row, table.slice(start, row["length"]))
-            except (SourceError, VideoError, images.ImageError) as error:
-                yield Skipped(name, f"{data}: episode {row['episode_index']}: {error}")
+        frames = sum(one.frames for one in episodes)
+        total = sum(one.frames for one in of_files)
+        size = sum(path.stat().st_size for path in here) * frames // max(total, 1)
+        key = f"episodes_{episodes[0].number:06d}_{episodes[-1].number:06d}"
+        return Unit(key, size, tuple(episodes), fingerprint(here))
 
-    def _episode(self, name: str, row: dict, table: pa.Table) -> Iterator[Episode]:
-        if set(table["episode_index"].to_pylist()) != {row["episode_index"]}:
-            raise SourceError(
-                "its rows are not where meta/episodes says: the dataset is damaged, download it again"
-            )
-        tasks = table["task_index"].to_numpy()
-        bounds = [0, *(np.flatnonzero(np.diff(tasks)) + 1).tolist(), len(tasks)]
-        parts = [range(start, end, self.stride) for start, end in zip(bounds, bounds[1:])]
-        kept = [index for part in parts for index in part]
-        encoded_frames = {
-            role: self._encoded(feature, row, table, kept) for role, feature in self.map.cameras.items()
+    def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
+        files: dict[Path, lerobot_rows.DataFile] = {}
+        for episode in unit.payload:
+            try:
+                if episode.defect:
+                    raise SourceError(episode.defect)
+                yield from self._episode(episode, self._table(episode, files))
+            except (SourceError, VideoError, images.ImageError) as error:
+                path = episode.rows[0][0] if episode.rows else self.root
+                reason = str(error)
+                if not reason.startswith(str(path)):
+                    reason = f"{path}: episode {episode.number}: {reason}"
+                yield Skipped(episode.name, reason)
+
+    def _table(self, episode: EpisodeRows, files: dict[Path, lerobot_rows.DataFile]) -> pa.Table:
+        pictures_here = [one.feature for one in self.map.cameras.values() if one.feature not in self._videos]
+        wanted = list(dict.fromkeys([*self.map.vectors, *pictures_here]))
+        tables = []
+        for path, start, count in episode.rows:
+            if path not in files:
+                files.clear()  # one open file at a time, unless an episode lies in several
+                files[path] = lerobot_rows.DataFile(path, wanted)
+            tables.append(files[path].slice(start, count))
+        try:
+            table = tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise SourceError(f"its rows lie in files of different columns ({error})") from error
+        return lerobot_rows.in_order(table)
+
+    def _episode(self, episode: EpisodeRows, table: pa.Table) -> Iterator[Episode]:
+        problems = []
+        if episode.length not in (None, len(table)):
+            problems.append(f"meta promises {episode.length} frames, the data files hold {len(table)}")
+        times = lerobot_rows.row_times(table, self.layout.fps)
+        grid.require_rate(times, self.fps, self.layout.fps)
+        tasks = self._task_numbers(table)
+        holes = grid.holes(times, self.fps)
+        problems += [
+            f"its timestamps have a hole from {times[at - 1]:.2f} s to {times[at]:.2f} s: it is split there"
+            for at in holes
+        ]
+        bounds = sorted({0, len(table), *holes, *(np.flatnonzero(np.diff(tasks)) + 1).tolist()})
+        parts = [slice(start, end) for start, end in zip(bounds, bounds[1:])]
+        chosen = [part.start + grid.nearest_rows(times[part], self.fps) for part in parts]
+        kept = sorted({int(index) for rows in chosen for index in rows})
+        encoded = {role: self._encoded(role, episode, table, times, kept) for role in self.map.cameras}
+        columns = {
+            name: lerobot_rows.vectors(table, name, int(np.prod(self.features[name]["shape"])))
+            for name in self.map.vectors
         }
-        columns = {feature: _vectors(table[feature]) for feature in self.map.vectors}
-        for number, part in enumerate(parts):
-            task = self._tasks.get(int(tasks[part.start]), "").strip()
-            if not task:
-                raise SourceError(
-                    f"frame {part.start} has task {tasks[part.start]}, which has no text in "
-                    "meta/tasks.parquet"
-                )
+        for number, (part, rows) in enumerate(zip(parts, chosen)):
+            task = self._instruction(int(tasks[part.start]), part.start)
             state = action = None
             if self.map.state:
-                of_part = {key: value[part.start : part.stop] for key, value in columns.items()}
-                state, action = self.map.apply(of_part, self.rig, self.stride)
-            chosen = {role: [encoded[index] for index in part] for role, encoded in encoded_frames.items()}
-            info = {"source": f"{self.root.name}/{name}", "outcome": "success"}
-            yield Episode(name if len(parts) == 1 else f"{name}_{number}", task, chosen, state, action, info)
+                of_part = {key: value[part] for key, value in columns.items()}
+                state, action = self.map.apply(of_part, self.rig, rows - part.start, times[part])
+            frames = {role: [one[int(index)] for index in rows] for role, one in encoded.items()}
+            info = {"source": f"{self.root.name}/{episode.name}", "outcome": "success"}
+            if problems:
+                info["problems"] = problems
+            name = episode.name if len(parts) == 1 else f"{episode.name}_{number}"
+            yield Episode(name, task, frames, state, action, info)
 
-    def _encoded(self, feature: str, row: dict, table: pa.Table, kept: list[int]) -> dict[int, bytes]:
+    def _task_numbers(self, table: pa.Table) -> np.ndarray:
+        if "task_index" not in table.column_names:
+            raise SourceError("has no column task_index, so its instruction is unknown")
+        return lerobot_rows.numbers(table, "task_index").astype(np.int64)
+
+    def _instruction(self, number: int, frame: int) -> str:
+        where = f"the text of task {number} in {self.layout.tasks_file.name}"
+        if number not in self.layout.tasks:
+            raise SourceError(
+                f"frame {frame} has task {number}, which has no text in meta/{self.layout.tasks_file.name}"
+            )
+        return texts.instruction(self.layout.tasks[number], where)
+
+    def _encoded(
+        self, role: str, episode: EpisodeRows, table: pa.Table, times: np.ndarray, kept: list[int]
+    ) -> dict[int, bytes]:
         """Index -> encoded frame, for the frames `kept` of an episode."""
-        shape = _height_width(self.features[feature])
-        if feature in self._videos:
-            return self._from_video(feature, row, shape, kept)
-        found = table[feature].combine_chunks()
-        found = found.field("bytes") if pa.types.is_struct(found.type) else found
-        encoded = {index: found[index].as_py() for index in kept}
-        for index, data in encoded.items():
-            if data is None:
-                raise SourceError(f"{feature}: frame {index} is not embedded in the parquet file")
-            if images.size(data) != shape:
-                raise SourceError(
-                    f"{feature}: frame {index} is {list(images.size(data))}, meta/info.json says "
-                    f"{list(shape)}"
-                )
+        camera = self.map.cameras[role]
+        if camera.feature in self._videos:
+            return self._from_video(role, episode.films[camera.feature], times, kept)
+        column = table[camera.feature]
+        found = column.combine_chunks()
+        paths = None
+        if pa.types.is_struct(found.type):
+            names = [field.name for field in found.type]
+            if "bytes" not in names:
+                raise SourceError(f"{camera.feature}: its images are not embedded in the parquet file")
+            paths = found.field("path") if "path" in names else None
+            found = found.field("bytes")
+        encoded = {}
+        for index in kept:
+            data = found[index].as_py()
+            if data is None and paths is not None:
+                data = self._image_file(paths[index].as_py())
+            if not isinstance(data, bytes):
+                raise SourceError(f"{camera.feature}: frame {index} is not embedded in the parquet file")
+            try:
+                encoded[index] = pictures.reencoded(data, camera)
+            except (SourceError, images.ImageError) as error:
+                raise SourceError(f"{camera.feature}: frame {index}: {error}") from error
+            self._require_shape(role, images.size(encoded[index]), f"frame {index}")
         return encoded
 
-    def _from_video(
-        self, feature: str, row: dict, shape: tuple[int, int], kept: list[int]
-    ) -> dict[int, bytes]:
-        path, begin, fps = (
-            self._video_file(feature, row),
-            row[f"videos/{feature}/from_timestamp"],
-            self.info["fps"],
-        )
+    def _image_file(self, path: str | None) -> bytes | None:
+        """The image that a row names instead of embedding it, if it lies in the dataset."""
+        if not isinstance(path, str) or not path:
+            return None
+        file = (self.root / path).resolve()
+        return file.read_bytes() if file.is_relative_to(self.root.resolve()) and file.is_file() else None
+
+    def _from_video(self, role: str, film: Film, times: np.ndarray, kept: list[int]) -> dict[int, bytes]:
+        if film.defect:
+            raise SourceError(film.defect)
+        path, camera = film.path, self.map.cameras[role]
         if not path.is_file():
             raise SourceError(f"{path} is missing: the download is not complete")
         encoded = {}
-        with open_video(path) as (container, stream):
-            times = [round(MICRO * (begin + index / fps)) for index in kept]
-            for index, (time, frame) in zip(
-                kept, nearest_frames(container, stream, times, round(MICRO / fps / 2))
-            ):
-                if frame is None:
-                    raise SourceError(
-                        f"{path}: no frame can be decoded at {time / MICRO:.2f} s: damaged or truncated"
-                    )
-                if (frame.height, frame.width) != shape:
-                    raise SourceError(
-                        f"{path}: frames are {[frame.height, frame.width]}, meta/info.json says {list(shape)}"
-                    )
-                encoded[index] = images.encode_jpeg(frame.to_ndarray(format="rgb24"))
+        try:
+            with open_video(path) as (container, stream):
+                wanted = [round(MICRO * (film.begin + float(times[index]))) for index in kept]
+                tolerance = round(MICRO / min(self.layout.fps, self.fps) / 2)
+                for index, (time, frame) in zip(kept, nearest_frames(container, stream, wanted, tolerance)):
+                    if isinstance(frame, NoFrame):
+                        raise SourceError(f"{path}: timestamp {times[index]:g} s: {frame.reason(time)}")
+                    image = camera.apply(view(frame))
+                    self._require_shape(role, image.shape[:2], f"frame {index} of {path}")
+                    encoded[index] = images.encode_jpeg(image)
+        except VideoError as error:
+            raise SourceError(f"{path}: {error}") from error
         return encoded
+
+    def _require_shape(self, role: str, shape: tuple[int, int], which: str) -> None:
+        if tuple(shape) != self.shapes[role]:
+            height, width = self.shapes[role]
+            raise SourceError(
+                f"{self.map.cameras[role].feature}: {which} is {shape[1]}x{shape[0]} as people see it, "
+                "expected "
+                f"{width}x{height} by meta/info.json, the mapping and the rig"
+            )
 
     @cached_property
     def _videos(self) -> list[str]:
-        return [name for name in self.map.cameras.values() if self.features[name]["dtype"] == "video"]
+        names = [one.feature for one in self.map.cameras.values()]
+        return [name for name in dict.fromkeys(names) if self.features[name]["dtype"] == "video"]
 
-    @cached_property
-    def _episodes(self) -> list[dict[str, Any]]:
-        files = sorted(self.root.glob("meta/episodes/chunk-*/file-*.parquet"))
-        names = ["episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index"]
-        names += [
-            f"videos/{name}/{item}"
-            for name in self._videos
-            for item in ("chunk_index", "file_index", "from_timestamp")
-        ]
-        rows = [row for path in files for row in _read(path, names).to_pylist()]
-        if not rows:
-            raise SourceError(
-                f"{self.root / 'meta' / 'episodes'}: no episode in it: an unfinished recording or download"
-            )
-        return sorted(rows, key=lambda row: row["episode_index"])
-
-    @cached_property
-    def _tasks(self) -> dict[int, str]:
-        table = _read(self.root / "meta" / "tasks.parquet", None)
-        texts = next(
-            (
-                name
-                for name in table.column_names
-                if pa.types.is_string(table[name].type) or pa.types.is_large_string(table[name].type)
-            ),
-            None,
+    def _require_cameras(self) -> None:
+        if self.rig is None or set(self.rig.cameras) == set(self.map.cameras):
+            return
+        extra, absent = (
+            set(self.map.cameras) - set(self.rig.cameras),
+            set(self.rig.cameras) - set(self.map.cameras),
         )
-        if texts is None or "task_index" not in table.column_names:
-            raise SourceError(
-                f"{self.root / 'meta' / 'tasks.parquet'}: has {', '.join(table.column_names)}, expected "
-                "task_index and texts"
-            )
-        return dict(zip(table["task_index"].to_pylist(), table[texts].to_pylist()))
-
-    def _data_file(self, chunk: int, number: int) -> Path:
-        return self.root / self.info["data_path"].format(chunk_index=chunk, file_index=number)
-
-    def _video_file(self, name: str, row: dict) -> Path:
-        chunk, number = (row[f"videos/{name}/{item}"] for item in ("chunk_index", "file_index"))
-        return self.root / self.info["video_path"].format(
-            video_key=name, chunk_index=chunk, file_index=number
+        what = (
+            f"cameras.{min(extra)} is mapped, "
+            if extra
+            else f"cameras.{min(absent)} is missing in the mapping, "
         )
+        remedy = "leave it out of the mapping" if extra else "map it, or leave it out of the rig's YAML"
+        has = "has no such camera" if extra else f"has the cameras {' and '.join(self.rig.cameras)}"
+        raise SourceError(f"{self.root}: {what}rig '{self.rig.name}' {has}: {remedy}")
 
-    def _stride(self) -> int:
-        if self.rig is None:
-            return 1
-        fps, hz = self.info["fps"], self.rig.control_hz
-        if abs(fps / hz - round(fps / hz)) > 1e-6 or fps < hz:
-            raise SourceError(
-                f"{self.root}: {fps} frames per second, rig '{self.rig.name}' is at {hz:g}: use a rig whose "
-                f"control_hz divides {fps}"
-            )
-        return round(fps / hz)
-
-    def _shape(self, role: str, name: str) -> tuple[int, int]:
-        shape = _height_width(self.features[name])
+    def _shape(self, role: str) -> tuple[int, int]:
+        camera_map = self.map.cameras[role]
+        try:
+            stored = mapping_file.height_width(self.features[camera_map.feature])
+        except SourceError as error:
+            raise SourceError(f"{self.root}: {camera_map.feature}: {error}") from error
+        shape = camera_map.shape(stored)
         camera = self.rig and self.rig.cameras[role]
         if camera and (camera.height, camera.width) != shape:
             raise SourceError(
-                f"{self.root}: {name} is {shape[1]}x{shape[0]}, rig '{self.rig.name}' has "
+                f"{self.root}: {camera_map.feature} is {shape[1]}x{shape[0]}, rig '{self.rig.name}' has "
                 f"{camera.width}x{camera.height} for "
-                f"the {role} camera: write a rig YAML with cameras.{role} of that size and give it with --rig"
+                f"the {role} camera: write a rig YAML with cameras.{role} of that size and give it with "
+                "--rig, "
+                f"or add `resize: true` to cameras.{role} in the mapping"
             )
         return shape
 
 
-class _Rows:
-    """Rows of a data file, read a few row groups at a time."""
-
-    def __init__(self, path: Path, names: list[str]):
-        self.path, self.names = path, names
-        try:
-            self.file = pq.ParquetFile(path)
-        except FileNotFoundError:
-            raise SourceError(f"{path} is missing: the download is not complete") from None
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{path}: damaged ({error})") from error
-        absent = [name for name in names if name not in self.file.schema_arrow.names]
-        if absent:
-            raise SourceError(
-                f"{path}: has no column {', '.join(absent)}, although meta/info.json declares it"
-            )
-        counts = [self.file.metadata.row_group(i).num_rows for i in range(self.file.metadata.num_row_groups)]
-        self.ends = np.cumsum(counts)
-        self.starts = self.ends - counts
-        self._held: tuple[tuple[int, ...], pa.Table] | None = None
-
-    def slice(self, start: int, length: int) -> pa.Table:
-        groups = tuple(np.flatnonzero((self.starts < start + length) & (self.ends > start)).tolist())
-        if not groups or start < 0 or start + length > self.ends[-1]:
-            raise SourceError(f"rows {start} to {start + length - 1} are not in it: truncated")
-        if self._held is None or self._held[0] != groups:
-            try:
-                self._held = (groups, self.file.read_row_groups(list(groups), columns=self.names))
-            except (pa.ArrowException, OSError) as error:
-                raise SourceError(f"damaged ({error})") from error
-        return self._held[1].slice(start - int(self.starts[groups[0]]), length)
-
-
-def _info(root: Path) -> dict[str, Any]:
-    path = root / "meta" / "info.json"
-    if not path.is_file():
-        below = sorted(
-            {found.parents[1] for found in root.glob("*/meta/info.json")}
-            | {found.parents[1] for found in root.glob("*/*/meta/info.json")}
-        )
-        hint = (
-            f"did you mean {below[0]}?"
-            if below
-            else "expected a LeRobotDataset, whose folder has meta/, data/ and perhaps videos/"
-        )
-        raise SourceError(f"{root} has no meta/info.json: {hint}")
-    try:
-        info = json.loads(path.read_text())
-        version, features = info["codebase_version"], info["features"]
-        info["fps"], names = int(info["fps"]), [features[name]["dtype"] for name in features]
-    except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(
-            f"{path}: not the description of a LeRobotDataset ({type(error).__name__}: {error})"
-        ) from error
-    if version != "v3.0" or not names:
-        raise SourceError(
-            f"{root} is a LeRobotDataset {version}, expected v3.0: convert it with lerobot's own "
-            f"`python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id=NAME --root={root} "
-            "--push-to-hub=false`"
-        )
-    return info
-
-
-def _rig(root: Path, name: str | None) -> Rig:
+def _rig(root: Path, name: str | None) -> Rig | None:
     if name:
         return Rig.load(name)
     path = root / "meta" / "rig.yaml"
-    if not path.is_file():
-        raise SourceError(
-            f"{root} has no meta/rig.yaml: give the rig of its state and action with --rig (a built-in rig "
-            "or a YAML file)"
-        )
-    return Rig.load(path)
-
-
-def _read(path: Path, names: list[str] | None) -> pa.Table:
-    try:
-        return pq.read_table(path, columns=names, partitioning=None)
-    except FileNotFoundError:
-        raise SourceError(f"{path} is missing: the download is not complete") from None
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: damaged ({error})") from error
-
-
-def _vectors(column: pa.ChunkedArray) -> np.ndarray:
-    """A column of lists (or plain numbers) -> f64[T, n]."""
-    flat = column.combine_chunks()
-    if (
-        pa.types.is_list(flat.type)
-        or pa.types.is_fixed_size_list(flat.type)
-        or pa.types.is_large_list(flat.type)
-    ):
-        return np.asarray(flat.flatten(), np.float64).reshape(len(flat), -1)
-    return np.asarray(flat, np.float64).reshape(len(flat), 1)
-
-
-def _height_width(feature: dict) -> tuple[int, int]:
-    shape, names = list(feature["shape"]), mappings.component_names(feature)
-    return tuple(shape[1:]) if names[:1] in (["channels"], ["channel"]) else tuple(shape[:2])
+    return Rig.load(path) if path.is_file() else None

@@ -1,52 +1,72 @@
-"""A mapping file says which features of another LeRobotDataset are a rig's cameras, state and action.
+"""What a mapping says: which features of another dataset, or topics of a foreign bag, are a rig's cameras,
+state
+and action; and its arithmetic. `mapping_file` reads one from YAML.
 
-One YAML file (docs/how-to/convert_datasets.md has an example):
-
-    cameras:
-      static: observation.images.front
-      wrist: observation.images.hand
-    state:
-      position: {feature: observation.state, take: [x, y, z]}                          # metres after `scale`
-      rotation: {feature: observation.state, take: [3, 4, 5, 6], as: quaternion_xyzw}  # radians after `scale`
-      gripper: {feature: observation.state, take: [7], open_above: 0.04}
-    action:
-      kind: target
-      position: {feature: action, take: [0, 1, 2]}
-      ...
-
-`take` lists components by name or by index from 0; a string in place of {...} takes a whole feature. A pose
-is the end effector's, in the arm's base frame. A dataset of videos has neither state nor action.
+A pose is the end effector's, in the arm's base frame; positions in metres and rotations in radians after
+`scale`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
-from functools import partial, reduce
-from operator import mul
-from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation, Slerp
 
-from gr1_core import strict_yaml
+from gr1_core.data.convert.sources import rotations
+from gr1_core.data.convert.sources.rotations import RotationError
 from gr1_core.data.convert.sources.source import SourceError
-from gr1_core.data.dataset_writer import ACTION_NAMES, STATE_NAMES
-from gr1_core.rig import ROLES, Rig
+from gr1_core.rig import Rig
+from gr1_core.urdf import UrdfChain
 
 ACTION_KINDS = {
     "delta": "the motion of one frame",
     "target": "the pose to be reached by the next frame",
     "next_state": "there are no actions: the state of the next frame is the target",
 }
-ORIENTATION_FORMS = {"euler_xyz": 3, "quaternion_xyzw": 4, "rotation_vector": 3}
-"""How an orientation may be given -> number of components."""
-ROTATION_FORMS = {"rotation_vector": 3, "euler_difference": 3}
-"""How the rotation of a motion may be given -> number of components."""
-PARTS = ("position", "rotation", "gripper")
-_OPTIONS = {"position": ("scale",), "rotation": ("scale", "as"), "gripper": ("open_above", "open_below")}
-_check_keys = partial(strict_yaml.check_keys, error=SourceError)
+FRAMES = ("base", "hand")
+"""The frame of a motion's numbers: the arm's base, or the hand before the motion."""
+
+
+@dataclass(frozen=True)
+class CameraMapping:
+    """A camera feature and what is taken of its images.
+
+    crop: left, top, width, height in pixels, None: all. size: (height, width) that the rest is scaled to,
+    None: it stays.
+    """
+
+    feature: str
+    crop: tuple[int, int, int, int] | None = None
+    size: tuple[int, int] | None = None
+
+    @property
+    def unchanged(self) -> bool:
+        return self.crop is None and self.size is None
+
+    def shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of a source image -> of the result."""
+        if self.size is not None:
+            return self.size
+        return shape if self.crop is None else (self.crop[3], self.crop[2])
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """u8[H, W, 3] -> u8[h, w, 3]. Raises SourceError for a crop box that is not inside the image."""
+        if self.crop is not None:
+            left, top, width, height = self.crop
+            if left + width > image.shape[1] or top + height > image.shape[0]:
+                raise SourceError(
+                    f"{self.feature}: crop {list(self.crop)} is not inside {image.shape[1]}x{image.shape[0]}"
+                )
+            image = image[top : top + height, left : left + width]
+        if self.size is None or image.shape[:2] == self.size:
+            return image
+        smaller = self.size[0] < image.shape[0]
+        return cv2.resize(
+            image, self.size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +74,7 @@ class Components:
     """Components of a vector feature.
 
     scale: metres or radians per unit. form: parametrisation of a rotation. A gripper is open where its
-    component is above `open_above` or below `open_below`.
+    component is above `open_above` or below `open_below`. length: numbers in a row of the feature.
     """
 
     feature: str
@@ -85,33 +105,31 @@ class Components:
         return 1.0 - opened
 
     def rotations(self, columns: Dictionary[str, np.ndarray]) -> Rotation:
-        """T rotations. Raises SourceError for a quaternion that is far from length 1."""
-        values = self.values(columns)
-        if self.form == "rotation_vector":
-            return Rotation.from_rotvec(values)
-        if self.form != "quaternion_xyzw":
-            return Rotation.from_euler("xyz", values)
-        norms = np.linalg.norm(values, axis=1)
-        if norms.min() < 0.5:
-            frame = norms.argmin()
-            raise SourceError(
-                f"{self.feature}: the quaternion at frame {frame} is {values[frame]}, expected length 1"
-            )
-        return Rotation.from_quat(values)
+        """T rotations. Raises SourceError for numbers that are far from a rotation."""
+        try:
+            return rotations.parse(self.values(columns), self.form)
+        except RotationError as error:
+            raise SourceError(f"{self.feature}: at frame {error.index}: {error.reason}") from error
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """cameras: role -> feature. state, action: part -> Components; both None for videos.
+    """cameras: role -> CameraMapping. state, action: part -> Components; both None for videos. Parts are
+    position,
+    rotation and gripper, or joints and gripper.
 
     kind: one of ACTION_KINDS, or "model_units": state and action are stored as this package writes them and
-    stay unchanged.
+    stay unchanged. frame: of a delta's numbers. chain: turns joint positions into poses. instruction: one
+    for all episodes, for sources without any.
     """
 
-    cameras: Dictionary[str, str]
+    cameras: Dictionary[str, CameraMapping]
     state: Dictionary[str, Components] | None = None
     action: Dictionary[str, Components] | None = None
     kind: str = ""
+    frame: str = "base"
+    chain: UrdfChain | None = None
+    instruction: str = ""
 
     @property
     def vectors(self) -> list[str]:
@@ -121,181 +139,121 @@ class Mapping:
         )
 
     def apply(
-        self, columns: Dictionary[str, np.ndarray], rig: Rig, stride: int = 1
+        self,
+        columns: Dictionary[str, np.ndarray],
+        rig: Rig,
+        rows: np.ndarray | None = None,
+        times: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Maps one episode: columns, feature -> [T, n] -> state f32[S, 7] and action f32[S, 7] of every
-        `stride`-th frame.
+        """Maps one episode: columns, feature -> [T, n] -> state f32[S, 7] and action f32[S, 7] of S steps.
 
-        The motions of the frames in between are summed, so that one action is one control period of the rig.
+        rows: i64[S], the frame of each step, default: all. times: f64[T] seconds of the frames, default: the
+        rig's period apart. An action is the motion of one control period of the rig, whatever the frames'
+        rate: motions in between are summed, poses interpolated.
         """
+        length = len(next(iter(columns.values())))
+        rows = np.arange(length) if rows is None else np.asarray(rows)
         if self.kind == "model_units":
             return tuple(
-                parts["all"].values(columns)[::stride].astype(np.float32)
-                for parts in (self.state, self.action)
+                parts["all"].values(columns)[rows].astype(np.float32) for parts in (self.state, self.action)
             )
-        position = self.state["position"].values(columns)
-        orientation = self.state["rotation"].rotations(columns)
+        times = np.arange(length) * rig.period if times is None else np.asarray(times, np.float64)
+        position, orientation = self._poses(self.state, columns)
         closure = self.state["gripper"].closure(columns)
-        if self.kind == "next_state":
-            after = np.minimum(np.arange(1, len(position) + 1), len(position) - 1)
-            goals, goal_rotations, command = position[after], orientation[after], closure[after]
-        else:
-            goals, command = self.action["position"].values(columns), self.action["gripper"].closure(columns)
-            goal_rotations = self._action_rotations(columns, orientation)
+        moves = self._motions(columns, position, orientation)
+        command = (
+            closure[_after(length)] if self.kind == "next_state" else self.action["gripper"].closure(columns)
+        )
+        last, share = reached(times, rows, rig.period)
         states, actions = [], []
-        for first in range(0, len(position), stride):
-            last = min(first + stride, len(position)) - 1
-            if self.kind == "delta":
-                translation = goals[first : last + 1].sum(axis=0)
-                rotation = reduce(mul, (goal_rotations[i] for i in range(last, first - 1, -1)))
-            else:
-                translation = goals[last] - position[first]
-                rotation = goal_rotations[last] * orientation[first].inv()
+        for first, final, part in zip(rows.tolist(), last.tolist(), share.tolist()):
+            translation, turn = moves.between(first, final, part)
             pose = position[first], orientation[first].as_quat()
             states.append(rig.state_vector(*pose, closure[first]))
-            linear, angular = translation / rig.period, rotation.as_rotvec() / rig.period
+            linear, angular = translation / rig.period, turn.as_rotvec() / rig.period
             delta = rig.delta(linear, angular, rig.arm_state(*pose))
-            actions.append(np.append(delta, 1 - 2 * command[last]))
+            actions.append(np.append(delta, 1 - 2 * command[final]))
         return np.array(states, np.float32), np.array(actions, np.float32)
 
-    def _action_rotations(self, columns, orientation: Rotation) -> Rotation:
-        """One per frame: rotations in the base frame (kind delta) or orientations (kind target)."""
-        components = self.action["rotation"]
-        if components.form != "euler_difference":
-            return components.rotations(columns)
-        goal = Rotation.from_euler("xyz", orientation.as_euler("xyz") + components.values(columns))
-        return goal * orientation.inv()
+    def _poses(self, parts: Dictionary[str, Components], columns) -> tuple[np.ndarray, Rotation]:
+        if "joints" in parts:
+            return self.chain.forward(parts["joints"].values(columns))
+        return parts["position"].values(columns), parts["rotation"].rotations(columns)
+
+    def _motions(self, columns, position: np.ndarray, orientation: Rotation) -> _Goals | _Deltas:
+        if self.kind == "next_state":
+            after = _after(len(position))
+            return _Goals(position, orientation, position[after], orientation[after])
+        if "joints" in self.action:
+            joints = self.action["joints"].values(columns)
+            if self.kind == "delta":
+                joints = joints + self.state["joints"].values(columns)
+            return _Goals(position, orientation, *self.chain.forward(joints))
+        moves, components = self.action["position"].values(columns), self.action["rotation"]
+        if components.form == "euler_difference":
+            goal = Rotation.from_euler("xyz", orientation.as_euler("xyz") + components.values(columns))
+            turns = goal * orientation.inv()
+        else:
+            turns = components.rotations(columns)
+        if self.kind == "target":
+            return _Goals(position, orientation, moves, turns)
+        if self.frame == "hand":
+            moves, turns = orientation.apply(moves), orientation * turns * orientation.inv()
+        return _Deltas(moves, turns)
 
 
-def load_mapping(path: Path, features: Dictionary[str, Dictionary]) -> Mapping:
-    """Reads a mapping file. features: as in meta/info.json.
+class _Goals:
+    """Motions to a goal pose: goal [T, 3] and T rotations are to be reached by the next frame."""
 
-    Raises SourceError for what is unknown, missing or does not fit; the message lists what there is.
-    """
-    where = f"mapping {path}"
-    try:
-        raw = strict_yaml.read(path, SourceError)
-    except SourceError as error:
-        raise SourceError(
-            f"mapping {error}: give a YAML file (docs/how-to/convert_datasets.md has an example)"
-        ) from error
-    top = _check_keys(raw, ("cameras",), ("state", "action"), where)
-    cameras = _check_keys(top["cameras"], ("static",), ("wrist",), where, prefix="cameras.")
-    image_features = {name: one for name, one in features.items() if one["dtype"] in ("image", "video")}
-    for role, name in cameras.items():
-        _require_feature(name, f"{where}: cameras.{role}", image_features)
-    if ("state" in top) != ("action" in top):
-        raise SourceError(
-            f"{where}: state and action come together, or both are left out for a dataset of videos"
-        )
-    if "state" not in top:
-        return Mapping(cameras)
-    if set(cameras) != set(ROLES):
-        raise SourceError(
-            f"{where}: cameras.wrist is missing: with state and action, both cameras are needed"
-        )
-    raw_state = _check_keys(top["state"], PARTS, (), where, prefix="state.")
-    raw_action = _check_keys(top["action"], ("kind",), PARTS, where, prefix="action.")
-    kind = raw_action.pop("kind")
-    if kind not in ACTION_KINDS:
-        kinds = ", ".join(f"{name} ({text})" for name, text in ACTION_KINDS.items())
-        raise SourceError(f"{where}: action.kind is {kind!r}, expected {kinds}")
-    raw_action = _check_keys(raw_action, () if kind == "next_state" else PARTS, (), where, prefix="action.")
-    action_forms = ROTATION_FORMS if kind == "delta" else ORIENTATION_FORMS
-    parse_state = partial(
-        _components, where=where, prefix="state.", features=features, forms=ORIENTATION_FORMS
-    )
-    parse_action = partial(_components, where=where, prefix="action.", features=features, forms=action_forms)
-    state = {part: parse_state(part, raw) for part, raw in raw_state.items()}
-    action = {part: parse_action(part, raw) for part, raw in raw_action.items()}
-    return Mapping(cameras, state, action, kind)
+    def __init__(self, position: np.ndarray, orientation: Rotation, goal: np.ndarray, turned: Rotation):
+        self._position, self._orientation, self._goal, self._turned = position, orientation, goal, turned
 
-
-def identity_mapping(features: Dictionary[str, Dictionary]) -> Mapping:
-    """The mapping of a dataset whose features and components have this package's names."""
-    cameras = {
-        role: f"observation.images.{role}" for role in ROLES if f"observation.images.{role}" in features
-    }
-    ours = {"observation.state": STATE_NAMES, "action": ACTION_NAMES}
-    vectors = [
-        name
-        for name, names in ours.items()
-        if name in features and component_names(features[name]) == list(names)
-    ]
-    if cameras.keys() == {"static"} and not ours.keys() & features.keys():
-        return Mapping(cameras)
-    if cameras.keys() != set(ROLES) or len(vectors) < 2:
-        raise SourceError(
-            "its features do not have the names and shapes that a rig needs (observation.images.static and "
-            ".wrist, "
-            f"observation.state of {' '.join(STATE_NAMES)}, action of {' '.join(ACTION_NAMES)}): map them "
-            "with "
-            "--mapping FILE (see docs/how-to/convert_datasets.md). There are: "
-            f"{', '.join(_describe(features))}"
-        )
-    state, action = ({"all": Components(name, tuple(range(7)))} for name in vectors)
-    return Mapping(cameras, state, action, "model_units")
-
-
-def component_names(feature: Dictionary) -> list[str]:
-    """A feature's names: a list, or a list inside a dictionary such as {"motors": [...]}; may be empty."""
-    names = feature.get("names") or []
-    if isinstance(names, Dictionary):
-        names = next((value for value in names.values() if isinstance(value, list)), list(names))
-    return [str(name) for name in names]
-
-
-def _components(
-    part: str,
-    raw: Any,
-    where: str,
-    prefix: str,
-    features: Dictionary[str, Dictionary],
-    forms: Dictionary[str, int],
-) -> Components:
-    name = f"{prefix}{part}"
-    raw = {"feature": raw} if isinstance(raw, str) else raw
-    fields = _check_keys(raw, ("feature",), ("take", *_OPTIONS[part]), where, prefix=f"{name}.")
-    where = f"{where}: {name}"
-    vectors = {
-        key: feature for key, feature in features.items() if feature["dtype"].startswith(("float", "int"))
-    }
-    take = _take(fields, _require_feature(fields["feature"], f"{where}.feature", vectors), where)
-    form = fields.get("as", "")
-    if part == "rotation" and form not in forms:
-        raise SourceError(f"{where}.as is {form!r}, expected one of {', '.join(forms)}")
-    expected = {"position": 3, "rotation": forms.get(form), "gripper": 1}[part]
-    if len(take) != expected:
-        raise SourceError(f"{where}: {len(take)} numbers, expected {expected}: choose them with `take`")
-    if part == "gripper" and ("open_above" in fields) == ("open_below" in fields):
-        raise SourceError(f"{where}: say when the gripper is open, with one of open_above and open_below")
-    numbers = {key: fields[key] for key in ("scale", "open_above", "open_below") if key in fields}
-    for key, value in numbers.items():
-        if not strict_yaml.is_number(value):
-            raise SourceError(f"{where}.{key} is {value!r}, expected a finite number")
-    return Components(fields["feature"], take, form=form, **{key: float(x) for key, x in numbers.items()})
-
-
-def _take(fields: dict, feature: Dictionary, where: str) -> tuple[int, ...]:
-    """The indices of the components that are taken."""
-    length, names = int(np.prod(feature["shape"])), component_names(feature)
-    take = fields.get("take", list(range(length)))
-    take = [take] if isinstance(take, (int, str)) else take
-    for item in take:
-        if item not in names and not (isinstance(item, int) and 0 <= item < length):
-            described = ", ".join(names) or f"0 to {length - 1}"
-            raise SourceError(
-                f"{where}.take: {fields['feature']} has no component {item!r}; it has {described}"
+    def between(self, first: int, last: int, share: float) -> tuple[np.ndarray, Rotation]:
+        """The motion from frame `first` until `share` of the motion of frame `last` is done."""
+        goal, turned = self._goal[last], self._turned[last]
+        if share < 1:
+            before = (
+                (self._position[first], self._orientation[first])
+                if last == first
+                else (self._goal[last - 1], self._turned[last - 1])
             )
-    return tuple(names.index(item) if item in names else item for item in take)
+            goal = before[0] + share * (goal - before[0])
+            turned = Slerp([0, 1], Rotation.concatenate([before[1], turned]))(share)
+        return goal - self._position[first], turned * self._orientation[first].inv()
 
 
-def _require_feature(name: Any, where: str, features: Dictionary[str, Dictionary]) -> Dictionary:
-    if name not in features:
-        described = ", ".join(_describe(features)) or "none"
-        raise SourceError(f"{where}: the dataset has no such feature '{name}'. There are: {described}")
-    return features[name]
+class _Deltas:
+    """Motions in the base frame: moves [T, 3] and T rotations, each of one frame."""
+
+    def __init__(self, moves: np.ndarray, turns: Rotation):
+        self._moves, self._turns = moves, turns
+
+    def between(self, first: int, last: int, share: float) -> tuple[np.ndarray, Rotation]:
+        """As `_Goals.between`."""
+        move = self._moves[first:last].sum(axis=0) + share * self._moves[last]
+        turn = self._turns[last]
+        turn = turn if share == 1 else Rotation.from_rotvec(share * turn.as_rotvec())
+        for index in range(last - 1, first - 1, -1):
+            turn = turn * self._turns[index]
+        return move, turn
 
 
-def _describe(features: Dictionary[str, Dictionary]) -> list[str]:
-    return [f"{name} ({feature['dtype']} {list(feature['shape'])})" for name, feature in features.items()]
+def reached(times: np.ndarray, rows: np.ndarray, period: float) -> tuple[np.ndarray, np.ndarray]:
+    """How far the motions of the frames get within one control period from each of `rows`.
+
+    times: f64[T] s. -> last i64[S]: the frame whose motion is under way at the end; share f64[S]: the part of
+    that motion that is done, 1 at its end. The motion of a frame lasts until the next one; that of the last
+    frame as long as the others.
+    """
+    gap = float(np.median(np.diff(times))) if len(times) > 1 else period
+    ends = np.append(times[1:], times[-1] + gap)
+    wanted = times[rows] + period
+    # A share that is off by rounding only counts as a whole.
+    last = np.minimum(np.searchsorted(ends, wanted - 0.01 * gap), len(times) - 1)
+    last = np.maximum(last, rows)
+    share = (wanted - times[last]) / (ends[last] - times[last])
+    return last, np.where(share > 0.99, 1.0, np.clip(share, 0.0, 1.0))
+
+
+def _after(length: int) -> np.ndarray:
+    return np.minimum(np.arange(1, length + 1), length - 1)

@@ -1,23 +1,58 @@
-"""Reads frames of a video at given times.
+"""Reads frames of a video at given times, as players show them: turned upright, one eye of a stereo video.
 
 Each is decoded once; long gaps are skipped; damaged parts become gaps.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import numpy as np
+
+from gr1_core import lfs
 
 MICRO = 1_000_000  # times are whole microseconds, so that equal ones are equal
 JUMP = 10 * MICRO
 """A shorter gap is decoded: a jump goes back to a key frame, and key frames are seconds apart."""
+_SIDE_BY_SIDE, _TOP_BOTTOM = 1, 2
 
 
 class VideoError(ValueError):
-    """A video that cannot be opened or has no frame."""
+    """A video that cannot be opened, has no frame, or is packed in a way that is not supported."""
+
+
+@dataclass(frozen=True)
+class NoFrame:
+    """No intact frame lies within the tolerance of a time.
+
+    before, after: times of the neighbouring intact frames, None at the ends. damaged: packets between them
+    could not be decoded.
+    """
+
+    before: int | None
+    after: int | None
+    damaged: bool
+
+    def reason(self, time: int) -> str:
+        """Says what is there instead of a frame at `time` (microseconds)."""
+        at = f"{time / MICRO:.2f} s"
+        if self.before is None and self.after is None:
+            return f"no frame can be decoded at {at}: damaged or truncated"
+        if self.damaged:
+            return f"no frame can be decoded at {at}: damaged there"
+        if self.after is None:
+            return f"no frame at {at}: the video ends at {self.before / MICRO:.2f} s, it is truncated"
+        if self.before is None:
+            return f"no frame at {at}: the video begins at {self.after / MICRO:.2f} s"
+        return (
+            f"no frame at {at}: the video has a hole from {self.before / MICRO:.2f} s to "
+            f"{self.after / MICRO:.2f} s"
+        )
 
 
 @contextmanager
@@ -25,9 +60,10 @@ def open_video(path: Path):
     """The container and its first video stream. Raises VideoError."""
     try:
         container = av.open(str(path))
-    except (av.error.FFmpegError, OSError) as error:
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise VideoError(
-            f"cannot be opened ({error.strerror or error}): damaged or an unfinished download"
+            lfs.explain(path, f"cannot be opened ({reason}): damaged or an unfinished download")
         ) from error
     with container:
         if not container.streams.video:
@@ -40,42 +76,154 @@ def open_video(path: Path):
 
 def nearest_frames(
     container, stream, times: list[int], tolerance: int
-) -> Iterator[tuple[int, av.VideoFrame | None]]:
-    """For each time (microseconds, ascending): the nearest intact frame, or None if there is none within the
-    tolerance.
+) -> Iterator[tuple[int, av.VideoFrame | NoFrame]]:
+    """For each time (microseconds, ascending): the nearest intact frame, or NoFrame if there is none within
+    the tolerance.
 
     Neighbouring times may get the same frame; it is then the same object.
     """
-    decoded, last = _frames(container, stream), None
-    ahead = next(decoded, None)
+    reader = _Reader(container, stream)
     for time in times:
-        if ahead is not None and time - _time(ahead) > JUMP:
-            decoded, last = _frames(container, stream, time), None
-            ahead = next(decoded, None)
-        while ahead is not None and _time(ahead) < time:
-            last, ahead = ahead, next(decoded, None)
+        if reader.ahead is not None and time - _time(reader.ahead) > JUMP:
+            reader.seek(time)
+        while reader.ahead is not None and _time(reader.ahead) < time:
+            reader.advance()
         near = min(
-            (frame for frame in (last, ahead) if frame is not None),
+            (frame for frame in (reader.last, reader.ahead) if frame is not None),
             key=lambda frame: abs(_time(frame) - time),
             default=None,
         )
-        yield time, near if near is not None and abs(_time(near) - time) <= tolerance else None
+        if near is not None and abs(_time(near) - time) <= tolerance:
+            yield time, near
+        else:
+            yield time, reader.no_frame()
 
 
-def _frames(container, stream, start: int | None = None) -> Iterator[av.VideoFrame]:
-    """Intact frames from the key frame before `start` on; damaged packets are skipped."""
-    try:
-        if start is not None:
-            container.seek(int(start / MICRO / stream.time_base), stream=stream)
-        for packet in container.demux(stream):
-            try:
-                decoded = packet.decode()
-            except av.error.FFmpegError:
-                continue
-            yield from (frame for frame in decoded if not frame.is_corrupt and frame.time is not None)
-    except av.error.FFmpegError:
-        return
+class _Reader:
+    """Two neighbouring intact frames, `last` and `ahead`, that walk through the video."""
+
+    def __init__(self, container, stream):
+        self._container, self._stream = container, stream
+        self._errors, self._errors_at_last = 0, 0
+        self.seek(None)
+
+    def seek(self, time: int | None) -> None:
+        self._decoded, self.last, self.ahead = self._frames(time), None, None
+        self.advance()
+
+    def advance(self) -> None:
+        self.last, self._errors_at_last = self.ahead, self._errors
+        self.ahead = next(self._decoded, None)
+
+    def no_frame(self) -> NoFrame:
+        times = (None if frame is None else _time(frame) for frame in (self.last, self.ahead))
+        return NoFrame(*times, damaged=self._errors > self._errors_at_last)
+
+    def _frames(self, start: int | None) -> Iterator[av.VideoFrame]:
+        """Intact frames from the key frame before `start` on; damaged packets are skipped."""
+        try:
+            if start is not None:
+                self._container.seek(int(start / MICRO / self._stream.time_base), stream=self._stream)
+            for packet in self._container.demux(self._stream):
+                try:
+                    decoded = packet.decode()
+                except (av.error.FFmpegError, ValueError):
+                    self._errors += 1
+                    continue
+                for frame in decoded:
+                    if frame.is_corrupt or frame.time is None:
+                        self._errors += 1
+                    else:
+                        yield frame
+        except (av.error.FFmpegError, ValueError):
+            self._errors += 1
 
 
 def _time(frame: av.VideoFrame) -> int:
     return round(MICRO * frame.time)
+
+
+# What people see
+
+
+def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+    """How a decoded frame is turned for display: (quarter turns counterclockwise, mirrored first).
+
+    Raises VideoError for a turn that is not a multiple of 90 degrees.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return 0, False
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
+    x_axis, y_axis = (int(np.sign(a)), int(np.sign(b))), (int(np.sign(c)), int(np.sign(d)))
+    for mirrored in (False, True):
+        for turns in range(4):
+            if _axes(turns, mirrored) == (x_axis, y_axis):
+                return turns, mirrored
+    raise VideoError(
+        f"is turned by {frame.rotation} degrees for display, only quarter turns are supported: re-encode it "
+        "with ffmpeg, which turns it upright"
+    )
+
+
+def _axes(turns: int, mirrored: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where x (right) and y (down) of a stored image point after a mirroring of x and counterclockwise
+    quarter turns.
+    """
+    x, y = (-1 if mirrored else 1, 0), (0, 1)
+    for _ in range(turns):
+        x, y = (x[1], -x[0]), (y[1], -y[0])
+    return x, y
+
+
+def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """An image [H, W, 3] of a frame as players show it."""
+    turns, mirrored = orientation(frame)
+    return np.ascontiguousarray(np.rot90(image[:, ::-1] if mirrored else image, turns))
+
+
+def eye_box(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
+    """left, top, width, height of the left eye in a frame that is declared stereo; None: it is not.
+
+    Raises VideoError for packings other than side by side and one above the other.
+    """
+    packing = frame.side_data.get("STEREO3D")
+    if packing is None:
+        return None
+    kind, flags = struct.unpack_from("=2i", bytes(packing))
+    inverted = bool(flags & 1)
+    if kind == 0:
+        return None
+    if kind == _SIDE_BY_SIDE:
+        half = frame.width // 2
+        return (half if inverted else 0), 0, half, frame.height
+    if kind == _TOP_BOTTOM:
+        half = frame.height // 2
+        return 0, (half if inverted else 0), frame.width, half
+    raise VideoError(
+        "is stereo, with both eyes interleaved: re-encode one eye, e.g. with ffmpeg's filter stereo3d"
+    )
+
+
+def looks_side_by_side(image: np.ndarray) -> bool | None:
+    """Whether a very wide image [H, W, 3] shows nearly the same twice, side by side; None: too plain to
+    tell.
+    """
+    height, width = image.shape[:2]
+    if width < 2.4 * height:
+        return False
+    rows, columns = np.linspace(0, height - 1, 32).astype(int), np.linspace(0, width // 2 - 1, 32).astype(int)
+    grey = image.mean(2)
+    left, right = grey[np.ix_(rows, columns)], grey[np.ix_(rows, columns + width // 2)]
+    if min(left.std(), right.std()) < 2:
+        return None
+    return float(np.corrcoef(left.ravel(), right.ravel())[0, 1]) > 0.8
+
+
+def view(frame: av.VideoFrame) -> np.ndarray:
+    """A frame as people see it, u8[H, W, 3] RGB: one eye, upright."""
+    image, box = frame.to_ndarray(format="rgb24"), eye_box(frame)
+    if box is not None:
+        left, top, width, height = box
+        image = image[top : top + height, left : left + width]
+    return upright(image, frame)
