@@ -85,6 +85,7 @@ class Server:
         if self._thread and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
+        self._pages.close()
         for pool in (self._readers, self._callers):
             pool.shutdown(wait=False, cancel_futures=True)
 

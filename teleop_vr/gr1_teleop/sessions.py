@@ -9,8 +9,9 @@ It may send
 
     {"type": "episode", "action": see protocol.EPISODE_ACTIONS, "instruction": text (optional)}
     {"type": "instruction", "text": text}
+    {"type": "edit", ...}: a change of a recorded episode, see `episode_editor.edit_episode`
 
-and gets {"type": "done" or "failed", "action", "text": the bag's name, or the reason}.
+and gets {"type": "done" or "failed", "action", "text": the bag's name, what is marked, or the reason}.
 
 A headset or phone must send success and discard twice. A desk device and /ws/watch send them once: their page
 asks the user itself.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -28,6 +30,7 @@ from concurrent.futures import Executor
 from aiohttp import WSMessage, WSMsgType, web
 
 from gr1_teleop.episode_control import EpisodeControl, EpisodeError
+from gr1_teleop.episode_editor import EditError, edit_episode
 from gr1_teleop.operator_link import OperatorBusy
 from gr1_teleop.page_state import PageState
 from gr1_teleop.pages import RobotView
@@ -151,11 +154,14 @@ class Sessions:
                 self._watchers.discard(queue)
         return socket
 
-    async def _handle_request(self, queue: SendQueue, asked: EpisodeAction | str) -> None:
-        """Handles an episode action or an instruction from a watching page."""
+    async def _handle_request(self, queue: SendQueue, asked: EpisodeAction | str | dict) -> None:
+        """Handles an episode action, an instruction or a change of an episode from a watching page."""
         action = asked.action if isinstance(asked, EpisodeAction) else "instruction"
         try:
-            if isinstance(asked, EpisodeAction):
+            if isinstance(asked, dict):
+                action, index = "edit", self._episodes.index
+                call = functools.partial(edit_episode, index, asked)
+            elif isinstance(asked, EpisodeAction):
                 call = self._episodes.press(action, asked.instruction or "")
             else:
                 call = self._episodes.set_instruction(asked)
@@ -172,7 +178,7 @@ class Sessions:
         async def run() -> None:
             try:
                 kind, text = "done", await asyncio.get_running_loop().run_in_executor(self._callers, call)
-            except EpisodeError as error:
+            except (EpisodeError, EditError) as error:
                 kind, text = "failed", str(error)
             if queue:
                 with contextlib.suppress(ConnectionError):
@@ -229,13 +235,17 @@ def _text(message: WSMessage) -> str:
     return message.data
 
 
-def _parse_request(text: str) -> EpisodeAction | str:
-    """A message of a watching page: an episode action, or the text of an instruction."""
+def _parse_request(text: str) -> EpisodeAction | str | dict:
+    """A message of a watching page: an episode action, the text of an instruction, or a change (a dict)."""
     with contextlib.suppress(ValueError, RecursionError, AttributeError):
         raw = json.loads(text)
         if raw.get("type") == "instruction" and isinstance(raw.get("text"), str):
             return raw["text"]
+        if raw.get("type") == "edit" and len(text) <= MAX_BYTES:
+            return raw
     said = parse(text)
     if not isinstance(said, EpisodeAction):
-        raise ProtocolError(f"{type(said).__name__} is not allowed on /ws/watch: send episode or instruction")
+        raise ProtocolError(
+            f"{type(said).__name__} is not allowed on /ws/watch: send episode, instruction or edit"
+        )
     return said

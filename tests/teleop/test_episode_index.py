@@ -4,11 +4,14 @@ import os
 
 import numpy as np
 import pytest
-from mcap.stream_reader import breakup_chunk
 
 from gr1_core import images
 from gr1_core.data.bag import Bag, BagError, relabel_bag
-from gr1_teleop.episode_index import MAX_ROWS, EpisodeIndex
+from gr1_core.data.label_scan import scan_labels
+from gr1_core.data.marks import exclude_bag, trim_bag
+from gr1_core.data.mcap_scan import McapScan
+from gr1_teleop import episode_index
+from gr1_teleop.episode_index import EpisodeIndex
 from tests.data.bag_fixture import Recording, demonstration
 
 COLOURS = ((200, 30, 30), (30, 200, 30), (30, 30, 200))
@@ -42,10 +45,41 @@ def test_each_bag_is_a_row_the_newest_first(tmp_path):
         "task": "",
         "operator": "Ada",
         "problem": "",
+        "excluded": "",
+        "trimmed": False,
     }
 
 
-def test_counts_are_per_task_where_there_is_one_and_per_instruction_elsewhere(tmp_path):
+def test_a_task_with_one_instruction_is_counted_under_the_users_words(tmp_path):
+    record(tmp_path / "a", task="lift_cup", instruction="lift the cup")
+    listing = EpisodeIndex(tmp_path).list_episodes()
+    assert listing["counts"] == {"lift the cup": {"success": 1}}
+    assert listing["instructions"] == {"lift the cup": 1}
+
+
+def test_excluded_episodes_are_listed_but_not_counted(tmp_path):
+    exclude_bag(record(tmp_path / "a"), "the cup fell")
+    trim_bag(record(tmp_path / "b"), end_s=1.0)
+    listing = EpisodeIndex(tmp_path).list_episodes()
+    rows = {row["name"]: row for row in listing["episodes"]}
+    assert rows["a"]["excluded"] == "the cup fell" and rows["b"]["trimmed"]
+    assert listing["counts"] == {"lift the cup": {"success": 1}}
+
+
+def test_a_list_of_a_thousand_does_not_read_topics_and_rig(tmp_path):
+    """Layouts of other programs and broken labels are read in full, so that the row says what is wrong."""
+    folder = record(tmp_path / "a", note="an 'odd': note, #1")
+    labels = scan_labels(folder)
+    assert labels == {name: text for name, text in Bag(folder).labels.items() if name in labels}
+    assert {"instruction", "outcome", "started", "note"} <= labels.keys() and "topics" not in labels
+    path = folder / "metadata.yaml"
+    path.write_text(path.read_text().replace("outcome: success", "outcome: splendid"))
+    assert scan_labels(folder) is None
+    (row,) = EpisodeIndex(tmp_path).list_episodes()["episodes"]
+    assert "'splendid' is not one of" in row["problem"]
+
+
+def test_counts_are_per_task_where_it_has_several_instructions(tmp_path):
     record(tmp_path / "a", task="lift_cup", instruction="lift the cup")
     record(tmp_path / "b", task="lift_cup", instruction="raise the mug", outcome="discarded")
     record(tmp_path / "c", instruction="open the drawer")
@@ -63,7 +97,7 @@ def test_a_new_label_is_seen_and_what_has_not_changed_is_not_read_again(tmp_path
     library, read = EpisodeIndex(tmp_path), []
     library.list_episodes()
     monkeypatch.setattr(
-        "gr1_teleop.episode_index.Bag", lambda folder: read.append(folder.name) or Bag(folder)
+        "gr1_teleop.episode_index.scan_labels", lambda folder: read.append(folder.name) or scan_labels(folder)
     )
     assert library.list_episodes()["total"] == 2 and read == []
     relabel_bag(tmp_path / "b", outcome="discarded")
@@ -101,16 +135,17 @@ def test_the_disk_is_told_even_before_the_folder_exists(tmp_path):
     )
 
 
-def test_a_long_day_sends_the_newest_rows_and_counts_all(tmp_path):
+def test_a_long_day_sends_the_newest_rows_and_counts_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(episode_index, "MAX_ROWS", 20)
     source = record(tmp_path / "b0000")
-    for number in range(1, MAX_ROWS + 20):
+    for number in range(1, 30):
         (tmp_path / f"b{number:04d}").mkdir()
         for path in source.iterdir():
             (tmp_path / f"b{number:04d}" / path.name).hardlink_to(path)
     listing = EpisodeIndex(tmp_path).list_episodes()
-    assert len(listing["episodes"]) == MAX_ROWS and listing["total"] == MAX_ROWS + 20
-    assert listing["episodes"][0]["name"] == f"b{MAX_ROWS + 19:04d}"
-    assert sum(listing["counts"]["lift the cup"].values()) == MAX_ROWS + 20
+    assert len(listing["episodes"]) == 20 and listing["total"] == 30
+    assert listing["episodes"][0]["name"] == "b0029"
+    assert sum(listing["counts"]["lift the cup"].values()) == 30
 
 
 # Thumbnails
@@ -169,8 +204,6 @@ def test_a_long_recording_is_not_read_through_for_its_last_image(tmp_path, monke
     for number in range(5):
         recording.frame(50 * number, "static", rng.integers(0, 255, (720, 960, 3), np.uint8), "raw")
     recording.save(tmp_path / "large")
-    chunks = []
-    monkeypatch.setattr(
-        "mcap.reader.breakup_chunk", lambda chunk, **how: chunks.append(chunk) or breakup_chunk(chunk, **how)
-    )
-    assert EpisodeIndex(tmp_path).thumbnail("large") and len(chunks) == 1
+    read, messages = [], McapScan.messages
+    monkeypatch.setattr(McapScan, "messages", lambda scan, piece: read.append(piece) or messages(scan, piece))
+    assert EpisodeIndex(tmp_path).thumbnail("large") and len(read) == 1
