@@ -214,10 +214,10 @@ def read_metadata(folder: Path) -> Metadata:
         topics: dict[str, str] = {}
         counts: dict[str, int] = {}
         for entry in raw["topics_with_message_count"]:
-            name, type = entry["topic_metadata"]["name"], entry["topic_metadata"]["type"]
-            if not (isinstance(name, str) and name and isinstance(type, str)):
-                raise TypeError(f"topic {shorten(name)} of type {shorten(type)}")
-            topics[name] = type
+            name, kind = entry["topic_metadata"]["name"], entry["topic_metadata"]["type"]
+            if not (isinstance(name, str) and name and isinstance(kind, str)):
+                raise TypeError(f"topic {shorten(name)} of type {shorten(kind)}")
+            topics[name] = kind
             counts[name] = counts.get(name, 0) + int(entry["message_count"])
         return Metadata(
             file=Path(raw["relative_file_paths"][0]).name,
