@@ -6,16 +6,13 @@ Parallel, seeded, resumable.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
-import threading
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +24,10 @@ from gr1_core.calvin.expert.motion import Command
 from gr1_core.calvin.recording import Span, Statistics, frame_of, frame_path, write_frame, write_index
 from gr1_core.calvin.single_frames import MomentWriter
 from gr1_core.calvin.worlds import ChainSampler, ChainSpec
+from gr1_core.pool import run_units, stopped
+
+if TYPE_CHECKING:
+    from gr1_core.cluster import Cluster
 
 STRIDE = 2000
 """Frame ids from one chain's first to the next one's: a chain's ids are known before those before it are
@@ -86,43 +87,40 @@ def collect(
     out: Path,
     workers: int,
     progress: Callable[[int, int], None],
+    cluster: Cluster | None = None,
 ) -> dict:
     """Records chains until `episodes` annotated demonstrations, or single frames, are there.
 
     Returns a summary.
 
-    progress: is told the demonstrations so far and the chains so far. An interrupted collection goes on: a
-    chain counts once all its frames are on disk, and a number always gives the same chain. Raises
-    CalvinCollectError for settings that differ from before.
+    workers: processes of this machine; cluster: records there instead. progress: is told the demonstrations
+    so far and the chains so far. An interrupted collection goes on: a chain counts once all its frames are on
+    disk, and a number always gives the same chain. Raises CalvinCollectError for settings that differ from
+    before, PoolError or ClusterError where workers end.
     """
     _prepare(out, settings, checkout)
     done = _read_log(out)
-    following = iter(number for number in range(10_000_000 // settings.stride - 1) if number not in done)
     found = sum(len(row["spans"]) for row in done.values())
     progress(found, len(done))
-    context = multiprocessing.get_context("spawn")  # pybullet's client does not survive a fork
-    stop = context.Event()
-    arguments = (checkout.root, settings, out, stop)
-    with ProcessPoolExecutor(workers, context, _start, arguments) as pool, open(out / _LOG, "a") as log:
-        running: set[Future] = set()
-        try:
-            while found < episodes or running:
-                while found < episodes and len(running) < workers:
-                    running.add(pool.submit(_record, next(following)))
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    row = future.result()
-                    log.write(json.dumps(row) + "\n")
-                    log.flush()
-                    os.fsync(log.fileno())
-                    done[row["chain"]] = row
-                    found += len(row["spans"])
-                    progress(found, len(done))
-        except StopIteration:
-            pass
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+
+    def missing() -> Iterator[int]:
+        for number in range(10_000_000 // settings.stride - 1):
+            if found >= episodes:
+                return
+            if number not in done:
+                yield number
+
+    if cluster:
+        cluster.require([checkout.root], [out])
+    work = _Recording(Path(os.path.abspath(checkout.root)), settings, Path(os.path.abspath(out)))
+    with open(out / _LOG, "a") as log:
+        for _, row in run_units(work, missing(), workers, cluster):
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+            os.fsync(log.fileno())
+            done[row["chain"]] = row
+            found += len(row["spans"])
+            progress(found, len(done))
     return _finish(out, settings, done, episodes)
 
 
@@ -199,26 +197,40 @@ def _bounds(row: dict, settings: CollectionSettings) -> list[tuple[int, int]]:
 _work: dict = {}
 
 
-def _start(root: Path, settings: CollectionSettings, out: Path, stop) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process says when to stop
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # pybullet prints
-    checkout = Checkout.open(root)
-    _work.update(
-        settings=settings,
-        out=out,
-        stop=stop,
-        texts=checkout.training_instructions(),
-        oracle=checkout.oracle(),
-    )
-    _work["sampler"] = ChainSampler(checkout, settings.tasks, settings.seed)
-    _work["simulator"] = Simulator(checkout, settings.scene, settings.renderer)
+@dataclass(frozen=True)
+class _Recording:
+    """Numbers of chains -> frames below `out`; the result of a number is its row of the log.
 
+    root: of the checkout.
+    """
 
-def _leave_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    root: Path
+    settings: CollectionSettings
+    out: Path
+    name = "calvin"
+    checks_stop = True
+
+    def open(self) -> _Recording:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # pybullet prints
+        checkout = Checkout.open(self.root)
+        _work.update(
+            settings=self.settings,
+            out=self.out,
+            texts=checkout.training_instructions(),
+            oracle=checkout.oracle(),
+        )
+        _work["sampler"] = ChainSampler(checkout, self.settings.tasks, self.settings.seed)
+        _work["simulator"] = Simulator(checkout, self.settings.scene, self.settings.renderer)
+        return self
+
+    def label(self, number: int) -> str:
+        return f"chain {number}"
+
+    def run(self, number: int) -> dict:
+        return _record(number)
+
+    def close(self) -> None:
+        _work.pop("simulator").close()
 
 
 def _record(number: int) -> dict:
@@ -294,7 +306,7 @@ def _demonstrate(
     expert.begin(task, simulator.state)
     start, disturbance = simulator.info, Disturbance(settings.noise * rng.random(), rng)
     for step in range(STEPS):
-        if _work["stop"].is_set():
+        if stopped():
             raise KeyboardInterrupt
         label = expert.act(simulator.state, simulator.target())
         see(step, label)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import time
 from pathlib import Path
 
-from gr1_core.commands.arguments import count
+from gr1_core.commands._cluster import add_workers_options, open_cluster
 
 _MIN_BYTES_FOR_SPEED = 50_000_000  # below, starting the workers is most of the time
 
@@ -23,13 +24,7 @@ def conversion_parser(source: str, description: str) -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the dataset; an interrupted conversion continues",
     )
-    parser.add_argument(
-        "--workers",
-        type=count,
-        default=2,
-        metavar="N",
-        help="processes that convert in parallel (default: 2)",
-    )
+    add_workers_options(parser, 2, "processes that convert in parallel", "N")
     parser.add_argument(
         "--shard",
         type=_shard,
@@ -43,11 +38,18 @@ def run_conversion(source_of, arguments) -> int:
     """Converts and prints the summary. source_of: function arguments -> Source."""
     from gr1_core.data.convert import conversion, plan
 
-    for src in arguments.src if isinstance(arguments.src, list) else [arguments.src]:
+    sources = arguments.src if isinstance(arguments.src, list) else [arguments.src]
+    for src in sources:
         plan.check_output_folder(arguments.out, src)
+    if arguments.cluster:  # whose workers run in other folders
+        sources = [Path(os.path.abspath(src)) for src in sources]
+        arguments.src = sources if isinstance(arguments.src, list) else sources[0]
     began = time.monotonic()
     try:
-        done = conversion.convert(source_of(arguments), arguments.out, arguments.workers, arguments.shard)
+        with open_cluster(arguments, sources) as cluster:
+            done = conversion.convert(
+                source_of(arguments), arguments.out, arguments.workers, arguments.shard, cluster=cluster
+            )
     except KeyboardInterrupt:
         print("gr1: interrupted; the same command continues", file=sys.stderr)
         raise

@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from gr1_core.commands._cluster import add_workers_options, open_cluster
 from gr1_core.commands.arguments import cores, count
 
 HELP = "demonstrations of the scripted expert in CALVIN's simulator, in the official dataset's layout"
@@ -56,9 +57,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="an unfinished one is continued"
     )
-    parser.add_argument(
-        "--workers", type=count, default=cores(), metavar="W", help="processes (default: one per core)"
-    )
+    add_workers_options(parser, cores(), "processes", shown="one per core")
     return parser
 
 
@@ -94,11 +93,14 @@ def main(argv: list[str]) -> int:
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    with (
+        open_cluster(arguments) as cluster,
+        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
+    ):
         task = bar.add_task("", total=wanted)
         show = lambda found, chains: bar.update(task, completed=found, description=f"{chains} chains")  # noqa: E731
         try:
-            summary = collect(checkout, settings, wanted, arguments.out, arguments.workers, show)
+            summary = collect(checkout, settings, wanted, arguments.out, arguments.workers, show, cluster)
         except KeyboardInterrupt:
             print("gr1: interrupted; the same command continues", file=sys.stderr)
             raise

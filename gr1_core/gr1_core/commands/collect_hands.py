@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from gr1_core.commands._cluster import add_workers_options, open_cluster
 from gr1_core.commands.arguments import cores, count
 
 HELP = "render narrated videos of human hands in Ego4D's layout, to pre-train on"
@@ -28,9 +29,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="as Ego4D's folder; existing videos are kept"
     )
-    parser.add_argument(
-        "--workers", type=count, default=cores(), metavar="W", help="processes (default: one per core)"
-    )
+    add_workers_options(parser, cores(), "processes", shown="one per core")
     return parser
 
 
@@ -46,9 +45,12 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     specs, kept = plan_videos(arguments.clips, arguments.seed), 0
     columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    with (
+        open_cluster(arguments) as cluster,
+        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
+    ):
         task = bar.add_task("", total=len(specs))
-        for _, new in collect_videos(specs, arguments.out, arguments.workers):
+        for _, new in collect_videos(specs, arguments.out, arguments.workers, cluster):
             kept += not new
             bar.update(task, advance=1)
     print(

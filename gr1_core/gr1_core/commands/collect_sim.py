@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from gr1_core.commands._cluster import add_workers_options, open_cluster
 from gr1_core.commands.arguments import cores, count, refuse_renamed_options
 from gr1_core.renamed import OPTIONS
 
@@ -69,9 +70,7 @@ def parser() -> argparse.ArgumentParser:
         help="with --vary: N more scenes, of each only the first frame, with the expert's action for each of "
         "three instructions",
     )
-    parser.add_argument(
-        "--workers", type=count, default=cores(), metavar="W", help="processes (default: one per core)"
-    )
+    add_workers_options(parser, cores(), "processes", shown="one per core")
     parser.add_argument(
         "--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)"
     )
@@ -129,7 +128,10 @@ def _collect_dataset(arguments, episodes, single_frames, rig) -> int:
         source = SimulationSource(
             rig, episodes, arguments.vary, arguments.policy, arguments.mix, single_frames
         )
-        done = conversion.convert(source, arguments.out, arguments.workers)
+        if arguments.cluster and source.policy:  # the workers run in other folders
+            source.policy = source.policy.absolute()
+        with open_cluster(arguments, [source.policy] if source.policy else []) as cluster:
+            done = conversion.convert(source, arguments.out, arguments.workers, cluster=cluster)
     except KeyboardInterrupt:
         print("gr1: interrupted; the same command continues", file=sys.stderr)
         raise
@@ -142,7 +144,6 @@ def _collect_bags(arguments, episodes, rig) -> int:
 
     from gr1_core.sim.collection.bags import collect_bags
 
-    results = collect_bags(episodes, arguments.out, rig, arguments.images, arguments.workers)
     columns = (
         TextColumn("recording"),
         BarColumn(),
@@ -151,8 +152,12 @@ def _collect_bags(arguments, episodes, rig) -> int:
         TextColumn("{task.description}"),
     )
     failed, kept = [], 0
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    with (
+        open_cluster(arguments) as cluster,
+        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
+    ):
         task = bar.add_task("", total=len(episodes))
+        results = collect_bags(episodes, arguments.out, rig, arguments.images, arguments.workers, cluster)
         for episode, success, new in results:
             failed += [] if success else [episode.name]
             kept += not new

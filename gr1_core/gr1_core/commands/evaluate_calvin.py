@@ -6,6 +6,7 @@ import argparse
 import signal
 from pathlib import Path
 
+from gr1_core.commands._cluster import add_workers_options, open_cluster
 from gr1_core.commands.arguments import cores, count
 from gr1_core.pretrained import resolve
 
@@ -51,13 +52,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="which wordings are drawn (default: 0)"
     )
-    parser.add_argument(
-        "--workers",
-        type=count,
-        default=cores(),
-        metavar="W",
-        help="simulators in parallel (default: one per core)",
-    )
+    add_workers_options(parser, cores(), "simulators in parallel", shown="one per core")
     parser.add_argument(
         "--out",
         type=Path,
@@ -80,18 +75,20 @@ def main(argv: list[str]) -> int:
     from gr1_core.eval.calvin.evaluation import Options, run
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return run(
-        Options(
-            checkout=Checkout.open(arguments.calvin_root),
-            agent="expert" if arguments.expert else "nothing" if arguments.nothing else "policy",
-            checkpoint=arguments.checkpoint,
-            chains=arguments.chains,
-            scene=arguments.split,
-            renderer=arguments.renderer,
-            instructions=arguments.instructions,
-            seed=arguments.seed,
-            workers=arguments.workers,
-            out=arguments.out,
-            recorded=tuple(range(arguments.videos)),
+    with open_cluster(arguments) as cluster:
+        return run(
+            Options(
+                checkout=Checkout.open(arguments.calvin_root),
+                agent="expert" if arguments.expert else "nothing" if arguments.nothing else "policy",
+                checkpoint=arguments.checkpoint,
+                chains=arguments.chains,
+                scene=arguments.split,
+                renderer=arguments.renderer,
+                instructions=arguments.instructions,
+                seed=arguments.seed,
+                workers=arguments.workers,
+                out=arguments.out,
+                recorded=tuple(range(arguments.videos)),
+                cluster=cluster,
+            )
         )
-    )

@@ -6,6 +6,7 @@ import argparse
 import signal
 from pathlib import Path
 
+from gr1_core.commands._cluster import add_workers_options, open_cluster
 from gr1_core.commands.arguments import cores, count, refuse_renamed_options
 from gr1_core.pretrained import resolve
 from gr1_core.renamed import OPTIONS
@@ -49,13 +50,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=count, default=20, metavar="T", help="time limit of an episode (default: 20)"
     )
-    parser.add_argument(
-        "--workers",
-        type=count,
-        default=2 * cores(),
-        metavar="W",
-        help="simulated rigs in parallel (default: two per core)",
-    )
+    add_workers_options(parser, 2 * cores(), "simulated rigs in parallel", shown="two per core")
     parser.add_argument(
         "--out",
         type=Path,
@@ -73,13 +68,15 @@ def main(argv: list[str]) -> int:
     from gr1_core.sim.tasks import parse_task_names
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return run(
-        checkpoint=None if arguments.expert else arguments.checkpoint,
-        suites=arguments.suites,
-        tasks=parse_task_names(arguments.tasks),
-        episodes=arguments.episodes,
-        seed=arguments.seed or FIRST_TEST_SEED,
-        seconds=arguments.seconds,
-        workers=arguments.workers,
-        out=arguments.out,
-    )
+    with open_cluster(arguments) as cluster:
+        return run(
+            checkpoint=None if arguments.expert else arguments.checkpoint,
+            suites=arguments.suites,
+            tasks=parse_task_names(arguments.tasks),
+            episodes=arguments.episodes,
+            seed=arguments.seed or FIRST_TEST_SEED,
+            seconds=arguments.seconds,
+            workers=arguments.workers,
+            out=arguments.out,
+            cluster=cluster,
+        )

@@ -51,6 +51,7 @@ class PredictionErrors:
         self._pending: dict[tuple, _Pending] = {}
         self._sums: dict[str, dict[str, float]] = {role: defaultdict(float) for role in ROLES}
         self._examples: dict[tuple[str, str], Example] = {}
+        self._taken: set[tuple[str, str]] = set()
 
     def on_action(self, trial: Trial, step: int, observation: Observation, action: Action) -> None:
         """Takes one action of a trial. step: counted from 0."""
@@ -70,6 +71,22 @@ class PredictionErrors:
     def end_trial(self, trial: Trial) -> None:
         """Drops the predictions of frames after the end of the trial."""
         self._pending.pop(_key(trial), None)
+
+    def take_notes(self, trial: Trial) -> tuple[dict, dict]:
+        """The sums, and the examples of new tasks, since the last call; the trial has ended."""
+        self.end_trial(trial)
+        sums, self._sums = self._sums, {role: defaultdict(float) for role in ROLES}
+        new = {key: one for key, one in self._examples.items() if key not in self._taken}
+        self._taken |= new.keys()
+        return sums, new
+
+    def add_notes(self, notes: tuple[dict, dict]) -> None:
+        """Adds what `take_notes` of another one gave."""
+        sums, examples = notes
+        for role in ROLES:
+            for name, value in sums[role].items():
+                self._sums[role][name] += value
+        self._examples = examples | self._examples
 
     def figures(self) -> dict:
         """Per camera the mean error of model and copy, in grey levels (0..255).

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
@@ -23,11 +24,15 @@ from gr1_core import atomic_write, pretrained
 from gr1_core.eval import contact_sheet, table
 from gr1_core.eval import trials as trial_pool
 from gr1_core.eval.batch import BatchPolicy
+from gr1_core.eval.cluster_jobs import ClusterJobs
 from gr1_core.eval.environment import Outcome, SimulationError, TrialSettings, require_simulated_rig
 from gr1_core.eval.prediction import PredictionErrors
 from gr1_core.model import checkpoint as checkpoints
 from gr1_core.rig import Rig
 from gr1_core.sim.suites import Trial, require_suite, suites_with, trials
+
+if TYPE_CHECKING:
+    from gr1_core.cluster import Cluster
 
 _EXPERTS_RIG = "kinova_gen2_small"
 _IMAGES_PER_EPISODE = 8
@@ -43,12 +48,14 @@ def run(
     seconds: float,
     workers: int,
     out: Path | None,
+    cluster: Cluster | None = None,
 ) -> int:
     """Evaluates a checkpoint, or the scripted expert where checkpoint is None. Returns the exit code.
 
-    suites: names separated by commas, or "all": those that have one of the tasks. Results so far are printed
-    and saved also when an interrupt or an error ends the evaluation. Raises CheckpointError, RigError,
-    SuiteError, SimulationError or PolicyError; all are ValueErrors.
+    suites: names separated by commas, or "all": those that have one of the tasks. workers: simulated rigs of
+    this machine; cluster: plays there instead. Results so far are printed and saved also when an interrupt or
+    an error ends the evaluation. Raises CheckpointError, RigError, SuiteError, SimulationError, PolicyError
+    or ClusterError; all are ValueErrors.
     """
     chosen = [trial for suite in _names(suites, tasks) for trial in trials(suite, episodes, seed, tasks)]
     policy = None
@@ -61,7 +68,8 @@ def run(
     _make_folder(out)
     errors = PredictionErrors(policy) if policy and _predicts_frames(checkpoint) else None
     settings = TrialSettings(rig, seconds, _IMAGES_PER_EPISODE if out else 0, expert=policy is None)
-    outcomes, ended = _play(chosen, settings, policy, workers, errors)
+    on_cluster = ClusterJobs(cluster, checkpoint, PredictionErrors, errors) if cluster else None
+    outcomes, ended = _play(chosen, settings, policy, workers, errors, on_cluster)
     if ended and not outcomes:
         return _end(ended)
     result = table.document(outcomes) | {
@@ -122,6 +130,7 @@ def _play(
     policy: BatchPolicy | None,
     workers: int,
     errors: PredictionErrors | None,
+    on_cluster: ClusterJobs | None,
 ) -> tuple[list[Outcome], BaseException | None]:
     """The outcomes, and the exception that ended the evaluation early: the outcomes before it are kept."""
     outcomes: list[Outcome] = []
@@ -133,7 +142,8 @@ def _play(
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    running = trial_pool.run_trials(chosen, settings, policy, workers, errors.on_action if errors else None)
+    on_action = errors.on_action if errors else None
+    running = trial_pool.run_trials(chosen, settings, policy, workers, on_action, on_cluster)
     with Progress(*parts, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=len(chosen))
         try:

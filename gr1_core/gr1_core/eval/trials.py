@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gr1_core.eval import workers as worker_pool
 from gr1_core.eval.batch import BatchPolicy
+from gr1_core.eval.cluster_jobs import ClusterJobs
 from gr1_core.eval.environment import Outcome, SimulationError, TrialSettings
 from gr1_core.eval.workers import OnAction
 from gr1_core.sim.suites import Trial
@@ -17,13 +18,16 @@ def run_trials(
     policy: BatchPolicy | None,
     workers: int,
     on_action: OnAction | None = None,
+    on_cluster: ClusterJobs | None = None,
 ) -> Iterator[Outcome]:
     """Plays all trials; yields their outcomes in the order in which they end.
 
     policy: None where settings.expert. on_action: called with each trial, step (from 0), observation and
-    action. Raises SimulationError where the simulation cannot run, PolicyError for an action that is not
-    finite.
+    action. on_cluster: plays them there instead, with its own observer. Raises SimulationError where the
+    simulation cannot run, PolicyError for an action that is not finite, ClusterError.
     """
+    if on_cluster:
+        return on_cluster.run(trials, settings, SimulationError)
     return worker_pool.run_jobs(trials, settings, policy, workers, on_action, _choose, SimulationError)
 
 

@@ -7,16 +7,11 @@ A run that is killed, resumed, split over machines or run with another number of
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import time
 from dataclasses import dataclass
-from multiprocessing import connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gr1_core.data.convert import merge as merging
 from gr1_core.data.convert import parts, plan
@@ -24,6 +19,12 @@ from gr1_core.data.convert.merge import Summary
 from gr1_core.data.convert.plan import ConvertError, Plan
 from gr1_core.data.convert.progress import Progress
 from gr1_core.data.convert.sources.source import Source, SourceError, Unit
+from gr1_core.pool import PoolError, run_units
+
+if TYPE_CHECKING:
+    from gr1_core.cluster import Cluster
+
+_SEEN_WITHIN_S = 60.0  # a network file system may show another machine's file this late
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,19 @@ class Shard:
 
 
 def convert(
-    source: Source, out: Path, workers: int = 2, shard: tuple[int, int] | None = None, progress: bool = True
+    source: Source,
+    out: Path,
+    workers: int = 2,
+    shard: tuple[int, int] | None = None,
+    progress: bool = True,
+    cluster: Cluster | None = None,
 ) -> Summary | Shard:
     """Converts the whole source to the dataset `out`; with shard (i, n), 0 <= i < n, only every n-th unit, to
     parts in `out`.
 
-    A complete dataset is not overwritten. Raises ConvertError, SourceError or RigError.
+    workers: processes of this machine; cluster: makes the parts there instead, where the source's paths must
+    be absolute. A complete dataset is not overwritten. Raises ConvertError, SourceError, RigError or
+    ClusterError.
     """
     out, units = Path(out), source.units()
     the_plan = Plan.of(source, units)
@@ -59,7 +67,7 @@ def convert(
     with plan.disk_full_explained(out), plan.conversion_lock(out, shared=shard is not None):
         _save_plan(the_plan, out, shard)
         mine = units[shard[0] :: shard[1]] if shard else units
-        done = _make_parts(source, mine, out, workers, progress)
+        done = _make_parts(source, mine, out, workers, progress, cluster)
         return (
             done
             if shard
@@ -112,69 +120,71 @@ def _save_plan(the_plan: Plan, out: Path, shard: tuple[int, int] | None) -> None
             path.unlink()
 
 
-def _make_parts(source: Source, units: list[Unit], out: Path, workers: int, progress: bool) -> Shard:
+def _make_parts(
+    source: Source, units: list[Unit], out: Path, workers: int, progress: bool, cluster: Cluster | None
+) -> Shard:
     folder, skipped = plan.parts_folder(out), []
-    todo = [
-        unit
-        for unit in units
-        if parts.part_origin(parts.part_path(folder, unit.key)) != parts.expected_origin(source, unit)
-    ]
+    todo = [unit for unit in units if not _is_made(source, unit, folder)]
     size, left = (sum(unit.bytes for unit in some) for some in (units, todo))
+    if cluster and todo:
+        cluster.require(writes=[folder])
+    work = _Conversion(source, Path(os.path.abspath(folder)))
+    workers = min(workers, len(todo))
     with Progress("convert", size, progress) as bar:
         bar.advance(size - left)
-        for unit, defect in _converted(source, todo, folder, workers):
-            if defect:
-                skipped.append(defect)
-                bar.skip(defect)
-            bar.advance(unit.bytes)
+        try:
+            for unit, defect in run_units(work, todo, workers if workers > 1 else 0, cluster):
+                if defect:
+                    skipped.append(defect)
+                    bar.skip(defect)
+                bar.advance(unit.bytes)
+        except PoolError as error:
+            kept = len(list(folder.glob("*.arrow")))
+            raise ConvertError(f"{error}; the {kept} parts in {folder} are kept") from None
+    if cluster:
+        _wait_for_parts(todo, folder)
     return Shard(out, len(todo), len(units) - len(todo), skipped, left)
 
 
-def _converted(source: Source, units: list[Unit], folder: Path, workers: int) -> Iterator[tuple[Unit, str]]:
-    """Makes the parts; yields each finished unit with its defect or "".
-
-    A single worker runs in this process.
-    """
-    workers = min(workers, len(units))
-    if workers <= 1:
-        yield from ((unit, parts.write_part(source, unit, folder)) for unit in units)
-        return
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker, (source,))
-    try:
-        running = {pool.submit(_convert_unit, unit, folder): unit for unit in units}
-        for future in as_completed(running):
-            yield running.pop(future), future.result()
-    except BrokenProcessPool:
-        kept = len(list(folder.glob("*.arrow")))
-        raise ConvertError(
-            "a worker process was killed, most often because memory ran out: run the same command again with "
-            "fewer --workers; "
-            f"the {kept} parts in {folder} are kept"
-        ) from None
-    except BaseException:
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def _is_made(source: Source, unit: Unit, folder: Path) -> bool:
+    return parts.part_origin(parts.part_path(folder, unit.key)) == parts.expected_origin(source, unit)
 
 
-def _prepare_worker(source: Source) -> None:
-    """Initialises a worker process: it ignores Ctrl-C, which the parent handles, and ends with the parent."""
-    global _source
-    _source = source
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    import cv2
+def _wait_for_parts(units: list[Unit], folder: Path) -> None:
+    """Until this machine sees all parts that others have written."""
+    missing, until = (
+        {parts.part_path(folder, unit.key).name for unit in units},
+        time.monotonic() + _SEEN_WITHIN_S,
+    )
+    while missing := missing - set(os.listdir(folder)):
+        if time.monotonic() > until:
+            raise ConvertError(
+                f"{len(missing)} parts that workers have written do not appear in {folder} (the first is "
+                f"{min(missing)}): is it the same folder on all machines? The same command continues"
+            )
+        time.sleep(0.2)
 
-    cv2.setNumThreads(1)
 
+@dataclass(frozen=True)
+class _Conversion:
+    """Units -> parts in `folder`; the result of a unit is its defect or ""."""
 
-def _exit_with_parent() -> None:
-    connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    source: Source
+    folder: Path
+    name = "convert"
+    checks_stop = False  # a part appears by a rename, so a worker may end at any moment
 
+    def open(self) -> _Conversion:
+        import cv2
 
-def _convert_unit(unit: Unit, folder: Path) -> str:
-    return parts.write_part(_source, unit, folder)
+        cv2.setNumThreads(1)
+        return self
+
+    def label(self, unit: Unit) -> str:
+        return f"unit '{unit.key}'"
+
+    def run(self, unit: Unit) -> str:
+        return parts.write_part(self.source, unit, self.folder)
+
+    def close(self) -> None:
+        """Nothing is held."""

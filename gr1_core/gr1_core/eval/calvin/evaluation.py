@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -28,6 +29,9 @@ from gr1_core.eval.calvin.references import REFERENCES
 from gr1_core.eval.worker_process import WorkerError
 from gr1_core.rig import Rig
 
+if TYPE_CHECKING:
+    from gr1_core.cluster import Cluster
+
 RIG = "calvin"
 _INTERRUPTED = 130
 _PACKAGES = ("gr1_core", "pybullet", "numpy", "torch")
@@ -41,7 +45,8 @@ class CalvinError(WorkerError):
 class Options:
     """agent: of protocol.AGENTS; checkpoint: where it is "policy".
 
-    recorded: numbers of chains whose videos are kept, with `out`.
+    workers: simulators of this machine; cluster: plays there instead. recorded: numbers of chains whose
+    videos are kept, with `out`.
     """
 
     checkout: Checkout
@@ -55,6 +60,7 @@ class Options:
     workers: int
     out: Path | None
     recorded: tuple[int, ...]
+    cluster: Cluster | None = None
 
 
 def run(options: Options) -> int:
@@ -173,11 +179,14 @@ def _play(jobs: Sequence[ChainJob], options: Options, policy, log: ResultsLog) -
         TimeRemainingColumn,
     )
 
-    settings = ChainSettings(options.checkout.root, options.scene, options.renderer, options.agent)
+    root = Path(os.path.abspath(options.checkout.root))
+    settings = ChainSettings(root, options.scene, options.renderer, options.agent)
     recorder = _recorder(policy, jobs)
-    running = worker_pool.run_jobs(
-        jobs, settings, policy, options.workers, recorder.on_action if recorder else None, error=CalvinError
-    )
+    if options.cluster:
+        running = _on_cluster(options, recorder).run(jobs, settings, CalvinError)
+    else:
+        on_action = recorder.on_action if recorder else None
+        running = worker_pool.run_jobs(jobs, settings, policy, options.workers, on_action, error=CalvinError)
     parts = (
         TextColumn("chains"),
         BarColumn(),
@@ -208,6 +217,15 @@ def _play(jobs: Sequence[ChainJob], options: Options, policy, log: ResultsLog) -
         finally:
             running.close()
     return None
+
+
+def _on_cluster(options: Options, recorder):
+    from gr1_core.eval.cluster_jobs import ClusterJobs
+
+    options.cluster.require([options.checkout.root])
+    return ClusterJobs(
+        options.cluster, options.checkpoint, type(recorder).of_policy if recorder else None, recorder
+    )
 
 
 def _recorder(policy, jobs: Sequence[ChainJob]):

@@ -14,7 +14,7 @@ import numpy as np
 from gr1_core import images
 from gr1_core.calvin.environment import FRAMES_PER_SECOND
 from gr1_core.eval.calvin.protocol import ChainJob, ChainOutcome, RecordedFrame
-from gr1_core.policy import Action, Observation
+from gr1_core.policy import Action, Observation, Policy
 
 _PREDICT_EVERY = 3  # steps between two decoded predictions: they cost as much as the action
 _SIDE, _LINE, _SHEET_ROWS = 240, 22, 6
@@ -28,12 +28,26 @@ class PredictionRecorder:
         self.future_steps = future_steps
         self._frames: dict[int, dict[int, tuple[bytes, bytes]]] = defaultdict(dict)
 
+    @classmethod
+    def of_policy(cls, policy: Policy) -> PredictionRecorder:
+        return cls(policy.config.future_steps)
+
     def on_action(self, job: ChainJob, step: int, _: Observation, action: Action) -> None:
         """step: of the chain, counted from 0."""
         if job.recorded and step % _PREDICT_EVERY == 0:
             future = action.future()
             frames = images.encode_jpeg(future.static), images.encode_jpeg(future.wrist)
             self._frames[job.number][step + self.future_steps] = frames
+
+    def take_notes(self, job: ChainJob) -> tuple[int, dict[int, tuple[bytes, bytes]]]:
+        """(number of the chain, its predicted frames); they are kept no longer."""
+        return job.number, self._frames.pop(job.number, {})
+
+    def add_notes(self, notes: tuple[int, dict[int, tuple[bytes, bytes]]]) -> None:
+        """Adds what `take_notes` of another one gave."""
+        number, frames = notes
+        if frames:
+            self._frames[number] = frames
 
     def of(self, number: int) -> dict[int, tuple[bytes, bytes]]:
         """{step of the chain that was predicted: (static, wrist) as JPEG}."""

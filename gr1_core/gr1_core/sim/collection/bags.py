@@ -5,22 +5,23 @@ can be resumed.
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gr1_core.data import metadata
 from gr1_core.data.bag import Bag, BagError
 from gr1_core.data.bag_writer import lock_recording
+from gr1_core.pool import run_units, stopped
 from gr1_core.rig import Rig
 from gr1_core.sim.collection.bag_recording import EpisodeRecorder, bag_topics
 from gr1_core.sim.suites import TRAINING_SEEDS_END
 from gr1_core.sim.tasks import parse_task_names
+
+if TYPE_CHECKING:
+    from gr1_core.cluster import Cluster
 
 
 class CollectError(ValueError):
@@ -60,13 +61,19 @@ def plan_episodes(tasks: str, episodes: int, seed: int) -> list[EpisodeSpec]:
 
 
 def collect_bags(
-    specs: Sequence[EpisodeSpec], out: Path, rig: Rig, kind: str = "jpeg", workers: int = 1
+    specs: Sequence[EpisodeSpec],
+    out: Path,
+    rig: Rig,
+    kind: str = "jpeg",
+    workers: int = 1,
+    cluster: Cluster | None = None,
 ) -> Iterator[tuple[EpisodeSpec, bool, bool]]:
     """Records the missing episodes. Yields (spec, success, new) for each complete one, existing ones first.
 
-    kind: "jpeg" or "raw" images. An interrupted episode is recorded again: a seed always gives the same one.
-    Raises BagError where a bag of that name was recorded with other settings, CollectError where the
-    simulation cannot run.
+    kind: "jpeg" or "raw" images. workers: processes of this machine; cluster: records there instead. An
+    interrupted episode is recorded again: a seed always gives the same one. Raises BagError where a bag of
+    that name was recorded with other settings, CollectError where the simulation cannot run, PoolError or
+    ClusterError where workers end.
     """
     outcomes = {spec: _outcome(out / spec.name, rig, kind) for spec in specs}
     for spec, outcome in outcomes.items():
@@ -82,22 +89,15 @@ def collect_bags(
         raise CollectError(
             f"--out {out} cannot be created ({error.strerror}): choose a folder that you may write to"
         ) from error
-    context = get_context("spawn")  # an OpenGL context does not survive a fork
-    stop = context.Event()
-    pool = ProcessPoolExecutor(min(workers, len(missing)), context, _init_worker, (rig, kind, stop))
+    work = _Recording(Path(os.path.abspath(out)), rig, kind)
     try:
-        running: dict[Future, EpisodeSpec] = {
-            pool.submit(_record_in_worker, out / spec.name, spec.task, spec.seed): spec for spec in missing
-        }
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                spec = running.pop(future)
-                yield spec, future.result(), True
+        if cluster:
+            cluster.require(writes=[out])
+        for spec, success in run_units(work, missing, min(workers, len(missing)), cluster):
+            yield spec, success, True
     except RuntimeError as error:
         raise CollectError(f"no episodes from the simulation: {error}") from error
     finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
         with suppress(OSError):  # a folder in which something was recorded stays
             for folder in created:
                 folder.rmdir()
@@ -129,26 +129,33 @@ def _outcome(folder: Path, rig: Rig, kind: str) -> str:
     return ""
 
 
-# In a worker process
+@dataclass(frozen=True)
+class _Recording:
+    """Specs -> bags in the folder `out`; the result of a spec is whether it succeeded."""
 
-_worker: dict = {}
+    out: Path
+    rig: Rig
+    kind: str
+    name = "bags"
+    checks_stop = True
+
+    def open(self) -> _RecordingRunner:
+        return _RecordingRunner(self)
+
+    def label(self, spec: EpisodeSpec) -> str:
+        return f"episode {spec.name}"
 
 
-def _init_worker(rig: Rig, kind: str, stop) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C and stops the workers
-    _worker.update(rig=rig, kind=kind, stop=stop)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+class _RecordingRunner:
+    def __init__(self, work: _Recording):
+        self._work, self._recorder = work, EpisodeRecorder(work.rig, work.kind)
 
+    def run(self, spec: EpisodeSpec) -> bool:
+        folder = self._work.out / spec.name
+        # Of a worker that died in the middle of it
+        if outcome := _outcome(folder, self._work.rig, self._work.kind):
+            return outcome == "success"
+        return self._recorder.record_episode(folder, spec.task, spec.seed, stopped)[0]
 
-def _exit_with_parent() -> None:
-    parent_process().join()
-    os._exit(1)
-
-
-def _record_in_worker(folder: Path, task: str, seed: int) -> bool:
-    if _worker["stop"].is_set():
-        raise KeyboardInterrupt
-    if "recorder" not in _worker:
-        _worker["recorder"] = EpisodeRecorder(_worker["rig"], _worker["kind"])
-    success, _ = _worker["recorder"].record_episode(folder, task, seed, _worker["stop"].is_set)
-    return success
+    def close(self) -> None:
+        self._recorder.close()

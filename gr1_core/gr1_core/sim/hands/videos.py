@@ -8,18 +8,20 @@ and a run with other arguments is refused.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
-import threading
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from gr1_core import atomic_write
+from gr1_core.pool import run_units
 from gr1_core.sim.hands import rendering, scene
 from gr1_core.sim.hands.rendering import FPS, IMAGE_SIZE
+
+if TYPE_CHECKING:
+    from gr1_core.cluster import Cluster
 
 PER_VIDEO = 6  # narrations per video
 _UUID_NAMESPACE = uuid.UUID("6f0f9f0c-7a7e-4a83-9b0e-6f1b6d6a3d11")
@@ -51,11 +53,14 @@ def plan_videos(clips: int, seed: int) -> list[VideoSpec]:
     ]
 
 
-def collect_videos(specs: list[VideoSpec], out: Path, workers: int = 1) -> Iterator[tuple[VideoSpec, bool]]:
+def collect_videos(
+    specs: list[VideoSpec], out: Path, workers: int = 1, cluster: Cluster | None = None
+) -> Iterator[tuple[VideoSpec, bool]]:
     """Writes the missing videos. Yields (spec, new) for each complete video, existing ones first.
 
-    Raises HandsError where the folder holds something else, OSError where it cannot be written, RuntimeError
-    without OpenGL.
+    workers: processes of this machine; cluster: renders there instead. Raises HandsError where the folder
+    holds something else, OSError where it cannot be written, RuntimeError without OpenGL, PoolError or
+    ClusterError where workers end.
     """
     videos = _prepare_folder(specs, out)
     missing = []
@@ -64,20 +69,11 @@ def collect_videos(specs: list[VideoSpec], out: Path, workers: int = 1) -> Itera
             yield spec, False
         else:
             missing.append(spec)
-    workers = min(workers, len(missing))
-    if workers <= 1:
-        for spec in missing:
-            _write_video(spec, videos)
-            yield spec, True
-        return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker)
-    try:
-        running = {pool.submit(_write_video, spec, videos): spec for spec in missing}
-        for future in as_completed(running):
-            future.result()
-            yield running.pop(future), True
-    finally:
-        pool.shutdown(cancel_futures=True)
+    if cluster and missing:
+        cluster.require(writes=[videos])
+    work, workers = _Rendering(Path(os.path.abspath(videos))), min(workers, len(missing))
+    for spec, _ in run_units(work, missing, workers if workers > 1 else 0, cluster):
+        yield spec, True
 
 
 def annotations(specs: list[VideoSpec]) -> dict:
@@ -122,21 +118,32 @@ def _prepare_folder(specs: list[VideoSpec], out: Path) -> Path:
     return videos
 
 
-def _prepare_worker() -> None:
-    """The parent process handles Ctrl-C; no worker outlives it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+@dataclass(frozen=True)
+class _Rendering:
+    """Specs -> videos in the folder `videos`."""
+
+    videos: Path
+    name = "hands"
+    checks_stop = False  # a video appears by a rename, so a worker may end at any moment
+
+    def open(self) -> _Rendering:
+        return self
+
+    def label(self, spec: VideoSpec) -> str:
+        return f"video {spec.index}"
+
+    def run(self, spec: VideoSpec) -> None:
+        with atomic_write.replacing(self.videos / f"{spec.uid}.mp4") as partial:
+            _write_video(spec, partial)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
-def _exit_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _write_video(spec: VideoSpec, videos: Path) -> None:
+def _write_video(spec: VideoSpec, path: Path) -> None:
     import av
 
-    video, path = scene.sample_video(spec.seed, spec.index, spec.narrations), videos / f"{spec.uid}.partial"
+    video = scene.sample_video(spec.seed, spec.index, spec.narrations)
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(
             "libx264",
@@ -148,4 +155,3 @@ def _write_video(spec: VideoSpec, videos: Path) -> None:
         for frame in rendering.render_video(video):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-    os.replace(path, path.with_suffix(".mp4"))
