@@ -49,6 +49,7 @@ OWN = (
     "import-official",
     "pretrain",
     "replay",
+    "serve",
 )
 """The commands of gr1_core. `evaluate sim` is the module gr1_core.commands.evaluate_sim."""
 OF_ROS_PACKAGES = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from gr1_core.eval import checkpoint_records
 from gr1_core.eval.checkpoint_records import fingerprint
 
-__all__ = ["Check", "Verdict", "fingerprint", "load_verdict", "refusal"]
+__all__ = ["Check", "Verdict", "fingerprint", "load_verdict", "parse", "refusal", "why_refused"]
 FILE, COMMAND = "replay.json", "gr1 replay"
 
 
@@ -47,18 +47,24 @@ def load_verdict(folder: str | Path) -> Verdict | None:
 
     Raises ValueError for a damaged file.
     """
-    return checkpoint_records.load_record(folder, FILE, _parse, COMMAND)
+    return checkpoint_records.load_record(folder, FILE, parse, COMMAND)
 
 
 def refusal(folder: str | Path) -> str:
     """Why this checkpoint must not move an arm; empty if it passed its replay or was never replayed."""
     verdict = load_verdict(folder)
-    if verdict is None or verdict.passed:
+    return why_refused(verdict, str(folder)) if verdict else ""
+
+
+def why_refused(verdict: Verdict, checkpoint: str) -> str:
+    """Why a checkpoint with this verdict must not move an arm; empty if it passed."""
+    if verdict.passed:
         return ""
     failed = "; ".join(check.text for check in verdict.checks if not check.passed)
     bags = f"{', '.join(verdict.bags[:3])}{' ...' if len(verdict.bags) > 3 else ''}"
-    return f"{folder} failed its replay over {bags}: {failed}"
+    return f"{checkpoint} failed its replay over {bags}: {failed}"
 
 
-def _parse(record: dict) -> Verdict:
+def parse(record: dict) -> Verdict:
+    """The verdict in a record. Raises KeyError or TypeError for a damaged one."""
     return Verdict(tuple(record["bags"]), tuple(Check(**check) for check in record["checks"]))
