@@ -12,7 +12,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{name}"]),
         (f"share/{name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "gr1_core", "gr1_common"],
+    install_requires=["setuptools", "gr1_core[remote]", "gr1_common"],
     zip_safe=True,
     entry_points={
         "console_scripts": [

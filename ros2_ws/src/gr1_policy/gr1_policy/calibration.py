@@ -20,7 +20,7 @@ def load(folder: str | Path) -> Baseline | None:
 
     Raises ValueError for a damaged file.
     """
-    return checkpoint_records.load_record(folder, FILE, _parse, COMMAND)
+    return checkpoint_records.load_record(folder, FILE, parse, COMMAND)
 
 
 def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[str]) -> Path:
@@ -37,6 +37,7 @@ def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[st
     return checkpoint_records.save_record(folder, FILE, record)
 
 
-def _parse(record: dict) -> Baseline:
+def parse(record: dict) -> Baseline:
+    """The baseline in a record. Raises KeyError, ValueError or TypeError for a damaged one."""
     residuals = {name: record["baseline"][name] for name in CAMERAS}
     return {name: Residual(float(one["whole"]), float(one["local"])) for name, one in residuals.items()}

@@ -29,6 +29,7 @@ from gr1_policy import checks, loading
 from gr1_policy.controller import Controller, Step
 from gr1_policy.inputs import CAMERAS, Inputs
 from gr1_policy.policy_parameters import declare_parameters
+from gr1_policy.policy_source import open_source
 from gr1_policy.prediction_monitor import PredictionMonitor
 from gr1_policy.prediction_panel import Panel
 
@@ -62,20 +63,16 @@ class PolicyNode(LifecycleNode):
         began = time.monotonic()
         try:
             self._rig = Rig.load(value["rig"])
-            self._checkpoint = checkpoint = loading.checkpoint_name(value["checkpoint"], value["robot"])
-            if value["act"]:
-                loading.require_replay(checkpoint, value["ignore_replay"])
-            loading.require_simulation(value["robot"], value["sim.delay_s"])
-            loading.require_monitor(value["prediction_monitor"], value["prediction_limit"])
-            baseline = loading.baseline(checkpoint, value["prediction_limit"])
-            policy = self._load(checkpoint, self._rig, value["precision"], value["threads"])
+            self._source = open_source(value, self._rig, self._load, self.get_logger().warning)
         except (ValueError, OSError) as error:
             return self._refuse(str(error))
         except Exception as error:  # rclpy would swallow it
             return self._refuse(f"{type(error).__name__}: {error}")
-        if checkpoint == loading.UNTRAINED:
+        name, policy = self._source.name, self._source.policy
+        if name == loading.UNTRAINED:
             self.get_logger().warning(loading.UNTRAINED_WARNING)
-        self.get_logger().info(f"checkpoint {checkpoint} is ready after {time.monotonic() - began:.1f} s")
+        self.get_logger().info(f"checkpoint {name} is ready after {time.monotonic() - began:.1f} s")
+        baseline = self._source.find_baseline(value["prediction_limit"])
         ages = {name: self._rig.cameras[name].max_age for name in CAMERAS}
         self._inputs = Inputs(
             ages | {"arm": self._rig.state.max_age, "gripper": self._rig.state.max_age}, value["max_skew_s"]
@@ -97,6 +94,7 @@ class PolicyNode(LifecycleNode):
             monitor=self._monitor,
             act=value["act"],
             instruction=self._instruction or value["instruction"],
+            decode_early=not self._source.remote,
         )
         self._set()
         self._viewer = Mailbox(self._publish_step, self._viewer_failed, "viewer")
@@ -139,6 +137,7 @@ class PolicyNode(LifecycleNode):
         if self._controller is None:
             return
         self._controller.stop()
+        self._source.close()
         self._viewer.end()
         for entity, destroy in self._entities:
             destroy(entity)
@@ -163,7 +162,7 @@ class PolicyNode(LifecycleNode):
                     loading.require_simulation(self.get_parameter("robot").value, change.value)
                 elif change.name == "prediction_limit" and self._controller:
                     loading.require_monitor(self._monitor is not None, change.value)
-                    loading.baseline(self._checkpoint, change.value)
+                    self._source.find_baseline(change.value)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -319,6 +318,7 @@ class PolicyNode(LifecycleNode):
             self._call_stop()
         self._report_inputs(steady)
         self._report_prediction()
+        self._report_server()
         statistics, hz = controller.statistics, self._rig.control_hz
         if controller.halted:
             level, message = (
@@ -349,6 +349,13 @@ class PolicyNode(LifecycleNode):
         values["skew_ms"] = 1e3 * abs(pair["static"].stamp - pair["wrist"].stamp) if pair else "none"
         fault = self._inputs.fault(self.now(), steady)
         self._diagnostics.status("inputs", ERROR if fault else OK, fault or "all streams are fresh", values)
+
+    def _report_server(self) -> None:
+        if self._source.remote:
+            server = self._source.policy
+            lost = server.connection_error
+            said = f"no connection to {server.url}: {lost}" if lost else f"connected to {server.url}"
+            self._diagnostics.status("server", ERROR if lost else OK, said, server.latency.values())
 
     def _report_prediction(self) -> None:
         if self._monitor is None:

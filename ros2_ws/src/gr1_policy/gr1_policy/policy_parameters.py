@@ -17,6 +17,24 @@ PARAMETERS = (
         "checkpoint folder, or demo, the shipped policy; empty: demo with robot 'sim'; untrained: a small "
         "model with random weights, robot 'sim' only",
     ),
+    Option(
+        "server",
+        "",
+        "wss://host:port of `gr1 serve`: the policy runs on that computer, and checkpoint, precision and "
+        "threads are the server's; empty: it runs here",
+    ),
+    Option(
+        "server_access",
+        "",
+        "access file of the server, copied from its computer; empty: ~/.local/share/gr1/serve/access.json",
+    ),
+    Option(
+        "server_jpeg_quality",
+        95,
+        "quality of the images that go to the server; 0: raw pixels, about ten times the size",
+        low=0,
+        high=100,
+    ),
     Option("rig", "kinova_gen2", "rig that the checkpoint must fit: a built-in one or a YAML file"),
     Option("robot", "sim", "the robot that the policy drives", choices=ROBOTS),
     Option(
