@@ -65,7 +65,7 @@ def parts(followed) -> tuple[Objective, InputPipeline, Windows]:
     windows = Windows(Dataset(followed.data), None, 2, 2)
     feed = InputPipeline(model, windows.dataset, InputSpec.of(followed), CPU, False)
     feed.prepare()
-    return Objective(model.eval(), followed.targets, False), feed, windows
+    return Objective(model.eval(), followed.targets, False, followed.absolute_frame_error), feed, windows
 
 
 def batch_of(feed: InputPipeline, windows: Windows, numbers):

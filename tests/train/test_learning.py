@@ -52,7 +52,7 @@ def pretrained(tmp_path_factory, videos):
 
 def test_pretraining_lowers_the_held_out_loss(pretrained):
     first, *_, last = log(pretrained)
-    assert set(first["held_out"]) == {"static", "windows"}
+    assert set(first["held_out"]) == {"static", "windows", "baselines"}
     assert last["held_out"]["static"] < first["held_out"]["static"] < 1
     assert images.decode((pretrained / "images" / "00000030.png").read_bytes()).shape == (
         32,

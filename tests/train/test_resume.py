@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,3 +165,16 @@ def test_a_wrong_stage_is_refused_by_the_command(capsys):
 def test_the_data_of_a_recipe_must_exist(small_recipe):
     with pytest.raises((RecipeError, ValueError), match="no dataset"):
         train(small_recipe(data="nowhere"))
+
+
+def test_a_run_belongs_to_its_data(small_recipe, tmp_path, demonstrations):
+    data = tmp_path / "data"
+    shutil.copytree(demonstrations, data)
+    how = small_recipe(data=data, steps=4)
+    assert train(how) == 0
+    sums = data / "meta" / "sha256sums"
+    sums.write_text(sums.read_text() + "\n")
+    with pytest.raises(TrainingError, match=r"is a run on other data: .*fingerprint.*init=.*run out=NEW"):
+        train(how)
+    with pytest.raises(TrainingError, match="steps was 4, is 6.*begins with its weights"):
+        train(small_recipe(data=data, steps=6))

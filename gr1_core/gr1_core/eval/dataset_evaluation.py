@@ -104,12 +104,18 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
     numbers = evaluation.evenly_spaced(windows, most)
     with cpu_tuning.attention(device):
         return evaluation.evaluate_windows(
-            Objective(model, targets, bf16),
+            Objective(model, targets, bf16, _absolute(model, training)),
             pipeline,
             windows,
             evaluation.rank_batches(numbers, _BATCH_SIZE),
             mean,
         )
+
+
+def _absolute(model: GR1, training: dict) -> bool:
+    """The error of frames that the checkpoint was trained with."""
+    kind = (training.get("recipe") or {}).get("frame_error", "auto")
+    return kind == "absolute" or (kind == "auto" and model.config.frames == "change")
 
 
 def _print_table(folder: Path, data: Path, episodes: int, results: dict[str, dict]) -> None:

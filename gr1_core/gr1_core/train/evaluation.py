@@ -1,4 +1,6 @@
-"""Held-out losses and action errors, beside those of a zero action and of the mean action."""
+"""Held-out losses and action errors, beside those of a zero action, of the mean action, and of
+copied frames.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,13 @@ import numpy as np
 import torch
 
 from gr1_core.data.windows import Windows
-from gr1_core.rig import Rig
+from gr1_core.rig import ROLES, Rig
 from gr1_core.train import losses
 from gr1_core.train.input_pipeline import InputPipeline
 from gr1_core.train.losses import Objective
 
-STANDING_STILL, MEAN_ACTION = "standing_still", "mean_action"
+_BETTER_THAN_COPY = 0.99
+STANDING_STILL, MEAN_ACTION, COPY = "standing_still", "mean_action", "copy"
 
 
 def evenly_spaced(windows: Windows, most: int) -> np.ndarray:
@@ -74,6 +77,18 @@ def evaluate_windows(
     return _figures(add_up(sums), mean_action is not None)
 
 
+def unlearned_frames(figures: dict) -> list[str]:
+    """What to tell the user of predicted frames that are no better than a copy of the current ones."""
+    copies = figures.get("baselines", {}).get(COPY, {})
+    return [
+        f"WARNING: the predicted frames of the {role} camera are no better than a copy of the current frame "
+        f"(held-out error {figures[role]:.5g}, copy {copy:.5g}): the model has learned nothing from the "
+        "videos. Try frame_error=squared, a larger model.future_steps, or more steps"
+        for role, copy in copies.items()
+        if figures[role] > _BETTER_THAN_COPY * copy
+    ]
+
+
 def acting_steps(windows: Windows, numbers: np.ndarray) -> np.ndarray:
     """The steps of the windows that the policy would act from: bool[B, W]."""
     episode, start = windows.locate(numbers)
@@ -97,6 +112,8 @@ def _predictions(
             targets = objective.frame_targets(inputs, objective.targets)
             summed = objective.sum_losses(prediction, inputs, targets)
             summed = {name: float(value) for name, value in summed.items()}
+            copies = objective.copy_losses(pipeline.present(batch), inputs, targets) if targets else {}
+            summed |= {(COPY, name): float(value) for name, value in copies.items()}
             summed |= {
                 "valid": int(batch.host.valid.sum()),
                 "future": int(batch.host.future.sum()),
@@ -129,6 +146,9 @@ def _figures(sums: Counter, with_mean: bool) -> dict:
         figures |= _errors(sums, "")
         baselines = (STANDING_STILL, MEAN_ACTION) if with_mean else (STANDING_STILL,)
         figures["baselines"] = {label: _errors(sums, label) for label in baselines}
+    copies = {role: sums[COPY, role] / max(1, sums["future"]) for role in ROLES if (COPY, role) in sums}
+    if copies:
+        figures["baselines"] = figures.get("baselines", {}) | {COPY: copies}
     return figures | {"windows": int(sums["windows"])}
 
 

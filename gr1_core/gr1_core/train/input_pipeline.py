@@ -149,6 +149,18 @@ class InputPipeline:
 
     # Images
 
+    def present(self, batch: DeviceBatch) -> dict[str, Tensor]:
+        """The current frames of the cameras whose frames are predicted, preprocessed f32[B, W, 3, S, S]."""
+        window, images = self.config.window, {}
+        for role in self.spec.future:
+            if self.cached:
+                pixels = self._files[role][feature_cache.PIXELS][batch.host.frames[:, :window]]
+                images[role] = self._tensor(pixels).float()
+            else:
+                pixels = batch.images[role][:, :window]
+                images[role] = self._preprocess(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+        return images
+
     def image(self, role: str, frame: int) -> Tensor:
         """One frame as the model sees it, preprocessed f32[1, 3, S, S] on the CPU."""
         pixels = self.dataset.cameras[role].view(self.dataset.image(role, int(frame)))

@@ -27,7 +27,7 @@ class Learner:
         self._recipe, self._processes = recipe, processes
         self.device, self.model = processes.device, model
         self.trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        self.objective = Objective(model.train(), recipe.targets, bf16)
+        self.objective = Objective(model.train(), recipe.targets, bf16, recipe.absolute_frame_error)
         self._parallel = processes.prepare_model(self.objective)
         optimizer = recipe.optimizer
         self.average = WeightAverage(self.trained, optimizer.ema) if optimizer.ema else None

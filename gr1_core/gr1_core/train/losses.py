@@ -1,8 +1,7 @@
 """The losses: smooth-L1 of the arm's action, binary cross-entropy of the gripper, squared error of the
 predicted frames' patches.
 
-Policies with binned actions have the bins' cross-entropy instead; frames predicted as changes have the
-absolute error.
+Policies with binned actions have the bins' cross-entropy instead; frames may have the absolute error.
 
 Each loss is summed over the supervised steps and divided by their count in the whole global batch, which is
 known beforehand. So the gradients of all processes and micro-batches add up to those of the whole batch,
@@ -71,12 +70,12 @@ class Inputs:
 
 
 def sum_losses(
-    prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor], changes: bool = False
+    prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor], absolute: bool = False
 ) -> dict[str, Tensor]:
     """Losses summed over the supervised steps, as scalars.
 
-    targets: each camera's patches, or their changes, [B, W, patches, patch_dim]. changes: frames are
-    predicted as changes.
+    targets: each camera's patches, or their changes, [B, W, patches, patch_dim]. absolute: the frames'
+    absolute error, not the squared one.
     """
     result = {}
     if prediction.arm is not None:
@@ -87,9 +86,7 @@ def sum_losses(
         result |= {"arm": _masked_sum(arm, inputs.valid), "gripper": _masked_sum(gripper, inputs.valid)}
     for role, target in targets.items():
         error = getattr(prediction, role).float() - target
-        # The best guess of an uncertain change is blurred under the squared error, and sharp under the
-        # absolute one.
-        error = error.abs() if changes else error.square()
+        error = error.abs() if absolute else error.square()
         result[role] = _masked_sum(error.mean((-1, -2)), inputs.future)
     return result
 
@@ -102,11 +99,14 @@ def total_loss(summed: Mapping[str, Tensor], weights: LossWeights, counts: tuple
 
 
 class Objective(nn.Module):
-    """The model with its losses: the module that data-parallel training wraps."""
+    """The model with its losses: the module that data-parallel training wraps.
 
-    def __init__(self, model: GR1, targets: tuple[str, ...], bf16: bool):
+    absolute: the frames' absolute error, not the squared one.
+    """
+
+    def __init__(self, model: GR1, targets: tuple[str, ...], bf16: bool, absolute: bool = False):
         super().__init__()
-        self.model, self.targets, self.bf16 = model, targets, bf16
+        self.model, self.targets, self.bf16, self.absolute = model, targets, bf16, absolute
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
         """-> summed losses of `targets`. Windows without future frames count only for the action."""
@@ -127,8 +127,18 @@ class Objective(nn.Module):
     def sum_losses(
         self, prediction: Prediction, inputs: Inputs, targets: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """As the function, for this model's kind of frames."""
-        return sum_losses(prediction, inputs, targets, self.model.config.frames == "change")
+        """As the function, with this objective's error of frames."""
+        return sum_losses(prediction, inputs, targets, self.absolute)
+
+    def copy_losses(
+        self, present: Mapping[str, Tensor], inputs: Inputs, targets: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Summed losses of a prediction that nothing changes.
+
+        present: each camera's current frames, preprocessed [B, W, 3, S, S].
+        """
+        copies = {role: self.model.frame_targets(images, images) for role, images in present.items()}
+        return self.sum_losses(Prediction(**copies), inputs, targets)
 
     def frame_targets(self, inputs: Inputs, targets: tuple[str, ...]) -> dict[str, Tensor]:
         """The decoder's targets for those cameras that are among the targets, [B, W, patches, patch_dim]."""

@@ -105,6 +105,7 @@ class Recipe:
     steps: PositiveInt | None
     optimizer: Optimizer
     loss: LossWeights
+    frame_error: Literal["auto", "squared", "absolute"]
     video_share: float
     precision: Literal["auto", "bf16", "fp32"]
     # Speed, memory and reports; may change when a run is resumed (RESUMABLE).
@@ -135,6 +136,13 @@ class Recipe:
             "wrist": self.loss.wrist,
         }
         return tuple(name for name, weight in weights.items() if weight)
+
+    @property
+    def absolute_frame_error(self) -> bool:
+        """Whether predicted frames are compared by the absolute error, not by the squared one."""
+        return self.frame_error == "absolute" or (
+            self.frame_error == "auto" and self.config.frames == "change"
+        )
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -141,7 +141,7 @@ class RunFolder:
         if changed := changed_settings(yaml.safe_load(saved.read_text()), recipe.to_dict()):
             raise TrainingError(
                 f"{self.path} holds a run of another recipe: {'; '.join(changed)}. Continue the old one, "
-                "give another out=DIR, "
+                f"give another out=DIR (init={self.path} begins with its weights), "
                 "or start again with --fresh"
             )
         for path in reversed(self.states()):
@@ -151,6 +151,24 @@ class RunFolder:
             except (SafetensorError, OSError) as error:
                 print(f"{path} cannot be read ({error}), trying the one before")
         return None
+
+    def require_data(self, described: Mapping) -> None:
+        """Raises TrainingError unless the folder's run was made of the same data. described: as in training.json
+        (`TrainingData.to_dict`).
+        """
+        try:
+            before = (checkpoint.read_training(self.path) or {}).get("data") or {}
+        except checkpoint.CheckpointError as error:
+            raise TrainingError(str(error)) from error
+        for name, what in (("train", "data"), ("held_out", "validation")):
+            old, new = before.get(name), described.get(name)
+            if old and new and old.get("fingerprint") != new["fingerprint"]:
+                raise TrainingError(
+                    f"{self.path} is a run on other data: {what}={new['root']} has fingerprint "
+                    f"{new['fingerprint']}, the run began with {old.get('fingerprint')} of {old.get('root')}. "
+                    "A run belongs to its data: give the same dataset, or begin another run with the old "
+                    f"weights, init={self.path} out=NEW"
+                )
 
     def states(self) -> list[Path]:
         """The state files, oldest first."""

@@ -62,6 +62,8 @@ def prepare_run(recipe: Recipe, folder: RunFolder, fresh: bool = False) -> Train
     processes.wait_for_everyone()
 
     saved = None if fresh else folder.latest_state(recipe)
+    if saved:
+        folder.require_data(data.to_dict())
     step, tensors = saved or (0, {})
     model, report = (_resumed_model(folder, recipe), None) if saved else weights.initial_model(recipe)
     if processes.is_main_process and report:

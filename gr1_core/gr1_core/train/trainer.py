@@ -95,8 +95,8 @@ class Trainer:
             self.folder.truncate_log(progress.step)
         if progress.step >= progress.steps:
             self._print(
-                f"{self.folder.path}: finished at step {progress.step}; another run needs another out=DIR, "
-                "or --fresh"
+                f"{self.folder.path}: finished at step {progress.step}; to train longer from its weights give "
+                f"init={self.folder.path} out=NEW; --fresh starts again"
             )
             return 0
         with self.pipeline.batches(self.data.train, self.schedule.micro_batches(progress.step)) as batches:
@@ -118,6 +118,8 @@ class Trainer:
                 if self.log and evaluated:
                     self.log.restart_timing()
         if last:
+            for line in evaluation.unlearned_frames(self.figures):
+                self._print(line)
             return 0
         self._print(
             f"stopped after step {progress.step} of {progress.steps}, state saved: the same command "
@@ -289,5 +291,5 @@ class Trainer:
             tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
             checkpoint.save(self.folder.path, tensors, model.config, self.data.train.dataset.rig, record)
             for source in (recipe.init, recipe.clip):
-                if source is not None:
+                if source is not None and Path(source).is_dir():
                     checkpoint.copy_tokenizer(Path(source), self.folder.path)

@@ -12,7 +12,7 @@ from gr1_core.model import checkpoint, factory
 from gr1_core.model.checkpoint import CheckpointError
 from gr1_core.model.config import GR1Config
 from gr1_core.model.gr1 import GR1
-from gr1_core.model.official import read_encoders
+from gr1_core.model.official import initial_weights, read_encoders
 from gr1_core.train.recipe import Recipe, RecipeError
 
 _ENCODERS = ("text.", "vision.")
@@ -104,11 +104,13 @@ def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tenso
     """From a pre-trained model its trained tensors and its encoders; from another kind of policy its
     encoders; otherwise all tensors.
     """
+    folder = Path(recipe.init)
+    if folder.is_file():
+        return _from_snapshot(recipe, config)
     if recipe.mae or recipe.clip:
         raise RecipeError(
             f"init={recipe.init} has encoders of its own: leave out mae and clip, or set init=null"
         )
-    folder = Path(recipe.init)
     if not folder.exists():
         raise RecipeError(
             f"init: no checkpoint at {folder}: run the pre-training that writes it (`gr1 pretrain`), name "
@@ -139,6 +141,20 @@ def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tenso
         for name, tensor in weights.items()
         if name in kept or name.startswith((*_ENCODERS, "decoder.pos_embed"))
     }
+
+
+def _from_snapshot(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tensor]:
+    """From a snapshot file of GR-1 or GR-MG."""
+    if config.policy != "gr1" or config.vision != "vit" or config.text != "clip":
+        raise RecipeError(
+            f"init={recipe.init}: a snapshot file holds a GR-1 with a ViT and CLIP; this recipe trains "
+            f"policy={config.policy} vision={config.vision} text={config.text}"
+        )
+    encoders = (Path(path) if path else None for path in (recipe.mae, recipe.clip))
+    try:
+        return initial_weights(Path(recipe.init), config, *encoders)
+    except CheckpointError as error:
+        raise RecipeError(f"init: {error}") from error
 
 
 def _from_files(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tensor]:
