@@ -25,6 +25,7 @@ kinect`.
 """
 _NAMESPACE = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 _FIRST_SEED = 1000
+_PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
 
 
 @dataclass(frozen=True)
@@ -308,13 +309,19 @@ def rig_nodes(chosen: Mapping[str, str]) -> list[Node]:
     if chosen["task"]:
         scene["sim.task"] = chosen["task"].split(",")[0]
     arm = {"robot": robot} | common | (scene if robot == "sim" else {}) | lab.get("arm", {})
-    found = [Node("gr1_robot", "arm_node", "arm", "arm.yaml", arm, environment=_libraries(arm))]
+    found = [Node("gr1_robot", "arm_node", "arm", "arm.yaml", arm, environment=_arm_environment(arm))]
     for role in ("static", "wrist"):
         name, driver = f"camera_{role}", chosen[role]
         parameters = {"role": role, "camera_driver": driver} | common | lab.get(name, {})
         python = _kinect_python() if driver == "azure_kinect" else ""
         found.append(Node("gr1_robot", "camera_node", name, f"{name}.yaml", parameters, python=python))
     return found
+
+
+def _arm_environment(arm: Mapping[str, object]) -> dict[str, str]:
+    """The arm node talks UDP by itself, so it does without the stack's profile (gr1_common.dds)."""
+    profile, ours = os.environ.get(_PROFILES), environment()[_PROFILES]
+    return ({} if profile and profile != ours else {_PROFILES: ""}) | _libraries(arm)
 
 
 def _libraries(arm: Mapping[str, object]) -> dict[str, str]:
@@ -388,8 +395,14 @@ def _check_replay(checkpoint: str) -> None:
 
 
 def environment() -> Mapping[str, str]:
-    """Environment variables for the nodes; a value that the user has set wins."""
-    return {"FASTRTPS_DEFAULT_PROFILES_FILE": str(share() / "config" / "fastdds.xml")}
+    """Environment variables for the nodes; a value that the user has set wins.
+
+    The graph ends at this computer: any host of the network could command the arm otherwise.
+    """
+    return {
+        _PROFILES: str(share() / "config" / "fastdds.xml"),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
 
 
 def share() -> Path:

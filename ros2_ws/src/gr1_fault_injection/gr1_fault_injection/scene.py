@@ -12,6 +12,7 @@ from pathlib import Path
 
 from geometry_msgs.msg import TwistStamped
 
+from gr1_common.dds import udp_environment
 from gr1_common.qos import COMMAND
 from gr1_core.rig import Rig
 from gr1_fault_injection import constant_policy, shim
@@ -120,7 +121,7 @@ class Network(Scene):
             raw["cameras"][role] |= {"width": width, "height": height}
         self.rig = Rig.from_dict(raw)
         self.rig.save(self.folder / "rig.yaml")
-        udp = shim.udp_only(self.folder)
+        udp = udp_environment(self.folder)
         environments = {"": udp, "policy": {**udp, **self.switch.environment}}
         chosen = self._settings() | {"rig": str(self.folder / "rig.yaml")}
         return StackUnderTest(self.folder, chosen, environments=environments)

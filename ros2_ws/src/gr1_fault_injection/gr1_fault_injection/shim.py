@@ -14,27 +14,6 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("shim.c")
 _FORMAT = "=qq"
-_UDP_ONLY = """<?xml version="1.0" encoding="UTF-8"?>
-<dds xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"><profiles>
-  <transport_descriptors><transport_descriptor>
-    <transport_id>udp</transport_id><type>UDPv4</type><interfaceWhiteList><address>127.0.0.1</address></interfaceWhiteList>
-  </transport_descriptor></transport_descriptors>
-  <participant profile_name="gr1" is_default_profile="true"><rtps>
-    <userTransports><transport_id>udp</transport_id></userTransports><useBuiltinTransports>false</useBuiltinTransports>
-  </rtps></participant>
-</profiles></dds>
-"""
-
-
-def udp_only(folder: Path) -> Mapping[str, str]:
-    """Variables for nodes without shared memory, which no network cable can be pulled out of, on this
-    machine only.
-
-    The discovery range is left to the profile, since rmw_fastrtps would add shared memory for any other.
-    """
-    profile = folder / "udp.xml"
-    profile.write_text(_UDP_ONLY)
-    return {"FASTRTPS_DEFAULT_PROFILES_FILE": str(profile), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
 
 
 class ShimError(RuntimeError):

@@ -23,6 +23,7 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from gr1_common.conventions import BASE_FRAME, STOPPED, TICK
+from gr1_common.dds import leave_shared_memory
 from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
 from gr1_common.messages import (
     command_time,
@@ -387,6 +388,7 @@ def main(args=None) -> int:
     # Closing the terminal must bring the arm to rest like Ctrl-C, unless SIGHUP is ignored (nohup).
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    leave_shared_memory()
     return run_node(ArmNode, args, errors=(ParameterError, RigError, ArmError))
 
 
