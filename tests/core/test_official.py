@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from gr1_core.cli import main
 from gr1_core.model.checkpoint import CheckpointError
-from gr1_core.model.official import import_official, read_config
+from gr1_core.model.official import import_official, initial_weights, read_config
 
 from . import golden
 
@@ -190,3 +190,66 @@ class Evil:
 
     def __reduce__(self):
         return open, (self.path, "w")
+
+
+PREFIXES = ["_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "model._orig_mod."]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_the_prefixes_of_trainers_are_taken_off(tmp_path, tiny, tiny_config, prefix):
+    state = {prefix + key: value for key, value in snapshot().items()}
+    import_official(saved(tmp_path / "s.pt", state), tmp_path / "out", config=tiny_config)
+    assert same(tmp_path / "out", tiny)
+
+
+def test_a_compiled_part_of_a_snapshot_is_taken(tmp_path, tiny, tiny_config):
+    state = {key.replace("model_mae.", "model_mae._orig_mod."): value for key, value in snapshot().items()}
+    import_official(saved(tmp_path / "s.pt", state), tmp_path / "out", config=tiny_config)
+    assert same(tmp_path / "out", tiny)
+
+
+def test_two_names_of_one_tensor_are_refused(tmp_path, tiny_config):
+    state = snapshot() | {"module.mask_token": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match="mask_token and module.mask_token are one tensor's name"):
+        import_official(saved(tmp_path / "s.pt", state), tmp_path / "out", config=tiny_config)
+
+
+def test_a_git_lfs_pointer_is_named(tmp_path, tiny_config, tiny):
+    pointer = tmp_path / "s.pt"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    with pytest.raises(CheckpointError, match="git lfs pull"):
+        import_official(pointer, tmp_path / "out", config=tiny_config)
+
+
+def test_a_run_begins_with_a_snapshot_of_gr1(tmp_path, tiny_config, tiny):
+    found = initial_weights(SNAPSHOT, read_config(tiny_config))
+    right = load_file(tiny / "model.safetensors")
+    assert found.keys() == right.keys() and all(torch.equal(found[key], right[key]) for key in right)
+
+
+def test_a_run_begins_with_a_snapshot_of_gr_mg(tmp_path, tiny_config, tiny):
+    """As Lightning saves it: CLIP under another name, another action head, goal images."""
+    state = {
+        f"model.{key.replace('model_clip.', 'text_encoder.')}": value
+        for key, value in snapshot().items()
+        if not key.startswith(("pred_act_mlps.", "model_mae."))
+    }
+    state |= {
+        "model.embed_goal_image.weight": torch.zeros(4, 4),
+        "model.pred_arm_act.weight": torch.zeros(6, 8),
+    }
+    state |= {
+        "model.decode_action.0.norm1.weight": torch.zeros(8),
+        "model.progress_queries.weight": torch.zeros(1, 4),
+    }
+    path, config = saved(tmp_path / "mg.ckpt", state), read_config(tiny_config)
+    with pytest.raises(CheckpointError, match="does not hold the image encoder .*mae=FILE"):
+        initial_weights(path, config)
+    found = initial_weights(path, config, mae=golden.FOLDER / "tiny_mae.pt")
+    right = load_file(tiny / "model.safetensors")
+    assert sorted(right.keys() - found.keys()) == sorted(
+        name for name in right if name.startswith(("action_head.", "query.action"))
+    )
+    assert all(torch.equal(found[key], right[key]) for key in found)
+    with pytest.raises(CheckpointError, match="1 unknown: embed_else.weight"):
+        initial_weights(saved(tmp_path / "s.pt", snapshot() | {"embed_else.weight": torch.zeros(1)}), config)

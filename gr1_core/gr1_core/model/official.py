@@ -1,4 +1,4 @@
-"""Import of ByteDance's snapshots (bytedance/GR-1) into a checkpoint folder.
+"""Import of ByteDance's snapshots (bytedance/GR-1, bytedance/GR-MG) into a checkpoint folder or a run.
 
 A snapshot is a pickle with `state_dict`; CLIP's and the MAE's weights lie in it (model_clip.*, model_mae.*)
 or in separate files. Those of the snapshot take precedence, as in the published loader. Every key is taken
@@ -8,18 +8,17 @@ over, known to be unused, or refused by name.
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from gr1_core.model import checkpoint
 from gr1_core.model.checkpoint import CheckpointError, first_few
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.decoder import sin_cos_positions
+from gr1_core.model.weight_files import read_weights, without_prefixes
 from gr1_core.rig import Rig
 
 _CLIP_LAYER = "text.clip.text_model.encoder.layers.{}."
@@ -83,6 +82,14 @@ _UNUSED = re.compile(
     r"transformer\.h\.\d+\.attn\.(bias|masked_bias)|transformer\.wpe\.weight|model_clip\.(visual\..*|input_resolution|context_length|vocab_size)"
 )
 
+# What GR-MG (ByteDance 2024) has beside GR-1's parts, and its action head, which is another one.
+_OF_GR_MG = re.compile(
+    r"embed_goal_|embed_(arm|gripper)_action\.|embed_action\.|action_encoder_|encode_action\.|"
+    r"pred_style_vector\.|embed_style_vector\.|proj_action_output_embed\.|decode_action\.|"
+    r"action_mask_token|action_decoder_|pred_(arm|gripper)_act\.|action_queries\.|"
+    r"progress_|proj_progress_|decode_progress\.|pred_progress\."
+)
+
 
 def import_official(
     snapshot: Path,
@@ -98,41 +105,60 @@ def import_official(
     if (out / checkpoint.WEIGHTS).exists():
         raise CheckpointError(f"{out} holds a checkpoint already: give another --out, or remove it first")
     sizes = GR1Config.paper() if config is None else read_config(config)
-    state = _strip(_read(snapshot, "state_dict"), "module.")
-    if mae is not None:
-        own = {f"model_mae.{key}": value for key, value in _encoder_only(_read(mae, "model")).items()}
-        state = _combine(state, own, "model_mae.")
-    if clip is not None:
-        state = _combine(state, _read_clip(clip), "model_clip.")
-    for prefix, option, what in (
-        ("model_mae.", "--mae", "the image encoder"),
-        ("model_clip.", "--clip", "the text encoder"),
-    ):
-        if not any(key.startswith(prefix) for key in state):
-            raise CheckpointError(f"{snapshot} does not hold {what} ({prefix}*): give its file with {option}")
+    state = read_snapshot(snapshot)
+    state = _with_encoders(state, snapshot, mae, clip, "--mae ", "--clip ")
     checkpoint.save(out, convert(state, sizes, str(snapshot)), sizes, Rig.load(rig))
     if clip is not None and clip.is_dir():
         checkpoint.copy_tokenizer(clip, out)
     return sizes
 
 
+def read_snapshot(path: Path) -> dict[str, Tensor]:
+    """A snapshot of GR-1 or GR-MG -> its tensors by GR-1's names, without the prefixes of trainers."""
+    state = without_prefixes(read_weights(path, "state_dict"), path)
+    return {re.sub(r"^text_encoder\.", "model_clip.", key): value for key, value in state.items()}
+
+
+def initial_weights(
+    snapshot: Path, config: GR1Config, mae: Path | None = None, clip: Path | None = None
+) -> dict[str, Tensor]:
+    """What a run can begin from: the tensors of a GR-1 or GR-MG snapshot that this configuration has, by our
+    names, in float32.
+
+    The action head of GR-MG is another one: it and the query of the action are left out, as are GR-MG's goal
+    images and progress. mae, clip: files of encoders that the snapshot does not hold. Raises CheckpointError.
+    """
+    state = read_snapshot(snapshot)
+    if any(key.startswith("embed_goal_image.") for key in state):
+        state = {key: value for key, value in state.items() if not _OF_GR_MG.match(key)}
+    state = _with_encoders(state, snapshot, mae, clip, "mae=", "clip=")
+    present = {name for name in _expected(config) if _source(name)[0] in {*state, *_fixed(config)}}
+    return convert(state, config, str(snapshot), only=present)
+
+
 def read_encoders(mae: Path, clip: Path, config: GR1Config) -> dict[str, Tensor]:
     """MAE's and CLIP's published files -> our vision.* and text.*, in float32. Raises CheckpointError."""
     state = {
-        f"model_mae.{key}": value for key, value in _encoder_only(_read(mae, "model")).items()
+        f"model_mae.{key}": value for key, value in _encoder_only(read_weights(mae, "model")).items()
     } | _read_clip(clip)
     return convert(state, config, f"{mae} and {clip}", ("vision.", "text."))
 
 
 def convert(
-    state: dict[str, Tensor], config: GR1Config, where: str, prefixes: tuple[str, ...] = ("",)
+    state: dict[str, Tensor],
+    config: GR1Config,
+    where: str,
+    prefixes: tuple[str, ...] = ("",),
+    only: set[str] | None = None,
 ) -> dict[str, Tensor]:
-    """GR-1's published state dict -> ours, in float32. prefixes: only these parts of the model, and nothing
-    else may be there.
+    """GR-1's published state dict -> ours, in float32. prefixes, only: these parts or tensors of the model,
+    and nothing else may be there.
     """
-    with torch.device("meta"):
-        tensors = checkpoint.GR1(config).state_dict()
-    expected = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name.startswith(prefixes)}
+    expected = {
+        name: shape
+        for name, shape in _expected(config).items()
+        if name.startswith(prefixes) and (only is None or name in only)
+    }
     state = {key: value for key, value in state.items() if not _UNUSED.fullmatch(key)}
     needed = {_source(name)[0] for name in expected}
     state = {key: value for key, value in _fixed(config).items() if key in needed} | state
@@ -162,6 +188,12 @@ def convert(
         raise CheckpointError(f"{where}: {what} of this configuration: {'; '.join(said)}{hint}")
     checkpoint.check_weights(weights, expected, where)
     return weights
+
+
+def _expected(config: GR1Config) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        tensors = checkpoint.GR1(config).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def read_config(path: Path) -> GR1Config:
@@ -258,6 +290,26 @@ def _fixed(config: GR1Config) -> dict[str, Tensor]:
     }
 
 
+def _with_encoders(
+    state: dict[str, Tensor], snapshot: Path, mae: Path | None, clip: Path | None, mae_is: str, clip_is: str
+) -> dict[str, Tensor]:
+    """The snapshot with the encoders of separate files where it has none of its own."""
+    if mae is not None:
+        own = {f"model_mae.{key}": value for key, value in _encoder_only(read_weights(mae, "model")).items()}
+        state = _combine(state, own, "model_mae.")
+    if clip is not None:
+        state = _combine(state, _read_clip(clip), "model_clip.")
+    for prefix, option, what in (
+        ("model_mae.", mae_is, "the image encoder"),
+        ("model_clip.", clip_is, "the text encoder"),
+    ):
+        if not any(key.startswith(prefix) for key in state):
+            raise CheckpointError(
+                f"{snapshot} does not hold {what} ({prefix}*): give its file with {option}FILE"
+            )
+    return state
+
+
 def _combine(state: dict[str, Tensor], own: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The snapshot's tensors win over those of a separate file."""
     return {key: value for key, value in own.items() if key.startswith(prefix)} | state
@@ -268,15 +320,6 @@ def _encoder_only(mae: dict[str, Tensor]) -> dict[str, Tensor]:
     return {
         key: value for key, value in mae.items() if key != "mask_token" and not key.startswith("decoder_")
     }
-
-
-def _strip(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Without the prefix that data-parallel training leaves."""
-    return (
-        {key.removeprefix(prefix): value for key, value in state.items()}
-        if all(key.startswith(prefix) for key in state)
-        else state
-    )
 
 
 def _read_clip(path: Path) -> dict[str, Tensor]:
@@ -290,7 +333,7 @@ def _read_clip(path: Path) -> dict[str, Tensor]:
         if not files:
             raise CheckpointError(f"{path} holds neither model.safetensors nor pytorch_model.bin")
         path = files[0]
-    state = _read(path, "state_dict")
+    state = read_weights(path, "state_dict")
     if any(key.startswith("text_model.") for key in state):
         state = _from_transformers(state, path)
     return {f"model_clip.{key}": value for key, value in state.items()}
@@ -325,36 +368,3 @@ def _from_transformers(state: dict[str, Tensor], path: Path) -> dict[str, Tensor
             )
         result[source] = torch.cat([parts[part] for part in "qkv"])
     return result
-
-
-def _read(path: Path, inner: str) -> dict[str, Tensor]:
-    """A file of weights -> its tensors by name; nothing in the file is executed as a pickle."""
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"no file {path}")
-    try:
-        payload = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
-    except Exception as error:  # the unpickler meets garbage with whatever error comes first
-        # PyTorch's own words advise to load it unsafely.
-        raise CheckpointError(
-            f"{path} cannot be read as weights ({type(error).__name__}): damaged, or not a checkpoint?"
-        ) from error
-    if isinstance(payload, dict) and isinstance(payload.get(inner), dict):
-        payload = payload[inner]
-    if (
-        not isinstance(payload, dict)
-        or not payload
-        or not all(isinstance(value, Tensor) for value in payload.values())
-    ):
-        raise CheckpointError(f"{path} does not hold a '{inner}' of tensors")
-    return payload
-
-
-def _torch_load(path: Path):
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError) as error:
-        if "TorchScript" not in str(error):
-            raise
-        # OpenAI's own file is a TorchScript archive.
-        return torch.jit.load(path, map_location="cpu").state_dict()

@@ -153,7 +153,8 @@ class RunFolder:
         return None
 
     def require_data(self, described: Mapping) -> None:
-        """Raises TrainingError unless the folder's run was made of the same data. described: as in training.json
+        """Raises TrainingError unless the folder's run was made of the same data. described: as in
+        training.json
         (`TrainingData.to_dict`).
         """
         try:
@@ -165,7 +166,8 @@ class RunFolder:
             if old and new and old.get("fingerprint") != new["fingerprint"]:
                 raise TrainingError(
                     f"{self.path} is a run on other data: {what}={new['root']} has fingerprint "
-                    f"{new['fingerprint']}, the run began with {old.get('fingerprint')} of {old.get('root')}. "
+                    f"{new['fingerprint']}, the run began with {old.get('fingerprint')} of "
+                    f"{old.get('root')}. "
                     "A run belongs to its data: give the same dataset, or begin another run with the old "
                     f"weights, init={self.path} out=NEW"
                 )

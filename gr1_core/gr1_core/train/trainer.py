@@ -95,7 +95,8 @@ class Trainer:
             self.folder.truncate_log(progress.step)
         if progress.step >= progress.steps:
             self._print(
-                f"{self.folder.path}: finished at step {progress.step}; to train longer from its weights give "
+                f"{self.folder.path}: finished at step {progress.step}; to train longer from its weights "
+                "give "
                 f"init={self.folder.path} out=NEW; --fresh starts again"
             )
             return 0
