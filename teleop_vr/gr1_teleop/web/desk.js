@@ -6,6 +6,7 @@ import { DeskPanel } from "/web/desk_panel.js";
 import { byId, createElement, setText, showText } from "/web/dom.js";
 import { EpisodeList } from "/web/episodes.js";
 import { gateLabel, milliseconds, recordingLabel } from "/web/labels.js";
+import { Player } from "/web/player.js";
 
 const MESSAGE_MS = 6000;
 // Time for the second press of the discard button.
@@ -13,8 +14,9 @@ const CONFIRM_MS = 3000;
 const DONE = { start: "Started", success: "Saved as success", failure: "Saved as failure", discard: "Discarded", relabel: "Relabelled", instruction: "Instruction set" };
 
 const cameras = ["static", "wrist"].map((role) => new Camera(role));
-const episodes = new EpisodeList();
+const episodes = new EpisodeList({ onOpen: (name) => player.show(name, episodes.outlier(name)) });
 const watch = new Channel("/ws/watch", { onMessage, onStatus: showServer });
+const player = new Player({ send: (message) => watch.send(message, { urgent: true }), neighbours: (name) => episodes.neighbours(name) });
 let message_timer = 0;
 let confirm_timer = 0;
 let typed = false;
@@ -63,6 +65,11 @@ function setConfirming(confirming) {
 }
 
 function onMessage(message) {
+  if (message.action === "edit") {
+    player.answer(message);
+    episodes.refresh();
+    return;
+  }
   if (message.type === "done") {
     showMessage(DONE[message.action] ?? "Done");
     episodes.refresh();

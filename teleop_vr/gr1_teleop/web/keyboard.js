@@ -81,4 +81,5 @@ export class Keyboard {
   }
 }
 
-const typing = () => document.activeElement?.matches("input:not([type=range]), textarea, [contenteditable]") ?? false;
+const typing = () =>
+  document.querySelector("dialog[open]") !== null || (document.activeElement?.matches("input:not([type=range]), select, textarea, [contenteditable]") ?? false);

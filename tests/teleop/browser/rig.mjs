@@ -22,7 +22,7 @@ export class Rig {
     this.lines = [];
     this.waiting = new Set();
     this.home = mkdtempSync(join(tmpdir(), "gr1-teleop-"));
-    const env = { ...process.env, XDG_DATA_HOME: this.home };
+    const env = { ...process.env, XDG_DATA_HOME: this.home, XDG_CACHE_HOME: this.home };
     this.process = spawn(process.env.PYTHON ?? "python3", [join(HERE, "rig.py"), `${past}`], { env, stdio: ["pipe", "pipe", "inherit"] });
     this.ended = new Promise((resolve) => this.process.on("close", resolve));
     this.ended.then((code) => this.#fail(`the rig has ended with ${code}: its error is above`));

@@ -35,6 +35,8 @@ TOKEN = "a-token-for-the-browser-tests"
 DEMO_GIF = Path(__file__).parents[3] / "docs/images/demo.gif"
 VIEWS = {"static": (0, 0, 432, 323), "wrist": (432, 180, 576, 324)}
 PRESSED = 0.7
+IDLE = 5
+"""Number of the earlier episode whose arm rests at the beginning."""
 
 _writing = threading.Lock()
 
@@ -92,7 +94,7 @@ class FakeLink:
 
 
 class FakeRecorder:
-    """Records and labels episodes like the recorder; a bag holds two images."""
+    """Records and labels episodes like the recorder; a bag holds a small motion at 10 Hz."""
 
     def __init__(self, folder: Path, video: dict[str, list[np.ndarray]]):
         self.folder, self.video, self.instruction = Path(folder), video, ""
@@ -142,11 +144,30 @@ class FakeRecorder:
         return self.state["bag"]
 
     def write(
-        self, name: str, instruction: str, outcome: str, frame: int, seconds: int = 12, started: str = ""
+        self,
+        name: str,
+        instruction: str,
+        outcome: str,
+        frame: int,
+        seconds: int = 12,
+        started: str = "",
+        idle: int = 0,
     ) -> None:
-        recording, frames = Recording(), self.video["static"]
-        for at_ms in (0, 1000 * seconds):
-            recording.frame(at_ms, "static", frames[frame % len(frames)], "jpeg")
+        """idle: seconds at the beginning without motion."""
+        recording, steps = Recording(), 10 * seconds
+        moving = np.clip((np.arange(steps + 1) - 10 * idle) / (steps - 10 * idle), 0.0, 1.0)
+        for number, share in enumerate(moving):
+            at_ms = 100 * number
+            for role, frames in self.video.items():
+                recording.frame(at_ms, role, frames[(frame + number) % len(frames)], "jpeg")
+            place = (0.4 + 0.2 * share, 0.02 * (frame % 7) + 0.05 * np.sin(6 * share), 0.2 + 0.1 * share)
+            closure = float(share > 0.6)
+            for later in (0, 30, 60):
+                recording.arm(at_ms + later, place, closure=closure)
+            if number < steps:
+                speed = 10.0 * (moving[number + 1] - share)
+                recording.twist(at_ms + 5, (0.2 * speed, 0.3 * speed * np.cos(6 * share), 0.1 * speed))
+                recording.grip(at_ms + 6, closure)
         labels = {"started": started or datetime.now(UTC).isoformat(timespec="seconds")}
         recording.save(self.folder / name, instruction=instruction, outcome=outcome, **labels)
 
@@ -214,8 +235,9 @@ def main(past: int) -> None:
                 instruction,
                 outcome,
                 11 * number,
-                9 + 2 * number,
+                9 + number,
                 started,
+                idle=6 if number == IDLE else 0,
             )
         view, port = FakeRobotView(recorder, views), 0
 
