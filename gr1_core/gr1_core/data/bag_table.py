@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gr1_core.data.bag import Bag, BagError, find_candidates
 from gr1_core.data.metadata import count_lost
-from gr1_core.data.verification import lost_messages, slow_topics, stream_statistics
+from gr1_core.data.verification import content_problems, lost_messages, slow_topics, stream_statistics
 
 
 def bag_row(folder: Path, complete: bool) -> dict:
@@ -34,6 +34,7 @@ def bag_row(folder: Path, complete: bool) -> dict:
         bag = Bag(folder)
         damaged = not bag.closed
         problems = ["damaged: gr1 bags verify"] if damaged else []
+        problems += [problem.partition(": ")[2] for problem in content_problems(bag)]
         problems += [f"{count} messages lost ({name})" for name, count in lost_messages(bag).items()] + [
             f"slow: {name}" for name in slow_topics(bag)
         ]

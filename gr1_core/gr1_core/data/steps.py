@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from gr1_core import images
 from gr1_core.data import command_timeline, schemas
 from gr1_core.data.bag import Bag, Message
+from gr1_core.data.bag_clocks import Times, stamp_problem, type_problem, uses_log_time
 from gr1_core.data.command_timeline import COMMAND_SOURCES, Commands
 from gr1_core.data.marks import Marks, marks_of
 from gr1_core.rig import ROLES, Rig, gripper_sign
@@ -116,7 +118,7 @@ def select_steps(bag: Bag, rig: Rig | None = None, marks: Marks | None = None) -
     topics = {role: _image_topic(bag, role) for role in ROLES} | {
         name: _required(bag, name) for name in (_POSE, _GRIPPER)
     }
-    streams, commands = _read(bag, topics)
+    streams, commands, clocks = _read(bag, topics)
     period = round(1e9 * rig.period)
     starts = _grid(bag, commands, period)
     ages = {role: rig.cameras[role].max_age for role in ROLES} | {
@@ -135,9 +137,11 @@ def select_steps(bag: Bag, rig: Rig | None = None, marks: Marks | None = None) -
     if keep.start == keep.stop:
         valid = {name: good[inside] for name, good in valid.items()}
         worst = min(valid, key=lambda name: valid[name].sum())
+        late = {name: clocks.problem(topics[name], ages[name]) for name in valid}
+        why = late[worst] or next(filter(None, late.values()), "")
         raise StepsError(
             f"{bag.name}: none of its {inside.sum()} control steps has a message of {topics[worst]} younger "
-            f"than {ages[worst]:g} s"
+            f"than {ages[worst]:g} s{why and f': {why}'}"
         )
     poses = [streams[_POSE].kept[number] for number in newest[_POSE][keep]]
     grippers = [streams[_GRIPPER].kept[number] for number in newest[_GRIPPER][keep]]
@@ -183,36 +187,75 @@ class _Stream:
         return np.array(self.stamps, np.int64)[numbers]
 
 
-def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, _Stream], dict[str, Commands]]:
-    names = {topic: name for name, topic in topics.items()}
+class _Clocks:
+    """The times of all messages with a header, to find the clock that orders them."""
+
+    def __init__(self):
+        self._times: dict[str, Times] = {}
+
+    def add(self, message: Message, stamp: int | None) -> None:
+        times = self._times.setdefault(message.topic, Times())
+        times.sent.append(message.publish_time)
+        times.received.append(message.log_time)
+        if stamp is not None:
+            times.stamps.append(stamp)
+
+    @cached_property
+    def log_time(self) -> bool:
+        return uses_log_time(self._times)
+
+    def moments(self, topic: str) -> list[int]:
+        times = self._times[topic]
+        return times.received if self.log_time else times.sent
+
+    def problem(self, topic: str, age: float) -> str:
+        problem = stamp_problem(self._times[topic], age, self.log_time)
+        return f"{topic}: {problem}" if problem else ""
+
+
+def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, _Stream], dict[str, Commands], _Clocks]:
+    names, clocks = {topic: name for name, topic in topics.items()}, _Clocks()
     streams = {name: _Stream() for name in topics}
     found = {
         source: (bag.topic(f"command/{source}/twist"), bag.topic(f"command/{source}/gripper"))
         for source in COMMAND_SOURCES
     }
-    twists, grippers = ({source: [] for source in COMMAND_SOURCES} for _ in range(2))
-    twist_of = {pair[0]: twists[source] for source, pair in found.items() if pair[0]}
-    gripper_of = {pair[1]: grippers[source] for source, pair in found.items() if pair[1]}
-    for message in bag.messages([*names, *twist_of, *gripper_of]):
-        sent = message.publish_time or message.log_time
-        if message.topic in twist_of:
-            twist = schemas.deserialize(message.type, message.data).twist
-            twist_of[message.topic].append((sent, (*_xyz(twist.linear), *_xyz(twist.angular))))
-        elif message.topic in gripper_of:
-            gripper_of[message.topic].append(
-                (sent, float(schemas.deserialize(message.type, message.data).data))
-            )
-        else:
+    wanted = [*names, *(topic for pair in found.values() for topic in pair if topic)]
+    values: dict[str, list] = {topic: [] for topic in wanted}
+    for message in bag.messages(wanted):
+        if problem := type_problem(message.topic, message.type):
+            raise StepsError(f"{bag.name}: {problem}")
+        stamp = schemas.header_stamp(message.type, message.data)
+        clocks.add(message, stamp)
+        if message.topic in names:
             stream = streams[names[message.topic]]
-            stream.sent.append(sent)
-            stream.stamps.append(schemas.header_stamp(message.type, message.data))
+            stream.stamps.append(stamp)
             if names[message.topic] not in ROLES:
                 stream.kept.append(message)
-    return streams, {
-        source: Commands.from_messages(twists[source], grippers[source])
-        for source in COMMAND_SOURCES
-        if twists[source]
-    }
+        else:
+            value = schemas.deserialize(message.type, message.data)
+            values[message.topic].append(
+                float(value.data)
+                if stamp is None
+                else (*_xyz(value.twist.linear), *_xyz(value.twist.angular))
+            )
+    for topic, name in names.items():
+        if not streams[name].stamps:
+            raise StepsError(f"{bag.name}: no message on {topic}, though metadata.yaml counts some")
+        streams[name].sent = clocks.moments(topic)
+
+    def commands(topic: str | None) -> list[tuple]:
+        return list(zip(clocks.moments(topic), values[topic])) if topic and values[topic] else []
+
+    return (
+        streams,
+        {
+            source: Commands.from_messages(commands(twist), commands(gripper))
+            for source, (twist, gripper) in found.items()
+            if commands(twist)
+        },
+        clocks,
+    )
 
 
 def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray:

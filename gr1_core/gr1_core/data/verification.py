@@ -11,11 +11,20 @@ from pathlib import Path
 
 from gr1_core.data import metadata, schemas
 from gr1_core.data.bag import Bag, BagError, is_compressed, topic_matches
+from gr1_core.data.bag_clocks import (
+    BEHIND_S,
+    Times,
+    clock_problems,
+    expected_type,
+    type_problem,
+    uses_log_time,
+)
 from gr1_core.data.mcap_records import DamagedError, MessageRecord
 from gr1_core.data.mcap_scan import McapScan
 from gr1_core.rig import ROLES, Rig, RigError
 
 REQUIRED_TOPICS = {"arm/pose": "the arm's pose", "arm/gripper": "the gripper's state"}
+IMAGE_TOPICS = ("camera/{}/image_raw/compressed", "camera/{}/image_raw")
 DAMAGE_PREFIXES = ("checksum:", "cut off:")
 """Prefixes of the lines about damaged bytes."""
 COMMAND_TOPICS = ("command/teleop/twist", "command/policy/twist")
@@ -36,15 +45,22 @@ def verify_bag(folder: str | Path) -> list[str]:
         rig, problems = bag.rig, []
     except RigError as error:
         rig, problems = None, [f"rig: {error}"]
-    problems += [*_content(bag), *_lost(bag)]
+    problems += [*content_problems(bag), *_lost(bag)]
     reading = _Reading()
     problems += reading.problems(bag)
-    return problems + [*_counts(bag, reading), *_backwards(reading), *_pauses(bag, reading, rig)]
+    ages = _ages(bag, rig)
+    return problems + [
+        *_types(bag, reading),
+        *_counts(bag, reading),
+        *_clocks(reading, ages),
+        *_backwards(reading),
+        *_pauses(bag, reading, ages),
+    ]
 
 
 def image_topic(bag: Bag, role: str) -> str | None:
     """The topic of a camera's images, compressed ones if both exist; None if there are none."""
-    return bag.topic(f"camera/{role}/image_raw/compressed") or bag.topic(f"camera/{role}/image_raw")
+    return next(filter(None, (bag.topic(name.format(role)) for name in IMAGE_TOPICS)), None)
 
 
 def lost_messages(bag: Bag) -> dict[str, int]:
@@ -83,9 +99,7 @@ class _Reading:
     """
 
     def __init__(self):
-        self.sent: dict[str, list[int]] = defaultdict(list)
-        self.received: dict[str, list[int]] = defaultdict(list)
-        self.stamps: dict[str, list[int]] = defaultdict(list)
+        self.times: dict[str, Times] = defaultdict(Times)
         self.types: dict[str, set[str]] = defaultdict(set)
         self.compressed = self.orphans = 0
 
@@ -127,8 +141,9 @@ class _Reading:
                 continue
             type = definitions.type_of(channel)
             self.types[channel.topic].add(type)
-            self.sent[channel.topic].append(record.publish_time)
-            self.received[channel.topic].append(record.log_time)
+            times = self.times[channel.topic]
+            times.sent.append(record.publish_time)
+            times.received.append(record.log_time)
             if is_compressed(record.data):
                 self.compressed += 1
                 continue
@@ -137,18 +152,58 @@ class _Reading:
             except schemas.SchemaError:
                 stamp = None
             if stamp is not None:
-                self.stamps[channel.topic].append(stamp)
+                times.stamps.append(stamp)
 
 
-def _content(bag: Bag) -> Iterator[str]:
+def content_problems(bag: Bag) -> list[str]:
+    """What a demonstration needs and this bag lacks, by the counts in metadata.yaml, as lines of `verify`."""
+    problems = []
+
+    def absent(*names: str) -> bool:
+        try:
+            return not any([bag.topic(name) for name in names])
+        except BagError as error:  # two topics of that name
+            problems.append(f"topics: {str(error).removeprefix(f'{bag.folder}: ')}")
+            return False
+
     for role in ROLES:
-        if image_topic(bag, role) is None:
-            yield f"missing: no image of the {role} camera"
+        if absent(*(name.format(role) for name in IMAGE_TOPICS)):
+            problems.append(f"missing: no image of the {role} camera")
     for topic, what in REQUIRED_TOPICS.items():
-        if bag.topic(topic) is None:
-            yield f"missing: {what} ({topic})"
-    if not any(bag.topic(name) for name in COMMAND_TOPICS):
-        yield f"missing: no command ({' or '.join(COMMAND_TOPICS)})"
+        if absent(topic):
+            problems.append(f"missing: {what} ({topic})")
+    if absent(*COMMAND_TOPICS):
+        problems.append(f"missing: no command ({' or '.join(COMMAND_TOPICS)})")
+    return list(dict.fromkeys(problems))
+
+
+def _types(bag: Bag, reading: _Reading) -> Iterator[str]:
+    for topic in sorted({*bag.topics, *reading.types}):
+        held = reading.types.get(topic, set())
+        for type in sorted(held or {bag.topics[topic]}):
+            if problem := type_problem(topic, type):
+                yield f"type: {problem}"
+        if held and topic in bag.topics and bag.topics[topic] not in held:
+            yield f"type: metadata.yaml says {topic} is {bag.topics[topic]}, the file says {', '.join(held)}"
+
+
+def _ages(bag: Bag, rig: Rig | None) -> dict[str, float]:
+    """Topic -> maximum age, s (0 without a rig), of the topics that a demonstration is made of."""
+    ages = {}
+    for topic in bag.topics:
+        for role in ROLES:
+            if any(topic_matches(topic, name.format(role)) for name in IMAGE_TOPICS):
+                ages[topic] = rig.cameras[role].max_age if rig else 0.0
+        if any(topic_matches(topic, wanted) for wanted in REQUIRED_TOPICS):
+            ages[topic] = rig.state.max_age if rig else 0.0
+    return ages
+
+
+def _clocks(reading: _Reading, ages: dict[str, float]) -> Iterator[str]:
+    limits = {topic: age or BEHIND_S for topic, age in ages.items()}
+    known = {topic: times for topic, times in reading.times.items() if expected_type(topic)}
+    for problem in clock_problems(known, limits):
+        yield f"clock: {problem}"
 
 
 def _lost(bag: Bag) -> Iterator[str]:
@@ -164,32 +219,29 @@ def _lost(bag: Bag) -> Iterator[str]:
 
 
 def _counts(bag: Bag, reading: _Reading) -> Iterator[str]:
-    held = {name: len(reading.sent[name]) for name in bag.counts}
-    wrong = [name for name, count in bag.counts.items() if held[name] != count]
+    held = {name: len(times.sent) for name, times in reading.times.items()}
+    names = {**bag.counts, **held}
+    wrong = [name for name in names if held.get(name, 0) != bag.counts.get(name, 0)]
     if wrong:
         topics = wrong[0] if len(wrong) == 1 else f"{len(wrong)} topics"
-        promised, found = (sum(counts[name] for name in wrong) for counts in (bag.counts, held))
+        promised, found = (sum(counts.get(name, 0) for name in wrong) for counts in (bag.counts, held))
         yield f"count: {topics}: metadata.yaml says {promised} messages, the file holds {found}"
 
 
 def _backwards(reading: _Reading) -> Iterator[str]:
-    for name, stamps in reading.stamps.items():
-        steps = [after - before for before, after in pairwise(stamps)]
+    for name, times in reading.times.items():
+        steps = [after - before for before, after in pairwise(times.stamps)]
         if steps and min(steps) < 0:
             count = sum(step < 0 for step in steps)
             size = f"{-min(steps) * 1e-6:.1f} ms"
             yield f"time: {name}: header stamps go backwards {count} times, by up to {size}: check the clocks"
 
 
-def _pauses(bag: Bag, reading: _Reading, rig: Rig | None) -> Iterator[str]:
-    ages = {}
-    for role in ROLES:
-        ages[image_topic(bag, role)] = rig.cameras[role].max_age if rig else 0.0
-    for name in bag.topics:
-        if any(topic_matches(name, wanted) for wanted in REQUIRED_TOPICS):
-            ages[name] = rig.state.max_age if rig else 0.0
+def _pauses(bag: Bag, reading: _Reading, ages: dict[str, float]) -> Iterator[str]:
+    log_time = uses_log_time({name: times for name, times in reading.times.items() if name in ages})
     for name, age in ages.items():
-        sent = sorted(reading.sent.get(name, ()))
+        times = reading.times.get(name)
+        sent = sorted((times.received if log_time else times.sent) if times else ())
         steps = [after - before for before, after in pairwise(sent)]
         if not steps:
             continue

@@ -93,13 +93,14 @@ class BagSource:
                 yield Skipped(name, f"excluded: {marks.excluded}", intended=True)
             else:
                 yield self._episode(bag, name, marks)
-        except (BagError, SchemaError, StepsError, ImageError, OSError) as error:
+        except (BagError, RigError, SchemaError, StepsError, ImageError, OSError) as error:
             # The path on this machine must not change the bytes of the dataset; remedies must not contain
             # half a path.
             text = re.sub("`(gr1 bags [a-z]+) [^`]+`", r"`\1` on it", str(error))
             raise SourceError(text.replace(f"{self.root}/", "")) from error
 
     def _episode(self, bag: Bag, name: str, marks: Marks) -> Episode:
+        _require_same(self.rig, "the other bags", bag)
         chosen = select_steps(bag, self.rig, marks)
         encoders = {role: _Encoder(self.images) for role in ROLES}
         encoded = {role: [] for role in ROLES}
@@ -123,25 +124,52 @@ class BagSource:
         return Episode(name, bag.instruction, encoded, chosen.state, np.asarray(chosen.action), info)
 
     def _common_rig(self, rig: Rig | None) -> Rig:
-        """The rig of all bags that can be opened. Raises RigError that names a bag with another rig."""
-        common, first = rig, "the given rig"
+        """The rig that is given, else that of most bags. A bag with another rig is skipped when it is read.
+
+        Raises RigError where no bag has the given rig, or no rig has more than half of the bags.
+        """
+        groups: list[list[Bag]] = []
         for folder in self._folders:
             try:
                 bag = Bag(folder)
-            except BagError:
+                if bag.outcome in self.outcomes and not bag.labels.get("excluded"):
+                    _group_of(groups, bag).append(bag)
+            except (BagError, RigError):
                 continue  # reported when it is read
-            if bag.outcome not in self.outcomes or bag.labels.get("excluded"):
-                continue
-            if common is None:
-                common, first = bag.rig, f"bag {bag.name}"
-            else:
-                _require_same(common, first, bag)
-        if common is None:
+        if not groups:
             defects = [str(error) for error in map(_defect, self._folders) if error]
             wanted = f"no bag has the outcome {' or '.join(self.outcomes)} and is not excluded"
             why = defects[0] if defects else wanted
             raise SourceError(f"nothing to convert below {self.root}: {why}")
-        return common
+        if rig is not None:
+            if not any(_same(rig, group[0]) for group in groups):
+                _require_same(rig, "the given rig", groups[0][0])
+            return rig
+        largest = max(groups, key=len)
+        if 2 * len(largest) <= sum(map(len, groups)):
+            other = next(group for group in groups if group is not largest)
+            _require_same(largest[0].rig, f"bag {largest[0].name}", other[0])
+        return largest[0].rig
+
+
+def _group_of(groups: list[list[Bag]], bag: Bag) -> list[Bag]:
+    """The group of bags with the same rig; a new one if there is none. Raises RigError for an unusable
+    rig.
+    """
+    mine = bag.rig
+    for group in groups:
+        if _same(mine, group[0]):
+            return group
+    groups.append([])
+    return groups[-1]
+
+
+def _same(rig: Rig, bag: Bag) -> bool:
+    try:
+        rig.require_same(bag.rig, bag.name)
+        return True
+    except RigError:
+        return False
 
 
 class _Encoder:
@@ -173,9 +201,9 @@ def _require_same(common: Rig, first: str, bag: Bag) -> None:
         ) from error
 
 
-def _defect(folder: Path) -> BagError | None:
+def _defect(folder: Path) -> BagError | RigError | None:
     try:
-        Bag(folder)
-    except BagError as error:
+        Bag(folder).rig  # noqa: B018
+    except (BagError, RigError) as error:
         return error
     return None
