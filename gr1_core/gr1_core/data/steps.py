@@ -159,6 +159,53 @@ def select_steps(bag: Bag, rig: Rig | None = None, marks: Marks | None = None) -
     )
 
 
+@dataclass(frozen=True)
+class Loss:
+    """What conversion would leave out of a recording that still runs.
+
+    steps: control steps so far. kept: those in the longest part without a gap. repeated: the largest share of
+    kept steps for which a camera has no new frame. stream: the worst one. hz: its measured rate.
+    """
+
+    steps: int
+    kept: int
+    repeated: float
+    stream: str
+    hz: float
+
+
+def expected_loss(
+    streams: Mapping[str, tuple[np.ndarray, np.ndarray]], commands: np.ndarray, rig: Rig
+) -> Loss | None:
+    """The selection of `select_steps` on times alone. None before the first command.
+
+    streams: "static", "wrist", "arm/pose", "arm/gripper" -> (sent, stamps), i64[n] ns each. commands: i64[m]
+    ns, when twists were sent.
+    """
+    if len(commands) == 0 or any(len(sent) == 0 for sent, _ in streams.values()):
+        return None
+    period = round(1e9 * rig.period)
+    starts = _starts(int(commands.min()), int(commands.max()), period)
+    valid, newest = {}, {}
+    for name, (sent, stamps) in streams.items():
+        stream = _Stream()
+        stream.sent, stream.stamps = sent, stamps
+        age = rig.cameras[name].max_age if name in ROLES else rig.state.max_age
+        newest[name], ages = stream.newest(starts)
+        valid[name] = ages <= age * 1e9
+    keep = _longest(np.logical_and.reduce(list(valid.values())))
+    kept = keep.stop - keep.start
+    repeats = {name: _repeats(newest[name][keep]) for name in streams if name in ROLES}
+    worst = min(valid, key=lambda name: (valid[name].mean(), -repeats.get(name, 0.0)))
+    sent = np.sort(streams[worst][0])
+    hz = float((len(sent) - 1) / max((sent[-1] - sent[0]) * 1e-9, 1e-6)) if len(sent) > 1 else 0.0
+    return Loss(len(starts), kept, max(repeats.values(), default=0.0), worst, hz)
+
+
+def _repeats(frames: np.ndarray) -> float:
+    return float((np.diff(frames) == 0).mean()) if len(frames) > 1 else 0.0
+
+
 class _Stream:
     """Times of one topic's messages. kept: the messages themselves, of topics with small ones."""
 
@@ -264,6 +311,10 @@ def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray
         raise StepsError(f"{bag.name}: no commands: no message on {topics}")
     first = min(source.sent[0] for source in commands.values())
     last = max(source.sent[-1] for source in commands.values())
+    return _starts(first, last, period)
+
+
+def _starts(first: int, last: int, period: int) -> np.ndarray:
     # Rounded, so that a last command that was sent slightly early still has its step.
     return first + period * np.arange((last - first + period // 2) // period + 1)
 
