@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
+from gr1_core import strict_yaml
 
 NODES = ("arm", "camera_static", "camera_wrist")
 _ARGUMENTS = ("robot", "rig", "camera_driver", "role")
@@ -24,10 +24,7 @@ def load(file: str) -> dict[str, dict[str, object]]:
     path = Path(file)
     if not path.is_file():
         raise HardwareError(f"no file '{file}'")
-    try:
-        given = yaml.safe_load(path.read_text()) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise HardwareError(f"'{file}' is not YAML: {' '.join(str(error).split())}") from error
+    given = strict_yaml.read(path, HardwareError) or {}
     if not isinstance(given, Mapping):
         raise HardwareError(f"'{file}' must hold parameters by node ({', '.join(NODES)}), not {given!r}")
     for node, parameters in given.items():

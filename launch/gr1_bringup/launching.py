@@ -1,12 +1,14 @@
 """The stack for `ros2 launch`: the common part of the launch files. Needs the ROS package `launch`."""
 
+import tempfile
+
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
 from gr1_bringup import stack
 from gr1_bringup.arguments import ARGUMENTS, refuse_renamed
+from gr1_bringup.parameter_file import parameter_file
 from launch import LaunchDescription
 
 
@@ -43,15 +45,20 @@ def _actions(context) -> list:
 
 
 def _node(node: stack.Node, namespace: str) -> Node:
-    # launch would read a string such as "1" as a number, so the type is given.
-    typed = {name: ParameterValue(value, value_type=type(value)) for name, value in node.parameters.items()}
     files = [str(stack.share() / "config" / node.config)] if node.config else []
+    if node.parameters:
+        # launch_ros would write texts such as "1" and "038122250087" without quotes: rcl takes them for numbers.
+        with tempfile.NamedTemporaryFile(
+            "w", prefix=f"gr1_{node.name}_", suffix=".yaml", delete=False, encoding="utf-8"
+        ) as stream:
+            stream.write(parameter_file(node.parameters))
+        files.append(stream.name)
     return Node(
         package=node.package,
         executable=node.executable,
         name=node.name,
         namespace=namespace,
-        parameters=[*files, typed] if typed else files,
+        parameters=files,
         arguments=list(node.arguments),
         prefix=[node.python] if node.python else None,
         additional_env=dict(node.environment),

@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import yaml
-
 from gr1_bringup import stack
 from gr1_bringup.arguments import SettingError
+from gr1_bringup.parameter_file import parameter_file
 
 TAIL = 15
 _LOGGED = re.compile(r"\[(DEBUG|INFO|WARN)\]")
@@ -144,7 +143,7 @@ class Processes:
         if node.parameters:
             # A file, since `-p name:=value` reads "1" and "" as other types than string.
             file = self.folder / f"{node.name}.yaml"
-            file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(node.parameters)}}))
+            file.write_text(parameter_file(node.parameters), encoding="utf-8")
             ros += ["--params-file", str(file)]
         return [*program(node), *node.arguments, *ros]
 
