@@ -63,6 +63,16 @@ ARGUMENTS = (
         "weights (robot:=sim only); empty: demo with robot:=sim and driver:=policy, else no policy",
     ),
     Argument(
+        "server",
+        "",
+        "wss://host:port of `gr1 serve`: the policy runs on that computer, with its checkpoint; empty: here",
+    ),
+    Argument(
+        "server_access",
+        "",
+        "server: its access file, copied from that computer; empty: ~/.local/share/gr1/serve/access.json",
+    ),
+    Argument(
         "instruction",
         "",
         "what the policy is to do; empty with robot:=sim and driver:=policy: one task after another",

@@ -224,7 +224,8 @@ class Run:
 
     def _title(self, seconds: float) -> str:
         chosen = self.chosen
-        model = "UNTRAINED model" if chosen["checkpoint"] == UNTRAINED else chosen["checkpoint"]
+        model = chosen["checkpoint"] or chosen["server"]
+        model = "UNTRAINED model" if model == UNTRAINED else model
         words = [chosen["robot"], f"driver {chosen['driver']}", model, f"{seconds:.0f} s"]
         return ", ".join(filter(None, [*words, *(one.title() for one in self.extensions)]))
 

@@ -12,13 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gr1_bringup import hardware
+from gr1_bringup import hardware, policy_settings
 from gr1_bringup.arguments import BY_NAME, CAMERAS, ROBOTS, UNTRAINED, SettingError, with_defaults
 from gr1_core import Rig, pretrained
-from gr1_core.eval import verdict
 from gr1_core.rig import RigError
 
-CHECKPOINT = ("config.json", "rig.yaml", "model.safetensors")
 KINECT_PYTHON = "GR1_KINECT_PYTHON"
 """Environment variable: the interpreter with pyk4a, which needs an older numpy. Without it: that of `make
 kinect`.
@@ -65,7 +63,8 @@ def settings(**given: str) -> dict[str, str]:
     Raises SettingError for a value that cannot be used and for arguments that contradict each other.
     """
     chosen = with_defaults(given)
-    if chosen["robot"] == "sim" and chosen["driver"] == "policy":
+    policy_settings.check_server(chosen)
+    if chosen["robot"] == "sim" and chosen["driver"] == "policy" and not chosen["server"]:
         chosen["checkpoint"] = chosen["checkpoint"] or "demo"
     if chosen["checkpoint"] not in ("", UNTRAINED):
         chosen["checkpoint"] = str(pretrained.resolve(chosen["checkpoint"]))
@@ -76,9 +75,9 @@ def settings(**given: str) -> dict[str, str]:
     _check_simulation_only(chosen)
     _check_numbers(chosen)
     chosen["namespace"] = _namespace(chosen["namespace"])
-    _check_checkpoint(chosen["checkpoint"], rig)
+    policy_settings.check_checkpoint(chosen["checkpoint"], rig)
     if chosen["driver"] == "policy" and chosen["ignore_replay"] == "false":
-        _check_replay(chosen["checkpoint"])
+        policy_settings.check_replay(chosen["checkpoint"])
     if chosen["robot"] == "sim":
         _fill_in_task(chosen)
     return chosen
@@ -215,7 +214,7 @@ def _check_simulation_only(chosen: Mapping[str, str]) -> None:
             raise SettingError(
                 f"{name}: only the simulated table is set up by it; leave it out with robot '{robot}'"
             )
-    if chosen["checkpoint"] == UNTRAINED or (chosen["driver"] == "policy" and not chosen["checkpoint"]):
+    if chosen["checkpoint"] == UNTRAINED or (chosen["driver"] == "policy" and not with_policy(chosen)):
         raise SettingError(
             f"checkpoint: robot '{robot}' needs a trained one; an untrained model moves the simulated arm "
             "only"
@@ -262,6 +261,8 @@ def _policy(chosen: Mapping[str, str]) -> Node:
         "robot": chosen["robot"],
         "rig": chosen["rig"],
         "checkpoint": chosen["checkpoint"],
+        "server": chosen["server"],
+        "server_access": chosen["server_access"],
         "instruction": chosen["instruction"],
         "act": chosen["driver"] == "policy",
         "autostart": True,
@@ -339,8 +340,8 @@ def _kinect_python() -> str:
 
 
 def with_policy(chosen: Mapping[str, str]) -> bool:
-    """A checkpoint runs wherever there is one; it acts with driver policy only."""
-    return bool(chosen["checkpoint"])
+    """A checkpoint or a server runs wherever there is one; it acts with driver policy only."""
+    return bool(chosen["checkpoint"] or chosen["server"])
 
 
 def with_teleop(chosen: Mapping[str, str]) -> bool:
@@ -361,37 +362,6 @@ def _rig(source: str) -> Rig:
         return Rig.load(source)
     except (RigError, OSError) as error:
         raise SettingError(f"rig: {error}") from error
-
-
-def _check_checkpoint(checkpoint: str, rig: Rig) -> None:
-    """Refuses what can be seen of a checkpoint without torch. The policy node checks configuration and
-    weights.
-    """
-    if checkpoint in ("", UNTRAINED):
-        return
-    folder, needed = Path(checkpoint), ", ".join(CHECKPOINT)
-    if folder.is_file():
-        raise SettingError(f"checkpoint: '{checkpoint}' is a file; a checkpoint is a folder with {needed}")
-    if not folder.is_dir():
-        raise SettingError(f"checkpoint: no folder '{checkpoint}'")
-    missing = [name for name in CHECKPOINT if not (folder / name).is_file()]
-    if missing:
-        raise SettingError(
-            f"checkpoint: '{checkpoint}' is not a whole checkpoint: {', '.join(missing)} is missing"
-        )
-    try:
-        rig.require_same(_rig(str(folder / "rig.yaml")), f"checkpoint {checkpoint}")
-    except RigError as error:
-        raise SettingError(f"checkpoint: {error}") from error
-
-
-def _check_replay(checkpoint: str) -> None:
-    try:
-        why = "" if checkpoint in ("", UNTRAINED) else verdict.refusal(checkpoint)
-    except (OSError, ValueError) as error:
-        why = str(error)
-    if why:
-        raise SettingError(f"checkpoint: {why}; ignore_replay:=true lets it move all the same")
 
 
 def environment() -> Mapping[str, str]:

@@ -197,6 +197,8 @@ def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
         ({"namespace": "left arm"}, "not a ROS name"),
         ({"namespace": "left//arm"}, "not a ROS name"),
         ({"checkpoint": "/no/such/folder"}, "no folder"),
+        ({"server": "wss://gpu:8765", "checkpoint": "demo"}, "choose one of the two"),
+        ({"server_access": "access.json"}, "is for a server"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_with_what_can(given, said):
@@ -286,6 +288,14 @@ def folder(tmp_path):
 
 def test_a_whole_checkpoint_for_the_same_rig_is_accepted(folder):
     assert parameters("policy", checkpoint=str(folder))["checkpoint"] == str(folder)
+
+
+@pytest.mark.parametrize("robot", ["sim", "kinova_gen2"])
+def test_a_server_takes_the_place_of_a_checkpoint(robot, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    given = parameters("policy", robot=robot, server="wss://gpu:8765", server_access="access.json")
+    assert given["server"] == "wss://gpu:8765" and given["checkpoint"] == ""
+    assert given["server_access"] == str(tmp_path / "access.json")
 
 
 def test_a_checkpoint_that_is_not_whole_is_refused(folder):
