@@ -34,7 +34,7 @@ class TokenLearner(nn.Module):
     def __init__(self, config: GR1Config):
         super().__init__()
         width = config.vision_width
-        self.place = nn.Parameter(torch.empty(config.patches, width).normal_() * 0.02)
+        self.place = nn.Parameter(torch.empty(config.patches, width).normal_(std=0.02))
         self.norm = nn.LayerNorm(width)
         self.up = nn.Linear(width, self._HIDDEN)
         self.act = nn.GELU()

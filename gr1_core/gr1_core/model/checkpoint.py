@@ -17,8 +17,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from gr1_core import atomic_write
+from gr1_core import atomic_write, lfs
 from gr1_core.model import factory
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.gr1 import GR1
@@ -87,9 +88,8 @@ def load_model(folder: str | Path) -> GR1:
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{folder / WEIGHTS} is damaged or not a safetensors file ({error}): copy it again"
-        ) from error
+        defect = f"is damaged or not a safetensors file ({error}): copy it again"
+        raise CheckpointError(f"{folder / WEIGHTS} {lfs.explain(folder / WEIGHTS, defect)}") from error
     return build_model(config, weights, str(folder / WEIGHTS))
 
 
@@ -130,7 +130,7 @@ def build_model(config: GR1Config, weights: dict[str, Tensor], where: str) -> GR
     """A model with exactly these weights, in eval mode. Raises CheckpointError for wrong keys, shapes and
     non-finite values.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutInitialValues():
         model = factory.new_model(config)
     check_weights(weights, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, where)
     frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
@@ -143,6 +143,20 @@ def build_model(config: GR1Config, weights: dict[str, Tensor], where: str) -> GR
             if buffer.is_meta:
                 setattr(module, name, torch.arange(buffer.numel()).reshape(buffer.shape))
     return model.eval()
+
+
+class _WithoutInitialValues(TorchFunctionMode):
+    """Leaves out initial values: on the meta device they have no effect, but PyTorch decomposes random ones
+    with code whose import takes a second.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def check_weights(weights: dict[str, Tensor], expected: dict[str, tuple], where: str) -> None:

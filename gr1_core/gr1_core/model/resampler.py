@@ -54,10 +54,10 @@ class PerceiverResampler(nn.Module):
     def __init__(self, config: GR1Config):
         super().__init__()
         width = config.vision_width
-        self.latents = nn.Parameter(torch.randn(config.latents, width))
+        self.latents = nn.Parameter(torch.empty(config.latents, width).normal_())
         # One media embedding, since each call has one image. It is added to the media once and never to the
         # latents.
-        self.media_pos_emb = nn.Parameter(torch.randn(1, 1, width))
+        self.media_pos_emb = nn.Parameter(torch.empty(1, 1, width).normal_())
         self.layers = nn.ModuleList(
             nn.ModuleList(
                 [CrossAttention(width, config.resampler_heads, config.resampler_head_dim), FeedForward(width)]
@@ -86,7 +86,7 @@ class GridResampler(nn.Module):
         self.side = math.isqrt(config.latents)
         self.cells = config.grid // self.side
         self.project = nn.Linear(self.cells**2 * config.vision_width, config.vision_width)
-        self.place = nn.Parameter(torch.randn(config.latents, config.vision_width) * 0.02)
+        self.place = nn.Parameter(torch.empty(config.latents, config.vision_width).normal_(std=0.02))
 
     def forward(self, patches: Tensor) -> Tensor:
         """Patch tokens [N, patches, width] of one image each, row by row -> [N, latents, width], likewise."""
