@@ -24,6 +24,8 @@ TAIL = 15
 _LOGGED = re.compile(r"\[(DEBUG|INFO|WARN)\]")
 _PR_SET_PDEATHSIG = 1
 _BOOTSTRAPPED = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+HOLD = "GR1_HOLD"
+"""Environment variable of gr1_common.process, which this module does not import: it would import rclpy."""
 # An arm node whose driver hangs needs 7 s to release it (ArmNode.close).
 _LADDER = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
@@ -32,7 +34,7 @@ class Process:
     """One node as a process group, its output in `log`.
 
     echo(line): gets the lines with ERROR or FATAL, and of a node that prints aloud all lines that are not
-    log lines.
+    log lines. held: it imports its modules and enters the ROS graph when `release` is called.
     """
 
     def __init__(
@@ -42,16 +44,17 @@ class Process:
         log: Path,
         environment: Mapping[str, str],
         echo: Callable[[str], None],
+        held: bool = False,
     ):
-        self.name, self.log = node.name, log
+        self.name, self.log, self._held = node.name, log, held
         self._tail: collections.deque[str] = collections.deque(maxlen=TAIL)
         self._echo, self._aloud = echo, node.aloud
         self._popen = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if held else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_inherited(environment, node),
+            env=_inherited(environment, node) | ({HOLD: "1"} if held else {}),
             start_new_session=True,
             preexec_fn=_before,
             text=True,
@@ -79,6 +82,14 @@ class Process:
         """The end of the log, without the lines that `echo` got."""
         self._pump.join(timeout=1.0)
         return list(self._tail)
+
+    def release(self) -> None:
+        """Lets a held process go on; one that has ended is found by `exit_code`."""
+        if self._held:
+            self._held = False
+            with contextlib.suppress(BrokenPipeError):
+                self._popen.stdin.write("\n")
+                self._popen.stdin.flush()
 
     def signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -108,11 +119,24 @@ class Processes:
         self._environment, self._echo = dict(environment), echo
 
     def start(self, nodes: Iterable[stack.Node], namespace: str = "") -> None:
+        """Starts the nodes; those that `prepare` has started enter the ROS graph."""
+        waiting = {process.name: process for process in self.all}
         for node in nodes:
-            command = self._command(node, namespace)
-            self.all.append(
-                Process(node, command, self.folder / f"{node.name}.log", self._environment, self._echo)
-            )
+            if node.name in waiting:
+                waiting[node.name].release()
+            else:
+                self._launch(node, namespace, held=False)
+
+    def prepare(self, nodes: Iterable[stack.Node], namespace: str = "") -> None:
+        """Starts the processes of this project's nodes, which import their modules and wait for `start`."""
+        for node in nodes:
+            if node.package.startswith("gr1_"):
+                self._launch(node, namespace, held=True)
+
+    def _launch(self, node: stack.Node, namespace: str, held: bool) -> None:
+        log = self.folder / f"{node.name}.log"
+        command = self._command(node, namespace)
+        self.all.append(Process(node, command, log, self._environment, self._echo, held))
 
     def dead(self) -> Process | None:
         """The first process that has ended by itself."""
@@ -151,7 +175,6 @@ class Processes:
 def environment(folder: Path) -> dict[str, str]:
     """The nodes' environment: the caller's own, with the stack's defaults for variables that are not set."""
     wanted = {
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_LOG_DIR": str(folder / "ros_log"),
         "PYTHONUNBUFFERED": "1",
         **stack.environment(),

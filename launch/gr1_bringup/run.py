@@ -87,6 +87,8 @@ class Run:
         code, monitor, video = 0, None, None
         try:
             nodes = stack.nodes(self.chosen)
+            # Imports take longer than the look for another stack.
+            self._processes.prepare(nodes, self.chosen["namespace"])
             monitor, video = self._watchers()
             self._until_alone(monitor)
             if not self._ended:
@@ -160,7 +162,7 @@ class Run:
             others, waited = sorted(set(monitor.node_counts()) & set(NODES)), time.monotonic() - self._began
             if not others and waited > DISCOVERY:
                 return monitor.clear_statuses()
-            if others and waited > startup.GHOST_LIMIT:
+            if warned and others and waited > startup.GHOST_LIMIT:
                 raise NotRunning(startup.another_stack())
             if others and waited > DISCOVERY and not warned:
                 warned = True
@@ -187,7 +189,7 @@ class Run:
             if time.monotonic() - began > START_LIMIT:
                 silent = f"no status of {', '.join(missing)} on /diagnostics within {START_LIMIT:.0f} s"
                 raise NotRunning(f"{silent}; see the logs in {short_path(self.options.folder)}")
-            time.sleep(0.1)
+            time.sleep(0.02)
 
     def _until_ended(self, monitor) -> None:
         began, printed = time.monotonic(), -LINE_EVERY

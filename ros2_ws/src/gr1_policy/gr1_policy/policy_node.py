@@ -374,7 +374,7 @@ def main(args: list[str] | None = None) -> int:
             node.start()
         return node
 
-    return process.run_node(make, args, (ParameterError, RigError))
+    return process.run_node(make, args, (ParameterError, RigError), prepare=loading.import_model)
 
 
 if __name__ == "__main__":
