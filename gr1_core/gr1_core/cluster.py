@@ -58,7 +58,7 @@ class Cluster:
         hosts = len({name.partition("://")[2].rpartition(":")[0] for name in self._threads()})
         _say(
             f"cluster {self._client.scheduler.address}: {_count(self._slots(), 'worker')} on "
-            f"{_count(hosts, 'machine')}; dashboard {self._client.dashboard_link or 'off'}"
+            f"{_count(hosts, 'machine')}; dashboard {self._client.dashboard_link}"
         )
 
     def require(self, reads: Iterable[Path] = (), writes: Iterable[Path] = ()) -> None:

@@ -26,7 +26,7 @@ def add_workers_options(
     group.add_argument(
         "--workers",
         type=count,
-        default=default,
+        default=str(default),  # argparse takes a given value that is the default itself as not given
         metavar=metavar,
         help=f"{what} (default: {shown or default})",
     )
