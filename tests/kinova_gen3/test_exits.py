@@ -1,7 +1,8 @@
-"""Whatever ends or freezes the arm node in motion, the arm stops: the real node and the real watchdog, as
-processes, over real ROS 2.
+"""Whatever ends or freezes the arm's processes in motion, the arm stops: the real node, motion process and
+watchdog, over real ROS 2.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -40,16 +41,21 @@ def ros():
 def node(arm, ros):
     """The arm node with the Gen3, free to move."""
     process = NodeProcess(*node_for(arm), "arm_on_start:=true")
-    process.until("arm 'kinova_gen3' with rig 'kinova_gen3'")
-    process.watchdog = next(
-        p
-        for p in psutil.Process(process.pid).children()
-        if "gr1_robot.arm.drivers.kinova_gen3.watchdog" in p.cmdline()
-    )
-    yield process
-    process.end()
-    arm.hang_up()
-    psutil.wait_procs([process.watchdog], timeout=20)
+    try:
+        process.until("arm 'kinova_gen3' with rig 'kinova_gen3'")
+        process.motion = child(psutil.Process(process.pid), "gr1_robot.arm.motion_process")
+        process.watchdog = child(process.motion, "gr1_robot.arm.drivers.kinova_gen3.watchdog")
+        yield process
+    finally:
+        with contextlib.suppress(AttributeError, psutil.NoSuchProcess):
+            process.motion.resume()
+        process.end()
+        arm.hang_up()
+    psutil.wait_procs([process.motion, process.watchdog], timeout=20)
+
+
+def child(parent, module: str):
+    return next(one for one in parent.children() if module in one.cmdline())
 
 
 @pytest.fixture
@@ -138,18 +144,32 @@ def stops(arm, began: float, what: str, within: float = PROMISE):
         assert took < within
 
 
-def ends(watchdog):
-    gone, _ = psutil.wait_procs([watchdog], timeout=20)
-    assert gone, "the watchdog has not ended"
+def ends(process):
+    gone, _ = psutil.wait_procs([process], timeout=20)
+    assert gone, "it has not ended"
 
 
-def test_a_node_that_is_killed_in_motion_leaves_the_arm_at_rest(arm, node, policy):
+def test_a_motion_process_that_is_killed_in_motion_leaves_the_arm_at_rest(arm, node, policy):
     began = time.monotonic()
-    node.send(signal.SIGKILL)
+    node.motion.kill()
     stops(arm, began, "SIGKILL")
     ends(node.watchdog)
     assert not arm.moving
-    assert "watchdog: stopped the arm" in node.wait()[1] and "ended without stopping" in node.wait()[1]
+    code, said = node.wait()
+    assert code == 1 and "the motion process was killed by SIGKILL" in said
+    assert "watchdog: stopped the arm" in said and "ended without stopping" in said
+
+
+def test_a_node_that_is_killed_in_motion_leaves_an_arm_that_is_brought_to_rest_and_released(
+    arm, node, policy
+):
+    began = time.monotonic()
+    node.send(signal.SIGKILL)
+    stops(arm, began, "SIGKILL of the node")
+    ends(node.motion)
+    ends(node.watchdog)
+    assert not arm.moving
+    assert "ended without a farewell; at rest after" in node.wait()[1]
 
 
 def freeze_in_motion(arm, ros, node) -> float:
@@ -158,22 +178,22 @@ def freeze_in_motion(arm, ros, node) -> float:
     """
     for _ in range(10):
         began = time.monotonic()
-        node.send(signal.SIGSTOP)
+        node.motion.suspend()
         arm.until(lambda arm, at=began: stops_after(arm, at) or not arm.moving and arm._now > at + 2.0)
         if stops_after(arm, began):
             return began
-        node.send(signal.SIGCONT)
+        node.motion.resume()
         release(arm, ros)
     raise AssertionError("the gate had rested the arm each time")
 
 
-def test_a_node_that_is_frozen_in_motion_leaves_the_arm_at_rest_until_a_person_releases_it(
+def test_a_motion_process_that_is_frozen_in_motion_leaves_the_arm_at_rest_until_a_person_releases_it(
     arm, ros, node, policy
 ):
     stops(arm, freeze_in_motion(arm, ros, node), "SIGSTOP")
     node.until(f"no heartbeat from the arm node for {WATCHDOG_MS} ms")
     before = len(ros.messages("/diagnostics"))
-    node.send(signal.SIGCONT)
+    node.motion.resume()
     # Commands keep coming, but the node learns what happened, from the watchdog or from a call that took too
     # long, and is latched.
     node.until("kinova_gen3: ")

@@ -90,7 +90,6 @@ class MotionProcess:
             # What exists now lives as long as the process: no collection in the loop looks at it again.
             gc.collect()
             gc.freeze()
-            self._loop.start()
             undo.pop_all()
 
     def run(self) -> int:
@@ -101,6 +100,7 @@ class MotionProcess:
             self._link.post_surely(
                 motion_link.Ready(self.controller.backend.joint_names, self.scheduling, self.notice), 1.0
             )
+            self._loop.start()  # after the message above: the node waits for it first
             why = self._serve()
         except Exception:
             self._failure = self._failure or traceback.format_exc()
