@@ -10,7 +10,7 @@ SI units; poses in the arm's base frame (REP 103); quaternions are (x, y, z, w).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -90,7 +90,8 @@ class Limits:
     stop_time: from full speed to rest. workspace: of the point between the fingertips.
     max_following_error, max_following_angle: m and rad between commanded and measured pose.
     joint_margin: rad that each joint keeps from the end of its range.
-    force: N on the hand that stops an arm which reports forces.
+    force: N on the hand that stops an arm which reports forces. max_tilt: rad between the hand's approach
+    axis and straight down; None: not limited.
     """
 
     linear_speed: Positive
@@ -104,11 +105,36 @@ class Limits:
     max_following_angle: Positive
     joint_margin: Positive
     force: Positive
+    max_tilt: Positive | None = None
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """A box that no part of the arm may touch: its lowest and highest corner, m, base frame."""
+
+    min: tuple[float, float, float]
+    max: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the arm: all points within `radius` (m) of the segment from `start` to `end` (m), in the
+    frame of joint number `joint`, counted from 1; 0: fixed to the base.
+    """
+
+    joint: int
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    radius: Positive
 
 
 @dataclass(frozen=True)
 class Rig:
-    """See the module. Load one with `Rig.load("kinova_gen2")` or `Rig.load("path/to/rig.yaml")`."""
+    """See the module. Load one with `Rig.load("kinova_gen2")` or `Rig.load("path/to/rig.yaml")`.
+
+    obstacles: what stands around the arm, by name. body: parts that the arm has beside its driver's, or that
+    replace those of the same name.
+    """
 
     name: str
     control_hz: Positive
@@ -116,6 +142,8 @@ class Rig:
     state: State
     action: Action
     limits: Limits
+    obstacles: Mapping[str, Obstacle] = field(default_factory=dict)
+    body: Mapping[str, Part] = field(default_factory=dict)
 
     @property
     def period(self) -> float:
@@ -195,6 +223,9 @@ class Rig:
         rig = strict_yaml.parse(cls, raw, where, RigError, renamed=RIG_KEYS)
         if not all(low < high for low, high in zip(rig.limits.workspace_min, rig.limits.workspace_max)):
             raise RigError(f"{where}: limits.workspace_min must be below workspace_max on every axis")
+        for name, box in rig.obstacles.items():
+            if not all(low < high for low, high in zip(box.min, box.max)):
+                raise RigError(f"{where}: obstacles.{name}.min must be below its max on every axis")
         return rig
 
     def to_dict(self) -> dict:
@@ -206,12 +237,14 @@ class Rig:
         atomic_write.write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
 
     def require_same(self, other: Rig, where: str = "") -> None:
-        """Raises RigError if the other rig's state, action, cameras or rate differ. Limits may differ: they
-        belong to the place.
+        """Raises RigError if the other rig's state, action, cameras or rate differ. Limits, obstacles and the
+        arm's parts may differ: they belong to the place.
         """
         mine, theirs = strict_yaml.flatten(self.to_dict()), strict_yaml.flatten(other.to_dict())
         names = [
-            key for key in mine if not key.startswith(("limits.", "name")) and not key.endswith("max_age")
+            key
+            for key in mine
+            if not key.startswith(("limits.", "name", "obstacles.", "body.")) and not key.endswith("max_age")
         ]
         wrong = [
             f"{key} is {theirs[key]} there, {mine[key]} here" for key in names if mine[key] != theirs[key]

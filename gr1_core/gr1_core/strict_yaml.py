@@ -106,7 +106,7 @@ def parse(
     where: names the file in messages. prefix: the mapping's own dotted key and a dot. optional: fields that
     may be missing, default: those with a default. renamed: old dotted key -> new one, for the message about
     an old file. Fields may be: a dataclass, bool, int, float, str, Literal of texts, tuple of floats,
-    Mapping, Mapping[Literal, dataclass], each also `| None` and `| Literal`, numbers also Annotated with
+    Mapping, Mapping[Literal, dataclass], Mapping[str, dataclass] with any names, each also `| None` and `| Literal`, numbers also Annotated with
     `Above`.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}
@@ -232,6 +232,12 @@ class _Parser:
     def _mapping(self, kind, value, name: str) -> Mapping:
         arguments = typing.get_args(kind)
         if len(arguments) == 2 and dataclasses.is_dataclass(arguments[1]):
+            if arguments[0] is str:
+                if not isinstance(value, Mapping):
+                    raise self._refused(name, value, "names, each with keys and values")
+                return {
+                    str(key): self.value(arguments[1], item, f"{name}.{key}") for key, item in value.items()
+                }
             keys = typing.get_args(arguments[0])
             raw = check_keys(
                 value, keys, (), self._where, self._error, prefix=f"{name}.", renamed=self._renamed

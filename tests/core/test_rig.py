@@ -119,3 +119,19 @@ def test_the_state_vector_is_pose_and_the_grippers_last_command():
     assert rig.state_vector(*pose, 0.0).dtype == np.float32
     assert rig.state_vector(*pose, 0.0).tolist() == [*np.float32(rig.arm_state(*pose)), 1.0]
     assert rig.state_vector(*pose, 1.0)[6] == -1.0
+
+
+def test_obstacles_and_parts_have_names_of_their_own_and_belong_to_the_place():
+    raw = KINOVA.to_dict()
+    raw["obstacles"] = {"crate": {"min": [0.5, 0.2, 0.0], "max": [0.7, 0.5, 0.3]}}
+    raw["body"] = {"lamp": {"joint": 4, "start": [0, 0, 0], "end": [0, 0.1, 0], "radius": 0.03}}
+    rig = Rig.from_dict(raw)
+    assert rig.obstacles["crate"].max == (0.7, 0.5, 0.3) and rig.body["lamp"].joint == 4
+    assert Rig.from_dict(rig.to_dict()) == rig
+    rig.require_same(KINOVA)
+    raw["obstacles"]["crate"]["max"] = [0.7, 0.1, 0.3]
+    with pytest.raises(RigError, match=r"obstacles\.crate\.min must be below its max"):
+        Rig.from_dict(raw)
+    raw["obstacles"] = ["crate"]
+    with pytest.raises(RigError, match="obstacles is .*, expected names, each with keys and values"):
+        Rig.from_dict(raw)
