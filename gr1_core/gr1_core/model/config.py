@@ -16,7 +16,7 @@ KINDS = {
     "policy": ("gr1", "rt1", "r3m"),
     "vision": ("vit", "conv", "conv_film"),
     "resampler": ("perceiver", "grid"),
-    "text": ("clip", "words"),
+    "text": ("clip", "words", "sentence"),
     "frames": ("normalised", "change"),
 }
 
@@ -34,7 +34,8 @@ class GR1Config:
     # GR-1, or a baseline in the style of RT-1 or R3M. A baseline uses only some of the sizes below.
     policy: str = "gr1"
     # Image encoder (MAE's ViT, convolutions, or convolutions conditioned by the instruction with FiLM),
-    # resampler (perceiver, or a grid that keeps places) and text encoder (CLIP, or trained words).
+    # resampler (perceiver, or a grid that keeps places) and text encoder (CLIP, trained words, or these
+    # with their order).
     vision: str = "vit"
     resampler: str = "perceiver"
     text: str = "clip"
@@ -59,7 +60,7 @@ class GR1Config:
     vision_width: int = 768
     vision_layers: int = 12
     vision_heads: int = 12
-    # Text encoder; words use text_dim alone.
+    # Text encoder; words use text_dim alone, sentence also text_heads.
     text_width: int = 512
     text_layers: int = 12
     text_heads: int = 8
@@ -141,6 +142,11 @@ class GR1Config:
     def predicts_frames(self) -> bool:
         """Whether the model predicts future frames."""
         return self.policy == "gr1"
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether the text encoder is trained with the policy."""
+        return self.text != "clip"
 
     @property
     def vision_reads_text(self) -> bool:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gr1_core.model.config import GR1Config
 from gr1_core.model.convolution import ConvEncoder, ConvFilmEncoder
-from gr1_core.model.language import WordEncoder
+from gr1_core.model.language import SentenceEncoder, WordEncoder
 
 
 class Encoders(nn.Module):
@@ -22,7 +22,7 @@ class Encoders(nn.Module):
 
     def train(self, mode: bool = True) -> Encoders:
         super().train(mode)
-        self.text.train(mode and self.config.text == "words")
+        self.text.train(mode and self.config.trains_text)
         self.vision.eval()
         return self
 
@@ -34,7 +34,7 @@ class Encoders(nn.Module):
         """The text encoder's embedding [N, text_dim] as the other parts read it: CLIP's scaled to unit
         length, words unchanged.
         """
-        if self.config.text == "words":
+        if self.config.trains_text:
             # Unknown words have embeddings near zero, which must not be scaled up.
             return embedding
         return embedding / (embedding.norm(dim=-1, keepdim=True) + 1e-6)
@@ -57,8 +57,8 @@ class Encoders(nn.Module):
 
 
 def _text_encoder(config: GR1Config) -> nn.Module:
-    if config.text == "words":
-        return WordEncoder(config)
+    if config.trains_text:
+        return {"words": WordEncoder, "sentence": SentenceEncoder}[config.text](config)
     from gr1_core.model.clip_text import TextEncoder
 
     return TextEncoder(config).requires_grad_(False)

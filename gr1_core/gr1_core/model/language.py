@@ -37,6 +37,11 @@ class WordEncoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Token ids i64[N, 77] -> [N, text_dim]."""
+        rows, share = self._words(tokens)
+        return F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=share.to(self.table.dtype))
+
+    def _words(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """-> rows of the table i64[N, L], each word's share of the mean f[N, L]."""
         ends = (tokens == END).int()
         tokens = tokens[:, : int(ends.argmax(-1).max()) + 1]
         words = (ends.cumsum(-1)[:, : tokens.shape[1]] == 0) & (tokens != START)
@@ -46,7 +51,39 @@ class WordEncoder(nn.Module):
         # A multiplicative hash of 16-bit ids to 12 bits; this factor maps the words of the twin's
         # instructions to different rows.
         rows = (tokens * 44621 >> 4) % self.ROWS
-        return F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=share.to(self.table.dtype))
+        return rows, share
+
+
+class SentenceEncoder(WordEncoder):
+    """The mean of the words, plus what one block of self-attention with trained positions reads off their
+    order: "the eggplant beside the plate" is not "the plate beside the eggplant".
+
+    Untrained it equals WordEncoder.
+    """
+
+    def __init__(self, config: GR1Config):
+        super().__init__(config)
+        width = config.text_dim
+        self.positions = nn.Parameter(torch.empty(CONTEXT, width).normal_(std=0.5))
+        self.norm = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, config.text_heads, batch_first=True)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Token ids i64[N, 77] -> [N, text_dim]."""
+        rows, share = self._words(tokens)
+        vectors = F.embedding(rows, self.table)
+        # Words that no training instruction had are zero, and say nothing here either. When a training begins
+        # all are zero.
+        known = share > 0 if self.training else (share > 0) & (vectors != 0).any(-1)
+        placed = self.norm(vectors + self.positions[: rows.shape[1]])
+        # Without any known word it attends to all, since it has to attend to something.
+        hidden = ~known & known.any(-1, keepdim=True)
+        read, _ = self.attention(placed, placed, placed, key_padding_mask=hidden, need_weights=False)
+        ordered = self.down(F.gelu(self.up(placed + read))) * known.unsqueeze(-1)
+        return ((vectors + ordered) * share.to(vectors.dtype).unsqueeze(-1)).sum(1)
 
 
 def tokenize(text: str, folder: str | Path | None = None) -> list[int]:

@@ -76,7 +76,7 @@ class InputPipeline:
         self.config, self.dataset, self.spec = model.config, dataset, spec
         self.device, self.bf16 = device, bf16
         self._text, self._embeddings = model.text, {}
-        self._trains_words = model.config.text == "words"
+        self._trains_words = model.config.trains_text
         self._vision = _inference_copy(model.vision, bf16) if spec.frozen else None
         self._encoder_weights = model.vision
         self._file_sizes = feature_cache.bytes_per_frame(

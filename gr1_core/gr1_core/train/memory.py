@@ -78,8 +78,8 @@ def noise_inputs(
 
     robot, steps, size = recipe.stage == "finetune", config.window, config.image_size
     inputs = Inputs(
-        embedding=None if config.text == "words" else noise(config.text_dim),
-        tokens=_tokens(count).to(device) if config.text == "words" else None,
+        embedding=None if config.trains_text else noise(config.text_dim),
+        tokens=_tokens(count).to(device) if config.trains_text else None,
         state=noise(steps, 7) if robot else None,
         action=noise(steps, 7) if robot else None,
         valid=None,
