@@ -9,6 +9,8 @@ from aiohttp import web
 from gr1_teleop.pairing import BLOCK_S, Pairing
 
 PAGES = ("/", "/desk")
+VIEW_ONLY = "view_only"
+"""Key of a request: whether its client may only watch."""
 UNPAIRED = 4401
 """Websocket close code: tells a page what the HTTP status of a refused handshake cannot tell it."""
 
@@ -76,6 +78,7 @@ class Auth:
             if self._pairing.is_blocked(address, "cookie"):
                 raise _too_many_failures()
             if self._pairing.accepts(cookie, address, "cookie"):
+                request[VIEW_ONLY] = self._pairing.is_view_only(cookie)
                 return await handler(request)
         if socket:
             return await self._refuse_socket(

@@ -1,4 +1,7 @@
-"""Starts, ends and relabels episodes at the press of a button; asks for confirmation."""
+"""Starts, ends and relabels episodes at the press of a button; asks for confirmation; holds the instruction.
+
+An instruction that a person gave, here or by the task list, stays until a person changes it.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ from typing import Protocol
 
 from gr1_teleop.episode_index import EpisodeIndex
 from gr1_teleop.protocol import EPISODE_ACTIONS, MAX_INSTRUCTION
+from gr1_teleop.task_list import TaskList
 
-CONFIRM_S = 3.0
-"""Time for the second press of a confirmation, s."""
+CONFIRM_S, READ_S = 3.0, 15.0
+"""Time for the second press of a confirmation, and of one with a reason that must be read, s."""
 
 _CONFIRMED_ACTIONS = ("success", "discard")
-_BUSY = {"start": "starting", "relabel": "relabelling"}
+_BUSY = {"start": "starting", "relabel": "relabelling", "instruct": "instructing"}
+_STEPS = {"next_task": 1, "previous_task": -1}
 _REFUSAL_SHOWN_S = 5.0
 _log = logging.getLogger(__name__)
 _PULSES = {
@@ -41,16 +46,25 @@ class Recorder(Protocol):
     def publish_instruction(self, instruction: str) -> None:
         """Publishes the instruction of the next episodes on the topic `instruction`."""
 
+    def loss(self) -> str:
+        """What conversion would leave out of the running episode, in words; "" if it is little."""
+
 
 class EpisodeControl:
     """Thread-safe. `press` returns at once; the callable that it returns takes seconds."""
 
-    def __init__(self, recorder: Recorder, folder: str | Path, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        recorder: Recorder,
+        folder: str | Path,
+        clock: Callable[[], float] = time.monotonic,
+        tasks: TaskList | None = None,
+    ):
         self.index = EpisodeIndex(folder)
-        self._recorder, self._clock = recorder, clock
+        self._recorder, self._clock, self._tasks = recorder, clock, tasks
         self._lock = threading.Lock()
         self._instruction = self._busy = ""
-        self._question: tuple[str, float] | None = None
+        self._question: tuple[str, float, str] | None = None
         self._pulses: list[dict] = []
         self._refusal = ("", float("-inf"))
 
@@ -60,6 +74,8 @@ class EpisodeControl:
 
         instruction: for "start" the new instruction ("": unchanged), for "relabel" the last bag's new label.
         two_steps: success and discard must be pressed twice within CONFIRM_S, with no other press in between.
+        Success is asked for from every device if conversion would leave out a good part of the episode.
+        "next_task" and "previous_task" choose from the task list.
 
         Raises EpisodeError at once for an unknown action, a busy recorder or a missing instruction.
         """
@@ -70,8 +86,11 @@ class EpisodeControl:
             self._check_free()
             if instruction or action == "relabel":
                 instruction = self._validated(instruction)
-            if two_steps and action in _CONFIRMED_ACTIONS and open_question != action:
-                self._question = action, self._clock() + CONFIRM_S
+            if action in _STEPS:
+                action, instruction = "instruct", self._task_beside(_STEPS[action])
+            loss = self._recorder.loss() if action == "success" else ""
+            if (loss or (two_steps and action in _CONFIRMED_ACTIONS)) and open_question != action:
+                self._question = action, self._clock() + (READ_S if loss else CONFIRM_S), loss
                 self._pulses.append(_PULSES["asked"])
                 return None
             self._busy = _BUSY.get(action, "ending")
@@ -85,17 +104,34 @@ class EpisodeControl:
             self._busy = "instructing"
         return lambda: self._call_recorder("instruct", instruction)
 
+    @property
+    def instruction(self) -> str:
+        """The instruction that a person gave last, "" if none did."""
+        with self._lock:
+            return self._instruction
+
+    def begin(self, instruction: str) -> None:
+        """Publishes the instruction that the user started with, or else the task list's first."""
+        if not instruction and self._tasks:
+            instruction = self._tasks.first(self._successes())
+        if instruction:
+            self._call_recorder("instruct", instruction)
+
     def state(self) -> dict:
         """{busy: "", "starting", "ending", "relabelling" or "instructing"; confirm: None, "success" or
-        "discard": the open confirmation; instruction: the last one set here; refusal: reason of the last
+        "discard": the open confirmation; confirm_why: what conversion would leave out, or ""; instruction:
+        the last one set here; tasks: of `TaskList.progress`, [] without a list; refusal: reason of the last
         refusal, kept for 5 s}."""
         with self._lock:
             text, at = self._refusal
             fresh = self._clock() - at < _REFUSAL_SHOWN_S
+            asked = self._open_question()
             return {
                 "busy": self._busy,
-                "confirm": self._open_question(),
+                "confirm": asked,
+                "confirm_why": self._question[2] if asked else "",
                 "instruction": self._instruction,
+                "tasks": self._tasks.progress(self.index.successes) if self._tasks else [],
                 "refusal": text if fresh else "",
             }
 
@@ -105,8 +141,27 @@ class EpisodeControl:
             pulses, self._pulses = self._pulses, []
             return pulses
 
+    def _choose_next(self) -> None:
+        now = self.instruction
+        following = self._tasks.after_success(now, self._successes())
+        if following != now:
+            self._recorder.publish_instruction(following)
+            with self._lock:
+                self._instruction = following
+
     def _open_question(self) -> str | None:
         return self._question[0] if self._question and self._clock() < self._question[1] else None
+
+    def _task_beside(self, by: int) -> str:
+        if not self._tasks:
+            self._refuse(
+                "there is no task list: start with one (gr1 up --tasks FILE), or type an instruction"
+            )
+        return self._tasks.step(self._instruction, by)
+
+    def _successes(self) -> dict[str, int]:
+        self.index.list_episodes()
+        return dict(self.index.successes)
 
     def _check_free(self) -> None:
         if self._busy:
@@ -143,6 +198,8 @@ class EpisodeControl:
                 name = self._recorder.relabel(instruction)
             else:
                 name = getattr(self._recorder, action)()
+            if action == "success" and self._tasks:
+                self._choose_next()
         except ValueError as error:
             with self._lock:
                 self._refuse(str(error))

@@ -40,6 +40,8 @@ class PageState:
             "outcome": recorder.get("outcome", ""),
             "seconds": recorder.get("seconds", 0.0),
             "confirm": episodes["confirm"],
+            "confirm_why": episodes["confirm_why"],
+            "loss": recorder.get("loss", "") if recorder.get("state") == "recording" else "",
             "busy": episodes["busy"],
         }
         topics = status.get("topics") or []
@@ -52,15 +54,23 @@ class PageState:
             "gate": {name: gate.get(name, "") for name in _GATE},
             "recording": recording,
             "counts": recorder.get("episodes", {}),
+            "tasks": episodes["tasks"],
             "warnings": warnings,
         }
         changes = {
-            name: state.get(name) for name in ("clutch", "why", "gripper_waits", "gate", "counts", "warnings")
+            name: state.get(name)
+            for name in ("clutch", "why", "gripper_waits", "gate", "counts", "tasks", "warnings")
         }
         mark = encode([changes, recording | {"seconds": 0}, operator, pulses])
         return (
             state | {"haptics": pulses},
-            state | {"topics": topics, "cameras": cameras, "operator": operator},
+            state
+            | {
+                "topics": topics,
+                "cameras": cameras,
+                "operator": operator,
+                "policy": status.get("policy", {}),
+            },
             mark,
         )
 

@@ -30,15 +30,19 @@ _TYPES = {
 
 
 class RobotView(Protocol):
-    """The robot as the server sees it. The server's threads call both methods; they return at once."""
+    """The robot as the server sees it. The server's threads call all methods; they return at once."""
 
     def camera_images(self) -> dict[str, bytes]:
-        """The newest JPEG of each camera, by role."""
+        """The newest JPEG of each camera, by role, and of each predicted frame, as "predicted_<role>"."""
+
+    def want_predicted(self) -> None:
+        """A page shows the policy's predicted frames; they are decoded only while one does."""
 
     def status(self) -> dict:
         """{"gate": {"state", "reason", "source"}, "recorder": the message of recorder/state, "topics":
-        [{"topic", "hz", "expected_hz", "age_s", "problem"}], "instruction": text, "warnings": [text]};
-        unknown values are left out."""
+        [{"topic", "hz", "expected_hz", "age_s", "problem"}], "instruction": text, "warnings": [text],
+        "policy": {"message", "level", "rate_hz", "inference_p50_ms", "score_static", "score_wrist", "limit"},
+        {} without a policy}; unknown values are left out."""
 
 
 class Pages:
@@ -83,6 +87,8 @@ class Pages:
 
     async def _camera_image(self, request: web.Request) -> web.StreamResponse:
         role, frames = request.match_info["role"], self._view.camera_images()
+        if role.startswith("predicted_"):
+            self._view.want_predicted()
         if role not in frames:
             text = f"no image of a camera '{role[:100]}' has been received"
             raise web.HTTPNotFound(text=f"{text}; there are: {', '.join(frames) or 'none'}\n")

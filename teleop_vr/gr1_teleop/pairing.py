@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import io
 import secrets
@@ -31,19 +32,30 @@ class Pairing:
 
     def __init__(self, token: str = "", clock: Callable[[], float] = time.monotonic):
         self.token = validate_token(token) if token else secrets.token_urlsafe(_BYTES)
+        # Derived, so that it stays the same with a token of the user's; the other way round it tells nothing.
+        digest = hmac.digest(self.token.encode(), b"gr1 view only", "sha256")
+        self.view_token = base64.urlsafe_b64encode(digest[:_BYTES]).decode().rstrip("=")
         self._clock = clock
         self._failures: dict[tuple[str, str], deque[float]] = {}
 
     def accepts(self, given: str, address: str, where: str) -> bool:
-        """Whether this is the token; a wrong one is counted. where: "url" or "cookie". Call `is_blocked`
-        first."""
-        right = hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self.token.encode())
+        """Whether this is the token or the view token; a wrong one is counted. where: "url" or "cookie". Call
+        `is_blocked` first."""
+        right = self._equals(given, self.token) or self.is_view_only(given)
         if right and where == "url":
             for kind in ("url", "cookie"):
                 self._failures.pop((address, kind), None)
         elif not right:
             self._count(address, where)
         return right
+
+    def is_view_only(self, given: str) -> bool:
+        """Whether this is the view token, which allows to watch and nothing else."""
+        return self._equals(given, self.view_token)
+
+    @staticmethod
+    def _equals(given: str, token: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token.encode())
 
     def is_blocked(self, address: str, where: str) -> bool:
         """Whether this address sent ten wrong tokens within the last minute; then even the right token is
@@ -70,8 +82,8 @@ def validate_token(token: str) -> str:
     return token
 
 
-def pairing_text(url: str, fingerprint: str) -> str:
-    """Text for the terminal: QR code, URL and the certificate's fingerprint."""
+def pairing_text(url: str, view_url: str, fingerprint: str) -> str:
+    """Text for the terminal: QR code, both URLs and the certificate's fingerprint."""
     code = io.StringIO()
     segno.make(url, error="l", micro=False).terminal(code, compact=True)
     return (
@@ -81,4 +93,5 @@ def pairing_text(url: str, fingerprint: str) -> str:
         "The browser warns once about the certificate, which this computer has signed itself.\n"
         f"SHA-256 fingerprint:\n  {fingerprint}\n"
         "Anyone with this address can move the robot: keep it private.\n"
+        f"To watch only, for any number of viewers:\n  {view_url}\n"
     )

@@ -16,7 +16,7 @@ VERSION = 1
 MAX_BYTES = 16384
 KINDS = ("headset", "phone", "desk")
 HANDS = ("right", "left")
-EPISODE_ACTIONS = ("start", "success", "failure", "discard", "relabel")
+EPISODE_ACTIONS = ("start", "success", "failure", "discard", "relabel", "next_task", "previous_task")
 
 MAX_INSTRUCTION = 300
 """Maximum length of an instruction in characters; CLIP reads 77 tokens, which are shorter."""

@@ -44,6 +44,10 @@ class RecorderClient:
     def relabel(self, instruction: str) -> str:
         return self._call("relabel", instruction)
 
+    def loss(self) -> str:
+        state = self._state()
+        return state.get("loss", "") if state.get("state") == "recording" else ""
+
     def publish_instruction(self, instruction: str) -> None:
         self._publish_instruction(instruction)
 

@@ -18,6 +18,9 @@ from gr1_teleop.topic_monitor import TopicMonitor
 
 IMAGE_MAX_AGE_S = 1.0
 """An older image is not shown, so that a stopped camera is visible as such."""
+POLICY_TIMEOUT_S, WANTED_S = 3.0, 5.0
+"""A policy that has been silent for this long is gone. Predicted frames are wanted for this long after a
+page has asked for one."""
 RECORDER_TIMEOUT_S = 3.0
 """A recorder that has been silent for this long is gone; it publishes its state twice a second."""
 
@@ -48,6 +51,8 @@ class RobotState:
         self._topics = {topic.name: topic for topic in topics}
         self._pose = self._closure = self._gate = self._recorder = self._recording = None
         self._images: dict[str, Stamped] = {}
+        self._policy: dict[str, Stamped] = {}
+        self._wanted_at = -math.inf
 
     # Inputs from the node
 
@@ -72,6 +77,16 @@ class RobotState:
     def set_recorder(self, state: str) -> None:
         """The topic recorder/state."""
         self._recorder = Stamped(json.loads(state), self._clock())
+
+    def set_policy(self, subject: str, level: int, message: str, values: Mapping[str, str]) -> None:
+        """A status of the policy node, subject: "inputs", "step" or "prediction"; level: 0 is OK."""
+        known = {"level": level, "message": message, "values": dict(values)}
+        self._policy = self._policy | {subject: Stamped(known, self._clock())}
+
+    @property
+    def predicted_wanted(self) -> bool:
+        """Whether a page shows the policy's predicted frames."""
+        return self._clock() - self._wanted_at < WANTED_S
 
     def set_recording_problem(self, problem: str) -> None:
         """The message of the status `recorder: episode` if its level is not OK, else ""."""
@@ -107,14 +122,34 @@ class RobotState:
         if self._recorder and not recorder:
             warnings.append("the recorder does not respond: episodes cannot be started or ended")
         if recorder.get("state") == "recording" and self._recording and self._recording.value:
-            warnings.append(self._recording.value)
+            # A topic that is monitored here has one figure, that of `topics`.
+            parts = self._recording.value.split("; ")
+            warnings += [part for part in parts if part.partition(":")[0] not in self._topics]
         return {
+            "policy": self._policy_status(now),
             "gate": self._gate.value if self._gate else {},
             "recorder": recorder,
             "topics": rows,
             "instruction": self.instruction,
             "warnings": warnings,
         }
+
+    def want_predicted(self) -> None:
+        self._wanted_at = self._clock()
+
+    def _policy_status(self, now: float) -> dict:
+        fresh = {
+            subject: status.value
+            for subject, status in self._policy.items()
+            if now - status.at <= POLICY_TIMEOUT_S
+        }
+        if not fresh:
+            return {}
+        values = {name: value for status in fresh.values() for name, value in status["values"].items()}
+        worst = max(fresh.values(), key=lambda status: status["level"])
+        wanted = ("rate_hz", "inference_p50_ms", "score_static", "score_wrist", "limit")
+        figures = {name: number for name in wanted if (number := _number(values.get(name))) is not None}
+        return {"message": worst["message"] if worst["level"] else "", "level": worst["level"], **figures}
 
     def recorder_state(self) -> dict:
         """The last message of recorder/state, {} while there is no recorder."""
@@ -123,3 +158,11 @@ class RobotState:
 
     def _if_fresh(self, stamped: Stamped | None, now: float):
         return stamped.value if stamped and now - stamped.at <= self._max_age else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None

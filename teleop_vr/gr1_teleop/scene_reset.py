@@ -24,13 +24,15 @@ class SceneResetError(RuntimeError):
 class SceneReset:
     """Client of the simulated arm's services.
 
-    instruction(): the present one. publish_instruction(text): publishes the new scene's instruction.
+    keep_instruction(): whether a person gave the present instruction, which then stays.
+    publish_instruction(text): publishes the new scene's instruction.
     """
 
     def __init__(
-        self, node: Node, instruction: Callable[[], str], publish_instruction: Callable[[str], None]
+        self, node: Node, keep_instruction: Callable[[], bool], publish_instruction: Callable[[str], None]
     ):
-        self._instruction, self._publish_instruction, self._task = instruction, publish_instruction, {}
+        self._keep_instruction, self._publish_instruction = keep_instruction, publish_instruction
+        self._task: dict = {}
         node.create_subscription(String, "sim/task", self._on_task, LATCHED)
         self._set = node.create_client(SetParameters, "arm/set_parameters")
         self._reset = node.create_client(Trigger, "sim/reset")
@@ -38,7 +40,7 @@ class SceneReset:
     def next_scene(self) -> None:
         """Resets to the same task with the next seed. Raises SceneResetError.
 
-        Publishes the new scene's instruction, unless the operator demonstrates a task of their own.
+        Publishes the new scene's instruction, unless a person gave the present one.
         Blocks until the executor has received the responses: call it from another thread.
         """
         if "seed" not in self._task:
@@ -50,9 +52,8 @@ class SceneReset:
         answer = self._call(self._reset, Trigger.Request())
         if not answer.success:
             raise SceneResetError(f"scene not reset: {answer.message}")
-        scene = json.loads(answer.message)
-        if self._instruction() in _instructions(scene["task"]):
-            self._publish_instruction(scene["instruction"])
+        if not self._keep_instruction():
+            self._publish_instruction(json.loads(answer.message)["instruction"])
 
     def _on_task(self, message: String) -> None:
         self._task = json.loads(message.data)
@@ -67,10 +68,3 @@ class SceneReset:
                 f"scene not reset: no response from {client.srv_name} within {TIMEOUT_S:g} s"
             )
         return future.result()
-
-
-def _instructions(task: str) -> tuple[str, ...]:
-    """The twin's instructions for this task, and the empty one."""
-    from gr1_core.sim.tasks import TASKS
-
-    return "", *TASKS[task].instructions, *TASKS[task].held_out

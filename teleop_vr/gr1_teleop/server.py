@@ -46,7 +46,8 @@ class ServerError(ValueError):
 
 class Server:
     """host: address to listen on; "0.0.0.0": all IPv4, "::": all addresses. port: 0: any free one.
-    token: "": a random one; TokenError for a weak one. certificate: default: the installation's."""
+    token: "": a random one; TokenError for a weak one. certificate: default: the installation's. operate:
+    whether a page may become the operator."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Server:
         port: int = PORT,
         token: str = "",
         certificate: certificates.Certificate | None = None,
+        operate: bool = True,
     ):
         self._host, self._port = host, port
         self._pairing = pairing.Pairing(token)
@@ -66,7 +68,7 @@ class Server:
         self._readers = ThreadPoolExecutor(1, "teleop bags")
         self._callers = ThreadPoolExecutor(1, "teleop recorder")
         self._pages = Pages(episodes.index, view, self._readers)
-        self._sessions = Sessions(link, episodes, view, self._callers)
+        self._sessions = Sessions(link, episodes, view, self._callers, operate)
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._handshaking: set[asyncio.Task] = set()
@@ -106,7 +108,12 @@ class Server:
     @property
     def pairing_text(self) -> str:
         """For the terminal: QR code, address and the certificate's fingerprint."""
-        return pairing.pairing_text(self.url, self._certificate.fingerprint)
+        return pairing.pairing_text(self.url, self.view_url, self._certificate.fingerprint)
+
+    @property
+    def view_url(self) -> str:
+        """The workstation page for viewers, who can change nothing."""
+        return f"https://{self._address}:{self._port}/desk?token={self._pairing.view_token}"
 
     @property
     def _address(self) -> str:

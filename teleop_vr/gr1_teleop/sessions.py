@@ -13,8 +13,12 @@ It may send
 
 and gets {"type": "done" or "failed", "action", "text": the bag's name, what is marked, or the reason}.
 
+A client that paired with the view token gets {"type": "viewer"} first; all that it sends is refused, and it
+cannot become the operator.
+
 A headset or phone must send success and discard twice. A desk device and /ws/watch send them once: their page
-asks the user itself.
+asks the user itself. If conversion would leave out a good part of the episode, success must be sent twice by
+all; the first is answered by {"type": "asked", "action", "text": what would be left out}.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from concurrent.futures import Executor
 
 from aiohttp import WSMessage, WSMsgType, web
 
+from gr1_teleop.auth import VIEW_ONLY
 from gr1_teleop.episode_control import EpisodeControl, EpisodeError
 from gr1_teleop.episode_editor import EditError, edit_episode
 from gr1_teleop.operator_link import OperatorBusy
@@ -37,20 +42,24 @@ from gr1_teleop.pages import RobotView
 from gr1_teleop.protocol import MAX_BYTES, EpisodeAction, Hello, ProtocolError, parse
 from gr1_teleop.send_queue import SendQueue, close, encode
 
-MALFORMED, BUSY, LEAVING = 4400, 4409, 1001
+MALFORMED, FORBIDDEN, BUSY, LEAVING = 4400, 4403, 4409, 1001
 HELLO_S = 5.0
 """Time limit for the first message of a new operator, s."""
 
+_VIEW_ONLY = "this address is for watching only: open the other one that the terminal shows"
+_NO_OPERATOR = "this stack takes no operator: start it with --takeover or --driver teleop"
 _HEARTBEAT_S = 5.0
 _CLOSE_S = 1.0
 _POLL_S, _BROADCAST_PERIOD_S = 1 / 30, 0.1
 
 
 class Sessions:
-    """callers: executor for calls of the recorder."""
+    """callers: executor for calls of the recorder. operate: whether a page may become the operator."""
 
-    def __init__(self, link, episodes: EpisodeControl, view: RobotView, callers: Executor):
-        self._link, self._episodes, self._callers = link, episodes, callers
+    def __init__(
+        self, link, episodes: EpisodeControl, view: RobotView, callers: Executor, operate: bool = True
+    ):
+        self._link, self._episodes, self._callers, self._operate = link, episodes, callers, operate
         self._page_state = PageState(link, episodes, view)
         self._operator: tuple[SendQueue, dict] | None = None
         self._watchers: set[SendQueue] = set()
@@ -58,7 +67,7 @@ class Sessions:
         self._background: set[asyncio.Task] = set()
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.get("/ws/operator", self._operate), web.get("/ws/watch", self._watch)]
+        return [web.get("/ws/operator", self._serve_operator), web.get("/ws/watch", self._watch)]
 
     async def refuse(self, request: web.Request, code: int, why: str) -> web.StreamResponse:
         """Accepts a websocket, sends the reason and closes it (a failed handshake carries no reason)."""
@@ -86,7 +95,11 @@ class Sessions:
         queues = [*([self._operator[0]] if self._operator else []), *self._watchers]
         await asyncio.gather(*(queue.close(LEAVING, "the server is closing") for queue in queues))
 
-    async def _operate(self, request: web.Request) -> web.StreamResponse:
+    async def _serve_operator(self, request: web.Request) -> web.StreamResponse:
+        if request.get(VIEW_ONLY):
+            return await self.refuse(request, FORBIDDEN, _VIEW_ONLY)
+        if not self._operate:
+            return await self.refuse(request, FORBIDDEN, _NO_OPERATOR)
         socket = await _socket(request)
         try:
             hello = await _hello(socket)
@@ -141,11 +154,17 @@ class Sessions:
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         socket = await _socket(request)
         async with self._send_queue(socket) as queue:
+            view_only = request.get(VIEW_ONLY)
+            if view_only:
+                await queue.send({"type": "viewer"})
             self._watchers.add(queue)
             try:
                 async for message in socket:
                     asked = _parse_request(_text(message))
-                    await self._handle_request(queue, asked)
+                    if view_only:
+                        await queue.send({"type": "failed", "action": "", "text": _VIEW_ONLY})
+                    else:
+                        await self._handle_request(queue, asked)
             except ProtocolError as error:
                 await close(socket, MALFORMED, str(error))
             except ConnectionError:
@@ -168,7 +187,11 @@ class Sessions:
         except EpisodeError as error:
             await queue.send({"type": "failed", "action": action, "text": str(error)})
         else:
-            self._run_recorder_call(call, queue, action)
+            if call is None:
+                why = self._episodes.state()["confirm_why"]
+                await queue.send({"type": "asked", "action": action, "text": why})
+            else:
+                self._run_recorder_call(call, queue, action)
 
     def _run_recorder_call(
         self, call: Callable[[], str], queue: SendQueue | None = None, action: str = ""

@@ -19,7 +19,7 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.clock import Clock as SteadyClock
 from rclpy.clock import ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header, String
 
 from gr1_common.conventions import BASE_FRAME
@@ -29,6 +29,7 @@ from gr1_common.messages import command_time, from_pose, to_twist
 from gr1_common.parameters import ParameterError, declare
 from gr1_common.process import run_node
 from gr1_common.qos import COMMAND, LATCHED, SENSOR
+from gr1_core import images
 from gr1_core.pose import Pose
 from gr1_core.remote.certificate import CertificateError
 from gr1_core.rig import ROLES, Rig, RigError
@@ -43,16 +44,18 @@ from gr1_teleop.recorder_client import RecorderClient
 from gr1_teleop.robot_state import RobotState, closure_of
 from gr1_teleop.scene_reset import SceneReset, SceneResetError
 from gr1_teleop.server import PORT, Server, ServerError
+from gr1_teleop.task_list import TaskList, TaskListError
 from gr1_teleop.topic_monitor import TopicMonitor
 
-_GATE, _EPISODE = "arm: gate", "recorder: episode"
+_GATE, _EPISODE, _POLICY = "arm: gate", "recorder: episode", "policy: "
 _CHECK_PERIOD_S = 0.1
 _POSE, _GRIPPER, _IMAGES = "arm/commanded_pose", "arm/gripper", "camera/{}/image_raw/compressed"
+_PREDICTED, _PREDICTED_QUALITY = "policy/predicted/{}", 85
 
 
 class TeleopNode(Node):
-    """See the module's docstring. Raises ParameterError, RigError, ServerError, TokenError or
-    CertificateError."""
+    """See the module's docstring. Raises ParameterError, RigError, ServerError, TokenError,
+    CertificateError or TaskListError."""
 
     exit_code = 0
 
@@ -98,6 +101,17 @@ class TeleopNode(Node):
             "Instruction that is published at the start; empty: none.",
             read_only=True,
         )
+        tasks = declare(
+            self,
+            "tasks",
+            "",
+            "YAML file with the instructions to demonstrate and how many episodes of each; empty: none.",
+            read_only=True,
+        )
+        text = "Whether `instruction` is the simulated scene's own, which the next scene may replace."
+        from_scene = declare(self, "scene_instruction", False, text, read_only=True)
+        text = "Whether a page may move the arm; false: the pages watch and control the recorder only."
+        operate = declare(self, "operate", True, text, read_only=True)
         text = "Simulated rig only: reset the scene (next seed) after each episode that a page has ended."
         reset_scene = declare(self, "reset_scene", False, text, read_only=True)
         hz = {
@@ -127,6 +141,9 @@ class TeleopNode(Node):
         self._link = OperatorLink(Clutch(settings, rig.limits, rig.period), PageClock())
         self._control = ControlLoop(self._link, self._robot, rig.period, self._send)
         self.finished = threading.Event()
+        self._predicted: list = []
+        self._of_scene = ""
+        """The instruction that the simulated scene gave last."""
         self._open_topics()
         self._diagnostics, self._reported = Diagnostics(self, self._report), (None, "")
         self.create_timer(
@@ -136,9 +153,7 @@ class TeleopNode(Node):
         with ExitStack() as undo:
             self._scene_reset = None
             if reset_scene:
-                self._scene_reset = SceneReset(
-                    self, lambda: self._robot.instruction, self._publish_instruction
-                )
+                self._scene_reset = SceneReset(self, self._keep_instruction, self._publish_of_scene)
             recording = RecorderClient(
                 self.get_namespace(),
                 self._robot.recorder_state,
@@ -146,13 +161,16 @@ class TeleopNode(Node):
                 self._on_episode_ended,
             )
             undo.callback(recording.close)
-            self._server = Server(self._link, EpisodeControl(recording, bags), self._robot, host, port, token)
+            self._episodes = EpisodeControl(recording, bags, tasks=TaskList.load(tasks) if tasks else None)
+            self._server = Server(self._link, self._episodes, self._robot, host, port, token, operate=operate)
             self._server.start()
             undo.callback(self._server.close)
             self._loop.start()
             self._undo = undo.pop_all()
-        if instruction:
-            self._publish_instruction(instruction)
+        if instruction and from_scene and not tasks:
+            self._publish_of_scene(instruction)
+        else:
+            self._episodes.begin("" if from_scene else instruction)
         # Printed before the first message on /diagnostics: a client that waits for it then has the address.
         print(self._server.pairing_text, flush=True)
         self._report()
@@ -239,10 +257,31 @@ class TeleopNode(Node):
         self._robot.on_message(_IMAGES.format(role))
         self._robot.set_image(role, bytes(message.data))
 
+    def _subscribe_predicted(self, wanted: bool) -> None:
+        """The policy decodes its predicted frames only while somebody subscribes to them."""
+        if wanted == bool(self._predicted):
+            return
+        for subscription in self._predicted:
+            self.destroy_subscription(subscription)
+        self._predicted = [
+            self.create_subscription(
+                Image, _PREDICTED.format(role), partial(self._on_predicted, role), SENSOR
+            )
+            for role in (ROLES if wanted else ())
+        ]
+
+    def _on_predicted(self, role: str, message: Image) -> None:
+        array = images.from_raw(message.encoding, message.height, message.width, message.step, message.data)
+        self._robot.set_image(f"predicted_{role}", images.encode_jpeg(array, _PREDICTED_QUALITY))
+
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == _GATE:
                 self._robot.set_gate(status.message, {pair.key: pair.value for pair in status.values})
+            elif status.name.startswith(_POLICY):
+                values = {pair.key: pair.value for pair in status.values}
+                subject = status.name.removeprefix(_POLICY)
+                self._robot.set_policy(subject, int.from_bytes(status.level), status.message, values)
             elif status.name == _EPISODE:
                 self._robot.set_recording_problem(status.message if status.level != OK else "")
 
@@ -251,7 +290,8 @@ class TeleopNode(Node):
             self._robot.instruction = message.data.strip()
 
     def _check_clutch(self) -> None:
-        """Reports at once when the clutch engages or opens."""
+        """Reports at once when the clutch engages or opens; follows the pages' wish for predicted frames."""
+        self._subscribe_predicted(self._robot.predicted_wanted)
         now = self._link.operator, self._link.figures()["clutch"]
         if now[0] != self._reported[0]:
             self._control.reset_latencies()
@@ -298,13 +338,24 @@ class TeleopNode(Node):
         except SceneResetError as error:
             self.get_logger().error(str(error))
 
+    def _keep_instruction(self) -> bool:
+        """Whether a person gave the present instruction, here or from another program."""
+        now = self._robot.instruction
+        return bool(now) and (now != self._of_scene or now == self._episodes.instruction)
+
+    def _publish_of_scene(self, text: str) -> None:
+        self._of_scene = text
+        self._publish_instruction(text)
+
     def _publish_instruction(self, text: str) -> None:
         self._instruction.publish(String(data=text))
 
 
 def main(args=None) -> int:
     return run_node(
-        TeleopNode, args, errors=(ParameterError, RigError, ServerError, TokenError, CertificateError)
+        TeleopNode,
+        args,
+        errors=(ParameterError, RigError, ServerError, TokenError, CertificateError, TaskListError),
     )
 
 

@@ -67,7 +67,7 @@ class FakeRecorder:
 
     def __init__(self):
         self.calls: list[str] = []
-        self.refusal = ""
+        self.refusal = self.loses = ""
         self.hold: threading.Event | None = None
 
     def _do(self, call: str) -> str:
@@ -93,6 +93,9 @@ class FakeRecorder:
     def relabel(self, instruction: str) -> str:
         return self._do(f"relabel: {instruction}")
 
+    def loss(self) -> str:
+        return self.loses
+
     def publish_instruction(self, instruction: str) -> None:
         self.calls.append(f"instruct: {instruction}")
 
@@ -113,10 +116,14 @@ class FakeRobotView:
             "topics": [{"topic": "arm/pose", "hz": 99.0, "expected_hz": 100.0, "age_s": 0.01, "problem": ""}],
             "warnings": [],
         }
+        self.wanted = 0
         self.frames = {"static": images.encode_jpeg(np.full((48, 64, 3), 90, np.uint8))}
 
     def camera_images(self) -> dict[str, bytes]:
         return self.frames
+
+    def want_predicted(self) -> None:
+        self.wanted += 1
 
     def status(self) -> dict:
         return self.values

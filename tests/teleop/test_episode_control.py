@@ -4,8 +4,10 @@ import threading
 
 import pytest
 
-from gr1_teleop.episode_control import CONFIRM_S, EpisodeControl, EpisodeError
+from gr1_teleop.episode_control import CONFIRM_S, READ_S, EpisodeControl, EpisodeError
+from gr1_teleop.task_list import Task, TaskList
 from tests.teleop.fakes import FakeRecorder
+from tests.teleop.test_episode_index import record
 
 
 class Clock:
@@ -127,7 +129,14 @@ def test_what_the_recorder_refuses_is_felt_and_shown_for_five_seconds(episodes, 
     with pytest.raises(EpisodeError, match="not arriving: camera/wrist"):
         episodes.press("start")()
     assert kinds(episodes) == ["refused"]
-    assert episodes.state() == {"busy": "", "confirm": None, "instruction": "", "refusal": recorder.refusal}
+    assert episodes.state() == {
+        "busy": "",
+        "confirm": None,
+        "confirm_why": "",
+        "instruction": "",
+        "tasks": [],
+        "refusal": recorder.refusal,
+    }
     clock.now += 5.1
     assert episodes.state()["refusal"] == ""
 
@@ -171,3 +180,75 @@ def test_an_unknown_action_is_named_with_those_there_are(episodes):
         EpisodeError, match="unknown episode action 'delete'.*start, success, failure, discard, relabel"
     ):
         episodes.press("delete")
+
+
+# What conversion would leave out
+
+
+@pytest.mark.parametrize("two_steps", [False, True])
+def test_a_success_that_conversion_would_cut_is_asked_for_with_the_figure(
+    episodes, recorder, clock, two_steps
+):
+    recorder.loses = "conversion would keep 1 of 100 steps: camera/static came at 7 Hz or with gaps"
+    assert episodes.press("success", two_steps=two_steps) is None
+    assert (episodes.state()["confirm"], episodes.state()["confirm_why"]) == ("success", recorder.loses)
+    clock.now += READ_S - 0.1
+    episodes.press("success", two_steps=two_steps)()
+    assert recorder.calls == ["success"] and episodes.state()["confirm_why"] == ""
+
+
+@pytest.mark.parametrize("action", ["failure", "discard"])
+def test_other_ends_are_not_asked_for_because_of_it(episodes, recorder, action):
+    recorder.loses = "conversion would keep 1 of 100 steps"
+    episodes.press(action)()
+    assert recorder.calls == [action]
+
+
+# The task list
+
+
+@pytest.fixture
+def listed(recorder, clock, tmp_path):
+    tasks = TaskList((Task("open the drawer", 2), Task("close the drawer", 1), Task("wave", 0)))
+    return EpisodeControl(recorder, tmp_path, clock, tasks)
+
+
+def success(episodes, folder, number):
+    """Presses success; the recorder's bag is there when it has answered."""
+    record(folder / f"e{number}", instruction=episodes.instruction)
+    episodes.press("success")()
+
+
+def test_the_list_goes_on_by_itself_once_an_instruction_is_complete(listed, recorder, tmp_path):
+    listed.begin("")
+    said = []
+    for number in range(5):
+        said.append(listed.instruction)
+        success(listed, tmp_path, number)
+    assert said == ["open the drawer", "open the drawer", "close the drawer", "wave", "wave"]
+    assert listed.state()["tasks"] == [
+        {"instruction": "open the drawer", "done": 2, "episodes": 2},
+        {"instruction": "close the drawer", "done": 1, "episodes": 1},
+        {"instruction": "wave", "done": 2, "episodes": 0},
+    ]
+    published = [call for call in recorder.calls if call.startswith("instruct")]
+    assert published == [f"instruct: {text}" for text in ("open the drawer", "close the drawer", "wave")]
+
+
+def test_next_and_previous_choose_from_the_list_around_its_ends(listed, recorder):
+    listed.begin("")
+    for action in ("next_task", "next_task", "next_task", "previous_task"):
+        listed.press(action, two_steps=True)()
+    assert listed.instruction == "wave"
+
+
+def test_an_instruction_of_the_users_own_stays_after_every_success(listed, tmp_path):
+    listed.begin("stack the red cup on the blue cup")
+    for number in range(3):
+        success(listed, tmp_path, number)
+        assert listed.instruction == "stack the red cup on the blue cup"
+
+
+def test_without_a_list_the_buttons_say_what_to_do(episodes):
+    with pytest.raises(EpisodeError, match="--tasks FILE"):
+        episodes.press("next_task")

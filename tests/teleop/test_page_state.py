@@ -42,9 +42,12 @@ async def test_the_operators_state_has_what_the_hand_and_the_eye_need(rig):
                 "outcome": "",
                 "seconds": 0.0,
                 "confirm": None,
+                "confirm_why": "",
+                "loss": "",
                 "busy": "",
             },
             "counts": {"success": 2},
+            "tasks": [],
             "warnings": ["the disk is filling"],
             "haptics": [],
         }

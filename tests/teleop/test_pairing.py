@@ -78,7 +78,9 @@ def test_a_flood_of_addresses_does_not_fill_the_memory():
 
 def test_the_terminal_shows_a_code_the_address_and_the_fingerprint():
     url = f"https://192.168.1.20:8443/?token={Pairing().token}"
-    shown = pairing_text(url, "AB:CD")
+    watch = "https://192.168.1.20:8443/desk?token=watch"
+    shown = pairing_text(url, watch, "AB:CD")
+    assert watch in shown
     assert url in shown and "AB:CD" in shown and url.replace("/?", "/desk?") in shown
     rows = [line for line in shown.splitlines() if "█" in line]
     assert len(rows) > 15 and max(map(len, rows)) <= 60, "a code that fits a terminal of 80 columns"
@@ -86,10 +88,20 @@ def test_the_terminal_shows_a_code_the_address_and_the_fingerprint():
 
 def test_the_code_on_the_screen_is_read_as_the_address():
     url = f"https://192.168.1.20:8443/?token={Pairing().token}"
-    rows = [line for line in pairing_text(url, "AB").splitlines() if "█" in line or line.startswith("▀")]
+    rows = [line for line in pairing_text(url, "", "AB").splitlines() if "█" in line or line.startswith("▀")]
     halves = {"█": (255, 255), "▀": (255, 0), "▄": (0, 255), " ": (0, 0)}
     image = np.array([[halves[letter][half] for letter in row] for row in rows for half in (0, 1)], np.uint8)
     read, _, _ = cv2.QRCodeDetector().detectAndDecode(
         cv2.resize(image, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST)
     )
     assert read == url
+
+
+def test_the_view_token_pairs_but_is_told_apart_and_does_not_reveal_the_other():
+    pairing = Pairing("a-token-of-the-user")
+    assert pairing.view_token == Pairing("a-token-of-the-user").view_token != pairing.token
+    assert pairing.accepts(pairing.view_token, "1.2.3.4", "cookie") and pairing.is_view_only(
+        pairing.view_token
+    )
+    assert pairing.accepts(pairing.token, "1.2.3.4", "cookie") and not pairing.is_view_only(pairing.token)
+    assert len(pairing.view_token) >= 16

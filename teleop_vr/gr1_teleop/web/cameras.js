@@ -4,28 +4,27 @@ import { createElement, setText } from "/web/dom.js";
 import { ImageStream } from "/web/image_stream.js";
 
 const OLD_S = 0.5;
-const LABEL = { static: "Static camera", wrist: "Wrist camera" };
+const LABEL = { static: "Static camera", wrist: "Wrist camera", predicted_static: "Predicted, static", predicted_wrist: "Predicted, wrist" };
 
 export class Camera {
-  constructor(role) {
+  /** wanted(): whether its images are shown now. */
+  constructor(role, wanted = () => true) {
     this.role = role;
     this.shown = false;
     this.image = createElement("img", { alt: LABEL[role] ?? role, decoding: "async" });
     this.note = createElement("p", { className: "camera-note", hidden: true });
-    this.rate = createElement("span", { className: "muted" });
-    const name = createElement("figcaption", {}, createElement("span", {}, LABEL[role] ?? role), this.rate);
+    const name = createElement("figcaption", {}, createElement("span", {}, LABEL[role] ?? role));
     this.element = createElement("figure", { className: "camera" }, createElement("div", { className: "frame" }, this.image, this.note), name);
     this.stream = new ImageStream(role, {
       image: this.image,
       onImage: () => this.#show(true),
       onNone: () => this.#show(false),
-      wanted: () => !document.hidden,
+      wanted: () => !document.hidden && wanted(),
     });
   }
 
-  /** topic: {hz, expected_hz, age_s} of the camera's topic, as far as the server knows. */
+  /** topic: {age_s} of the camera's topic, as far as the server knows. */
   update(topic) {
-    setText(this.rate, Number.isFinite(topic?.hz) ? `${topic.hz.toFixed(0)} Hz` : "");
     if (this.shown) this.#setNote(topic?.age_s > OLD_S ? `Image is ${topic.age_s.toFixed(topic.age_s < 10 ? 1 : 0)} s old` : "");
   }
 

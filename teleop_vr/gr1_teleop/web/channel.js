@@ -9,6 +9,7 @@ const MAX_BUFFERED_BYTES = 8000;
 const CLOSE_REASONS = {
   4400: "The server did not understand a message",
   4401: "This page is not paired: open the address that the terminal shows, or scan its QR code",
+  4403: "This page may only watch",
   4409: "Another operator is in control",
   1009: "A message was too large",
 };
@@ -16,7 +17,7 @@ const CLOSE_REASONS = {
 export class Channel {
   /**
    * path: "/ws/operator" or "/ws/watch"; hello: the first message of every connection, or null;
-   * onMessage(object); onStatus({phase, why}), phase: connecting | open | lost | busy | unpaired | closed.
+   * onMessage(object); onStatus({phase, why}), phase: connecting | open | lost | busy | unpaired | forbidden | closed.
    */
   constructor(path, { hello = null, onMessage, onStatus }) {
     this.url = `${location.protocol === "http:" ? "ws:" : "wss:"}//${location.host}${path}`;
@@ -101,6 +102,10 @@ export class Channel {
     const why = this.refusal || (event.code === 4400 && event.reason ? `${known}: ${event.reason}` : known) || "Connection lost";
     if (event.code === 4401) {
       this.#setStatus("unpaired", CLOSE_REASONS[4401]);
+      return;
+    }
+    if (event.code === 4403) {
+      this.#setStatus("forbidden", why);
       return;
     }
     const busy = event.code === 4409;

@@ -7,6 +7,8 @@ import { byId, createElement, setText, showText } from "/web/dom.js";
 import { EpisodeList } from "/web/episodes.js";
 import { gateLabel, milliseconds, recordingLabel } from "/web/labels.js";
 import { Player } from "/web/player.js";
+import { PolicyPanel } from "/web/policy_panel.js";
+import { TaskPanel } from "/web/task_panel.js";
 
 const MESSAGE_MS = 6000;
 // Time for the second press of the discard button.
@@ -17,6 +19,11 @@ const cameras = ["static", "wrist"].map((role) => new Camera(role));
 const episodes = new EpisodeList({ onOpen: (name) => player.show(name, episodes.outlier(name)) });
 const watch = new Channel("/ws/watch", { onMessage, onStatus: showServer });
 const player = new Player({ send: (message) => watch.send(message, { urgent: true }), neighbours: (name) => episodes.neighbours(name) });
+const policy = new PolicyPanel();
+const tasks = new TaskPanel((text) => {
+  typed = false;
+  send({ type: "instruction", text });
+});
 let message_timer = 0;
 let confirm_timer = 0;
 let typed = false;
@@ -65,6 +72,11 @@ function setConfirming(confirming) {
 }
 
 function onMessage(message) {
+  if (message.type === "viewer") {
+    document.body.classList.add("view-only");
+    byId("viewer").hidden = false;
+    return;
+  }
   if (message.action === "edit") {
     player.answer(message);
     episodes.refresh();
@@ -74,7 +86,7 @@ function onMessage(message) {
     showMessage(DONE[message.action] ?? "Done");
     episodes.refresh();
   }
-  if (message.type === "failed") showMessage(message.text, true);
+  if (message.type === "failed" || message.type === "asked") showMessage(message.text, true);
   if (message.type !== "state") return;
   const gate = gateLabel(message.gate);
   setText("gate", gate.text, gate.tone);
@@ -84,15 +96,18 @@ function onMessage(message) {
   const topics = message.topics ?? [];
   showTopics(topics, message.recording?.state === "recording");
   for (const camera of cameras) camera.update(topics.find(({ topic }) => topic.includes(`camera/${camera.role}/image`)));
+  policy.update(message.policy ?? {});
+  tasks.update(message.tasks ?? [], message.recording ?? {});
   episodes.update(message);
 }
 
 function showOperator(state) {
   const who = state.operator;
   if (!who) return setText("operator", "No operator", "calm");
-  const doing = { engaged: "moves the arm", waiting: "must release the clutch first", open: "is connected" }[state.clutch] ?? "is connected";
+  const moves = state.gate?.state === "moving" && (state.gate.source || "teleop") === "teleop";
+  const doing = { engaged: moves ? "moves the arm" : "holds the clutch", waiting: "must release the clutch first", open: "is connected" }[state.clutch] ?? "is connected";
   const round = Number.isFinite(state.rtt_ms) ? `, ${milliseconds(state.rtt_ms)}` : "";
-  setText("operator", `${who.kind === "desk" ? `Desk control (${who.device})` : who.device} ${doing}${round}`, state.clutch === "engaged" ? "good" : "calm");
+  setText("operator", `${who.kind === "desk" ? `Desk control (${who.device})` : who.device} ${doing}${round}`, state.clutch === "engaged" && moves ? "good" : "calm");
 }
 
 function showRecording(recording) {
@@ -108,13 +123,16 @@ function showRecording(recording) {
     byId(action).disabled = Boolean(busy) || (!runs && !recording.bag);
     byId(action).title = runs ? "" : "Changes the outcome of the last episode";
   }
+  const asked = recording.confirm === "success" && recording.confirm_why;
+  byId("success").classList.toggle("armed", Boolean(asked));
+  setText("success", asked ? "Save anyway" : "Success");
   byId("relabel").disabled = runs || Boolean(busy) || !recording.bag;
   document.body.classList.toggle("recording-now", runs);
 }
 
 function showWarnings(state) {
   const list = byId("warnings");
-  const warnings = state.warnings ?? [];
+  const warnings = [...(state.warnings ?? []), ...(state.recording?.loss ? [state.recording.loss] : [])];
   const key = warnings.join("\n");
   if (list.dataset.shown === key) return;
   list.dataset.shown = key;

@@ -41,7 +41,7 @@ export class DeskPanel {
     byId("desk-body").hidden = !control.active;
     setText("take", control.active ? "Leave control" : "Take control");
     if (!control.active) {
-      const refused = phase === "busy" || phase === "unpaired";
+      const refused = ["busy", "unpaired", "forbidden"].includes(phase);
       setText("desk-state", refused ? why : "Move the arm with keyboard, gamepad or SpaceMouse.", refused ? "bad" : "");
       return;
     }

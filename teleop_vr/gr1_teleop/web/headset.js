@@ -8,6 +8,8 @@ import { Scene } from "/web/scene.js";
 // The server's clutch has its own thresholds. These, equal to its defaults, only select the active hand.
 const PRESSED = 0.7;
 const OPEN = 0.4;
+// Deflection of a thumbstick from which it chooses another instruction.
+const FLICK = 0.7;
 
 export class Headset {
   /**
@@ -19,7 +21,7 @@ export class Headset {
     this.hands = kind === "phone" ? [new Phone()] : [new Hand("right"), new Hand("left")];
     this.active = this.hands[0];
     this.squeezed = new Map();
-    this.pressed = { a: false, b: false };
+    this.pressed = { a: false, b: false, flick: 0 };
     this.sequence = 0;
     this.state = null;
     this.hud = new Hud();
@@ -59,7 +61,7 @@ export class Headset {
     for (const pulse of state.haptics ?? []) this.#pulse(pulse);
   }
 
-  /** action: start | success | failure | discard. A: start, or success while an episode is running. */
+  /** action: start | success | failure | discard | next_task | previous_task. A: start, or success while an episode is running. */
   sendAction(action) {
     this.channel.send({ type: "episode", action }, { urgent: true });
   }
@@ -104,10 +106,17 @@ export class Headset {
     if (sent) this.sequence += 1;
   }
 
+  /** by: 1 or -1; the next or previous instruction of the task list, between episodes only. */
+  stepTask(by) {
+    if (this.state?.recording?.state !== "recording" && this.state?.tasks?.length) this.sendAction(by > 0 ? "next_task" : "previous_task");
+  }
+
   #buttons(samples) {
-    const now = { a: samples.some((sample) => sample.buttons.a), b: samples.some((sample) => sample.buttons.b) };
+    const pushed = this.hands.map((hand) => hand.flick).find((flick) => Math.abs(flick) > FLICK) ?? 0;
+    const now = { flick: Math.sign(pushed), a: samples.some((sample) => sample.buttons.a), b: samples.some((sample) => sample.buttons.b) };
     if (now.a && !this.pressed.a) this.pressA();
     if (now.b && !this.pressed.b) this.pressB();
+    if (now.flick && !this.pressed.flick && this.state?.clutch !== "engaged") this.stepTask(now.flick);
     this.pressed = now;
   }
 

@@ -1,6 +1,6 @@
 // The panel in front of the operator, drawn on a canvas; redrawn only if its content has changed.
 
-import { clutchLabel, confirmLabel, gateLabel, milliseconds, recordingLabel } from "/web/labels.js";
+import { clutchLabel, confirmLabel, gateLabel, milliseconds, recordingLabel, taskLabel } from "/web/labels.js";
 
 const WIDTH = 1024;
 const HEIGHT = 440;
@@ -38,23 +38,28 @@ export class Hud {
         head: { tone: waiting ? "calm" : "bad", text: waiting ? "Connecting" : "No control", detail: status.why },
         instruction: "",
         confirm: "",
+        why: "",
+        task: null,
         feet: [{ tone: "calm", text: `${trying}The arm does not follow.` }],
         rtt: "",
       };
     }
-    const warnings = state.warnings ?? [];
+    const { loss } = state.recording ?? {};
+    const warnings = [...(state.warnings ?? []), ...(loss ? [loss] : [])];
     return {
       head: clutchLabel(state, kind),
       recording: recordingLabel(state.recording),
       instruction: state.recording?.instruction ?? "",
       confirm: confirmLabel(state.recording, { success: "Press A", discard: "Press B" }),
+      why: state.recording?.confirm_why ?? "",
+      task: taskLabel(state.tasks, state.recording?.instruction),
       feet: warnings.length ? warnings.slice(0, 2).map((text) => ({ tone: "bad", text })) : [gateLabel(state.gate)],
       // Rounded to 5 ms: flickering numbers distract.
       rtt: Number.isFinite(state.rtt_ms) ? milliseconds(Math.max(1, Math.round(state.rtt_ms / 5) * 5)) : "",
     };
   }
 
-  #draw({ head, recording, instruction, confirm, feet, rtt }) {
+  #draw({ head, recording, instruction, confirm, why, task, feet, rtt }) {
     const d = this.drawing;
     d.clearRect(0, 0, WIDTH, HEIGHT);
     d.fillStyle = "rgba(15, 19, 25, 0.88)";
@@ -76,11 +81,17 @@ export class Hud {
       d.beginPath();
       d.roundRect(EDGE - 16, 184, WIDTH - 2 * EDGE + 32, 136, 20);
       d.fill();
-      this.#line(confirm, EDGE + 12, 266, 44, "#17130a", 600, WIDTH - 2 * EDGE - 24);
+      this.#line(confirm, EDGE + 12, why ? 240 : 266, why ? 38 : 44, "#17130a", 600, WIDTH - 2 * EDGE - 24);
+      if (why) this.#line(why, EDGE + 12, 294, 28, "#17130a", 500, WIDTH - 2 * EDGE - 24);
     } else if (recording) {
       this.#dot(EDGE + 14, 214, 12, recording.tone === "record" ? COLOUR.record : "#5b6775");
-      this.#line(recording.text, EDGE + 50, 226, 36, recording.tone === "record" ? TEXT : MUTED, 600, 500);
-      this.#line(instruction ? `“${instruction}”` : "No instruction yet: type one at the workstation", EDGE + 50, 284, 36, instruction ? TEXT : MUTED, 400, WIDTH - 2 * EDGE - 50);
+      this.#line(recording.text, EDGE + 50, 226, 36, recording.tone === "record" ? TEXT : MUTED, 600, 460);
+      if (task) {
+        d.textAlign = "right";
+        this.#line(`${task.position}: ${task.text}`, WIDTH - EDGE, 226, 30, MUTED, 400, 420);
+        d.textAlign = "left";
+      }
+      this.#line(instruction ? `“${instruction}”` : "No instruction yet: push the stick or type one at the workstation", EDGE + 50, 284, 36, instruction ? TEXT : MUTED, 400, WIDTH - 2 * EDGE - 50);
     }
     this.#rule(340);
     feet.forEach((foot, index) => {

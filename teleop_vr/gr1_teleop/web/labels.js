@@ -44,13 +44,23 @@ const GATE_REASONS = {
 
 const SOURCES = { teleop: "teleoperation", policy: "the policy", home: "homing" };
 
+/** The clutch in words, in agreement with the gate: "follows you" is said only while the gate moves the arm for a person. */
 export function clutchLabel(state, kind) {
   const words = CLUTCH_LABELS[kind] ?? CLUTCH_LABELS.headset;
   // The operator released the grip: nothing to explain.
   const why = state.why === "released" ? "" : (state.why ?? "");
-  if (state.clutch === "engaged") return { tone: "good", text: "The arm follows you", detail: state.gripper_waits ? words.gripper : "" };
+  if (state.clutch === "engaged") return engagedLabel(state.gate ?? {}, state.gripper_waits ? words.gripper : "");
   if (state.clutch === "waiting") return { tone: "warn", text: words.waiting, detail: why };
   return { tone: "calm", text: words.open, detail: why };
+}
+
+function engagedLabel(gate, detail) {
+  const reason = GATE_REASONS[gate.reason] ?? "";
+  if (gate.state === "stopped") return { tone: "bad", text: "You hold the clutch, but the arm is stopped", detail: reason };
+  if (gate.state === "moving" && gate.source && gate.source !== "teleop") return { tone: "warn", text: `You hold the clutch, but ${SOURCES[gate.source] ?? gate.source} moves the arm`, detail };
+  if (gate.state === "moving") return { tone: "good", text: "The arm follows you", detail };
+  if (reason) return { tone: "warn", text: "You hold the clutch, but the arm does not move", detail: reason };
+  return { tone: "calm", text: "Ready: move your hand", detail };
 }
 
 export function gateLabel(gate) {
@@ -71,9 +81,17 @@ export function recordingLabel(recording) {
   return { tone: "calm", text: "Not recording" };
 }
 
+/** {position, text} of the present instruction in the task list; null if there is no list or it is not in it. */
+export function taskLabel(tasks, instruction) {
+  const index = (tasks ?? []).findIndex((task) => task.instruction === instruction);
+  return index < 0 ? null : { position: `Task ${index + 1} of ${tasks.length}`, text: progress(tasks[index]) };
+}
+
+export const progress = ({ done, episodes }) => (episodes ? `${done} of ${episodes}` : `${done}`);
+
 /** The effect of the second press; "" if no confirmation is open. how: {success, discard}: the names of the buttons. */
 export function confirmLabel(recording, how) {
-  if (recording?.confirm === "success") return `${how.success} again: save as success`;
+  if (recording?.confirm === "success") return `${how.success} again: save as success${recording.confirm_why ? " anyway" : ""}`;
   if (recording?.confirm === "discard") return `${how.discard} again: discard the episode`;
   return "";
 }

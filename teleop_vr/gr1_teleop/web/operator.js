@@ -4,7 +4,7 @@ import { Channel } from "/web/channel.js";
 import { device, immersiveMode } from "/web/device.js";
 import { byId, describe, setText, showText } from "/web/dom.js";
 import { Headset } from "/web/headset.js";
-import { clutchLabel, confirmLabel, gateLabel, recordingLabel } from "/web/labels.js";
+import { clutchLabel, confirmLabel, gateLabel, recordingLabel, taskLabel } from "/web/labels.js";
 
 const CONTROLS = {
   headset: [
@@ -13,6 +13,7 @@ const CONTROLS = {
     ["A or X", "start an episode; during an episode, press twice: save as success"],
     ["B or Y", "press twice: discard the episode"],
     ["Stick, pressed", "set the forward direction to where you point"],
+    ["Stick, left or right", "between episodes: the task list's previous or next instruction"],
     ["Bare hands", "bend the last three fingers: grip; pinch with thumb and index finger: gripper"],
   ],
   phone: [
@@ -21,6 +22,7 @@ const CONTROLS = {
     ["This is forward", "set the forward direction to where the phone points"],
     ["Start", "start an episode; during an episode, press twice: save as success"],
     ["Discard", "press twice: discard the episode"],
+    ["Next task", "the task list's next instruction"],
   ],
 };
 
@@ -97,8 +99,13 @@ function onState(message) {
   const instruction = message.recording?.instruction;
   setText("phone-recording", recordingLabel(message.recording).text + (instruction ? `: “${instruction}”` : ""));
   setText("phone-a", message.recording?.state === "recording" ? "Save" : "Start");
+  const task = taskLabel(message.tasks, instruction);
+  showText("phone-task", task ? `${task.position}: ${task.text}` : "");
+  const choose = Boolean(message.tasks?.length) && message.recording?.state !== "recording";
+  for (const id of ["phone-previous", "phone-next"]) byId(id).hidden = !choose;
   const gate = gateLabel(message.gate);
-  showText("phone-problem", message.warnings?.[0] ?? (["bad", "warn"].includes(gate.tone) ? gate.text : ""));
+  const loss = message.recording?.confirm_why || message.recording?.loss;
+  showText("phone-problem", message.warnings?.[0] || loss || (["bad", "warn"].includes(gate.tone) ? gate.text : ""));
   showText("phone-confirm", confirmLabel(message.recording, { success: "Press Save", discard: "Press Discard" }));
 }
 
@@ -120,6 +127,8 @@ function phoneButtons() {
   });
   byId("phone-a").addEventListener("click", () => headset?.pressA());
   byId("phone-b").addEventListener("click", () => headset?.pressB());
+  byId("phone-next").addEventListener("click", () => headset?.stepTask(1));
+  byId("phone-previous").addEventListener("click", () => headset?.stepTask(-1));
   byId("phone-leave").addEventListener("click", () => headset?.leave());
   byId("phone-forward").addEventListener("click", () => {
     if (headset) headset.hands[0].forward = true;

@@ -6,6 +6,7 @@ const SQUEEZE = 1;
 const STICK = 3;
 const LOWER = 4;
 const UPPER = 5;
+const STICK_X = 2;
 
 const CURLING = ["middle", "ring", "pinky"];
 const BONES = ["metacarpal", "phalanx-proximal", "phalanx-intermediate", "phalanx-distal", "tip"];
@@ -25,11 +26,14 @@ export class Hand {
     this.selecting = false;
     this.passing = false;
     this.measured = false;
+    // Sideways deflection of the thumbstick, -1 .. 1.
+    this.flick = 0;
     this.last = { squeeze: 0, trigger: 0 };
   }
 
   /** The sample of this frame; source: null while the controller is lost. */
   read(frame, space, source) {
+    this.flick = source?.gamepad?.axes?.[STICK_X] ?? 0;
     if (!source) {
       // The squeeze of a lost controller is unknown. The last value is kept, so that the loss does not look like a release.
       // The end of a pinch also removes its source, but that is a release.

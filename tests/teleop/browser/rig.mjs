@@ -11,19 +11,20 @@ const HERE = import.meta.dirname;
 const TIMEOUT_MS = Number(process.env.GR1_BROWSER_TIMEOUT_MS ?? 60000);
 
 export class Rig {
-  /** past: number of episodes that exist at the start. */
-  static async start({ past = 0 } = {}) {
-    const rig = new Rig(past);
-    rig.url = (await rig.until("its address", (line) => line.url)).url;
+  /** past: number of episodes that exist at the start; tasks: [[instruction, episodes]], or null. */
+  static async start({ past = 0, tasks = null } = {}) {
+    const rig = new Rig(past, tasks);
+    const { url, view_url } = await rig.until("its address", (line) => line.url);
+    Object.assign(rig, { url, view_url });
     return rig;
   }
 
-  constructor(past) {
+  constructor(past, tasks) {
     this.lines = [];
     this.waiting = new Set();
     this.home = mkdtempSync(join(tmpdir(), "gr1-teleop-"));
     const env = { ...process.env, XDG_DATA_HOME: this.home, XDG_CACHE_HOME: this.home };
-    this.process = spawn(process.env.PYTHON ?? "python3", [join(HERE, "rig.py"), `${past}`], { env, stdio: ["pipe", "pipe", "inherit"] });
+    this.process = spawn(process.env.PYTHON ?? "python3", [join(HERE, "rig.py"), `${past}`, tasks ? JSON.stringify(tasks) : ""], { env, stdio: ["pipe", "pipe", "inherit"] });
     this.ended = new Promise((resolve) => this.process.on("close", resolve));
     this.ended.then((code) => this.#fail(`the rig has ended with ${code}: its error is above`));
     createInterface({ input: this.process.stdout }).on("line", (line) => this.#line(JSON.parse(line)));

@@ -3,11 +3,11 @@
 It has the real server, a recorder that writes small bags, moving camera images, and a link that prints the
 messages of the operator's page. It reads and writes one JSON document a line.
 
-stdout: {"url"} once; then {"connected": kind, "device"}, {"received": message}, {"gone": reason},
+stdout: {"url", "view_url"} once; then {"connected": kind, "device"}, {"received": message}, {"gone": reason},
     {"instruction": text}.
-stdin: {"status": {...}} changes `RobotView.status`; {"link": {...}} changes the link's state;
-    {"pulse": {...}} sends a haptic pulse; {"images": false} removes the cameras; {"restart": true} restarts
-    the server on its port.
+stdin: {"status": {...}} changes `RobotView.status`; {"link": {...}} changes the link's state; {"loses": text}
+    changes what conversion would leave out; {"pulse": {...}} sends a haptic pulse; {"images": false} removes
+    the cameras; {"restart": true} restarts the server on its port.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.operator_link import OperatorBusy
 from gr1_teleop.protocol import HandPose, Ping, parse
 from gr1_teleop.server import Server
+from gr1_teleop.task_list import Task, TaskList
 from tests.data.bag_fixture import Recording
 
 TOKEN = "a-token-for-the-browser-tests"
@@ -82,9 +83,13 @@ class FakeLink:
     def pulse(self, pulse: dict) -> None:
         self._pulses.append(pulse)
 
-    def state(self) -> dict:
+    @property
+    def engaged(self) -> bool:
         last = self._last
-        engaged = last is not None and last.tracked and last.visible and last.squeeze >= PRESSED
+        return last is not None and last.tracked and last.visible and last.squeeze >= PRESSED
+
+    def state(self) -> dict:
+        last, engaged = self._last, self.engaged
         pulses, self._pulses = self._pulses, []
         clutch = {
             "clutch": "engaged" if engaged else "open",
@@ -98,6 +103,7 @@ class FakeRecorder:
 
     def __init__(self, folder: Path, video: dict[str, list[np.ndarray]]):
         self.folder, self.video, self.instruction = Path(folder), video, ""
+        self.loses = ""
         self.state, self.began, self._number = {"state": "idle", "bag": "", "outcome": ""}, 0.0, 0
 
     def start(self) -> str:
@@ -128,13 +134,16 @@ class FakeRecorder:
         emit(relabelled=instruction)
         return self.state["bag"]
 
+    def loss(self) -> str:
+        return self.loses if self.state["state"] == "recording" else ""
+
     def publish_instruction(self, instruction: str) -> None:
         self.instruction = instruction
         emit(instruction=instruction)
 
     def recorder_state(self) -> dict:
         seconds = time.monotonic() - self.began if self.state["state"] == "recording" else 0.0
-        return self.state | {"seconds": seconds}
+        return self.state | {"seconds": seconds, "loss": self.loss()}
 
     def _end(self, outcome: str) -> str:
         if self.state["state"] != "recording":
@@ -175,7 +184,8 @@ class FakeRecorder:
 class FakeRobotView:
     """The server's view of the robot."""
 
-    def __init__(self, recorder: FakeRecorder, video: dict[str, list[np.ndarray]]):
+    def __init__(self, recorder: FakeRecorder, video: dict[str, list[np.ndarray]], link: FakeLink):
+        self._link = link
         self._recorder, self.changes, self.cameras = recorder, {}, True
         self._video = {
             role: [images.encode_jpeg(frame, 85) for frame in frames[::3]] for role, frames in video.items()
@@ -185,7 +195,16 @@ class FakeRobotView:
         if not self.cameras:
             return {}
         number = int(time.monotonic() * 10)
-        return {role: frames[number % len(frames)] for role, frames in self._video.items()}
+        shown = {role: frames[number % len(frames)] for role, frames in self._video.items()}
+        if self.changes.get("policy"):
+            shown |= {
+                f"predicted_{role}": frames[(number + 2) % len(frames)]
+                for role, frames in self._video.items()
+            }
+        return shown
+
+    def want_predicted(self) -> None:
+        pass
 
     def status(self) -> dict:
         rates = {
@@ -199,7 +218,9 @@ class FakeRobotView:
             for topic, hz in rates.items()
         ]
         known = {
-            "gate": {"state": "holding", "reason": "no_command", "source": ""},
+            "gate": {"state": "moving", "reason": "", "source": "teleop"}
+            if self._link.engaged
+            else {"state": "holding", "reason": "no_command", "source": ""},
             "recorder": self._recorder.recorder_state(),
             "topics": topics,
         }
@@ -213,8 +234,8 @@ def video() -> dict[str, list[np.ndarray]]:
     return {role: [np.asarray(frame.crop(box)) for frame in frames] for role, box in VIEWS.items()}
 
 
-def main(past: int) -> None:
-    """past: number of bags that exist at the start."""
+def main(past: int, tasks: str) -> None:
+    """past: number of bags that exist at the start. tasks: JSON of [[instruction, episodes]], or ""."""
     views, link = video(), FakeLink()
     with tempfile.TemporaryDirectory() as folder:
         recorder = FakeRecorder(Path(folder), views)
@@ -239,23 +260,25 @@ def main(past: int) -> None:
                 started,
                 idle=6 if number == IDLE else 0,
             )
-        view, port = FakeRobotView(recorder, views), 0
+        view, port = FakeRobotView(recorder, views, link), 0
+        listed = TaskList(tuple(Task(*entry) for entry in json.loads(tasks))) if tasks else None
+        episodes = EpisodeControl(recorder, folder, tasks=listed)
+        episodes.begin("")
 
         def serve() -> Server:
-            new = Server(
-                link, EpisodeControl(recorder, folder), view, host="127.0.0.1", port=port, token=TOKEN
-            )
+            new = Server(link, episodes, view, host="127.0.0.1", port=port, token=TOKEN)
             new.start()
             return new
 
         server = serve()
         port = int(server.url.split(":")[2].split("/")[0])
-        emit(url=server.url)
+        emit(url=server.url, view_url=server.view_url)
         for line in sys.stdin:
             order = json.loads(line)
             view.changes = order.get("status", view.changes)
             view.cameras = order.get("images", view.cameras)
             link.overrides = order.get("link", link.overrides)
+            recorder.loses = order.get("loses", recorder.loses)
             if "pulse" in order:
                 link.pulse(order["pulse"])
             if "instruction" in order:
@@ -268,4 +291,4 @@ def main(past: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 0, sys.argv[2] if len(sys.argv) > 2 else "")
