@@ -13,7 +13,7 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 
 # Stop sockets, and the traces of arm nodes that were killed, are this run's own.
-os.environ["GR1_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="gr1-test-")
+os.environ["GR1_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="gr1-tests-")
 atexit.register(shutil.rmtree, os.environ["GR1_RUNTIME_DIR"], ignore_errors=True)
 
 # Ignored signals are inherited by the programs under test: SIGHUP under nohup, SIGINT in a background job.

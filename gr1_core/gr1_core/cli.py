@@ -67,6 +67,7 @@ OF_ROS_PACKAGES = (
     "node task_sequence",
     "node teleop",
     "record",
+    "stop",
     "teleop",
     "up",
     "video",

@@ -32,12 +32,13 @@ class RunContext:
     """What an extension gets of a run.
 
     folder: the run's folder. video: file for the run's video, None: none is wanted. say(text, style): a line
-    for the user.
+    for the user. stop(): the emergency stop, for a key.
     """
 
     folder: Path
     video: Path | None
     say: Callable[..., None]
+    stop: Callable[[], None]
 
 
 class Extension:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from rich.live import Live
 
 from gr1_bringup import processes, stack, startup, status_table
 from gr1_bringup.arguments import UNTRAINED, SettingError
+from gr1_bringup.arm_stop import KEY_HINT, ArmStop
 from gr1_bringup.bag_summary import BagSummary
 from gr1_bringup.extension import ExtensionError, RunContext, RunningExtension
+from gr1_bringup.keyboard import Keyboard
 from gr1_bringup.startup import DISCOVERY, FIRST_STATUS, NODES, START_LIMIT
 
 LINE_EVERY = 5.0
@@ -71,10 +74,12 @@ class Run:
         self._bags = BagSummary(Path(chosen["bags"])) if chosen["record"] == "true" else None
         self._environment = processes.environment(options.folder)
         self._processes = processes.Processes(options.folder, self._environment, self.say)
+        self._arm_stop = ArmStop(self._environment.get("ROS_DOMAIN_ID") or "0", chosen["namespace"], self.say)
+        self._keyboard: Keyboard | None = None
 
     def run(self) -> int:
         """The exit code."""
-        with _signals() as self._ended:
+        with _signals(self._arm_stop.end, self._suspend) as self._ended:
             return self._run()
 
     def say(self, text: str, style: str | None = None) -> None:
@@ -105,6 +110,8 @@ class Run:
             self.say(f"gr1 up: {error}", "red")
             code = 1
         finally:
+            # First of all: videos and extensions take their time to close.
+            self._arm_stop.end()
             for watcher in (*self.extensions, *filter(None, (video, monitor))):
                 watcher.close()
             for process in self._processes.stop():
@@ -123,7 +130,7 @@ class Run:
             ", the policy runs beside and only predicts" if beside else "",
             ", a person may take over" if chosen["takeover"] == "true" else "",
             f"; bags go to {short_path(self._bags.root)}" if self._bags else "",
-            f"; logs in {short_path(self.options.folder)}; Ctrl-C ends it",
+            f"; logs in {short_path(self.options.folder)}; Ctrl-C ends it, {KEY_HINT}",
         ]
         self.say("".join(parts))
         if self._bags and chosen["driver"] != "expert":
@@ -138,7 +145,9 @@ class Run:
         monitor, video = StackMonitor("gr1_up", self.chosen["namespace"], self.chosen["instruction"]), None
         self._began = time.monotonic()
         for extension in self.extensions:
-            extension.attach(RunContext(self.options.folder, self.options.video, self.say), monitor)
+            extension.attach(
+                RunContext(self.options.folder, self.options.video, self.say, self._arm_stop.stop), monitor
+            )
         if self.options.video and not any(one.makes_video for one in self.extensions):
             from gr1_bringup.run_video import Video
 
@@ -194,8 +203,10 @@ class Run:
     def _until_ended(self, monitor) -> None:
         began, printed = time.monotonic(), -LINE_EVERY
         with contextlib.ExitStack() as terminal:
-            for extension in self.extensions:
-                terminal.enter_context(extension.terminal())
+            keyboards = [terminal.enter_context(extension.terminal()) for extension in self.extensions]
+            self._keyboard = next((one for one in keyboards if isinstance(one, Keyboard)), None)
+            if self.console.is_terminal and not self._keyboard and sys.stdin and sys.stdin.isatty():
+                self._keyboard = terminal.enter_context(Keyboard(on_space=self._arm_stop.stop))
             if self.console.is_terminal and self.options.table:
                 self._live = terminal.enter_context(
                     Live(console=self.console, auto_refresh=False, transient=True)
@@ -216,7 +227,18 @@ class Run:
                     ]
                     self.say(" | ".join(filter(None, lines)))
                 time.sleep(min([POLL_EVERY, *(one.next_poll_in(seconds) for one in self.extensions)]))
-        self._live = None
+        self._live = self._keyboard = None
+
+    def _suspend(self) -> None:
+        """Ctrl-Z: the shell gets its terminal when the arm is at rest. The nodes go on, the arm stopped."""
+        self._arm_stop.suspend()
+        if self._keyboard:
+            self._keyboard.suspend()
+        self.console.show_cursor(True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if self._keyboard:
+            self._keyboard.resume()
+        self.console.show_cursor(self._live is None)
 
     def _refresh(self, monitor, seconds: float) -> None:
         table = status_table.table(monitor.snapshot(), self._title(seconds))
@@ -261,16 +283,23 @@ class Run:
 
 
 @contextlib.contextmanager
-def _signals():
+def _signals(end: Callable[[], None], suspend: Callable[[], None]):
     """A list that is empty until SIGINT, SIGTERM or SIGHUP has come; the former handlers are put back.
 
-    A SIGHUP that was ignored before stays ignored: under nohup the run outlives its terminal.
+    end: called at once for each of them. suspend: called for Ctrl-Z. A SIGHUP that was ignored before stays
+    ignored: under nohup the run outlives its terminal.
     """
     ended: list[int] = []
+
+    def on_end(number, frame) -> None:
+        ended.append(number)
+        end()
+
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, lambda number, frame: ended.append(number)) for number in numbers}
+    before = {number: signal.signal(number, on_end) for number in numbers}
+    before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, lambda number, frame: suspend())
     try:
         yield ended
     finally:

@@ -23,6 +23,7 @@ setup(
         "gr1.commands": [
             "node.arm = gr1_robot.commands.node_arm",
             "node.camera = gr1_robot.commands.node_camera",
+            "stop = gr1_robot.commands.stop",
         ],
     },
 )

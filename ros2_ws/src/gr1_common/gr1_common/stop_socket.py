@@ -61,7 +61,7 @@ def socket_file(name: str, namespace: str = "", domain: str | None = None) -> Pa
 
 def all_sockets() -> list[Path]:
     """The sockets of every arm on this computer that this user may stop."""
-    folders = [_folder()] if FOLDER in os.environ else [_folder(), *_SHARED.glob("gr1-*")]
+    folders = [_folder()] if FOLDER in os.environ else [_folder(), *_SHARED.glob("gr1-[0-9]*")]
     found = set()
     for one in folders:
         with contextlib.suppress(OSError):

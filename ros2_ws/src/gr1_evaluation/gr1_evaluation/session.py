@@ -41,7 +41,7 @@ class EvaluationSession(RunningExtension):
     def attach(self, context: RunContext, monitor) -> None:
         from gr1_evaluation.evaluator import Evaluator
 
-        self._context = context
+        self._context, self.keyboard.on_space = context, context.stop
         self.recording = self.new_recording() if context.video else None
         self._evaluator = Evaluator(monitor, self.evaluation, self._rig, context.say, self.recording)
 

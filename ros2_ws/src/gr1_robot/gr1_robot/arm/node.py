@@ -38,7 +38,7 @@ from gr1_common.messages import (
 from gr1_common.parameters import ParameterError, declare, declare_options, refuse_renamed
 from gr1_common.process import run_node
 from gr1_common.qos import COMMAND, SENSOR
-from gr1_common.stop_socket import socket_file
+from gr1_common.stop_socket import SHUTTING_DOWN, socket_file
 from gr1_core.rig import Rig, RigError
 from gr1_robot import renamed
 from gr1_robot.arm import drivers
@@ -358,6 +358,8 @@ class ArmNode(Node):
     def _report_gate(self, snapshot: Snapshot) -> None:
         motion = snapshot.motion
         level = ERROR if motion.state == STOPPED else WARN if motion.reason in _WARNING_REASONS else OK
+        if motion.reason == SHUTTING_DOWN:
+            level = WARN  # wanted
         message = _REASON_MESSAGES.get(motion.reason, motion.reason) + (
             f" ({motion.detail})" if motion.detail else ""
         )
