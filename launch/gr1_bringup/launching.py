@@ -47,7 +47,7 @@ def _actions(context) -> list:
 def _node(node: stack.Node, namespace: str) -> Node:
     files = [str(stack.share() / "config" / node.config)] if node.config else []
     if node.parameters:
-        # launch_ros would write texts such as "1" and "038122250087" without quotes: rcl takes them for numbers.
+        # launch_ros would write texts such as "0888" without quotes, and rcl would take them for numbers.
         with tempfile.NamedTemporaryFile(
             "w", prefix=f"gr1_{node.name}_", suffix=".yaml", delete=False, encoding="utf-8"
         ) as stream:

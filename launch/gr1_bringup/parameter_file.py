@@ -1,7 +1,8 @@
 """Parameter files for nodes. ROS-free.
 
-Two parsers read YAML here: PyYAML follows YAML 1.1, rcl's has rules of its own. "038122250087", "123E5", "nan" and
-"y" are texts for the one and numbers or truths for the other. So every text is written in quotes.
+Two parsers read YAML here: PyYAML follows YAML 1.1, rcl's has rules of its own. "038122250087", "123E5",
+"nan" and "y" are texts for the one and numbers or truths for the other. So every text is written in
+quotes.
 """
 
 from __future__ import annotations
