@@ -251,7 +251,7 @@ def test_the_template_of_the_hardware_file_is_one():
     "text, said",
     [
         ("[1, 2]", "parameters by node"),
-        ("a: b: c", "is not YAML"),
+        ("a: b: c", "not YAML \\(line 1"),
         ("camera_wirst: {}", "there are arm, camera_static, camera_wrist"),
         ("arm: {robot: sim}", "is an argument of the stack"),
         ("arm: 3", "must hold parameters"),
