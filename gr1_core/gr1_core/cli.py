@@ -125,7 +125,13 @@ def _command(words: list[str], modules: dict[str, str]) -> str | None:
 
 def _run(name: str, module: str, argv: list[str]) -> int:
     try:
-        return importlib.import_module(module).main(argv)
+        command = importlib.import_module(module)
+        package = importlib.import_module(module.rpartition(".")[0])
+        if not {"-h", "--help"} & set(argv) and getattr(command, "NEEDS_ROS", True):
+            if problem := getattr(package, "problem", str)():
+                print(f"gr1: {problem}", file=sys.stderr)
+                return 1
+        return command.main(argv)
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
         if not missing or importlib.util.find_spec(missing):

@@ -8,6 +8,7 @@ import sys
 from gr1_core.commands.arguments import Parser
 
 HELP = "emergency stop of every arm on this computer; needs no ROS and no network"
+NEEDS_ROS = False
 _DESCRIPTION = (
     "Stop every arm of this computer whose arm node runs, through its stop socket: neither ROS nor a network "
     "is needed. The arms stay stopped until a person calls arm/reset. Exit code: 0 all are stopped, 1 none "
