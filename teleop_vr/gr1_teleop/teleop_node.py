@@ -1,7 +1,8 @@
 """The teleoperation node: web pages and their server, the clutch, the recorder's buttons.
 
 Publishes command/teleop/twist and command/teleop/gripper at the control rate while the clutch is engaged,
-then one zero twist. Usage: docs/how-to/collect_demonstrations.md.
+then one zero twist, and command/teleop/release where the person has let go. Usage:
+docs/how-to/collect_demonstrations.md.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rclpy.clock import Clock as SteadyClock
 from rclpy.clock import ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image, JointState
-from std_msgs.msg import Float32, Header, String
+from std_msgs.msg import Empty, Float32, Header, String
 
 from gr1_common.conventions import BASE_FRAME
 from gr1_common.diagnostics import ERROR, OK, WARN, Diagnostics
@@ -33,8 +34,8 @@ from gr1_core import images
 from gr1_core.pose import Pose
 from gr1_core.remote.certificate import CertificateError
 from gr1_core.rig import ROLES, Rig, RigError
-from gr1_teleop.clutch import Clutch
-from gr1_teleop.clutch_settings import ClutchSettings, TeleopCommand
+from gr1_teleop.clutch import RELEASED, Clutch
+from gr1_teleop.clutch_settings import ClutchEvent, ClutchSettings, TeleopCommand
 from gr1_teleop.control_loop import CHECK_PERIOD_S, ControlLoop
 from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.operator_link import OperatorLink
@@ -201,6 +202,7 @@ class TeleopNode(Node):
     def _open_topics(self) -> None:
         self._twist = self.create_publisher(TwistStamped, "command/teleop/twist", COMMAND)
         self._gripper = self.create_publisher(Float32, "command/teleop/gripper", COMMAND)
+        self._release = self.create_publisher(Empty, "command/teleop/release", COMMAND)
         self._instruction = self.create_publisher(String, "instruction", LATCHED)
         self.create_subscription(PoseStamped, _POSE, self._on_pose, SENSOR)
         self.create_subscription(JointState, _GRIPPER, self._on_gripper, SENSOR)
@@ -229,6 +231,9 @@ class TeleopNode(Node):
         self._twist.publish(TwistStamped(header=header, twist=to_twist(command.linear, command.angular)))
         if command.engaged:
             self._gripper.publish(Float32(data=command.closure))
+        if any(event == ClutchEvent("released", RELEASED) for event in command.events):
+            # After the zero twist. A person who was lost sends none: the arm then waits for a person.
+            self._release.publish(Empty())
 
     def _on_failure(self, error: Exception) -> None:
         self.get_logger().fatal(f"the control loop has ended: {''.join(traceback.format_exception(error))}")

@@ -16,8 +16,9 @@ import numpy as np
 from gr1_common.conventions import BASE_FRAME, STOPPED
 from gr1_core.rig import Rig
 from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
-from gr1_robot.arm.gate import GRAVE, Gate, Motion
+from gr1_robot.arm.gate import GRAVE, OPERATOR_LOST, Gate, Motion
 from gr1_robot.arm.homing import Homing
+from gr1_robot.arm.operator_presence import OperatorPresence
 
 DRIVER_TIMEOUT_S = 1.0
 """s: a driver that has not answered for so long counts as hanging."""
@@ -71,10 +72,13 @@ class ArmController:
         )
         self.at_rest = threading.Event()
         self._homing = Homing(rig.limits)
+        self._operator = OperatorPresence(self.gate.expiry)
         self._clock, self._boottime = clock, boottime or (_boottime if clock is time.monotonic else clock)
         self._asleep: float | None = None  # s that the computer has slept since its start
         self._closure_sent: float | None = None
         self._gripper_held = True  # no gripper command is active that a stop would have to cancel
+        self._gripper_source = ""
+        self._lost_before = False
         self._stopped_at = -math.inf
 
     def step(self) -> Snapshot:
@@ -92,6 +96,7 @@ class ArmController:
                 self._check_suspend(now)
                 self._submit_homing(state, now)
                 motion, closure = self.gate.tick(now, state, jacobian, faults, body), self.gate.closure
+                motion = self._tell_lost_operator(motion, now)
             if motion.state == STOPPED or motion.source == "teleop":
                 self._homing.cancel()
             if homing != "running" or motion.reason not in GRAVE:
@@ -107,6 +112,13 @@ class ArmController:
             else:
                 self.at_rest.clear()
             return Snapshot(state, motion, closure, faults, homing)
+
+    def _tell_lost_operator(self, motion: Motion, now: float) -> Motion:
+        lost = self._operator.lost(now) and motion.state != STOPPED and not motion.source
+        if lost and not self._lost_before:
+            self.gate.counts[OPERATOR_LOST] += 1
+        self._lost_before = lost
+        return motion._replace(reason=OPERATOR_LOST) if lost else motion
 
     def _submit_homing(self, state: ArmState, now: float) -> None:
         homing = self._homing
@@ -131,7 +143,8 @@ class ArmController:
         self._asleep = asleep
 
     def _step_gripper(self, motion: Motion, closure: float | None) -> None:
-        if motion.state == STOPPED:
+        if motion.state == STOPPED or motion.source != self._gripper_source:
+            # Also when the source of the command has fallen silent, or another one is in charge.
             if not self._gripper_held:
                 self._gripper_held, self._closure_sent = True, closure
                 self.backend.hold_gripper()
@@ -148,7 +161,19 @@ class ArmController:
         refuse it.
         """
         with self._gate_lock:
-            return self.gate.submit_command(source, linear, angular, sent, stamp, frame)
+            if source == "policy" and self._operator.present:
+                # Refused now: it must not be in charge at the moment in which the person falls silent.
+                self.gate.counts["not_in_charge"] += 1
+                return "not_in_charge"
+            refusal = self.gate.submit_command(source, linear, angular, sent, stamp, frame)
+            if source == "teleop" and refusal in ("", "not_finite", "jump"):
+                self._operator.on_command(sent)
+            return refusal
+
+    def release(self, sent: float) -> None:
+        """The person at teleoperation gives the arm back to the policy. sent: s on the steady clock."""
+        with self._gate_lock:
+            self._operator.release(sent)
 
     def submit_gripper(self, source: str, closure: float, sent: float) -> str:
         """0 open .. 1 closed, s on the steady clock. Returns "" or the gate's reason to refuse it."""
@@ -157,6 +182,8 @@ class ArmController:
                 # Sent even if equal to the last command before the stop: the fingers may not have reached
                 # that one.
                 self._gripper_held, self._closure_sent = False, None
+            if not refusal:
+                self._gripper_source = source
             return refusal
 
     def stop(self, reason: str = "emergency_stop", detail: str = "") -> None:
@@ -165,9 +192,12 @@ class ArmController:
             self.gate.stop(reason, detail)
 
     def reset(self) -> str:
-        """Releases a stop. Returns "" or what forbids it."""
+        """A person releases a stop, and the hold after a lost operator. Returns "" or what forbids it."""
         with self._gate_lock:
-            return self.gate.reset(self._clock())
+            now = self._clock()
+            if not (refusal := self.gate.reset(now)):
+                self._operator.release(now)
+            return refusal
 
     # Calls that need the driver: each raises ArmError if it does not answer within DRIVER_TIMEOUT_S
 
@@ -206,7 +236,8 @@ class ArmController:
         """
         with self.lock, self._gate_lock:
             self._homing.cancel()
-            self.gate.discard_commands(self._clock())
+            self.gate.discard_commands(now := self._clock())
+            self._operator.release(now)
             self.gate.restart_timing()
             self.gate.closure = self._closure_sent = None
             self._gripper_held = True

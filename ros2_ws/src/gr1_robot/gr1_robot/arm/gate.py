@@ -30,7 +30,8 @@ REFUSALS = ("frame", "not_finite", "jump", "old", "out_of_order", "stopped", "no
 """Why a command was refused."""
 REDUCTIONS = ("speed", "workspace", "following_error", "joint_limit", "table", "contact")
 """Why the motors get less than the command."""
-HOLDS = ("no_command", "zero_command", "expired", "not_finite", "jump", "no_pose", "contact")
+OPERATOR_LOST = "operator_lost"
+HOLDS = ("no_command", "zero_command", "expired", OPERATOR_LOST, "not_finite", "jump", "no_pose", "contact")
 """Why the arm holds its commanded pose although it may move."""
 LATCHES = (
     "emergency_stop",

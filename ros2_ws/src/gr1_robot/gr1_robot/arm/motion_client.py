@@ -82,7 +82,9 @@ class MotionClient:
             raise ArmError(message.error)
         return message
 
-    def post(self, command: motion_link.TwistCommand | motion_link.GripperCommand) -> None:
+    def post(
+        self, command: motion_link.TwistCommand | motion_link.GripperCommand | motion_link.Release
+    ) -> None:
         """Passes a command on without waiting; dropped where the motion process does not read."""
         self._link.post(command)
 

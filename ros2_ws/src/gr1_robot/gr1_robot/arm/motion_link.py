@@ -65,7 +65,6 @@ class GripperCommand(NamedTuple):
 class Release(NamedTuple):
     """See ArmController.release."""
 
-    source: str
     sent: float
 
 

@@ -135,6 +135,8 @@ class MotionProcess:
             case motion_link.GripperCommand():
                 refusal = self.controller.submit_gripper(*message)
                 self._tell_refusal(message.source, "gripper command", refusal)
+            case motion_link.Release():
+                self.controller.release(message.sent)
             case motion_link.Call() if message.name in self._at_once:
                 self._reply(message, self._at_once[message.name])
             case motion_link.Call():

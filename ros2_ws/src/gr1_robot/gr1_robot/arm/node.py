@@ -18,7 +18,7 @@ from functools import partial
 from geometry_msgs.msg import PoseStamped, TwistStamped, Wrench, WrenchStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float32, Header
+from std_msgs.msg import Empty, Float32, Header
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
@@ -46,12 +46,13 @@ from gr1_robot.arm.backend import ArmError, backend_names, backend_options
 from gr1_robot.arm.controller import DRIVER_TIMEOUT_S, HOMING_MESSAGES, Snapshot
 from gr1_robot.arm.markers import Markers
 from gr1_robot.arm.motion_client import MotionClient
-from gr1_robot.arm.motion_link import GripperCommand, Refusal, Start, Tick, TwistCommand
+from gr1_robot.arm.motion_link import GripperCommand, Refusal, Release, Start, Tick, TwistCommand
 from gr1_robot.arm.simulation import SimulationTopics
 
 _GRIPPER_NAMES = ("closure", "closure_command")
 _WARNING_REASONS = (
     "expired",
+    "operator_lost",
     "not_finite",
     "jump",
     "no_pose",
@@ -78,6 +79,7 @@ _REASON_MESSAGES = {
     "no_command": "waiting for the first command",
     "zero_command": "commanded to rest",
     "expired": "no new commands: the last one has expired",
+    "operator_lost": "the person at teleoperation was lost: take the clutch again, or call arm/reset",
     "not_finite": "the last command was not finite",
     "jump": "the last command was far beyond the speed limit",
     "no_pose": "the arm reports no pose",
@@ -191,6 +193,7 @@ class ArmNode(Node):
             self.create_subscription(
                 Float32, f"command/{source}/gripper", partial(self._on_gripper, source), COMMAND
             )
+        self.create_subscription(Empty, "command/teleop/release", self._on_release, COMMAND)
         self.create_service(Trigger, "arm/stop", self._on_stop)
         self.create_service(Trigger, "arm/reset", self._on_reset)
         self.create_service(Trigger, "arm/home", self._on_home)
@@ -291,6 +294,9 @@ class ArmNode(Node):
 
     def _on_gripper(self, source: str, msg: Float32, info) -> None:
         self._motion.post(GripperCommand(source, msg.data, send_time(info)))
+
+    def _on_release(self, _: Empty, info) -> None:
+        self._motion.post(Release(send_time(info)))
 
     def _on_stop(self, _, response: Trigger.Response) -> Trigger.Response:
         self.get_logger().warning("emergency stop: call arm/reset to release it")
