@@ -11,6 +11,7 @@ import pytest
 
 from gr1_core import images
 from gr1_core.cli import main
+from gr1_core.commands._convert import KEPT_LITTLE
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag, relabel_bag
 from gr1_core.data.convert.conversion import convert
@@ -111,7 +112,7 @@ def test_a_bag_without_a_camera_and_a_damaged_one_are_named_and_skipped(tmp_path
     mcap.write_bytes(data)
     demonstration(3, 5).save(bags / "empty-metadata")
     (bags / "empty-metadata/metadata.yaml").write_text("rosbag2_bagfile_information: {}\n")
-    assert main(["convert", "bags", str(bags), "--out", str(tmp_path / "set"), "--workers", "1"]) == 0
+    assert main(["convert", "bags", str(bags), "--out", str(tmp_path / "set"), "--workers", "1"]) == KEPT_LITTLE
     printed = capsys.readouterr()
     assert "1 episode, 20 frames" in printed.out and "skipped: 3" in printed.out
     page = (tmp_path / "set/report/index.html").read_text()

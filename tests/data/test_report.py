@@ -30,7 +30,7 @@ def page(episodes: list[Episode], tmp_path, rig="tiny", shapes=SHAPES, skipped=(
 def flags(episodes: list[Episode], skipped=()) -> dict[str, list[int]]:
     """flag -> episodes."""
     rows = [
-        survey.episode_row(index, episode, episode_quality.episode_preview(episode))
+        survey.episode_row(index, episode, episode_quality.episode_preview(episode), tiny_rig())
         for index, episode in enumerate(episodes)
     ]
     action = (
@@ -43,10 +43,18 @@ def flags(episodes: list[Episode], skipped=()) -> dict[str, list[int]]:
     }
 
 
+def slow(episode: Episode) -> None:
+    """Moves the episode into the workspace, within the speed limits."""
+    limits = tiny_rig().limits
+    episode.action[:, :6] *= 0.1
+    middle = np.add(limits.workspace_min, limits.workspace_max) / 2
+    episode.state[:, :3] = middle + 0.2 * (episode.state[:, :3] - episode.state[0, :3])
+
+
 def good(count: int = 3) -> list[Episode]:
     episodes = [demonstration(f"e{index}", index, 20) for index in range(count)]
     for episode in episodes:
-        episode.action[:, :6] *= 0.1
+        slow(episode)
         episode.info["streams"] = {"/camera/static/image_raw": dict(STREAM)}
     return episodes
 
@@ -54,6 +62,35 @@ def good(count: int = 3) -> list[Episode]:
 def test_good_episodes_have_no_findings(tmp_path):
     assert flags(good()) == {}
     assert "Nothing found: no defects" in page(good(), tmp_path)
+
+
+def test_positions_that_are_no_metres_are_found():
+    """Joint angles or millimetres that a mapping takes for positions."""
+    wrong = good()
+    for episode in wrong:
+        episode.state[:, :3] = 1000 * episode.state[:, :3]
+    found = flags(wrong)
+    assert found["outside"] == [0, 1, 2] and found["jumps"] == [0, 1, 2]
+
+
+def test_a_jump_of_the_hand_is_found():
+    jumping = good()
+    jumping[1].state[10:, 0] += 0.12
+    assert flags(jumping) == {"jumps": [1]}
+
+
+def test_actions_that_do_nothing_although_the_hand_moves_are_found():
+    idle = good()
+    idle[2].action[:, :6] = 0
+    idle[0].info["action_is_state"] = True
+    assert flags(idle) == {"action is state": [0, 2]}
+
+
+def test_a_gripper_that_never_changes_is_found():
+    still = good()
+    for episode in still:
+        episode.action[:, 6] = 1
+    assert list(flags(still)) == ["The gripper never changes in any of 3 episodes"]
 
 
 def test_an_episode_without_motion_is_static():
@@ -98,7 +135,7 @@ def test_losses_cuts_repeats_and_short_episodes_are_named(tmp_path):
     episodes[2].info["problems"] = ["cut to its longest part without a gap: 20 of 40 steps"]
     episodes[3].info["repeated_frames"] = {"wrist": 9}
     episodes[4] = demonstration("short", 9, 5)
-    episodes[4].action[:, :6] *= 0.1
+    slow(episodes[4])
     assert flags(episodes) == {"losses": [1], "cut": [2], "repeats": [3], "short": [4]}
     text = page(episodes, tmp_path)
     assert "7 messages" in text and "20 of 40 steps" in text and "7 (1.75 %)" in text

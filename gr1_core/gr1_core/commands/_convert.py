@@ -10,13 +10,21 @@ import time
 from pathlib import Path
 
 from gr1_core.commands._cluster import add_workers_options, open_cluster
+from gr1_core.commands.arguments import Parser
 
+KEPT_LITTLE = 3
+"""Exit code of a conversion that is complete but kept less than half of what was there."""
 _MIN_BYTES_FOR_SPEED = 50_000_000  # below, starting the workers is most of the time
 
 
 def conversion_parser(source: str, description: str) -> argparse.ArgumentParser:
     """A parser with the options of every source."""
-    parser = argparse.ArgumentParser(prog=f"gr1 convert {source}", description=description)
+    parser = Parser(
+        prog=f"gr1 convert {source}",
+        description=description,
+        epilog=f"Exit codes: 0 done; {KEPT_LITTLE} done, but less than half of what was there was kept; 1 "
+        "an error.",
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -71,20 +79,33 @@ def run_conversion(source_of, arguments) -> int:
 
 
 def print_summary(done, duration: str) -> int:
-    """Prints what a finished conversion made. duration: as text, or empty. Returns exit code 0."""
+    """Prints what a finished conversion made. duration: as text, or empty.
+
+    Returns the exit code: 0, or KEPT_LITTLE if less than half of what was there was kept.
+    """
+    if done.kept_little:
+        reason = done.kept["reason"]
+        print(f"kept {done.kept['steps']} of {done.kept['of']} steps" + (f": {reason}" if reason else ""))
     minutes = done.frames / done.fps / 60
     episodes = f"{done.episodes} episode{'' if done.episodes == 1 else 's'}"
     print(
         f"{done.root}: {episodes}, {done.frames} frames, {minutes:.1f} min at {done.fps} Hz"
         + (f"; {duration}" if duration else "")
     )
-    for what, items in (("skipped", done.skipped), ("left out", done.left_out)):
+    lists = (
+        ("skipped", done.skipped),
+        ("left out", done.left_out),
+        ("converted with a problem", done.changed),
+    )
+    for what, items in lists:
         if items:
             print(f"{what}: {len(items)}, the first is {items[0][0]}: {items[0][1]}")
+    for title in done.findings:
+        print(f"check: {title}")
     print(f"report: {done.report}")
     recipe = "pretrain pretrain-ego4d" if done.kind == "videos" else "finetune RECIPE"
     print(f"next: gr1 {recipe} {shlex.quote(f'data={done.root}')}")
-    return 0
+    return KEPT_LITTLE if done.kept_little else 0
 
 
 def _shard(text: str) -> tuple[int, int]:

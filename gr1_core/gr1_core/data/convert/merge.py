@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gr1_core import atomic_write
 from gr1_core.data.convert import parts, plan
+from gr1_core.data.convert.kept import KeptShare
 from gr1_core.data.convert.plan import ConvertError, Plan
 from gr1_core.data.convert.progress import Progress
 from gr1_core.data.convert.report.page import Report
@@ -27,10 +30,11 @@ _FOLDERS = ("data", "report", "meta")
 
 @dataclass(frozen=True)
 class Summary:
-    """Contents of a dataset. skipped: damaged episodes, left_out: excluded by options, lists of (name,
-    reason).
+    """Contents of a dataset. skipped: damaged episodes, left_out: excluded by options, changed: converted
+    with
+    a problem, lists of (name, reason).
 
-    source_bytes: read in this run.
+    kept: see `KeptShare.to_dict`. findings: titles of the report's. source_bytes: read in this run.
     """
 
     root: Path
@@ -40,7 +44,15 @@ class Summary:
     fps: int
     skipped: list[tuple[str, str]]
     left_out: list[tuple[str, str]]
+    changed: list[tuple[str, str]]
+    kept: Mapping[str, Any]
+    findings: list[str]
     source_bytes: int = 0
+
+    @property
+    def kept_little(self) -> bool:
+        """Whether less than half of what was there is in the dataset."""
+        return 2 * self.kept["steps"] < self.kept["of"]
 
     @property
     def report(self) -> Path:
@@ -82,27 +94,39 @@ def merge_locked(out: Path, progress: bool) -> Summary:
         "settings": the_plan.settings,
         "skipped": [],
         "left_out": [],
+        "changed": [],
     }
     writer, report = (
         DatasetWriter(partial, the_plan.fps, shapes, rig, meta),
         Report(the_plan.origin, the_plan.fps, shapes, rig),
     )
+    kept = KeptShare()
     with Progress("merge", sum(path.stat().st_size for path in paths), progress) as bar:
         for path in paths:
             for item in parts.read_part(path):
                 if isinstance(item, Skipped):
+                    kept.add(item)
                     reason = item.reason.removeprefix(f"{item.name}: ")
                     writer.meta["left_out" if item.intended else "skipped"].append(
                         {"name": item.name, "reason": reason}
                     )
                 else:
+                    before = writer.frames
                     writer.add_episode(item.episode, item.image_statistics)
+                    kept.add(item.episode, writer.frames - before)
+                    if problems := item.episode.info.get("problems"):
+                        writer.meta["changed"].append(
+                            {"name": item.episode.name, "reason": "; ".join(problems)}
+                        )
                     report.add_episode(item.episode, item.preview)
             bar.advance(path.stat().st_size)
     if not writer.episodes:
         shutil.rmtree(partial)
         raise ConvertError(_nothing_text(writer.meta))
-    report.write_page(partial / "report" / "index.html", writer.meta["skipped"], writer.meta["left_out"])
+    writer.meta["kept"] = kept.to_dict()
+    writer.meta["findings"] = report.write_page(
+        partial / "report" / "index.html", writer.meta["skipped"], writer.meta["left_out"]
+    )
     writer.close()
     for name in _FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
@@ -126,8 +150,12 @@ def finish(out: Path) -> Summary:
         folder.rmdir()
     shutil.rmtree(out / ".partial", ignore_errors=True)
     info, meta = (json.loads((out / "meta" / name).read_text()) for name in ("info.json", "gr1.json"))
-    lists = [[(entry["name"], entry["reason"]) for entry in meta[name]] for name in ("skipped", "left_out")]
-    return Summary(out, meta["kind"], info["total_episodes"], info["total_frames"], info["fps"], *lists)
+    lists = (
+        [(entry["name"], entry["reason"]) for entry in meta[name]]
+        for name in ("skipped", "left_out", "changed")
+    )
+    totals = info["total_episodes"], info["total_frames"], info["fps"]
+    return Summary(out, meta["kind"], *totals, *lists, meta["kept"], meta["findings"])
 
 
 def _nothing_text(meta: dict) -> str:

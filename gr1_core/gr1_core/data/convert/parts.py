@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ import pyarrow as pa
 from gr1_core import atomic_write, images
 from gr1_core.data import stats
 from gr1_core.data.convert.report import episode_quality
+from gr1_core.data.convert.sources import texts
 from gr1_core.data.convert.sources.source import Episode, Skipped, Source, SourceError, Unit
 from gr1_core.data.dataset_writer import binary_column
 
-_VERSION = 2
+_VERSION = 3
 _VECTOR = pa.list_(pa.float32(), 7)
 
 
@@ -104,9 +105,9 @@ def _write(source: Source, made: str, path: Path, found: Iterable[Episode | Skip
     )
     schema = pa.schema(fields, {"made_of": made})
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as part:
-        for item in found:
+        for item in map(_checked_text, found):
             if isinstance(item, Skipped):
-                header = {"skipped": {"name": item.name, "reason": item.reason, "intended": item.intended}}
+                header = {"skipped": asdict(item)}
                 batches = [
                     pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
                 ]
@@ -115,6 +116,16 @@ def _write(source: Source, made: str, path: Path, found: Iterable[Episode | Skip
             for index, batch in enumerate(batches):
                 about = {"gr1": json.dumps(header | {"batches": len(batches)})} if index == 0 else None
                 part.write_batch(batch, custom_metadata=about)
+
+
+def _checked_text(item: Episode | Skipped) -> Episode | Skipped:
+    """Leaves out an episode whose instruction no model could take."""
+    if isinstance(item, Episode):
+        try:
+            texts.instruction(item.task, "its instruction")
+        except SourceError as error:
+            return Skipped(item.name, str(error))
+    return item
 
 
 def _describe(episode: Episode, source: Source) -> dict:

@@ -10,6 +10,7 @@ from gr1_core.data.convert.report.survey import ActionSaturation, EpisodeRow
 
 _MAX_SATURATED = 0.02
 _MAX_REPEATED = 0.1
+_MAX_OUTSIDE = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def find_problems(
 ) -> list[Finding]:
     """All problems; empty if there are none.
 
-    saturation: None for datasets that were not recorded through the gate.
+    saturation: None for videos.
     """
     found = []
     if skipped:
@@ -118,6 +119,7 @@ def find_problems(
         found.append(
             Finding(f"{_count(duplicates, 'group')} of near-duplicates", why, lines, "duplicate", episodes)
         )
+    found += _about_motion(rows, about)
     if saturation and saturation.above > _MAX_SATURATED:
         why = (
             "The robot's gate clips such commands, so the arm does not follow the recorded actions: "
@@ -126,6 +128,50 @@ def find_problems(
         found.append(
             Finding(
                 f"Actions above the rig's speed limit in {100 * saturation.above:.1f} % of the steps", why, []
+            )
+        )
+    return found
+
+
+def _about_motion(rows: Sequence[EpisodeRow], about) -> list[Finding]:
+    """What is implausible about positions, actions and gripper; `about` adds findings of single episodes."""
+    moving = [row for row in rows if row.path is not None]
+    found = []
+    outside = [(row, f"{100 * row.outside:.0f} % of its positions") for row in moving if row.outside > 0]
+    if outside:
+        share = sum(row.outside * row.frames for row in moving) / sum(row.frames for row in moving)
+        found.append(
+            Finding(
+                f"{100 * share:.1f} % of the positions lie outside the rig's workspace",
+                "Other units (joint angles or millimetres taken for metres?), another base frame, or another "
+                "rig: compare the mapping with the rig's workspace_min and workspace_max.",
+                [f"#{row.index} {row.name}: {detail}" for row, detail in outside],
+                "outside",
+                [row.index for row, _ in outside],
+                bad=share > _MAX_OUTSIDE,
+            )
+        )
+    about(
+        "jumps",
+        "whose hand jumps",
+        "The position changes within one step by more than an arm can move: lost frames, two recordings in "
+        "one episode, or other units.",
+        [(row, f"{row.jumps} steps") for row in moving if row.jumps],
+        bad=True,
+    )
+    about(
+        "action is state",
+        "whose action is the state itself, or zero, although the hand moves",
+        "A policy that learns them stands still: map the commanded pose, or use action.kind next_state.",
+        [(row, "") for row in moving if row.idle],
+        bad=True,
+    )
+    if moving and not any(row.grips for row in moving):
+        found.append(
+            Finding(
+                f"The gripper never changes in any of {_count(moving, 'episode')}",
+                "If the tasks need it, the mapping takes the wrong component or threshold.",
+                [],
             )
         )
     return found

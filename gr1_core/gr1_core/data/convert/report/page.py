@@ -40,7 +40,7 @@ class Report:
     def add_episode(self, episode: Episode, preview: Mapping[str, Any]) -> None:
         """preview: of `episode_quality.episode_preview`."""
         index = len(self._rows)
-        self._rows.append(survey.episode_row(index, episode, preview))
+        self._rows.append(survey.episode_row(index, episode, preview, self._rig))
         self._streams.add(episode)
         self._outliers.add_episode(episode)
         if marks := episode.info.get("marks"):
@@ -58,17 +58,15 @@ class Report:
 
     def write_page(
         self, path: Path, skipped: Sequence[Mapping[str, str]], left_out: Sequence[Mapping[str, str]]
-    ) -> None:
-        """Writes the page. skipped, left_out: {"name", "reason"} of episodes that are not in the dataset."""
+    ) -> list[str]:
+        """Writes the page. skipped, left_out: {"name", "reason"} of episodes that are not in the dataset.
+
+        Returns the titles of what it found, without that of what was skipped.
+        """
         action = np.concatenate(self._actions) if self._actions else None
         saturation = survey.action_saturation(action, self._rig) if action is not None else None
         duplicates = survey.near_duplicates(self._rows)
-        found = find_problems(
-            self._rows,
-            skipped,
-            duplicates,
-            saturation if self._origin == "bags" else None,
-        )
+        found = find_problems(self._rows, skipped, duplicates, saturation)
         sections = [self._head(skipped, left_out), self._findings(found)]
         sections += [self._outliers.html([[row.index for row in group] for group in duplicates])]
         sections += [_marked(self._marked), self._counts()]
@@ -85,6 +83,7 @@ class Report:
             "<!doctype html><html "
             f"lang=en><head>{head}</head><body>{''.join(filter(None, sections))}</body></html>\n"
         )
+        return [finding.title for finding in (found[1:] if skipped else found)]
 
     def _head(self, skipped, left_out) -> str:
         frames = sum(row.frames for row in self._rows)

@@ -25,6 +25,8 @@ SAME_M, SAME_GREY = 0.01, 6
 """Near-duplicates: all points of the path closer than this (metres, each axis), all cells of the first frames
 (grey levels).
 """
+JUMP_M, JUMP_SPEEDS = 0.05, 5.0
+"""A step of the hand longer than this, and than this many times the rig's speed limit allows, is a jump."""
 WINDOW = 10
 """Frames of a training window."""
 _PATH_POINTS = 16
@@ -39,8 +41,10 @@ class EpisodeRow:
     command.
 
     rest: share of steps at rest. path: f32[16, 3], points of the hand's path, m. grey: role -> u8[3, 64] of
-    the first, middle and last frame. lost: messages expected but not received. For videos moved, turned,
-    grips and rest are 0 and path is None.
+    the first, middle and last frame. lost: messages expected but not received. outside: share of positions
+    outside the rig's workspace. jumps: steps of the hand that no arm within the rig's limits can make. idle:
+    the hand moves, and all actions are zero or the state itself. For videos all of these are 0 and path is
+    None.
     """
 
     index: int
@@ -58,6 +62,9 @@ class EpisodeRow:
     problems: Sequence[str]
     lost: int
     repeated: int
+    outside: float = 0.0
+    jumps: int = 0
+    idle: bool = False
 
     @property
     def static(self) -> bool:
@@ -75,7 +82,10 @@ class EpisodeRow:
         )
 
 
-def episode_row(index: int, episode: Episode, preview: Mapping[str, Any]) -> EpisodeRow:
+def episode_row(
+    index: int, episode: Episode, preview: Mapping[str, Any], rig: Rig | None = None
+) -> EpisodeRow:
+    """rig: whose workspace and speed limits the positions are compared with; None: with none."""
     info, state, action = episode.info, episode.state, episode.action
     motion = {"moved": 0.0, "turned": 0.0, "grips": 0, "rest": 0.0, "path": None}
     if state is not None:
@@ -88,6 +98,14 @@ def episode_row(index: int, episode: Episode, preview: Mapping[str, Any]) -> Epi
             "rest": float((np.abs(action[:, :6]) < 1e-6).all(1).mean()),
             "path": _resampled(state[:, :3]),
         }
+        motion["idle"] = bool(info.get("action_is_state")) or motion["rest"] == 1.0
+        motion["idle"] &= motion["moved"] >= STILL_M
+        if rig is not None:
+            low, high = np.array(rig.limits.workspace_min), np.array(rig.limits.workspace_max)
+            inside = ((state[:, :3] >= low) & (state[:, :3] <= high)).all(1)
+            reach = max(JUMP_M, JUMP_SPEEDS * rig.limits.linear_speed * rig.period)
+            motion["outside"] = float(1 - inside.mean())
+            motion["jumps"] = int((np.linalg.norm(steps[:, :3], axis=1) > reach).sum())
     return EpisodeRow(
         index=index,
         name=episode.name,

@@ -98,7 +98,7 @@ class Ego4DSource:
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
         if unit.key == NOT_HERE:
             yield from (
-                Skipped(uid, f"{self._video(uid)} is missing ({count} narrations)")
+                Skipped(uid, f"{self._video(uid)} is missing ({count} narrations)", steps=0)
                 for uid, count in unit.payload
             )
             return

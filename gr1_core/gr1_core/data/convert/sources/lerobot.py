@@ -151,6 +151,8 @@ class LeRobotSource:
                 state, action = self.map.apply(of_part, self.rig, rows - part.start, times[part])
             frames = {role: [one[int(index)] for index in rows] for role, one in encoded.items()}
             info = {"source": f"{self.root.name}/{episode.name}", "outcome": "success"}
+            if self.map.state and self.map.action_is_state(of_part):
+                info["action_is_state"] = True
             if problems:
                 info["problems"] = problems
             name = episode.name if len(parts) == 1 else f"{episode.name}_{number}"

@@ -175,6 +175,18 @@ class Mapping:
             actions.append(np.append(delta, 1 - 2 * command[final]))
         return np.array(states, np.float32), np.array(actions, np.float32)
 
+    def action_is_state(self, columns: Dictionary[str, np.ndarray]) -> bool:
+        """Whether the target of every frame is the pose of that frame, although the hand moves: the action
+        is a
+        copy of the state.
+        """
+        if self.kind != "target":
+            return False
+        position, _ = self._poses(self.state, columns)
+        goal, _ = self._poses(self.action, columns)
+        moves = len(goal) > 1 and np.ptp(position, axis=0).max() > 1e-6
+        return bool(moves and np.abs(goal - position).max() < 1e-9)
+
     def _poses(self, parts: Dictionary[str, Components], columns) -> tuple[np.ndarray, Rotation]:
         if "joints" in parts:
             return self.chain.forward(parts["joints"].values(columns))

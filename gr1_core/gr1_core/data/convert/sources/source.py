@@ -68,12 +68,15 @@ class Episode:
 class Skipped:
     """An episode that `read` leaves out of a unit. Name and reason go to the report.
 
-    intended: excluded by an option of the user; otherwise it counts as damaged.
+    intended: excluded by an option of the user; otherwise it counts as damaged. steps: that it had; 0 if it
+    was
+    not there at all; None: unknown, counted as many as the others have.
     """
 
     name: str
     reason: str
     intended: bool = False
+    steps: int | None = None
 
 
 class Source(Protocol):
