@@ -8,7 +8,6 @@ observation that got no answer is old by then.
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 import threading
 import time
@@ -23,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from gr1_core.images import JPEG_QUALITY
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.policy import Action, Future, Observation, PolicyError
-from gr1_core.remote import protocol
+from gr1_core.remote import protocol, transport
 from gr1_core.remote.access import Access
 from gr1_core.remote.latency import Latency
 from gr1_core.remote.protocol import ProtocolError
@@ -252,9 +251,7 @@ class RemotePolicy:
         except (OSError, WebSocketException) as error:
             why = str(error) or type(error).__name__
             raise RemoteError(f"{self.url} cannot be reached: {why}") from None
-        with contextlib.suppress(OSError):
-            # Unacknowledged data for so long means that the server or the way to it is gone.
-            connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1e3 * _DEAD_S))
+        transport.tune(connection.socket, _DEAD_S)
         try:
             hello = protocol.unpack(connection.recv(timeout=_OPEN_S), protocol.Hello)
         except (ProtocolError, TimeoutError, WebSocketException) as error:

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from gr1_core.policy import Action, History, Observation, Policy
-from gr1_core.remote import protocol
+from gr1_core.remote import protocol, transport
 from gr1_core.remote.protocol import ProtocolError
 from gr1_core.rig import ROLES, RigError
 
@@ -122,6 +122,7 @@ class PolicyServer:
         return None
 
     def _talk(self, connection: ServerConnection) -> None:
+        transport.tune(connection.socket, 2 * _PING_S)
         name, rollout = _name(connection), _Rollout(protocol.new_frames(self._policy.rig))
         self._clients.add(connection)
         self._log(f"{name}: connected")
