@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from gr1_teleop import stop_route
 from gr1_teleop.pairing import BLOCK_S, Pairing
 
 PAGES = ("/", "/desk")
@@ -66,7 +67,10 @@ class Auth:
             raise web.HTTPForbidden(
                 text=f"websocket refused: the page is of another origin; open {own}/ instead\n"
             )
-        if request.method not in ("GET", "HEAD"):
+        stops = request.path == stop_route.PATH and request.method == "POST"
+        if stops and request.headers.get("Origin") != own:
+            raise web.HTTPForbidden(text="refused: the page is of another origin\n")
+        if request.method not in ("GET", "HEAD") and not stops:
             raise web.HTTPMethodNotAllowed(
                 request.method, ("GET", "HEAD"), text="only GET and HEAD are allowed\n"
             )

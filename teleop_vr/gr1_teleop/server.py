@@ -7,7 +7,7 @@
     server.close()
 
 Every request needs the token in `url` (auth.py). The HTTP routes are in pages.py, the websockets in
-sessions.py. The server passes the operator's messages to the link and commands nothing itself.
+sessions.py. The server passes the operator's messages to the link and commands nothing itself but the stop.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import ipaddress
 import logging
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from aiohttp import web
@@ -30,6 +31,7 @@ from gr1_teleop.auth import Auth, add_headers
 from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.pages import Pages, RobotView
 from gr1_teleop.sessions import Sessions
+from gr1_teleop.stop_route import StopRoute
 
 PORT = 8443
 HANDSHAKE_TIMEOUT_S = 5.0
@@ -47,7 +49,7 @@ class ServerError(ValueError):
 class Server:
     """host: address to listen on; "0.0.0.0": all IPv4, "::": all addresses. port: 0: any free one.
     token: "": a random one; TokenError for a weak one. certificate: default: the installation's. operate:
-    whether a page may become the operator."""
+    whether a page may become the operator. stop: see StopRoute."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Server:
         token: str = "",
         certificate: certificates.Certificate | None = None,
         operate: bool = True,
+        stop: Callable[[], tuple[bool, str]] = lambda: (False, "this server has no arm"),
     ):
         self._host, self._port = host, port
         self._pairing = pairing.Pairing(token)
@@ -69,6 +72,7 @@ class Server:
         self._callers = ThreadPoolExecutor(1, "teleop recorder")
         self._pages = Pages(episodes.index, view, self._readers)
         self._sessions = Sessions(link, episodes, view, self._callers, operate)
+        self._stop_route = StopRoute(stop)
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._handshaking: set[asyncio.Task] = set()
@@ -88,6 +92,7 @@ class Server:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
         self._pages.close()
+        self._stop_route.close()
         for pool in (self._readers, self._callers):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -138,7 +143,7 @@ class Server:
         auth = Auth(self._pairing, self._port, self._sessions.refuse)
         app = web.Application(middlewares=[auth.middleware()])
         app.on_response_prepare.append(add_headers)
-        app.add_routes([*self._pages.routes(), *self._sessions.routes()])
+        app.add_routes([*self._pages.routes(), *self._sessions.routes(), *self._stop_route.routes()])
         # No access log: it would contain the token.
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_TIMEOUT_S)
         await runner.setup()

@@ -37,6 +37,7 @@ from gr1_core.rig import ROLES, Rig, RigError
 from gr1_teleop.clutch import RELEASED, Clutch
 from gr1_teleop.clutch_settings import ClutchEvent, ClutchSettings, TeleopCommand
 from gr1_teleop.control_loop import CHECK_PERIOD_S, ControlLoop
+from gr1_teleop.emergency_stop import EmergencyStop
 from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.operator_link import OperatorLink
 from gr1_teleop.page_clock import PageClock
@@ -163,7 +164,16 @@ class TeleopNode(Node):
             )
             undo.callback(recording.close)
             self._episodes = EpisodeControl(recording, bags, tasks=TaskList.load(tasks) if tasks else None)
-            self._server = Server(self._link, self._episodes, self._robot, host, port, token, operate=operate)
+            self._server = Server(
+                self._link,
+                self._episodes,
+                self._robot,
+                host,
+                port,
+                token,
+                operate=operate,
+                stop=EmergencyStop(self),
+            )
             self._server.start()
             undo.callback(self._server.close)
             self._loop.start()

@@ -26,6 +26,7 @@ const GATE_REASONS = {
   table: "a part of the arm is near the table",
   contact: "the hand presses: move away from the contact",
   expired: "no more commands",
+  operator_lost: "the person who drove was lost: take the clutch again, or reset the arm",
   not_finite: "a command was not a finite number",
   jump: "a command was far too fast",
   frame: "a command was in the wrong frame",
