@@ -126,7 +126,7 @@ def _command(words: list[str], modules: dict[str, str]) -> str | None:
 def _run(name: str, module: str, argv: list[str]) -> int:
     try:
         command = importlib.import_module(module)
-        package = importlib.import_module(module.rpartition(".")[0])
+        package = importlib.import_module(module.rpartition(".")[0] or module)
         if not {"-h", "--help"} & set(argv) and getattr(command, "NEEDS_ROS", True):
             if problem := getattr(package, "problem", str)():
                 print(f"gr1: {problem}", file=sys.stderr)
