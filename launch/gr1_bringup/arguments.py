@@ -90,7 +90,18 @@ ARGUMENTS = (
         "teleoperation may take over from policy or expert, for as long as the clutch is held",
         TRUE_FALSE,
     ),
-    Argument("port", "8443", "teleoperation: port of its pages (HTTPS); 0: any free one"),
+    Argument(
+        "desk",
+        "false",
+        "serve the workstation page also where nobody may take over: cameras, policy, recorder, episodes",
+        TRUE_FALSE,
+    ),
+    Argument("port", "8443", "port of the pages for headset, phone and desk (HTTPS); 0: any free one"),
+    Argument(
+        "task_list",
+        "",
+        "YAML file with the instructions to demonstrate and how many episodes of each; the pages show it",
+    ),
     Argument(
         "ignore_replay",
         "false",

@@ -57,8 +57,8 @@ _MODULES = {"arm_node": "gr1_robot.arm.node", "camera_node": "gr1_robot.cameras.
 
 
 def settings(**given: str) -> dict[str, str]:
-    """The arguments with defaults filled in and paths made absolute, and "tasks_in_turn"
-    (does_tasks_in_turn).
+    """The arguments with defaults filled in and paths made absolute, "tasks_in_turn" (does_tasks_in_turn) and
+    "scene_instruction": whether the instruction is the simulated scene's own, not the user's.
 
     Raises SettingError for a value that cannot be used and for arguments that contradict each other.
     """
@@ -68,8 +68,10 @@ def settings(**given: str) -> dict[str, str]:
         chosen["checkpoint"] = chosen["checkpoint"] or "demo"
     if chosen["checkpoint"] not in ("", UNTRAINED):
         chosen["checkpoint"] = str(pretrained.resolve(chosen["checkpoint"]))
+    chosen["scene_instruction"] = "false"
     chosen["tasks_in_turn"] = str(_may_do_tasks_in_turn(chosen)).lower()
     _check_recording(chosen)
+    _check_task_list(chosen)
     _check_driver(chosen)
     rig = rig_settings(chosen)
     _check_simulation_only(chosen)
@@ -94,6 +96,17 @@ def _check_recording(chosen: dict[str, str]) -> None:
             )
 
 
+def _check_task_list(chosen: dict[str, str]) -> None:
+    if not chosen["task_list"]:
+        return
+    if not Path(chosen["task_list"]).is_file():
+        raise SettingError(
+            f"task_list: no file '{chosen['task_list']}': write one with 'tasks:' and a list of instructions "
+            "(docs/how-to/collect_demonstrations.md)"
+        )
+    chosen["task_list"] = str(Path(chosen["task_list"]).absolute())
+
+
 def _check_driver(chosen: Mapping[str, str]) -> None:
     """Refuses what the driver cannot use."""
     driver = chosen["driver"]
@@ -112,10 +125,15 @@ def _check_driver(chosen: Mapping[str, str]) -> None:
             f"ignore_replay: only driver 'policy' is held back by a replay verdict, not '{driver}'; leave "
             "it out"
         )
-    if not with_teleop(chosen) and chosen["port"] != BY_NAME["port"].default:
+    for name in ("port", "task_list"):
+        if not with_pages(chosen) and chosen[name] != BY_NAME[name].default:
+            raise SettingError(
+                f"{name}: '{chosen[name]}' is for the pages; add takeover:=true, driver:=teleop or "
+                "desk:=true, or leave it out"
+            )
+    if chosen["task_list"] and chosen["instruction"]:
         raise SettingError(
-            f"port: '{chosen['port']}' is for teleoperation; add takeover:=true or driver:=teleop, or "
-            "leave it out"
+            "task_list: the instructions come from the list; leave instruction out, or task_list"
         )
 
 
@@ -151,7 +169,9 @@ def _fill_in_task(chosen: dict[str, str]) -> None:
     chosen["seed"] = chosen["seed"] or str(first)
     if not in_turn:
         chosen["task"] = chosen["task"] or next(iter(TASKS))
-        chosen["instruction"] = chosen["instruction"] or TASKS[chosen["task"]].instructions[0]
+        if not (chosen["instruction"] or chosen["task_list"]):
+            chosen["instruction"] = TASKS[chosen["task"]].instructions[0]
+            chosen["scene_instruction"] = "true"
 
 
 def does_tasks_in_turn(chosen: Mapping[str, str]) -> bool:
@@ -249,7 +269,7 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
         found.append(
             Node("gr1_policy", "task_sequence_node", "task_sequence", "task_sequence.yaml", plan, waits=True)
         )
-    if with_teleop(chosen):
+    if with_pages(chosen):
         found.append(_teleop(chosen))
     if chosen["rviz"] == "true":
         found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))
@@ -297,6 +317,9 @@ def _teleop(chosen: Mapping[str, str]) -> Node:
         "bags": chosen["bags"],
         # A policy that acts has its instruction already; publishing it again would restart its rollout.
         "instruction": chosen["instruction"] if drives else "",
+        "scene_instruction": chosen["scene_instruction"] == "true",
+        "task_list": chosen["task_list"],
+        "operate": with_teleop(chosen),
         "reset_scene": chosen["robot"] == "sim" and drives,
     }
     return Node("gr1_teleop", "teleop_node", "teleop", "teleop.yaml", parameters, aloud=True)
@@ -344,7 +367,13 @@ def with_policy(chosen: Mapping[str, str]) -> bool:
     return bool(chosen["checkpoint"] or chosen["server"])
 
 
+def with_pages(chosen: Mapping[str, str]) -> bool:
+    """Whether the pages for headset, phone and desk are served."""
+    return with_teleop(chosen) or chosen["desk"] == "true"
+
+
 def with_teleop(chosen: Mapping[str, str]) -> bool:
+    """Whether a person may move the arm."""
     return chosen["driver"] == "teleop" or chosen["takeover"] == "true"
 
 

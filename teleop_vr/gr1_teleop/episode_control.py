@@ -155,7 +155,7 @@ class EpisodeControl:
     def _task_beside(self, by: int) -> str:
         if not self._tasks:
             self._refuse(
-                "there is no task list: start with one (gr1 up --tasks FILE), or type an instruction"
+                "there is no task list: start with one (gr1 up --task-list FILE), or type an instruction"
             )
         return self._tasks.step(self._instruction, by)
 

@@ -105,7 +105,7 @@ class TeleopNode(Node):
         )
         tasks = declare(
             self,
-            "tasks",
+            "task_list",
             "",
             "YAML file with the instructions to demonstrate and how many episodes of each; empty: none.",
             read_only=True,

@@ -100,6 +100,9 @@ def test_a_person_drives_or_may_take_over_with_the_same_node(tmp_path, monkeypat
         "port": 0,
         "bags": str(tmp_path / "demos"),
         "instruction": "open the drawer",
+        "scene_instruction": True,
+        "task_list": "",
+        "operate": True,
         "reset_scene": True,
     }
     assert driving == told and not parameters("teleop", robot="kinova_gen3", **drives)["reset_scene"]
@@ -107,6 +110,21 @@ def test_a_person_drives_or_may_take_over_with_the_same_node(tmp_path, monkeypat
     assert sorted(names(**beside)) == ["arm", "camera_static", "camera_wrist", "policy", "teleop"]
     assert parameters("teleop", **beside)["instruction"] == "", "a second one would restart the rollout"
     assert sorted(names(**drives)) == ["arm", "camera_static", "camera_wrist", "teleop"]
+
+
+def test_the_users_instruction_stays_and_a_task_list_takes_its_place(tmp_path):
+    own = parameters("teleop", driver="teleop", instruction="stack the red cup on the blue cup")
+    assert own["instruction"] == "stack the red cup on the blue cup" and not own["scene_instruction"]
+    path = tmp_path / "tasks.yaml"
+    path.write_text("tasks: [open the drawer]\n")
+    listed = parameters("teleop", driver="teleop", task_list=str(path))
+    assert (listed["instruction"], listed["task_list"]) == ("", str(path))
+
+
+def test_the_desk_is_served_for_a_policy_run_without_recorder_and_takes_no_operator():
+    assert sorted(names(desk="true", task="open_drawer"))[-1] == "teleop"
+    assert parameters("teleop", desk="true", task="open_drawer")["operate"] is False
+    assert parameters("teleop", takeover="true", task="open_drawer")["operate"] is True
 
 
 def test_what_a_node_prints_aloud_reaches_the_terminal_and_its_log_does_not(tmp_path):
@@ -180,7 +198,8 @@ def test_the_rates_that_the_recorder_expects_are_those_that_the_stack_sets():
         ({"driver": "teleop", "takeover": "true"}, "a person drives already"),
         ({"driver": "expert", "ignore_replay": "true"}, "only driver 'policy' is held back"),
         ({"takeover": "true", "port": "99999"}, "from 0 to 65535"),
-        ({"port": "8444"}, "add takeover:=true or driver:=teleop"),
+        ({"port": "8444"}, "add takeover:=true, driver:=teleop or desk:=true"),
+        ({"driver": "teleop", "task_list": "none.yaml"}, "no file 'none.yaml'"),
         ({"bags": "demos"}, "add record:=true"),
         ({"images": "raw"}, "add record:=true"),
         ({"record": "true", "driver": "expert", "instruction": "pull"}, "brings its own"),

@@ -250,5 +250,5 @@ def test_an_instruction_of_the_users_own_stays_after_every_success(listed, tmp_p
 
 
 def test_without_a_list_the_buttons_say_what_to_do(episodes):
-    with pytest.raises(EpisodeError, match="--tasks FILE"):
+    with pytest.raises(EpisodeError, match="--task-list FILE"):
         episodes.press("next_task")

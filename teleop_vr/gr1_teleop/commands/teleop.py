@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "teleoperation for a running stack: serves the pages for headset, phone and desk"
-_PARAMETERS = ("rig", "host", "port", "token", "bags", "instruction")
+_PARAMETERS = ("rig", "host", "port", "token", "bags", "instruction", "task_list")
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gr1 teleop",
         description="Run the teleoperation node next to a running stack. `gr1 up --driver teleop`, "
         "--takeover and --record start it with the stack. Prints the pairing address and its QR code.",
@@ -22,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     add("--token", default="", help="pairing token of 16 or more characters (default: a random one)")
     add("--bags", default="bags", help="the recorder's folder, for the list (default: %(default)s)")
     add("--instruction", default="", help="instruction to publish at the start")
+    add("--task-list", default="", help="YAML file with instructions and numbers of episodes to demonstrate")
     add("--namespace", default="", help="the stack's ROS namespace")
     return made
 
