@@ -24,13 +24,20 @@ class UrdfError(ValueError):
 
 @dataclass(frozen=True)
 class UrdfJoint:
-    """xyz (m), rpy (rad, fixed axes): parent link -> joint. axis: unit vector in the joint's frame."""
+    """xyz (m), rpy (rad, fixed axes): parent link -> joint. axis: unit vector in the joint's frame.
+
+    child: the link behind the joint. limits: lowest and highest position (rad, m); None: continuous, or not
+    given. velocity: the largest one (rad/s, or m/s); infinite where it is not given, or 0.
+    """
 
     name: str
     kind: str
     xyz: tuple[float, float, float]
     rpy: tuple[float, float, float]
     axis: tuple[float, float, float]
+    child: str = ""
+    limits: tuple[float, float] | None = None
+    velocity: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,16 @@ class UrdfChain:
 
 def load_chain(path: Path, tip: str, base: str | None = None) -> UrdfChain:
     """The chain from `base` (default: the root link) to `tip`. Raises UrdfError."""
-    links, by_child = _read(path)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UrdfError(f"{path} cannot be read: {error.strerror}") from error
+    return parse_chain(text, tip, base, str(path))
+
+
+def parse_chain(text: bytes | str, tip: str, base: str | None = None, path: str = "URDF") -> UrdfChain:
+    """As `load_chain`, from a URDF's text. path: names it in messages. Raises UrdfError."""
+    links, by_child = _read(parse_xml(text, path), path)
     for link in (tip, base):
         if link is not None and link not in links:
             raise UrdfError(f"{path}: there is no link '{link}'; it has {', '.join(sorted(links))}")
@@ -82,23 +98,24 @@ def load_chain(path: Path, tip: str, base: str | None = None) -> UrdfChain:
     return UrdfChain(link, tip, tuple(reversed(joints)))
 
 
-def _read(path: Path) -> tuple[set[str], dict[str, tuple[str, ET.Element]]]:
-    """Names of the links; child link -> (parent link, joint)."""
+def parse_xml(text: bytes | str, path: str) -> ET.Element:
+    """A URDF's text -> its root element. Raises UrdfError."""
+    text = text.encode() if isinstance(text, str) else text
+    if b"<!ENTITY" in text:
+        raise UrdfError(f"{path}: declares XML entities, which a URDF does not need: refused")
     try:
-        text = path.read_bytes()
-        if b"<!ENTITY" in text:
-            raise UrdfError(f"{path}: declares XML entities, which a URDF does not need: refused")
         root = ET.fromstring(text)
-    except OSError as error:
-        raise UrdfError(f"{path} cannot be read: {error.strerror}") from error
     except (ET.ParseError, ValueError, LookupError) as error:
-        if isinstance(error, UrdfError):
-            raise
         raise UrdfError(
             f"{path} is not XML ({error}): a .xacro file must be expanded first, `xacro arm.xacro > arm.urdf`"
         ) from error
     if root.tag != "robot":
         raise UrdfError(f"{path}: its root element is <{root.tag}>, a URDF has <robot>")
+    return root
+
+
+def _read(root: ET.Element, path: str) -> tuple[set[str], dict[str, tuple[str, ET.Element]]]:
+    """Names of the links; child link -> (parent link, joint)."""
     links = {str(link.get("name")) for link in root.iter("link")}
     by_child = {}
     for joint in root.findall("joint"):
@@ -109,12 +126,23 @@ def _read(path: Path) -> tuple[set[str], dict[str, tuple[str, ET.Element]]]:
     return links, by_child
 
 
-def _joint(element: ET.Element, path: Path) -> UrdfJoint:
+def children_of(root: ET.Element, path: str = "URDF") -> dict[str, list[UrdfJoint]]:
+    """Link -> the joints that hang on it, those that mimic another one too. Raises UrdfError."""
+    children: dict[str, list[UrdfJoint]] = {}
+    for element in root.findall("joint"):
+        if (parent := element.find("parent")) is not None and element.find("child") is not None:
+            joint = _joint(element, path, mimics=True)
+            children.setdefault(str(parent.get("link")), []).append(joint)
+    return children
+
+
+def _joint(element: ET.Element, path: str, mimics: bool = False) -> UrdfJoint:
+    """mimics: a joint that follows another one is taken too."""
     name, kind, origin = str(element.get("name")), str(element.get("type")), element.find("origin")
     where = f"{path}: joint '{name}'"
-    if kind not in (*_MOVING, "fixed"):
+    if kind not in (*_MOVING, "fixed") and not mimics:
         raise UrdfError(f"{where} is of type {kind!r}, expected one of {', '.join((*_MOVING, 'fixed'))}")
-    if element.find("mimic") is not None:
+    if element.find("mimic") is not None and not mimics:
         raise UrdfError(f"{where} mimics another joint: choose a tip link before it")
     xyz = _numbers(origin, "xyz", (0, 0, 0), where)
     rpy = _numbers(origin, "rpy", (0, 0, 0), where)
@@ -123,7 +151,27 @@ def _joint(element: ET.Element, path: Path) -> UrdfJoint:
     if kind in _MOVING and length < 1e-6:
         raise UrdfError(f"{where} has an axis of length 0")
     axis = axis / length if kind in _MOVING else np.zeros(3)
-    return UrdfJoint(name, kind, xyz, rpy, tuple(axis.tolist()))
+    limit = element.find("limit")
+    low, high, velocity = (
+        _number(limit, key, usual, where)
+        for key, usual in (("lower", 0.0), ("upper", 0.0), ("velocity", math.inf))
+    )
+    limits = (low, high) if kind in ("revolute", "prismatic") and low < high else None
+    child = str(element.find("child").get("link"))
+    return UrdfJoint(name, kind, xyz, rpy, tuple(axis.tolist()), child, limits, velocity or math.inf)
+
+
+def _number(element: ET.Element | None, key: str, usual: float, where: str) -> float:
+    text = None if element is None else element.get(key)
+    if text is None:
+        return usual
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise UrdfError(f'{where}: {element.tag} {key}="{text}", expected a number')
+    return value
 
 
 def _numbers(element: ET.Element | None, key: str, usual: Sequence[float], where: str) -> tuple[float, ...]:
