@@ -47,6 +47,7 @@ class Sink:
 
     def __init__(self):
         self.sent, self.rests, self.latches, self.errors, self.steps = [], [], [], [], []
+        self.speeds = []  # m/s
         self.shift = 0.0  # s by which the clock of the stamps was set
         self._came = threading.Condition()
 
@@ -59,6 +60,7 @@ class Sink:
             self._came.notify_all()
 
     def send_command(self, linear, angular, closure):
+        self.speeds.append(float(np.linalg.norm(linear)))
         self._add(self.sent, time.monotonic())
 
     def send_rest(self):
@@ -118,7 +120,7 @@ def made():
     """make(max_age, **of the controller) -> (controller, policy, sink, feed), started."""
     running = []
 
-    def make(max_gap=30.0, max_action_age=30.0, monitor=None, act=True):
+    def make(max_gap=30.0, max_action_age=30.0, monitor=None, act=True, blend=0.0):
         # Limits that a busy computer does not reach; a test sets the one that it is about.
         inputs, policy, sink = Inputs(dict.fromkeys(STREAMS, 30.0), 0.075), Policy(), Sink()
         controller = Controller(
@@ -128,6 +130,7 @@ def made():
             sink,
             max_gap=max_gap,
             max_action_age=max_action_age,
+            blend=blend,
             monitor=monitor,
             act=act,
             instruction="go",
@@ -182,6 +185,22 @@ def test_a_command_leaves_when_its_frames_are_one_control_period_old_however_fas
     _, _, sink, _ = made()
     sink.until(lambda: len(sink.steps) > 10)
     assert min(step.sent - step.stamp for step in sink.steps) > RIG.period - 0.001
+
+
+def test_a_policy_that_is_activated_grows_to_its_full_speed_each_time(made):
+    controller, _, sink, _ = made(blend=1000.0)
+    for _ in range(2):
+        sink.speeds.clear()
+        sink.until(lambda: len(sink.speeds) >= 6)
+        assert sink.speeds[0] == 0.0 and 0.0 < sink.speeds[1] < sink.speeds[2] < sink.speeds[5] < 0.01
+        controller.stop()
+        controller.start()
+
+
+def test_without_a_blend_time_the_first_command_is_whole(made):
+    _, _, sink, _ = made()
+    sink.until(lambda: len(sink.speeds) >= 2)
+    assert sink.speeds[0] == sink.speeds[1] > 0.0
 
 
 @pytest.mark.parametrize("now, wait", [(5.0, 0.1), (5.06, 0.04), (5.1, 0.0), (5.3, 0.0), (2.0, 0.1)])

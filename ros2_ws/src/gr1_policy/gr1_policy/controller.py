@@ -85,7 +85,8 @@ class Controller:
     """Acts between `start()` and `stop()`. `act` False: takes every step, but sends nothing.
 
     max_gap: s between the frames of two steps; more clears the history. max_action_age: age of the frames in
-    s above which their action is not sent. monitor: compares predicted frames with real ones; None: off.
+    s above which their action is not sent. blend: s from the first command after `start` over which twists
+    grow to their full length. monitor: compares predicted frames with real ones; None: off.
     decode_early: predict frames while an action waits for its time; false where that may take any time.
     """
 
@@ -98,6 +99,7 @@ class Controller:
         *,
         max_gap: float,
         max_action_age: float,
+        blend: float = 0.0,
         monitor: PredictionMonitor | None = None,
         act: bool = True,
         instruction: str = "",
@@ -109,6 +111,7 @@ class Controller:
         self._observation = Observation
         self._policy, self._rig, self._inputs, self._output, self._act = policy, rig, inputs, output, act
         self._max_gap, self._max_action_age, self._monitor = max_gap, max_action_age, monitor
+        self._blend, self._first_sent = blend, None
         self.instruction, self._decode_early = instruction, decode_early
         self.statistics = Statistics()
         self._disagreement = ChunkDisagreement()
@@ -128,7 +131,7 @@ class Controller:
 
     def start(self) -> None:
         self._ended.clear()
-        self._restart, self._index, self.halted = NEW_ROLLOUT, 0, ""
+        self._restart, self._index, self.halted, self._first_sent = NEW_ROLLOUT, 0, "", None
         self.statistics = Statistics()
         self._threads = [
             threading.Thread(target=run, name=run.__name__, daemon=True)
@@ -236,7 +239,8 @@ class Controller:
             done = time.monotonic()
             self._require_recent(frames, done, spent)
             if self._act:
-                self._output.send_command(linear, angular, 0.0 if action.gripper > 0 else 1.0)
+                share = self._share(done)
+                self._output.send_command(share * linear, share * angular, 0.0 if action.gripper > 0 else 1.0)
                 self._moving = True
         sent = self._output.now()
         self.statistics.step(done, spent, sent - stamp, self._disagreement.update(action))
@@ -248,6 +252,13 @@ class Controller:
             self._monitor.add_prediction(stamp, {name: getattr(future, name) for name in CAMERAS})
         self._output.publish_step(Step(self._index, stamp, sent, views, future))
         self._index += 1
+
+    def _share(self, now: float) -> float:
+        """How much of a command is sent: a policy that has just been activated does not jump off."""
+        if self._first_sent is None:
+            self._first_sent = now
+        since = now - self._first_sent
+        return since / self._blend if since < self._blend else 1.0
 
     def _begin(self, frames: Mapping[str, Sample]) -> None:
         """Clears the history where these frames do not continue it."""

@@ -91,6 +91,7 @@ class PolicyNode(LifecycleNode):
             self,
             max_gap=value["max_gap_periods"] * self._rig.period,
             max_action_age=value["max_action_age_periods"] * self._rig.period,
+            blend=value["blend_s"],
             monitor=self._monitor,
             act=value["act"],
             instruction=self._instruction or value["instruction"],

@@ -74,6 +74,13 @@ PARAMETERS = (
         high=100.0,
     ),
     Option(
+        "blend_s",
+        1.0,
+        "s after activation over which the policy's twists grow from 0 to their full length; 0: at once",
+        low=0.0,
+        high=10.0,
+    ),
+    Option(
         "prediction_monitor",
         True,
         "compare predicted frames with real ones, in the time that a control period leaves",
