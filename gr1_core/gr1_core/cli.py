@@ -7,7 +7,6 @@ it needs when it runs, so that `gr1 --help` answers at once.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import shutil
@@ -15,6 +14,9 @@ import sys
 import textwrap
 from importlib import metadata
 from itertools import takewhile
+
+from gr1_core.commands.arguments import Mistake
+from gr1_core.suggestions import nearest
 
 GROUP = "gr1.commands"
 OWN = (
@@ -28,6 +30,7 @@ OWN = (
     "bags show",
     "bags trim",
     "bags verify",
+    "bags video",
     "bench data",
     "bench policy",
     "bench sim",
@@ -83,9 +86,13 @@ DESCRIPTION = "GR-1 on a real robot, from demonstration to deployed policy."
 def main(argv: list[str] | None = None) -> int:
     """Runs one command.
 
-    Exit codes: the command's own; 1: an error, named on stderr; 2: wrong words; 130: Ctrl-C.
+    Exit codes: the command's own; 1: an error, named on stderr; 2: a mistake in the words, such as an unknown
+    command, option or task, or a file that is not there; 130: Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["--version"]:
+        print(f"gr1 {metadata.version('gr1_core')}")
+        return 0
     try:
         modules = command_modules()
         name = _command(words, modules)
@@ -94,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         return _run(name, modules[name], words[len(name.split()) :])
     except (ValueError, OSError) as error:
         print(f"gr1: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, Mistake) else 1
     except KeyboardInterrupt:
         return 130
 
@@ -169,8 +176,8 @@ def _nearest(group: list[str], modules: dict[str, str]) -> str:
         names = (
             {name.split(" ", 1)[1]: name for name in members} if members else {name: name for name in modules}
         )
-        if near := difflib.get_close_matches(group[1] if members else words, names, 1, 0.6):
-            return f", did you mean `gr1 {names[near[0]]}`?"
+        if near := nearest(group[1] if members else words, names):
+            return f", did you mean `gr1 {names[near]}`?"
     return f"; there are {', '.join(members)};" if members else ";"
 
 

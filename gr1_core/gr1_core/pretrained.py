@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from gr1_core.suggestions import did_you_mean, neighbours
+
 FOLDER = Path(__file__).parent / "checkpoints"
+_FILES = ("model.safetensors", "config.json")
 _CONFIG = "config.json"  # every checkpoint has one; a data folder with the name demo has none
 
 
@@ -16,6 +20,31 @@ def resolve(checkpoint: str | Path) -> Path:
     ours = FOLDER / path
     shipped = len(path.parts) == 1 and (ours / _CONFIG).is_file()
     return ours if shipped and not (path / _CONFIG).is_file() else path
+
+
+def names() -> list[str]:
+    """The checkpoints that come with the package."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{_CONFIG}"))
+
+
+def require(checkpoint: str | Path) -> Path:
+    """As `resolve`, for a checkpoint that must be there. Raises CheckpointMissing, with what may be meant."""
+    if re.match("[a-z]+://", str(checkpoint)):
+        return resolve(checkpoint)
+    folder = resolve(checkpoint)
+    if folder.is_file():
+        raise CheckpointMissing(f"'{folder}' is a file; a checkpoint is a folder with {', '.join(_FILES)}")
+    if not folder.is_dir():
+        known = [*names(), *neighbours(folder)]
+        hint = did_you_mean(str(checkpoint), known) or f"; shipped: {', '.join(names())}"
+        raise CheckpointMissing(f"no checkpoint '{checkpoint}': there is no such folder{hint}")
+    if missing := [file for file in _FILES if not (folder / file).is_file()]:
+        raise CheckpointMissing(f"'{folder}' is not a whole checkpoint: {', '.join(missing)} is missing")
+    return folder
+
+
+class CheckpointMissing(ValueError):
+    """There is no checkpoint of this name or path."""
 
 
 def is_shipped(folder: Path) -> bool:

@@ -20,6 +20,7 @@ import yaml
 from gr1_core import atomic_write, strict_yaml
 from gr1_core.renamed import RIG_KEYS
 from gr1_core.strict_yaml import Positive, PositiveInt
+from gr1_core.suggestions import did_you_mean, neighbours
 
 ROLES = ("static", "wrist")
 _BUILT_IN = Path(__file__).parent / "rigs"
@@ -213,8 +214,9 @@ class Rig:
         if not path.suffix:
             path = _BUILT_IN / f"{source}.yaml"
         if not path.is_file():
-            known = ", ".join(built_in())
-            raise RigError(f"no rig '{source}': built-in rigs are {known}; or give the path of a YAML file")
+            hint = did_you_mean(str(source), [*built_in(), *neighbours(Path(source))])
+            known = f": built-in rigs are {', '.join(built_in())}; or give the path of a YAML file"
+            raise RigError(f"no rig '{source}'{hint or known}")
         return cls.from_dict(strict_yaml.read(path, RigError), str(path))
 
     @classmethod

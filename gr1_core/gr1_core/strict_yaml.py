@@ -8,7 +8,6 @@ to raise (`error`).
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
+
+from gr1_core.suggestions import did_you_mean
 
 
 class YamlError(ValueError):
@@ -161,8 +162,7 @@ def check_key(
         return
     if new := renamed.get(f"{prefix}{key}"):
         raise error(f"{where}: {prefix}{key} is now called {new}: rename it in this file")
-    near = difflib.get_close_matches(str(key), known, 1, 0.5)
-    hint = f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(known) or 'none'}"
+    hint = did_you_mean(str(key), known) or f"; known: {', '.join(known) or 'none'}"
     raise error(f"{where}: {prefix}{key} is unknown{hint}")
 
 
@@ -220,8 +220,7 @@ class _Parser:
             value = "on" if value else "off"
         if value in choices:
             return value
-        near = difflib.get_close_matches(str(value), choices, 1, 0.5)
-        hint = f", did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(str(value), choices)
         raise self._refused(name, value, " or ".join(choices) + or_null + hint)
 
     def _numbers(self, count: int, value, name: str) -> tuple[float, ...]:

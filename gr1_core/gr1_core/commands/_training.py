@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from gr1_core import pretrained
+from gr1_core.commands.arguments import Parser, checking, require_dataset
+
 
 def training_parser(stage: str, description: str) -> argparse.ArgumentParser:
     """The parser of `gr1 pretrain` and `gr1 finetune`."""
-    parser = argparse.ArgumentParser(prog=f"gr1 {stage}", description=description + _MORE.format(stage=stage))
+    parser = Parser(prog=f"gr1 {stage}", description=description + _MORE.format(stage=stage))
     parser.add_argument("recipe", metavar="RECIPE", help="a built-in recipe or a YAML file")
     parser.add_argument(
         "changes",
@@ -35,12 +38,16 @@ def run_stage(stage: str, argv: list[str], parser: argparse.ArgumentParser) -> i
     arguments = parser.parse_args(argv)
     from gr1_core.train import recipe as recipes
 
-    recipe = recipes.load(arguments.recipe, arguments.changes)
-    if recipe.stage != stage:
-        raise recipes.RecipeError(
-            f"recipe {recipe.name} has stage {recipe.stage}: run it with `gr1 {recipe.stage} "
-            f"{arguments.recipe}`"
-        )
+    with checking():
+        recipe = recipes.load(arguments.recipe, arguments.changes)
+        if recipe.stage != stage:
+            raise recipes.RecipeError(
+                f"recipe {recipe.name} has stage {recipe.stage}: run it with `gr1 {recipe.stage} "
+                f"{arguments.recipe}`"
+            )
+        require_dataset(recipe.data)
+        if recipe.init:
+            pretrained.require(recipe.init)
     from gr1_core.train.setup import train
 
     return train(recipe, arguments.fresh)

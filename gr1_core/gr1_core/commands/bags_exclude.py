@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "mark bags as left out of every conversion; nothing is deleted"
 
 
 def parser() -> argparse.ArgumentParser:
     from gr1_core.data.marks import DEFAULT_REASON
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gr1 bags exclude",
         description="Leave bags out of every conversion. The recording and its outcome stay; `gr1 bags keep` "
         "removes the mark.",

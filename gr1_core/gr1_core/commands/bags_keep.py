@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "remove trim and exclusion of bags; --labels also restores the recorded labels"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gr1 bags keep", description="Remove the marks of `gr1 bags trim` and `gr1 bags exclude`."
     )
     parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="folders of the bags")

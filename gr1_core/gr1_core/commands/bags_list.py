@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from gr1_core.commands._text_table import print_table, text_table
+from gr1_core.commands.arguments import Parser, bags
 
 HELP = "list all bags below a folder: instruction, outcome, length, problems"
 _COLUMNS = ("name", "instruction", "outcome", "seconds", "MB", "operator", "problems")
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 bags list", description=HELP)
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder with bags at any depth")
+    parser = Parser(prog="gr1 bags list", description=HELP)
+    parser.add_argument("root", type=bags, metavar="ROOT", help="folder with bags at any depth")
     parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
     return parser
 

@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 from gr1_core.commands._text_table import print_table, text_table
+from gr1_core.commands.arguments import Parser
 
 HELP = "list all bags with marks: what is trimmed, excluded or was relabelled"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 bags marks", description=HELP)
+    parser = Parser(prog="gr1 bags marks", description=HELP)
     parser.add_argument("root", type=Path, metavar="ROOT", help="a bag, or a folder with bags at any depth")
     parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
     return parser

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 from gr1_core.commands._text_table import console, print_table, text_table
-from gr1_core.commands.arguments import count
+from gr1_core.commands.arguments import Parser, count
 
 HELP = "name the bags that differ from the others of their task, the worst first"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gr1 bags outliers",
         description="Compare each bag with the others of its task: duration, path, jerk, idle beginning and "
         "end, end pose, gripper flicker, speed limit, missing frames, near-duplicates. Reads each bag once; "

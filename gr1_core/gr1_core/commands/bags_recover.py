@@ -6,11 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "make complete bags of recordings that were cut off; a single bag is also repaired"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 bags recover", description=HELP)
+    parser = Parser(prog="gr1 bags recover", description=HELP)
     parser.add_argument("root", type=Path, metavar="ROOT", help="a bag, or a folder with bags at any depth")
     return parser
 

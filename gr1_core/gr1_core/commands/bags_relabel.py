@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "change the labels of bags; the recording itself stays as it is"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 bags relabel", description=HELP)
+    parser = Parser(prog="gr1 bags relabel", description=HELP)
     parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="folders of the bags")
     parser.add_argument("--outcome", metavar="X", help="success, failure, discarded or unfinished")
     parser.add_argument("--instruction", metavar="TEXT", help="the task in words")

@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 
 from gr1_core.commands._text_table import print_table, text_table
+from gr1_core.commands.arguments import Parser
 
 HELP = "show the labels and the topics of one bag"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 bags show", description=HELP)
+    parser = Parser(prog="gr1 bags show", description=HELP)
     parser.add_argument("bag", type=Path, metavar="BAG", help="folder of the bag")
     return parser
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "mark the part of bags that is used; the recording itself stays as it is"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gr1 bags trim",
         description="Mark the part of bags that is used: conversion, replay and calibration take only its "
         "control steps. The recording itself stays as it is; `gr1 bags keep` removes the mark.",

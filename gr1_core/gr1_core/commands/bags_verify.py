@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
 from gr1_core.commands._text_table import console
+from gr1_core.commands.arguments import Parser, bags
 
 HELP = "read bags completely and name what is wrong; exit code 1 if anything is"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 bags verify", description=HELP)
-    parser.add_argument("root", type=Path, metavar="ROOT", help="a bag, or a folder with bags at any depth")
+    parser = Parser(prog="gr1 bags verify", description=HELP)
+    parser.add_argument("root", type=bags, metavar="ROOT", help="a bag, or a folder with bags at any depth")
     return parser
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gr1_core.commands.arguments import count
+from gr1_core.commands.arguments import Parser, count
 
 HELP = "loading speed, windows per CPU second: this loader, mp4 through PyAV, lerobot"
 LEROBOT = Path(".venv-lerobot/bin/python")
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 bench data", description=HELP)
+    parser = Parser(prog="gr1 bench data", description=HELP)
     parser.add_argument(
         "dataset", type=Path, metavar="DATASET", help="folder of a LeRobotDataset v3 with images"
     )

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gr1_core.commands.arguments import count
+from gr1_core.commands.arguments import Parser, checkpoint, count, rig
 
 HELP = "time of the control step: on a CPU against the plain full-window loop, on a GPU as a graph"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 bench policy", description=HELP)
+    parser = Parser(prog="gr1 bench policy", description=HELP)
     parser.add_argument(
         "--config",
         choices=("paper", "demo", "small"),
         default="paper",
         help="model sizes, with random weights (default: paper)",
     )
-    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="measure this checkpoint instead")
     parser.add_argument(
-        "--rig", default="calvin", help="rig whose frame sizes are used with --config (default: calvin)"
+        "--checkpoint", type=checkpoint, metavar="DIR", help="measure this checkpoint instead"
+    )
+    parser.add_argument(
+        "--rig",
+        type=rig,
+        default="calvin",
+        help="rig whose frame sizes are used with --config (default: calvin)",
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
     parser.add_argument("--threads", type=count, default=2, help="CPU threads (default: 2)")

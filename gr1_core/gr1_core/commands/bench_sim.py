@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from gr1_core.commands.arguments import count
+from gr1_core.commands.arguments import Parser, count, rig
 
 HELP = "CPU time of the twin: a physics tick, a reset, an image of each camera"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 bench sim", description=HELP)
+    parser = Parser(prog="gr1 bench sim", description=HELP)
     parser.add_argument(
-        "--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)"
+        "--rig", type=rig, default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)"
     )
     parser.add_argument(
         "--rounds", type=count, default=15, help="measurements; medians are shown (default: 15)"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from gr1_core.commands._training import options_anywhere
-from gr1_core.commands.arguments import count
+from gr1_core.commands.arguments import Parser, count
 
 HELP = "training speed: windows per second, share of the CPU's peak, share of time waiting for data"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 bench train", description=HELP)
+    parser = Parser(prog="gr1 bench train", description=HELP)
     parser.add_argument(
         "recipe",
         nargs="?",

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 from gr1_core.commands._cluster import add_workers_options, open_cluster
-from gr1_core.commands.arguments import cores, count
+from gr1_core.commands.arguments import Parser, cores, count
 
 HELP = "demonstrations of the scripted expert in CALVIN's simulator, in the official dataset's layout"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 collect calvin", description=HELP)
+    parser = Parser(prog="gr1 collect calvin", description=HELP)
     parser.add_argument(
         "--calvin-root",
         type=Path,

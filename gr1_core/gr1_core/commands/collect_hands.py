@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 from gr1_core.commands._cluster import add_workers_options, open_cluster
-from gr1_core.commands.arguments import cores, count
+from gr1_core.commands.arguments import Parser, cores, count
 
 HELP = "render narrated videos of human hands in Ego4D's layout, to pre-train on"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 collect hands", description=HELP)
+    parser = Parser(prog="gr1 collect hands", description=HELP)
     parser.add_argument(
         "--clips",
         type=count,

@@ -9,19 +9,19 @@ import time
 from pathlib import Path
 
 from gr1_core.commands._cluster import add_workers_options, open_cluster
-from gr1_core.commands.arguments import cores, count, refuse_renamed_options
+from gr1_core.commands.arguments import Parser, checkpoint, cores, count, refuse_renamed_options, rig, tasks
 from gr1_core.renamed import OPTIONS
 
 HELP = "record the scripted expert on the simulated rig, without ROS, as bags or directly as a dataset"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 collect sim", description=HELP)
+    parser = Parser(prog="gr1 collect sim", description=HELP)
     parser.add_argument(
         "--episodes", type=count, required=True, metavar="N", help="in total; the tasks take turns"
     )
     parser.add_argument(
-        "--tasks", default="all", metavar="A,B", help="names separated by commas (default: all)"
+        "--tasks", type=tasks, default="all", metavar="A,B", help="names separated by commas (default: all)"
     )
     parser.add_argument(
         "--seed",
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--policy",
-        type=Path,
+        type=checkpoint,
         metavar="CHECKPOINT",
         help="with --vary: this policy and the expert drive in turns (DAgger), without disturbance",
     )
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_workers_options(parser, cores(), "processes", shown="one per core")
     parser.add_argument(
-        "--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)"
+        "--rig", type=rig, default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)"
     )
     parser.add_argument(
         "--images",

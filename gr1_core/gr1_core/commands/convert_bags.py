@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from gr1_core.commands._convert import conversion_parser, run_conversion
+from gr1_core.commands.arguments import bags, outcomes, rig
 
 HELP = "recorded episodes -> a dataset to train on"
 
 
 def parser() -> argparse.ArgumentParser:
     parser = conversion_parser("bags", HELP)
-    parser.add_argument("src", type=Path, metavar="SRC", help="a bag, or a folder with bags at any depth")
+    parser.add_argument("src", type=bags, metavar="SRC", help="a bag, or a folder with bags at any depth")
     parser.add_argument(
         "--outcomes",
+        type=outcomes,
         default="success",
         metavar="A,B",
         help="episodes to take: success, failure, unfinished, discarded (default: success)",
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--rig",
+        type=rig,
         metavar="NAME_OR_FILE",
         help="built-in rig or YAML file instead of the bags' own, which must agree with it",
     )
@@ -43,4 +45,4 @@ def _source(arguments):
     from gr1_core.rig import Rig
 
     rig = Rig.load(arguments.rig) if arguments.rig else None
-    return BagSource(arguments.src, arguments.outcomes.split(","), arguments.images, rig)
+    return BagSource(arguments.src, arguments.outcomes, arguments.images, rig)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from gr1_core.commands._convert import conversion_parser, run_conversion
+from gr1_core.commands.arguments import rig
 
 HELP = "one or several LeRobotDatasets v3.0 -> one dataset to train on"
 
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--rig",
+        type=rig,
         metavar="NAME_OR_FILE",
         help="built-in rig or YAML file (default: the dataset's meta/rig.yaml)",
     )

@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 
 from gr1_core.commands._convert import print_summary
+from gr1_core.commands.arguments import Parser
 
 HELP = "join the parts that all shards have made into one dataset"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 convert merge", description=HELP)
+    parser = Parser(prog="gr1 convert merge", description=HELP)
     parser.add_argument("out", type=Path, metavar="OUT", help="the shards' --out")
     return parser
 

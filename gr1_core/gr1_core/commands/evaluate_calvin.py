@@ -7,16 +7,15 @@ import signal
 from pathlib import Path
 
 from gr1_core.commands._cluster import add_workers_options, open_cluster
-from gr1_core.commands.arguments import cores, count
-from gr1_core.pretrained import resolve
+from gr1_core.commands.arguments import Parser, checkpoint, cores, count
 
 HELP = "the official CALVIN evaluation on its own simulator: success of 1 to 5 instructions in a row"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 evaluate calvin", description=HELP)
+    parser = Parser(prog="gr1 evaluate calvin", description=HELP)
     driver = parser.add_mutually_exclusive_group(required=True)
-    driver.add_argument("--checkpoint", type=resolve, metavar="DIR", help="of rig calvin")
+    driver.add_argument("--checkpoint", type=checkpoint, metavar="DIR", help="of rig calvin")
     driver.add_argument(
         "--expert", action="store_true", help="the scripted expert instead, which is given the true state"
     )

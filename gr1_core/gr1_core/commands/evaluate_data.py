@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gr1_core.commands.arguments import count
-from gr1_core.pretrained import resolve
+from gr1_core.commands.arguments import Parser, checkpoint, count, dataset
 
 HELP = "losses, action errors (mm, degrees) and gripper accuracy on the episodes of a dataset"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 evaluate data", description=HELP)
+    parser = Parser(prog="gr1 evaluate data", description=HELP)
     parser.add_argument(
         "--checkpoint",
-        type=resolve,
+        type=checkpoint,
         required=True,
         metavar="DIR",
         help="folder of the checkpoint, or demo: the one that comes with the package",
     )
-    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="folder of the dataset")
+    parser.add_argument("--dataset", type=dataset, required=True, metavar="DIR", help="folder of the dataset")
     parser.add_argument(
         "--episodes",
         choices=("held-out", "all"),

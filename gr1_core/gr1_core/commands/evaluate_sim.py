@@ -7,19 +7,27 @@ import signal
 from pathlib import Path
 
 from gr1_core.commands._cluster import add_workers_options, open_cluster
-from gr1_core.commands.arguments import cores, count, refuse_renamed_options
-from gr1_core.pretrained import resolve
+from gr1_core.commands.arguments import (
+    Parser,
+    checking,
+    checkpoint,
+    cores,
+    count,
+    refuse_renamed_options,
+    suites,
+    tasks,
+)
 from gr1_core.renamed import OPTIONS
 
 HELP = "success rates on the simulated rig, by suite, with intervals and causes of failure"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 evaluate sim", description=HELP)
+    parser = Parser(prog="gr1 evaluate sim", description=HELP)
     driver = parser.add_mutually_exclusive_group(required=True)
     driver.add_argument(
         "--checkpoint",
-        type=resolve,
+        type=checkpoint,
         metavar="DIR",
         help="folder of the checkpoint, or demo: the one that comes with the package",
     )
@@ -30,12 +38,14 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--suites",
+        type=suites,
         default="all",
         metavar="A,B",
         help="seen, instances, categories, drawer, phrasing, swap, chains, moved, occluded (default: all)",
     )
     parser.add_argument(
         "--tasks",
+        type=tasks,
         default="all",
         metavar="A,B",
         help="only these tasks of the suites, names separated by commas (default: all)",
@@ -63,18 +73,23 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
-    from gr1_core.eval.sim_evaluation import run
-    from gr1_core.sim.suites import FIRST_TEST_SEED
+    from gr1_core.sim.suites import FIRST_TEST_SEED, parse_suites, trials
     from gr1_core.sim.tasks import parse_task_names
+
+    names, seed = parse_task_names(arguments.tasks), arguments.seed or FIRST_TEST_SEED
+    with checking():
+        for suite in parse_suites(arguments.suites, names):
+            trials(suite, 1, seed, names)
+    from gr1_core.eval.sim_evaluation import run
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with open_cluster(arguments) as cluster:
         return run(
             checkpoint=None if arguments.expert else arguments.checkpoint,
             suites=arguments.suites,
-            tasks=parse_task_names(arguments.tasks),
+            tasks=names,
             episodes=arguments.episodes,
-            seed=arguments.seed or FIRST_TEST_SEED,
+            seed=seed,
             seconds=arguments.seconds,
             workers=arguments.workers,
             out=arguments.out,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "render one image of narrated clips of human hands"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 gallery hands", description=HELP)
+    parser = Parser(prog="gr1 gallery hands", description=HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="PNG file")
     parser.add_argument("--seed", type=int, default=0, help="selects the videos (default: 0)")
     return parser

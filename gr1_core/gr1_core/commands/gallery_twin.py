@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser, rig
+
 HELP = "render the images and the video of the twin that the documents show"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 gallery twin", description=HELP)
+    parser = Parser(prog="gr1 gallery twin", description=HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the images")
     parser.add_argument("--seed", type=int, default=5, help="layout (default: 5)")
     parser.add_argument("--tasks", metavar="A,B", help="tasks in the video (default: four different ones)")
     parser.add_argument(
-        "--rig", default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)"
+        "--rig", type=rig, default="kinova_gen2", help="built-in rig or YAML file (default: kinova_gen2)"
     )
     return parser
 

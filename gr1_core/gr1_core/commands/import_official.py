@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser, rig
+
 HELP = "make a checkpoint folder of ByteDance's published weights"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 import-official", description=HELP)
+    parser = Parser(prog="gr1 import-official", description=HELP)
     parser.add_argument(
         "--snapshot", type=Path, required=True, metavar="FILE", help="snapshot_ABCD.pt or snapshot_ABC.pt"
     )
@@ -30,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--rig",
+        type=rig,
         default="calvin",
         help="built-in rig or YAML file that the weights were trained on (default: calvin)",
     )

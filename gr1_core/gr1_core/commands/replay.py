@@ -6,17 +6,17 @@ import argparse
 import json
 from pathlib import Path
 
-from gr1_core.pretrained import resolve
+from gr1_core.commands.arguments import Parser, bags, checkpoint
 
 HELP = "run a checkpoint open-loop over recorded episodes and keep the verdict with the checkpoint"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 replay", description=HELP)
-    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bags, or folders of bags")
+    parser = Parser(prog="gr1 replay", description=HELP)
+    parser.add_argument("bags", type=bags, nargs="+", metavar="BAG", help="bags, or folders of bags")
     parser.add_argument(
         "--checkpoint",
-        type=resolve,
+        type=checkpoint,
         required=True,
         metavar="DIR",
         help="folder of the checkpoint, or demo: the one that comes with the package",

@@ -6,17 +6,17 @@ import argparse
 import signal
 import threading
 
-from gr1_core.pretrained import resolve
+from gr1_core.commands.arguments import Parser, checkpoint
 
 HELP = "serve a checkpoint to robots over the network: the policy node then needs no GPU"
 PORT = 8765
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 serve", description=HELP)
+    parser = Parser(prog="gr1 serve", description=HELP)
     parser.add_argument(
         "--checkpoint",
-        type=resolve,
+        type=checkpoint,
         required=True,
         metavar="DIR",
         help="folder of the checkpoint, or demo: the one that comes with the package",

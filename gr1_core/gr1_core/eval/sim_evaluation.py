@@ -29,7 +29,7 @@ from gr1_core.eval.environment import Outcome, SimulationError, TrialSettings, r
 from gr1_core.eval.prediction import PredictionErrors
 from gr1_core.model import checkpoint as checkpoints
 from gr1_core.rig import Rig
-from gr1_core.sim.suites import Trial, require_suite, suites_with, trials
+from gr1_core.sim.suites import Trial, parse_suites, trials
 
 if TYPE_CHECKING:
     from gr1_core.cluster import Cluster
@@ -57,7 +57,8 @@ def run(
     an error ends the evaluation. Raises CheckpointError, RigError, SuiteError, SimulationError, PolicyError
     or ClusterError; all are ValueErrors.
     """
-    chosen = [trial for suite in _names(suites, tasks) for trial in trials(suite, episodes, seed, tasks)]
+    names = parse_suites(suites, tasks)
+    chosen = [trial for suite in names for trial in trials(suite, episodes, seed, tasks)]
     policy = None
     if checkpoint:
         # The simulated rigs need the cores; a small model gains less from a second thread than they lose.
@@ -97,15 +98,6 @@ def _end(ended: BaseException) -> int:
     if isinstance(ended, KeyboardInterrupt):
         return _INTERRUPTED
     raise ended
-
-
-def _names(suites: str, tasks: Sequence[str]) -> list[str]:
-    if suites == "all":
-        return suites_with(tasks)
-    names = list(dict.fromkeys(name.strip() for name in suites.split(",")))
-    for name in names:
-        require_suite(name)
-    return names
 
 
 def _make_folder(out: Path | None) -> None:

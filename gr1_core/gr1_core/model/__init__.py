@@ -2,7 +2,18 @@
 Manipulation", ICLR 2024).
 """
 
-from gr1_core.model.config import GR1Config
-from gr1_core.model.gr1 import GR1, Prediction
+import importlib
 
-__all__ = ["GR1", "GR1Config", "Prediction"]
+_HOME = {
+    "GR1Config": "gr1_core.model.config",
+    "GR1": "gr1_core.model.gr1",
+    "Prediction": "gr1_core.model.gr1",
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str):
+    # A recipe is checked without torch: its configuration needs none.
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'gr1_core.model' has no attribute '{name}'")

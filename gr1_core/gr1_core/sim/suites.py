@@ -121,6 +121,18 @@ def suites_with(tasks: Sequence[str]) -> list[str]:
     ]
 
 
+def parse_suites(text: str, tasks: Sequence[str] = ()) -> list[str]:
+    """The option --suites: names separated by commas, or "all": those that have one of the tasks. Raises
+    SuiteError.
+    """
+    if text == "all":
+        return suites_with(tasks or tuple(TASKS))
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        require_suite(name)
+    return names
+
+
 def require_suite(suite: str) -> None:
     """Raises SuiteError with the nearest name for an unknown suite."""
     if suite not in SUITES:

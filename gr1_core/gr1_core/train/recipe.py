@@ -8,7 +8,6 @@ and wrong types are refused (strict_yaml).
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import typing
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from gr1_core import strict_yaml
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.renamed import RECIPE_KEYS
 from gr1_core.strict_yaml import Positive, PositiveInt
+from gr1_core.suggestions import did_you_mean, neighbours
 
 _BUILT_IN = Path(__file__).parent / "recipes"
 
@@ -238,7 +238,7 @@ def load(source: str, overrides: Sequence[str] = ()) -> Recipe:
 
 def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:
     """A recipe from `to_dict`'s form. Raises RecipeError; `where` names the source in its message."""
-    if raw.get("data", "") is None:
+    if raw.get("data", "") is None and set(raw) <= {field.name for field in dataclasses.fields(Recipe)}:
         raise RecipeError(f"{where}: data is not set: data=DIR, a dataset made by `gr1 convert`")
     recipe = strict_yaml.parse(Recipe, raw, where, RecipeError, renamed=RECIPE_KEYS)
     _check_model(recipe.model, where)
@@ -286,12 +286,9 @@ def _read_with_parents(source: str, seen: tuple[str, ...] = ()) -> dict:
     if not path.suffix:
         path = _BUILT_IN / f"{source}.yaml"
     if not path.is_file():
-        near = difflib.get_close_matches(path.stem, built_in(), 1)
-        hint = f", did you mean '{near[0]}'?" if near else ":"
-        raise RecipeError(
-            f"no recipe '{source}'{hint} built-in recipes are {', '.join(built_in())}; or give the path of "
-            "a YAML file"
-        )
+        hint = did_you_mean(str(source), [*built_in(), *neighbours(Path(source))])
+        known = f": built-in recipes are {', '.join(built_in())}; or give the path of a YAML file"
+        raise RecipeError(f"no recipe '{source}'{hint or known}")
     raw = strict_yaml.read(path, RecipeError)
     if not isinstance(raw, dict):
         raise RecipeError(f"{path}: expected keys and values, got {type(raw).__name__}")

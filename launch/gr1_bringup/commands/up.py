@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gr1_core.commands import arguments as common
+from gr1_core.commands.arguments import Parser
 
 HELP = "start the stack: cameras, arm, policy; simulated or real"
 _DESCRIPTION = (
@@ -24,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     from gr1_bringup import arguments, renamed
     from gr1_bringup.extension import load_extensions
 
-    made = argparse.ArgumentParser(prog="gr1 up", description=_DESCRIPTION)
+    made = Parser(prog="gr1 up", description=_DESCRIPTION)
     for argument in arguments.ARGUMENTS:
         flag = {"nargs": "?", "const": "true"} if argument.choices == arguments.TRUE_FALSE else {}
         default = f" (default: {argument.default})" if argument.default else ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 
+from gr1_core.commands.arguments import Parser
+
 
 def node_parser(name: str, help_text: str) -> argparse.ArgumentParser:
     """For `gr1 node <name>`: everything behind the name goes to ROS."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=f"gr1 node {name}",
         description=f"{help_text[0].upper()}{help_text[1:]}. The arguments go to ROS 2.",
         epilog=f"example: gr1 node {name} --ros-args -p rig:=kinova_gen2 -r __ns:=/left; `ros2 param "

@@ -6,11 +6,13 @@ import argparse
 import os
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "the recorder at 2 x 640x480 at 30 Hz and an arm's topics at 100 Hz: lost messages, CPU, MB/s"
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="gr1 bench record", description=HELP)
+    made = Parser(prog="gr1 bench record", description=HELP)
     made.add_argument("--seconds", type=float, default=60.0, help="of each kind of image (default: 60)")
     made.add_argument(
         "--folder",

@@ -7,6 +7,8 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "hardware acceptance: the first minutes with an arm, step by step"
 
 
@@ -14,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     from gr1_bringup.arguments import BY_NAME
     from gr1_check.steps import STEPS
 
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gr1 check rig",
         description="Measure cameras and arm step by step, with a person beside the arm "
         "(docs/how-to/hardware_acceptance.md). Steps without motion come first; if one FAILs, nothing is "

@@ -7,12 +7,14 @@ import os
 import sys
 import time
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "whether the nodes of a running stack are alive; exit code 0 or 1"
 NODES = ("arm", "camera_static", "camera_wrist")
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gr1 health",
         description="Listen on /diagnostics. Exit code 0 when every node has published, 1 when one has "
         "not. A camera without frames and a stopped arm are alive: they publish a fault. A node that has "

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "measure a running stack: rates, jitter, camera-to-command latency, gate"
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gr1 measure",
         description="Measure a running stack from outside. The last line is one JSON document. Exit code 1 "
         "when a node of the stack is not heard.",

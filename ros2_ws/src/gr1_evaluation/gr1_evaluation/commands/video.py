@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "draw the video of a run of gr1 up --evaluate again, at any quality, as .mp4 or .gif"
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gr1 video",
         description="Draw a video from the recording of a run of gr1 up --evaluate. A .gif has half the "
         "frames, at twice the real speed.",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "inject faults into a simulated stack again and again, and measure how it stops"
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gr1 faults",
         description="Inject every fault into a running simulated stack and measure how it stops "
         "(docs/how-to/inject_faults.md). Exit code: 0 if every run stopped in time and stayed at rest "

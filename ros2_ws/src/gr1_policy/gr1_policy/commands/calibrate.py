@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "measure a checkpoint's prediction errors on undisturbed bags, for the prediction monitor"
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gr1 calibrate",
         description="Measure a checkpoint's prediction errors open-loop over bags without a disturbance. "
         "Writes prediction.json into the checkpoint and recommends a prediction_limit. Nothing moves; no "

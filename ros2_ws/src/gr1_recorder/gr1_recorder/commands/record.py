@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "begin or end an episode of a running recorder: start, success, failure, discard"
 ACTIONS = ("start", "success", "failure", "discard")
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gr1 record",
         description="Begin an episode of a running recorder (gr1 up --record), or end it with an outcome. "
         "success, failure and discard without a running episode change the outcome of the last one. Prints "
