@@ -1,12 +1,19 @@
 """The stack for `ros2 launch`: the common part of the launch files. Needs the ROS package `launch`."""
 
+import os
 import tempfile
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
-from gr1_bringup import stack
+from gr1_bringup import shared_memory, stack
 from gr1_bringup.arguments import ARGUMENTS, refuse_renamed
 from gr1_bringup.parameter_file import parameter_file
 from launch import LaunchDescription
@@ -36,12 +43,16 @@ def _check_names(context) -> list:
 
 
 def _actions(context) -> list:
+    removed = shared_memory.remove_dead_segments()
+    told = [LogInfo(msg=str(removed))] if removed.count else []
     chosen = stack.settings(**{one.name: LaunchConfiguration(one.name).perform(context) for one in ARGUMENTS})
     variables = [
         SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
         for name, value in stack.environment().items()
     ]
-    return variables + [_node(node, chosen["namespace"]) for node in stack.nodes(chosen)]
+    nodes = stack.nodes(chosen)
+    shared_memory.require_room(nodes, {**stack.environment(), **os.environ})
+    return told + variables + [_node(node, chosen["namespace"]) for node in nodes]
 
 
 def _node(node: stack.Node, namespace: str) -> Node:

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from gr1_bringup import processes, stack, startup, status_table
+from gr1_bringup import processes, shared_memory, stack, startup, status_table
 from gr1_bringup.arguments import UNTRAINED, SettingError
 from gr1_bringup.arm_stop import KEY_HINT, ArmStop
 from gr1_bringup.bag_summary import BagSummary
@@ -92,6 +92,9 @@ class Run:
         code, monitor, video = 0, None, None
         try:
             nodes = stack.nodes(self.chosen)
+            if (removed := shared_memory.remove_dead_segments()).count:
+                self.say(str(removed))
+            shared_memory.require_room(nodes, self._environment)
             # Imports take longer than the look for another stack.
             self._processes.prepare(nodes, self.chosen["namespace"])
             monitor, video = self._watchers()
