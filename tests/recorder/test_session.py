@@ -8,8 +8,9 @@ import pytest
 from gr1_core import Rig
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag
+from gr1_core.data.steps import Loss
 from gr1_recorder.episode import Limits
-from gr1_recorder.session import RecorderRefusal, Session
+from gr1_recorder.session import RecorderRefusal, Session, describe_loss
 from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 
@@ -122,3 +123,67 @@ def test_frames_that_are_old_when_they_come_begin_nothing(tmp_path):
     attempt(age=0.05)
     assert len(refused) == 1 and fed.session.episode
     fed.session.end("discarded")
+
+
+# Labels are the user's
+
+
+def test_the_users_words_name_the_bag_and_a_scene_of_another_task_gives_no_task(fed):
+    fed.say("instruction", "stack the red cup on the blue cup", STARTED - 10 * S)
+    fed.say("sim/task", '{"task": "open_drawer", "seed": 3}', STARTED - 10 * S)
+    fed.session.receive()
+    name = fed.session.start(fed.labels, 1.0)
+    labels = fed.bag(fed.session.end("success")).labels
+    assert name.endswith("stack_the_red_cup_on_the_blue_cup")
+    assert (labels["instruction"], labels["task"]) == ("stack the red cup on the blue cup", "")
+
+
+def test_the_parameters_instruction_stays_over_episodes(fed):
+    fed.labels["instruction"] = "stack the red cup on the blue cup"
+    for seed in (3, 4):
+        fed.say("sim/task", f'{{"task": "open_drawer", "seed": {seed}}}', STARTED - S)
+        fed.session.receive()
+        fed.session.start(fed.labels, 1.0)
+        labels = fed.bag(fed.session.end("success")).labels
+        assert (labels["instruction"], labels["task"]) == ("stack the red cup on the blue cup", "")
+
+
+# What conversion would leave out
+
+
+def test_a_camera_at_half_its_rate_is_reported_with_the_figures_of_conversion(tmp_path):
+    """10 s at 2.5 Hz: its frames are too old for most steps of 10 Hz."""
+    streams = [
+        Stream("camera/static/image_raw/compressed", TEXT, hz=15.0, required=True),
+        Stream("camera/wrist/image_raw/compressed", TEXT, hz=15.0, required=True),
+        Stream("arm/pose", TEXT, hz=100.0, required=True),
+        Stream("arm/gripper", TEXT, hz=100.0, required=True),
+        Stream("command/teleop/twist", TEXT),
+    ]
+    fed = Fed(tmp_path, *streams)
+    fed.labels["instruction"] = "open the drawer"
+    arrived = time.monotonic() + 1000.0
+    for stream in streams[:4]:
+        fed.say(stream.topic, "", STARTED, arrived)
+    fed.session.receive()
+    fed.session.start(fed.labels, 1.0)
+    assert fed.session.state(0.0)["loss"] == ""
+    rates = {streams[0].topic: 2.5, streams[1].topic: 15.0, "arm/pose": 100.0, "arm/gripper": 100.0}
+    for topic, hz in rates.items():
+        for number in range(int(10 * hz)):
+            fed.say(topic, "", STARTED + round(number / hz * S), arrived)
+    for number in range(100):
+        fed.say("command/teleop/twist", "", STARTED + round((0.05 + number / 10) * S), arrived)
+    fed.session.receive()
+    state = fed.session.state(10.0)
+    assert state["steps"] == 100 and 0 < state["kept"] < 90
+    assert state["loss"].startswith(f"conversion would keep {state['kept']} of 100 steps: camera/static")
+    assert "at 2 Hz" in state["loss"]
+    fed.session.end("success")
+    assert fed.session.state(11.0)["loss"] == state["loss"]
+
+
+def test_a_slow_camera_whose_frames_are_repeated_is_reported_too():
+    said = describe_loss(Loss(100, 100, 0.4, "wrist", 6.0))["loss"]
+    assert said == "40 % of the steps would repeat a frame: camera/wrist came at 6 Hz"
+    assert describe_loss(Loss(100, 95, 0.1, "wrist", 15.0))["loss"] == ""

@@ -26,7 +26,8 @@ class RecorderError(ValueError):
 class State(NamedTuple):
     """The recorder's state. state: "recording" or "idle"; root: the bags' folder; bag: name of the running
     or the last one; outcome: the last one's, "" while it is recorded; lost: messages that are lost;
-    episodes: outcome -> number, since the recorder was started."""
+    episodes: outcome -> number, since the recorder was started; steps, kept: control steps so far, and those
+    that conversion would keep; loss: what it would leave out, in words, "" if it is little."""
 
     state: str
     root: str
@@ -38,6 +39,9 @@ class State(NamedTuple):
     lost: int
     gaps: int
     episodes: dict[str, int]
+    steps: int
+    kept: int
+    loss: str
 
 
 class Recorder:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gr1_core.data import schemas
 from gr1_core.data.bag_writer import BagWriter
+from gr1_core.data.steps import Loss, expected_loss
+from gr1_core.rig import ROLES, Rig
 from gr1_recorder.stream_statistics import Message, StreamStatistics
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB, Writer
@@ -52,11 +57,23 @@ class Episode:
         self.faults: dict[str, str] = {}
         self.reason, self._slow = "", False
         self._limits, self._since, self._lock = limits, {}, threading.Lock()
+        self._times = {
+            name: (topic, array("q"), array("q"))
+            for topic, stream in streams.items()
+            if (name := _step_input(stream.topic))
+        }
+        self._times_of = {topic: times for topic, *times in self._times.values()}
+        self._commands = array("q")
         self._writer = Writer(bag, limits.queue, limits.min_free // 2, self.stop)
 
     def add(self, message: Message, one_sender: bool = True) -> None:
         stream = self.statistics[message.topic]
         stream.add_message(message, one_sender)
+        if times := self._times_of.get(message.topic):
+            times[0].append(message.publish_time)
+            times[1].append(message.stamp)
+        elif stream.stream.topic in _TWISTS:
+            self._commands.append(message.publish_time)
         if not self._writer.enqueue(message):
             stream.drop_last()
 
@@ -106,7 +123,7 @@ class Episode:
 
         def labels() -> dict[str, str]:
             topics = {topic: stream.summary(now) for topic, stream in self.statistics.items()}
-            final = self.labels | {
+            final = without_foreign_task(self.labels) | {
                 "outcome": outcome,
                 "seconds": f"{seconds:.3f}",
                 "topics": json.dumps(topics),
@@ -114,6 +131,17 @@ class Episode:
             return final | {"note": note} if note else final
 
         return self._writer.close(labels)
+
+    def loss(self, rig: Rig) -> Loss | None:
+        """What conversion would leave out if the episode ended now; None before the first command."""
+        # Copied as a whole: the receiving thread appends meanwhile.
+        commands = np.frombuffer(self._commands.tobytes(), np.int64)
+        streams = {}
+        for name, (_, *times) in self._times.items():
+            sent, stamps = (np.frombuffer(part.tobytes(), np.int64) for part in times)
+            count = min(len(sent), len(stamps))
+            streams[name] = sent[:count], stamps[:count]
+        return expected_loss(streams, commands, rig)
 
     @property
     def waiting(self) -> int:
@@ -145,6 +173,36 @@ class Episode:
         """The streams with a number above zero, as "camera/static/image_raw 3, arm/pose 1"."""
         numbers = {one.stream.topic: getattr(one, what) for one in self.statistics.values()}
         return ", ".join(f"{topic} {number}" for topic, number in numbers.items() if number)
+
+
+def _step_input(topic: str) -> str:
+    """The name of a stream that control steps need, see `expected_loss`; "" for all others."""
+    if topic in ("arm/pose", "arm/gripper"):
+        return topic
+    images = (f"camera/{{}}/{end}" for end in ("image_raw", "image_raw/compressed"))
+    names = {form.format(role): role for form in images for role in ROLES}
+    return names.get(topic, "")
+
+
+_TWISTS = ("command/teleop/twist", "command/policy/twist")
+
+
+def without_foreign_task(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels, without the simulated scene's task if the instruction is none of its own.
+
+    The instruction is what the episode shows; a person may demonstrate something else in that scene.
+    """
+    task, instruction = labels.get("task", ""), labels.get("instruction", "")
+    if not task:
+        return dict(labels)
+    try:
+        from gr1_core.sim.tasks import TASKS
+    except ImportError:  # the simulation runs on another computer
+        return dict(labels)
+    known = TASKS.get(task)
+    if known is None or instruction in (*known.instructions, *known.held_out):
+        return dict(labels)
+    return dict(labels) | {"task": ""}
 
 
 def labels_of_message(topic: str, data: bytes) -> dict[str, str]:

@@ -7,6 +7,7 @@ to one other thread.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import threading
 import time
@@ -15,9 +16,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
+
 from gr1_core.data import bag as bags
 from gr1_core.data.bag_writer import BagWriter
-from gr1_recorder.episode import Episode, Limits, labels_of_message
+from gr1_core.data.steps import Loss
+from gr1_core.rig import ROLES, Rig
+from gr1_recorder.episode import Episode, Limits, labels_of_message, without_foreign_task
 from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB, free_bytes
@@ -25,6 +30,12 @@ from gr1_recorder.writer import MB, free_bytes
 MAX_NAME_LENGTH = 40
 RECENT_S = 1.0
 """How long ago a stream may have delivered for the recorder to be ready."""
+
+LOSS_PERIOD_S = 0.4
+MIN_STEPS, KEPT, REPEATED = 10, 0.9, 0.3
+"""Loss is reported from this number of steps on, below this share of kept steps, or above this share of steps
+that repeat a frame.
+"""
 
 
 class RecorderRefusal(ValueError):
@@ -54,6 +65,7 @@ class Session:
         self._facts: dict[str, Message] = {}
         self._last: Path | None = None
         self._outcome = self._cut = ""
+        self._last_loss, self._loss_at = describe_loss(None), -math.inf
         self._figures = {"seconds": 0.0, "messages": 0, "mb": 0.0, "lost": 0, "gaps": 0}
 
     # The receiving thread
@@ -103,14 +115,19 @@ class Session:
             if missing := self._missing(labels, asked):
                 raise RecorderRefusal(missing)
             started = self._clock()
-            bag = self._bag(self._labels(labels), started)
+            known = self._labels(labels)
+            self._rig = Rig.from_dict(yaml.safe_load(known["rig"]), "the recorder's rig")
+            bag = self._bag(without_foreign_task(known), started)
             self._receive()
             self.episode = Episode(
                 bag, self._streams, self.limits, started, time.monotonic(), self._sequences
             )
             self.alarm = self._cut = ""
+            self._last_loss, self._loss_at = describe_loss(None), -math.inf
             for message in self._facts.values():
                 self.episode.add_latched(message)
+                self.episode.labels |= labels_of_message(self._streams[message.topic].topic, message.data)
+            self.episode.labels = {"instruction": known["instruction"]} | self.episode.labels
             return self.episode.name
 
     def end(self, outcome: str, note: str = "") -> str:
@@ -161,8 +178,20 @@ class Session:
         return (
             now_is
             | figures
+            | self._loss(now)
             | {"episodes": {outcome: number for outcome, number in self.episodes.items() if number}}
         )
+
+    def _loss(self, now: float) -> dict:
+        """{steps, kept, loss}: what conversion would leave out of the running episode, or of the last one.
+
+        loss: in words, "" if it is little.
+        """
+        if not self.episode:
+            return self._last_loss
+        if now - self._loss_at >= LOSS_PERIOD_S:
+            self._loss_at, self._last_loss = now, describe_loss(self.episode.loss(self._rig))
+        return self._last_loss
 
     def report(self, now: float, labels: Mapping[str, str]) -> tuple[str, str, dict]:
         """(level, message, values) of the diagnostics' subject `episode`; labels: as for `start`."""
@@ -236,9 +265,7 @@ class Session:
 
     def _bag(self, labels: Mapping[str, str], started: int) -> BagWriter:
         moment = datetime.fromtimestamp(started * 1e-9, UTC)
-        words = re.sub("[^a-z0-9]+", "_", (labels.get("task") or labels["instruction"]).lower()).strip("_")[
-            :MAX_NAME_LENGTH
-        ]
+        words = re.sub("[^a-z0-9]+", "_", labels["instruction"].lower()).strip("_")[:MAX_NAME_LENGTH]
         name = f"{moment:%Y%m%d-%H%M%S}-{words}".rstrip("-")
         taken = [path.name for path in self.root.glob(f"{name}*")]
         name = next(
@@ -260,3 +287,22 @@ class Session:
             return free_bytes(self.root)
         except OSError as error:
             raise RecorderRefusal(f"{self.root}: {error.strerror}") from error
+
+
+def describe_loss(loss: Loss | None) -> dict:
+    """{steps, kept, loss} for the topic recorder/state."""
+    if loss is None:
+        return {"steps": 0, "kept": 0, "loss": ""}
+    text, stream = "", f"camera/{loss.stream}" if loss.stream in ROLES else loss.stream
+    if loss.steps >= MIN_STEPS:
+        if loss.kept < KEPT * loss.steps:
+            text = (
+                f"conversion would keep {loss.kept} of {loss.steps} steps: {stream} came at {loss.hz:.0f} Hz "
+                "or with gaps"
+            )
+        elif loss.repeated > REPEATED:
+            text = (
+                f"{100 * loss.repeated:.0f} % of the steps would repeat a frame: {stream} came at "
+                f"{loss.hz:.0f} Hz"
+            )
+    return {"steps": loss.steps, "kept": loss.kept, "loss": text}
