@@ -144,6 +144,11 @@ class Episode:
         return expected_loss(streams, commands, rig)
 
     @property
+    def commands(self) -> int:
+        """Twist commands received so far, of all sources."""
+        return sum(one.received for one in self.statistics.values() if is_command(one.stream.topic))
+
+    @property
     def waiting(self) -> int:
         """Bytes that wait for the disk."""
         return self._writer.waiting
@@ -203,6 +208,11 @@ def without_foreign_task(labels: Mapping[str, str]) -> dict[str, str]:
     if known is None or instruction in (*known.instructions, *known.held_out):
         return dict(labels)
     return dict(labels) | {"task": ""}
+
+
+def is_command(topic: str) -> bool:
+    """Whether a stream is a source's commands of motion."""
+    return topic.startswith("command/") and topic.endswith("/twist")
 
 
 def labels_of_message(topic: str, data: bytes) -> dict[str, str]:

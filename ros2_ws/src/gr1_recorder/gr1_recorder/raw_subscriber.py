@@ -37,13 +37,14 @@ class RawSubscriber:
             self._queues.append([subscription, subscription.topic_name, stream.type, True])
             self.streams[subscription.topic_name] = stream
         self._counted = 0.0
+        self.unheard: dict[str, str] = {}
+        """Absolute topic -> why a publisher on it is not heard, with the publisher's node."""
 
     def poll(self) -> None:
         now, wall = time.monotonic(), time.time_ns()
         if now - self._counted > _SENDERS_EVERY_S:
             self._counted = now
-            for queue in self._queues:
-                queue[3] = queue[0].get_publisher_count() <= 1
+            self._look_at_publishers()
         simulated = self._clock_if_simulated()
         for subscription, topic, kind, one_sender in self._queues:
             while taken := _take(subscription):
@@ -51,16 +52,54 @@ class RawSubscriber:
                 received, sent = info["received_timestamp"] or wall, info["source_timestamp"] or wall
                 stamp = schemas.header_stamp(kind, data)
                 arrived = now - max(wall - received, 0) * 1e-9
-                log_time = received if simulated is None else simulated
+                # Simulated time: all times of a message are on the clock of its stamps.
+                log_time, sent = (received, sent) if simulated is None else (simulated, simulated)
                 number = info["publication_sequence_number"]
                 self._on_message(
                     Message(topic, data, log_time, sent, sent if stamp is None else stamp, number, arrived),
                     one_sender,
                 )
 
+    def _look_at_publishers(self) -> None:
+        unheard = {}
+        for queue in self._queues:
+            subscription, topic, kind, _ = queue
+            publishers = self._node.get_publishers_info_by_topic(topic)
+            queue[3] = len(publishers) <= 1
+            if problem := publisher_problem(publishers, kind, subscription.qos_profile):
+                unheard[topic] = problem
+        self.unheard = unheard
+
     def _clock_if_simulated(self) -> int | None:
         clock = self._node.get_clock()
         return clock.now().nanoseconds if clock.ros_time_is_active else None
+
+
+def publisher_problem(publishers, kind: str, wanted: QoSProfile) -> str:
+    """Why one of these publishers (TopicEndpointInfo) is not heard by a subscription of this type and QoS; ""
+    if all are.
+    """
+    for one in publishers:
+        name = f"{one.node_namespace.rstrip('/')}/{one.node_name}"
+        if one.topic_type != kind:
+            return f"node {name} publishes it as {one.topic_type}, expected {kind}"
+        offered = one.qos_profile
+        if (
+            wanted.reliability == ReliabilityPolicy.RELIABLE
+            and offered.reliability == ReliabilityPolicy.BEST_EFFORT
+        ):
+            return (
+                f"node {name} publishes it best effort, which is not heard here: make its publisher reliable"
+            )
+        if (
+            wanted.durability == DurabilityPolicy.TRANSIENT_LOCAL
+            and offered.durability == DurabilityPolicy.VOLATILE
+        ):
+            return (
+                f"node {name} publishes it volatile, which is not heard here: make its publisher transient "
+                "local"
+            )
+    return ""
 
 
 class _NoExecutor(CallbackGroup):

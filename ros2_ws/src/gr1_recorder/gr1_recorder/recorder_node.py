@@ -141,6 +141,7 @@ class RecorderNode(Node):
             limits,
             self._subscriber.poll,
             lambda: self.get_clock().now().nanoseconds,
+            lambda: self._subscriber.unheard,
         )
         self._state, self._stated = self.create_publisher(String, "recorder/state", LATCHED), 0.0
         self._diagnostics = Diagnostics(self, self._report)
@@ -228,6 +229,8 @@ class RecorderNode(Node):
             f"{state['gaps']} gaps"
         )
         self.get_logger().log(text, LoggingSeverity.WARN if state["lost"] else LoggingSeverity.INFO)
+        if self._session.warning:
+            self.get_logger().warning(self._session.warning)
         return name
 
     def _relabel(self) -> str:

@@ -22,12 +22,15 @@ from gr1_core.data import bag as bags
 from gr1_core.data.bag_writer import BagWriter
 from gr1_core.data.steps import Loss
 from gr1_core.rig import ROLES, Rig
-from gr1_recorder.episode import Episode, Limits, labels_of_message, without_foreign_task
+from gr1_recorder.episode import Episode, Limits, is_command, labels_of_message, without_foreign_task
 from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream
 from gr1_recorder.writer import MB, free_bytes
 
 MAX_NAME_LENGTH = 40
+COMMAND_S = 2.0
+"""s of an episode without any command after which it is a warning."""
+_OTHER_CLOCK_S = 3600.0
 RECENT_S = 1.0
 """How long ago a stream may have delivered for the recorder to be ready."""
 
@@ -44,7 +47,7 @@ class RecorderRefusal(ValueError):
 
 class Session:
     """streams: absolute topic -> Stream. receive() passes pending messages to `on_message`; clock(): ns, the
-    node's time.
+    node's time, 0 while there is none. unheard(): absolute topic -> why its publisher is not heard.
     """
 
     def __init__(
@@ -54,13 +57,15 @@ class Session:
         limits: Limits,
         receive: Callable[[], None],
         clock: Callable[[], int],
+        unheard: Callable[[], Mapping[str, str]] = dict,
     ):
         self.root, self.limits, self.episodes = root, limits, Counter()
         self.episode: Episode | None = None
-        self.alarm = ""
+        self.alarm = self.warning = ""
+        self._unheard = unheard
         self._streams, self._receive, self._clock = dict(streams), receive, clock
         self._changed = threading.Condition(threading.RLock())
-        self._newest: dict[str, tuple[float, float]] = {}
+        self._newest: dict[str, tuple[float, float, int]] = {}
         self._sequences: dict[str, int | None] = {}
         self._facts: dict[str, Message] = {}
         self._last: Path | None = None
@@ -73,7 +78,8 @@ class Session:
     def on_message(self, message: Message, one_sender: bool) -> None:
         """Called by receive(), inside `receive`, `start` or `end`."""
         topic = message.topic
-        self._newest[topic] = message.arrived, (message.log_time - message.stamp) * 1e-9
+        age = (message.log_time - message.stamp) * 1e-9
+        self._newest[topic] = message.arrived, age, message.stamp
         if message.sequence is not None:
             self._sequences[topic] = message.sequence
         fact = self._streams[topic].qos == "transient_local"
@@ -144,6 +150,8 @@ class Session:
             self.alarm = str(error)
             raise
         self._outcome, self._figures = outcome, episode.figures(now)
+        if not episode.commands and outcome != "discarded":
+            self.warning = f"{episode.name} holds no command: {self._no_command()}"
         self.episodes[outcome] += 1
         return episode.name
 
@@ -202,13 +210,17 @@ class Session:
             if self.alarm:
                 return "ERROR", self.alarm, values
             missing = self._missing(labels, now - RECENT_S)
-            return ("WARN", f"not ready: {missing}", values) if missing else ("OK", "ready", values)
+            if missing:
+                return "WARN", f"not ready: {missing}", values
+            return ("WARN", self.warning, values) if self.warning else ("OK", "ready", values)
         values |= {"waiting_mb": round(episode.waiting / MB, 1)} | episode.lines(now)
         dropped, lost, fault = episode.topics_with("dropped"), episode.topics_with("lost"), episode.fault()
         if dropped:
             return "ERROR", f"the disk is too slow, messages are lost: {dropped}", values
         if fault:
             return "WARN", fault, values
+        if not episode.commands and now - episode.began > COMMAND_S:
+            return "WARN", f"no command so far: {self._no_command()}", values
         if lost:
             return "WARN", f"messages lost on their way here: {lost}", values
         return "OK", f"recording {episode.name}", values
@@ -238,17 +250,19 @@ class Session:
         """What is missing for a start: required streams without a message since then, or with old ones only;
         an instruction.
         """
-        late = []
+        if not self._clock():
+            return (
+                "no time: use_sim_time is true, but no node publishes /clock: start the simulator, or leave "
+                "use_sim_time out"
+            )
+        late, unheard = [], self._unheard()
         for topic, stream in self._streams.items():
             if stream.required:
-                arrived, age = self._newest.get(topic, (0.0, 0.0))
+                arrived, age, stamp = self._newest.get(topic, (0.0, 0.0, 0))
                 if arrived <= since:
-                    late.append(f"{stream.topic} (is its node running?)")
-                elif age > stream.max_age:
-                    late.append(
-                        f"{stream.topic} ({age:.1f} s old on arrival: a slow network, or the clocks of two "
-                        "computers differ)"
-                    )
+                    late.append(f"{stream.topic} ({unheard.get(topic) or 'is its node running?'})")
+                elif problem := _age_problem(age, stamp, stream.max_age):
+                    late.append(f"{stream.topic} ({problem})")
         if late:
             return f"not arriving: {'; '.join(late)}"
         if not self._labels(labels)["instruction"].strip():
@@ -256,6 +270,15 @@ class Session:
                 "no instruction: publish one on the topic 'instruction', or set the parameter 'instruction'"
             )
         return ""
+
+    def _no_command(self) -> str:
+        topics = [topic for topic, stream in self._streams.items() if is_command(stream.topic)]
+        unheard = self._unheard()
+        why = [f"{topic}: {unheard[topic]}" for topic in topics if topic in unheard]
+        return "; ".join(why) or (
+            f"nothing on {' or '.join(self._streams[topic].topic for topic in topics)}; without commands it "
+            "is no demonstration"
+        )
 
     def _labels(self, labels: Mapping[str, str]) -> dict[str, str]:
         known = {}
@@ -306,3 +329,17 @@ def describe_loss(loss: Loss | None) -> dict:
                 f"{loss.hz:.0f} Hz"
             )
     return {"steps": loss.steps, "kept": loss.kept, "loss": text}
+
+
+def _age_problem(age: float, stamp: int, max_age: float) -> str:
+    """What is wrong with a message that was `age` s old on arrival, "" for nothing."""
+    if not stamp:
+        return "its header stamp is 0: its driver must stamp its messages"
+    if abs(age) > _OTHER_CLOCK_S:
+        text = f"stamped {datetime.fromtimestamp(stamp * 1e-9, UTC):%Y-%m-%d %H:%M}, by another clock"
+        if age > 0:
+            return f"{text}: if its node has simulated time, start the recorder with use_sim_time:=true"
+        return f"{text} than the recorder's: start either both or none with use_sim_time:=true"
+    if age > max_age:
+        return f"{age:.1f} s old on arrival: a slow network, or the clocks of two computers differ"
+    return ""
