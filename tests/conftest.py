@@ -31,3 +31,10 @@ def ros():
     client = RosClient()
     yield client
     client.close()
+
+
+def pytest_sessionfinish():
+    """Tests kill nodes; what those leave in shared memory would add up over days."""
+    from gr1_bringup import shared_memory
+
+    shared_memory.remove_dead_segments()

@@ -1,4 +1,4 @@
-"""The shared memory that camera frames travel through: room for it, and what killed nodes left there. ROS-free.
+"""The shared memory of camera frames: room for it, and what killed nodes leave there. ROS-free.
 
 Fast DDS makes a segment for each node in /dev/shm, and files for each port. A node that is killed leaves its
 own behind. A segment is dead when no process maps it and nobody holds the lock of its `_el` file.
@@ -22,7 +22,7 @@ from gr1_bringup.arguments import SettingError
 
 FOLDER = Path("/dev/shm")
 _NAME = re.compile(r"(?:sem\.)?(fastrtps_(?:port)?[0-9a-f]+)(?:_el|_mutex)?")
-_YOUNG_S = 5.0
+_YOUNG_S = 1.0
 _BESIDE = 3  # gr1 up's own monitor, and what a person starts beside the stack
 
 
@@ -75,8 +75,8 @@ def require_room(nodes: Iterable[stack.Node], environment: Mapping[str, str], fo
     if segment and free < needed:
         raise SettingError(
             f"{folder} is too small for camera frames: {free / 1e6:.0f} of {whole / 1e6:.0f} MB are free, "
-            f"these nodes need {needed / 1e6:.0f} MB. In a container use the host's (docker run --ipc=host) or "
-            f"--shm-size=512m; elsewhere `mount -o remount,size=512m {folder}`"
+            f"these nodes need {needed / 1e6:.0f} MB. In a container use the host's (docker run --ipc=host) "
+            f"or --shm-size=512m; elsewhere `mount -o remount,size=512m {folder}`"
         )
 
 

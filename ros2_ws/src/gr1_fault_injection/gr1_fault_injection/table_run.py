@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gr1_bringup import shared_memory
 from gr1_fault_injection import report
 from gr1_fault_injection.catalogue import Fault
 from gr1_fault_injection.injection import inject_once
@@ -102,6 +103,7 @@ def _run_group(kind, rows: list[Row], each: int, out: Path, progress: Progress, 
     finally:
         if scene:
             scene.close()
+        shared_memory.remove_dead_segments()
 
 
 _domains = itertools.count(os.getpid() % 50)
