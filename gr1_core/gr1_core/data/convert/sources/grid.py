@@ -47,7 +47,7 @@ def require_rate(times: np.ndarray, hz: float, fps: float) -> None:
     """Raises SourceError for an episode whose timestamps are farther apart than the steps that are wanted."""
     if len(times) < 3:
         return
-    gap = float(np.median(np.diff(times)))
+    gap = _usual_gap(times)
     if gap > (1 + NEAR) * max(1 / hz, 1 / fps) and gap * hz > 1 + NEAR:
         raise SourceError(
             f"its timestamp column steps by {gap:g} s, meta/info.json says {fps:g} frames per second "
@@ -60,7 +60,7 @@ def holes(times: np.ndarray, hz: float) -> list[int]:
     if len(times) < 3:
         return []
     gaps = np.diff(times)
-    limit = 1.5 * max(float(np.median(gaps)), 1 / hz)
+    limit = 1.5 * max(_usual_gap(times), 1 / hz)
     return (np.flatnonzero(gaps > limit * (1 + _TIE)) + 1).tolist()
 
 
@@ -70,10 +70,17 @@ def nearest_rows(times: np.ndarray, hz: float) -> np.ndarray:
     """
     if len(times) == 1:
         return np.zeros(1, np.int64)
-    gap = float(np.median(np.diff(times)))
-    steps = int((times[-1] - times[0]) * hz + _TIE) + 1
+    gap = _usual_gap(times)
+    # The last row still serves a step that comes up to half a row later.
+    steps = int((times[-1] - times[0]) * hz + max(0.49 * min(gap * hz, 1.0), _TIE)) + 1
     wanted = times[0] + np.arange(steps) / hz
     after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
     before = after - 1
     earlier = wanted - times[before] <= times[after] - wanted + _TIE * gap
     return np.where(earlier, before, after)
+
+
+def _usual_gap(times: np.ndarray) -> float:
+    """The mean time between rows, without holes: jitter does not change it."""
+    gaps = np.diff(times)
+    return float(gaps[gaps <= 2.5 * np.median(gaps)].mean())
