@@ -19,11 +19,14 @@ from pathlib import Path
 from gr1_bringup import stack
 from gr1_bringup.arguments import SettingError
 from gr1_bringup.parameter_file import parameter_file
+from gr1_common.shell import callers_environment
 
 TAIL = 15
 _LOGGED = re.compile(r"\[(DEBUG|INFO|WARN)\]")
 _PR_SET_PDEATHSIG = 1
 _BOOTSTRAPPED = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+APT_ROS = Path("/opt/ros/jazzy")
+"""Where apt installs ROS 2."""
 HOLD = "GR1_HOLD"
 """Environment variable of gr1_common.process, which this module does not import: it would import rclpy."""
 # An arm node whose driver hangs needs 7 s to release it (ArmNode.close).
@@ -189,6 +192,11 @@ def program(node: stack.Node) -> list[str]:
             raise SettingError(f"{node.name}: no interpreter '{node.python}' ({stack.KINECT_PYTHON})")
         return [node.python or sys.executable, "-m", node.module]
     found = shutil.which(node.executable)
+    setup = APT_ROS / "setup.bash"
+    if not found and setup.is_file() and (APT_ROS / "lib" / node.package / node.executable).is_file():
+        # Not sourced in this shell, whose Python has a ROS of its own.
+        run = f'source {setup} && exec ros2 run {node.package} {node.executable} "$@"'
+        return ["bash", "-c", run, node.executable]
     if not found:
         raise SettingError(
             f"{node.name}: no program '{node.executable}' on PATH; install {node.package} (apt) or leave "
@@ -199,8 +207,10 @@ def program(node: stack.Node) -> list[str]:
 
 def _inherited(environment: Mapping[str, str], node: stack.Node) -> dict[str, str]:
     """Another interpreter must find the ROS libraries of its own environment, so the mark of this one is
-    removed.
+    removed. A program of another package (rviz2) gets the caller's environment, without this one's libraries.
     """
+    if not node.package.startswith("gr1_"):
+        return callers_environment(environment) | dict(node.environment)
     return {
         name: value for name, value in environment.items() if not (node.python and name == _BOOTSTRAPPED)
     } | dict(node.environment)

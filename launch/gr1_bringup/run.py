@@ -200,7 +200,8 @@ class Run:
                 return self.say(f"all nodes are up after {time.monotonic() - began:.1f} s")
             if time.monotonic() - began > START_LIMIT:
                 silent = f"no status of {', '.join(missing)} on /diagnostics within {START_LIMIT:.0f} s"
-                raise NotRunning(f"{silent}; see the logs in {short_path(self.options.folder)}")
+                logs = f"see the logs in {short_path(self.options.folder)}"
+                raise NotRunning(f"{silent}; {logs}{startup.why_silent()}")
             time.sleep(0.02)
 
     def _until_ended(self, monitor) -> None:

@@ -396,12 +396,12 @@ def _rig(source: str) -> Rig:
 def environment() -> Mapping[str, str]:
     """Environment variables for the nodes; a value that the user has set wins.
 
-    The graph ends at this computer: any host of the network could command the arm otherwise.
+    The graph ends at this computer: any host of the network could command the arm otherwise. Whoever chooses
+    the transports of Fast DDS gets no profile, which would overrule the choice.
     """
-    return {
-        _PROFILES: str(share() / "config" / "fastdds.xml"),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-    }
+    chosen = os.environ.get("FASTDDS_BUILTIN_TRANSPORTS")
+    profiles = {} if chosen else {_PROFILES: str(share() / "config" / "fastdds.xml")}
+    return {**profiles, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 def share() -> Path:

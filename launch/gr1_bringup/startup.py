@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from gr1_common.shell import other_users
+
 START_LIMIT = 120.0
 """s until all nodes must have published on /diagnostics."""
 DISCOVERY = 1.5
@@ -30,6 +32,12 @@ def another_stack() -> str:
         f"another stack runs in ROS_DOMAIN_ID {domain()}: end it, or set that variable to another "
         "number (0 to 101)"
     )
+
+
+def why_silent() -> str:
+    """What may keep nodes that run from being heard, to end a message with; "" if nothing is known."""
+    users = other_users()
+    return f"; {users}" if users else ""
 
 
 def domain() -> str:

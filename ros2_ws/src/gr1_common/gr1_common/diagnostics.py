@@ -18,6 +18,12 @@ OK, WARN, ERROR, STALE = (
 )
 
 
+NO_CLOCK = (
+    "use_sim_time is true, but no node publishes /clock: start the simulator (or its clock bridge), or leave "
+    "use_sim_time out"
+)
+
+
 class Diagnostics:
     """Publishes the newest status of each subject of one node.
 
@@ -31,6 +37,7 @@ class Diagnostics:
         self._lock = threading.Lock()
         self._statuses: dict[str, DiagnosticStatus] = {}
         self._states: dict[str, tuple] = {}
+        self._clock_missing = False
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
         # A steady timer: with use_sim_time and a stopped clock, diagnostics must continue.
         self._timer = node.create_timer(
@@ -62,10 +69,23 @@ class Diagnostics:
     def _publish_periodically(self) -> None:
         if self._refresh:
             self._refresh()
+        self._check_clock()
         with self._lock:
             statuses = list(self._statuses.values())
         if statuses:
             self._publish(statuses)
+
+    def _check_clock(self) -> None:
+        """A node with simulated time and without /clock does nothing; this says why."""
+        clock = self._node.get_clock()
+        missing = clock.ros_time_is_active and clock.now().nanoseconds == 0
+        if missing and not self._clock_missing:
+            self._node.get_logger().error(NO_CLOCK)
+        if missing:
+            self.status("clock", ERROR, NO_CLOCK, {})
+        elif self._clock_missing:
+            self.status("clock", OK, "/clock is there", {})
+        self._clock_missing = missing
 
     def _publish(self, statuses: list[DiagnosticStatus]) -> None:
         message = DiagnosticArray(status=statuses)

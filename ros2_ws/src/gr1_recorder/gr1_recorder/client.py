@@ -15,8 +15,10 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from gr1_common.qos import LATCHED
+from gr1_common.shell import other_users
 
 _OVERTAKEN_S = 1.0
+_DISCOVERY_S = 3.0
 
 
 class RecorderError(ValueError):
@@ -113,8 +115,11 @@ class Recorder:
     def state(self) -> State:
         """The recorder's newest state."""
         with self._changed:
+            if not self._changed.wait_for(lambda: self._state is not None, min(_DISCOVERY_S, self._timeout)):
+                if other_users():  # more patience does not open their shared memory
+                    raise RecorderError(self._silent("the topic recorder/state", _DISCOVERY_S))
             if not self._changed.wait_for(lambda: self._state is not None, self._timeout):
-                raise RecorderError(self._silent("the topic recorder/state"))
+                raise RecorderError(self._silent("the topic recorder/state", self._timeout))
             return self._state
 
     def close(self) -> None:
@@ -150,16 +155,14 @@ class Recorder:
 
     def _call(self, client, request):
         if not (self.state and client.wait_for_service(self._timeout)):
-            raise RecorderError(self._silent(client.srv_name))
+            raise RecorderError(self._silent(client.srv_name, self._timeout))
         done = threading.Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: done.set())
         if not done.wait(self._timeout):
-            raise RecorderError(self._silent(client.srv_name))
+            raise RecorderError(self._silent(client.srv_name, self._timeout))
         return future.result()
 
-    def _silent(self, what: str) -> str:
-        return (
-            f"no answer from {what} within {self._timeout:g} s: is the recorder running in this "
-            "ROS_DOMAIN_ID and namespace?"
-        )
+    def _silent(self, what: str, seconds: float) -> str:
+        why = other_users() or "is the recorder running in this ROS_DOMAIN_ID and namespace?"
+        return f"no answer from {what} within {seconds:g} s: {why}"
