@@ -233,16 +233,15 @@ def _connect(address: str, exit_stack: ExitStack):
         number = address.removeprefix(_LOCAL)
         if not number.isdigit() or int(number) < 1:
             raise ClusterError(f"--cluster {address}: give a number of local workers, e.g. local:2")
-        cluster = exit_stack.enter_context(
-            LocalCluster(
-                n_workers=int(number),
-                threads_per_worker=1,
-                memory_limit=None,
-                dashboard_address="localhost:0",
-                silence_logs=logging.CRITICAL,
-            )
+        cluster = LocalCluster(
+            n_workers=int(number),
+            threads_per_worker=1,
+            memory_limit=None,
+            dashboard_address="localhost:0",
+            silence_logs=logging.CRITICAL,
+            preload=[cluster_worker.__name__],
         )
-        return Client(cluster)
+        return Client(exit_stack.enter_context(cluster))
     named = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
     if "scheduler_file" in named and not Path(address).is_file():
         raise ClusterError(f"--cluster {address}: there is no such scheduler file")

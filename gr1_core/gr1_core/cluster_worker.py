@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +48,11 @@ class RunPlugin(WorkerPlugin):
     def teardown(self, worker) -> None:
         if run := _runs.pop(self.name, None):
             run.stop.set()
+
+
+def dask_setup(worker) -> None:
+    """Called by Dask in the workers of local:N: Ctrl-C reaches all processes, and the client decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def find_problem(expected: Mapping, facts: Mapping) -> str:
