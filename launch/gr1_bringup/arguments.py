@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gr1_bringup import renamed
+from gr1_core.suggestions import did_you_mean
 
 TRUE_FALSE = ("true", "false")
 DRIVERS = ("policy", "expert", "teleop")
@@ -53,8 +53,7 @@ ARGUMENTS = (
     Argument(
         "hardware",
         "",
-        "YAML file with parameters of arm, camera_static and camera_wrist: serial numbers, addresses, "
-        "folders",
+        "YAML file with a laboratory's parameters of every node, such as serial numbers, addresses, limits",
     ),
     Argument(
         "checkpoint",
@@ -167,11 +166,11 @@ def with_defaults(given: Mapping[str, str]) -> dict[str, str]:
     refuse_renamed(given)
     for name, value in given.items():
         if name not in BY_NAME:
-            near = difflib.get_close_matches(name, BY_NAME, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(BY_NAME)}"
-            raise SettingError(f"no argument '{name}': {hint}")
+            hint = did_you_mean(name, BY_NAME) or f"; there are {', '.join(BY_NAME)}"
+            raise SettingError(f"no argument '{name}'{hint}")
         choices = BY_NAME[name].choices
         if choices and value not in choices:
             possible = ", ".join(filter(None, choices))
-            raise SettingError(f"{name}: '{value}' is not one of {possible}")
+            hint = did_you_mean(value, choices)
+            raise SettingError(f"{name}: '{value}' is not one of {possible}{hint}")
     return {argument.name: argument.default for argument in ARGUMENTS} | dict(given)

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from gr1_bringup.arguments import UNTRAINED, SettingError
-from gr1_core import Rig
+from gr1_core import Rig, pretrained
 from gr1_core.eval import verdict
 from gr1_core.rig import RigError
 
-CHECKPOINT = ("config.json", "rig.yaml", "model.safetensors")
+
+def checkpoint_folder(checkpoint: str) -> Path:
+    """The folder of a checkpoint's name or path, which must hold a configuration and weights."""
+    try:
+        return pretrained.require(checkpoint)
+    except pretrained.CheckpointMissing as error:
+        raise SettingError(f"checkpoint: {error}") from error
 
 
 def check_server(chosen: dict[str, str]) -> None:
@@ -35,18 +41,11 @@ def check_checkpoint(checkpoint: str, rig: Rig) -> None:
     """
     if checkpoint in ("", UNTRAINED):
         return
-    folder, needed = Path(checkpoint), ", ".join(CHECKPOINT)
-    if folder.is_file():
-        raise SettingError(f"checkpoint: '{checkpoint}' is a file; a checkpoint is a folder with {needed}")
-    if not folder.is_dir():
-        raise SettingError(f"checkpoint: no folder '{checkpoint}'")
-    missing = [name for name in CHECKPOINT if not (folder / name).is_file()]
-    if missing:
-        raise SettingError(
-            f"checkpoint: '{checkpoint}' is not a whole checkpoint: {', '.join(missing)} is missing"
-        )
+    file = Path(checkpoint) / "rig.yaml"
+    if not file.is_file():
+        raise SettingError(f"checkpoint: '{checkpoint}' is not a whole checkpoint: rig.yaml is missing")
     try:
-        rig.require_same(Rig.load(folder / "rig.yaml"), f"checkpoint {checkpoint}")
+        rig.require_same(Rig.load(file), f"checkpoint {checkpoint}")
     except (RigError, OSError) as error:
         raise SettingError(f"checkpoint: {error}") from error
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from gr1_bringup import hardware, policy_settings
 from gr1_bringup.arguments import BY_NAME, CAMERAS, ROBOTS, UNTRAINED, SettingError, with_defaults
-from gr1_core import Rig, pretrained
+from gr1_bringup.files import share
+from gr1_core import Rig
 from gr1_core.rig import RigError
 
 KINECT_PYTHON = "GR1_KINECT_PYTHON"
@@ -67,7 +68,7 @@ def settings(**given: str) -> dict[str, str]:
     if chosen["robot"] == "sim" and chosen["driver"] == "policy" and not chosen["server"]:
         chosen["checkpoint"] = chosen["checkpoint"] or "demo"
     if chosen["checkpoint"] not in ("", UNTRAINED):
-        chosen["checkpoint"] = str(pretrained.resolve(chosen["checkpoint"]))
+        chosen["checkpoint"] = str(policy_settings.checkpoint_folder(chosen["checkpoint"]))
     chosen["scene_instruction"] = "false"
     chosen["tasks_in_turn"] = str(_may_do_tasks_in_turn(chosen)).lower()
     _check_recording(chosen)
@@ -154,12 +155,13 @@ def _check_numbers(chosen: Mapping[str, str]) -> None:
 def _fill_in_task(chosen: dict[str, str]) -> None:
     """Robot sim: the tasks, the first table's seed, and the instruction where there is one task only."""
     from gr1_core.sim import TASKS, suites
+    from gr1_core.sim.tasks import parse_task_names
 
     in_turn = chosen["driver"] == "expert" or does_tasks_in_turn(chosen)
-    tasks = chosen["task"].split(",") if chosen["task"] else []
-    unknown = [task for task in tasks if task not in TASKS]
-    if unknown:
-        raise SettingError(f"task: '{unknown[0]}' is not one of {', '.join(TASKS)}")
+    try:
+        tasks = parse_task_names(chosen["task"]) if chosen["task"] else []
+    except ValueError as error:
+        raise SettingError(f"task: {error}") from error
     if len(tasks) > 1 and not in_turn:
         raise SettingError(
             "task: several are done in turn by driver expert, or by a trained driver policy without "
@@ -260,7 +262,7 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
             "images": chosen["images"],
             "operator": chosen["driver"],
             "instruction": chosen["instruction"],
-        }
+        } | hardware.stream_rates(_hardware(chosen))
         found.append(Node("gr1_recorder", "recorder_node", "recorder", "recorder.yaml", parameters))
     if chosen["driver"] == "expert":
         found.append(_expert(chosen))
@@ -273,7 +275,10 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
         found.append(_teleop(chosen))
     if chosen["rviz"] == "true":
         found.append(Node("rviz2", "rviz2", "rviz", arguments=("-d", str(share() / "rviz" / "gr1.rviz"))))
-    return tuple(found)
+    lab = _hardware(chosen)
+    return tuple(
+        dataclasses.replace(node, parameters={**node.parameters, **lab.get(node.name, {})}) for node in found
+    )
 
 
 def _policy(chosen: Mapping[str, str]) -> Node:
@@ -321,7 +326,7 @@ def _teleop(chosen: Mapping[str, str]) -> Node:
         "task_list": chosen["task_list"],
         "operate": with_teleop(chosen),
         "reset_scene": chosen["robot"] == "sim" and drives,
-    }
+    } | hardware.stream_rates(_hardware(chosen), ("camera_static", "camera_wrist"))
     return Node("gr1_teleop", "teleop_node", "teleop", "teleop.yaml", parameters, aloud=True)
 
 
@@ -402,18 +407,3 @@ def environment() -> Mapping[str, str]:
     chosen = os.environ.get("FASTDDS_BUILTIN_TRANSPORTS")
     profiles = {} if chosen else {_PROFILES: str(share() / "config" / "fastdds.xml")}
     return {**profiles, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-
-
-def share() -> Path:
-    """The folder with config/ and rviz/: beside the package in a source tree, share/gr1_bringup once
-    installed.
-    """
-    here = Path(__file__).resolve()
-    folders = [here.parent.parent, *(parent / "share" / "gr1_bringup" for parent in here.parents)]
-    for folder in folders:
-        if (folder / "config" / "policy.yaml").is_file():
-            return folder
-    raise FileNotFoundError(
-        f"gr1_bringup's config/ is neither beside {here.parent} nor in a share/gr1_bringup above it: "
-        "reinstall it"
-    )

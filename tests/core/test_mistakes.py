@@ -13,7 +13,7 @@ MISTAKES = {
     "evaluate simm --expert": "did you mean `gr1 evaluate sim`?",
     "evaluate sim --chekpoint demo": "no option '--chekpoint', did you mean '--checkpoint'?",
     "evaluate sim --checkpoint dmo": "no checkpoint 'dmo': there is no such folder, did you mean 'demo'?",
-    "evaluate sim --expert --tasks pick_egplant": "unknown task 'pick_egplant', did you mean 'pick_eggplant'?",
+    "evaluate sim --expert --tasks pick_egplant": "task 'pick_egplant', did you mean 'pick_eggplant'?",
     "evaluate sim --expert --suites sen": "unknown suite 'sen', did you mean 'seen'?",
     "evaluate sim --expert --suites drawer --tasks pick_eggplant": "suite 'drawer' has none of the tasks",
     "evaluate sim --expert --episodes ten": "'ten' is not a whole number from 1 up",
@@ -21,7 +21,7 @@ MISTAKES = {
     "evaluate data --checkpoint demo --dataset none": "make one with `gr1 convert bags BAGS --out none`",
     "evaluate calvin --expert --renderer eggl": "'eggl' is not one of egl, tiny, did you mean 'egl'?",
     "collect sim --episodes 5 --out x --tasks pick_egplant": "did you mean 'pick_eggplant'?",
-    "collect sim --episodes 5 --out x --rig kinova_gen22": "no rig 'kinova_gen22', did you mean 'kinova_gen2'?",
+    "collect sim --episodes 5 --out x --rig kinova_gen22": "rig 'kinova_gen22', did you mean 'kinova_gen2'?",
     "finetune finetune-smal data=data": "no recipe 'finetune-smal', did you mean 'finetune-small'?",
     "finetune finetune-small dta=data": "dta is unknown, did you mean 'data'?",
     "finetune finetune-small data=data optimiser.lr=1": "optimiser is unknown, did you mean 'optimizer'?",
@@ -45,12 +45,13 @@ import contextlib, io, json, sys
 from gr1_core.cli import main
 heavy = {"torch", "mujoco", "rclpy", "pandas"}
 for line in json.loads(sys.argv[1]):
-    with contextlib.redirect_stderr(io.StringIO()) as error, contextlib.redirect_stdout(io.StringIO()) as said:
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
         try:
             code = main(line.split())
         except SystemExit as ended:
             code = ended.code
-    print(json.dumps([code, error.getvalue() + said.getvalue(), sorted(heavy & set(sys.modules))]), flush=True)
+    print(json.dumps([code, said.getvalue(), sorted(heavy & set(sys.modules))]), flush=True)
 """
 
 

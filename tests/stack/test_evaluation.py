@@ -74,7 +74,7 @@ def test_a_suite_has_the_trials_of_the_direct_evaluation(suite):
 )
 def test_what_cannot_be_evaluated_is_refused_before_anything_starts(words, said, capsys, tmp_path):
     assert gr1_up(["--out", str(tmp_path / "run"), *words]) == 2
-    assert said in " ".join(capsys.readouterr().out.split()) and not (tmp_path / "run").exists()
+    assert said in " ".join(capsys.readouterr().err.split()) and not (tmp_path / "run").exists()
 
 
 def test_every_instruction_of_a_task_is_recognised_as_that_task():

@@ -130,7 +130,7 @@ def test_a_fault_is_injected_at_its_time_and_the_table_shows_what_it_does(up):
 
 def test_a_fault_that_cannot_be_is_refused_before_anything_starts(capsys, tmp_path):
     assert gr1_up(["--out", str(tmp_path / "run"), "--fault", "camera:3s"]) == 2
-    assert "'camera' is not one of arm, camera_static, camera_wrist" in capsys.readouterr().out
+    assert "'camera' is not one of arm, camera_static, camera_wrist" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -18,6 +18,8 @@ _DESCRIPTION = (
     "Start the GR-1 stack. Every --name VALUE may also be written name:=value. Exit code: 0 after a clean "
     "end, 1 when a node has ended by itself or the stack did not start, 2 for options that cannot be used."
 )
+_WIDTH = 100
+"""Columns of tables that go to a file or a pipe."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,14 +57,10 @@ def main(argv: list[str]) -> int:
     arguments.
     """
     options = parser().parse_args([_option(word) for word in argv])
-    from rich.console import Console
-
     from gr1_bringup import processes, stack
     from gr1_bringup.arguments import ARGUMENTS, SettingError
     from gr1_bringup.extension import load_extensions
-    from gr1_bringup.run import Run, RunOptions
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     try:
         chosen = stack.settings(**{argument.name: getattr(options, argument.name) for argument in ARGUMENTS})
         prepared = [extension.prepare(options, chosen) for extension in load_extensions().values()]
@@ -74,8 +72,13 @@ def main(argv: list[str]) -> int:
         if chosen["record"] == "true":
             _make_folder("--bags", Path(chosen["bags"]))
     except SettingError as error:
-        console.print(f"gr1 up: {error}", style="red", markup=False, soft_wrap=True)
+        print(f"gr1 up: {error}", file=sys.stderr)
         return 2
+    from rich.console import Console
+
+    from gr1_bringup.run import Run, RunOptions
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     video = None if options.no_video else Path(options.video or folder / "video.mp4").absolute()
     run = RunOptions(folder, video, options.seconds, table=not options.no_table)
     return Run(chosen, run, console, [one for one in prepared if one]).run()
