@@ -1,5 +1,6 @@
 """What is wrong with a checkpoint is named."""
 
+import json
 import shutil
 
 import pytest
@@ -19,6 +20,8 @@ def test_saved_and_loaded_is_the_same(tmp_path, tiny_model):
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [
         "config.json",
         "model.safetensors",
+        "policy_postprocessor.json",
+        "policy_preprocessor.json",
         "rig.yaml",
     ]
     assert len({path.stat().st_mode for path in (tmp_path / "c").iterdir()}) == 1, (
@@ -90,3 +93,15 @@ def test_a_full_disk_leaves_no_half_file(tmp_path, tiny_model):
     with pytest.raises(CheckpointError, match="config.json: Is a directory"):
         checkpoint.save(blocked, tiny_model.state_dict(), GR1Config.demo(), Rig.load("calvin"))
     assert [path.name for path in blocked.iterdir()] == ["config.json"]
+
+
+def test_a_configuration_that_lerobot_wrote_is_read_as_ours(tmp_path, tiny_model):
+    checkpoint.save(tmp_path, tiny_model.state_dict(), tiny_model.config, Rig.load("kinova_gen2"))
+    raw = json.loads((tmp_path / "config.json").read_text())
+    assert raw["type"] == "gr1"
+    (tmp_path / "config.json").write_text(json.dumps(raw | {"device": "cpu", "n_obs_steps": 1}))
+    assert checkpoint.load_model(tmp_path).config == tiny_model.config
+    del raw["type"]
+    (tmp_path / "config.json").write_text(json.dumps(raw | {"device": "cpu"}))
+    with pytest.raises(CheckpointError, match="device is unknown"):
+        checkpoint.load_model(tmp_path)

@@ -1,13 +1,15 @@
 """Checkpoints: folders with model.safetensors, config.json, rig.yaml, and a tokenizer's files if CLIP's
 folder had them.
 
-A checkpoint of this trainer also has training.json: its stage, recipe, data and figures. Functions that read
-a checkpoint also accept the name of one that comes with the package, `demo`.
+A checkpoint of this trainer also has training.json: its stage, recipe, data and figures. LeRobot finds the
+files of a policy of its own in it (`lerobot_files`). Functions that read a checkpoint also accept the name of
+one that comes with the package, `demo`.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterable
@@ -20,7 +22,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from gr1_core import atomic_write, lfs
-from gr1_core.model import factory
+from gr1_core.model import factory, lerobot_files
 from gr1_core.model.config import ConfigError, GR1Config
 from gr1_core.model.gr1 import GR1
 from gr1_core.pretrained import resolve
@@ -53,11 +55,12 @@ def save(
     except OSError as error:
         raise CheckpointError(f"could not create the folder {folder}: {error.strerror or error}") from error
     weights = {name: tensor.contiguous() for name, tensor in weights.items()}
-    _write_file(folder / CONFIG, lambda path: path.write_text(json.dumps(config.to_dict(), indent=1) + "\n"))
+    for name, value in lerobot_files.files(config.to_dict()).items():
+        _write_file(folder / name, functools.partial(_write_json, value))
     if rig is not None:
         _write_file(folder / RIG, rig.save)
     if training is not None:
-        _write_file(folder / TRAINING, lambda path: path.write_text(json.dumps(training, indent=1) + "\n"))
+        _write_file(folder / TRAINING, functools.partial(_write_json, training))
     _write_file(folder / WEIGHTS, lambda path: save_file(weights, path, metadata={"format": "pt"}))
 
 
@@ -188,6 +191,10 @@ def first_few(names: Iterable[str], join: str = ", ", most: int = 5) -> str:
     """The first names of many, for a message."""
     names = list(names)
     return join.join(names[:most]) + (f"{join}and {len(names) - most} more" if len(names) > most else "")
+
+
+def _write_json(value: dict, path: Path) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def _write_file(path: Path, write: Callable[[Path], object]) -> None:

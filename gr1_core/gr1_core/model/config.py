@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gr1_core import strict_yaml
+from gr1_core.model import lerobot_files
 from gr1_core.renamed import CONFIG_VALUES
 
 # Parts that exist in several kinds; the first is the paper's.
@@ -248,8 +249,10 @@ class GR1Config:
 
     @classmethod
     def load(cls, path: str | Path) -> GR1Config:
-        """Reads a checkpoint folder's config.json. Raises ConfigError."""
+        """Reads a checkpoint folder's config.json, also one that LeRobot wrote. Raises ConfigError."""
         try:
-            return cls.from_dict(json.loads(Path(path).read_text()), str(path))
+            raw = json.loads(Path(path).read_text())
+            fields = [field.name for field in dataclasses.fields(cls)]
+            return cls.from_dict(lerobot_files.without_lerobot(raw, fields), str(path))
         except json.JSONDecodeError as error:
             raise ConfigError(f"{path}: not JSON: {error}") from error

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from gr1_core import atomic_write
 from gr1_core.model import checkpoint
+from gr1_core.model.lerobot_files import PROCESSOR_FILES
 from gr1_core.train.recipe import Recipe, RecipeError, changed_settings
 
 STATES_KEPT = 2
@@ -39,6 +40,7 @@ _FILES = (
     "log.jsonl",
     "failure.json",
     *_CHECKPOINT,
+    *PROCESSOR_FILES,
     "recipe.yaml",
     "tensors.json",
 )
