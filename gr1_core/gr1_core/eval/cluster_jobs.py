@@ -41,11 +41,12 @@ class Observer(Protocol):
 class ClusterJobs:
     """Where jobs are played. checkpoint: None where the environment acts by itself.
 
-    observe: makes the observer in a worker; observer: the one here, which gets all notes.
+    precision: of the policy in every worker: "auto" measures and could choose another one in each. observe: makes the observer in a worker; observer: the one here, which gets all notes.
     """
 
     cluster: Cluster
     checkpoint: Path | None
+    precision: str = ""
     observe: Callable[[Policy], Observer] | None = None
     observer: Observer | None = None
 
@@ -53,7 +54,8 @@ class ClusterJobs:
         """Yields the outcomes as `gr1_core.eval.workers.run_jobs` does. settings: with absolute paths."""
         checkpoint = Path(os.path.abspath(self.checkpoint)) if self.checkpoint else None
         self.cluster.require([checkpoint] if checkpoint else [])
-        work = _Rollouts(settings, checkpoint, self.observe if self.observer else None, error)
+        observe = self.observe if self.observer else None
+        work = _Rollouts(settings, checkpoint, self.precision, observe, error)
         for _, (outcome, notes) in self.cluster.run(work, jobs):
             if self.observer:
                 self.observer.add_notes(notes)
@@ -66,6 +68,7 @@ class _Rollouts:
 
     settings: Any
     checkpoint: Path | None
+    precision: str
     observe: Callable[[Policy], Observer] | None
     error: type[WorkerError]
     name = "evaluate"
@@ -88,7 +91,7 @@ class _Runner:
             from gr1_core.eval.batch import BatchPolicy
 
             torch.set_num_threads(1)  # as many workers as cores
-            self._policy = BatchPolicy.from_pretrained(work.checkpoint)
+            self._policy = BatchPolicy.from_pretrained(work.checkpoint, precision=work.precision)
             self._observer = work.observe(self._policy) if work.observe else None
         try:
             self._environment = work.settings.environment()

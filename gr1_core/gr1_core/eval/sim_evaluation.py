@@ -69,7 +69,8 @@ def run(
     _make_folder(out)
     errors = PredictionErrors(policy) if policy and _predicts_frames(checkpoint) else None
     settings = TrialSettings(rig, seconds, _IMAGES_PER_EPISODE if out else 0, expert=policy is None)
-    on_cluster = ClusterJobs(cluster, checkpoint, PredictionErrors, errors) if cluster else None
+    precision = policy.precision if policy else ""
+    on_cluster = ClusterJobs(cluster, checkpoint, precision, PredictionErrors, errors) if cluster else None
     outcomes, ended = _play(chosen, settings, policy, workers, errors, on_cluster)
     if ended and not outcomes:
         return _end(ended)

@@ -183,7 +183,7 @@ def _play(jobs: Sequence[ChainJob], options: Options, policy, log: ResultsLog) -
     settings = ChainSettings(root, options.scene, options.renderer, options.agent)
     recorder = _recorder(policy, jobs)
     if options.cluster:
-        running = _on_cluster(options, recorder).run(jobs, settings, CalvinError)
+        running = _on_cluster(options, policy, recorder).run(jobs, settings, CalvinError)
     else:
         on_action = recorder.on_action if recorder else None
         running = worker_pool.run_jobs(jobs, settings, policy, options.workers, on_action, error=CalvinError)
@@ -219,13 +219,13 @@ def _play(jobs: Sequence[ChainJob], options: Options, policy, log: ResultsLog) -
     return None
 
 
-def _on_cluster(options: Options, recorder):
+def _on_cluster(options: Options, policy, recorder):
     from gr1_core.eval.cluster_jobs import ClusterJobs
 
     options.cluster.require([options.checkout.root])
-    return ClusterJobs(
-        options.cluster, options.checkpoint, type(recorder).of_policy if recorder else None, recorder
-    )
+    precision = policy.precision if policy else ""
+    observe = type(recorder).of_policy if recorder else None
+    return ClusterJobs(options.cluster, options.checkpoint, precision, observe, recorder)
 
 
 def _recorder(policy, jobs: Sequence[ChainJob]):
