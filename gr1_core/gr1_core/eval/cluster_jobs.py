@@ -41,7 +41,8 @@ class Observer(Protocol):
 class ClusterJobs:
     """Where jobs are played. checkpoint: None where the environment acts by itself.
 
-    precision: of the policy in every worker: "auto" measures and could choose another one in each. observe: makes the observer in a worker; observer: the one here, which gets all notes.
+    precision: of the policy in every worker; "auto" measures and could choose another one in each. observe:
+    makes the observer in a worker; observer: the one here, which gets all notes.
     """
 
     cluster: Cluster
