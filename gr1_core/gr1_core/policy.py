@@ -50,26 +50,26 @@ class PolicyError(ValueError):
 class Observation:
     """What the robot sees and is at one moment.
 
-    static, wrist: u8[H, W, 3] RGB at the rig's size. arm: f64[6], xyz in metres and Euler angles (see
-    `Rig.arm_state`). gripper: the last command, +1 open or -1 closed.
+    static, wrist: u8[H, W, 3] RGB at the rig's size; wrist None for a rig without that camera. arm: f64[6],
+    xyz in metres and Euler angles (see `Rig.arm_state`). gripper: the last command, +1 open or -1 closed.
     """
 
     static: np.ndarray
-    wrist: np.ndarray
-    arm: np.ndarray
-    gripper: float
+    wrist: np.ndarray | None = None
+    arm: np.ndarray | None = None
+    gripper: float | None = None
 
 
 @dataclass(frozen=True)
 class Future:
     """The frames that the model expects `config.future_steps` steps ahead, u8[S, S, 3] RGB, and the decoder's
-    raw output (GR1.frames).
+    raw output (GR1.frames). Those of the wrist are None for a rig without that camera.
     """
 
     static: np.ndarray
-    wrist: np.ndarray
+    wrist: np.ndarray | None
     static_patches: np.ndarray  # f[patches, patch_dim]
-    wrist_patches: np.ndarray
+    wrist_patches: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -256,12 +256,12 @@ class Policy:
 
     def _views(self, observation: Observation) -> dict[str, np.ndarray]:
         """Each camera's frame, cropped to the model's view; raises RigError for another size."""
-        return {role: self.rig.cameras[role].view(getattr(observation, role)) for role in ROLES}
+        return {role: camera.view(getattr(observation, role)) for role, camera in self.rig.cameras.items()}
 
     def _preprocess(self, views: Mapping[str, np.ndarray]) -> Tensor:
-        """Both cameras' views -> [2, 3, S, S]."""
+        """The cameras' views -> [cameras, 3, S, S]."""
         frames = []
-        for role in ROLES:
+        for role in self.rig.cameras:
             pixels = torch.from_numpy(np.ascontiguousarray(views[role]))[None].to(self.device)
             frames.append(patches.preprocess(pixels, self.config.image_size, self._outer))
         return torch.cat(frames)
@@ -276,10 +276,11 @@ class Policy:
             raise PolicyError(f"policy '{self.config.policy}' predicts no frames: only a GR-1 has a future()")
         with torch.inference_mode():
             frames, predicted = compute()
-        return Future(frames[0], frames[1], *predicted)
+        none = [None] * (len(ROLES) - len(frames))
+        return Future(*frames, *none, *predicted, *none)
 
     def _predict_frames(self, images: Tensor, memory) -> tuple[np.ndarray, np.ndarray]:
-        """-> frames u8[2, S, S, 3], the decoder's output [2, patches, patch_dim]."""
+        """-> frames u8[cameras, S, S, 3], the decoder's output [cameras, patches, patch_dim]."""
         predicted = self.model.predict_frames(memory, images[None])[0].to(self._outer)
         frames = patches.to_pixels(self.model.compose_frames(predicted, images))
         return frames.cpu().numpy(), predicted.cpu().numpy()

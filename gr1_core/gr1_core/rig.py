@@ -9,20 +9,25 @@ SI units; poses in the arm's base frame (REP 103); quaternions are (x, y, z, w).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import yaml
 
 from gr1_core import atomic_write, strict_yaml
 from gr1_core.renamed import RIG_KEYS
-from gr1_core.strict_yaml import Positive, PositiveInt
+from gr1_core.strict_yaml import MayLack, Positive, PositiveInt
 from gr1_core.suggestions import did_you_mean, neighbours
 
 ROLES = ("static", "wrist")
+STOP_BUDGET = 0.25
+"""s from the last frame, pose or command to a commanded velocity of zero (docs/explanation/safety.md)."""
+_CHECK_PERIOD = 0.01  # s, at which policy node and gate look at the ages
+_COMMAND_LIFE = 1.5  # control periods
+_UNIT = 1e-3  # from a quaternion's length to 1
 _BUILT_IN = Path(__file__).parent / "rigs"
 
 
@@ -32,19 +37,34 @@ class RigError(ValueError):
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera's role. width, height: pixels. max_age: seconds; an older frame stops the arm."""
+    """One camera's role. width, height: pixels. max_age: seconds; an older frame stops the arm.
+
+    crop: the part that the model sees: the largest centred square, all, or the box (left, top, width, height)
+    in pixels.
+    """
 
     width: PositiveInt
     height: PositiveInt
-    crop: Literal["square", "none"]
+    crop: tuple[int, int, int, int] | Literal["square", "none"]
     max_age: Positive
+
+    def crop_problem(self) -> str:
+        """Why the box is not inside the frame; empty if it is."""
+        if isinstance(self.crop, str):
+            return ""
+        left, top, width, height = self.crop
+        inside = min(left, top) >= 0 and min(width, height) > 0
+        if inside and left + width <= self.width and top + height <= self.height:
+            return ""
+        return (
+            f"{list(self.crop)}: the box [left, top, width, height] is not inside {self.width}x{self.height}"
+        )
 
     def view(self, image: np.ndarray) -> np.ndarray:
         """The part of a frame that the model sees: u8[height, width, 3] RGB -> u8[h, w, 3], a numpy view (no
         copy).
 
-        `crop: square` takes the largest centred square. Raises RigError for a frame of another size than the
-        rig's.
+        Raises RigError for a frame of another size than the rig's.
         """
         if not isinstance(image, np.ndarray):
             raise RigError(
@@ -59,6 +79,9 @@ class Camera:
             )
         if self.crop == "none":
             return image
+        if self.crop != "square":
+            left, top, width, height = self.crop
+            return image[top : top + height, left : left + width]
         side = min(self.width, self.height)
         top, left = (self.height - side) // 2, (self.width - side) // 2
         return image[top : top + side, left : left + side]
@@ -139,7 +162,7 @@ class Rig:
 
     name: str
     control_hz: Positive
-    cameras: Mapping[Literal["static", "wrist"], Camera]
+    cameras: Annotated[Mapping[Literal["static", "wrist"], Camera], MayLack(("wrist",))]
     state: State
     action: Action
     limits: Limits
@@ -223,12 +246,45 @@ class Rig:
     def from_dict(cls, raw: Mapping, where: str = "rig") -> Rig:
         """A rig from `to_dict`'s form. Raises RigError; `where` names the source in its message."""
         rig = strict_yaml.parse(cls, raw, where, RigError, renamed=RIG_KEYS)
+        length = float(np.linalg.norm(rig.state.reference))
+        if abs(length - 1) > _UNIT:
+            raise RigError(
+                f"{where}: state.reference is {list(rig.state.reference)}, a quaternion (x, y, z, w) of "
+                f"length {length:.4g}: it must be 1"
+            )
+        for role, camera in rig.cameras.items():
+            if problem := camera.crop_problem():
+                raise RigError(f"{where}: cameras.{role}.crop {problem}")
         if not all(low < high for low, high in zip(rig.limits.workspace_min, rig.limits.workspace_max)):
             raise RigError(f"{where}: limits.workspace_min must be below workspace_max on every axis")
         for name, box in rig.obstacles.items():
             if not all(low < high for low, high in zip(box.min, box.max)):
                 raise RigError(f"{where}: obstacles.{name}.min must be below its max on every axis")
         return rig
+
+    def with_cameras(self, roles: Collection[str]) -> Rig:
+        """The same rig with only these cameras."""
+        return replace(self, cameras={role: one for role, one in self.cameras.items() if role in roles})
+
+    def longest_age(self) -> float:
+        """s that a frame, a pose or a command may be old, so that STOP_BUDGET holds."""
+        return STOP_BUDGET - _CHECK_PERIOD - self.limits.stop_time
+
+    def stop_problems(self) -> list[str]:
+        """Which fields together break STOP_BUDGET, with their values and the remedy."""
+        ages = {f"cameras.{role}.max_age": camera.max_age for role, camera in self.cameras.items()}
+        ages["state.max_age"] = self.state.max_age
+        ages[f"{_COMMAND_LIFE:g} control periods (control_hz {self.control_hz:g})"] = (
+            _COMMAND_LIFE * self.period
+        )
+        left = self.longest_age()
+        return [
+            f"{name} {age:g} s + {_CHECK_PERIOD:g} s + limits.stop_time {self.limits.stop_time:g} s are "
+            f"{age + _CHECK_PERIOD + self.limits.stop_time:.3g} s from the last message to rest, allowed are "
+            f"{STOP_BUDGET:g} s: at most {left:.3g} s remain for it"
+            for name, age in ages.items()
+            if age > left + 1e-9
+        ]
 
     def to_dict(self) -> dict:
         """Plain dictionaries, lists and numbers, as in the YAML file."""
@@ -249,7 +305,9 @@ class Rig:
             if not key.startswith(("limits.", "name", "obstacles.", "body.")) and not key.endswith("max_age")
         ]
         wrong = [
-            f"{key} is {theirs[key]} there, {mine[key]} here" for key in names if mine[key] != theirs[key]
+            f"{key} is {theirs.get(key, 'missing')} there, {mine.get(key, 'missing')} here"
+            for key in names
+            if mine.get(key) != theirs.get(key)
         ]
         if wrong:
             raise RigError(

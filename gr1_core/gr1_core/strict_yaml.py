@@ -31,6 +31,15 @@ class Above:
     bound: float
 
 
+@dataclasses.dataclass(frozen=True)
+class MayLack:
+    """Annotation of a mapping with fixed keys, e.g. `Annotated[Mapping[Literal["a", "b"], X], MayLack("b")]`:
+    keys that may be missing.
+    """
+
+    keys: tuple[str, ...]
+
+
 Positive = Annotated[float, Above(0)]
 PositiveInt = Annotated[int, Above(0)]
 
@@ -107,7 +116,8 @@ def parse(
     where: names the file in messages. prefix: the mapping's own dotted key and a dot. optional: fields that
     may be missing, default: those with a default. renamed: old dotted key -> new one, for the message about
     an old file. Fields may be: a dataclass, bool, int, float, str, Literal of texts, tuple of floats,
-    Mapping, Mapping[Literal, dataclass], Mapping[str, dataclass] with any names, each also `| None` and `| Literal`, numbers also Annotated with
+    Mapping, Mapping[Literal, dataclass], Mapping[str, dataclass] with any names, each also `| None` and `|
+    Literal`, numbers also Annotated with
     `Above`.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}
@@ -189,18 +199,23 @@ class _Parser:
                 or_null = "".join(f" or {word}" for word in words) + or_null
                 kinds = [each for each in kinds if typing.get_origin(each) is not Literal]
             kind = kinds[0]
+        lacking: tuple[str, ...] = ()
         if typing.get_origin(kind) is Annotated:
             kind, limit = typing.get_args(kind)
-            bound = limit.bound
+            if isinstance(limit, MayLack):
+                lacking = limit.keys
+            else:
+                bound = limit.bound
         if dataclasses.is_dataclass(kind):
             return parse(kind, value, self._where, self._error, prefix=f"{name}.", renamed=self._renamed)
         origin = typing.get_origin(kind)
         if origin is Literal:
             return self._choice(typing.get_args(kind), value, name, or_null)
         if origin is tuple:
-            return self._numbers(len(typing.get_args(kind)), value, name)
+            whole = typing.get_args(kind)[0] is int
+            return self._numbers(len(typing.get_args(kind)), value, name, whole, or_null)
         if isinstance(origin or kind, type) and issubclass(origin or kind, Mapping):
-            return self._mapping(kind, value, name)
+            return self._mapping(kind, value, name, lacking)
         if kind is float and isinstance(value, str):
             value = _number_or_text(value)
         fits = {
@@ -223,12 +238,16 @@ class _Parser:
         hint = did_you_mean(str(value), choices)
         raise self._refused(name, value, " or ".join(choices) + or_null + hint)
 
-    def _numbers(self, count: int, value, name: str) -> tuple[float, ...]:
+    def _numbers(self, count: int, value, name: str, whole: bool, or_words: str) -> tuple[float, ...]:
         if isinstance(value, (list, tuple)) and len(value) == count and all(map(is_number, value)):
-            return tuple(float(item) for item in value)
-        raise self._refused(name, value, f"{count} finite numbers in brackets")
+            if not whole:
+                return tuple(float(item) for item in value)
+            if all(isinstance(item, int) for item in value):
+                return tuple(value)
+        kind = "whole" if whole else "finite"
+        raise self._refused(name, value, f"{count} {kind} numbers in brackets{or_words}")
 
-    def _mapping(self, kind, value, name: str) -> Mapping:
+    def _mapping(self, kind, value, name: str, lacking: tuple[str, ...] = ()) -> Mapping:
         arguments = typing.get_args(kind)
         if len(arguments) == 2 and dataclasses.is_dataclass(arguments[1]):
             if arguments[0] is str:
@@ -238,10 +257,11 @@ class _Parser:
                     str(key): self.value(arguments[1], item, f"{name}.{key}") for key, item in value.items()
                 }
             keys = typing.get_args(arguments[0])
+            needed = [key for key in keys if key not in lacking]
             raw = check_keys(
-                value, keys, (), self._where, self._error, prefix=f"{name}.", renamed=self._renamed
+                value, needed, lacking, self._where, self._error, prefix=f"{name}.", renamed=self._renamed
             )
-            return {key: self.value(arguments[1], raw[key], f"{name}.{key}") for key in keys}
+            return {key: self.value(arguments[1], raw[key], f"{name}.{key}") for key in keys if key in raw}
         if not isinstance(value, Mapping):
             raise self._refused(name, value, "keys and values")
         return value

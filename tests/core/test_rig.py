@@ -72,7 +72,7 @@ def test_a_rig_that_means_something_else_is_refused_and_the_difference_named():
         (lambda r: r.update(control_hz=0), "control_hz is 0, expected a finite number above 0"),
         (lambda r: r.update(control_hertz=10), "control_hertz is unknown, did you mean 'control_hz'"),
         (lambda r: r.pop("action"), "missing action"),
-        (lambda r: r["cameras"].pop("wrist"), "missing cameras.wrist"),
+        (lambda r: r["cameras"].pop("static"), "missing cameras.static"),
         (lambda r: r["cameras"]["wrist"].update(crop="middle"), "crop is 'middle', expected square or none"),
         (lambda r: r["cameras"]["wrist"].update(width=3.5), "width is 3.5, expected a whole number above 0"),
         (lambda r: r["limits"].update(force=float("nan")), "force is nan, expected a finite number above 0"),

@@ -112,7 +112,8 @@ def test_a_bag_without_a_camera_and_a_damaged_one_are_named_and_skipped(tmp_path
     mcap.write_bytes(data)
     demonstration(3, 5).save(bags / "empty-metadata")
     (bags / "empty-metadata/metadata.yaml").write_text("rosbag2_bagfile_information: {}\n")
-    assert main(["convert", "bags", str(bags), "--out", str(tmp_path / "set"), "--workers", "1"]) == KEPT_LITTLE
+    words = ["convert", "bags", str(bags), "--out", str(tmp_path / "set"), "--workers", "1"]
+    assert main(words) == KEPT_LITTLE
     printed = capsys.readouterr()
     assert "1 episode, 20 frames" in printed.out and "skipped: 3" in printed.out
     page = (tmp_path / "set/report/index.html").read_text()

@@ -19,7 +19,7 @@ from gr1_core.model import GR1, GR1Config, checkpoint, patches
 from gr1_core.model.language import token_tensor
 from gr1_core.model.packed_linear import can_pack
 from gr1_core.policy import Observation, Policy
-from gr1_core.rig import ROLES, Rig
+from gr1_core.rig import Rig
 
 STEPS = 14
 # "push the sliding door to the left side"
@@ -48,12 +48,12 @@ class PlainLoop:
                 )[None],
                 size,
             )
-            for role in ("static", "wrist")
+            for role in self.rig.cameras
         ]
         arm = torch.as_tensor(observation.arm, dtype=torch.float32)
         self.history.append((*frames, arm[None], torch.tensor([float(observation.gripper)])))
         count = len(self.history)
-        static, wrist, arm, gripper = (torch.cat(parts) for parts in zip(*self.history))
+        *cameras, arm, gripper = (torch.cat(parts) for parts in zip(*self.history))
 
         def padded(x: torch.Tensor, value: float = 0.0) -> torch.Tensor:
             return torch.cat([x, x.new_full((window - count, *x.shape[1:]), value)])[None]
@@ -62,8 +62,8 @@ class PlainLoop:
         with torch.inference_mode():
             prediction = self.model(
                 token_tensor(TOKENS),
-                padded(static),
-                padded(wrist),
+                padded(cameras[0]),
+                padded(cameras[1]) if len(cameras) > 1 else None,
                 padded(arm),
                 padded(gripper, -1.0),
                 valid,
@@ -190,7 +190,9 @@ def synthetic_observation(rig: Rig, step: int) -> Observation:
         return (image + random.integers(0, 32, image.shape)).astype(np.uint8)
 
     return Observation(
-        frame("static"), frame("wrist"), random.uniform(-1, 1, 6), 1 if step // 3 % 2 == 0 else -1
+        **{role: frame(role) for role in rig.cameras},
+        arm=random.uniform(-1, 1, 6),
+        gripper=1 if step // 3 % 2 == 0 else -1,
     )
 
 
@@ -230,7 +232,6 @@ def random_model(config: GR1Config, seed: int = 0) -> GR1:
 def _parts(policy: Policy, seen: Observation) -> dict:
     """The step, part by part, on the inputs that each part has in the step."""
     model = policy.model
-    views = {role: policy.rig.cameras[role].view(getattr(seen, role)) for role in ROLES}
     with torch.inference_mode():
         views = policy._views(seen)
         images = policy._preprocess(views)

@@ -129,9 +129,10 @@ class Dataset:
                 raise DatasetError(
                     f"{where}: {name} has shape {features.get(name, {}).get('shape')}, expected [7]: {_REMAP}"
                 )
-        if self.roles != ROLES:
+        if self.rig is not None and set(self.roles) != set(self.rig.cameras):
             raise DatasetError(
-                f"{where}: the {' '.join(set(ROLES) - set(self.roles))} camera is missing: {_REMAP}"
+                f"{where}: has the cameras {' '.join(self.roles)}, rig '{self.rig.name}' has "
+                f"{' '.join(self.rig.cameras)}: {_REMAP}"
             )
         if self.rig is None:
             raise DatasetError(

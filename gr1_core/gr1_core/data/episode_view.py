@@ -165,7 +165,10 @@ class _Reading:
         return list(zip(times[step:].tolist(), (moved / passed).tolist()))
 
     def gaps(self, rig: Rig | None) -> Iterator[dict]:
-        ages = {image_topic(self._bag, role): rig.cameras[role].max_age if rig else 0.5 for role in ROLES}
+        ages = {
+            image_topic(self._bag, role): rig.cameras[role].max_age if rig and role in rig.cameras else 0.5
+            for role in ROLES
+        }
         for topic, times in self._sent.items():
             limit = ages.get(topic, rig.state.max_age if rig else 0.5)
             pauses = np.diff([0.0, *times, self._bag.duration_s])

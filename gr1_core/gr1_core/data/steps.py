@@ -51,12 +51,13 @@ class Frame:
 class Step:
     """One control step.
 
-    state: f32[7], rig.state_vector. action: f32[7], rig.delta and gripper (+1 open / -1 closed).
+    wrist: None for a rig without that camera. state: f32[7], rig.state_vector. action: f32[7], rig.delta and
+    gripper (+1 open / -1 closed).
     """
 
     time_ns: int
     static: Frame
-    wrist: Frame
+    wrist: Frame | None
     state: np.ndarray
     action: np.ndarray
 
@@ -87,14 +88,15 @@ def read_steps(bag: Bag, rig: Rig | None = None, selection: Selection | None = N
     Raises StepsError, BagError, RigError or ImageError.
     """
     chosen = selection or select_steps(bag, rig)
-    wanted = {chosen.topics[role]: set(chosen.frames[role].tolist()) for role in ROLES}
+    roles = list(chosen.frames)
+    wanted = {chosen.topics[role]: set(chosen.frames[role].tolist()) for role in roles}
     last_use = {
-        role: {number: index for index, number in enumerate(chosen.frames[role].tolist())} for role in ROLES
+        role: {number: index for index, number in enumerate(chosen.frames[role].tolist())} for role in roles
     }
     count, held = dict.fromkeys(wanted, -1), {topic: {} for topic in wanted}
     messages = bag.messages(list(wanted))
     for index, time in enumerate(chosen.times.tolist()):
-        need = {role: int(chosen.frames[role][index]) for role in ROLES}
+        need = {role: int(chosen.frames[role][index]) for role in roles}
         while any(number not in held[chosen.topics[role]] for role, number in need.items()):
             message = next(messages)
             count[message.topic] += 1
@@ -104,7 +106,7 @@ def read_steps(bag: Bag, rig: Rig | None = None, selection: Selection | None = N
         for role, number in need.items():
             if last_use[role][number] == index:
                 del held[chosen.topics[role]][number]
-        yield Step(time, frames["static"], frames["wrist"], chosen.state[index], chosen.action[index])
+        yield Step(time, frames["static"], frames.get("wrist"), chosen.state[index], chosen.action[index])
 
 
 def select_steps(bag: Bag, rig: Rig | None = None, marks: Marks | None = None) -> Selection:
@@ -115,13 +117,13 @@ def select_steps(bag: Bag, rig: Rig | None = None, marks: Marks | None = None) -
     """
     rig = rig or bag.rig
     marks = marks_of(bag.labels, bag.name) if marks is None else marks
-    topics = {role: _image_topic(bag, role) for role in ROLES} | {
+    topics = {role: _image_topic(bag, role) for role in rig.cameras} | {
         name: _required(bag, name) for name in (_POSE, _GRIPPER)
     }
     streams, commands, clocks = _read(bag, topics)
     period = round(1e9 * rig.period)
     starts = _grid(bag, commands, period)
-    ages = {role: rig.cameras[role].max_age for role in ROLES} | {
+    ages = {role: camera.max_age for role, camera in rig.cameras.items()} | {
         _POSE: rig.state.max_age,
         _GRIPPER: rig.state.max_age,
     }
@@ -129,7 +131,7 @@ def select_steps(bag: Bag, rig: Rig | None = None, marks: Marks | None = None) -
     for name, stream in streams.items():
         newest[name], age = stream.newest(starts)
         valid[name] = age <= ages[name] * 1e9
-    taken = np.minimum(*(streams[role].stamped(newest[role]) for role in ROLES))
+    taken = np.minimum.reduce([streams[role].stamped(newest[role]) for role in rig.cameras])
     for name in (_POSE, _GRIPPER):
         newest[name] = streams[name].newest(starts, taken)[0]
     inside = _inside(bag, starts, marks)
@@ -148,8 +150,8 @@ def select_steps(bag: Bag, rig: Rig | None = None, marks: Marks | None = None) -
     state = np.stack([_state(bag, rig, pose, gripper) for pose, gripper in zip(poses, grippers)])
     return Selection(
         times=starts[keep],
-        topics={role: topics[role] for role in ROLES},
-        frames={role: newest[role][keep] for role in ROLES},
+        topics={role: topics[role] for role in rig.cameras},
+        frames={role: newest[role][keep] for role in rig.cameras},
         state=state,
         action=_action(rig, commands, starts[keep], period, state),
         teleoperated=command_timeline.teleoperated(commands, starts[keep], period),

@@ -166,7 +166,7 @@ def content_problems(bag: Bag) -> list[str]:
             problems.append(f"topics: {str(error).removeprefix(f'{bag.folder}: ')}")
             return False
 
-    for role in ROLES:
+    for role in _roles(bag):
         if absent(*(name.format(role) for name in IMAGE_TOPICS)):
             problems.append(f"missing: no image of the {role} camera")
     for topic, what in REQUIRED_TOPICS.items():
@@ -175,6 +175,14 @@ def content_problems(bag: Bag) -> list[str]:
     if absent(*COMMAND_TOPICS):
         problems.append(f"missing: no command ({' or '.join(COMMAND_TOPICS)})")
     return list(dict.fromkeys(problems))
+
+
+def _roles(bag: Bag) -> tuple[str, ...]:
+    """The cameras that the bag's rig has; all for a bag without a usable rig."""
+    try:
+        return tuple(bag.rig.cameras)
+    except (BagError, RigError):
+        return ROLES
 
 
 def _types(bag: Bag, reading: _Reading) -> Iterator[str]:
@@ -193,7 +201,7 @@ def _ages(bag: Bag, rig: Rig | None) -> dict[str, float]:
     for topic in bag.topics:
         for role in ROLES:
             if any(topic_matches(topic, name.format(role)) for name in IMAGE_TOPICS):
-                ages[topic] = rig.cameras[role].max_age if rig else 0.0
+                ages[topic] = rig.cameras[role].max_age if rig and role in rig.cameras else 0.0
         if any(topic_matches(topic, wanted) for wanted in REQUIRED_TOPICS):
             ages[topic] = rig.state.max_age if rig else 0.0
     return ages

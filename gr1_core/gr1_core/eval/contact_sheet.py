@@ -54,16 +54,16 @@ def write_predictions(examples: Sequence[Example], seconds: float, path: Path) -
     chosen = _spread(list(examples), ROWS)
     if not chosen:
         return
-    rows = []
+    rows, roles = [], [role for role in ROLES if role in chosen[0].frames]
     for one in chosen:
         text = [(f'"{one.trial.instruction}"', _INK), (f"{one.trial.suite}, step {one.step}", _INK)]
-        rows.append((text, [frame for role in ROLES for frame in one.frames[role]]))
+        rows.append((text, [frame for role in roles for frame in one.frames[role]]))
     _save(
         rows,
         path,
         [
             f"{role}: {what}"
-            for role in ROLES
+            for role in roles
             for what in ("now", f"predicted +{seconds:.1f} s", f"real +{seconds:.1f} s")
         ],
     )

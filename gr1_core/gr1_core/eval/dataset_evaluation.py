@@ -34,7 +34,7 @@ def run(folder: Path, data: Path, episodes: str | None, most: int, untrained: bo
     known. most: at most so many windows. untrained: also a model of the same sizes with random weights.
     Raises TrainingError, DatasetError, RigError or CheckpointError.
     """
-    dataset, training = Dataset(data), checkpoint.read_training(folder) or {}
+    dataset, training, roles = Dataset(data), checkpoint.read_training(folder) or {}, ("static",)
     video = training.get("stage") == "pretrain"
     # A checkpoint that can act is loaded as `gr1 up` loads it, with its rig.
     model = checkpoint.load_model(folder) if video else checkpoint.load(folder)[0]
@@ -43,13 +43,15 @@ def run(folder: Path, data: Path, episodes: str | None, most: int, untrained: bo
             raise TrainingError(
                 f"{data} holds videos without states and actions: evaluate {folder} on demonstrations"
             )
-        Rig.load(folder / checkpoint.RIG).require_same(dataset.rig, str(data))
+        own = Rig.load(folder / checkpoint.RIG)
+        own.require_same(dataset.rig.with_cameras(own.cameras), str(data))
+        roles = tuple(own.cameras)
     chosen, which = _episodes(dataset, training, episodes, folder)
     hz = training["recipe"]["hz"] if video else None
     config = model.config
     windows = Windows(dataset, chosen, config.window, config.future_steps, hz, config.chunk)
     models = {"": model} | ({"untrained": _untrained(model)} if untrained else {})
-    results = {label: _measure(each, windows, video, training, most) for label, each in models.items()}
+    results = {label: _measure(each, windows, roles, video, training, most) for label, each in models.items()}
     result = results[""] | {"episodes": which} | ({"untrained": results["untrained"]} if untrained else {})
     _print_table(folder, data, len(windows.episodes), results)
     print(json.dumps(result))
@@ -75,7 +77,9 @@ def _untrained(model: GR1) -> GR1:
         return factory.new_model(model.config).eval()
 
 
-def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: int) -> dict:
+def _measure(
+    model: GR1, windows: Windows, roles: tuple[str, ...], video: bool, training: dict, most: int
+) -> dict:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = best_precision(device)
     cpu_tuning.configure(device, None, precision)
@@ -83,8 +87,8 @@ def _measure(model: GR1, windows: Windows, video: bool, training: dict, most: in
     # Only what the checkpoint was trained to predict.
     weights = (training.get("recipe") or {}).get("loss") or {}
     trained = [name for name in TARGETS if name == "action" or weights.get(name, 1)]
+    trained = [name for name in trained if name == "action" or name in roles]
     targets = ("static",) if video else tuple(trained) if model.config.predicts_frames else ("action",)
-    roles = ("static",) if video else ("static", "wrist")
     future = tuple(role for role in roles if role in targets)
     model = model.to(device)
     # Changes are added to images, and a conditioned encoder reads the instruction: both need images, not an

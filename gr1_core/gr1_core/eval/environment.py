@@ -12,7 +12,7 @@ import numpy as np
 from gr1_core import images
 from gr1_core.eval.failures import failure_kind
 from gr1_core.eval.worker_process import RemotePolicy, WorkerError
-from gr1_core.rig import ROLES, Rig
+from gr1_core.rig import Rig
 from gr1_core.sim.events import Displacement, Event, Occlusion
 from gr1_core.sim.expert import Command, Expert
 from gr1_core.sim.poses import DOWN
@@ -141,7 +141,9 @@ class Environment:
                 sizes = {
                     role: (camera.width, camera.height) for role, camera in self._settings.rig.cameras.items()
                 }
-                self._cameras = {role: Renderer(role, *sizes[role], objects=trial.objects) for role in ROLES}
+                self._cameras = {
+                    role: Renderer(role, *size, objects=trial.objects) for role, size in sizes.items()
+                }
             self._objects = trial.objects
         for camera in self._cameras.values():
             camera.set_appearance(trial.appearance)

@@ -59,7 +59,8 @@ def plot_actions(replay: Replay, rig: Rig, path: Path) -> None:
 def plot_frames(replay: Replay, path: Path) -> None:
     """A column per moment; three rows per camera: current, predicted and real future frame."""
     figure = Figure(figsize=(2 + 1.7 * len(replay.comparisons), 10.6), layout="constrained")
-    rows = [(role, kind) for role in ROLES for kind in range(3)]
+    shown = replay.comparisons[0].frames if replay.comparisons else ROLES
+    rows = [(role, kind) for role in ROLES if role in shown for kind in range(3)]
     axes = figure.subplots(len(rows), len(replay.comparisons), squeeze=False)
     for row, (role, kind) in enumerate(rows):
         for column, comparison in enumerate(replay.comparisons):

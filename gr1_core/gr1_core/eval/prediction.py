@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gr1_core.model import patches
 from gr1_core.policy import Action, Future, Observation, Policy
-from gr1_core.rig import ROLES
 from gr1_core.sim.suites import SUITES, Trial
 from gr1_core.sim.tasks import TASKS
 
@@ -49,7 +48,8 @@ class PredictionErrors:
         self._rig, self._config = policy.rig, policy.config
         self.future_steps = policy.config.future_steps
         self._pending: dict[tuple, _Pending] = {}
-        self._sums: dict[str, dict[str, float]] = {role: defaultdict(float) for role in ROLES}
+        self._roles = tuple(policy.rig.cameras)
+        self._sums: dict[str, dict[str, float]] = {role: defaultdict(float) for role in self._roles}
         self._examples: dict[tuple[str, str], Example] = {}
         self._taken: set[tuple[str, str]] = set()
 
@@ -75,7 +75,7 @@ class PredictionErrors:
     def take_notes(self, trial: Trial) -> tuple[dict, dict]:
         """The sums, and the examples of new tasks, since the last call; the trial has ended."""
         self.end_trial(trial)
-        sums, self._sums = self._sums, {role: defaultdict(float) for role in ROLES}
+        sums, self._sums = self._sums, {role: defaultdict(float) for role in self._roles}
         new = {key: one for key, one in self._examples.items() if key not in self._taken}
         self._taken |= new.keys()
         return sums, new
@@ -83,7 +83,7 @@ class PredictionErrors:
     def add_notes(self, notes: tuple[dict, dict]) -> None:
         """Adds what `take_notes` of another one gave."""
         sums, examples = notes
-        for role in ROLES:
+        for role in self._roles:
             for name, value in sums[role].items():
                 self._sums[role][name] += value
         self._examples = examples | self._examples
@@ -107,7 +107,7 @@ class PredictionErrors:
     def _frames(self, observation: Observation) -> dict[str, Tensor]:
         """Each camera's frame as the model sees it, [1, 3, S, S]."""
         frames = {}
-        for role in ROLES:
+        for role in self._roles:
             view = self._rig.cameras[role].view(getattr(observation, role))
             frames[role] = patches.preprocess(
                 torch.from_numpy(np.ascontiguousarray(view))[None], self._config.image_size
@@ -116,7 +116,7 @@ class PredictionErrors:
 
     def _compare(self, trial: Trial, pending: _Pending, later: dict[str, Tensor]) -> None:
         shown = {}
-        for role in ROLES:
+        for role in self._roles:
             now, real = (patches.to_pixels(frames[role])[0].numpy() for frames in (pending.now, later))
             predicted = getattr(pending.future, role)
             changed = np.abs(real.astype(np.float32) - now).mean(-1) > MOVING_THRESHOLD

@@ -16,7 +16,7 @@ from gr1_core.data.bag import Bag
 from gr1_core.data.steps import Step, read_steps, select_steps
 from gr1_core.eval.verdict import Check
 from gr1_core.policy import Future, Observation, Policy, PolicyError
-from gr1_core.rig import ROLES, Rig
+from gr1_core.rig import Rig
 
 MAX_RELATIVE_ERROR = 0.8
 """Largest allowed translation error, relative to that of an arm that stands still.
@@ -170,16 +170,19 @@ def summary(replays: Sequence[Replay], rig: Rig) -> dict:
 
 def _observation(step: Step) -> Observation:
     return Observation(
-        step.static.image(), step.wrist.image(), step.state[:6].astype(np.float64), float(step.state[6])
+        step.static.image(),
+        step.wrist and step.wrist.image(),
+        step.state[:6].astype(np.float64),
+        float(step.state[6]),
     )
 
 
 def _comparison(
     policy: Policy, seconds: float, now: Observation, future: Future, later: Observation
 ) -> FrameComparison:
-    views = {role: policy.rig.cameras[role].view for role in ROLES}
+    views = {role: camera.view for role, camera in policy.rig.cameras.items()}
     frames = {
         role: (views[role](getattr(now, role)), getattr(future, role), views[role](getattr(later, role)))
-        for role in ROLES
+        for role in views
     }
     return FrameComparison(float(seconds), frames)

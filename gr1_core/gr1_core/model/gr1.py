@@ -132,8 +132,9 @@ class GR1(Encoders):
         """The context tokens that one step adds to the window, without their time embedding: [..., tokens,
         width].
 
-        embedding [..., 1, text_dim]: of `encode_text`. images [..., 2, 3, S, S]: static and wrist,
-        preprocessed. arm [..., 6]. gripper [...].
+        embedding [..., 1, text_dim]: of `encode_text`. images [..., cameras, 3, S, S]: static and, if there
+        is
+        one, wrist, preprocessed. arm [..., 6]. gripper [...].
         """
         cls, patch_tokens = self.encode_images(
             images.reshape(-1, *images.shape[-4:]), embedding.flatten(0, -2)
@@ -141,7 +142,8 @@ class GR1(Encoders):
         latents = self.resampler(patch_tokens.flatten(0, 1)).unflatten(0, cls.shape[:2])
         cls, latents = (part.reshape(*images.shape[:-3], *part.shape[2:]) for part in (cls, latents))
         cameras = [
-            self.camera_tokens(role, cls[..., i, :], latents[..., i, :, :]) for i, role in enumerate(ROLES)
+            self.camera_tokens(role, cls[..., i, :], latents[..., i, :, :])
+            for i, role in enumerate(ROLES[: images.shape[-4]])
         ]
         tokens = [self.language_token(embedding), self.state_token(arm, gripper).unsqueeze(-2), *cameras]
         return torch.cat([part.to(embedding.dtype) for part in tokens], -2)
@@ -159,12 +161,13 @@ class GR1(Encoders):
         return *self.action_head(rows[:, 0]), memory
 
     def predict_frames(self, memory: list[KeysValues], images: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The decoder's output for the future frames of static and wrist, [N, 2, patches, patch_dim].
+        """The decoder's output for the future frames of static and wrist, [N, cameras, patches, patch_dim].
 
-        memory, mask: of `act`. images [N, 2, 3, S, S]: the current frames, preprocessed.
+        memory, mask: of `act`. images [N, cameras, 3, S, S]: the current frames, preprocessed.
         """
-        queries = self.queries(ROLES).expand(len(memory[0][0]), -1, -1)
-        rows = self.transformer.read(queries, memory, mask).unflatten(1, (2, -1))
+        roles = ROLES[: images.shape[1]]
+        queries = self.queries(roles).expand(len(memory[0][0]), -1, -1)
+        rows = self.transformer.read(queries, memory, mask).unflatten(1, (len(roles), -1))
         return self._decode(rows, images)
 
     # A whole window

@@ -34,7 +34,8 @@ class StaticStep:
         self, model: GR1, views: Mapping[str, tuple[int, int]], dtype: torch.dtype, device: torch.device
     ):
         self._model, self._config, self._dtype, self._device = model, model.config, dtype, device
-        images = {role: ((*views[role], 3), torch.uint8) for role in ROLES}
+        self._roles = tuple(role for role in ROLES if role in views)
+        images = {role: ((*views[role], 3), torch.uint8) for role in self._roles}
         self._inputs = _Inputs({"state": ((7,), dtype), "count": ((), torch.int64)} | images, device)
         self._language = torch.zeros(1, self._config.text_dim, dtype=dtype, device=device)
         self._steps = torch.arange(self._config.window, device=device)
@@ -70,7 +71,7 @@ class StaticStep:
         """
         if self._latest and (handle := self._latest()):
             handle.keep()
-        for role in ROLES:
+        for role in self._roles:
             self._inputs.host[role][...] = views[role]
         self._inputs.host["state"][...] = (*arm, gripper)
         self._inputs.host["count"][...] = self._count
@@ -126,9 +127,9 @@ class StaticStep:
             kept.copy_(part)
 
     def _current_images(self) -> Tensor:
-        """Both cameras' frames, preprocessed [2, 3, S, S]."""
+        """The cameras' frames, preprocessed [cameras, 3, S, S]."""
         size = self._config.image_size
-        views = (self._inputs.device[role][None] for role in ROLES)
+        views = (self._inputs.device[role][None] for role in self._roles)
         return torch.cat([patches.preprocess(view, size, self._dtype) for view in views])
 
     def _step_tokens(self, images: Tensor) -> Tensor:
@@ -179,7 +180,7 @@ class FutureHandle:
             self._kept = self._step._source.clone()
 
     def compute(self) -> tuple[np.ndarray, np.ndarray]:
-        """Frames u8[2, S, S, 3] and the decoder's output f[2, patches, patch_dim], static and wrist."""
+        """Frames u8[cameras, S, S, 3] and the decoder's output f[cameras, patches, patch_dim]."""
         if self._result is None:
             self._result, self._kept = self._step._future(self._kept), None
         return self._result
@@ -188,7 +189,8 @@ class FutureHandle:
 class _FutureSource:
     """What the future frames are predicted from.
 
-    images [2, 3, S, S]: the current frames. keys_values [layers, 2, 1, heads, context, head width]: of the
+    images [cameras, 3, S, S]: the current frames. keys_values [layers, 2, 1, heads, context, head width]:
+    of the
     context. mask bool[1, 1, 1, context]: which of its tokens exist.
     """
 
@@ -203,7 +205,7 @@ class _FutureSource:
         return _FutureSource(*(tensor.clone() for tensor in self.tensors))
 
     def predict(self, model: GR1, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """-> frames u8[2, S, S, 3], the decoder's output [2, patches, patch_dim]."""
+        """-> frames u8[cameras, S, S, 3], the decoder's output [cameras, patches, patch_dim]."""
         memory = [(pair[0], pair[1]) for pair in self.keys_values]
         predicted = model.predict_frames(memory, self.images[None], self.mask)[0].to(dtype)
         return patches.to_pixels(model.compose_frames(predicted, self.images)), predicted

@@ -43,6 +43,10 @@ def open_training_data(recipe: Recipe) -> TrainingData:
             f"{recipe.data} holds videos without states and actions: `gr1 pretrain` learns from them, "
             "fine-tuning cannot"
         )
+    if missing := set(recipe.roles) - set(dataset.roles):
+        raise RecipeError(
+            f"{recipe.data} has no {missing.pop()} camera: set cameras=static to train without it"
+        )
     if recipe.stage == "finetune" and recipe.hz not in (None, dataset.fps):
         raise RecipeError(
             f"hz={recipe.hz:g}: a policy acts at the dataset's rate of {dataset.fps:g} Hz, set hz=null"
@@ -56,7 +60,8 @@ def open_training_data(recipe: Recipe) -> TrainingData:
     if recipe.validation:
         other = Dataset(recipe.validation)
         if recipe.stage == "finetune" and other.rig is not None:
-            dataset.rig.require_same(other.rig, recipe.validation)
+            rigs = (one.rig.with_cameras(recipe.roles) for one in (dataset, other))
+            next(rigs).require_same(next(rigs), recipe.validation)
         validation = _windows(recipe, other, None)
     else:
         validation = _windows(recipe, dataset, held) if len(held) else None

@@ -87,6 +87,7 @@ class Recipe:
     held_out: float
     share: float | None
     hz: Positive | None
+    cameras: Literal["both", "static"]
     starts: Literal["every", "first"]
     shift: Shift
     colour: float
@@ -133,7 +134,7 @@ class Recipe:
         weights = {
             "action": self.loss.arm or self.loss.gripper,
             "static": self.loss.static,
-            "wrist": self.loss.wrist,
+            "wrist": self.loss.wrist and self.cameras == "both",
         }
         return tuple(name for name, weight in weights.items() if weight)
 
@@ -147,7 +148,8 @@ class Recipe:
     @property
     def roles(self) -> tuple[str, ...]:
         """The cameras that are used: pre-training on videos has only the static one."""
-        return ("static",) if self.stage == "pretrain" else ("static", "wrist")
+        one = self.stage == "pretrain" or self.cameras == "static"
+        return ("static",) if one else ("static", "wrist")
 
     @property
     def video_windows(self) -> int:
@@ -266,6 +268,7 @@ def _contradictions(recipe: Recipe) -> list[str]:
         "loss: all weights are 0, nothing would be learned": not any(dataclasses.astuple(loss)),
         "stage pretrain has videos alone: loss.arm, loss.gripper and loss.wrist must be 0": pretraining
         and bool(set(recipe.targets) - {"static"}),
+        "cameras: the baselines need both": recipe.cameras == "static" and config.policy != "gr1",
         "stage finetune needs loss.arm and loss.gripper above 0": not pretraining
         and not min(loss.arm, loss.gripper),
         "model.policy rt1 and r3m predict no frames: loss.static and loss.wrist must be 0": video

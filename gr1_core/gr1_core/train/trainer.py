@@ -290,7 +290,9 @@ class Trainer:
         }
         with self.learner.averaged(), writing(self.folder.path):
             tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-            checkpoint.save(self.folder.path, tensors, model.config, self.data.train.dataset.rig, record)
+            rig = self.data.train.dataset.rig
+            rig = rig and rig.with_cameras(recipe.roles)
+            checkpoint.save(self.folder.path, tensors, model.config, rig, record)
             for source in (recipe.init, recipe.clip):
                 if source is not None and Path(source).is_dir():
                     checkpoint.copy_tokenizer(Path(source), self.folder.path)

@@ -19,7 +19,7 @@ from gr1_core.data.metadata import OUTCOMES
 from gr1_core.data.schemas import SchemaError
 from gr1_core.data.steps import Frame, StepsError, read_steps, select_steps
 from gr1_core.images import ImageError
-from gr1_core.rig import ROLES, Rig, RigError
+from gr1_core.rig import Rig, RigError
 
 IMAGES = ("keep", "jpeg", "png")
 
@@ -60,7 +60,9 @@ class BagSource:
                 "whole number"
             )
         self.fps = int(self.rig.control_hz)
-        self.shapes = {role: (self.rig.cameras[role].height, self.rig.cameras[role].width) for role in ROLES}
+        self.shapes = {
+            role: (self.rig.cameras[role].height, self.rig.cameras[role].width) for role in self.rig.cameras
+        }
         self.settings = {"outcomes": list(self.outcomes), "images": images}
 
     def units(self) -> list[Unit]:
@@ -102,10 +104,10 @@ class BagSource:
     def _episode(self, bag: Bag, name: str, marks: Marks) -> Episode:
         _require_same(self.rig, "the other bags", bag)
         chosen = select_steps(bag, self.rig, marks)
-        encoders = {role: _Encoder(self.images) for role in ROLES}
-        encoded = {role: [] for role in ROLES}
+        encoders = {role: _Encoder(self.images) for role in self.rig.cameras}
+        encoded = {role: [] for role in self.rig.cameras}
         for step in read_steps(bag, self.rig, chosen):
-            for role in ROLES:
+            for role in self.rig.cameras:
                 encoded[role].append(encoders[role](getattr(step, role)))
         info = {
             "source": "/".join(bag.folder.resolve().parts[-2:]),
@@ -116,7 +118,9 @@ class BagSource:
             "seconds": round(bag.duration_s, 3),
             "recorded_steps": chosen.recorded,
             **({"marks": str(marks), "trimmed_steps": chosen.trimmed} if marks.trimmed else {}),
-            "repeated_frames": {role: int((np.diff(chosen.frames[role]) == 0).sum()) for role in ROLES},
+            "repeated_frames": {
+                role: int((np.diff(chosen.frames[role]) == 0).sum()) for role in self.rig.cameras
+            },
             **({"teleoperated": true_spans(chosen.teleoperated)} if chosen.teleoperated.any() else {}),
             "problems": list(chosen.problems),
             "streams": {row.pop("topic"): row for row in bag_table.topic_rows(bag)},
