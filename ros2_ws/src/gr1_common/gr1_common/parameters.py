@@ -59,6 +59,8 @@ def declare(
         hint = (
             f"a decimal number such as {default}"
             if isinstance(default, float)
+            else 'a text; in a YAML file write it in quotes, as "0123"'
+            if isinstance(default, str)
             else f"{type(default).__name__}, such as {default!r}"
         )
         raise ParameterError(f"{str(error).removesuffix(f': {name}')}: give {hint}") from error

@@ -63,9 +63,15 @@ def choose_serial(connected: Iterable[str], wanted: str, make: str, option: str,
     Unplugged or CameraError.
 
     make: such as "RealSense"; option: the parameter that selects one; remedy: what to check when there is
-    none.
+    none. connected: one entry per camera, so that two with one number are noticed.
     """
     serials = sorted(connected)
+    twice = sorted({serial for serial in serials if serials.count(serial) > 1})
+    if twice and wanted in ("", *twice):
+        raise CameraError(
+            f"{serials.count(twice[0])} {make} cameras have the serial number {twice[0]}, so none can be "
+            "selected: connect only one of them"
+        )
     known = ", ".join(serials) or "none"
     if wanted and wanted not in serials:
         raise Unplugged(f"no {make} with serial number {wanted} is connected (connected: {known})")

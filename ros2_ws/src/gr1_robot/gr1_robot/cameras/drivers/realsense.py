@@ -41,6 +41,13 @@ OPTIONS = (
     Option("gain", 0, "Fixed gain, with a fixed exposure only; 0: the camera's default.", low=0, live=True),
     Option("white_balance", 0, "Fixed colour temperature, K; 0: automatic.", low=0, live=True),
     Option(
+        "global_time",
+        True,
+        "librealsense converts the camera's stamps to the computer's clock; false: the node does it, from the "
+        "arrivals. Try false where frames come late after their stamp.",
+        live=True,
+    ),
+    Option(
         "power_line_frequency",
         "as_is",
         "Against flicker of lamps: the mains' frequency, Hz.",
@@ -61,6 +68,7 @@ class Camera(RealCamera):
         self._pipeline = self._playback = self._sensor = self._pending = None
         self._name = "RealSense"
         self._lost, self._figures = 0, {}
+        self._slow_link, self._neighbours = "", []
 
     def open(self) -> None:
         with self._librealsense_errors():
@@ -87,6 +95,12 @@ class Camera(RealCamera):
 
     def diagnostic_values(self) -> dict[str, object]:
         return {"lost_by_camera": self._lost, **self._figures, **self._clock.diagnostic_values()}
+
+    def warning(self) -> str:
+        parts = [super().warning()]
+        if self._clock.source == "host clock" and self._clock.warning():
+            parts.append("if librealsense's global time is off, set realsense.global_time to false")
+        return "; ".join(filter(None, (*parts, self._slow_link, *self._neighbours)))
 
     def missing(self) -> str:
         return (
@@ -120,6 +134,7 @@ class Camera(RealCamera):
             self._serial = device.get_info(rs.camera_info.serial_number)
             config.enable_device(self._serial)
         self._name = _name(rs, device)
+        self._slow_link = _slow_link(rs, device)
         self._sensor, profile = self._choose(rs, device)
         size = profile.width(), profile.height()
         config.enable_stream(rs.stream.color, profile.stream_index(), *size, rs.format.rgb8, profile.fps())
@@ -150,10 +165,13 @@ class Camera(RealCamera):
         return config.resolve(rs.pipeline_wrapper(self._pipeline)).get_device()
 
     def _find(self, rs):
-        wanted, found = self.settings["serial"].removeprefix("_"), _connected(rs)
-        return found[
-            choose_serial(found, wanted, "RealSense", "realsense.serial", "check its cable, and lsusb")
-        ]
+        wanted, (found, unusable) = self.settings["serial"].removeprefix("_"), _connected(rs)
+        self._neighbours = unusable
+        remedy = "; ".join(unusable) or "check its cable, and lsusb"
+        chosen = choose_serial(
+            (serial for serial, _ in found), wanted, "RealSense", "realsense.serial", remedy
+        )
+        return dict(found)[chosen]
 
     def _choose(self, rs, device):
         """The sensor with the colour stream, and the profile to request."""
@@ -173,6 +191,7 @@ class Camera(RealCamera):
                 f"{self._name} has no rgb8 colour stream that covers {self.width}x{self.height} at "
                 f"{self._requested_hz:g} Hz or more, only: "
                 + (", ".join("{}x{} at {}".format(*mode) for mode in modes) or "none at all")
+                + (f"; {self._slow_link}" if self._slow_link else "")
             )
         fitting = [item for item in fast if (item[1].width(), item[1].height()) == size]
         return min(fitting, key=lambda item: item[1].fps())
@@ -188,7 +207,7 @@ class Camera(RealCamera):
             )
         # In dim light a camera would expose longer and lower its rate; a policy needs the rate.
         self._write_option(option.auto_exposure_priority, 0)
-        self._write_option(option.global_time_enabled, 1)
+        self._write_option(option.global_time_enabled, 1 if wanted["global_time"] else 0)
         self._write_option(option.enable_auto_exposure, 0 if wanted["exposure"] else 1)
         if wanted["exposure"]:
             self._write_option(option.exposure, wanted["exposure"], "exposure")
@@ -255,7 +274,7 @@ class Camera(RealCamera):
             ):
                 raise PlaybackEnded(f"the recording '{self.settings['playback']}' has ended")
             return
-        if self._serial not in _connected(rs):
+        if self._serial not in dict(_connected(rs)[0]):
             raise Unplugged(f"{self._name} is no longer on the USB bus")
         if silent > _STUCK_S:
             raise Unplugged(f"{self._name} is connected, but has sent no frame for {silent:.0f} s")
@@ -307,14 +326,44 @@ def _library():
     return pyrealsense2
 
 
-def _connected(rs) -> dict:
-    """The RealSense devices on the USB bus, by serial number."""
-    return {device.get_info(rs.camera_info.serial_number): device for device in rs.context().query_devices()}
+def _connected(rs) -> tuple[list[tuple[str, object]], list[str]]:
+    """([(serial number, device)], what is wrong with the others) of the RealSense devices on the USB bus.
+
+    A device in recovery mode, whose firmware update broke off, has no serial number and no streams.
+    """
+    found, unusable = [], []
+    for device in rs.context().query_devices():
+        try:
+            serial = _info(rs, device, "serial_number")
+            recovery = getattr(device, "is_update_device", bool)()
+        except RuntimeError as error:  # one that is being plugged in or out
+            unusable.append(f"a RealSense does not answer ({error}): plug it in again")
+            continue
+        if serial and not recovery:
+            found.append((serial, device))
+            continue
+        name = _info(rs, device, "name") or "a RealSense"
+        unusable.append(
+            f"{name} is in recovery mode: install its firmware with `rs-fw-update -r -f FILE` or realsense-viewer"
+            if recovery or "recovery" in name.lower()
+            else f"{name} tells no serial number: plug it in again, or update its firmware"
+        )
+    return found, unusable
 
 
 def _info(rs, device, name: str) -> str:
     field = getattr(rs.camera_info, name)
-    return device.get_info(field) if device.supports(field) else ""
+    try:
+        return device.get_info(field) if device.supports(field) else ""
+    except RuntimeError:
+        return ""
+
+
+def _slow_link(rs, device) -> str:
+    usb = _info(rs, device, "usb_type_descriptor")
+    if not usb.startswith(("1", "2")):
+        return ""
+    return f"the camera is connected by USB {usb}, which offers fewer modes: use a USB 3 port and cable"
 
 
 def _name(rs, device) -> str:
@@ -329,7 +378,7 @@ def _name(rs, device) -> str:
 
 def _link(rs, device) -> str:
     usb = _info(rs, device, "usb_type_descriptor")
-    if usb.startswith("2"):
+    if _slow_link(rs, device):
         return f"USB {usb}: use a USB 3 port and cable for the full rate"
     return f"USB {usb}" if usb else ""
 
