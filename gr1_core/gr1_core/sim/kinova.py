@@ -13,12 +13,12 @@ import math
 
 import numpy as np
 
-from gr1_core.kinematics import GEN2_GRIP, GEN2_JOINTS, HALF, PI
+from gr1_core.kinematics import GEN2, GEN2_GRIP, GEN2_JOINTS, HALF, PI
 from gr1_core.sim import cameras
 from gr1_core.sim.objects import shapes
 
 MASSES = (0.75, 0.85, 0.85, 0.68, 0.46, 0.46, 0.60)  # kg of each link
-SPEED_LIMIT = np.radians([36.0, 36.0, 36.0, 36.0, 48.0, 48.0, 48.0])
+SPEED_LIMIT = GEN2.speeds  # rad/s
 GAINS = (
     (1500, 80, 40),
     (1500, 80, 80),
@@ -202,7 +202,7 @@ def body() -> str:
 {"".join(_finger(name) for name in FINGERS)}"""
     tree = hand
     for index in reversed(range(7)):
-        (xyz, rpy, limits), mass, shell = GEN2_JOINTS[index], MASSES[index], _SHELL[index]
+        (xyz, rpy, limits, _), mass, shell = GEN2_JOINTS[index], MASSES[index], _SHELL[index]
         reach = (
             f'range="{math.radians(limits[0])} {math.radians(limits[1])}" limited="true"'
             if limits

@@ -16,6 +16,7 @@ from gr1_common.option import Option
 from gr1_core.pose import Pose
 from gr1_core.rig import Rig, RigError
 from gr1_robot.arm import drivers
+from gr1_robot.arm.capsules import Body
 
 MAX_REST_TIME = 0.25
 """s: the longest that an arm may move after its last command (docs/explanation/safety.md)."""
@@ -49,8 +50,9 @@ class ArmState:
 class ArmLimits(NamedTuple):
     """The vendor's limits of an arm, m/s, rad/s, m/s2, rad/s2; infinite: not stated.
 
-    The first four are named as the rig's limits, which may not exceed them. linear_braking: how hard the arm
-    can brake; the gate counts the distance to the walls of the workspace from it.
+    The first four are named as the rig's limits, which may not exceed them. linear_braking, angular_braking:
+    how hard the arm can brake; the gate counts the distance to every limit from them. carries_on: s, how long
+    the arm goes on with its last twist when no new one comes.
     """
 
     linear_speed: float = math.inf
@@ -58,18 +60,12 @@ class ArmLimits(NamedTuple):
     linear_acceleration: float = math.inf
     angular_acceleration: float = math.inf
     linear_braking: float = math.inf
+    angular_braking: float = math.inf
+    carries_on: float = 0.0
 
 
-class BodyHeights(NamedTuple):
-    """How high the parts of an arm are above the table.
-
-    names: of m parts; above: f64[m] m, lowest point of each above the table; change: f64[m, n] m/s for one
-    rad/s of each joint.
-    """
-
-    names: Sequence[str]
-    above: np.ndarray
-    change: np.ndarray
+NO_LIMITS = ArmLimits()
+_RIG_LIMITS = ("linear_speed", "angular_speed", "linear_acceleration", "angular_acceleration")
 
 
 class ArmBackend(ABC):
@@ -87,8 +83,12 @@ class ArmBackend(ABC):
     joint_names: Sequence[str]
     joint_limits: np.ndarray
     """f64[n, 2] rad: lowest and highest angle of each joint; infinite for a continuous joint."""
+    joint_speeds: np.ndarray | None = None
+    """f64[n] rad/s: the vendor's limits; None: none are stated."""
     vendor_limits: ArmLimits | None = None
     """None: the vendor states none."""
+    body: Body | None = None
+    """The arm's parts and what they must not touch; None: the gate does not watch them."""
     homing = ""
     """"needed": the arm refuses Cartesian commands until its own controller has homed it; "running": it
     homes; "" otherwise.
@@ -131,10 +131,6 @@ class ArmBackend(ABC):
         """f64[6, n]: velocity of the tool center point (m/s, then rad/s, base frame) for one rad/s of each
         joint.
         """
-
-    def body_heights(self, joints: np.ndarray) -> BodyHeights | None:
-        """The parts of the arm above the table, for joints f64[n] rad; None: the gate does not watch them."""
-        return None
 
     @abstractmethod
     def describe(self) -> str:
@@ -183,10 +179,8 @@ def check_rig_limits(rig: Rig, vendor_limits: ArmLimits | None) -> None:
     """Raises RigError for limits beyond the vendor's, and for a rig with which a stop takes longer than
     MAX_REST_TIME.
     """
-    for name, ceiling in (vendor_limits or ArmLimits())._asdict().items():
-        if name == "linear_braking":
-            continue
-        value = getattr(rig.limits, name)
+    for name in _RIG_LIMITS:
+        ceiling, value = getattr(vendor_limits or NO_LIMITS, name), getattr(rig.limits, name)
         if value > ceiling:
             raise RigError(
                 f"rig '{rig.name}': limits.{name} is {value:g}, but this arm's vendor allows at most "

@@ -15,7 +15,7 @@ import numpy as np
 
 from gr1_common.conventions import BASE_FRAME, STOPPED
 from gr1_core.rig import Rig
-from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
+from gr1_robot.arm.backend import NO_LIMITS, ArmBackend, ArmError, ArmState
 from gr1_robot.arm.gate import GRAVE, OPERATOR_LOST, Gate, Motion
 from gr1_robot.arm.homing import Homing
 from gr1_robot.arm.operator_presence import OperatorPresence
@@ -65,11 +65,11 @@ class ArmController:
         boottime: Callable[[], float] | None = None,
     ):
         self.backend, self.lock = backend, threading.RLock()
-        limits = backend.vendor_limits or ArmLimits()
-        self.gate, self._gate_lock = (
-            Gate(rig.limits, rig.period, armed, backend.joint_limits, limits.linear_braking),
-            threading.Lock(),
+        vendor = backend.vendor_limits or NO_LIMITS
+        self.gate = Gate(
+            rig.limits, rig.period, armed, backend.joint_limits, vendor, backend.joint_speeds, backend.body
         )
+        self._gate_lock = threading.Lock()
         self.at_rest = threading.Event()
         self._homing = Homing(rig.limits)
         self._operator = OperatorPresence(self.gate.expiry)
@@ -87,15 +87,13 @@ class ArmController:
             backend = self.backend
             state, homing = backend.read_state(), backend.homing
             faults = backend.faults() or ([HOMING_MESSAGES[homing]] if homing else [])
-            jacobian = body = None
-            if np.isfinite(state.joints).all():
-                jacobian, body = backend.jacobian(state.joints), backend.body_heights(state.joints)
+            jacobian = backend.jacobian(state.joints) if np.isfinite(state.joints).all() else None
             with self._gate_lock:
                 # Read the clock only now: the arm may have been slow to answer, and commands age meanwhile.
                 now = self._clock()
                 self._check_suspend(now)
                 self._submit_homing(state, now)
-                motion, closure = self.gate.tick(now, state, jacobian, faults, body), self.gate.closure
+                motion, closure = self.gate.tick(now, state, jacobian, faults), self.gate.closure
                 motion = self._tell_lost_operator(motion, now)
             if motion.state == STOPPED or motion.source == "teleop":
                 self._homing.cancel()

@@ -19,16 +19,29 @@ import numpy as np
 from gr1_common.conventions import BASE_FRAME, HOLDING, MOVING, STOPPED, TICK
 from gr1_core.pose import Pose
 from gr1_core.rig import Limits
-from gr1_robot.arm.backend import ArmState, BodyHeights
+from gr1_robot.arm.backend import NO_LIMITS, ArmLimits, ArmState
+from gr1_robot.arm.capsules import Body
 from gr1_robot.arm.contact import ContactForce
 from gr1_robot.arm.motion_limits import MotionLimiter
+from gr1_robot.arm.ramp import Ramp, limit_speed
 
 SOURCES = ("teleop", "home", "policy")
 """Who may command, highest priority first. An emergency stop has priority over all of them."""
 
 REFUSALS = ("frame", "not_finite", "jump", "old", "out_of_order", "stopped", "not_in_charge")
 """Why a command was refused."""
-REDUCTIONS = ("speed", "workspace", "following_error", "joint_limit", "table", "contact")
+REDUCTIONS = (
+    "speed",
+    "workspace",
+    "following_error",
+    "joint_limit",
+    "joint_speed",
+    "tilt",
+    "table",
+    "obstacle",
+    "self_collision",
+    "contact",
+)
 """Why the motors get less than the command."""
 OPERATOR_LOST = "operator_lost"
 HOLDS = ("no_command", "zero_command", "expired", OPERATOR_LOST, "not_finite", "jump", "no_pose", "contact")
@@ -52,7 +65,6 @@ _JUMP = 5.0  # times the speed limit: a command beyond this is an error, not a w
 _STALL_S = 0.5
 _STUCK_S = 1.5
 _BACK_OFF_SOURCES = ("teleop", "home")
-_PARTS = slice(0, 3), slice(3, 6)
 _ZERO = np.zeros(6)
 _ZERO.setflags(write=False)
 
@@ -87,8 +99,8 @@ class Gate:
     """Decides what the motors get.
 
     control_period: s between two commands; a command is valid for 1.5 periods. armed: False starts latched,
-    until `reset`. joint_limits: f64[n, 2] rad, infinite for a continuous joint. braking: how hard the arm can
-    brake, m/s2; infinite: not known.
+    until `reset`. joint_limits: f64[n, 2] rad, infinite for a continuous joint. vendor: how hard the arm can
+    brake. joint_speeds: f64[n] rad/s, None: not limited. body: the arm's parts, None: they are not watched.
     """
 
     def __init__(
@@ -97,7 +109,9 @@ class Gate:
         control_period: float,
         armed: bool,
         joint_limits: np.ndarray,
-        braking: float = math.inf,
+        vendor: ArmLimits = NO_LIMITS,
+        joint_speeds: np.ndarray | None = None,
+        body: Body | None = None,
     ):
         self.limits = limits
         self.expiry = 1.5 * control_period
@@ -110,13 +124,13 @@ class Gate:
         self._now = -math.inf
         self._state_seen: float | None = None
         self._discarded_until = -math.inf
-        self._twist = _ZERO
         self._sent: deque[tuple[float, np.ndarray]] = deque(maxlen=math.ceil(self.expiry / TICK) + 2)
         self._last_counted = ("", "")
         self._contact = ContactForce(limits.force, self.expiry)
         self._followed_at: float | None = None
         self._stop_time = max(limits.stop_time, TICK)
-        self._limiter = MotionLimiter(limits, joint_limits, self._stop_time, braking)
+        self._limiter = MotionLimiter(limits, joint_limits, self._stop_time, vendor, joint_speeds, body)
+        self._ramp = Ramp(limits, self._stop_time, vendor)
 
     @property
     def latched(self) -> str:
@@ -157,7 +171,7 @@ class Gate:
             return self._refuse(reason)
         reduced = v > self.limits.linear_speed or w > self.limits.angular_speed
         self._commands[source] = _Command(
-            self._limit_speed(np.concatenate([linear, angular])), sent, stamp, reduced=reduced
+            limit_speed(np.concatenate([linear, angular]), self.limits), sent, stamp, reduced=reduced
         )
         return ""
 
@@ -217,13 +231,11 @@ class Gate:
         state: ArmState,
         jacobian: np.ndarray | None = None,
         faults: Sequence[str] = (),
-        body: BodyHeights | None = None,
     ) -> Motion:
         """The motion of the next 10 ms.
 
-        state: what the arm reports. jacobian: f64[6, n] at its joints; an arm with joint limits needs it.
-        faults: what the backend reports; any of them latches a stop. body: the arm's parts above the table;
-        None: they are not watched.
+        state: what the arm reports. jacobian: f64[6, n] at its joints; an arm with joint limits or a body
+        needs it. faults: what the backend reports; any of them latches a stop.
         """
         # Braking follows the clock: a late tick must not lengthen the stop. Acceleration never makes up for
         # lost time.
@@ -266,18 +278,17 @@ class Gate:
             wish = allowed
         # The wish is limited so that no acceleration is spent against a wall; the ramp's result, so that
         # nothing passes a limit.
+        ramp, hard = self._ramp, bool(reason) and reason != "zero_command"
         if missing:
             self._followed_at = now
-            after = self._ramp(wish, elapsed)
+            after = ramp.towards(wish, elapsed, hard)
         else:
-            limits = self._limiter.limits_at(state, jacobian, self._sent_since(state.at), body)
+            limits = self._limiter.limits_at(state, jacobian, self._sent_since(state.at), ramp.sent())
             wish, of_wish = limits.limit_request(wish)
-            after, of_ramp = limits.limit_ramp(
-                self._twist * (1.0 - elapsed / self._stop_time), self._ramp(wish, elapsed)
-            )
+            after, of_ramp = limits.limit_ramp(ramp.brake(elapsed, hard), ramp.towards(wish, elapsed, hard))
             reduction = of_ramp or of_wish or reduction
             self._check_following(now, limits.beyond or reduction[0] == "following_error")
-        self._twist = after
+        ramp.take(after, elapsed)
         self._sent.append((now, after))
 
         mode = STOPPED if self._latch else MOVING if not reason or after.any() else HOLDING
@@ -325,35 +336,6 @@ class Gate:
             (min(sent + TICK - at, TICK) * twist for sent, twist in self._sent if sent + TICK > at), _ZERO
         )
 
-    def _ramp(self, target: np.ndarray, elapsed: float) -> np.ndarray:
-        """One step towards `target`: first braking, at speed / stop_time, then acceleration.
-
-        Linear and angular part share the step, so that a braking arm stays on its path.
-        """
-        before, limits = self._twist, self.limits
-        fall = elapsed / self._stop_time * (1 + 1e-9)
-        kept = np.concatenate([_part_along(before[part], target[part]) for part in _PARTS])
-        slower, faster = kept - before, target - kept
-        need = max(
-            _norm(slower[:3]) / (fall * limits.linear_speed),
-            _norm(slower[3:]) / (fall * limits.angular_speed),
-        )
-        after = before + slower / max(need, 1.0)
-        budget = TICK * max(1.0 - need, 0.0)
-        for part, acceleration in zip(_PARTS, (limits.linear_acceleration, limits.angular_acceleration)):
-            gain = _norm(faster[part])
-            if gain > 0:
-                after[part] += faster[part] * min(budget * acceleration / gain, 1.0)
-        return self._limit_speed(after)
-
-    def _limit_speed(self, twist: np.ndarray) -> np.ndarray:
-        return np.concatenate(
-            [
-                _limit_length(twist[:3], self.limits.linear_speed),
-                _limit_length(twist[3:], self.limits.angular_speed),
-            ]
-        )
-
     def _refuse(self, reason: str) -> str:
         self.counts[reason] += 1
         return reason
@@ -378,21 +360,3 @@ def _usable(pose: Pose | None) -> bool:
         and bool(np.isfinite(pose.position).all())
         and abs(math.hypot(*pose.quaternion) - 1.0) < 0.01
     )
-
-
-def _norm(vector: np.ndarray) -> float:
-    return math.sqrt(vector @ vector)
-
-
-def _part_along(before: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The part of `before` that may stay on the way to `target`: its component along it, no more than there
-    is.
-    """
-    square = before @ before
-    return before * min(max(target @ before / square, 0.0), 1.0) if square > 0 else before
-
-
-def _limit_length(vector: np.ndarray, length: float) -> np.ndarray:
-    """The vector, shortened to `length` if it is longer."""
-    norm = _norm(vector)
-    return vector * (length / norm) if norm > length else vector

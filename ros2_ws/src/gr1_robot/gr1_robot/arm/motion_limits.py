@@ -1,9 +1,11 @@
-"""Workspace, following error and joint ranges as linear limits on the twist of this moment. ROS-free.
+"""Everything that limits the twist of this moment, as linear rows: workspace, following error, tilt, joint
+ranges and speeds, and what the arm's parts must not touch. ROS-free.
 
-A distance d to a limit allows a speed of d / stop_time towards it: the approach fades out no harder than the
-ramp brakes. If the arm's braking ability is known, a wall also allows no more than the speed from which the
-arm, after a reaction time, rests within d. Motion away from a limit is always free. Beyond a limit, only
-motion back is allowed.
+The distance that counts towards a limit is what is left of it when all that was sent has been carried out
+and the arm has braked as it can (`ArmLimits`), both parts of its motion together or each for itself. A
+distance d allows a speed of d / horizon towards the limit; the horizon is `stop_time`, or half the time in
+which the arm comes to rest if that is longer. Motion away from a limit is free. Beyond it, only motion back
+is allowed.
 """
 
 from __future__ import annotations
@@ -13,43 +15,68 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gr1_common.conventions import TICK
 from gr1_core.rig import Limits
-from gr1_robot.arm.backend import ArmState, BodyHeights
+from gr1_robot.arm.backend import NO_LIMITS, ArmLimits, ArmState
+from gr1_robot.arm.capsules import Body
 
 Reduction = tuple[str, str] | None
 """Why a twist was reduced: the gate's reason code and a text for a person; None: it was not."""
 
 _AXES = slice(1, 4)
 _ROTATION = 4
-_FIRST_JOINT = 5
 _DAMPING = 0.02**2 * np.eye(6)
 _ZERO = np.zeros(6)
 _TOLERANCE = 1e-9
-_REACTION_S = 0.06
-"""s: how much later than its command an arm may brake."""
-_BRAKING_SHARE = 0.7
+REACTION_S = 0.06
+"""s: how much later than its command an arm may move."""
+_BRAKING_SHARE = 0.85
 """Of the arm's braking ability: the rest is for turning, which needs it at the same time."""
+_SPEED_SHARE = 0.9
+"""Of the vendor's joint speeds: the rest is for what the posture changes within the reaction time."""
+_CLEARANCE_M = 0.002
+"""m that parts keep from each other, from the table and from boxes."""
+_WALL_M = 0.0005
+"""m that an arm of known braking ability keeps from the walls of the workspace."""
+_NEAR_M = 0.25
+"""m: pairs further apart than this cannot meet before the next ticks."""
+_LATER = 0.7
+"""The share of a twist that is left, at most, where the arm is nearly at rest."""
+_ROUNDS = 16
+_FIRST_REASONS = tuple(
+    (reason, "", 0.0) for reason in ("following_error", *["workspace"] * 3, "following_error")
+)
+
+
+class Sent(NamedTuple):
+    """What was sent, m/s and rad/s.
+
+    arm: f64[6], the velocity that the arm has if it brakes as `ArmLimits` says. recent: f64[k, 6] m and rad,
+    what it may still have to carry out: sums over the last 1 .. k ticks.
+    """
+
+    arm: np.ndarray
+    recent: np.ndarray
+
+
+AT_REST = Sent(_ZERO, np.zeros((0, 6)))
 
 
 class MotionLimits(NamedTuple):
     """low <= rows @ twist <= high, twist f64[6] in m/s and rad/s; a zero twist always satisfies it.
 
     Rows: following error of position, the three axes of the workspace box, following error of orientation,
-    then limited joints, then parts of the body above the table. joints: the numbers of the limited joints,
-    from 1. left: degrees from each of them to its nearer end. body: the parts, None where they are not
-    watched. below, above: f64[3] m to the walls of the box. braking: m/s2, how hard the arm can brake;
-    infinite: not known.
+    limited joints' ranges, joints' speeds; these scale the whole motion, except for the box. Then clearances:
+    against them only the part of the motion that leads there is removed.
     """
 
     rows: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    joints: np.ndarray
-    left: np.ndarray
-    below: np.ndarray
-    above: np.ndarray
-    braking: float
-    body: BodyHeights | None
+    sliding: int
+    """The number of the first clearance."""
+    reasons: list[tuple[str, str, float]]
+    """Of each row: the gate's reason, a format for a person and its number."""
 
     @property
     def beyond(self) -> bool:
@@ -57,34 +84,46 @@ class MotionLimits(NamedTuple):
         return bool(self.high[0] <= 0.0 or self.high[_ROTATION] <= 0.0)
 
     def limit_request(self, twist: np.ndarray) -> tuple[np.ndarray, Reduction]:
-        """The requested twist without the part that leaves the box, then all of it scaled by following error
-        and joints.
+        """The requested twist without the parts that leave the box or lead to an obstacle, then all of it
+        scaled by following error and joints.
         """
-        inside, boxed = self._keep_in_box(twist)
+        inside, reduced = self._slide(twist)
         share, slowed = self._allowed_share(_ZERO, inside)
-        return inside * share, slowed or boxed
+        return inside * share, slowed or reduced
 
     def limit_ramp(self, brake: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, Reduction]:
         """The furthest allowed twist between `brake` (the result of braking alone) and `after`: none on that
         way breaks the ramp.
         """
-        after, boxed = self._keep_in_box(after)
+        after, reduced = self._slide(after)
         share, slowed = self._allowed_share(_ZERO, after)
         if not slowed:
-            return after, boxed
+            return after, reduced
         brake = brake * self._allowed_share(_ZERO, brake)[0]
         return brake + (after - brake) * self._allowed_share(brake, after - brake)[0], slowed
 
-    def _keep_in_box(self, twist: np.ndarray) -> tuple[np.ndarray, Reduction]:
-        inside, (low, high) = twist.copy(), self._bounds(twist)
-        inside[:3] = np.maximum(np.minimum(twist[:3], high[_AXES]), low[_AXES])
-        return inside, ("workspace", "") if (inside != twist).any() else None
+    def _slide(self, twist: np.ndarray) -> tuple[np.ndarray, Reduction]:
+        """The nearest twist that stays in the box and leads to no obstacle; parts that were zero stay so."""
+        inside = twist.copy()
+        inside[:3] = np.maximum(np.minimum(twist[:3], self.high[_AXES]), self.low[_AXES])
+        boxed = ("workspace", "") if (inside != twist).any() else None
+        rows, low = self.rows[self.sliding :], self.low[self.sliding :]
+        if not len(rows) or (rows @ inside >= low - _TOLERANCE).all():
+            return inside, boxed
+        scale = np.repeat([_norm(twist[:3]), _norm(twist[3:])], 3)
+        box = self.rows[_AXES]
+        sides = np.concatenate([rows, box, -box]) * scale
+        bounds = np.concatenate([low, self.low[_AXES], -self.high[_AXES]])
+        # The unit of each part is its speed, so both have length 1 or 0.
+        part, first = _nearest(twist / np.maximum(scale, 1e-12), sides, bounds)
+        # Neither part of the motion becomes faster than it was.
+        part /= max(_norm(part[:3]), _norm(part[3:]), 1.0)
+        return part * scale, (self._explain(self.sliding + first) if first < len(rows) else ("workspace", ""))
 
     def _allowed_share(self, start: np.ndarray, way: np.ndarray) -> tuple[float, Reduction]:
         """The largest t in 0 .. 1 for which start + t * way is allowed, and what forbids more."""
         rates, used = self.rows @ way, self.rows @ start
-        low, high = self._bounds(start + way)
-        slack = np.where(rates > 0, np.maximum(high - used, 0.0), np.minimum(low - used, 0.0))
+        slack = np.where(rates > 0, np.maximum(self.high - used, 0.0), np.minimum(self.low - used, 0.0))
         tight = np.flatnonzero(np.abs(rates) > np.abs(slack) + _TOLERANCE)
         if not tight.size:
             return 1.0, None
@@ -92,32 +131,16 @@ class MotionLimits(NamedTuple):
         first = int(shares.argmin())
         return float(shares[first]), self._explain(int(tight[first]))
 
-    def _bounds(self, twist: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """low and high of each row for a motion in the direction of this twist."""
-        if not np.isfinite(self.braking):
-            return self.low, self.high
-        along = np.minimum(np.abs(twist[:3]) / max(_norm(twist[:3]), 1e-12), 1.0)
-        low, high = self.low.copy(), self.high.copy()
-        low[_AXES] = np.maximum(low[_AXES], -_safe_speed(self.braking, self.below, along))
-        high[_AXES] = np.minimum(high[_AXES], _safe_speed(self.braking, self.above, along))
-        return low, high
-
     def _explain(self, row: int) -> Reduction:
-        if row in (0, _ROTATION):
-            return "following_error", ""
-        if row < _FIRST_JOINT:
-            return "workspace", ""
-        joint = row - _FIRST_JOINT
-        if joint >= len(self.joints):
-            part = joint - len(self.joints)
-            return "table", f"{self.body.names[part]} is {1e3 * self.body.above[part]:.0f} mm above the table"
-        return "joint_limit", f"joint {self.joints[joint]} is {self.left[joint]:.1f} degrees from its end"
+        reason, text, number = self.reasons[row]
+        return reason, text.format(number)
 
 
 class MotionLimiter:
     """The limits of one arm. joint_limits: f64[n, 2] rad, infinite for a continuous joint. stop_time: s.
 
-    braking: how hard the arm can brake, m/s2; infinite: not known.
+    vendor: how hard it brakes, and how long it carries on. joint_speeds: f64[n] rad/s, None: not stated.
+    body: its parts, None: they are not watched.
     """
 
     def __init__(
@@ -125,26 +148,35 @@ class MotionLimiter:
         limits: Limits,
         joint_limits: np.ndarray,
         stop_time: float,
-        braking: float = math.inf,
+        vendor: ArmLimits = NO_LIMITS,
+        joint_speeds: np.ndarray | None = None,
+        body: Body | None = None,
     ):
-        self._limits, self._stop_time = limits, stop_time
-        self._braking = braking
+        self._limits, self._stop_time, self._body = limits, stop_time, body
+        self._braking = _BRAKING_SHARE * np.array([vendor.linear_braking, vendor.angular_braking])
+        self._carries_on = vendor.carries_on
+        self._inert = bool(np.isfinite(self._braking).any())
         self._low, self._high = np.array(limits.workspace_min), np.array(limits.workspace_max)
         ends = np.asarray(joint_limits, np.float64)
         self._limited = np.flatnonzero(np.isfinite(ends).any(axis=1))
         self._ends = ends[self._limited]
+        speeds = np.full(len(ends), np.inf) if joint_speeds is None else np.asarray(joint_speeds)
+        self._fast = np.flatnonzero(np.isfinite(speeds))
+        self._speeds = _SPEED_SHARE * speeds[self._fast]
+        self._speed_texts = [f"joint {joint + 1} is at its speed limit" for joint in self._fast]
+        self._end_texts = [f"joint {joint + 1} is {{:.1f}} degrees from its end" for joint in self._limited]
 
     @property
     def needs_joints(self) -> bool:
         """Whether `limits_at` needs joint angles and the Jacobian."""
-        return bool(self._limited.size)
+        return bool(self._limited.size or self._fast.size or self._body is not None)
 
     def limits_at(
         self,
         state: ArmState,
         jacobian: np.ndarray | None,
         ahead: np.ndarray,
-        body: BodyHeights | None = None,
+        sent: Sent = AT_REST,
     ) -> MotionLimits:
         """The limits at this moment.
 
@@ -161,53 +193,139 @@ class MotionLimiter:
         length, angle = math.sqrt(lead @ lead), math.sqrt(turn @ turn)
         away, about = np.zeros((2, 1, 6))
         away[0, :3], about[0, 3:] = lead / max(length, 1e-12), turn / max(angle, 1e-12)
+        # Rest, and how far away it is: each part for itself, and both together.
+        rest = np.array([_norm(sent.arm[:3]), _norm(sent.arm[3:])]) / self._braking + TICK * self._inert
+        parts = TICK + self._carries_on + rest / 2
+        horizon = max(self._stop_time, parts.max())
+        # Where the arm may be on its way to where all that was sent leads it.
+        pending = np.zeros((1 + len(sent.recent), 6))
+        pending[1:] = sent.recent
+        less, more = pending[:, :3].min(axis=0), pending[:, :3].max(axis=0)
         rows = [away, np.eye(3, 6), about]
-        low = [[-np.inf], self._low - position, [-np.inf]]
+        margin = _WALL_M * self._inert
+        below = np.minimum(self._low + margin - position - less, 0.0) / horizon
+        above = np.maximum(self._high - margin - position - more, 0.0) / horizon
+        low = [[-np.inf], below, [-np.inf]]
         high = [
-            [self._limits.max_following_error - length],
-            self._high - position,
-            [self._limits.max_following_angle - angle],
+            [max(self._limits.max_following_error - length, 0.0) / self._stop_time],
+            above,
+            [max(self._limits.max_following_angle - angle, 0.0) / self._stop_time],
         ]
-        left = np.zeros(0)
-        if self.needs_joints or body is not None:
-            joint_rates = np.linalg.solve(jacobian @ jacobian.T + _DAMPING, jacobian).T
+        reasons = [*_FIRST_REASONS]
         if self.needs_joints:
-            inverse = joint_rates[self._limited]
-            # Where the joints are, and where they will be once the arm has reached its commanded pose: the
-            # nearer to the end counts.
-            now = np.asarray(state.joints)[self._limited]
-            soon = now + inverse @ np.append(lead, turn)
-            rows.append(inverse)
-            low.append(self._ends[:, 0] + self._limits.joint_margin - np.minimum(now, soon))
-            high.append(self._ends[:, 1] - self._limits.joint_margin - np.maximum(now, soon))
+            inverse = _inverse(jacobian)
+            joints = np.asarray(state.joints, np.float64)
+            ways = np.zeros((len(pending) + 1, 6))
+            ways[1:] = pending + np.append(lead, turn)
+        if self._limited.size:
+            # Where the joints are, and where they will be: the nearest to the end counts.
+            row = inverse[self._limited]
+            now, soon = joints[self._limited], ways @ row.T
+            rows.append(row)
+            margin = self._limits.joint_margin
+            low.append(np.minimum(self._ends[:, 0] + margin - now - soon.min(axis=0), 0.0) / horizon)
+            high.append(np.maximum(self._ends[:, 1] - margin - now - soon.max(axis=0), 0.0) / horizon)
             left = np.degrees(np.minimum(now - self._ends[:, 0], self._ends[:, 1] - now))
-        if body is not None:
-            falls = body.change @ joint_rates
-            rows.append(falls)
-            low.append(-np.minimum(body.above, body.above + falls @ np.append(lead, turn)))
-            high.append(np.full(len(falls), np.inf))
-        low, high = np.minimum(np.concatenate(low), 0.0), np.maximum(np.concatenate(high), 0.0)
-        return MotionLimits(
-            np.concatenate(rows),
-            low / self._stop_time,
-            high / self._stop_time,
-            self._limited + 1,
-            left,
-            -low[_AXES],
-            high[_AXES],
-            self._braking,
-            body,
-        )
+            reasons += [("joint_limit", text, angle) for text, angle in zip(self._end_texts, left)]
+        if self._body is not None:
+            # The measured posture, that in which all is carried out that was sent, and that of rest.
+            stopping = sent.arm * (horizon - TICK if self._inert else 0.0)
+            there = joints + ways[-1] @ inverse.T
+            near = self._body.clearances(np.stack([joints, there, there + inverse @ stopping]))
+        if self._fast.size:
+            inverses = [inverse]
+            if self._body is not None:
+                later = [_inverse(each) for each in near.jacobian[1:]]
+                inverses += [later[0], _LATER * later[1]]
+            for each in inverses:
+                rows.append(each[self._fast])
+                low.append(-self._speeds)
+                high.append(self._speeds)
+                reasons += [("joint_speed", text, 0.0) for text in self._speed_texts]
+        sliding = len(reasons)
+        if self.needs_joints:
+            # What joints make of a twist where they lose a part of it: near singular postures.
+            made = jacobian[:3] @ inverse
+            rows += [made, -made]
+            low += [below, -above]
+            reasons += [("workspace", "", 0.0)] * 6
+        if self._limits.max_tilt is not None:
+            row, room, tilt = self._tilt(measured.quaternion)
+            soon = np.minimum(((pending + np.append(lead, turn)) @ row.T).min(axis=0), 0.0)
+            rows.append(row)
+            low.append(-np.maximum(room + soon, 0.0) / horizon)
+            reasons.append(("tilt", "the hand is tilted by {:.0f} degrees", math.degrees(tilt)))
+        if self._body is not None:
+            row, left, why = self._clearances(near, inverse, ways, stopping, parts / horizon)
+            rows.append(row)
+            low.append(-np.maximum(left, 0.0) / horizon)
+            reasons += why
+        low = np.concatenate(low)
+        high.append(np.full(len(low) - sliding, np.inf))
+        return MotionLimits(np.concatenate(rows), low, np.concatenate(high), sliding, reasons)
+
+    def _clearances(self, near, inverse, ways, stopping, shares):
+        """Rows, m that are left and reasons of the pairs that are near: at the measured posture, and at the
+        one in which the arm would come to rest.
+        """
+        distance = near.distance[::2] - _CLEARANCE_M
+        close = np.flatnonzero(distance.min(axis=0) < _NEAR_M)
+        distance = distance[:, close]
+        falls = near.change[::2, close] @ inverse
+        now = distance[0] + np.minimum((falls[0] @ ways.T).min(axis=1), 0.0)
+        rest = distance[1] - falls[1] @ stopping
+        rows, left = [falls[0], falls[1]], [now, rest]
+        if self._inert:
+            # Each part of the motion brakes for itself, as after a stop.
+            rows.append(falls[0] * np.repeat(shares, 3))
+            left.append(now)
+        names, kinds = self._body.names, self._body.kinds
+        reasons = [
+            (kinds[index], f"{names[index]}: {{:.0f}} mm", 1e3 * (gap + _CLEARANCE_M))
+            for index, gap in zip(close, distance[0])
+        ]
+        return np.concatenate(rows), np.concatenate(left), reasons * len(rows)
+
+    def _tilt(self, quaternion):
+        """Row of the hand's tilt, rad that are left, and the tilt."""
+        x, y, z, w = map(float, quaternion)
+        approach = np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
+        axis = np.array([approach[1], -approach[0], 0.0])
+        size = _norm(axis)
+        tilt = math.atan2(size, -approach[2])
+        row = np.zeros((1, 6))
+        row[0, 3:] = -axis / max(size, 1e-12)
+        return row, np.array([self._limits.max_tilt - tilt]), tilt
 
 
-def _safe_speed(braking: float, distance: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """The speed towards each wall from which the arm rests before it.
+def _inverse(jacobian: np.ndarray) -> np.ndarray:
+    """f64[n, 6]: joint velocities for a twist."""
+    return np.linalg.solve(jacobian @ jacobian.T + _DAMPING, jacobian).T
 
-    along: the cosine between path and wall's normal, 0 .. 1. On a path with speed s: (s t + s^2 / 2a) along
-    <= distance.
+
+def _nearest(point: np.ndarray, rows: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, int]:
+    """The point nearest to f64[6] with rows @ it >= low, and the row that was violated most.
+
+    An active set: the most violated row joins, rows that would pull instead of push leave. Ended early, it is
+    near the answer; what is still violated is scaled away by the caller.
     """
-    able, way = _BRAKING_SHARE * braking, distance / np.maximum(along, 1e-9)
-    return along * able * (np.sqrt(_REACTION_S**2 + 2.0 * way / able) - _REACTION_S)
+    active: list[int] = []
+    now, first = point, -1
+    for _ in range(_ROUNDS):
+        short = low - rows @ now
+        worst = int(short.argmax())
+        first = worst if first < 0 else first
+        if short[worst] <= _TOLERANCE or worst in active:
+            break
+        active.append(worst)
+        while True:
+            sides = rows[active]
+            push = np.linalg.solve(sides @ sides.T + 1e-12 * np.eye(len(active)), low[active] - sides @ point)
+            if push.min() >= 0.0 or len(active) == 1:
+                break
+            del active[int(push.argmin())]
+        now = point + sides.T @ push
+    return now, first
 
 
 def _norm(vector: np.ndarray) -> float:

@@ -58,7 +58,10 @@ _WARNING_REASONS = (
     "no_pose",
     "following_error",
     "joint_limit",
+    "tilt",
     "table",
+    "obstacle",
+    "self_collision",
     "contact",
 )
 _REFUSAL_MESSAGES = {
@@ -74,7 +77,11 @@ _REASON_MESSAGES = {
     "workspace": "kept inside the workspace",
     "following_error": "the arm does not follow: something holds it, or it is at the end of its reach",
     "joint_limit": "slowed near the end of a joint's range",
-    "table": "slowed near the table: a part of the arm behind the hand is close to it",
+    "joint_speed": "slowed to the speed limit of a joint",
+    "tilt": "slowed near the greatest tilt of the hand",
+    "table": "slowed near the table: a part of the arm is close to it",
+    "obstacle": "slowed near an obstacle",
+    "self_collision": "slowed: two parts of the arm are close to each other",
     "contact": "the hand presses too hard: only teleoperation or homing may move it, away from the contact",
     "no_command": "waiting for the first command",
     "zero_command": "commanded to rest",

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from gr1_common.option import Option
-from gr1_core.kinematics import GEN2, GEN2_BODY, GEN2_GRIP, GEN2_HAND, gen2
+from gr1_core.kinematics import GEN2, GEN2_CAPSULES, GEN2_GRIP, GEN2_HAND, gen2
 from gr1_core.pose import Pose
 from gr1_core.rig import Rig
-from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState, BodyHeights
+from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
+from gr1_robot.arm.capsules import body_of
 from gr1_robot.arm.drivers.kinova_gen2 import sdk
 from gr1_robot.arm.drivers.kinova_gen2.driver import Driver
 from gr1_robot.arm.drivers.kinova_gen2.session import Ethernet, Session
@@ -62,27 +63,25 @@ OPTIONS = (
     Option(
         "table_height",
         0.0,
-        "Height of the table in the arm's base frame, m. No part of the arm behind the hand goes below it.",
+        "Height of the table in the arm's base frame, m. No part of the arm goes below it.",
         low=-2.0,
         high=1.0,
     ),
 )
-
-_PARTS = tuple(point.name for point in GEN2_BODY)
 
 
 class Arm(ArmBackend):
     """Conversions are in `units`; everything that takes time runs in the thread of `driver`."""
 
     joint_names = tuple(f"joint_{number}" for number in range(1, 8))
-    joint_limits = GEN2.limits
+    joint_limits, joint_speeds = GEN2.limits, GEN2.speeds
     # The vendor's controller brakes no harder than it accelerates (kinova-ros #380).
-    vendor_limits = ArmLimits(0.2, 1.07, 0.64, 2.75, linear_braking=0.64)
+    vendor_limits = ArmLimits(0.2, 1.07, 0.64, 2.75, linear_braking=0.64, angular_braking=2.75)
 
     def __init__(self, rig: Rig, **settings):
         self._settings = settings
         self._chain = gen2(GEN2_HAND + settings["tool_offset"])
-        self._table = settings["table_height"]
+        self.body = body_of(rig, self._chain, GEN2_CAPSULES, settings["table_height"])
         home, limits = np.array(settings["home"], np.float64), rig.limits
         if home.shape != (3,) or not (
             np.all(home >= limits.workspace_min) and np.all(home <= limits.workspace_max)
@@ -153,10 +152,6 @@ class Arm(ArmBackend):
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return self._chain.jacobian(joints)
-
-    def body_heights(self, joints: np.ndarray) -> BodyHeights:
-        lowest, change = self._chain.heights(joints, GEN2_BODY)
-        return BodyHeights(_PARTS, lowest - self._table, change)
 
     def describe(self) -> str:
         return self._session.identity

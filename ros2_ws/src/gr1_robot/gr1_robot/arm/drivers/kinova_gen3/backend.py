@@ -10,10 +10,11 @@ import atexit
 import numpy as np
 
 from gr1_common.option import Option
-from gr1_core.kinematics import GEN3_BODY, GEN3_GRIP, gen3
+from gr1_core.kinematics import GEN3_CAPSULES, GEN3_GRIP, gen3
 from gr1_core.pose import Pose
 from gr1_core.rig import Rig
-from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState, BodyHeights
+from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
+from gr1_robot.arm.capsules import body_of
 from gr1_robot.arm.drivers.kinova_gen3.driver import JOINTS, Driver
 from gr1_robot.arm.drivers.kinova_gen3.session import KortexError, Login
 
@@ -52,16 +53,22 @@ OPTIONS = (
     Option(
         "table_height",
         0.0,
-        "Height of the table in the arm's base frame, m. No part of the arm behind the hand goes below it.",
+        "Height of the table in the arm's base frame, m. No part of the arm goes below it.",
         low=-2.0,
         high=1.0,
     ),
 )
 
+# The hard limits of a twist since firmware 2.2: 50 cm/s and 100 degrees/s (Kinova-kortex2_Gen3_G3L #14). The
+# vendor states no acceleration of a twist: the Gen2's, until it is measured on an arm.
+_LIMITS = ArmLimits(
+    linear_speed=0.5, angular_speed=float(np.radians(100)), linear_braking=0.64, angular_braking=2.75
+)
+_BEAT_S, _STOP_S = 0.025, 0.010
+"""s: between two twists, and from the watchdog's decision until the arm has its Stop."""
+
 HOME = (0, 20, 180, -85, 0, -75, 90)
 """Degrees: the hand points down in front of the base, the wrist camera looks away from the base."""
-
-_PARTS = tuple(point.name for point in GEN3_BODY)
 
 
 class Arm(ArmBackend):
@@ -70,8 +77,6 @@ class Arm(ArmBackend):
     """
 
     joint_names = tuple(f"joint_{number}" for number in range(1, JOINTS + 1))
-    # The hard limits of a twist since firmware 2.2: 50 cm/s and 100 degrees/s (Kinova-kortex2_Gen3_G3L #14).
-    vendor_limits = ArmLimits(linear_speed=0.5, angular_speed=float(np.radians(100)))
 
     def __init__(
         self,
@@ -83,8 +88,11 @@ class Arm(ArmBackend):
         wrench: bool,
         **login,
     ):
-        self._rig, self._chain, self._table = rig, gen3(flange_to_fingertips), table_height
-        self.joint_limits = self._chain.limits
+        self._rig, self._chain = rig, gen3(flange_to_fingertips)
+        self.joint_limits, self.joint_speeds = self._chain.limits, self._chain.speeds
+        self.body = body_of(rig, self._chain, GEN3_CAPSULES, table_height)
+        # It carries its last twist on: until the next one is due, then until the watchdog has stopped it.
+        self.vendor_limits = _LIMITS._replace(carries_on=_BEAT_S + watchdog_ms / 1e3 + _STOP_S)
         self.driver = Driver(Login(**login), flange_to_fingertips, watchdog_ms, wrench)
 
     def connect(self) -> None:
@@ -126,10 +134,6 @@ class Arm(ArmBackend):
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return self._chain.jacobian(joints)
-
-    def body_heights(self, joints: np.ndarray) -> BodyHeights:
-        lowest, change = self._chain.heights(joints, GEN3_BODY)
-        return BodyHeights(_PARTS, lowest - self._table, change)
 
     def describe(self) -> str:
         return self.driver.identity

@@ -1,5 +1,5 @@
-"""The simulated arm: gr1_core's MuJoCo twin, advanced by 10 ms with each twist; faults can be injected.
-ROS-free.
+"""The simulated arm: gr1_core's MuJoCo twin behind the Gen2's inertia, advanced by 10 ms with each twist;
+faults can be injected. ROS-free.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from scipy.spatial.transform import Rotation
 
 from gr1_common.conventions import TICK
 from gr1_common.option import Option
-from gr1_core.kinematics import GEN2, GEN2_BODY
+from gr1_core.kinematics import GEN2, GEN2_CAPSULES
 from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_core.sim import TASKS
-from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState, BodyHeights
+from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
+from gr1_robot.arm.capsules import body_of
+from gr1_robot.arm.inertia import Inertia
 
 DRIFT = 0.05
 """m/s with which the measured pose of a drifting arm sinks."""
+LAG_S = 0.03
+"""s: how late the simulated arm follows its commands."""
 PUSH = 2.0
 """Contact force of the fault 'force', as a multiple of the rig's limit."""
 
@@ -31,6 +35,7 @@ FAULTS = {
     "delay": "the arm reports the state of `delay_s` ago",
     "drift": f"the measured pose sinks away from the commanded one, {1e3 * DRIFT:g} mm/s",
     "stuck": "the arm does not move, whatever is commanded",
+    "ignore": "the arm ignores what it is sent: its commanded pose stands still",
     "force": f"the arm reports a contact force of {PUSH:g} times the rig's limit",
 }
 """Values of the parameter `sim.fault` of a simulated arm, and what each does."""
@@ -53,13 +58,12 @@ OPTIONS = (
         choices=tuple(FAULTS),
         live=True,
     ),
+    Option("lag_s", LAG_S, "How late the arm follows its commands, s.", low=0.0, high=0.1, live=True),
     Option("delay_s", 0.5, "Age of the state with the fault 'delay', s.", low=0.0, high=10.0, live=True),
 )
 _ZERO = np.zeros(3)
 _SETTLED_TICKS, _SETTLED = 20, 0.002
 """Fingers that have moved less than this share of their range in so many ticks have settled."""
-
-_PARTS = tuple(point.name for point in GEN2_BODY)
 
 
 class Arm(ArmBackend):
@@ -68,12 +72,22 @@ class Arm(ArmBackend):
     """
 
     joint_names = tuple(f"joint_{number}" for number in range(1, 8))
-    joint_limits = GEN2.limits
-    # The Gen2's, but for its braking: the twin follows every step.
-    vendor_limits = ArmLimits(0.2, 1.07, 0.64, 2.75)
+    joint_limits, joint_speeds = GEN2.limits, GEN2.speeds
+    # The Gen2's.
+    vendor_limits = ArmLimits(0.2, 1.07, 0.64, 2.75, linear_braking=0.64, angular_braking=2.75)
 
-    def __init__(self, rig: Rig, task: str, seed: int, fault: str = "none", delay_s: float = 0.5):
+    def __init__(
+        self,
+        rig: Rig,
+        task: str,
+        seed: int,
+        fault: str = "none",
+        delay_s: float = 0.5,
+        lag_s: float = LAG_S,
+    ):
+        self._inertia = Inertia(self.vendor_limits, lag_s)
         self._rig, self._episode = rig, (task, seed)
+        self.body = body_of(rig, GEN2, GEN2_CAPSULES)
         self._fault, self._delay = fault, delay_s
         self._fault_since = time.monotonic()
         self._states: deque[ArmState] = deque()
@@ -100,6 +114,7 @@ class Arm(ArmBackend):
         self.twin.reset(task, seed)
         self._states.clear()
         self._stuck_pose, self._fault_since = None, time.monotonic()
+        self._inertia.rest()
 
     def close(self) -> None:
         self.twin = None
@@ -127,6 +142,9 @@ class Arm(ArmBackend):
 
     def send_twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
         self._closures.append(self.twin.closure)
+        if self._fault == "ignore":
+            linear, angular = _ZERO, _ZERO
+        linear, angular = self._inertia.step(linear, angular)
         if self._fault != "stuck":
             return self.twin.tick(linear, angular)
         # The joints do not move; the controller's commanded pose does.
@@ -158,10 +176,6 @@ class Arm(ArmBackend):
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return GEN2.jacobian(joints)
 
-    def body_heights(self, joints: np.ndarray) -> BodyHeights:
-        lowest, change = GEN2.heights(joints, GEN2_BODY)
-        return BodyHeights(_PARTS, lowest, change)
-
     def describe(self) -> str:
         return "simulated Kinova Gen2, 7 joints, three fingers"
 
@@ -170,6 +184,8 @@ class Arm(ArmBackend):
             self._fault, self._fault_since, self._stuck_pose = value, time.monotonic(), None
         elif option == "delay_s":
             self._delay = value
+        elif option == "lag_s":
+            self._inertia.set_lag(value)
 
     def faults(self) -> list[str]:
         if self._fault == "disconnect":
