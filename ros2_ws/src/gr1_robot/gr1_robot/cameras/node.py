@@ -230,10 +230,9 @@ class CameraNode(Node):
             return ERROR, self._outage
         if self._exposed_at is None:
             return STALE, f"no frame yet: {self._driver.missing()}"
-        limit = max(self._max_age, 2.0 / expected)
-        if now - self._published_at > limit:
-            return ERROR, f"the stream has stopped: {self._driver.missing()}"
-        if now - self._exposed_at > limit:
+        if now - self._exposed_at > max(self._max_age, 2.0 / expected):
+            if now - self._published_at > self._published_at - self._exposed_at:
+                return ERROR, f"the stream has stopped: {self._driver.missing()}"
             why = self._driver.warning() or "a busy computer, or a wrong stamp"
             late = f"frames come {1e3 * self._latency.quantile(0.5):.0f} ms after their stamp"
             return ERROR, f"{late}, the rig allows {1e3 * self._max_age:.0f} ms: {why}"
