@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from gr1_core.commands._convert import conversion_parser, run_conversion
 from gr1_core.commands.arguments import bags, outcomes, rig
@@ -28,6 +29,13 @@ def parser() -> argparse.ArgumentParser:
         "jpeg: raw pixels as JPEG of quality 95; png: all as PNG",
     )
     parser.add_argument(
+        "--mapping",
+        type=Path,
+        metavar="FILE",
+        help="YAML: topics -> cameras, state, action, for bags of other stacks, which need --rig too "
+        "(see docs/how-to/convert_datasets.md)",
+    )
+    parser.add_argument(
         "--rig",
         type=rig,
         metavar="NAME_OR_FILE",
@@ -41,8 +49,16 @@ def main(argv: list[str]) -> int:
 
 
 def _source(arguments):
-    from gr1_core.data.convert.sources.bags import BagSource
+    from gr1_core.data.convert.sources.source import SourceError
     from gr1_core.rig import Rig
 
     rig = Rig.load(arguments.rig) if arguments.rig else None
-    return BagSource(arguments.src, arguments.outcomes, arguments.images, rig)
+    if arguments.mapping is None:
+        from gr1_core.data.convert.sources.bags import BagSource
+
+        return BagSource(arguments.src, arguments.outcomes, arguments.images, rig)
+    from gr1_core.data.convert.sources.rosbag import RosbagSource
+
+    if rig is None:
+        raise SourceError("--mapping needs --rig: the rig of the mapped cameras, state and action")
+    return RosbagSource(arguments.src, arguments.mapping, rig, arguments.images)

@@ -8,7 +8,7 @@ from pathlib import Path
 from gr1_core.commands._convert import conversion_parser, run_conversion
 from gr1_core.commands.arguments import rig
 
-HELP = "one or several LeRobotDatasets v3.0 -> one dataset to train on"
+HELP = "one or several LeRobotDatasets (v2.0, v2.1, v3.0) -> one dataset to train on"
 
 
 def parser() -> argparse.ArgumentParser:

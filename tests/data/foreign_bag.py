@@ -1,0 +1,116 @@
+"""A small bag of another stack: other topics, no labels, as rosbag2 writes it in its storages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from gr1_core import images
+
+from . import public_lerobot
+
+STORE = get_typestore(Stores.ROS2_HUMBLE)
+JOINTS = ("shoulder", "elbow")
+MAPPING = {
+    "cameras": {"static": "/front/color", "wrist": "/hand/color/compressed"},
+    "state": {
+        "position": {
+            "feature": "/tool",
+            "take": ["pose.position.x", "pose.position.y", "pose.position.z"],
+        },
+        "rotation": {
+            "feature": "/tool",
+            "take": [f"pose.orientation.{axis}" for axis in "xyzw"],
+            "as": "quaternion_xyzw",
+        },
+        "gripper": {"feature": "/jaw", "take": ["data"], "open_above": 0.5},
+    },
+    "action": {"kind": "next_state"},
+    "instruction": "stack the cups",
+}
+URDF = """<robot name="two">
+<link name="base"/><link name="upper"/><link name="lower"/><link name="tool"/>
+<joint name="shoulder" type="revolute"><parent link="base"/><child link="upper"/>
+<origin xyz="0.3 0 0.1"/><axis xyz="0 0 1"/></joint>
+<joint name="elbow" type="revolute"><parent link="upper"/><child link="lower"/>
+<origin xyz="0.1 0 0"/><axis xyz="0 0 1"/></joint>
+<joint name="flange" type="fixed"><parent link="lower"/><child link="tool"/>
+<origin xyz="0.05 0 0.05" rpy="3.14159265 0 0"/></joint></robot>"""
+
+
+def write_mapping(path: Path, changes: dict | None = None) -> Path:
+    path.write_text(yaml.safe_dump({**MAPPING, **(changes or {})}))
+    return path
+
+
+def make(
+    folder: Path,
+    storage: StoragePlugin = StoragePlugin.MCAP,
+    compression: CompressionMode | None = None,
+    steps: int = 30,
+    hz: float = 20,
+    gap: range = range(0),
+    encoding: str = "rgb8",
+) -> Path:
+    """A bag of `steps` frames at `hz`. gap: frames that the front camera did not deliver."""
+    writer = Writer(folder, version=8, storage_plugin=storage)
+    if compression is not None:
+        writer.set_compression(compression, CompressionFormat.ZSTD)
+    types = STORE.types
+    with writer:
+
+        def connect(topic, name):
+            return writer.add_connection(topic, name, typestore=STORE)
+
+        front = connect("/front/color", "sensor_msgs/msg/Image")
+        hand = connect("/hand/color/compressed", "sensor_msgs/msg/CompressedImage")
+        tool = connect("/tool", "geometry_msgs/msg/PoseStamped")
+        jaw = connect("/jaw", "std_msgs/msg/Float32")
+        joints = connect("/joints", "sensor_msgs/msg/JointState")
+        text = connect("/task", "std_msgs/msg/String")
+
+        def write(connection, time, name, *fields):
+            message = types[name](*fields)
+            writer.write(connection, time, STORE.serialize_cdr(message, name))
+
+        write(text, 1_000_000_000, "std_msgs/msg/String", "wipe the table")
+        for step in range(steps):
+            time = 1_000_000_000 + round(step * 1e9 / hz)
+            stamp = types["builtin_interfaces/msg/Time"](time // 10**9, time % 10**9)
+            header = types["std_msgs/msg/Header"](stamp, "base")
+            point = types["geometry_msgs/msg/Point"](0.4 + 0.002 * step, 0.1, 0.3)
+            turn = types["geometry_msgs/msg/Quaternion"](1.0, 0.0, 0.0, 0.0)
+            pose = types["geometry_msgs/msg/Pose"](point, turn)
+            write(tool, time, "geometry_msgs/msg/PoseStamped", header, pose)
+            write(jaw, time, "std_msgs/msg/Float32", float(step < steps // 2))
+            order = [1, 0] if step % 2 else [0, 1]  # the order of joints is not fixed
+            names, angles = [JOINTS[i] for i in order], np.array([0.02 * step, -0.01 * step])[order]
+            none = np.zeros(0)
+            write(joints, time, "sensor_msgs/msg/JointState", header, names, angles, none, none)
+            picture = public_lerobot.image(0, step)
+            if step not in gap:
+                pixels = raw(picture, encoding)
+                shape, width = picture.shape[:2], pixels.size // picture.shape[0]
+                fields = header, *shape, encoding, 0, width, pixels.ravel()
+                write(front, time, "sensor_msgs/msg/Image", *fields)
+            data = np.frombuffer(images.encode_jpeg(picture), np.uint8)
+            write(hand, time, "sensor_msgs/msg/CompressedImage", header, "jpeg", data)
+    return folder
+
+
+def raw(picture: np.ndarray, encoding: str) -> np.ndarray:
+    """u8 [H, W * channels] of an RGB picture."""
+    alpha = np.full((*picture.shape[:2], 1), 255, np.uint8)
+    layouts = {
+        "rgb8": picture,
+        "bgr8": picture[:, :, ::-1],
+        "rgba8": np.concatenate([picture, alpha], 2),
+        "bgra8": np.concatenate([picture[:, :, ::-1], alpha], 2),
+        "mono8": picture[:, :, :1],
+        "16UC1": np.repeat(picture[:, :, :1], 2, axis=2),
+    }
+    return np.ascontiguousarray(layouts[encoding]).reshape(picture.shape[0], -1)
