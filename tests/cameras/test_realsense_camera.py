@@ -2,6 +2,7 @@
 would be.
 """
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -247,6 +248,73 @@ def test_a_usb_2_link_is_named(bus, camera):
     driver = camera()
     driver.open()
     assert "USB 2.1" in driver.describe() and "USB 3" in driver.describe()
+    assert "USB 2.1" in driver.warning() and "USB 3" in driver.warning()
+    with pytest.raises(CameraError, match="no rgb8 colour stream.*USB 2.1, which offers fewer modes"):
+        camera(rate_hz=90.0).open()
+
+
+class Broken:
+    """A device without a serial number, in recovery mode or just there, or one that is being unplugged."""
+
+    def __init__(self, name, recovery=False, error=""):
+        self.name, self.recovery, self.error = name, recovery, error
+
+    def supports(self, field):
+        if self.error:
+            raise RuntimeError(self.error)
+        return field == rs.camera_info.name
+
+    def get_info(self, field):
+        if field == rs.camera_info.name:
+            return self.name
+        raise RuntimeError("serial number is not supported by the device!")
+
+    def is_update_device(self):
+        return self.recovery
+
+    def query_sensors(self):
+        raise RuntimeError("a device in recovery mode has no sensors")
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (Broken("Intel RealSense D4XX Recovery"), "recovery mode.*rs-fw-update -r"),
+        (Broken("Intel RealSense D435", recovery=True), "recovery mode.*rs-fw-update -r"),
+        (Broken("Intel RealSense D435"), "tells no serial number"),
+        (Broken("", error="failed to set power state"), "tells no serial number|plug it in again"),
+    ],
+)
+def test_a_device_that_cannot_be_used_does_not_block_the_others(bus, camera, other, said):
+    bus.append(other)
+    with pytest.raises(Unplugged, match=said):
+        camera().open()
+    bus.plug()
+    for settings in ({}, {"serial": SERIAL}):
+        driver = camera(**settings)
+        driver.open()
+        assert some(driver)
+        driver.close()
+    assert re.search(said, driver.warning())
+
+
+@pytest.mark.parametrize("wanted", ["", "111"])
+def test_two_cameras_with_one_serial_number_are_refused(bus, camera, wanted):
+    bus.plug("111")
+    bus.plug("111")
+    bus.plug("222")
+    with pytest.raises(CameraError, match="2 RealSense cameras have the serial number 111") as refused:
+        camera(serial=wanted).open()
+    assert not isinstance(refused.value, Unplugged), "to try again would not help"
+    camera(serial="222").open()
+
+
+@pytest.mark.parametrize(("wanted", "written"), [(True, 1), (False, 0)])
+def test_global_time_can_be_switched_off(bus, camera, monkeypatch, wanted, written):
+    monkeypatch.setitem(RANGES, "global_time_enabled", (0, 1, 1, 1))
+    sensor = bus.plug()
+    camera(global_time=wanted).open()
+    assert sensor.set["global_time_enabled"] == written
 
 
 def test_a_larger_picture_is_cropped_and_reduced_as_its_lens(bus, camera, recording):

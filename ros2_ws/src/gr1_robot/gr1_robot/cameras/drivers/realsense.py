@@ -43,7 +43,7 @@ OPTIONS = (
     Option(
         "global_time",
         True,
-        "librealsense converts the camera's stamps to the computer's clock; false: the node does it, from the "
+        "librealsense converts the stamps to the computer's clock; false: the node does it, from the "
         "arrivals. Try false where frames come late after their stamp.",
         live=True,
     ),
@@ -344,7 +344,7 @@ def _connected(rs) -> tuple[list[tuple[str, object]], list[str]]:
             continue
         name = _info(rs, device, "name") or "a RealSense"
         unusable.append(
-            f"{name} is in recovery mode: install its firmware with `rs-fw-update -r -f FILE` or realsense-viewer"
+            f"{name} is in recovery mode: install its firmware with `rs-fw-update -r -f FILE`"
             if recovery or "recovery" in name.lower()
             else f"{name} tells no serial number: plug it in again, or update its firmware"
         )
