@@ -1,6 +1,7 @@
 """What all tests share: the ROS environment, and a client in the ROS graph."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import signal
@@ -35,6 +36,7 @@ def ros():
 
 def pytest_sessionfinish():
     """Tests kill nodes; what those leave in shared memory would add up over days."""
-    from gr1_bringup import shared_memory
+    with contextlib.suppress(ImportError):  # an environment for the tests of one part has no stack
+        from gr1_bringup import shared_memory
 
-    shared_memory.remove_dead_segments()
+        shared_memory.remove_dead_segments()
