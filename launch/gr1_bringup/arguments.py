@@ -95,6 +95,11 @@ ARGUMENTS = (
         "serve the workstation page also where nobody may take over: cameras, policy, recorder, episodes",
         TRUE_FALSE,
     ),
+    Argument(
+        "host",
+        "0.0.0.0",
+        "address of this computer on which the pages are served, and which the invitation names; 0.0.0.0: all",
+    ),
     Argument("port", "8443", "port of the pages for headset, phone and desk (HTTPS); 0: any free one"),
     Argument(
         "task_list",

@@ -126,7 +126,7 @@ def _check_driver(chosen: Mapping[str, str]) -> None:
             f"ignore_replay: only driver 'policy' is held back by a replay verdict, not '{driver}'; leave "
             "it out"
         )
-    for name in ("port", "task_list"):
+    for name in ("host", "port", "task_list"):
         if not with_pages(chosen) and chosen[name] != BY_NAME[name].default:
             raise SettingError(
                 f"{name}: '{chosen[name]}' is for the pages; add takeover:=true, driver:=teleop or "
@@ -318,6 +318,7 @@ def _teleop(chosen: Mapping[str, str]) -> Node:
     drives = chosen["driver"] == "teleop"
     parameters = {
         "rig": chosen["rig"],
+        "host": chosen["host"],
         "port": int(chosen["port"]),
         "bags": chosen["bags"],
         # A policy that acts has its instruction already; publishing it again would restart its rollout.

@@ -8,7 +8,7 @@ import io
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import segno
 
@@ -82,13 +82,20 @@ def validate_token(token: str) -> str:
     return token
 
 
-def pairing_text(url: str, view_url: str, fingerprint: str) -> str:
-    """Text for the terminal: QR code, both URLs and the certificate's fingerprint."""
+def pairing_text(url: str, view_url: str, fingerprint: str, others: Sequence[str] = ()) -> str:
+    """Text for the terminal: QR code, both URLs and the certificate's fingerprint.
+
+    others: the same page at the other addresses of this computer.
+    """
+    also = "".join(f"  {other}\n" for other in others)
+    if also:
+        also = f"If the headset does not reach it, it is in the network of another address:\n{also}"
     code = io.StringIO()
     segno.make(url, error="l", micro=False).terminal(code, compact=True)
     return (
         f"{code.getvalue()}\n"
         f"Open this on the headset, phone or workstation (same network), or scan the code:\n  {url}\n"
+        f"{also}"
         f"The workstation's page: {url.replace('/?', '/desk?')}\n"
         "The browser warns once about the certificate, which this computer has signed itself.\n"
         f"SHA-256 fingerprint:\n  {fingerprint}\n"

@@ -108,24 +108,29 @@ class Server:
     @property
     def url(self) -> str:
         """The pairing address; contains the token."""
-        return f"https://{self._address}:{self._port}/?token={self._pairing.token}"
+        return self._url(self._hosts[0])
 
     @property
     def pairing_text(self) -> str:
         """For the terminal: QR code, address and the certificate's fingerprint."""
-        return pairing.pairing_text(self.url, self.view_url, self._certificate.fingerprint)
+        others = [self._url(host) for host in self._hosts[1:]]
+        return pairing.pairing_text(self.url, self.view_url, self._certificate.fingerprint, others)
 
     @property
     def view_url(self) -> str:
         """The workstation page for viewers, who can change nothing."""
-        return f"https://{self._address}:{self._port}/desk?token={self._pairing.view_token}"
+        return f"https://{_in_url(self._hosts[0])}:{self._port}/desk?token={self._pairing.view_token}"
+
+    def _url(self, host: str) -> str:
+        return f"https://{_in_url(host)}:{self._port}/?token={self._pairing.token}"
 
     @property
-    def _address(self) -> str:
-        host = self._host
-        if host in ("", "0.0.0.0", "::"):
-            host = next(iter(addresses()), "127.0.0.1")
-        return f"[{host}]" if ":" in host else host
+    def _hosts(self) -> list[str]:
+        """The addresses on which it listens, the one that a headset reaches first."""
+        if self._host not in ("", "0.0.0.0", "::"):
+            return [self._host]
+        found = [one for one in addresses() if self._host == "::" or ":" not in one]
+        return found or addresses()[:1] or ["127.0.0.1"]
 
     def _run(self, ready: Future) -> None:
         try:
@@ -220,6 +225,10 @@ class Server:
                     "ssl_shutdown_timeout": _CLOSE_TIMEOUT_S,
                 }
                 await self._loop.connect_accepted_socket(protocols, client, ssl=self._tls, **waits)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _listen(host: str, port: int) -> socket.socket:

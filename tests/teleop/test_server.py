@@ -374,6 +374,7 @@ def test_on_all_addresses_the_url_names_one_that_a_headset_can_reach(rig, loopba
     for found, host in (
         (["192.168.1.20", "10.0.0.3"], "192.168.1.20"),
         (["2001:db8::7"], "[2001:db8::7]"),
+        (["192.168.1.20", "2001:db8::7", "10.8.0.6"], "192.168.1.20"),
         ([], "127.0.0.1"),
     ):
         monkeypatch.setattr(servers, "addresses", lambda found=found: found)
@@ -386,4 +387,5 @@ def test_on_all_addresses_the_url_names_one_that_a_headset_can_reach(rig, loopba
             certificate=loopback_certificate,
         )
         assert server.url.startswith(f"https://{host}:8443/?token=")
+        assert all(f"https://{one}:8443/?token=" in server.pairing_text for one in found if ":" not in one)
         server.close()
