@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from scipy.spatial.transform import Rotation
 
 from gr1_common import messages
 from gr1_common.conventions import STOPPED, TICK
@@ -17,13 +18,13 @@ from gr1_robot.arm import controller
 from gr1_robot.arm.backend import ArmBackend, ArmError, ArmState
 from gr1_robot.arm.controller import ArmController
 
-from .plant import CENTRE, DOWN, FORWARD, NO_JOINTS, moves
+from .plant import CENTRE, DOWN, FORWARD, HIGH, NO_JOINTS, moves
 
 RIG = Rig.load("kinova_gen2")
 
 
 class Driver(ArmBackend):
-    """An arm without physics that writes down what it is told, and whose calls can be made to hang or to
+    """An arm without inertia that writes down what it is told, and whose calls can be made to hang or to
     fail.
     """
 
@@ -34,6 +35,7 @@ class Driver(ArmBackend):
         self.free, self.hanging = threading.Event(), threading.Event()
         self.free.set()
         self.slow = lambda: None
+        self.pose, self.home = Pose(CENTRE, DOWN), Pose(CENTRE + (0.0, 0.05, 0.0), DOWN)
 
     def connect(self):
         pass
@@ -46,11 +48,12 @@ class Driver(ArmBackend):
         if not self.free.is_set():
             self.hanging.set()
             self.free.wait(60)
-        pose = Pose(CENTRE, DOWN)
-        return ArmState(pose, pose, np.zeros(0), np.zeros(0), 0.0, self.clock())
+        return ArmState(self.pose, self.pose, np.zeros(0), np.zeros(0), 0.0, self.clock())
 
     def send_twist(self, linear, angular):
         self.calls.append("twist" if linear.any() or angular.any() else "hold")
+        turned = Rotation.from_rotvec(angular * TICK) * Rotation.from_quat(self.pose.quaternion)
+        self.pose = Pose(self.pose.position + linear * TICK, turned.as_quat())
 
     def send_gripper(self, closure):
         self.calls.append(f"grip {closure:g}")
@@ -62,7 +65,7 @@ class Driver(ArmBackend):
         self.calls.append("stop")
 
     def home_pose(self):
-        return Pose(CENTRE + (0.0, 0.05, 0.0), DOWN)
+        return self.home
 
     def jacobian(self, joints):
         return np.zeros((6, 0))
@@ -250,8 +253,9 @@ def test_a_command_without_a_stamp_or_with_one_from_the_future_is_old(clock, mon
 def test_a_way_home_that_takes_too_long_is_given_up(clock):
     arm, _ = ready(clock)
     run(arm, clock, 0.1)
-    assert arm.go_home() == ""  # this driver's arm never moves
-    assert run(arm, clock, 4.0).motion.source == "home"
+    arm.backend.home = Pose((HIGH[0] + 0.01, *CENTRE[1:]), DOWN)  # the gate keeps the arm from it
+    assert arm.go_home() == ""
+    assert run(arm, clock, 8.0).motion.source == "home"
     motion = run(arm, clock, 3.0).motion
     assert (motion.state, motion.reason) == (STOPPED, "homing_timeout")
     assert arm.reset() == "" and not run(arm, clock, 1.0).motion.linear.any(), "it does not go on"

@@ -9,7 +9,7 @@ import pytest
 
 from gr1_common.conventions import HOLDING, MOVING, STOPPED, TICK
 
-from .plant import EXPIRY, FORWARD, LIMITS, Plant, gate, moves
+from .plant import EXPIRY, FORWARD, FULL, LIMITS, Plant, gate, moves
 
 UP = ((0.0, 0.0, 0.1), (0.0, 0.0, 0.0))
 
@@ -220,3 +220,35 @@ def test_the_graver_reason_of_a_stop_is_kept_and_gives_way_to_a_refused_reset():
     assert plant.gate.reset(plant.now) != "" and plant.tick().detail == "", (
         "what the force was is no reason any more"
     )
+
+
+class Deaf(Plant):
+    """An arm that takes every point and carries none out: its commanded pose stands still too."""
+
+    def tick(self, **state):
+        motion = super().tick(**state)
+        self.trail[-1] = self.trail[-2]
+        return motion
+
+
+@pytest.mark.parametrize(
+    "command",
+    [FULL, ([0.0, 0.0, 0.02], [0.0] * 3), ([0.0] * 3, [0.0, 0.2, 0.0])],
+    ids=["full", "slow", "turn"],
+)
+def test_an_arm_that_ignores_what_it_is_sent_is_stopped_within_half_a_second_of_motion(command):
+    plant = Deaf(gate())
+    plant.run(0.5, command)
+    assert plant.gate.latched == "ignored" and not moves(plant.motions[-1])
+    assert plant.gate.reset(plant.now) == ""
+    plant.run(0.5, command)
+    assert plant.gate.latched == "ignored", "again, after the reset"
+
+
+def test_an_arm_that_follows_late_in_part_or_to_and_fro_does_not_ignore():
+    for late, lag in ((0, 6), (12, 0), (8, 6)):
+        plant = Plant(gate(), lag=lag, late=late)
+        for index in range(60):
+            linear = 0.2 * np.sin(index * np.array([0.9, 1.7, 2.3]))
+            plant.run(0.05, (linear, [0.5 * np.cos(index), 0.0, 0.0]))
+        assert plant.gate.latched == "", (late, lag)

@@ -92,8 +92,31 @@ def test_an_arm_that_is_stuck_is_asked_to_turn_too(arm):
     turn = (
         Rotation.from_quat(state.commanded.quaternion) * Rotation.from_quat(before.commanded.quaternion).inv()
     )
-    np.testing.assert_allclose(turn.as_rotvec(), [0.0, 0.0, 0.2], atol=1e-9)
-    np.testing.assert_allclose(
-        state.commanded.position - before.commanded.position, [0.0, 0.02, 0.0], atol=1e-9
-    )
+    shift, turn = state.commanded.position - before.commanded.position, turn.as_rotvec()
+    np.testing.assert_allclose([shift[0], shift[2], turn[0], turn[1]], 0.0, atol=1e-9)
+    assert 0.005 < shift[1] < 0.02 and 0.03 < turn[2] < 0.2
     assert np.linalg.norm(state.measured.position - before.measured.position) < 2e-3
+
+
+def test_it_follows_late_and_brakes_no_harder_than_a_gen2(arm):
+    push, positions = np.array([0.0, 0.15, 0.0]), []
+    for twist in [push] * 60 + [STILL] * 60:
+        arm.send_twist(twist, STILL)
+        positions.append(arm.read_state().commanded.position[1])
+    speeds = np.diff(positions) / 0.01
+    assert np.abs(np.diff(speeds)).max() <= 0.64 * 0.01 + 1e-6
+    assert not speeds[:2].any() and speeds[57] == pytest.approx(0.15)
+    moving = np.flatnonzero(speeds[59:] > 1e-9)
+    assert len(moving) == pytest.approx((0.15 / 0.64 + 0.03) / 0.01, abs=2.0)
+
+
+def test_an_arm_that_ignores_its_points_says_so_by_a_commanded_pose_that_stands_still(arm):
+    arm.set_option("fault", "ignore")
+    before = arm.read_state().commanded
+    for _ in range(50):
+        arm.send_twist(np.array([0.0, 0.1, 0.0]), STILL)
+    assert np.linalg.norm(arm.read_state().commanded.position - before.position) < 1e-9
+    arm.set_option("fault", "none")
+    for _ in range(20):
+        arm.send_twist(np.array([0.0, 0.1, 0.0]), STILL)
+    assert arm.read_state().commanded.position[1] > before.position[1] + 0.002

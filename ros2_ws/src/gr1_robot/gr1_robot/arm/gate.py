@@ -23,6 +23,7 @@ from gr1_robot.arm.backend import NO_LIMITS, ArmLimits, ArmState
 from gr1_robot.arm.capsules import Body
 from gr1_robot.arm.contact import ContactForce
 from gr1_robot.arm.motion_limits import MotionLimiter
+from gr1_robot.arm.obedience import Obedience
 from gr1_robot.arm.ramp import Ramp, limit_speed
 
 SOURCES = ("teleop", "home", "policy")
@@ -50,6 +51,7 @@ LATCHES = (
     "emergency_stop",
     "force",
     "stuck",
+    "ignored",
     "homing_timeout",
     "loop_stalled",
     "not_armed",
@@ -130,6 +132,7 @@ class Gate:
         self._followed_at: float | None = None
         self._stop_time = max(limits.stop_time, TICK)
         self._limiter = MotionLimiter(limits, joint_limits, self._stop_time, vendor, joint_speeds, body)
+        self._obedience = Obedience()
         self._ramp = Ramp(limits, self._stop_time, vendor)
 
     @property
@@ -222,6 +225,7 @@ class Gate:
     def restart_timing(self) -> None:
         """The next tick is late on purpose (a new scene): the loop has not stalled."""
         self._now = -math.inf
+        self._obedience.restart()
 
     # Output: what the motors get
 
@@ -257,6 +261,11 @@ class Gate:
         elif now - self._state_seen > self.expiry:
             self.stop("no_pose", missing)
 
+        if missing or self._latch:
+            self._obedience.restart()
+        elif self._obedience.ignores(state.at, state.commanded):
+            self.stop("ignored", "its commanded pose does not move as it was sent")
+
         source, command = self._choose_command(now)
         if self._latch:
             wish, reason, detail = _ZERO, self._latch, self._detail
@@ -289,6 +298,7 @@ class Gate:
             reduction = of_ramp or of_wish or reduction
             self._check_following(now, limits.beyond or reduction[0] == "following_error")
         ramp.take(after, elapsed)
+        self._obedience.take(after)
         self._sent.append((now, after))
 
         mode = STOPPED if self._latch else MOVING if not reason or after.any() else HOLDING

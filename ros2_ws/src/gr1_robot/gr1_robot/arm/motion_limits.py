@@ -11,6 +11,8 @@ is allowed.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +27,8 @@ Reduction = tuple[str, str] | None
 
 _AXES = slice(1, 4)
 _ROTATION = 4
+_FIRST_JOINT = 5
+_AXIS_ROWS = np.eye(3, 6)
 _DAMPING = 0.02**2 * np.eye(6)
 _ZERO = np.zeros(6)
 _TOLERANCE = 1e-9
@@ -38,14 +42,11 @@ _CLEARANCE_M = 0.002
 """m that parts keep from each other, from the table and from boxes."""
 _WALL_M = 0.0005
 """m that an arm of known braking ability keeps from the walls of the workspace."""
-_NEAR_M = 0.25
+_NEAR_M = 0.2
 """m: pairs further apart than this cannot meet before the next ticks."""
 _LATER = 0.7
 """The share of a twist that is left, at most, where the arm is nearly at rest."""
 _ROUNDS = 16
-_FIRST_REASONS = tuple(
-    (reason, "", 0.0) for reason in ("following_error", *["workspace"] * 3, "following_error")
-)
 
 
 class Sent(NamedTuple):
@@ -75,8 +76,8 @@ class MotionLimits(NamedTuple):
     high: np.ndarray
     sliding: int
     """The number of the first clearance."""
-    reasons: list[tuple[str, str, float]]
-    """Of each row: the gate's reason, a format for a person and its number."""
+    explain: Callable[[int], Reduction]
+    """Of a row: the gate's reason and a text for a person."""
 
     @property
     def beyond(self) -> bool:
@@ -118,7 +119,7 @@ class MotionLimits(NamedTuple):
         part, first = _nearest(twist / np.maximum(scale, 1e-12), sides, bounds)
         # Neither part of the motion becomes faster than it was.
         part /= max(_norm(part[:3]), _norm(part[3:]), 1.0)
-        return part * scale, (self._explain(self.sliding + first) if first < len(rows) else ("workspace", ""))
+        return part * scale, (self.explain(self.sliding + first) if first < len(rows) else ("workspace", ""))
 
     def _allowed_share(self, start: np.ndarray, way: np.ndarray) -> tuple[float, Reduction]:
         """The largest t in 0 .. 1 for which start + t * way is allowed, and what forbids more."""
@@ -129,11 +130,7 @@ class MotionLimits(NamedTuple):
             return 1.0, None
         shares = slack[tight] / rates[tight]
         first = int(shares.argmin())
-        return float(shares[first]), self._explain(int(tight[first]))
-
-    def _explain(self, row: int) -> Reduction:
-        reason, text, number = self.reasons[row]
-        return reason, text.format(number)
+        return float(shares[first]), self.explain(int(tight[first]))
 
 
 class MotionLimiter:
@@ -163,8 +160,7 @@ class MotionLimiter:
         speeds = np.full(len(ends), np.inf) if joint_speeds is None else np.asarray(joint_speeds)
         self._fast = np.flatnonzero(np.isfinite(speeds))
         self._speeds = _SPEED_SHARE * speeds[self._fast]
-        self._speed_texts = [f"joint {joint + 1} is at its speed limit" for joint in self._fast]
-        self._end_texts = [f"joint {joint + 1} is {{:.1f}} degrees from its end" for joint in self._limited]
+        self._postures = 1 if body is None else 3
 
     @property
     def needs_joints(self) -> bool:
@@ -189,7 +185,7 @@ class MotionLimiter:
         """
         measured, position = state.measured, state.commanded.position + ahead[:3]
         lead = position - measured.position
-        turn = _rotation_between(measured.quaternion, state.commanded.quaternion) + ahead[3:]
+        turn = rotation_between(measured.quaternion, state.commanded.quaternion) + ahead[3:]
         length, angle = math.sqrt(lead @ lead), math.sqrt(turn @ turn)
         away, about = np.zeros((2, 1, 6))
         away[0, :3], about[0, 3:] = lead / max(length, 1e-12), turn / max(angle, 1e-12)
@@ -201,7 +197,7 @@ class MotionLimiter:
         pending = np.zeros((1 + len(sent.recent), 6))
         pending[1:] = sent.recent
         less, more = pending[:, :3].min(axis=0), pending[:, :3].max(axis=0)
-        rows = [away, np.eye(3, 6), about]
+        rows = [away, _AXIS_ROWS, about]
         margin = _WALL_M * self._inert
         below = np.minimum(self._low + margin - position - less, 0.0) / horizon
         above = np.maximum(self._high - margin - position - more, 0.0) / horizon
@@ -211,7 +207,7 @@ class MotionLimiter:
             above,
             [max(self._limits.max_following_angle - angle, 0.0) / self._stop_time],
         ]
-        reasons = [*_FIRST_REASONS]
+        left = tilt = near = close = None
         if self.needs_joints:
             inverse = _inverse(jacobian)
             joints = np.asarray(state.joints, np.float64)
@@ -225,66 +221,77 @@ class MotionLimiter:
             margin = self._limits.joint_margin
             low.append(np.minimum(self._ends[:, 0] + margin - now - soon.min(axis=0), 0.0) / horizon)
             high.append(np.maximum(self._ends[:, 1] - margin - now - soon.max(axis=0), 0.0) / horizon)
-            left = np.degrees(np.minimum(now - self._ends[:, 0], self._ends[:, 1] - now))
-            reasons += [("joint_limit", text, angle) for text, angle in zip(self._end_texts, left)]
+            left = np.minimum(now - self._ends[:, 0], self._ends[:, 1] - now)
         if self._body is not None:
             # The measured posture, that in which all is carried out that was sent, and that of rest.
             stopping = sent.arm * (horizon - TICK if self._inert else 0.0)
             there = joints + ways[-1] @ inverse.T
             near = self._body.clearances(np.stack([joints, there, there + inverse @ stopping]))
         if self._fast.size:
-            inverses = [inverse]
-            if self._body is not None:
-                later = [_inverse(each) for each in near.jacobian[1:]]
-                inverses += [later[0], _LATER * later[1]]
-            for each in inverses:
-                rows.append(each[self._fast])
-                low.append(-self._speeds)
-                high.append(self._speeds)
-                reasons += [("joint_speed", text, 0.0) for text in self._speed_texts]
-        sliding = len(reasons)
+            rows.append(inverse[self._fast])
+            if near is not None:
+                later = _inverse(near.jacobian[1:])[:, self._fast]
+                later[1] *= _LATER
+                rows.append(later.reshape(-1, 6))
+            low.append(np.tile(-self._speeds, self._postures))
+            high.append(np.tile(self._speeds, self._postures))
+        sliding = sum(map(len, high))
         if self.needs_joints:
             # What joints make of a twist where they lose a part of it: near singular postures.
             made = jacobian[:3] @ inverse
             rows += [made, -made]
             low += [below, -above]
-            reasons += [("workspace", "", 0.0)] * 6
         if self._limits.max_tilt is not None:
             row, room, tilt = self._tilt(measured.quaternion)
             soon = np.minimum(((pending + np.append(lead, turn)) @ row.T).min(axis=0), 0.0)
             rows.append(row)
             low.append(-np.maximum(room + soon, 0.0) / horizon)
-            reasons.append(("tilt", "the hand is tilted by {:.0f} degrees", math.degrees(tilt)))
-        if self._body is not None:
-            row, left, why = self._clearances(near, inverse, ways, stopping, parts / horizon)
+        if near is not None:
+            close, row, distance = self._clearances(near, inverse, ways, stopping, parts / horizon)
             rows.append(row)
-            low.append(-np.maximum(left, 0.0) / horizon)
-            reasons += why
+            low.append(-np.maximum(distance, 0.0) / horizon)
         low = np.concatenate(low)
         high.append(np.full(len(low) - sliding, np.inf))
-        return MotionLimits(np.concatenate(rows), low, np.concatenate(high), sliding, reasons)
+        explain = partial(self._explain, left, tilt, near, close)
+        return MotionLimits(np.concatenate(rows), low, np.concatenate(high), sliding, explain)
 
     def _clearances(self, near, inverse, ways, stopping, shares):
-        """Rows, m that are left and reasons of the pairs that are near: at the measured posture, and at the
-        one in which the arm would come to rest.
+        """The numbers of the pairs that are near; rows and m that are left, at the measured posture and at
+        the one in which the arm would come to rest.
         """
         distance = near.distance[::2] - _CLEARANCE_M
         close = np.flatnonzero(distance.min(axis=0) < _NEAR_M)
         distance = distance[:, close]
         falls = near.change[::2, close] @ inverse
         now = distance[0] + np.minimum((falls[0] @ ways.T).min(axis=1), 0.0)
-        rest = distance[1] - falls[1] @ stopping
-        rows, left = [falls[0], falls[1]], [now, rest]
+        rows, left = [falls[0], falls[1]], [now, distance[1] - falls[1] @ stopping]
         if self._inert:
             # Each part of the motion brakes for itself, as after a stop.
             rows.append(falls[0] * np.repeat(shares, 3))
             left.append(now)
-        names, kinds = self._body.names, self._body.kinds
-        reasons = [
-            (kinds[index], f"{names[index]}: {{:.0f}} mm", 1e3 * (gap + _CLEARANCE_M))
-            for index, gap in zip(close, distance[0])
-        ]
-        return np.concatenate(rows), np.concatenate(left), reasons * len(rows)
+        return close, np.concatenate(rows), np.concatenate(left)
+
+    def _explain(self, left, tilt, near, close, row: int) -> Reduction:
+        if row in (0, _ROTATION):
+            return "following_error", ""
+        row -= _FIRST_JOINT
+        if row < 0:
+            return "workspace", ""
+        if row < len(self._limited):
+            degrees = math.degrees(left[row])
+            return "joint_limit", f"joint {self._limited[row] + 1} is {degrees:.1f} degrees from its end"
+        row -= len(self._limited)
+        if row < self._postures * len(self._fast):
+            return "joint_speed", f"joint {self._fast[row % len(self._fast)] + 1} is at its speed limit"
+        row -= self._postures * len(self._fast) + 2 * len(_AXIS_ROWS)
+        if row < 0:
+            return "workspace", ""
+        if tilt is not None:
+            if row == 0:
+                return "tilt", f"the hand is tilted by {math.degrees(tilt):.0f} degrees"
+            row -= 1
+        pair = close[row % len(close)]
+        return self._body.kinds[pair], f"{self._body.names[pair]}: {1e3 * near.distance[0, pair]:.0f} mm"
 
     def _tilt(self, quaternion):
         """Row of the hand's tilt, rad that are left, and the tilt."""
@@ -299,8 +306,9 @@ class MotionLimiter:
 
 
 def _inverse(jacobian: np.ndarray) -> np.ndarray:
-    """f64[n, 6]: joint velocities for a twist."""
-    return np.linalg.solve(jacobian @ jacobian.T + _DAMPING, jacobian).T
+    """f64[..., n, 6]: joint velocities for a twist, of Jacobians f64[..., 6, n]."""
+    square = jacobian @ jacobian.swapaxes(-1, -2) + _DAMPING
+    return np.linalg.solve(square, jacobian).swapaxes(-1, -2)
 
 
 def _nearest(point: np.ndarray, rows: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, int]:
@@ -332,7 +340,7 @@ def _norm(vector: np.ndarray) -> float:
     return math.sqrt(vector @ vector)
 
 
-def _rotation_between(start, end) -> np.ndarray:
+def rotation_between(start, end) -> np.ndarray:
     """The rotation vector f64[3], base frame, from one quaternion xyzw to another."""
     x, y, z, w = map(float, end)
     a, b, c, d = map(float, start)

@@ -93,6 +93,7 @@ _REASON_MESSAGES = {
     "emergency_stop": "emergency stop: call arm/reset when it is safe",
     "force": "the force on the hand was too high: call arm/reset when the hand is free",
     "stuck": "the arm does not follow: free it, then call arm/reset",
+    "ignored": "the arm does not carry out what it is sent: look after it, then call arm/reset",
     "homing_timeout": "homing took too long: free the arm, then call arm/reset",
     "loop_stalled": "the computer or this program stalled: call arm/reset when it is safe",
     "not_armed": "not armed: call arm/reset when it is safe",
