@@ -10,8 +10,8 @@ from gr1_core.suggestions import did_you_mean
 
 TRUE_FALSE = ("true", "false")
 DRIVERS = ("policy", "expert", "teleop")
-ROBOTS = {"sim": "kinova_gen2", "kinova_gen2": "kinova_gen2", "kinova_gen3": "kinova_gen3"}
-"""Each robot, and the built-in rig that is meant for it."""
+ROBOTS = {"sim": "kinova_gen2", "kinova_gen2": "kinova_gen2", "kinova_gen3": "kinova_gen3", "ros2": ""}
+"""Each robot, and the built-in rig that is meant for it; "": a rig must be given."""
 CAMERAS = ("sim", "realsense", "azure_kinect", "orbbec")
 UNTRAINED = "untrained"
 """The value of `checkpoint` that stands for the small model with seeded random weights."""
@@ -35,7 +35,8 @@ ARGUMENTS = (
     Argument(
         "robot",
         "sim",
-        "sim: the simulated tabletop; kinova_gen2: Kinova Gen2 (Jaco 2), 7 joints; kinova_gen3: Kinova Gen3",
+        "sim: the simulated tabletop; kinova_gen2: Kinova Gen2 (Jaco 2), 7 joints; kinova_gen3: Kinova Gen3; "
+        "ros2: any arm of ros2_control",
         tuple(ROBOTS),
     ),
     Argument(
@@ -98,7 +99,7 @@ ARGUMENTS = (
     Argument(
         "host",
         "0.0.0.0",
-        "address of this computer on which the pages are served, and which the invitation names; 0.0.0.0: all",
+        "address on which the pages are served, and which the invitation names; 0.0.0.0: all addresses",
     ),
     Argument("port", "8443", "port of the pages for headset, phone and desk (HTTPS); 0: any free one"),
     Argument(

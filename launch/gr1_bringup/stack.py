@@ -198,6 +198,10 @@ def rig_settings(chosen: dict[str, str]) -> Rig:
     robot = chosen["robot"]
     simulated = _simulated_rig(chosen["checkpoint"]) if robot == "sim" else ""
     chosen["rig"] = chosen["rig"] or simulated or ROBOTS[robot]
+    if not chosen["rig"]:
+        raise SettingError(
+            f"rig: robot '{robot}' may be any arm: make a rig with `gr1 rig new FILE` and give it with rig"
+        )
     for role, usual in (("static", "azure_kinect"), ("wrist", "realsense")):
         chosen[role] = chosen[role] or ("sim" if robot == "sim" else usual)
         if chosen[role] == "sim" and robot != "sim":
@@ -206,7 +210,10 @@ def rig_settings(chosen: dict[str, str]) -> Rig:
                 f"{role}: a simulated camera sees the simulated arm only; with robot '{robot}' choose {real}"
             )
     _hardware(chosen)
-    return _rig(chosen["rig"])
+    rig = _rig(chosen["rig"])
+    if problems := rig.stop_problems():
+        raise SettingError(f"rig: {chosen['rig']}: {problems[0]}")
+    return rig
 
 
 def _simulated_rig(checkpoint: str) -> str:

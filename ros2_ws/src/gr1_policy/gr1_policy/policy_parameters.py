@@ -8,7 +8,7 @@ from gr1_common.option import Option
 from gr1_common.parameters import declare
 from gr1_common.qos import RELIABILITIES
 
-ROBOTS = ("sim", "kinova_gen2", "kinova_gen3")
+ROBOTS = ("sim", "kinova_gen2", "kinova_gen3", "ros2")
 PRECISIONS = ("auto", "fp32", "bf16", "int8", "fp64")
 PARAMETERS = (
     Option(

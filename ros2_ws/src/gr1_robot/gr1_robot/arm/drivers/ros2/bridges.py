@@ -1,0 +1,182 @@
+"""The motion process's side of its two ROS bridges: starts them, sends commands, keeps what they say.
+
+ROS-free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+from gr1_robot.arm.backend import ArmError
+from gr1_robot.arm.drivers.ros2 import bridge_link as link
+
+PROGRAM = (sys.executable, "-m", "gr1_robot.arm.ros2_bridge")
+_START_S, _CALL_S, _END_S = 20.0, 3.0, 2.0
+_RETRY_S = 0.5
+
+
+@dataclass
+class Heard:
+    """The newest of what the bridges have told; None: nothing yet. Times are s on the steady clock."""
+
+    state: dict | None = None
+    wrench: dict | None = None
+    graph: dict | None = None
+    urdf_file: str = ""
+    answers: dict[int, str] = field(default_factory=dict)
+
+
+class Bridges:
+    """Two processes, `bridge` and `guard`; see gr1_robot.arm.ros2_bridge. settings: `settings.for_bridge`."""
+
+    def __init__(self, settings: dict):
+        self._settings, self.heard = settings, Heard()
+        self._changed, self._closing = threading.Condition(), False
+        self._links: dict[str, link.BridgeLink] = {}
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._numbers = itertools.count()
+        self._joints = 6
+        self.lost = ""
+        """What is wrong with the bridges; "": both run."""
+
+    def start(self, joints: int) -> None:
+        """joints: numbers in a command. Raises ArmError."""
+        self._joints = joints
+        for role in ("bridge", "guard"):
+            self._start(role)
+
+    def set_joints(self, joints: int) -> None:
+        """Where they were not known at the start."""
+        self._joints = joints
+        self.rest()
+
+    def send(self, command: dict) -> None:
+        """A command; `values` are its twist or joint velocities."""
+        content = {"command": command, "sent": time.monotonic()}
+        for one in tuple(self._links.values()):  # the guard too: it must know whether the arm moves
+            one.post(link.MOVE, content)
+
+    def rest(self) -> None:
+        for one in tuple(self._links.values()):
+            one.post(link.REST, self._joints)
+
+    def send_gripper(self, value: float) -> None:
+        if one := self._links.get("bridge"):
+            one.post(link.GRIPPER, value)
+
+    def call(self, service: str, wait: bool = True) -> None:
+        """One of the settings' services. Raises ArmError, if it is waited for."""
+        number, one = next(self._numbers), self._links.get("bridge")
+        if one is None or not one.post(link.CALL, {"service": service, "number": number}):
+            raise ArmError(f"ros2.{service} cannot be called: {self.lost or 'the ROS bridge does not read'}")
+        if not wait:
+            return
+        if not self.wait_for(lambda: number in self.heard.answers, _CALL_S):
+            raise ArmError(
+                f"ros2.{service}: {self._settings[service]} has not answered within {_CALL_S:g} s: does its "
+                "node run?"
+            )
+        if error := self.heard.answers.pop(number):
+            raise ArmError(f"ros2.{service}: {error}")
+
+    def wait_for(self, condition, seconds: float) -> bool:
+        """Waits until something that a bridge tells makes the condition true."""
+        with self._changed:
+            return self._changed.wait_for(condition, seconds)
+
+    def close(self) -> None:
+        """Both publish rest and end."""
+        self._closing = True
+        for one in tuple(self._links.values()):
+            one.post(link.END, None)
+        for process in self._processes.values():
+            try:
+                process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _start(self, role: str) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = subprocess.Popen(
+                [*PROGRAM, str(theirs.fileno()), role],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        one = link.BridgeLink(ours)
+        one.post(link.START, self._settings)
+        ready = select.select([one], [], [], _START_S)[0]
+        try:
+            said = one.receive() if ready else None
+        except EOFError:
+            said = None
+        if said is None:
+            process.kill()
+            process.wait()
+            raise ArmError(
+                f"the ROS {role} of the arm has not come up within {_START_S:g} s: its output says why"
+            )
+        self._processes[role], self._links[role] = process, one
+        one.post(link.REST, self._joints)
+        threading.Thread(target=self._listen, args=(role, one), name=f"ros2 {role}", daemon=True).start()
+
+    def _listen(self, role: str, one: link.BridgeLink) -> None:
+        try:
+            while True:
+                select.select([one], [], [])
+                while (message := one.receive()) is not None:
+                    self._take(*message)
+        except EOFError:
+            pass
+        if not self._closing:
+            self._replace(role, one)
+
+    def _take(self, what: str, content) -> None:
+        with self._changed:
+            match what:
+                case link.STATE:
+                    self.heard.state = content
+                case link.WRENCH:
+                    self.heard.wrench = content
+                case link.GRAPH:
+                    self.heard.graph = content
+                case link.URDF:
+                    self.heard.urdf_file = content
+                case link.ANSWER:
+                    self.heard.answers[content["number"]] = content["error"]
+            self._changed.notify_all()
+
+    def _replace(self, role: str, gone: link.BridgeLink) -> None:
+        """A bridge has ended: the other one brings the arm to rest, and a new one is started."""
+        self.lost = f"the ROS {role} of the arm (a process of its own) has ended: starting it again"
+        self._links.pop(role, None)
+        self.rest()
+        gone.close()
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            self._processes.pop(role).wait(_END_S)
+        while not self._closing:
+            try:
+                self._start(role)
+            except ArmError as error:
+                self.lost = str(error)
+                time.sleep(_RETRY_S)
+                continue
+            self.lost = ""
+            return
+
+
+def remove(path: str) -> None:
+    """The file in which a bridge has left the URDF."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
