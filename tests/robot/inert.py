@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -51,8 +52,8 @@ class Robot:
 
 @cache
 def robot(name: str) -> Robot:
-    """gen2 or gen3."""
-    if name == "gen2":
+    """gen2, gen3 or twin."""
+    if name in ("gen2", "twin"):
         rig = Rig.load("kinova_gen2")
         return Robot(rig, kinematics.GEN2, kinematics.GEN2_CAPSULES, VENDOR, GEN2_READY)
     chain, rig = kinematics.gen3(), Rig.load("kinova_gen3")
@@ -91,23 +92,31 @@ class InertArm:
             motion = self.tick()
         return motion
 
-    def wander(self, rng: np.random.Generator, commands: int) -> None:
-        """Random commands up to full speed, for 10 to 300 ms each; a stop or a silence now and then."""
-        limits, direction = self.kind.rig.limits, rng.normal(size=6)
+    def wander(self, rng: np.random.Generator, commands: int, holds=(1, 3, 10, 10, 30)) -> None:
+        """Random commands up to full speed, each for one of `holds` ticks; a stop or a silence now and then.
+
+        Directions change a little with each command, and altogether after 20 ticks or so.
+        """
+        limits, direction, shares = self.kind.rig.limits, rng.normal(size=6), (1.0, 1.0)
         for _ in range(commands):
-            if rng.random() < 0.5:
-                direction = rng.normal(size=6)
-            shares = ((1, 0), (0, 1), (1, 1), rng.random(2))[rng.integers(4)]
+            hold = int(rng.choice(holds))
+            if rng.random() < hold / 20:
+                direction, shares = (
+                    rng.normal(size=6),
+                    ((1, 0), (0, 1), (1, 1), rng.random(2))[rng.integers(4)],
+                )
+            direction = direction + 0.1 * rng.normal(size=6)
             linear = shares[0] * limits.linear_speed * direction[:3] / np.linalg.norm(direction[:3])
             angular = shares[1] * limits.angular_speed * direction[3:] / np.linalg.norm(direction[3:])
-            self.run(TICK * rng.choice([1, 3, 10, 10, 30]), linear, angular)
-            event = rng.random()
-            if event < 0.03:
+            self.run(TICK * hold, linear, angular)
+            event = rng.random() / hold
+            if event < 0.003:
                 self.gate.stop()
                 self.rest(TICK * rng.integers(1, 60))
-                self.gate.reset(self.now)
-            elif event < 0.06:
+            elif event < 0.006:
                 self.rest(TICK * rng.integers(10, 40))
+            if self.gate.latched:
+                self.gate.reset(self.now)
 
     def rest(self, seconds: float) -> None:
         """Nothing is commanded."""
@@ -125,3 +134,20 @@ class InertArm:
             (np.abs(rates) / self.kind.chain.speeds).max(),
             min((tips - limits.workspace_min).min(), (np.array(limits.workspace_max) - tips).min()),
         )
+
+
+class TwinArm(InertArm):
+    """The simulated arm behind its gate; its own controller moves its joints. driver: connected."""
+
+    def __init__(self, driver, lag: float = 0.06):
+        super().__init__(robot("twin"), driver.read_state().joints, lag)
+        self._driver = driver
+        driver.set_option("lag_s", lag)
+
+    def tick(self):
+        state = replace(self._driver.read_state(), at=self.now)
+        motion = self.gate.tick(self.now, state, self._driver.jacobian(state.joints), self._driver.faults())
+        self._driver.send_twist(motion.linear, motion.angular)
+        self.history.append((state.joints, state.joint_velocities, state.measured.position))
+        self.now += TICK
+        return motion
