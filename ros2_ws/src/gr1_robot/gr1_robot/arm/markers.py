@@ -1,4 +1,6 @@
-"""Markers for rviz: an arrow along the commanded velocity, the path behind it, the edges of the workspace."""
+"""Markers for rviz: an arrow along the commanded velocity, the path behind it, the edges of the workspace, and
+over a stopped arm the reason.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from gr1_robot.arm.gate import Motion
 
 _LOOK_AHEAD = 0.5
 _PATH_POINTS = 100
+_BALL, _LETTER = 0.05, 0.04  # m
 _GREEN = ColorRGBA(r=0.1, g=0.8, b=0.3, a=1.0)
 _RED = ColorRGBA(r=0.9, g=0.1, b=0.1, a=1.0)
 _BLUE = ColorRGBA(r=0.2, g=0.5, b=1.0, a=0.8)
@@ -24,8 +27,8 @@ _GREY = ColorRGBA(r=0.6, g=0.6, b=0.6, a=0.5)
 
 
 class Markers:
-    """The arrow ends where the fingertips will be in half a second at this speed; it is red while the arm is
-    stopped.
+    """The arrow ends where the fingertips will be in half a second at this speed. A stopped arm has a red ball at its
+    hand, and over it the reason in words.
     """
 
     def __init__(self, limits: Limits):
@@ -48,7 +51,20 @@ class Markers:
         path.points = list(self._path)
         workspace = self._marker(header, 2, "workspace", Marker.LINE_LIST, 0.003, _GREY)
         workspace.points = self._edges
-        return MarkerArray(markers=[arrow, path, workspace])
+        return MarkerArray(markers=[arrow, path, workspace, *self._stop(header, start, motion)])
+
+    def _stop(self, header: Header, at: Point, motion: Motion) -> list[Marker]:
+        ball = self._marker(header, 3, "stopped", Marker.SPHERE, _BALL, _RED)
+        ball.scale = Vector3(x=_BALL, y=_BALL, z=_BALL)
+        ball.pose.position = at
+        text = self._marker(header, 4, "why_stopped", Marker.TEXT_VIEW_FACING, 0.0, _RED)
+        text.scale.z = _LETTER
+        text.pose.position = Point(x=at.x, y=at.y, z=at.z + 2 * _BALL)
+        text.text = f"STOPPED: {motion.detail or motion.reason}"
+        for marker in (ball, text):
+            if motion.state != STOPPED:
+                marker.action = Marker.DELETE
+        return [ball, text]
 
     def _marker(
         self, header: Header, number: int, name: str, kind: int, width: float, color: ColorRGBA
