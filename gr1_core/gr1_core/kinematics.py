@@ -56,6 +56,13 @@ class Chain:
         self.tool = self._tool[1]
         """f64[3] m: the tool in the last joint's frame."""
 
+    @property
+    def fixed(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(xyz f64[3] m, rotation f64[3, 3]) from each joint's frame, turned by its angle, to the next one's;
+        the first is from the base, the last to the tool.
+        """
+        return [(shift, turn) for turn, shift in (*self._fixed, self._tool)]
+
     def forward(self, angles) -> tuple[np.ndarray, np.ndarray]:
         """Joint angles f64[n] rad -> the tool's position f64[3] m and quaternion f64[4] xyzw."""
         *_, position, rotation = self._walk(angles)

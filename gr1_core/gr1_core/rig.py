@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 from gr1_core import atomic_write, strict_yaml
+from gr1_core.pose import Pose
 from gr1_core.renamed import RIG_KEYS
 from gr1_core.strict_yaml import MayLack, Positive, PositiveInt
 from gr1_core.suggestions import did_you_mean, neighbours
@@ -36,17 +37,33 @@ class RigError(ValueError):
 
 
 @dataclass(frozen=True)
+class Mount:
+    """Where a camera is: the pose of its optical frame (z ahead, x right, y down) on the arm's base, or on
+    its hand, the frame of the point between the fingertips. position: m. quaternion: xyzw. For viewers alone.
+    """
+
+    on: Literal["base", "hand"]
+    position: tuple[float, float, float]
+    quaternion: tuple[float, float, float, float]
+
+    @property
+    def pose(self) -> Pose:
+        return Pose(np.array(self.position), np.array(self.quaternion))
+
+
+@dataclass(frozen=True)
 class Camera:
     """One camera's role. width, height: pixels. max_age: seconds; an older frame stops the arm.
 
     crop: the part that the model sees: the largest centred square, all, or the box (left, top, width, height)
-    in pixels.
+    in pixels. mount: where it is; None: not known.
     """
 
     width: PositiveInt
     height: PositiveInt
     crop: tuple[int, int, int, int] | Literal["square", "none"]
     max_age: Positive
+    mount: Mount | None = None
 
     def crop_problem(self) -> str:
         """Why the box is not inside the frame; empty if it is."""
@@ -246,15 +263,12 @@ class Rig:
     def from_dict(cls, raw: Mapping, where: str = "rig") -> Rig:
         """A rig from `to_dict`'s form. Raises RigError; `where` names the source in its message."""
         rig = strict_yaml.parse(cls, raw, where, RigError, renamed=RIG_KEYS)
-        length = float(np.linalg.norm(rig.state.reference))
-        if abs(length - 1) > _UNIT:
-            raise RigError(
-                f"{where}: state.reference is {list(rig.state.reference)}, a quaternion (x, y, z, w) of "
-                f"length {length:.4g}: it must be 1"
-            )
+        _require_unit(rig.state.reference, f"{where}: state.reference")
         for role, camera in rig.cameras.items():
             if problem := camera.crop_problem():
                 raise RigError(f"{where}: cameras.{role}.crop {problem}")
+            if camera.mount is not None:
+                _require_unit(camera.mount.quaternion, f"{where}: cameras.{role}.mount.quaternion")
         if not all(low < high for low, high in zip(rig.limits.workspace_min, rig.limits.workspace_max)):
             raise RigError(f"{where}: limits.workspace_min must be below workspace_max on every axis")
         for name, box in rig.obstacles.items():
@@ -295,14 +309,16 @@ class Rig:
         atomic_write.write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
 
     def require_same(self, other: Rig, where: str = "") -> None:
-        """Raises RigError if the other rig's state, action, cameras or rate differ. Limits, obstacles and the
-        arm's parts may differ: they belong to the place.
+        """Raises RigError if the other rig's state, action, cameras or rate differ. Limits, obstacles, the
+        arm's parts and the cameras' mounts may differ: they belong to the place.
         """
         mine, theirs = strict_yaml.flatten(self.to_dict()), strict_yaml.flatten(other.to_dict())
         names = [
             key
             for key in mine
-            if not key.startswith(("limits.", "name", "obstacles.", "body.")) and not key.endswith("max_age")
+            if not key.startswith(("limits.", "name", "obstacles.", "body."))
+            and not key.endswith("max_age")
+            and ".mount" not in key
         ]
         wrong = [
             f"{key} is {theirs.get(key, 'missing')} there, {mine.get(key, 'missing')} here"
@@ -324,3 +340,11 @@ def gripper_sign(closure: float) -> int:
 def built_in() -> list[str]:
     """Names of the rigs that come with the package."""
     return sorted(path.stem for path in _BUILT_IN.glob("*.yaml"))
+
+
+def _require_unit(quaternion: tuple[float, ...], where: str) -> None:
+    length = float(np.linalg.norm(quaternion))
+    if abs(length - 1) > _UNIT:
+        raise RigError(
+            f"{where} is {list(quaternion)}, a quaternion (x, y, z, w) of length {length:.4g}: it must be 1"
+        )

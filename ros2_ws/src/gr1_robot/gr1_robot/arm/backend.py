@@ -132,6 +132,10 @@ class ArmBackend(ABC):
         joint.
         """
 
+    def urdf(self) -> str:
+        """The arm's URDF for viewers; "": the arm's own bringup publishes it, or there is none."""
+        return ""
+
     @abstractmethod
     def describe(self) -> str:
         """What is connected, for a person: model, serial number, firmware."""

@@ -1,5 +1,5 @@
-"""Markers for rviz: an arrow along the commanded velocity, the path behind it, the edges of the workspace, and
-over a stopped arm the reason.
+"""Markers for rviz: an arrow along the commanded velocity, the path behind it, the edges of the
+workspace, and over a stopped arm the reason.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _GREY = ColorRGBA(r=0.6, g=0.6, b=0.6, a=0.5)
 
 
 class Markers:
-    """The arrow ends where the fingertips will be in half a second at this speed. A stopped arm has a red ball at its
-    hand, and over it the reason in words.
+    """The arrow ends where the fingertips will be in half a second at this speed. A stopped arm has a red
+    ball at its hand, and over it the reason in words.
     """
 
     def __init__(self, limits: Limits):

@@ -80,11 +80,15 @@ class Call(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """The arm is connected, the loop runs. notice: what the user should know about the start, or ""."""
+    """The arm is connected, the loop runs. notice: what the user should know about the start, or "".
+
+    urdf: of `ArmBackend.urdf`.
+    """
 
     joint_names: Sequence[str]
     scheduling: str
     notice: str
+    urdf: str
 
 
 class Failed(NamedTuple):

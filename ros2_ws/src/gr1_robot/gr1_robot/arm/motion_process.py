@@ -95,10 +95,10 @@ class MotionProcess:
     def run(self) -> int:
         """Serves the node until one of them ends; the exit code."""
         signal.signal(signal.SIGTERM, lambda *_: self._finish())
-        why = "its end was asked for"
+        why, backend = "its end was asked for", self.controller.backend
         try:
             self._link.post_surely(
-                motion_link.Ready(self.controller.backend.joint_names, self.scheduling, self.notice), 1.0
+                motion_link.Ready(backend.joint_names, self.scheduling, self.notice, backend.urdf()), 1.0
             )
             self._loop.start()  # after the message above: the node waits for it first
             why = self._serve()

@@ -18,7 +18,7 @@ from functools import partial
 from geometry_msgs.msg import PoseStamped, TwistStamped, Wrench, WrenchStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Empty, Float32, Header
+from std_msgs.msg import Empty, Float32, Header, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
@@ -37,7 +37,7 @@ from gr1_common.messages import (
 )
 from gr1_common.parameters import ParameterError, declare, declare_options, refuse_renamed
 from gr1_common.process import run_node
-from gr1_common.qos import COMMAND, SENSOR
+from gr1_common.qos import COMMAND, LATCHED, SENSOR
 from gr1_common.stop_socket import SHUTTING_DOWN, socket_file
 from gr1_core.rig import Rig, RigError
 from gr1_robot import renamed
@@ -119,6 +119,7 @@ class ArmNode(Node):
             choices=backend_names(),
             renamed=renamed.ROBOTS,
         )
+        self._robot = robot
         rig = Rig.load(
             declare(
                 self, "rig", "kinova_gen2", "Name of a built-in rig or path of its YAML file.", read_only=True
@@ -191,7 +192,12 @@ class ArmNode(Node):
         self._commanded_pose = self.create_publisher(PoseStamped, "arm/commanded_pose", SENSOR)
         self._commanded_twist = self.create_publisher(TwistStamped, "arm/commanded_twist", SENSOR)
         self._wrench = self.create_publisher(WrenchStamped, "arm/wrench", SENSOR)
-        self._joints = self.create_publisher(JointState, "joint_states", SENSOR)
+        # The arm's own bringup publishes these for `ros2`; an echo of them would be read as the arm's state.
+        own = "arm/joint_states" if self._robot == "ros2" else "joint_states"
+        self._joints = self.create_publisher(JointState, own, SENSOR)
+        if self._motion.ready.urdf:
+            self._description = self.create_publisher(String, "robot_description", LATCHED)
+            self._description.publish(String(data=self._motion.ready.urdf))
         self._gripper = self.create_publisher(JointState, "arm/gripper", SENSOR)
         self._marker_array = self.create_publisher(MarkerArray, "arm/markers", SENSOR)
         for source in ("teleop", "policy"):

@@ -14,6 +14,7 @@ from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
 from gr1_robot.arm.capsules import body_of
+from gr1_robot.arm.description import urdf_of
 from gr1_robot.arm.drivers.kinova_gen2 import sdk
 from gr1_robot.arm.drivers.kinova_gen2.driver import Driver
 from gr1_robot.arm.drivers.kinova_gen2.session import Ethernet, Session
@@ -79,7 +80,7 @@ class Arm(ArmBackend):
     vendor_limits = ArmLimits(0.2, 1.07, 0.64, 2.75, linear_braking=0.64, angular_braking=2.75)
 
     def __init__(self, rig: Rig, **settings):
-        self._settings = settings
+        self._rig, self._settings = rig, settings
         self._chain = gen2(GEN2_HAND + settings["tool_offset"])
         self.body = body_of(rig, self._chain, GEN2_CAPSULES, settings["table_height"])
         home, limits = np.array(settings["home"], np.float64), rig.limits
@@ -152,6 +153,9 @@ class Arm(ArmBackend):
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return self._chain.jacobian(joints)
+
+    def urdf(self) -> str:
+        return urdf_of("kinova_gen2", self._rig, self.joint_names, self._chain, self.body)
 
     def describe(self) -> str:
         return self._session.identity

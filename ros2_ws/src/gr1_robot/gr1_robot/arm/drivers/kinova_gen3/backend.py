@@ -15,6 +15,7 @@ from gr1_core.pose import Pose
 from gr1_core.rig import Rig
 from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
 from gr1_robot.arm.capsules import body_of
+from gr1_robot.arm.description import urdf_of
 from gr1_robot.arm.drivers.kinova_gen3.driver import JOINTS, Driver
 from gr1_robot.arm.drivers.kinova_gen3.session import KortexError, Login
 
@@ -134,6 +135,9 @@ class Arm(ArmBackend):
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return self._chain.jacobian(joints)
+
+    def urdf(self) -> str:
+        return urdf_of("kinova_gen3", self._rig, self.joint_names, self._chain, self.body)
 
     def describe(self) -> str:
         return self.driver.identity

@@ -19,6 +19,7 @@ from gr1_core.rig import Rig
 from gr1_core.sim import TASKS
 from gr1_robot.arm.backend import ArmBackend, ArmError, ArmLimits, ArmState
 from gr1_robot.arm.capsules import body_of
+from gr1_robot.arm.description import urdf_of
 from gr1_robot.arm.inertia import Inertia
 
 DRIFT = 0.05
@@ -175,6 +176,9 @@ class Arm(ArmBackend):
 
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         return GEN2.jacobian(joints)
+
+    def urdf(self) -> str:
+        return urdf_of("simulated_kinova_gen2", self._rig, self.joint_names, GEN2, self.body)
 
     def describe(self) -> str:
         return "simulated Kinova Gen2, 7 joints, three fingers"
