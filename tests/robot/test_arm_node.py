@@ -107,6 +107,8 @@ def test_everything_in_the_interface_is_published(topics):
         "commanded_motion",
         "commanded_path",
         "workspace",
+        "stopped",
+        "why_stopped",
     }
     assert set(json.loads(topics.until("sim/task").data)) == {"task", "seed", "instruction", "episode"}
 
