@@ -50,8 +50,13 @@ OWN = (
     "gallery hands",
     "gallery twin",
     "import-official",
+    "list",
     "pretrain",
+    "pull",
+    "push",
     "replay",
+    "rig check",
+    "rig new",
     "serve",
 )
 """The commands of gr1_core. `evaluate sim` is the module gr1_core.commands.evaluate_sim."""
@@ -99,6 +104,8 @@ def main(argv: list[str] | None = None) -> int:
         if name is None:
             return _no_command(words, modules)
         return _run(name, modules[name], words[len(name.split()) :])
+    except SystemExit as ended:  # of argparse: 0 after --help, 2 after a mistake
+        return int(ended.code or 0)
     except (ValueError, OSError) as error:
         print(f"gr1: {error}", file=sys.stderr)
         return 2 if isinstance(error, Mistake) else 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from gr1_core.hub import reference as hub
 from gr1_core.suggestions import did_you_mean, neighbours
 
 FOLDER = Path(__file__).parent / "checkpoints"
@@ -13,10 +13,11 @@ _CONFIG = "config.json"  # every checkpoint has one; a data folder with the name
 
 
 def resolve(checkpoint: str | Path) -> Path:
-    """The folder of a checkpoint's name or path. A checkpoint in the current folder takes precedence over a
-    pretrained one.
+    """The folder of a checkpoint's name, path or hf:// reference, which is fetched.
+
+    A checkpoint in the current folder takes precedence over a pretrained one. Raises HubError.
     """
-    path = Path(checkpoint)
+    path = hub.folder(checkpoint, hub.MODEL)
     ours = FOLDER / path
     shipped = len(path.parts) == 1 and (ours / _CONFIG).is_file()
     return ours if shipped and not (path / _CONFIG).is_file() else path
@@ -29,8 +30,6 @@ def names() -> list[str]:
 
 def require(checkpoint: str | Path) -> Path:
     """As `resolve`, for a checkpoint that must be there. Raises CheckpointMissing, with what may be meant."""
-    if re.match("[a-z]+://", str(checkpoint)):
-        return resolve(checkpoint)
     folder = resolve(checkpoint)
     if folder.is_file():
         raise CheckpointMissing(f"'{folder}' is a file; a checkpoint is a folder with {', '.join(_FILES)}")

@@ -34,10 +34,12 @@ MISTAKES = {
     "bench policy --rig clavin": "no rig 'clavin', did you mean 'calvin'?",
     "record strat": "'strat' is not one of start, success, failure, discard, did you mean 'start'?",
     "up --robt sim": "no option '--robt', did you mean '--robot'?",
-    "up --robot smi": "'smi' is not one of sim, kinova_gen2, kinova_gen3, did you mean 'sim'?",
+    "up --robot smi": "robot: 'smi' is not one of sim, kinova_gen2",
     "up --checkpoint dmo": "no checkpoint 'dmo': there is no such folder, did you mean 'demo'?",
     "up --task pick_egplant": "unknown task 'pick_egplant', did you mean 'pick_eggplant'?",
     "up --hardware lab.yml": "no file 'lab.yml', did you mean 'lab.yaml'?",
+    "list rgs": "'rgs' is not one of tasks, suites, recipes, rigs, checkpoints, did you mean 'rigs'?",
+    "rig check kinova_gen22": "no rig 'kinova_gen22', did you mean 'kinova_gen2'?",
     "up --rig kinova_gen22": "no rig 'kinova_gen22', did you mean 'kinova_gen2'?",
 }
 RUN_ALL = """

@@ -2,12 +2,15 @@
 
 import dataclasses
 import pickle
+import re
 
 import numpy as np
 import pytest
 import yaml
 from scipy.spatial.transform import Rotation
 
+from gr1_core import rig_guide
+from gr1_core.cli import main
 from gr1_core.renamed import RIG_KEYS
 from gr1_core.rig import Rig, RigError, built_in
 
@@ -73,7 +76,7 @@ def test_a_rig_that_means_something_else_is_refused_and_the_difference_named():
         (lambda r: r.update(control_hertz=10), "control_hertz is unknown, did you mean 'control_hz'"),
         (lambda r: r.pop("action"), "missing action"),
         (lambda r: r["cameras"].pop("static"), "missing cameras.static"),
-        (lambda r: r["cameras"]["wrist"].update(crop="middle"), "crop is 'middle', expected square or none"),
+        (lambda r: r["cameras"]["wrist"].update(crop="middle"), "crop is 'middle', expected 4 whole numbers in brackets or square or none"),
         (lambda r: r["cameras"]["wrist"].update(width=3.5), "width is 3.5, expected a whole number above 0"),
         (lambda r: r["limits"].update(force=float("nan")), "force is nan, expected a finite number above 0"),
         (
@@ -135,3 +138,63 @@ def test_obstacles_and_parts_have_names_of_their_own_and_belong_to_the_place():
     raw["obstacles"] = ["crate"]
     with pytest.raises(RigError, match="obstacles is .*, expected names, each with keys and values"):
         Rig.from_dict(raw)
+
+
+def changed(**fields):
+    """kinova_gen2's rig as a dictionary, with `static` fields of its camera and fields of its state."""
+    raw = Rig.load("kinova_gen2").to_dict()
+    raw["cameras"]["static"] |= fields.get("static", {})
+    raw["state"] |= fields.get("state", {})
+    return raw
+
+
+def test_a_crop_box_is_the_part_that_the_model_sees():
+    rig = Rig.from_dict(changed(static={"crop": [200, 10, 300, 320]}))
+    frame = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
+    assert np.array_equal(rig.cameras["static"].view(frame), frame[10:330, 200:500])
+    assert Rig.from_dict(rig.to_dict()) == rig
+
+
+@pytest.mark.parametrize(
+    "fields, said",
+    [
+        ({"static": {"crop": [200, 0, 500, 360]}}, "is not inside 640x360"),
+        ({"static": {"crop": [0, 0, 0, 360]}}, "is not inside 640x360"),
+        ({"static": {"crop": [0, 0, 360]}}, "expected 4 whole numbers in brackets or square or none"),
+        ({"static": {"crop": [0.5, 0, 360, 360]}}, "expected 4 whole numbers in brackets or square or none"),
+        ({"state": {"reference": [1, 1, 0, 0]}}, "of length 1.414: it must be 1"),
+    ],
+)
+def test_a_box_outside_the_frame_and_a_quaternion_that_is_none_are_refused(fields, said):
+    with pytest.raises(RigError, match=re.escape(said)):
+        Rig.from_dict(changed(**fields))
+
+
+def test_ages_that_break_the_stop_budget_are_named_with_what_remains():
+    assert Rig.load("kinova_gen2").stop_problems() == []
+    late = Rig.from_dict(changed(static={"max_age": 0.3}, state={"max_age": 0.191}))
+    said = late.stop_problems()
+    assert len(said) == 2 and "cameras.static.max_age 0.3 s" in said[0] and "state.max_age" in said[1]
+    assert "at most 0.19 s" in said[0]
+    slow = dataclasses.replace(late, control_hz=5.0).stop_problems()
+    assert "1.5 control periods (control_hz 5) 0.3 s" in slow[-1]
+
+
+def test_a_new_rig_explains_every_field_and_keeps_the_speed_of_a_unit(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    sizes = "--static 1280x720 --static-crop 280,0,720,720 --wrist 424x240"
+    assert main(f"rig new lab.yaml --control-hz 15 {sizes}".split()) == 0
+    rig, usual = Rig.load("lab.yaml"), Rig.load("kinova_gen2")
+    assert (rig.name, rig.control_hz, rig.cameras["static"].crop) == ("lab", 15.0, (280, 0, 720, 720))
+    speeds = [one.action.translation_scale * one.control_hz for one in (rig, usual)]
+    assert speeds[0] == pytest.approx(speeds[1], 1e-4) and rig.limits == usual.limits
+    text = (tmp_path / "lab.yaml").read_text()
+    said = " ".join(text.replace("#", " ").split())
+    for field, sentence in rig_guide.FIELDS.items():
+        assert field == "limits.max_tilt" or " ".join(sentence.split("{")[0].split()[:4]) in said
+    assert main(["rig", "check", "lab.yaml"]) == 0
+    assert "one action unit: 0.2 m/s" in capsys.readouterr().out
+    assert main(["rig", "new", "lab.yaml"]) == 2 and "is there already" in capsys.readouterr().err
+    (tmp_path / "lab.yaml").write_text(text.replace("max_age: 0.15", "max_age: 0.2", 1))
+    assert main(["rig", "check", "lab.yaml"]) == 2
+    assert "cameras.static.max_age 0.2 s" in capsys.readouterr().err

@@ -158,7 +158,7 @@ def test_a_full_disk_is_named_and_the_last_state_stays(small_recipe, tmp_path, m
 def test_a_wrong_stage_is_refused_by_the_command(capsys):
     from gr1_core.cli import main
 
-    assert main(["pretrain", "finetune-small", "data=x"]) == 1
+    assert main(["pretrain", "finetune-small", "data=x"]) == 2
     assert "run it with `gr1 finetune finetune-small`" in capsys.readouterr().err
 
 

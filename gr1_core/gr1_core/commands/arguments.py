@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gr1_core import pretrained
+from gr1_core.hub import reference as hub
 from gr1_core.suggestions import did_you_mean, neighbours
 
 LONGEST_LINE = 100
@@ -108,13 +109,16 @@ def dataset(text: str) -> Path:
     """A folder with a dataset."""
     try:
         return require_dataset(text)
-    except Mistake as error:
+    except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def require_dataset(folder: str) -> Path:
-    """The folder of a dataset. Raises Mistake: why it is none, and what makes one."""
-    path = Path(folder)
+    """The folder of a dataset, also of an hf:// reference, which is fetched.
+
+    Raises Mistake: why it is none, and what makes one; or HubError.
+    """
+    path = hub.folder(folder, hub.DATASET)
     if (path / "meta" / "info.json").is_file():
         return path
     made = f"; make one with `gr1 convert bags BAGS --out {path}`"

@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 
-from gr1_core.commands._text_table import console
+from gr1_core.commands._text_table import console, plural
 from gr1_core.commands.arguments import Parser, bags
 
 HELP = "read bags completely and name what is wrong; exit code 1 if anything is"
@@ -38,5 +38,5 @@ def main(argv: list[str]) -> int:
         if any(problem.startswith(DAMAGE_PREFIXES) for problem in problems):
             remedy = f"`gr1 bags recover {shlex.quote(str(folder))}`"
             print(f"{folder.name}: to save what can be read: {remedy}", flush=True)
-    print(f"{len(folders)} bags read, {bags_with_problems} with problems")
+    print(f"{plural(len(folders), 'bag')} read, {bags_with_problems} with problems")
     return 1 if bags_with_problems else 0

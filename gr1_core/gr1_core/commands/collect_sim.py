@@ -9,7 +9,16 @@ import time
 from pathlib import Path
 
 from gr1_core.commands._cluster import add_workers_options, open_cluster
-from gr1_core.commands.arguments import Parser, checkpoint, cores, count, refuse_renamed_options, rig, tasks
+from gr1_core.commands.arguments import (
+    Parser,
+    checking,
+    checkpoint,
+    cores,
+    count,
+    refuse_renamed_options,
+    rig,
+    tasks,
+)
 from gr1_core.renamed import OPTIONS
 
 HELP = "record the scripted expert on the simulated rig, without ROS, as bags or directly as a dataset"
@@ -86,6 +95,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
+    with checking():
+        episodes, single_frames, rig = _planned(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if arguments.to == "bags":
+        return _collect_bags(arguments, episodes, rig)
+    return _collect_dataset(arguments, episodes, single_frames, rig)
+
+
+def _planned(arguments):
+    """-> episodes, single frames, rig. Raises ValueError for arguments that do not go together."""
     from gr1_core.rig import Rig
     from gr1_core.sim.collection.bags import CollectError, plan_episodes
 
@@ -102,19 +121,11 @@ def main(argv: list[str]) -> int:
         raise CollectError(
             "--vary is for datasets: bags hold what the live stack would have sent; add --to dataset"
         )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    episodes, rig = (
-        plan_episodes(arguments.tasks, arguments.episodes, arguments.seed),
-        Rig.load(arguments.rig),
-    )
-    if not into_dataset:
-        return _collect_bags(arguments, episodes, rig)
+    episodes = plan_episodes(arguments.tasks, arguments.episodes, arguments.seed)
     # Their seeds follow those of the episodes, so that no scene occurs twice.
-    first = episodes[-1].seed + 1
-    single_frames = (
-        plan_episodes(arguments.tasks, arguments.single_frames, first) if arguments.single_frames else []
-    )
-    return _collect_dataset(arguments, episodes, single_frames, rig)
+    first, number = episodes[-1].seed + 1, arguments.single_frames
+    single_frames = plan_episodes(arguments.tasks, number, first) if number else []
+    return episodes, single_frames, Rig.load(arguments.rig)
 
 
 def _collect_dataset(arguments, episodes, single_frames, rig) -> int:

@@ -52,7 +52,7 @@ class DecodedFrames:
         decoder = Decoder(dataset, role)
         self.shape = decoder.shape
         height, width, _ = self.shape
-        path = dataset.cache.path(f"{role}.{height}x{width}.{dataset.cameras[role].crop}.npy")
+        path = dataset.cache.path(f"{role}.{height}x{width}.{_name(dataset.cameras[role].crop)}.npy")
         if not path.is_file():
             with dataset.cache.creating(path.name, dataset.length * height * width * 3) as partial:
                 if partial is not None:
@@ -82,3 +82,8 @@ def _decode_all(decoder: Decoder, length: int, path: Path) -> None:
     finally:
         pool.shutdown(cancel_futures=True)
     out.flush()
+
+
+def _name(crop: str | tuple[int, ...]) -> str:
+    """A camera's crop in a file's name."""
+    return crop if isinstance(crop, str) else "-".join(map(str, crop))

@@ -6,7 +6,6 @@ uses the layouts of `seen`, so that only the instruction differs.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from gr1_core.sim.instructions import instructions_for
 from gr1_core.sim.objects import catalogue
 from gr1_core.sim.objects.catalogue import ObjectSet
 from gr1_core.sim.tasks import TASKS, Task, find_task
+from gr1_core.suggestions import did_you_mean
 
 TRAINING_SEEDS_END = 100_000
 """Seeds below this are for demonstrations."""
@@ -136,8 +136,8 @@ def parse_suites(text: str, tasks: Sequence[str] = ()) -> list[str]:
 def require_suite(suite: str) -> None:
     """Raises SuiteError with the nearest name for an unknown suite."""
     if suite not in SUITES:
-        near = difflib.get_close_matches(suite, SUITES, 1, 0.0)
-        raise SuiteError(f"unknown suite '{suite}', did you mean '{near[0]}'? Suites: {', '.join(SUITES)}")
+        hint = did_you_mean(suite, SUITES) or f"; there are {', '.join(SUITES)}"
+        raise SuiteError(f"unknown suite '{suite}'{hint}")
 
 
 def _make_trial(suite: str, scene: str, seed: int, turn: int) -> Trial:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from gr1_core.sim.instructions import instructions_for
 from gr1_core.sim.objects.catalogue import SLOTS, STANDARD_OBJECTS, ObjectSet
 from gr1_core.sim.scene import DRAWER_TRAVEL, PLATE_FLOOR, PLATE_RADIUS
 from gr1_core.sim.state import StateView
+from gr1_core.suggestions import did_you_mean
 
 # x, y in metres of the area in which plate and objects are placed, and of the cabinet's front
 PLACEMENT_MIN, PLACEMENT_MAX = np.array([0.30, -0.32]), np.array([0.55, 0.09])
@@ -95,9 +95,8 @@ def find_task(name: str) -> Task:
     """
     if name in TASKS:
         return TASKS[name]
-    near = difflib.get_close_matches(str(name), TASKS, 1)
-    hint = f", did you mean {near[0]!r}?" if near else "."
-    raise ValueError(f"unknown task '{name}'{hint} Tasks: {', '.join(TASKS)}")
+    hint = did_you_mean(str(name), TASKS) or f"; there are {', '.join(TASKS)}"
+    raise ValueError(f"unknown task '{name}'{hint}")
 
 
 def parse_task_names(text: str) -> list[str]:

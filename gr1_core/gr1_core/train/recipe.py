@@ -220,6 +220,11 @@ def built_in() -> list[str]:
     return sorted(path.stem for path in _BUILT_IN.glob("*.yaml") if not path.stem.startswith("_"))
 
 
+def path(name: str) -> Path:
+    """The file of a built-in recipe."""
+    return _BUILT_IN / f"{name}.yaml"
+
+
 def load(source: str, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe from the name of a built-in one or from a YAML file, with `key=value` overrides on top. Raises
     RecipeError.
