@@ -11,7 +11,7 @@ export class Camera {
   constructor(role, wanted = () => true) {
     this.role = role;
     this.shown = false;
-    this.image = createElement("img", { alt: LABEL[role] ?? role, decoding: "async" });
+    this.image = createElement("img", { alt: LABEL[role] ?? role, decoding: "async", hidden: true });
     this.note = createElement("p", { className: "camera-note", hidden: true });
     const name = createElement("figcaption", {}, createElement("span", {}, LABEL[role] ?? role));
     this.element = createElement("figure", { className: "camera" }, createElement("div", { className: "frame" }, this.image, this.note), name);
@@ -31,6 +31,7 @@ export class Camera {
   #show(shown) {
     if (shown !== this.shown || !shown) this.#setNote(shown ? "" : "No image");
     this.shown = shown;
+    this.image.hidden = !shown;
   }
 
   #setNote(note) {

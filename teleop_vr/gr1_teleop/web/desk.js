@@ -97,6 +97,8 @@ function onMessage(message) {
   showTopics(topics, message.recording?.state === "recording");
   for (const camera of cameras) camera.update(topics.find(({ topic }) => topic.includes(`camera/${camera.role}/image`)));
   policy.update(message.policy ?? {});
+  // A policy run without a recorder has no episodes.
+  byId("episode-panel").hidden = policy.running && !message.recording?.state && !(message.warnings ?? []).length;
   tasks.update(message.tasks ?? [], message.recording ?? {});
   episodes.update(message);
 }
