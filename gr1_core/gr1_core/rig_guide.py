@@ -21,6 +21,8 @@ FIELDS = {
     "cameras.*.crop": "what the model sees: square (the largest centred square), none (all), or the box "
     "[left, top, width, height] in pixels. It is scaled to the model's square: another shape is distorted",
     "cameras.*.max_age": "s; an older frame stops the arm: about three periods of the camera. {left}",
+    "cameras.*.mount": "where the camera is, for viewers: {{on: base or hand, position: [x, y, z] in m, "
+    "quaternion: [x, y, z, w]}} of its optical frame; null: not known (default)",
     "state.rotation": "Euler angles about the fixed axes x, y, z; there is no other",
     "state.reference": "quaternion [x, y, z, w] of length 1: the hand's orientation whose angles are zero. "
     "Choose the usual one (hand down), so that the angles stay far from +-pi",
@@ -84,7 +86,7 @@ def text(rig: Rig, base: str) -> str:
     ]
     before: list[str] = []
     for key, value in flat.items():
-        if value is None and key == "limits.max_tilt":
+        if value is None and key.endswith(("limits.max_tilt", ".mount")):
             continue
         parts = key.split(".")
         for depth, part in enumerate(parts[:-1]):

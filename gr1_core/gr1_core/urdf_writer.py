@@ -1,4 +1,4 @@
-"""A URDF from a chain of joints and its capsules: what viewers show has exactly the kinematics of the gate."""
+"""A URDF from a chain of joints and its capsules: viewers show exactly the kinematics of the gate."""
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gr1_bringup import processes, stack
+from gr1_bringup import processes, stack, viewers
 from gr1_common.shell import callers_environment
+from gr1_core.rig import Rig
 from tests.support.waiting import eventually
 
 COMMON = {"Class", "Name", "Enabled", "Value"}
@@ -26,6 +27,14 @@ PROPERTIES = {
     },
     "rviz_default_plugins/Axes": {"Length", "Radius", "Reference Frame", "Show Trail", "Alpha"},
     "rviz_default_plugins/MarkerArray": {"Topic", "Namespaces"},
+    "rviz_default_plugins/RobotModel": {
+        "Alpha", "Collision Enabled", "Description File", "Description Source", "Description Topic", "TF Prefix",
+        "Update Interval", "Visual Enabled", "Mass Properties", "Links",
+    },
+    "rviz_default_plugins/TF": {
+        "Frame Timeout", "Frames", "Marker Scale", "Show Arrows", "Show Axes", "Show Names", "Tree",
+        "Update Interval",
+    },
     "rviz_default_plugins/Pose": {
         "Topic", "Shape", "Alpha", "Color", "Axes Length", "Axes Radius", "Head Length", "Head Radius",
         "Shaft Length", "Shaft Radius",
@@ -73,7 +82,25 @@ def test_the_pictures_the_wrench_and_both_poses_are_shown(displays):
     assert topics["Image"] == PICTURES
     assert topics["Pose"] == {"arm/pose", "arm/commanded_pose"}
     assert topics["Wrench"] == {"arm/wrench"} and topics["MarkerArray"] == {"arm/markers"}
-    assert all(display["Enabled"] for display in displays)
+    assert {display["Name"] for display in displays if not display["Enabled"]} == {"Frames"}
+
+
+def test_the_arm_is_shown_from_the_description_that_its_node_publishes(displays):
+    [model] = [display for display in displays if display["Class"].endswith("/RobotModel")]
+    assert model["Description Source"] == "Topic"
+    assert model["Description Topic"]["Value"] == "robot_description"
+    assert model["Description Topic"]["Durability Policy"] == "Transient Local"
+
+
+def test_the_arms_frames_are_published_where_an_apt_ros_has_the_program(tmp_path, monkeypatch):
+    program = tmp_path / "lib" / "robot_state_publisher" / "robot_state_publisher"
+    program.parent.mkdir(parents=True)
+    program.write_text("")
+    rig = Rig.load("kinova_gen2")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    rviz, frames = viewers.programs("sim", rig)
+    assert frames["parameters"]["robot_description"].startswith("<?xml")
+    assert [one["name"] for one in viewers.programs("ros2", rig)] == ["rviz"]
 
 
 def test_the_window_shows_all_five_pictures_at_once(layout, displays):
