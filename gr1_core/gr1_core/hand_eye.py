@@ -55,7 +55,7 @@ def solve(hands: Sequence[Pose], boards: Sequence[Pose], on_hand: bool = True) -
     spread = np.linalg.svd(axes, compute_uv=False)
     if spread[1] < 0.2:
         raise HandEyeError(
-            "the hand was turned about one axis only, from which the camera's place does not follow: tilt it to "
+            "the hand was turned about one axis only, from which no place of the camera follows: tilt it to "
             "several sides"
         )
     seen_places, seen_turns = _stack(boards)

@@ -28,8 +28,8 @@ PROPERTIES = {
     "rviz_default_plugins/Axes": {"Length", "Radius", "Reference Frame", "Show Trail", "Alpha"},
     "rviz_default_plugins/MarkerArray": {"Topic", "Namespaces"},
     "rviz_default_plugins/RobotModel": {
-        "Alpha", "Collision Enabled", "Description File", "Description Source", "Description Topic", "TF Prefix",
-        "Update Interval", "Visual Enabled", "Mass Properties", "Links",
+        "Alpha", "Collision Enabled", "Description File", "Description Source", "Description Topic",
+        "TF Prefix", "Update Interval", "Visual Enabled", "Mass Properties", "Links",
     },
     "rviz_default_plugins/TF": {
         "Frame Timeout", "Frames", "Marker Scale", "Show Arrows", "Show Axes", "Show Names", "Tree",
