@@ -56,7 +56,11 @@ class Setup:
         )
         self.controller.until("controller is up")
         self.backend = load_backend("ros2", rig_of(name), settings_of(name, kind))
-        self.backend.connect()
+        try:
+            self.backend.connect()
+        except BaseException:
+            self.controller.end()
+            raise
 
     def place(self) -> np.ndarray:
         pose = eventually(lambda: self.backend.read_state().measured, "a state of the arm")
