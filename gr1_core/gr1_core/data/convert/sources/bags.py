@@ -70,7 +70,8 @@ class BagSource:
         units = []
         for folder in self._folders:
             name = folder.name if count[folder.name] == 1 else "_".join(folder.relative_to(self.root).parts)
-            files = sorted(path for path in folder.iterdir() if path.is_file())
+            inside = folder.iterdir() if folder.is_dir() else ()  # a link that leads nowhere
+            files = sorted(path for path in inside if path.is_file())
             units.append(
                 Unit(
                     safe_key(name),
