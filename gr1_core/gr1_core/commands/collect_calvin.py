@@ -63,11 +63,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from gr1_core.calvin.checkout import Checkout
     from gr1_core.calvin.collection import CalvinCollectError, CollectionSettings, collect, named_tasks
+    from gr1_core.progress import ProgressBar
 
     if arguments.seed < 0:
         raise CalvinCollectError(f"--seed {arguments.seed}: seeds are whole numbers from 0 up")
@@ -86,19 +84,11 @@ def main(argv: list[str]) -> int:
         arguments.single_frames is not None,
     )
     wanted = arguments.single_frames or arguments.episodes
-    columns = (
-        TextColumn("single frames" if arguments.single_frames else "demonstrations"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
     with (
         open_cluster(arguments) as cluster,
-        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
+        ProgressBar("single frames" if arguments.single_frames else "demonstrations", wanted) as bar,
     ):
-        task = bar.add_task("", total=wanted)
-        show = lambda found, chains: bar.update(task, completed=found, description=f"{chains} chains")  # noqa: E731
+        show = lambda found, chains: bar.advance(f"{chains} chains", to=found)  # noqa: E731
         try:
             summary = collect(checkout, settings, wanted, arguments.out, arguments.workers, show, cluster)
         except KeyboardInterrupt:

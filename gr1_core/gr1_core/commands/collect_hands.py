@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import signal
-import sys
 from pathlib import Path
 
 from gr1_core.commands._cluster import add_workers_options, open_cluster
@@ -35,24 +34,17 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from gr1_core.progress import ProgressBar
     from gr1_core.sim.hands.videos import HandsError, collect_videos, plan_videos
 
     if arguments.seed < 0:
         raise HandsError(f"--seed {arguments.seed}: seeds are whole numbers from 0 up")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     specs, kept = plan_videos(arguments.clips, arguments.seed), 0
-    columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with (
-        open_cluster(arguments) as cluster,
-        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
-    ):
-        task = bar.add_task("", total=len(specs))
+    with open_cluster(arguments) as cluster, ProgressBar("videos", len(specs)) as bar:
         for _, new in collect_videos(specs, arguments.out, arguments.workers, cluster):
             kept += not new
-            bar.update(task, advance=1)
+            bar.advance()
     print(
         f"{arguments.clips} narrated clips in {len(specs)} videos in {arguments.out}, {kept} existed already"
     )

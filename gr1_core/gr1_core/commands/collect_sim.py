@@ -150,29 +150,19 @@ def _collect_dataset(arguments, episodes, single_frames, rig) -> int:
 
 
 def _collect_bags(arguments, episodes, rig) -> int:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from gr1_core.progress import ProgressBar
     from gr1_core.sim.collection.bags import collect_bags
 
-    columns = (
-        TextColumn("recording"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
     failed, kept = [], 0
     with (
         open_cluster(arguments) as cluster,
-        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
+        ProgressBar("recording", len(episodes)) as bar,
     ):
-        task = bar.add_task("", total=len(episodes))
         results = collect_bags(episodes, arguments.out, rig, arguments.images, arguments.workers, cluster)
         for episode, success, new in results:
             failed += [] if success else [episode.name]
             kept += not new
-            bar.update(task, advance=1, description=f"{len(failed)} failed" if failed else "")
+            bar.advance(f"{len(failed)} failed" if failed else "")
     total, successes = len(episodes), len(episodes) - len(failed)
     print(f"{total} episodes in {arguments.out}, {kept} of them from before; {successes} successes")
     if failed:

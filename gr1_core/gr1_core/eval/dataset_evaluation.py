@@ -132,4 +132,4 @@ def _print_table(folder: Path, data: Path, episodes: int, results: dict[str, dic
     rows |= {name.replace("_", " "): row for name, row in results[""].get("baselines", {}).items()}
     for name, row in rows.items():
         table.add_row(name, *(f"{row[column]:.3f}" if column in row else "" for column in columns))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    Console(width=None if sys.stdout.isatty() else 100).print(table)

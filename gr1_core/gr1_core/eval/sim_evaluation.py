@@ -11,14 +11,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from gr1_core import atomic_write, pretrained
 from gr1_core.eval import contact_sheet, table
@@ -28,6 +20,7 @@ from gr1_core.eval.cluster_jobs import ClusterJobs
 from gr1_core.eval.environment import Outcome, SimulationError, TrialSettings, require_simulated_rig
 from gr1_core.eval.prediction import PredictionErrors
 from gr1_core.model import checkpoint as checkpoints
+from gr1_core.progress import ProgressBar
 from gr1_core.rig import Rig
 from gr1_core.sim.suites import Trial, parse_suites, trials
 
@@ -37,6 +30,7 @@ if TYPE_CHECKING:
 _EXPERTS_RIG = "kinova_gen2_small"
 _IMAGES_PER_EPISODE = 8
 _INTERRUPTED = 130
+_WIDTH = 100  # columns of tables in a file or a pipe
 
 
 def run(
@@ -86,7 +80,7 @@ def run(
         result["prediction"] = figures
     if out:
         _save(out, result, outcomes, errors, rig)
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     title = f"checkpoint {checkpoint}" if policy else "the scripted expert, which is given the true poses"
     table.print_tables(
         console, result, f"{title}{', INTERRUPTED after ' + result['interrupted'] if ended else ''}"
@@ -127,24 +121,15 @@ def _play(
 ) -> tuple[list[Outcome], BaseException | None]:
     """The outcomes, and the exception that ended the evaluation early: the outcomes before it are kept."""
     outcomes: list[Outcome] = []
-    parts = (
-        TextColumn("playing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
     on_action = errors.on_action if errors else None
     running = trial_pool.run_trials(chosen, settings, policy, workers, on_action, on_cluster)
-    with Progress(*parts, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=len(chosen))
+    with ProgressBar("playing", len(chosen)) as bar:
         try:
             for outcome in running:
                 outcomes.append(outcome)
                 if errors:
                     errors.end_trial(outcome.trial)
-                bar.update(task, advance=1, description=f"{sum(one.success for one in outcomes)} successes")
+                bar.advance(f"{sum(one.success for one in outcomes)} successes")
         except (Exception, KeyboardInterrupt) as ended:
             return outcomes, ended
         finally:

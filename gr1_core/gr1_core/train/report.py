@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from tqdm import tqdm
 
+from gr1_core.progress import ProgressLines
 from gr1_core.train.run_folder import RunFolder
 
 
@@ -20,11 +21,11 @@ class TrainingLog:
 
         self._folder, self._batch = folder, batch
         self._board = SummaryWriter(folder.path / "tensorboard", purge_step=step + 1 if step else None)
-        # In a file one line per half minute is enough.
-        interval = 0.2 if sys.stderr.isatty() else 30
+        terminal = sys.stderr.isatty()
         self._bar = tqdm(
-            total=steps, initial=step, desc=label, unit="step", mininterval=interval, dynamic_ncols=True
+            total=steps, initial=step, desc=label, unit="step", dynamic_ncols=True, disable=not terminal
         )
+        self._lines = None if terminal else ProgressLines(f"{label}: step", steps, step)
         self._started, self._seconds = time.perf_counter(), 0.0
         self._steps, self._waited, self._waited_before = 0, 0.0, 0.0
 
@@ -34,10 +35,11 @@ class TrainingLog:
         self._waited, self._seconds = waited, time.perf_counter() - self._started
         listed = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
         windows_per_s, waiting = self._speed()
-        self._bar.set_postfix_str(
-            f"{listed} | {windows_per_s:.1f} windows/s, waiting {waiting:.0%}", refresh=False
-        )
+        note = f"{listed} | {windows_per_s:.1f} windows/s, waiting {waiting:.0%}"
+        self._bar.set_postfix_str(note, refresh=False)
         self._bar.update()
+        if self._lines:
+            self._lines.show(step, note)
         for name, value in losses.items():
             self._board.add_scalar(f"train/{name}", value, step)
         self._board.add_scalar("train/lr", learning_rate, step)

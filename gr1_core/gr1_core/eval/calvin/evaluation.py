@@ -27,6 +27,7 @@ from gr1_core.eval.calvin.log import NAME, ResultsLog
 from gr1_core.eval.calvin.protocol import ChainJob, ChainOutcome, ChainSettings
 from gr1_core.eval.calvin.references import REFERENCES
 from gr1_core.eval.worker_process import WorkerError
+from gr1_core.progress import ProgressBar
 from gr1_core.rig import Rig
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def run(options: Options) -> int:
     if options.out:
         atomic_write.write_json(options.out / "results.json", result)
         report.write_page(options.out / "report.html", result, REFERENCES, _recordings(options.out), title)
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
     summary.print_tables(
         console,
         result,
@@ -170,14 +171,6 @@ def _versions() -> dict[str, str]:
 
 def _play(jobs: Sequence[ChainJob], options: Options, policy, log: ResultsLog) -> BaseException | None:
     """Plays the chains; returns what ended the evaluation early, if anything. Finished chains are kept."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
     root = Path(os.path.abspath(options.checkout.root))
     settings = ChainSettings(root, options.scene, options.renderer, options.agent)
@@ -187,17 +180,9 @@ def _play(jobs: Sequence[ChainJob], options: Options, policy, log: ResultsLog) -
     else:
         on_action = recorder.on_action if recorder else None
         running = worker_pool.run_jobs(jobs, settings, policy, options.workers, on_action, error=CalvinError)
-    parts = (
-        TextColumn("chains"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
     began, spent, waited = time.monotonic(), 0.0, 0.0
-    with Progress(*parts, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=len(jobs) + len(log.results), completed=len(log.results))
+    before = len(log.results)
+    with ProgressBar("chains", len(jobs) + before, before) as bar:
         try:
             for outcome in running:
                 log.add(outcome)
@@ -206,12 +191,10 @@ def _play(jobs: Sequence[ChainJob], options: Options, policy, log: ResultsLog) -
                 spent, waited = spent + outcome.seconds, waited + outcome.waiting
                 hours = (time.monotonic() - began) / 3600
                 mean = sum(one.done for one in log.results.values()) / len(log.results)
-                done = len(log.results) - (bar.tasks[task].total - len(jobs))
+                done = len(log.results) - before
                 share = f"{100 * waited / spent:.0f} % of the time waiting for the policy"
                 text = f"mean length {mean:.2f}, {done / hours:.0f} chains/h, {share}"
-                bar.update(task, advance=1, description=text)
-                if bar.disable:
-                    print(f"{len(log.results)} chains, {text}", file=sys.stderr, flush=True)
+                bar.advance(text)
         except (Exception, KeyboardInterrupt) as ended:
             return ended
         finally:
