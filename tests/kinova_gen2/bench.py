@@ -62,8 +62,8 @@ class Bench:
         self.settle()
 
     def settle(self) -> None:
-        """Until the arm has carried out what it was sent and the newest state was read after that."""
-        until(lambda: self.standin.advance().waiting == 0, "an empty queue")
+        """Until the arm has carried out what it was sent, rests, and the newest state was read after that."""
+        until(lambda: not self.standin.moving, "an arm at rest")
         now = time.monotonic()
         self.until(lambda state: state.at > now, "a newer state")
 

@@ -21,6 +21,8 @@ from gr1_robot.arm.drivers.kinova_gen3.backend import HOME
 
 TOOL = 0.12
 """m from the flange to the arm's own tool point: the vendor's for a Robotiq 2F-85."""
+ACCELERATION = 0.64, 2.75
+"""m/s2 and rad/s2."""
 READY, MANUAL, IN_FAULT = 7, 9, 4
 MIXED, TOOL_FRAME, BASE = 1, 2, 3
 
@@ -57,6 +59,7 @@ class StandInArm:
         self.refusing: set[str] = set()
         self.log: list[Entry] = []
         self._twist, self._owner = (BASE, np.zeros(6)), 0
+        self._velocity = np.zeros(6)
         self._now = time.monotonic()
         self._changed = threading.Condition(threading.RLock())
         self._peers: dict[int, tuple[socket.socket, dict]] = {}
@@ -103,8 +106,14 @@ class StandInArm:
 
     @property
     def moving(self) -> bool:
+        """Whether it has a twist to carry out; after that it brakes."""
         with self._changed:
             return bool(self._twist[1].any())
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether it stands still."""
+        return not (self._twist[1].any() or self._velocity.any())
 
     def pose(self) -> tuple[np.ndarray, Rotation]:
         """The commanded tool point's, now."""
@@ -136,16 +145,27 @@ class StandInArm:
         now = time.monotonic()
         way = self.finger_speed * (now - self._now)
         self.closure += float(np.clip(self.closure_asked - self.closure, -way, way))
+        while self._now < now:
+            span = min(now - self._now, 0.005)
+            self._accelerate(span)
+            self.position = self.position + span * self._velocity[:3]
+            self.rotation = Rotation.from_rotvec(span * self._velocity[3:]) * self.rotation
+            self._now += span
+            if not (self._velocity.any() or self._twist[1].any()):
+                self._now = now
+
+    def _accelerate(self, span: float) -> None:
+        """The velocity, m/s and rad/s in the base frame, follows the twist as fast as the arm can."""
         frame, twist = self._twist
-        if twist.any():
-            span, linear, angular = now - self._now, twist[:3], np.radians(twist[3:])
-            turn = Rotation.from_rotvec(span * angular)
-            if frame == TOOL_FRAME:
-                # Half way through the turn: good to the second order, and the span is a few ms.
-                linear = (self.rotation * Rotation.from_rotvec(span * angular / 2)).apply(linear)
-            self.position = self.position + span * linear
-            self.rotation = turn * self.rotation if frame == BASE else self.rotation * turn
-        self._now = now
+        linear, angular = twist[:3], np.radians(twist[3:])
+        if frame == TOOL_FRAME:
+            linear = self.rotation.apply(linear)
+        if frame != BASE:
+            angular = self.rotation.apply(angular)
+        for part, wanted, most in zip((slice(0, 3), slice(3, 6)), (linear, angular), ACCELERATION):
+            change = wanted - self._velocity[part]
+            size = np.linalg.norm(change)
+            self._velocity[part] += change * min(most * span / max(size, 1e-12), 1.0)
 
     def _rest(self, why: str) -> None:
         if self._twist[1].any():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import math
 import mmap
 import os
 import shutil
@@ -56,7 +57,8 @@ FUNCTIONS = (
         "GetAPIVersion",
     ),
 )
-FIFO, LOG, ORDER, NUMBER = 2000, 4096, 1024, 24
+RATE_S, ACCELERATION = 0.01, (0.64, 2.75)
+FIFO, LOG, ORDER, NUMBER, LATEST = 2000, 4096, 1024, 24, 16
 
 
 def _structure(name: str, **fields) -> type[ctypes.Structure]:
@@ -76,6 +78,8 @@ World = _structure(
     joints=c_float * 7,
     joint_velocities=c_float * 7,
     force=c_float * 6,
+    acceleration=c_double * 2,
+    lag=c_int32,
     finger_stop=c_float,
     plugged=c_int32,
     epoch=c_int32,
@@ -89,6 +93,9 @@ World = _structure(
     next=c_double,
     commanded=c_double * 7,
     measured=c_double * 7,
+    velocity=c_double * 6,
+    coming=c_float * 6 * LATEST,
+    turn=c_int32,
     home_begun=c_double,
     home_from=c_double * 7,
     fingers=c_float * 3,
@@ -170,10 +177,11 @@ class StandIn:
     it needs `environment`.
 
     period: s between two points that it takes from its queue: 10 ms, or a faster clock for a test without a
-    rate.
+    rate. At 10 ms it follows 30 ms late, with the vendor's accelerations, and brakes when it has no point. With
+    a faster clock it has no points between two ticks of the test, so it follows at once.
     """
 
-    def __init__(self, folder: Path, period: float = 0.01):
+    def __init__(self, folder: Path, period: float = RATE_S):
         self.path = folder / "world"
         self.path.write_bytes(bytes(ctypes.sizeof(World)))
         with self.path.open("r+b") as file:
@@ -182,6 +190,8 @@ class StandIn:
         world.period, world.home_s, world.fingers_s = period, 0.3, 0.05
         world.home_pose[:] = vendor_pose(HOME_JOINTS)
         world.joints[:] = JOINTS
+        at_rate = period == RATE_S
+        world.acceleration[:], world.lag = (ACCELERATION, 3) if at_rate else ((math.inf, math.inf), 0)
         world.finger_stop = 6800.0
         world.plugged, world.robot_type, world.devices, world.blocking_home = 1, 8, 1, 1
         world.timeout_us = 20_000
@@ -213,6 +223,12 @@ class StandIn:
         """f64[3] m and quaternion xyzw of the point between the fingertips, at this moment."""
         pose = np.array(self.advance().measured)
         return _along(pose[:3], pose[3:], GEN2_GRIP - GEN2_HAND), pose[3:]
+
+    @property
+    def moving(self) -> bool:
+        """Whether the arm has a velocity, or has points to carry out."""
+        world = self.advance()
+        return bool(world.waiting or self._library.standin_moving(ctypes.byref(world)))
 
     def points(self) -> list[Sent]:
         """The last points that were sent, oldest first."""

@@ -46,13 +46,40 @@ static void turn(double q[4], const float w[3], double dt) {
     for (int i = 0; i < 4; i++) q[i] = r[i] / norm;
 }
 
+/* One tick: the velocity follows the point of `lag` ticks ago, as fast as the arm can. */
+static void move(World *w, const float v[6]) {
+    memcpy(w->coming[w->turn], v, sizeof w->coming[0]);
+    const float *wanted = w->coming[(w->turn + LATEST - w->lag) % LATEST];
+    w->turn = (w->turn + 1) % LATEST;
+    for (int part = 0; part < 2; part++) {
+        double change[3], size = 0, most = w->acceleration[part] * STEP;
+        for (int i = 0; i < 3; i++) {
+            change[i] = wanted[3 * part + i] - w->velocity[3 * part + i];
+            size += change[i] * change[i];
+        }
+        size = sqrt(size);
+        for (int i = 0; i < 3; i++) w->velocity[3 * part + i] += size > most ? change[i] * most / size : change[i];
+    }
+    for (int i = 0; i < 3; i++) w->commanded[i] += w->velocity[i] * STEP;
+    float angular[3] = {(float)w->velocity[3], (float)w->velocity[4], (float)w->velocity[5]};
+    turn(w->commanded + 3, angular, STEP);
+    if (!w->held) memcpy(w->measured, w->commanded, sizeof w->measured);
+}
+
+int moving(const World *w) {
+    for (int i = 0; i < 6; i++) {
+        if (w->velocity[i] != 0) return 1;
+        for (int n = 0; n < w->lag; n++)
+            if (w->coming[(w->turn + LATEST - 1 - n) % LATEST][i] != 0) return 1;
+    }
+    return 0;
+}
+
 static void carry_out(World *w, const Point *p) {
     int moves = 0;
-    for (int i = 0; i < 3; i++) w->commanded[i] += p->v[i] * STEP;
-    turn(w->commanded + 3, p->v + 3, STEP);
+    move(w, p->v);
     for (int i = 0; i < 6; i++) moves |= p->v[i] != 0;
     if (moves) w->retract = 5;
-    if (!w->held) memcpy(w->measured, w->commanded, sizeof w->measured);
     for (int i = 0; p->hand_mode != 0 && i < 3; i++) { /* in a velocity point fingers are velocities, whatever the mode says */
         float f = w->fingers[i] + p->fingers[i] * (float)STEP;
         w->fingers[i] = f < 0 ? 0 : f > w->finger_stop ? w->finger_stop : f;
@@ -60,6 +87,8 @@ static void carry_out(World *w, const Point *p) {
 }
 
 static void go_home(World *w, double t) {
+    memset(w->velocity, 0, sizeof w->velocity);
+    memset(w->coming, 0, sizeof w->coming);
     double share = (t - w->home_begun) / w->home_s, *to = w->home_pose, *from = w->home_from, norm = 0;
     int arrived = share >= 1;
     for (int i = 0; i < 7; i++) w->commanded[i] = arrived ? to[i] : from[i] + share * (to[i] - from[i]);
@@ -77,6 +106,10 @@ void advance(World *w) {
             carry_out(w, &w->fifo[w->first]);
             w->first = (w->first + 1) % FIFO, w->waiting--, w->consumed++;
             w->next += w->period;
+        } else if (moving(w)) { /* no point: it brakes */
+            static const float rest[6];
+            move(w, rest);
+            w->starved++, w->next += w->period;
         } else {
             int64_t ticks = (int64_t)((t - w->next) / w->period) + 1;
             w->starved += ticks, w->next += ticks * w->period;

@@ -9,6 +9,7 @@ void hold(World *);                     /* the world's mutex, also after its own
 void release(World *);
 void world_create(World *);             /* after the settings are written */
 void advance(World *);                  /* everything that the arm has done until now */
+int moving(const World *);              /* whether it has a velocity, or points that it is late for */
 void enqueue(World *, const Point *);
 void erase(World *);
 void euler(const double q[4], float angles[3]); /* quaternion xyzw -> intrinsic XYZ, rad */

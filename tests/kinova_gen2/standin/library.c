@@ -208,6 +208,7 @@ API(GetAPIVersion)(int *version) { BEGIN(VERSION); version[0] = 5, version[1] = 
 
 /* For the tests only */
 API(standin_forget)(void) { world = NULL, epoch = -1, started = crashed = 0; return 0; }
+API(standin_moving)(World *w) { hold(w); int moves = moving(w); release(w); return moves; }
 API(standin_size)(void) { return sizeof(World); }
 API(standin_create)(World *w) { world_create(w); return 0; }
 API(standin_advance)(World *w) { hold(w); advance(w); release(w); return 0; }

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
-enum { FIFO = 2000, LOG = 4096, FUNCTIONS = 24, DEVICES = 4, ORDER = 1024 };
+enum { FIFO = 2000, LOG = 4096, FUNCTIONS = 24, DEVICES = 4, ORDER = 1024, LATEST = 16 };
 
 typedef struct {
     float v[6];      /* m/s in the base frame, rad/s in the end effector's frame */
@@ -35,6 +35,8 @@ typedef struct {
     double home_s, fingers_s;
     double home_pose[7];    /* m and quaternion xyzw: where MoveHome leads */
     float joints[7], joint_velocities[7], force[6]; /* degrees, true degrees a second, N and Nm */
+    double acceleration[2]; /* m/s2 and rad/s2: it changes its velocity no faster */
+    int32_t lag;            /* points that it is late, at most LATEST - 1 */
     float finger_stop;      /* an object between the fingers: how far they close */
     int32_t plugged, epoch, timeout_us;
     int32_t robot_type, devices, blocking_home, held;
@@ -44,6 +46,9 @@ typedef struct {
     /* State */
     double next;            /* s on the steady clock: when the arm takes its next point */
     double commanded[7], measured[7]; /* the vendor's end effector: m, quaternion xyzw */
+    double velocity[6];     /* m/s in the base frame, rad/s in the end effector's frame */
+    float coming[LATEST][6]; /* the points of the last ticks, in turn */
+    int32_t turn;
     double home_begun;      /* 0: not on the way home */
     double home_from[7];
     float fingers[3];
