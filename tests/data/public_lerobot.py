@@ -138,7 +138,7 @@ def make(
     rows = episodes(rows) if episodes else rows
     for path, parts in tables.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.concat_tables(parts), root / f"{path}.parquet")
+        pq.write_table(pa.concat_tables(parts), root / f"{path}.parquet", write_page_checksum=True)
     texts = list(tasks)
     if old:
         (root / "meta/episodes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -146,7 +146,11 @@ def make(
         (root / "meta/tasks.jsonl").write_text("".join(lines))
         return root
     (root / "meta/episodes/chunk-000").mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows), root / "meta/episodes/chunk-000/file-000.parquet")
+    pq.write_table(
+        pa.Table.from_pylist(rows),
+        root / "meta/episodes/chunk-000/file-000.parquet",
+        write_page_checksum=True,
+    )
     pq.write_table(
         pa.table({"task_index": list(range(len(texts))), "__index_level_0__": texts}),
         root / "meta/tasks.parquet",

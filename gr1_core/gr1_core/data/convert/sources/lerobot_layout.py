@@ -255,7 +255,7 @@ def read_info(root: Path) -> dict[str, Any]:
 def read_table(path: Path, names: list[str] | None = None) -> pa.Table:
     """Columns of a Parquet file. Raises SourceError."""
     try:
-        return pq.read_table(path, columns=names, partitioning=None)
+        return pq.read_table(path, columns=names, partitioning=None, page_checksum_verification=True)
     except FileNotFoundError:
         raise SourceError(f"{path} is missing: the download is not complete") from None
     except _DAMAGE as error:

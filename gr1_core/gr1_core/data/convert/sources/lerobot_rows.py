@@ -22,7 +22,7 @@ class DataFile:
     def __init__(self, path: Path, names: list[str]):
         self.path = path
         try:
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(path, page_checksum_verification=True)
         except FileNotFoundError:
             raise SourceError(f"{path} is missing: the download is not complete") from None
         except (pa.ArrowException, OSError, ValueError) as error:
