@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from gr1_core import images
 from gr1_core.data.cache import Cache, DatasetError
 from gr1_core.data.frames import EncodedFrames, open_frames
+from gr1_core.hub import reference as hub
 from gr1_core.rig import ROLES, Camera, Rig
 
 IMAGES = "observation.images."
@@ -41,7 +42,7 @@ class Dataset:
     """
 
     def __init__(self, root: str | Path, cache: str | Path | None = None, rig: Rig | None = None):
-        self.root = Path(root)
+        self.root = hub.folder(root, hub.DATASET)
         self.info = _info(self.root)
         self.fps: int = self.info["fps"]
         self.roles = tuple(role for role in ROLES if IMAGES + role in self.info["features"])

@@ -80,8 +80,8 @@ class FutureRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """An action. delta [6]: the model's units. later: `Action.later`, f64[chunk - 1, 7]. Seconds: decoding the
-    images, waiting for other clients' steps, computing.
+    """An action. delta [6]: the model's units. later: `Action.later`, f64[chunk - 1, 7]. Seconds: decoding
+    the images, waiting for other clients' steps, computing.
     """
 
     number: int

@@ -11,13 +11,13 @@ import json
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
+from gr1_core.hub import reference as hub
 from gr1_core.images import encode_png
 from gr1_core.model import checkpoint
 from gr1_core.train import cpu_tuning, evaluation, losses, prediction_grid
@@ -294,5 +294,5 @@ class Trainer:
             rig = rig and rig.with_cameras(recipe.roles)
             checkpoint.save(self.folder.path, tensors, model.config, rig, record)
             for source in (recipe.init, recipe.clip):
-                if source is not None and Path(source).is_dir():
-                    checkpoint.copy_tokenizer(Path(source), self.folder.path)
+                if source is not None and (found := hub.folder(source, hub.MODEL)).is_dir():
+                    checkpoint.copy_tokenizer(found, self.folder.path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from gr1_core.hub import reference as hub
 from gr1_core.model import checkpoint, factory
 from gr1_core.model.checkpoint import CheckpointError
 from gr1_core.model.config import GR1Config
@@ -104,7 +105,7 @@ def _from_checkpoint(recipe: Recipe, config: GR1Config) -> dict[str, torch.Tenso
     """From a pre-trained model its trained tensors and its encoders; from another kind of policy its
     encoders; otherwise all tensors.
     """
-    folder = Path(recipe.init)
+    folder = hub.folder(recipe.init, hub.MODEL)
     if folder.is_file():
         return _from_snapshot(recipe, config)
     if recipe.mae or recipe.clip:

@@ -22,6 +22,7 @@ from gr1_core.data.convert.sources import grid, lerobot_rows, mapping_file, pict
 from gr1_core.data.convert.sources.lerobot_layout import EpisodeRows, Film, Layout
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint
 from gr1_core.data.convert.sources.video import MICRO, NoFrame, VideoError, nearest_frames, open_video, view
+from gr1_core.hub import reference as hub
 from gr1_core.rig import Rig
 
 EPISODES_PER_UNIT = 16
@@ -42,7 +43,7 @@ class LeRobotSource:
     origin: str = field(default="lerobot", init=False)
 
     def __post_init__(self):
-        self.root = Path(self.root)
+        self.root = hub.folder(self.root, hub.DATASET)
         self.layout = Layout(self.root)
         self.features = self.layout.features
         rig = _rig(self.root, self.rig_name)
