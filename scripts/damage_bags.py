@@ -64,7 +64,10 @@ class Original:
         self.messages = Counter(_key(message) for message in bag.messages())
         self.count = sum(self.messages.values())
         with open(bag.path, "rb") as stream:
-            self.chunks = [(piece.start, piece.end, piece.count) for piece in McapScan(stream).pieces]
+            scan = McapScan(stream)
+            self.chunks = [(piece.start, piece.end, piece.count) for piece in scan.pieces]
+            first = scan.messages(scan.pieces[0])[0].data
+            self.first_message_end = bytes(scan.view).find(bytes(first)) + len(first)
 
     def hit(self, start: int, end: int) -> int:
         """Messages of the chunks that bytes start .. end touch."""
@@ -99,6 +102,8 @@ def flip(original: Original, rng: random.Random) -> tuple[bytes, int, int, str]:
 def cut(original: Original, rng: random.Random) -> tuple[bytes, int, int, str]:
     size = rng.randrange(len(original.data))
     later = sum(count for start, _, count in original.chunks if start >= size)
+    if size < original.first_message_end:
+        return original.data[:size], 0, original.count, f"cut to {size}, before the first message's end"
     return original.data[:size], original.hit(size, size + 1), later, f"cut to {size}"
 
 

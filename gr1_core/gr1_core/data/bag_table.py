@@ -14,7 +14,8 @@ def bag_row(folder: Path, complete: bool) -> dict:
 
     A bag that cannot be read gives a row with the problem, not an error.
     """
-    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    files = folder.iterdir() if folder.is_dir() else ()  # a link that leads nowhere is no folder
+    size = sum(path.stat().st_size for path in files if path.is_file())
     empty = {
         "name": folder.name,
         "instruction": "",

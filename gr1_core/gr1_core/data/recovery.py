@@ -202,7 +202,10 @@ def _without_messages(folder: Path, source: _Recording) -> Recovered:
     scan = source.scan
     torn = sum(end - start for start, end in scan.gaps)
     at_end = all(end == scan.size for _, end in scan.gaps)
-    if not (source.damaged or source.orphans) and (not torn or (at_end and torn < _EMPTY_TAIL)):
+    # Of a compressed chunk that is cut off, nothing may be readable although messages are in it.
+    packed = any(piece.torn and piece.compression for piece in scan.pieces)
+    unreadable = source.damaged or source.orphans or packed
+    if not unreadable and (not torn or (at_end and torn < _EMPTY_TAIL)):
         return Recovered(_set_aside(folder), 0, 0.0, 0, torn)
     left = Recovered(folder, 1, 0.0, len(source.damaged), torn, source.lost, source.orphans).left_out()
     raise BagError(f"{folder}: no message can be saved: {', '.join(left)}; the file stays as it is")
