@@ -65,7 +65,7 @@ class Baseline(Encoders, ABC):
 
     @abstractmethod
     def act(self, context: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, list]:
-        """As GR1.act: the newest step's arm [N, 1, 6] and gripper logit [N, 1]; nothing to predict frames from."""
+        """As GR1.act: the newest step's arm [N, 1, 6] and gripper logit [N, 1]; no memory for frames."""
 
 
 def state(arm: Tensor, gripper: Tensor) -> Tensor:

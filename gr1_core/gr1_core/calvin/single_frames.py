@@ -42,7 +42,7 @@ class MomentWriter:
         first: int,
         depth: bool,
     ):
-        """texts: {task: instructions}. wanted: the tasks that are labelled. rng: draws moments and sentences.
+        """texts: {task: instructions}. wanted: the tasks that are labelled. rng: draws moments and wordings.
 
         first: the id of the first frame.
         """

@@ -17,7 +17,7 @@ KINDS = {
     "policy": ("gr1", "rt1", "r3m"),
     "vision": ("vit", "conv", "conv_film"),
     "resampler": ("perceiver", "grid"),
-    "text": ("clip", "words", "sentence"),
+    "text": ("clip", "words", "ordered_words"),
     "frames": ("normalised", "change"),
 }
 
@@ -61,7 +61,7 @@ class GR1Config:
     vision_width: int = 768
     vision_layers: int = 12
     vision_heads: int = 12
-    # Text encoder; words use text_dim alone, sentence also text_heads.
+    # Text encoder; words use text_dim alone, ordered_words also text_heads.
     text_width: int = 512
     text_layers: int = 12
     text_heads: int = 8

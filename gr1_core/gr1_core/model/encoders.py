@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gr1_core.model.config import GR1Config
 from gr1_core.model.convolution import ConvEncoder, ConvFilmEncoder
-from gr1_core.model.language import SentenceEncoder, WordEncoder
+from gr1_core.model.language import OrderedWordEncoder, WordEncoder
 
 
 class Encoders(nn.Module):
@@ -58,7 +58,7 @@ class Encoders(nn.Module):
 
 def _text_encoder(config: GR1Config) -> nn.Module:
     if config.trains_text:
-        return {"words": WordEncoder, "sentence": SentenceEncoder}[config.text](config)
+        return {"words": WordEncoder, "ordered_words": OrderedWordEncoder}[config.text](config)
     from gr1_core.model.clip_text import TextEncoder
 
     return TextEncoder(config).requires_grad_(False)

@@ -54,7 +54,7 @@ class WordEncoder(nn.Module):
         return rows, share
 
 
-class SentenceEncoder(WordEncoder):
+class OrderedWordEncoder(WordEncoder):
     """The mean of the words, plus what one block of self-attention with trained positions reads off their
     order: "the eggplant beside the plate" is not "the plate beside the eggplant".
 

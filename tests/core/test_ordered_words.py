@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gr1_core.model.config import GR1Config
-from gr1_core.model.language import SentenceEncoder, WordEncoder, tokenize
+from gr1_core.model.language import OrderedWordEncoder, WordEncoder, tokenize
 
 CONFIG = GR1Config.small()
 BESIDE = ("the eggplant beside the plate", "the plate beside the eggplant")
@@ -14,9 +14,9 @@ def ids(*texts: str) -> torch.Tensor:
     return torch.tensor([tokenize(text) for text in texts])
 
 
-def trained(texts: tuple[str, ...], targets: torch.Tensor, steps: int = 200) -> SentenceEncoder:
+def trained(texts: tuple[str, ...], targets: torch.Tensor, steps: int = 200) -> OrderedWordEncoder:
     torch.manual_seed(0)
-    encoder = SentenceEncoder(CONFIG).train()
+    encoder = OrderedWordEncoder(CONFIG).train()
     optimizer = torch.optim.Adam(encoder.parameters(), lr=3e-3)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -32,14 +32,14 @@ def encoder():
 
 def test_untrained_it_is_a_bag_of_words():
     torch.manual_seed(0)
-    sentence, words = SentenceEncoder(CONFIG).eval(), WordEncoder(CONFIG).eval()
-    sentence.table.data.normal_()
-    words.table.data.copy_(sentence.table)
+    ordered, words = OrderedWordEncoder(CONFIG).eval(), WordEncoder(CONFIG).eval()
+    ordered.table.data.normal_()
+    words.table.data.copy_(ordered.table)
     with torch.inference_mode():
-        assert torch.allclose(sentence(ids(*BESIDE)), words(ids(*BESIDE)), atol=1e-6)
+        assert torch.allclose(ordered(ids(*BESIDE)), words(ids(*BESIDE)), atol=1e-6)
 
 
-def test_sentences_of_the_same_words_in_another_order_can_be_told_apart():
+def test_the_same_words_in_another_order_can_be_told_apart():
     targets = torch.zeros(2, 64)
     targets[0, 0], targets[1, 0] = 1.0, -1.0
     encoder = trained(BESIDE, targets)
@@ -55,7 +55,7 @@ def test_unknown_words_say_nothing(encoder):
     assert torch.allclose(unknown, marked, atol=1e-6) and not torch.allclose(alone, unknown, atol=1e-2)
 
 
-def test_sentences_of_a_batch_do_not_depend_on_each_other(encoder):
+def test_instructions_of_a_batch_do_not_depend_on_each_other(encoder):
     long, short = ids("lift the broccoli from the plate please"), ids("open")
     with torch.inference_mode():
         together = encoder(torch.cat([long, short]))
