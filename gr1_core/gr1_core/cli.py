@@ -61,6 +61,7 @@ OWN = (
 )
 """The commands of gr1_core. `evaluate sim` is the module gr1_core.commands.evaluate_sim."""
 OF_ROS_PACKAGES = (
+    "bench motion",
     "bench record",
     "calibrate",
     "check rig",

@@ -100,8 +100,7 @@ class Process:
 
     def _copy(self) -> None:
         # What a node prints aloud may be secret: teleoperation's pairing token.
-        opener = (lambda path, flags: os.open(path, flags, 0o600)) if self._aloud else None
-        with open(self.log, "w", buffering=1, opener=opener) as log:
+        with open(self.log, "w", buffering=1, opener=_private if self._aloud else None) as log:
             for line in self._popen.stdout:
                 log.write(line)
                 if "[ERROR]" in line or "[FATAL]" in line:
@@ -170,7 +169,10 @@ class Processes:
         if node.parameters:
             # A file, since `-p name:=value` reads "1" and "" as other types than string.
             file = self.folder / f"{node.name}.yaml"
-            file.write_text(parameter_file(node.parameters), encoding="utf-8")
+            # Only for this user: it may hold the arm's password.
+            file.unlink(missing_ok=True)
+            with open(file, "w", encoding="utf-8", opener=_private) as stream:
+                stream.write(parameter_file(node.parameters))
             ros += ["--params-file", str(file)]
         return [*program(node), *node.arguments, *ros]
 
@@ -214,6 +216,10 @@ def _inherited(environment: Mapping[str, str], node: stack.Node) -> dict[str, st
     return {
         name: value for name, value in environment.items() if not (node.python and name == _BOOTSTRAPPED)
     } | dict(node.environment)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _before() -> None:

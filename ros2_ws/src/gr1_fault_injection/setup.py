@@ -16,7 +16,10 @@ setup(
     zip_safe=False,
     package_data={name: ["*.c"]},
     entry_points={
-        "gr1.commands": ["faults = gr1_fault_injection.commands.faults"],
+        "gr1.commands": [
+            "bench motion = gr1_fault_injection.commands.bench_motion",
+            "faults = gr1_fault_injection.commands.faults",
+        ],
         "gr1_bringup.extensions": ["fault = gr1_fault_injection.up_extension:EXTENSION"],
     },
 )

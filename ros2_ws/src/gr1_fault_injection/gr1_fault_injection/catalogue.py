@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
@@ -12,10 +13,13 @@ from geometry_msgs.msg import TwistStamped
 
 from gr1_common.messages import to_twist
 from gr1_fault_injection.scene import Clock, Default, Disk, Network, Scene, Skipped
+from gr1_fault_injection.stack_under_test import MOTION
 
 JUMP_S = 10.0
 _SLOW_S = 0.3
 _HZ = 20.0
+_TAKEOVER_S, _TAKEOVER_SPEED = 0.5, 0.15
+_SLEEP_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -38,24 +42,23 @@ class Fault:
     prepare: Callable[[Scene], None] = lambda scene: None
 
 
-def _killed(node: str, visible: str, rearm: bool = False) -> Fault:
-    again = {"arm_on_start": False} if rearm else {}
+def _killed(node: str, visible: str, rearm: bool = False, name: str = "") -> Fault:
     return Fault(
-        f"{node} killed",
-        f"SIGKILL of {node}",
+        f"{name or node} killed",
+        f"SIGKILL of {name or node}",
         Default,
         lambda scene: scene.stack.kill(node),
-        lambda scene: scene.stack.start(node, **again),
+        lambda scene: scene.stack.start("arm" if node == MOTION else node),
         visible,
-        restarts=node,
+        restarts="arm" if node == MOTION else node,
         rearm=rearm,
     )
 
 
-def _stopped(node: str, visible: str, rearm: bool = False) -> Fault:
+def _stopped(node: str, visible: str, rearm: bool = False, name: str = "") -> Fault:
     return Fault(
-        f"{node} stopped",
-        f"SIGSTOP of {node}, later SIGCONT",
+        f"{name or node} stopped",
+        f"SIGSTOP of {name or node}, later SIGCONT",
         Default,
         lambda scene: scene.stack.freeze(node),
         lambda scene: scene.stack.thaw(node),
@@ -80,7 +83,15 @@ def _teleop_command(name: str, what: str, speed: float) -> Fault:
     def inject(scene: Scene) -> None:
         scene.publish_repeatedly("teleop", lambda: _twist(scene, speed), _HZ)
 
-    return Fault(name, what, Default, inject, lambda scene: scene.stop_publishing(), "injected")
+    # Afterwards the operator is lost: nothing moves until a person acts.
+    return Fault(name, what, Default, inject, lambda scene: scene.stop_publishing(), "injected", rearm=True)
+
+
+def _lose_operator(scene: Scene) -> None:
+    """A person takes over, and falls silent without a release."""
+    scene.publish_repeatedly("teleop", lambda: _twist(scene, _TAKEOVER_SPEED), _HZ)
+    time.sleep(_TAKEOVER_S)
+    scene.stop_publishing()
 
 
 def _twist(scene: Scene, speed: float) -> TwistStamped:
@@ -121,11 +132,13 @@ def _jumped(seconds: float) -> Fault:
 
 
 FAULTS = (
-    _killed("arm", "beat", rearm=True),
+    _killed("arm", "log", rearm=True, name="arm node"),
+    _killed(MOTION, "beat", rearm=True, name="motion process"),
     _killed("camera_static", "frame:static"),
     _killed("camera_wrist", "frame:wrist"),
     _killed("policy", "command"),
-    _stopped("arm", "beat", rearm=True),
+    _stopped("arm", "beat", name="arm node"),
+    _stopped(MOTION, "beat", rearm=True, name="motion process"),
     _stopped("camera_static", "frame:static"),
     _stopped("camera_wrist", "frame:wrist"),
     _stopped("policy", "command"),
@@ -146,6 +159,24 @@ FAULTS = (
     ),
     _teleop_command("NaN commands", "teleoperation sends NaN", math.nan),
     _teleop_command("huge commands", "teleoperation sends 100 m/s", 100.0),
+    Fault(
+        "operator lost",
+        "a person takes over from the policy and falls silent without a release",
+        Default,
+        _lose_operator,
+        lambda scene: None,
+        "sent",
+        rearm=True,
+    ),
+    Fault(
+        "gr1 stop",
+        "the emergency stop by the stop socket, as of gr1 stop, the space bar, Ctrl-Z and the pages' button",
+        Default,
+        lambda scene: scene.stack.stop_without_ros(),
+        lambda scene: None,
+        "injected",
+        rearm=True,
+    ),
     Fault(
         "replayed commands",
         "the policy is stopped, its last commands are published again and again, unchanged",
@@ -172,6 +203,15 @@ FAULTS = (
     _switched("contact force", "twice the limit", "arm", "force", "injected", rearm=True),
     _jumped(JUMP_S),
     _jumped(-JUMP_S),
+    Fault(
+        "computer suspended",
+        f"it sleeps for {_SLEEP_S:g} s: CLOCK_BOOTTIME has gone on, the steady clock has not",
+        Clock,
+        lambda scene: scene.switch.sleep(_SLEEP_S),
+        lambda scene: None,
+        "injected",
+        rearm=True,
+    ),
     Fault(
         "network cut",
         "no datagram reaches or leaves the policy's process",

@@ -34,7 +34,9 @@ _CREEP = 1e-3  # m/s: at max_following_error the commanded speed fades out, and 
 
 VISIBLE = {
     "injected": "the injection",
-    "beat": "no times: the physics ends with the process that is broken",
+    "beat": "no times: the physics or the node's messages end with the process that is broken",
+    "log": "the end of the node, as its motion process notices it",
+    "sent": "the lost operator's last command",
     "frame": "the last frame that arrived in time",
     "repeat": "the first frame that shows the old image",
     "command": "the policy's last command",
@@ -70,7 +72,7 @@ def inject_once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
     observer, began = scene.stack.observer, time.monotonic()
     fault.inject(scene)
     creep = _CREEP if fault.visible.startswith("lead") else 0.0
-    ends = fault.visible == "beat"  # the arm node itself: only then may its messages end
+    ends = fault.visible in ("beat", "log")  # the arm's own processes: only then may its messages end
     # A busy computer stops the arm for a moment by itself; a rest before the fault is visible is no reaction
     # to it.
     shown = lambda: _visible(fault.visible, observer, scene, began, None) is not None  # noqa: E731
@@ -90,9 +92,16 @@ def inject_once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
         wrong.append("the fault was never visible")
     elif zero - visible > LIMIT_S:
         wrong.append(f"rest {1e3 * (zero - visible):.0f} ms after the fault was visible")
-    recovery, seconds, more = _recover(fault, scene)
-    # The simulated arm ends with its process: a time of rest would claim what was not measured.
+    # The messages end with the process: a time of rest would claim what was not measured. The motion process
+    # of a killed node measures its own.
     times = (None, None) if ends else (_ms(visible, zero, least=0.0), _ms(began, zero))
+    if fault.visible == "log":
+        observer.wait(lambda: scene.stack.rest_in_log() is not None, _GIVE_UP_S)
+        rest = scene.stack.rest_in_log()
+        times = rest, rest
+        if rest is None or rest > 1e3 * LIMIT_S:
+            wrong.append(f"the motion process brought its arm to rest after {rest} ms")
+    recovery, seconds, more = _recover(fault, scene)
     return Run(
         *times, travel_mm=round(1e3 * travel, 1), reason=reason,
         recovery=recovery,
@@ -170,8 +179,10 @@ def _zero(speeds: list[Speed], began: float, lasting: bool, creep: float) -> flo
 def _visible(what: str, observer: Observer, scene: Scene, began: float, zero: float | None) -> float | None:
     kind, _, role = what.partition(":")
     until = math.inf if zero is None else zero
-    if kind in ("injected", "beat"):
+    if kind in ("injected", "beat", "log"):
         return began
+    if kind == "sent":
+        return scene.last_sent
     if kind == "frame":
         return max((at for at in _fresh(observer, role) if at <= until), default=None)
     if kind == "repeat":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +41,7 @@ class Scene:
         self.disk: Path | None = None
         self._ended, self._sender = threading.Event(), None
         self._publishers: dict = {}
+        self.last_sent = -math.inf
         try:
             self.stack = self._start_stack()
         except BaseException:
@@ -59,12 +62,14 @@ class Scene:
     def publish_repeatedly(self, topic: str, message: Callable[[], TwistStamped | None], hz: float) -> None:
         """Publishes what message() returns, again and again, until `stop_publishing`."""
         publisher = self._publishers[topic]
+        self.last_sent = -math.inf
         self._ended = threading.Event()
 
         def run(ended: threading.Event) -> None:
             while True:
                 if (one := message()) is not None:
                     publisher.publish(one)
+                    self.last_sent = time.monotonic()
                 if ended.wait(1.0 / hz):
                     return
 

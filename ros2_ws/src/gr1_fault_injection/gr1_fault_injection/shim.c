@@ -1,7 +1,7 @@
 /* Preloaded into nodes under test: their wall clock can be set, and their network can be cut, without privileges.
  *
- * GR1_FAULTS names a file of two int64 that is mapped into memory: nanoseconds by which the wall clock is off, and whether the network
- * is cut. The steady clock is left alone. Whoever waits until a moment of the shifted wall clock waits until the true one instead.
+ * GR1_FAULTS names a file of three int64 that is mapped into memory: nanoseconds by which the wall clock is off, whether the network
+ * is cut, and nanoseconds that the computer has slept. The steady clock is left alone. Whoever waits until a moment of the shifted wall clock waits until the true one instead.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,7 +19,7 @@
 
 #define BILLION 1000000000LL
 
-static const volatile int64_t nothing[2];
+static const volatile int64_t nothing[3];
 static const volatile int64_t *faults = nothing;
 
 __attribute__((constructor)) static void map_faults(void) {
@@ -27,7 +27,7 @@ __attribute__((constructor)) static void map_faults(void) {
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0)
         return;
-    void *there = mmap(NULL, 2 * sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
+    void *there = mmap(NULL, 3 * sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
     close(file);
     if (there != MAP_FAILED)
         faults = there;
@@ -60,6 +60,8 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
     int code = call(clock, time);
     if (code == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
         shift(time, faults[0]);
+    if (code == 0 && clock == CLOCK_BOOTTIME)
+        shift(time, faults[2]);
     return code;
 }
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("shim.c")
-_FORMAT = "=qq"
+_FORMAT = "=qqq"
 
 
 class ShimError(RuntimeError):
@@ -52,7 +52,7 @@ class Switch:
         self._memory = mmap.mmap(descriptor, struct.calcsize(_FORMAT))
         os.close(descriptor)
         self.environment: Mapping[str, str] = {"LD_PRELOAD": str(library), "GR1_FAULTS": str(file)}
-        self._offset, self._cut = 0, False
+        self._offset, self._cut, self._slept = 0, False, 0
 
     def jump(self, seconds: float) -> None:
         """Sets the wall clock by so much, forwards or backwards."""
@@ -64,5 +64,10 @@ class Switch:
         self._cut = cut
         self._write()
 
+    def sleep(self, seconds: float) -> None:
+        """The computer has been suspended for so long: only CLOCK_BOOTTIME has gone on."""
+        self._slept += round(seconds * 1e9)
+        self._write()
+
     def _write(self) -> None:
-        self._memory[:] = struct.pack(_FORMAT, self._offset, self._cut)
+        self._memory[:] = struct.pack(_FORMAT, self._offset, self._cut, self._slept)

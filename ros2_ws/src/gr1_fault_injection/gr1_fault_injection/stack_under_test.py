@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import signal
 import threading
 import time
@@ -16,9 +17,13 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from gr1_bringup import processes, stack
+from gr1_common import stop_socket
 from gr1_fault_injection.observer import Observer
 
 UP_S = 120.0
+MOTION = "motion process"
+"""The name of the arm node's motion process, beside those of the nodes."""
+_REST = re.compile(r"has ended without a farewell; at rest after (\d+) ms")
 _ANSWER_S = 2.0
 _SERVICES = ("arm/reset", "arm/stop", "sim/reset", "recorder/start", "recorder/discard")
 
@@ -78,17 +83,38 @@ class StackUnderTest:
         return self._of[name].all[-1]
 
     def kill(self, name: str) -> None:
-        self.process(name).signal(signal.SIGKILL)
+        """SIGKILL. name: a node's, or MOTION."""
+        self._signal(name, signal.SIGKILL)
 
     def freeze(self, name: str) -> None:
         """SIGSTOP."""
         self._stopped.add(name)
-        self.process(name).signal(signal.SIGSTOP)
+        self._signal(name, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
         """SIGCONT."""
-        self.process(name).signal(signal.SIGCONT)
+        self._signal(name, signal.SIGCONT)
         self._stopped.discard(name)
+
+    def _signal(self, name: str, number: int) -> None:
+        if name != MOTION:
+            return self.process(name).signal(number)
+        node = self.process("arm").pid
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            children = Path(f"/proc/{node}/task/{node}/children").read_text().split()
+            for child in children:
+                os.kill(int(child), number)
+
+    def stop_without_ros(self) -> None:
+        """The emergency stop by the stop socket. Raises StackError."""
+        [answer] = stop_socket.stop([stop_socket.socket_file("arm")]) or [None]
+        if answer is None or not answer.stopped:
+            raise StackError(f"the stop socket does not stop the arm: {answer}")
+
+    def rest_in_log(self) -> float | None:
+        """ms that a motion process whose node was killed needed to bring its arm to rest; None: not yet."""
+        found = _REST.search(self.process("arm").log.read_text())
+        return float(found[1]) if found else None
 
     def dead(self) -> list[str]:
         """Nodes that have ended."""
