@@ -331,6 +331,10 @@ def run_case(seed: int, originals: dict[str, tuple[Path, dict]]) -> dict:
             outcome = compare(clean, here, said, meta, how, path)
             if outcome in ("silent", "named") and kind == "yaml":
                 outcome = "other"
+            # An entry that is not in Ego4D's file any more, or is empty, leaves no trace of its narrations.
+            same = all(name in clean and differs(clean[name], one) == "same" for name, one in here.items())
+            if outcome == "silent" and path.name == "narration.json" and same:
+                outcome = "other"
         if outcome == "refused" and not said.strip():
             outcome = "silent"
         return {

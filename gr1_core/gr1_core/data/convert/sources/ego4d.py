@@ -193,18 +193,7 @@ def read_narrations(path: Path) -> dict[str, list[Narration]]:
         )
     narrated = {}
     for uid, video in sorted(videos.items()):
-        passes = {"": video, **video} if isinstance(video, dict) else {}
-        found = [
-            Narration(
-                f"{name}_{index:05d}".strip("_"),
-                _seconds(item),
-                item.get("narration_text", item.get("text")),
-            )
-            for name, entry in passes.items()
-            if isinstance(entry, dict)
-            for index, item in enumerate(entry.get("narrations") or ())
-            if isinstance(item, dict)
-        ]
+        found = list(_narrations(video))
         if found:
             narrated[uid] = sorted(found, key=lambda narration: (narration.seconds, narration.name))
     if not narrated:
@@ -213,6 +202,31 @@ def read_narrations(path: Path) -> dict[str, list[Narration]]:
             "narration_text, timestamp_sec"
         )
     return narrated
+
+
+def _narrations(video: Any) -> Iterator[Narration]:
+    """The narrations of a video's entry. What is no narration becomes one without a time, so that it is
+    skipped
+    by name.
+    """
+    if not isinstance(video, dict):
+        yield Narration("entry", -1.0, {"entry": video})
+        return
+    for name, entry in {"": video, **video}.items():
+        if not isinstance(entry, dict):
+            if name.startswith("narration_pass"):
+                yield Narration(name, -1.0, {name: entry})
+            continue
+        listed = entry.get("narrations") or ()
+        if not isinstance(listed, (list, tuple)):
+            yield Narration(f"{name}_narrations".strip("_"), -1.0, {"narrations": listed})
+            continue
+        for index, item in enumerate(listed):
+            label = f"{name}_{index:05d}".strip("_")
+            if isinstance(item, dict):
+                yield Narration(label, _seconds(item), item.get("narration_text", item.get("text")))
+            else:
+                yield Narration(label, -1.0, item)
 
 
 def draw_subset(narrated: dict[str, list[Narration]], clips: int, seed: int) -> dict[str, list[Narration]]:

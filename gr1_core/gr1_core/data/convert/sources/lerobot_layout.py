@@ -163,8 +163,7 @@ class Layout:
 
     def _film(self, number: int, row: dict | None, name: str) -> Film:
         if self.old:
-            chunk = number // max(int(self.info.get("chunks_size") or 1000), 1)
-            values = {"episode_chunk": chunk, "episode_index": number}
+            values = {"episode_chunk": self._chunk(number), "episode_index": number}
             begin = 0.0
         else:
             if row is None:
@@ -174,13 +173,13 @@ class Layout:
             places = [
                 row.get(f"videos/{name}/{item}") for item in ("chunk_index", "file_index", "from_timestamp")
             ]
-            if any(place is None or not math.isfinite(place) for place in places):
+            if not all(isinstance(place, (int, float)) and math.isfinite(place) for place in places):
                 return Film(defect=f"{name} was not recorded: it has no video in meta/episodes")
             values = {"chunk_index": int(places[0]), "file_index": int(places[1])}
             begin = float(places[2])
         try:
             path = self.root / str(self.info["video_path"]).format(video_key=name, **values)
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise SourceError(
                 f"{self.root / 'meta' / 'info.json'}: video_path {self.info.get('video_path')!r} cannot "
                 "be used "
@@ -188,11 +187,16 @@ class Layout:
             ) from error
         return Film(path, begin)
 
+    def _chunk(self, number: int) -> int:
+        """The folder of an episode in v2."""
+        size = self.info.get("chunks_size")
+        return number // (size if _is_index(size) and size else 1000)
+
     def _absence(self, number: int, row: dict | None, damaged: Mapping[Path, str]) -> str:
         """Why an episode that is listed has no rows."""
         try:
             path = self._promised_file(number, row)
-        except (KeyError, IndexError, ValueError, TypeError):
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError):
             path = None
         if path in damaged:
             return f"{path}: {damaged[path]}"
@@ -204,8 +208,7 @@ class Layout:
     def _promised_file(self, number: int, row: dict) -> Path:
         pattern = str(self.info["data_path"])
         if self.old:
-            chunk = number // max(int(self.info.get("chunks_size") or 1000), 1)
-            return self.root / pattern.format(episode_chunk=chunk, episode_index=number)
+            return self.root / pattern.format(episode_chunk=self._chunk(number), episode_index=number)
         return self.root / pattern.format(
             chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
         )
