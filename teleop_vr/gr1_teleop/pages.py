@@ -41,8 +41,9 @@ class RobotView(Protocol):
     def status(self) -> dict:
         """{"gate": {"state", "reason", "source"}, "recorder": the message of recorder/state, "topics":
         [{"topic", "hz", "expected_hz", "age_s", "problem"}], "instruction": text, "warnings": [text],
-        "policy": {"message", "level", "rate_hz", "inference_p50_ms", "score_static", "score_wrist", "limit"},
-        {} without a policy}; unknown values are left out."""
+        "policy": {"message", "level", "rate_hz", "inference_p50_ms", "score_static", "score_wrist", "limit",
+        "static_local", "wrist_local" (residuals, grey levels)}, {} without a policy}; unknown values are left
+        out."""
 
 
 class Pages:

@@ -148,6 +148,7 @@ class RobotState:
         values = {name: value for status in fresh.values() for name, value in status["values"].items()}
         worst = max(fresh.values(), key=lambda status: status["level"])
         wanted = ("rate_hz", "inference_p50_ms", "score_static", "score_wrist", "limit")
+        wanted += ("static_local", "wrist_local")
         figures = {name: number for name in wanted if (number := _number(values.get(name))) is not None}
         return {"message": worst["message"] if worst["level"] else "", "level": worst["level"], **figures}
 

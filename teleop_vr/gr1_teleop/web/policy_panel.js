@@ -19,8 +19,8 @@ export class PolicyPanel {
     if (!this.running) return;
     setText("policy-state", policy.message || "The policy runs", LEVEL[policy.level] ?? "bad");
     const rows = [
-      ["Score, static", score(policy.score_static, policy.limit)],
-      ["Score, wrist", score(policy.score_wrist, policy.limit)],
+      ["Score, static", score(policy.score_static, policy.limit, policy.static_local)],
+      ["Score, wrist", score(policy.score_wrist, policy.limit, policy.wrist_local)],
       ["Steps", Number.isFinite(policy.rate_hz) ? `${policy.rate_hz.toFixed(1)} Hz` : "–"],
       ["Inference", Number.isFinite(policy.inference_p50_ms) ? `${policy.inference_p50_ms.toFixed(0)} ms` : "–"],
     ];
@@ -35,7 +35,8 @@ export class PolicyPanel {
   }
 }
 
-function score(value, limit) {
-  if (!Number.isFinite(value)) return "–";
+/** residual: what is known of a checkpoint that was never calibrated. */
+function score(value, limit, residual) {
+  if (!Number.isFinite(value)) return Number.isFinite(residual) ? `${residual.toFixed(1)} grey levels, not calibrated` : "–";
   return `${value.toFixed(2)}${limit > 0 ? ` of ${limit.toFixed(1)}` : ""}`;
 }
