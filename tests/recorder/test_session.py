@@ -187,3 +187,77 @@ def test_a_slow_camera_whose_frames_are_repeated_is_reported_too():
     said = describe_loss(Loss(100, 100, 0.4, "wrist", 6.0))["loss"]
     assert said == "40 % of the steps would repeat a frame: camera/wrist came at 6 Hz"
     assert describe_loss(Loss(100, 95, 0.1, "wrist", 15.0))["loss"] == ""
+
+
+TELEOP = Stream("command/teleop/twist", "geometry_msgs/msg/TwistStamped", qos="reliable")
+
+
+def commanded(fed, topic="command/teleop/twist"):
+    type = "geometry_msgs/msg/TwistStamped"
+    data = schemas.serialize(schemas.make_message(type), type)
+    fed._come.append(Message(f"/{topic}", data, STARTED, STARTED, STARTED, None, time.monotonic()))
+    fed.session.receive()
+
+
+@pytest.mark.parametrize("unheard", [{}, {"/command/teleop/twist": "node /mine publishes it best effort"}])
+def test_an_episode_without_commands_is_warned_of_while_it_is_recorded_and_at_its_end(tmp_path, unheard):
+    fed = Fed(tmp_path, TELEOP, INSTRUCTION)
+    fed.session._unheard = lambda: unheard
+    fed.labels["instruction"] = "pull"
+    fed.session.start(fed.labels, 1.0)
+    began = fed.session.episode.began
+    assert fed.session.report(began + 1.0, fed.labels)[0] == "OK", "the person has just begun"
+    level, message, _ = fed.session.report(began + 3.0, fed.labels)
+    assert level == "WARN" and message.startswith("no command so far: ")
+    assert (unheard.get("/command/teleop/twist") or "nothing on command/teleop/twist") in message
+    name = fed.session.end("success")
+    assert fed.session.warning.startswith(f"{name} holds no command: ")
+    assert fed.session.report(began + 9.0, fed.labels)[:2] == ("WARN", fed.session.warning)
+
+
+def test_with_a_command_and_for_a_discarded_episode_there_is_no_warning(tmp_path):
+    fed = Fed(tmp_path, TELEOP, INSTRUCTION)
+    fed.labels["instruction"] = "pull"
+    fed.session.start(fed.labels, 1.0)
+    commanded(fed)
+    assert fed.session.report(fed.session.episode.began + 3.0, fed.labels)[0] == "OK"
+    fed.session.end("success")
+    assert fed.session.warning == ""
+    fed.session.start(fed.labels, 1.0)
+    fed.session.end("discarded")
+    assert fed.session.warning == ""
+
+
+@pytest.mark.parametrize(
+    ("age", "stamp", "said"),
+    [
+        (1.8e9, 100 * S, "by another clock: if its node has simulated time, start the recorder with"),
+        (-1.8e9, STARTED + 1_800_000_000 * S, "another clock than the recorder's: start either both or none"),
+        (1.8e9, 0, "its header stamp is 0: its driver must stamp its messages"),
+    ],
+)
+def test_stamps_of_another_clock_are_named_at_the_start(tmp_path, age, stamp, said):
+    fed = Fed(tmp_path, CAMERA, INSTRUCTION)
+    fed.labels["instruction"] = "pull"
+    data = schemas.serialize(schemas.make_message(TEXT, data=""), TEXT)
+    message = Message("/camera", data, stamp + int(age * S), STARTED, stamp, None, time.monotonic() + 60.0)
+    fed._come.append(message)
+    fed.session.receive()
+    with pytest.raises(RecorderRefusal, match=said):
+        fed.session.start(fed.labels, 0.01)
+
+
+def test_a_recorder_with_simulated_time_and_without_clock_says_so(tmp_path):
+    fed = Fed(tmp_path, CAMERA, INSTRUCTION)
+    fed.session._clock = lambda: 0
+    with pytest.raises(RecorderRefusal, match="use_sim_time is true, but no node publishes /clock"):
+        fed.session.start(fed.labels, 0.01)
+
+
+def test_a_required_stream_that_is_not_heard_is_named_with_its_publisher(tmp_path):
+    fed = Fed(tmp_path, CAMERA, INSTRUCTION)
+    fed.session._unheard = lambda: {
+        "/camera": "node /driver publishes it as sensor_msgs/msg/Image, expected X"
+    }
+    with pytest.raises(RecorderRefusal, match="camera .node /driver publishes it as sensor_msgs/msg/Image"):
+        fed.session.start(fed.labels, 0.01)

@@ -184,7 +184,7 @@ def expected_loss(
     streams: "static", "wrist", "arm/pose", "arm/gripper" -> (sent, stamps), i64[n] ns each. commands: i64[m]
     ns, when twists were sent.
     """
-    if len(commands) == 0 or any(len(sent) == 0 for sent, _ in streams.values()):
+    if not streams or len(commands) == 0 or any(len(sent) == 0 for sent, _ in streams.values()):
         return None
     period = round(1e9 * rig.period)
     starts = _starts(int(commands.min()), int(commands.max()), period)

@@ -15,6 +15,7 @@ from gr1_recorder.stream_statistics import Message
 from gr1_recorder.streams import Stream, StreamError
 
 _SENDERS_EVERY_S = 1.0
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"
 
 
 class RawSubscriber:
@@ -80,24 +81,23 @@ def publisher_problem(publishers, kind: str, wanted: QoSProfile) -> str:
     if all are.
     """
     for one in publishers:
-        name = f"{one.node_namespace.rstrip('/')}/{one.node_name}"
+        name = f"node {one.node_namespace.rstrip('/')}/{one.node_name}"
+        if _UNKNOWN in name:  # its discovery is not complete
+            name = "a node"
         if one.topic_type != kind:
-            return f"node {name} publishes it as {one.topic_type}, expected {kind}"
+            return f"{name} publishes it as {one.topic_type}, expected {kind}"
         offered = one.qos_profile
         if (
             wanted.reliability == ReliabilityPolicy.RELIABLE
             and offered.reliability == ReliabilityPolicy.BEST_EFFORT
         ):
-            return (
-                f"node {name} publishes it best effort, which is not heard here: make its publisher reliable"
-            )
+            return f"{name} publishes it best effort, which is not heard here: make its publisher reliable"
         if (
             wanted.durability == DurabilityPolicy.TRANSIENT_LOCAL
             and offered.durability == DurabilityPolicy.VOLATILE
         ):
             return (
-                f"node {name} publishes it volatile, which is not heard here: make its publisher transient "
-                "local"
+                f"{name} publishes it volatile, which is not heard here: make its publisher transient local"
             )
     return ""
 
