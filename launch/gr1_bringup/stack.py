@@ -339,7 +339,7 @@ def _teleop(chosen: Mapping[str, str]) -> Node:
 
 
 def rig_nodes(chosen: Mapping[str, str]) -> list[Node]:
-    """The arm and its two cameras."""
+    """The arm and the rig's cameras."""
     robot, common = chosen["robot"], {"rig": chosen["rig"]}
     lab = _hardware(chosen)
     scene = {"sim.seed": int(chosen["seed"] or _FIRST_SEED)}
@@ -347,7 +347,7 @@ def rig_nodes(chosen: Mapping[str, str]) -> list[Node]:
         scene["sim.task"] = chosen["task"].split(",")[0]
     arm = {"robot": robot} | common | (scene if robot == "sim" else {}) | lab.get("arm", {})
     found = [Node("gr1_robot", "arm_node", "arm", "arm.yaml", arm, environment=_arm_environment(arm))]
-    for role in ("static", "wrist"):
+    for role in _rig(chosen["rig"]).cameras:
         name, driver = f"camera_{role}", chosen[role]
         parameters = {"role": role, "camera_driver": driver} | common | lab.get(name, {})
         python = _kinect_python() if driver == "azure_kinect" else ""

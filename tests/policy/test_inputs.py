@@ -208,3 +208,16 @@ def test_poses_of_an_arm_that_was_led_by_hand_are_accepted():
 )
 def test_a_gripper_command_is_between_open_and_closed_or_not_given_yet(value, accepted):
     assert (checks.check_closure(value) == "") == accepted
+
+
+def test_a_rig_with_one_camera_has_pairs_of_one_frame():
+    inputs = Inputs({"static": 0.15, "arm": 0.15, "gripper": 0.15}, 0.075)
+    assert inputs.fault(0.0, 0.0).startswith("static camera: nothing received yet") and inputs.pair() == {}
+    frame = np.zeros((4, 4, 3), np.uint8)
+    inputs.add_sample("arm", 1.0, 1.0, (np.zeros(3), np.array([0, 0, 0, 1.0])))
+    inputs.add_sample("gripper", 1.0, 1.0, 0.0)
+    inputs.add_sample("static", 1.0, 1.0, frame)
+    assert inputs.fault(1.05, 1.05) == "" and set(inputs.pair()) == {"static"}
+    assert set(inputs.step_input()) == {"static", "arm", "gripper"}
+    assert is_newer(inputs.pair(), {}) and not is_newer(inputs.pair(), {"static": 1.0})
+    assert inputs.fault(1.3, 1.3).startswith("static camera: nothing new within 150 ms")

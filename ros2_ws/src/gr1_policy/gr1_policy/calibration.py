@@ -39,5 +39,6 @@ def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[st
 
 def parse(record: dict) -> Baseline:
     """The baseline in a record. Raises KeyError, ValueError or TypeError for a damaged one."""
-    residuals = {name: record["baseline"][name] for name in CAMERAS}
+    stored = record["baseline"]
+    residuals = {name: stored[name] for name in CAMERAS if name in stored or name == CAMERAS[0]}
     return {name: Residual(float(one["whole"]), float(one["local"])) for name, one in residuals.items()}

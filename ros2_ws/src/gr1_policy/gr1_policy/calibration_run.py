@@ -26,12 +26,13 @@ def measure_residuals(policy, bag) -> dict[str, Residual]:
 
     rig = policy.rig
     rig.require_same(bag.rig, f"bag {bag.name}")
-    monitor = PredictionMonitor(policy.config.future_steps, rig.period)
+    monitor = PredictionMonitor(policy.config.future_steps, rig.period, cameras=tuple(rig.cameras))
     policy.reset(bag.instruction)
-    most = dict.fromkeys(CAMERAS, Residual(0.0, 0.0))
+    most = dict.fromkeys(rig.cameras, Residual(0.0, 0.0))
     for step in read_steps(bag, rig):
-        images = {"static": step.static.image(), "wrist": step.wrist.image()}
-        stamp = 1e-9 * min(step.static.stamp, step.wrist.stamp)
+        frames = {role: getattr(step, role) for role in rig.cameras}
+        images = {role: frame.image() for role, frame in frames.items()}
+        stamp = 1e-9 * min(frame.stamp for frame in frames.values())
         monitor.add_frames(stamp, {name: rig.cameras[name].view(image) for name, image in images.items()})
         for name, one in monitor.residuals().items():
             most[name] = _larger(most[name], one)
@@ -39,15 +40,15 @@ def measure_residuals(policy, bag) -> dict[str, Residual]:
             Observation(**images, arm=step.state[:6].astype(np.float64), gripper=float(step.state[6]))
         )
         future = action.future()
-        monitor.add_prediction(stamp, {name: getattr(future, name) for name in CAMERAS})
+        monitor.add_prediction(stamp, {name: getattr(future, name) for name in rig.cameras})
     return most
 
 
 def make_baseline(runs: Sequence[dict[str, Residual]]) -> Baseline:
     """The largest residuals of all recordings, and no less than SMALLEST_BASELINE."""
-    most = dict.fromkeys(CAMERAS, SMALLEST_BASELINE)
+    most = dict.fromkeys(runs[0] if runs else CAMERAS, SMALLEST_BASELINE)
     for run in runs:
-        most = {name: _larger(most[name], run[name]) for name in CAMERAS}
+        most = {name: _larger(one, run[name]) for name, one in most.items()}
     return most
 
 
@@ -60,7 +61,7 @@ def recommend_limit(runs: Sequence[dict[str, Residual]]) -> tuple[float, float]:
 
 
 def _score(run: dict[str, Residual], baseline: Baseline) -> float:
-    return max(score(run[name], baseline[name]) for name in CAMERAS)
+    return max(score(one, baseline[name]) for name, one in run.items())
 
 
 def _larger(a: Residual, b: Residual) -> Residual:

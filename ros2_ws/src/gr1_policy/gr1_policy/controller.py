@@ -18,7 +18,7 @@ import numpy as np
 import scipy.spatial.transform  # noqa: F401  else the rig imports it in the first step
 
 from gr1_core.chunks import ChunkDisagreement
-from gr1_policy.inputs import CAMERAS, Inputs, Sample, is_newer
+from gr1_policy.inputs import Inputs, Sample, is_newer
 from gr1_policy.prediction_monitor import PredictionMonitor
 from gr1_policy.statistics import Statistics
 
@@ -206,7 +206,7 @@ class Controller:
 
     def _step(self, samples: Mapping[str, Sample], until: float) -> None:
         began = time.monotonic()
-        frames = {name: samples[name] for name in CAMERAS}
+        frames = {name: samples[name] for name in self._rig.cameras}
         stamp = min(sample.stamp for sample in frames.values())
         self._begin(frames)
         views = {name: self._rig.cameras[name].view(sample.value) for name, sample in frames.items()}
@@ -218,7 +218,7 @@ class Controller:
         images = {name: sample.value for name, sample in frames.items()}
         action = self._policy.step(
             self._observation(
-                static=images["static"], wrist=images["wrist"], arm=arm, gripper=float(state[6])
+                static=images["static"], wrist=images.get("wrist"), arm=arm, gripper=float(state[6])
             )
         )
         self._used = {name: sample.stamp for name, sample in frames.items()}
@@ -249,7 +249,7 @@ class Controller:
             # One slow decoding (such as the first) must not end the predictions for good.
             self._decoding *= 0.9
         elif self._monitor:
-            self._monitor.add_prediction(stamp, {name: getattr(future, name) for name in CAMERAS})
+            self._monitor.add_prediction(stamp, {name: getattr(future, name) for name in frames})
         self._output.publish_step(Step(self._index, stamp, sent, views, future))
         self._index += 1
 
@@ -265,7 +265,7 @@ class Controller:
         with self._lock:
             restart, self._restart, instruction = self._restart, None, self.instruction
         if restart is None:
-            gap = max(frames[name].stamp - self._used[name] for name in CAMERAS)
+            gap = max(one.stamp - self._used[name] for name, one in frames.items())
             if gap > 1.5 * self._rig.period:
                 self._disagreement.reset()  # a period without a step: earlier chunks are one step off
             if gap <= self._max_gap:

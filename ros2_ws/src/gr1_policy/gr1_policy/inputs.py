@@ -37,13 +37,18 @@ class Sample:
 class Inputs:
     """Written by the executor's thread, read by the control and the watch thread.
 
-    max_age: s for each of STREAMS. max_skew: s that the two frames of one step may be apart.
+    max_age: s for each of STREAMS, without the cameras that the rig does not have. max_skew: s that the two
+    frames of one step may be apart.
     """
 
     def __init__(self, max_age: Mapping[str, float], max_skew: float):
         self._max_age, self._max_skew = dict(max_age), max_skew
-        self._samples: dict[str, deque[Sample]] = {stream: deque(maxlen=KEPT[stream]) for stream in STREAMS}
-        self._detectors = {name: FrozenCameraDetector() for name in CAMERAS}
+        self._streams = tuple(stream for stream in STREAMS if stream in max_age)
+        self._cameras = tuple(name for name in CAMERAS if name in max_age)
+        self._samples: dict[str, deque[Sample]] = {
+            stream: deque(maxlen=KEPT[stream]) for stream in self._streams
+        }
+        self._detectors = {name: FrozenCameraDetector() for name in self._cameras}
         self._refused: dict[str, tuple[float, str]] = {}
         self._arrived = threading.Condition()
 
@@ -68,7 +73,7 @@ class Inputs:
             return {stream: samples[-1] for stream, samples in self._samples.items() if samples}
 
     def pair(self) -> dict[str, Sample]:
-        """The newest frames of both cameras that are at most `max_skew` apart; empty if there are none."""
+        """The newest frames of the cameras that are at most `max_skew` apart; empty if there are none."""
         with self._arrived:
             return self._pair()
 
@@ -92,7 +97,7 @@ class Inputs:
     def fault(self, now: float, steady: float) -> str:
         """The first stream that must not be used and why; empty when all may be."""
         newest = self.newest()
-        for stream in STREAMS:
+        for stream in self._streams:
             if why := self._stream_fault(stream, newest.get(stream), now, steady):
                 return f"{_LABELS[stream]}: {why}"
         if not self.pair():
@@ -127,10 +132,11 @@ class Inputs:
         return self._detectors[stream].fault if stream in CAMERAS else ""
 
     def _pair(self) -> dict[str, Sample]:
-        pending = {name: list(self._samples[name]) for name in CAMERAS}
+        pending = {name: list(self._samples[name]) for name in self._cameras}
         while all(pending.values()):
             last = {name: samples[-1] for name, samples in pending.items()}
-            later, earlier = sorted(CAMERAS, key=lambda name: -last[name].stamp)
+            newest_first = sorted(last, key=lambda name: -last[name].stamp)
+            later, earlier = newest_first[0], newest_first[-1]
             if last[later].stamp - last[earlier].stamp <= self._max_skew:
                 return last
             # No older frame of the other camera can be nearer to this one.
@@ -148,5 +154,6 @@ class Inputs:
 
 
 def is_newer(pair: Mapping[str, Sample], used: Mapping[str, float]) -> bool:
-    """Whether there is a pair, and both its frames are later than `used` (camera -> stamp)."""
-    return bool(pair) and all(pair[name].stamp > used.get(name, _NEVER) for name in CAMERAS)
+    """Whether there is a pair, and all its frames are later than `used` (camera -> stamp)."""
+    frames = {name: sample for name, sample in pair.items() if name in CAMERAS}
+    return bool(frames) and all(one.stamp > used.get(name, _NEVER) for name, one in frames.items())

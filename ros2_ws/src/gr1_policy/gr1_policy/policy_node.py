@@ -27,7 +27,7 @@ from gr1_core import Rig
 from gr1_core.rig import RigError
 from gr1_policy import checks, loading
 from gr1_policy.controller import Controller, Step
-from gr1_policy.inputs import CAMERAS, Inputs
+from gr1_policy.inputs import Inputs
 from gr1_policy.policy_parameters import declare_parameters
 from gr1_policy.policy_source import open_source
 from gr1_policy.prediction_monitor import PredictionMonitor
@@ -73,13 +73,15 @@ class PolicyNode(LifecycleNode):
             self.get_logger().warning(loading.UNTRAINED_WARNING)
         self.get_logger().info(f"checkpoint {name} is ready after {time.monotonic() - began:.1f} s")
         baseline = self._source.find_baseline(value["prediction_limit"])
-        ages = {name: self._rig.cameras[name].max_age for name in CAMERAS}
+        ages = {name: camera.max_age for name, camera in self._rig.cameras.items()}
         self._inputs = Inputs(
             ages | {"arm": self._rig.state.max_age, "gripper": self._rig.state.max_age}, value["max_skew_s"]
         )
         self._panel = Panel(policy.config.future_steps, self._rig.period)
         self._monitor = (
-            PredictionMonitor(policy.config.future_steps, self._rig.period, baseline)
+            PredictionMonitor(
+                policy.config.future_steps, self._rig.period, baseline, cameras=tuple(self._rig.cameras)
+            )
             if value["prediction_monitor"]
             else None
         )
@@ -178,7 +180,7 @@ class PolicyNode(LifecycleNode):
 
     def _connect(self) -> None:
         reliability = self.get_parameter("image_reliability").value
-        for name in CAMERAS:
+        for name in self._rig.cameras:
             callback = functools.partial(self._image, name)
             self._subscribe(Image, f"camera/{name}/image_raw", callback, qos.sensor_profile(reliability))
         self._subscribe(PoseStamped, "arm/pose", self._pose, qos.SENSOR)
@@ -187,7 +189,7 @@ class PolicyNode(LifecycleNode):
         self._twist = self._publisher(TwistStamped, "command/policy/twist", qos.COMMAND)
         self._closure = self._publisher(Float32, "command/policy/gripper", qos.COMMAND)
         self._predicted = {
-            name: self._publisher(Image, f"policy/predicted/{name}", qos.SENSOR) for name in CAMERAS
+            name: self._publisher(Image, f"policy/predicted/{name}", qos.SENSOR) for name in self._rig.cameras
         }
         self._panels = self._publisher(Image, "policy/panel", qos.SENSOR)
         self._steps = self._publisher(TimeReference, "policy/step", qos.SENSOR)
@@ -345,9 +347,10 @@ class PolicyNode(LifecycleNode):
         ages, pair = self._inputs.ages(self.now(), steady), self._inputs.pair()
         values = {
             f"{name}_age_ms": 1e3 * ages[name] if name in ages else "none"
-            for name in ("static", "wrist", "arm")
+            for name in (*self._rig.cameras, "arm")
         }
-        values["skew_ms"] = 1e3 * abs(pair["static"].stamp - pair["wrist"].stamp) if pair else "none"
+        stamps = [sample.stamp for sample in pair.values()]
+        values["skew_ms"] = 1e3 * (max(stamps) - min(stamps)) if stamps else "none"
         fault = self._inputs.fault(self.now(), steady)
         self._diagnostics.status("inputs", ERROR if fault else OK, fault or "all streams are fresh", values)
 

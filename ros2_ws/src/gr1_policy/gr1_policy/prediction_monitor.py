@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -53,13 +53,18 @@ class PredictionMonitor:
     """
 
     def __init__(
-        self, future_steps: int, period: float, baseline: Baseline | None = None, limit: float = 0.0
+        self,
+        future_steps: int,
+        period: float,
+        baseline: Baseline | None = None,
+        limit: float = 0.0,
+        cameras: Sequence[str] = CAMERAS,
     ):
         self._ahead, self._tolerance = future_steps * period, 0.75 * period
         self._baseline, self.limit = baseline, limit
         self._lock = threading.Lock()
         self._cameras = {
-            name: _Camera(2 * future_steps + 2, min(future_steps, MAX_HELD_STEPS)) for name in CAMERAS
+            name: _Camera(2 * future_steps + 2, min(future_steps, MAX_HELD_STEPS)) for name in cameras
         }
         self._worst: deque[float] = deque(maxlen=RECENT_STEPS)
         self._recent: deque[bool] = deque(
@@ -133,7 +138,7 @@ class PredictionMonitor:
         """For /diagnostics."""
         with self._lock:
             scores = self._scores()
-            values: dict[str, object] = {f"score_{name}": scores.get(name, "none") for name in CAMERAS}
+            values: dict[str, object] = {f"score_{name}": scores.get(name, "none") for name in self._cameras}
             for name, camera in self._cameras.items():
                 for key in ("whole", "local"):
                     values[f"{name}_{key}"] = getattr(camera.held, key) if camera.held else "none"

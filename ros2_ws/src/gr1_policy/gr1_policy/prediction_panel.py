@@ -34,15 +34,16 @@ class Panel:
 
 
 def draw_panel(past: Step, real: Step, ahead: float) -> np.ndarray:
-    """Two rows (static, wrist) of three captioned tiles -> u8[H, W, 3]. `ahead` in seconds."""
+    """A row for each camera (static, wrist) of three captioned tiles -> u8[H, W, 3]. `ahead` in seconds."""
     rows = []
-    for name in CAMERAS:
+    for name in (name for name in CAMERAS if name in real.views):
         now, predicted = (
             _tile(f"{name} now", past.views[name]),
             _tile(f"predicted +{ahead:.1f} s", getattr(past.future, name)),
         )
         rows.append(_row([now, predicted, _tile(f"real +{ahead:.1f} s", real.views[name])]))
-    return np.vstack([rows[0], np.zeros((GAP, rows[0].shape[1], 3), np.uint8), rows[1]])
+    gap = np.zeros((GAP, rows[0].shape[1], 3), np.uint8)
+    return np.vstack([rows[0], *(part for row in rows[1:] for part in (gap, row))])
 
 
 def _row(tiles: list[np.ndarray]) -> np.ndarray:

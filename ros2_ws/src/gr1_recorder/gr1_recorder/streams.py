@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gr1_core.rig import ROLES, Rig
+from gr1_core.rig import Rig
 
 IMAGES = {
     "jpeg": ("image_raw/compressed", "sensor_msgs/msg/CompressedImage"),
@@ -59,7 +59,7 @@ def streams_of(
     # The gate lets a command expire after this time; the arm then stops.
     policy = {"hz": rig.control_hz, "max_age": GAP * rig.period, "qos": "reliable"}
     found = []
-    for role in ROLES:
+    for role in rig.cameras:
         rate = hz[f"camera_{role}"]
         found += [
             Stream(f"camera/{role}/{image}", image_type, rate, rig.cameras[role].max_age, required=True),
