@@ -30,7 +30,7 @@ def gradients(learner: Learner, recipe, poison: float | None = None):
     inputs = memory.noise_inputs(learner.objective, recipe, CPU, 2)
     if poison is not None:
         inputs.action[0, 0, 0] = poison
-    return learner.add_gradients([inputs], 1, (8, 8), seed=0)
+    return learner.add_gradients([inputs], 1, (8, 8, 0), seed=0)
 
 
 # NaN
@@ -161,7 +161,7 @@ def test_padded_windows_need_no_mask_and_give_the_same_gradients(small_recipe, d
             return predict(*arguments, **named | {"valid": valid})
 
         learner.model.predict = masked
-        sums = learner.add_gradients([inputs], 1, (8, 8), seed=0)
+        sums = learner.add_gradients([inputs], 1, (8, 8, 0), seed=0)
         results.append([sums, *(value.grad.clone() for value in learner.trained.values())])
         learner.optimizer.zero_grad(set_to_none=True)
     assert all(torch.equal(one, other) for one, other in zip(*results))

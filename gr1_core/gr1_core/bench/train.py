@@ -79,7 +79,7 @@ def _measure(trainer: Trainer, stop: StopSignal, steps: int) -> dict:
     bf16 = learner.objective.bf16
     flop = flop_per_window(learner.objective, recipe, trainer.pipeline.cached)
     times, waits, last_losses = [], [], {}
-    with trainer.pipeline.batches(trainer.data.train, trainer.schedule.micro_batches(0)) as batches:
+    with trainer.open_batches() as batches:
         for number in range(_WARM_UP + steps):
             if cuda and number == _WARM_UP:
                 torch.cuda.synchronize()
@@ -145,7 +145,7 @@ def _training_flop(objective: Objective, recipe: Recipe, video: bool) -> int:
     counter = FlopCounterMode(display=False)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), counter:
         with cpu_tuning.attention(device):
-            losses.total_loss(objective(inputs), recipe.loss, (1, 1)).backward()
+            losses.total_loss(objective(inputs), recipe.loss, (1, 1, 1)).backward()
     objective.zero_grad(set_to_none=True)
     return counter.get_total_flops()
 

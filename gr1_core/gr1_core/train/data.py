@@ -9,6 +9,7 @@ import numpy as np
 from gr1_core.data.cache import fingerprint
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.windows import Windows, split_episodes
+from gr1_core.train.joint_videos import open_videos
 from gr1_core.train.recipe import Recipe, RecipeError
 
 
@@ -18,13 +19,14 @@ class TrainingData:
     dataset.
 
     starts: numbers of the training windows that are used, i64[N]. mean_action: f[7] of the training frames;
-    None for videos.
+    None for videos. videos: the windows of the recipe's `videos`.
     """
 
     train: Windows
     held: Windows | None
     starts: np.ndarray
     mean_action: np.ndarray | None
+    videos: Windows | None = None
 
     def to_dict(self) -> dict:
         """For training.json: the held-out episodes, and the number of the others."""
@@ -32,6 +34,8 @@ class TrainingData:
         described["held_out"] = (
             None if self.held is None else _describe(self.held) | {"episodes": self.held.episodes.tolist()}
         )
+        if self.videos is not None:
+            described["videos"] = _describe(self.videos)
         return described | {"mean_action": None if self.mean_action is None else self.mean_action.tolist()}
 
 
@@ -75,7 +79,8 @@ def open_training_data(recipe: Recipe) -> TrainingData:
     if recipe.stage == "finetune":
         bounds = dataset.episodes[training]
         mean = np.concatenate([dataset.action[start:end] for start, end in bounds.tolist()]).mean(0)
-    return TrainingData(windows, validation, starts, mean)
+    videos = open_videos(recipe) if recipe.videos else None
+    return TrainingData(windows, validation, starts, mean, videos)
 
 
 def _windows(recipe: Recipe, dataset: Dataset, episodes: np.ndarray | None) -> Windows:

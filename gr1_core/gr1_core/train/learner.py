@@ -46,12 +46,13 @@ class Learner:
                 part.compile(dynamic=False)
 
     def add_gradients(
-        self, micro_batches: Iterable[Inputs], number: int, counts: tuple[int, int], seed: int
+        self, micro_batches: Iterable[Inputs], number: int, counts: tuple[int, int, int], seed: int
     ) -> Tensor:
-        """Adds this process's gradients of one global batch -> its summed losses f64[4], in the order of
+        """Adds this process's gradients of one global batch -> its summed losses f64[5], in the order of
         losses.NAMES.
 
-        number: of micro-batches. counts: valid steps and future frames of the global batch. seed: of dropout.
+        number: of micro-batches; the last one must reach all weights. counts: see `losses.total_loss`. seed:
+        of dropout.
         """
         summed = torch.zeros(len(losses.NAMES), dtype=torch.float64, device=self.device)
         torch.manual_seed(seed)

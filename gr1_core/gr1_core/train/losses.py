@@ -22,7 +22,7 @@ from gr1_core.baselines import bins
 from gr1_core.model.gr1 import GR1, Prediction
 from gr1_core.train.recipe import LossWeights
 
-NAMES = ("arm", "gripper", "static", "wrist")
+NAMES = ("arm", "gripper", "static", "wrist", "videos")
 
 
 @dataclass
@@ -91,10 +91,13 @@ def sum_losses(
     return result
 
 
-def total_loss(summed: Mapping[str, Tensor], weights: LossWeights, counts: tuple[int, int]) -> Tensor:
-    """The scalar to minimise. counts: valid steps and supervised future frames of the whole global batch."""
-    steps, frames = (max(1, count) for count in counts)
-    divisor = {"arm": steps, "gripper": steps, "static": frames, "wrist": frames}
+def total_loss(summed: Mapping[str, Tensor], weights: LossWeights, counts: tuple[int, int, int]) -> Tensor:
+    """The scalar to minimise.
+
+    counts: valid steps, supervised future frames and those of the joint videos, of the whole global batch.
+    """
+    steps, frames, videos = (max(1, count) for count in counts)
+    divisor = {"arm": steps, "gripper": steps, "static": frames, "wrist": frames, "videos": videos}
     return sum(getattr(weights, name) / divisor[name] * value for name, value in summed.items())
 
 
@@ -109,7 +112,12 @@ class Objective(nn.Module):
         self.model, self.targets, self.bf16, self.absolute = model, targets, bf16, absolute
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
-        """-> summed losses of `targets`. Windows without future frames count only for the action."""
+        """-> summed losses of `targets`. Windows without future frames count only for the action.
+
+        Windows without states are the joint videos of a policy's training: their loss is named "videos".
+        """
+        if inputs.state is None and "action" in self.targets:
+            return {"videos": self._sum_losses(inputs, ("static",))["static"]}
         with_video = min((len(images) for images in inputs.future_images.values()), default=0)
         parts = []
         if with_video:

@@ -62,7 +62,7 @@ def _saved_bytes(
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
     ):
         # The result is kept until all is counted: freed storages would share addresses.
-        kept = losses.total_loss(objective(inputs), recipe.loss, (1, 1))
+        kept = losses.total_loss(objective(inputs), recipe.loss, (1, 1, 1))
     del kept
     return sum(saved.values())
 

@@ -46,12 +46,16 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the arm's smooth-L1, the gripper's BCE and the predicted frames' errors; 0: not computed."""
+    """Weights of the arm's smooth-L1, the gripper's BCE and the predicted frames' errors; 0: not computed.
+
+    videos: of the frames of `videos`, the clips beside the demonstrations.
+    """
 
     arm: float
     gripper: float
     static: float
     wrist: float
+    videos: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ class Recipe:
     validation: str | None
     held_out: float
     share: float | None
+    videos: str | None
+    videos_batch: PositiveInt
+    videos_hz: Positive | None
     hz: Positive | None
     cameras: Literal["both", "static"]
     starts: Literal["every", "first"]
@@ -274,6 +281,11 @@ def _contradictions(recipe: Recipe) -> list[str]:
         "stage pretrain has videos alone: loss.arm, loss.gripper and loss.wrist must be 0": pretraining
         and bool(set(recipe.targets) - {"static"}),
         "cameras: the baselines need both": recipe.cameras == "static" and config.policy != "gr1",
+        "videos=DIR goes with stage finetune alone: pretrain learns from data=DIR": pretraining
+        and recipe.videos is not None,
+        "videos=DIR and loss.videos above 0 go together": bool(loss.videos) != (recipe.videos is not None),
+        "videos=DIR needs a model that predicts frames, and loss.static above 0": recipe.videos is not None
+        and not (config.predicts_frames and loss.static),
         "stage finetune needs loss.arm and loss.gripper above 0": not pretraining
         and not min(loss.arm, loss.gripper),
         "model.policy rt1 and r3m predict no frames: loss.static and loss.wrist must be 0": video

@@ -163,7 +163,7 @@ class RunFolder:
             before = (checkpoint.read_training(self.path) or {}).get("data") or {}
         except checkpoint.CheckpointError as error:
             raise TrainingError(str(error)) from error
-        for name, what in (("train", "data"), ("held_out", "validation")):
+        for name, what in (("train", "data"), ("held_out", "validation"), ("videos", "videos")):
             old, new = before.get(name), described.get(name)
             if old and new and old.get("fingerprint") != new["fingerprint"]:
                 raise TrainingError(

@@ -19,6 +19,7 @@ from gr1_core.train import cpu_tuning, losses, memory, weights
 from gr1_core.train.batch_schedule import BatchSchedule
 from gr1_core.train.data import open_training_data
 from gr1_core.train.input_pipeline import InputPipeline, InputSpec
+from gr1_core.train.joint_videos import JointVideos
 from gr1_core.train.learner import Learner
 from gr1_core.train.recipe import Recipe
 from gr1_core.train.report import TrainingLog
@@ -88,8 +89,13 @@ def prepare_run(recipe: Recipe, folder: RunFolder, fresh: bool = False) -> Train
         held_pipeline = _pipeline(recipe, model, data.held, learner)
     if processes.is_main_process and fresh:
         folder.clear()
+    videos = None
+    if data.videos is not None:
+        ranks = processes.process_index, processes.num_processes
+        size = micro_batch if isinstance(micro_batch, int) else None
+        videos = JointVideos(recipe, data.videos, model, learner.device, learner.objective.bf16, *ranks, size)
     trainer = Trainer(
-        recipe, folder, processes, data, schedule, learner, pipeline, held_pipeline, progress, None
+        recipe, folder, processes, data, schedule, learner, pipeline, held_pipeline, progress, None, videos
     )
     if processes.is_main_process:
         if not saved:

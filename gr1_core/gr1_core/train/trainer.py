@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ from gr1_core.train.batch_schedule import BatchSchedule
 from gr1_core.train.data import TrainingData
 from gr1_core.train.device_batches import DeviceBatches
 from gr1_core.train.input_pipeline import InputPipeline
+from gr1_core.train.joint_videos import JointVideos
 from gr1_core.train.learner import Learner, UpdateRecord
 from gr1_core.train.losses import Inputs
 from gr1_core.train.recipe import Recipe
@@ -37,7 +39,7 @@ _WINDOWS_AT_ONCE = 64  # in an evaluation
 
 @dataclass
 class Progress:
-    """How far a run is. recent f64[5]: losses and steps since the last evaluation; saved, so that a resumed
+    """How far a run is. recent f64[6]: losses and steps since the last evaluation; saved, so that a resumed
     run logs the same means.
     """
 
@@ -52,7 +54,7 @@ class Trainer:
     one.
 
     held_pipeline: for the held-out windows; the training data's own if they are of the same dataset. log: of
-    the main process alone.
+    the main process alone. videos: learned from in the same steps; None: none.
     """
 
     def __init__(
@@ -67,10 +69,12 @@ class Trainer:
         held_pipeline: InputPipeline,
         progress: Progress,
         log: TrainingLog | None,
+        videos: JointVideos | None = None,
     ):
         self.recipe, self.folder, self.processes, self.data = recipe, folder, processes, data
         self.schedule, self.learner, self.progress, self.log = schedule, learner, progress, log
-        self.pipeline, self.held_pipeline = pipeline, held_pipeline
+        self.pipeline, self.held_pipeline, self.videos = pipeline, held_pipeline, videos
+        self._video_batches: DeviceBatches | None = None
         self.figures: dict = {}
         """The last evaluation's."""
         self.reads_late = processes.device.type == "cuda"
@@ -100,7 +104,7 @@ class Trainer:
                 f"init={self.folder.path} out=NEW; --fresh starts again"
             )
             return 0
-        with self.pipeline.batches(self.data.train, self.schedule.micro_batches(progress.step)) as batches:
+        with self.open_batches() as batches:
             while True:
                 stopped = self.update(batches, stop)
                 last = progress.step == progress.steps
@@ -128,6 +132,16 @@ class Trainer:
         )
         return 128 + (stop.signal or 15)
 
+    @contextmanager
+    def open_batches(self) -> Iterator[DeviceBatches]:
+        """The batches from this step on, for `update`; those of the joint videos are opened with them."""
+        step = self.progress.step
+        with ExitStack() as opened:
+            if self.videos:
+                self._video_batches = opened.enter_context(self.videos.batches(step))
+            own = self.pipeline.batches(self.data.train, self.schedule.micro_batches(step))
+            yield opened.enter_context(own)
+
     def _print(self, text: str) -> None:
         if self.processes.is_main_process:
             print(text, flush=True)
@@ -141,7 +155,7 @@ class Trainer:
         step, schedule = self.progress.step, self.schedule
         summed = self.learner.add_gradients(
             self._micro_batches(batches, step),
-            len(schedule.video_windows),
+            len(schedule.video_windows) + (self.videos.number if self.videos else 0),
             self._counts(step),
             schedule.seed(step),
         )
@@ -152,14 +166,18 @@ class Trainer:
         return self._read_updates(1 if self.reads_late else 0)
 
     def _micro_batches(self, batches: DeviceBatches, step: int) -> Iterator[Inputs]:
+        if self.videos:
+            # First: the last micro-batch must reach all weights, and videos do not reach the action head.
+            yield from self.videos.micro_batches(self._video_batches, step)
         changes = self.schedule.augmentations(step, self.pipeline.spec.augment)
         for change, video_windows in zip(changes, self.schedule.video_windows):
             yield self.pipeline.inputs(next(batches), change, video_windows)
 
-    def _counts(self, step: int) -> tuple[int, int]:
-        """Valid steps and supervised future frames of the global batch."""
+    def _counts(self, step: int) -> tuple[int, int, int]:
+        """Valid steps, supervised future frames and those of the joint videos of the global batch."""
         numbers, windows = self.schedule.batch(step), self.data.train
-        return windows.counts(numbers)[0], windows.counts(numbers[: self.recipe.video_windows])[1]
+        frames = windows.counts(numbers[: self.recipe.video_windows])[1]
+        return windows.counts(numbers)[0], frames, self.videos.count(step) if self.videos else 0
 
     def _read_updates(self, keep: int) -> bool:
         """Reads all updates' results but the last `keep` -> whether any process was asked to stop."""
@@ -178,13 +196,15 @@ class Trainer:
                 self.log.add_step(record.step + 1, means, record.learning_rate, self._waited_s)
         return stopped
 
-    def _means(self, sums: list[float], counts: tuple[int, int]) -> dict[str, float]:
+    def _means(self, sums: list[float], counts: tuple[int, int, int]) -> dict[str, float]:
         """Mean losses per supervised step, of the losses that this recipe has."""
         means = {}
         for name, value in zip(losses.NAMES, sums):
             action = name in ("arm", "gripper")
             if ("action" if action else name) in self.recipe.targets:
                 means[name] = value / max(1, counts[0 if action else 1])
+            if name == "videos" and self.videos:
+                means[name] = value / max(1, counts[2])
         return means
 
     def _fail(self, step: int, means: dict[str, float], norm: float, norms: np.ndarray) -> None:
@@ -219,7 +239,7 @@ class Trainer:
     def _evaluate(self) -> None:
         held, step = self.data.held, self.progress.step
         *sums, steps = self.progress.recent.tolist()
-        means = self._means([value / max(1.0, steps) for value in sums], (1, 1))
+        means = self._means([value / max(1.0, steps) for value in sums], (1, 1, 1))
         self.progress.recent.zero_()
         entry, image = {"step": step, "epoch": step / self.schedule.per_epoch, "train": means}, None
         if held is not None:
