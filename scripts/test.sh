@@ -7,7 +7,7 @@ python=$1
 shift
 if [ $# -gt 0 ]; then exec "$python" -m pytest -q "$@"; fi
 
-core=(tests/core tests/data tests/eval tests/sim tests/train)
+core=(tests/cluster tests/core tests/data tests/eval tests/sim tests/train)
 work=$(mktemp -d)
 nice -n 19 "$python" -m pytest -q -p no:cacheprovider "${core[@]}" >"$work/core" 2>&1 &
 computing=$!

@@ -16,11 +16,7 @@ from tests.data.synthetic import files
 RIG = Rig.load("kinova_gen2_small")
 
 
-def same_videos(one, other) -> bool:
-    names = {path.name for path in (one / "v2/full_scale").iterdir()}
-    return names == {path.name for path in (other / "v2/full_scale").iterdir()} and files(one) == files(other)
-
-
+@pytest.mark.slow
 def test_videos_of_hands(nodes, tmp_path):
     specs = plan_videos(2, 5)
     list(collect_videos(specs, tmp_path / "here"))

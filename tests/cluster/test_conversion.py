@@ -6,7 +6,6 @@ import pytest
 
 from gr1_core.cluster import Cluster, ClusterError
 from gr1_core.data.convert.conversion import convert
-from tests.cluster.nodes import Nodes
 from tests.cluster.sources import Deadly
 from tests.data.synthetic import Synthetic, files
 
@@ -33,20 +32,14 @@ def test_an_interrupted_conversion_continues_on_the_cluster_with_the_missing_uni
     assert [source.readings(unit.key) for unit in source.units()] == [0, 1, 0, 1, 0, 1]
 
 
-def test_a_unit_that_kills_every_worker_is_named_after_the_others_are_complete(tmp_path):
-    for name in ("nodes", "readings"):
-        (tmp_path / name).mkdir()
-    nodes = Nodes(tmp_path / "nodes", allowed_failures=1)
-    try:
-        for _ in range(3):
-            nodes.start()
-        source = Deadly(6, folder=tmp_path / "readings", deadly=2, deaths=9)
-        with (
-            Cluster(nodes.address) as cluster,
-            pytest.raises(ClusterError, match="unit 'unit-002': 2 workers died in the middle of it"),
-        ):
-            convert(source, tmp_path / "set", progress=False, cluster=cluster)
-    finally:
-        nodes.close()
+def test_a_unit_that_kills_every_worker_is_named_after_the_others_are_complete(nodes, tmp_path):
+    nodes.refill(3)
+    (tmp_path / "readings").mkdir()
+    source = Deadly(6, folder=tmp_path / "readings", deadly=2, deaths=9)
+    with (
+        Cluster(nodes.address) as cluster,
+        pytest.raises(ClusterError, match="unit 'unit-002': 2 workers died in the middle of it"),
+    ):
+        convert(source, tmp_path / "set", progress=False, cluster=cluster)
     made = sorted(path.stem for path in (tmp_path / "set" / "parts").glob("*.arrow"))
     assert made == ["unit-000", "unit-001", "unit-003", "unit-004", "unit-005"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from gr1_core.cli import main
 from gr1_core.cluster import Cluster
 from gr1_core.eval.cluster_jobs import ClusterJobs
-from gr1_core.eval.environment import Environment, SimulationError, TrialSettings
+from gr1_core.eval.environment import Environment, Outcome, SimulationError, TrialSettings
 from gr1_core.eval.trials import run_trials
 from gr1_core.rig import Rig
 from gr1_core.sim.suites import FIRST_TEST_SEED, trials
@@ -23,8 +25,44 @@ def in_order(outcomes) -> list:
     return sorted(outcomes, key=lambda outcome: str(outcome.trial))
 
 
-def test_a_node_that_is_killed_costs_its_episode_once_more(nodes):
-    chosen, settings = trials("drawer", 3), TrialSettings(RIG, 6.0, 0, expert=True)
+@dataclasses.dataclass(frozen=True)
+class Scripted:
+    """In place of TrialSettings: every episode succeeds, but `deadly` kills its worker once in the middle.
+
+    folder: gets a file for each episode that begins.
+    """
+
+    folder: Path
+    deadly: str
+
+    def environment(self):
+        return self
+
+    def run(self, trial, policy):
+        before = len(list(self.folder.glob(f"{trial}.*")))
+        (self.folder / f"{trial}.{before}").touch()
+        if str(trial) == self.deadly and not before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Outcome(trial, True, 1.0, "", False, (), completed=1)
+
+    def close(self):
+        pass
+
+
+def test_a_node_that_is_killed_costs_its_episode_once_more(nodes, tmp_path):
+    chosen = trials("seen", 60)
+    settings = Scripted(tmp_path, str(chosen[20]))
+    with Cluster(nodes.address) as cluster:
+        outcomes = list(run_trials(chosen, settings, None, 2, None, ClusterJobs(cluster, None)))
+    assert {outcome.trial for outcome in outcomes} == set(chosen) and len(outcomes) == len(chosen)
+    again = [trial for trial in chosen if len(list(tmp_path.glob(f"{trial}.*"))) > 1]
+    assert again == [chosen[20]]
+    assert sum(worker.poll() is not None for worker in nodes.workers) == 1
+
+
+@pytest.mark.slow
+def test_a_node_that_is_killed_from_outside_changes_no_outcome(nodes):
+    chosen, settings = trials("drawer", 4), TrialSettings(RIG, 6.0, 0, expert=True)
     environment = Environment(settings)
     expected = in_order(environment.run(trial) for trial in chosen)
     with Cluster(nodes.address) as cluster:
@@ -33,7 +71,7 @@ def test_a_node_that_is_killed_costs_its_episode_once_more(nodes):
         # Both play: one has just got its next episode, the other is in the middle of one.
         nodes.workers[0].send_signal(signal.SIGKILL)
         outcomes += running
-    assert in_order(outcomes) == expected and len(outcomes) == 3
+    assert in_order(outcomes) == expected and len(outcomes) == 4
 
 
 @pytest.mark.slow
