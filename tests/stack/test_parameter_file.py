@@ -1,6 +1,7 @@
 """Texts of a laboratory stay texts on their way through YAML into a node."""
 
 import math
+import os
 import re
 
 import pytest
@@ -8,9 +9,10 @@ import rclpy
 import yaml
 from rclpy.node import Node
 
-from gr1_bringup import hardware
+from gr1_bringup import hardware, processes, stack
 from gr1_bringup.parameter_file import parameter_file
 from tests.support.ros_graph import init_ros
+from tests.support.waiting import eventually
 
 TEXTS = [
     "038122250087",  # PyYAML writes these plain, and rcl reads a number or a truth
@@ -80,3 +82,14 @@ def test_a_key_that_stands_twice_is_refused_with_its_line(text, tmp_path):
     with pytest.raises(hardware.HardwareError, match=re.escape("is there twice")) as refused:
         hardware.load(str(tmp_path / "lab.yaml"))
     assert "lab.yaml" in str(refused.value) and "line" in str(refused.value)
+
+
+def test_a_parameter_file_which_may_hold_a_password_is_the_users_alone(tmp_path):
+    file = tmp_path / "arm.yaml"
+    file.write_text("of an earlier run")
+    file.chmod(0o644)
+    node = stack.Node("gr1_none", "none", "arm", parameters={"kinova_gen3.password": "secret"}, python="true")
+    started = processes.Processes(tmp_path, os.environ, lambda _: None)
+    started.start([node])
+    assert "secret" in file.read_text() and file.stat().st_mode & 0o777 == 0o600
+    eventually(lambda: started.dead(), "the end of the process")

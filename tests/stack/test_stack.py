@@ -143,17 +143,6 @@ def test_what_a_node_prints_aloud_reaches_the_terminal_and_its_log_does_not(tmp_
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600, "a pairing token is nobody else's"
 
 
-def test_a_parameter_file_which_may_hold_a_password_is_the_users_alone(tmp_path):
-    file = tmp_path / "arm.yaml"
-    file.write_text("of an earlier run")
-    file.chmod(0o644)
-    node = stack.Node("gr1_none", "none", "arm", parameters={"kinova_gen3.password": "secret"}, python="true")
-    started = processes.Processes(tmp_path, os.environ, lambda _: None)
-    started.start([node])
-    assert "secret" in file.read_text() and file.stat().st_mode & 0o777 == 0o600
-    eventually(lambda: started.dead(), "the end of the process")
-
-
 def test_who_demonstrates_and_where_the_bags_go_reaches_recorder_and_expert(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {
