@@ -105,6 +105,7 @@ $(LEROBOT)/.ready: tests/interop/requirements.txt $(VENV)/.ready
 	@$(VENV)/bin/python -m venv --clear $(LEROBOT)
 	@$(LEROBOT)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/interop/requirements.txt
 	@printf '%s\n' "$$($(VENV)/bin/python $(PURELIB))" "$(CURDIR)/gr1_core" > "$$($(LEROBOT)/bin/python $(PURELIB))/gr1.pth"
+	@$(LEROBOT)/bin/pip install --quiet --disable-pip-version-check --no-deps -e integrations/lerobot_policy_gr1 -e integrations/lerobot_robot_gr1
 	@touch $@
 
 # CALVIN's simulator, from clones of mees/calvin and mees/calvin_env:  make calvin CALVIN_ROOT=DIR   (docs/how-to/calvin.md)
