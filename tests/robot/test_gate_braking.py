@@ -16,7 +16,8 @@ from gr1_robot.arm.controller import ArmController
 from gr1_robot.arm.drivers.kinova_gen2.backend import Arm
 from gr1_robot.arm.gate import Gate
 
-from .inert import VENDOR
+from .inert import VENDOR, robot
+from .inert import InertArm as whole_arm
 from .plant import CENTRE, DOWN, HIGH, LIMITS, LOW, NO_JOINTS, RIG, Plant
 from .test_arm import Clock, Driver
 
@@ -141,3 +142,28 @@ def test_the_controller_hands_the_arms_braking_ability_to_the_gate():
 
 def test_a_gen2_states_how_hard_it_brakes():
     assert Arm.vendor_limits.linear_braking == BRAKING
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.03, 0.06])
+@pytest.mark.parametrize(("event", "noticed"), [("stop", 0.01), ("silence", 0.16)])
+def test_how_long_and_how_far_an_arm_moves_after_a_stop_and_after_its_last_command(lag, event, noticed):
+    """The figures of docs/explanation/safety.md, of the arm itself."""
+    kind = robot("gen2")
+    for speed in (0.2, 0.115):
+        arm = whole_arm(kind, kind.ready, lag)
+        arm.run(0.6, linear=(0.0, speed, 0.0))
+        assert np.linalg.norm(arm.velocity[:3]) == pytest.approx(speed)
+        began, tip = arm.now, kind.chain.forward(arm.joints)[0]
+        if event == "stop":
+            arm.gate.stop()
+        else:
+            arm.gate.submit_command("policy", (0.0, speed, 0.0), (0.0, 0.0, 0.0), arm.now)
+        silent = None
+        while arm.velocity.any():
+            motion = arm.tick()
+            if silent is None and not motion.linear.any():
+                silent = arm.now - began
+        assert silent < noticed + 0.05, "the command"
+        assert arm.now - began < noticed + lag + speed / BRAKING + TICK, "the arm"
+        moved = np.linalg.norm(kind.chain.forward(arm.joints)[0] - tip)
+        assert moved < speed * (noticed + lag + TICK) + speed**2 / (2 * BRAKING)

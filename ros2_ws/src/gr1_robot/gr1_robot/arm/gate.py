@@ -287,7 +287,7 @@ class Gate:
             wish = allowed
         # The wish is limited so that no acceleration is spent against a wall; the ramp's result, so that
         # nothing passes a limit.
-        ramp, hard = self._ramp, bool(reason) and reason != "zero_command"
+        ramp, hard = self._ramp, bool(reason)
         if missing:
             self._followed_at = now
             after = ramp.towards(wish, elapsed, hard)

@@ -18,8 +18,8 @@ _PARTS = slice(0, 3), slice(3, 6)
 class Ramp:
     """The twist of this moment, f64[6] m/s and rad/s.
 
-    A command is followed no harder than the arm brakes (vendor): it stays on its path. `hard` is for a stop:
-    the twist falls at the rig's speed / stop_time, and the arm itself decides how hard it brakes.
+    A command is followed no harder than the arm brakes (vendor): it stays on its path. `hard`: where rest is
+    wanted, the twist falls at the rig's speed / stop_time, and the arm itself decides how hard it brakes.
     """
 
     def __init__(self, limits: Limits, stop_time: float, vendor: ArmLimits):
