@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections import Counter
 
 import numpy as np
@@ -28,12 +29,16 @@ def main() -> int:
     parser.add_argument("--robot", choices=("gen2", "gen3", "twin"), default="gen2")
     parser.add_argument("--commands", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=600.0, help="end after this time at the latest")
     arguments = parser.parse_args()
     kind, counts = robot(arguments.robot), Counter()
     driver = _driver() if arguments.robot == "twin" else None
     worst, found, ticks = [np.inf, 0.0, np.inf], Counter(touched=0, too_fast=0, outside=0), 0
-    arms = -(-arguments.commands // EACH)
-    for number in range(arguments.seed, arguments.seed + arms):
+    arms, end = 0, time.monotonic() + 60.0 * arguments.minutes
+    for number in range(arguments.seed, arguments.seed - (-arguments.commands // EACH)):
+        if time.monotonic() > end:
+            break
+        arms += 1
         rng, lag = np.random.default_rng(number), LAGS[number % len(LAGS)]
         if driver:
             driver.reset("pick_eggplant", number)
@@ -46,7 +51,7 @@ def main() -> int:
         found.update(touched=distance <= 0.0, too_fast=speed > 1.0, outside=room < 0.0)
         ticks += len(arm.history)
         counts.update({reason: count for reason, count in arm.gate.counts.items() if count})
-        if distance <= 0.0 or speed > 1.0 or room < 0.0 or (number - arguments.seed) % 50 == 49:
+        if distance <= 0.0 or speed > 1.0 or room < 0.0 or arms % 50 == 0:
             print(
                 f"arm {number}, lag {lag:g} s: {1e3 * distance:.2f} mm, {speed:.3f} of the speed limit, "
                 f"{1e3 * room:.2f} mm inside; so far {dict(found)}",
