@@ -23,16 +23,23 @@ MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/se
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 export CALVIN_ROOT
 
-.PHONY: help setup system kinect demo train-demo lint test test-slow test-lerobot test-teleop-browser test-kinect test-calvin calvin loop docs bench expert faults clean
+.PHONY: help setup install system kinect demo train-demo lint test test-slow test-lerobot test-teleop-browser test-kinect test-calvin calvin loop docs bench expert faults clean
 help:
 	@sed -n '1,4s/^# //p' Makefile
-	@echo 'also: make setup, lint, docs (the documentation as a site), bench (policy speed), expert (110 episodes over ROS topics), clean,'
+	@echo 'also: make setup, install (gr1 into ~/.local/bin), lint, docs (the documentation as a site), bench (policy speed), expert (110 episodes over ROS topics), clean,'
 	@echo '      faults (injects faults into the running stack and measures how it stops), kinect (an environment for the Azure Kinect),'
 	@echo '      train-demo (trains the shipped policy from scratch: hours on two cores, continues after an interruption),'
 	@echo '      test-slow, test-lerobot (with the real lerobot), test-teleop-browser (a browser as headset), test-kinect,'
 	@echo '      calvin, test-calvin (CALVIN_ROOT=DIR: the CALVIN benchmark on its own simulator)'
 
 setup: $(VENV)/.ready
+
+# gr1 for every shell and folder, without activating a virtual environment.
+install:
+	@test -x $(VENV)/bin/gr1 || $(MAKE) setup
+	@mkdir -p $(HOME)/.local/bin && ln -sfn $(abspath $(VENV))/bin/gr1 $(HOME)/.local/bin/gr1
+	@echo '$(HOME)/.local/bin/gr1 -> $(abspath $(VENV))/bin/gr1'
+	@case ":$$PATH:" in *":$(HOME)/.local/bin:"*) ;; *) echo 'It is not on your PATH yet:  export PATH="$$HOME/.local/bin:$$PATH"';; esac
 
 system:
 	@missing=$$(for p in $(SYSTEM); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done); \
