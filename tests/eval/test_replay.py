@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from gr1_core import GR1, GR1Config, Policy
 from gr1_core.cli import main
 from gr1_core.data.bag import Bag
-from gr1_core.eval import verdict
+from gr1_core.eval import trained_on, verdict
 from gr1_core.eval.replay import Replay, ReplayError, check_replays, replay_bag
 from gr1_core.model import checkpoint
 from gr1_core.rig import RigError
@@ -127,3 +128,40 @@ def made_up(scale: float, gripper: float) -> Replay:
 def test_a_replay_passes_only_with_small_errors_and_slow_motion(scale, gripper, failed):
     checks = check_replays([made_up(scale, gripper)], tiny_rig())
     assert {check.name for check in checks if not check.passed} == failed
+
+
+def test_episodes_that_the_checkpoint_was_trained_on_do_not_count(bags, folder, tmp_path):
+    found = [Bag(bags / f"episode_{number}") for number in range(2)]
+    root = tmp_path / "data"
+    (root / "meta").mkdir(parents=True)
+    rows = [
+        {"episode_index": number, "name": bag.name, "started": bag.labels["started"]}
+        for number, bag in enumerate(found)
+    ]
+    (root / "meta" / "sources.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    checked = tmp_path / "trained"
+    shutil.copytree(folder, checked)
+
+    def split(data):
+        (checked / "training.json").write_text(json.dumps({"stage": "finetune", "data": data}))
+        new, trained, unknown = trained_on.split(checked, found)
+        return [bag.name for bag in new], [bag.name for bag in trained], unknown
+
+    train = {"train": {"root": str(root)}}
+    assert split(train) == ([], ["episode_0", "episode_1"], "")
+    held = train | {"held_out": {"root": str(root), "episodes": [1]}}
+    assert split(held) == (["episode_1"], ["episode_0"], "")
+    new, trained, unknown = split({"train": {"root": "gone"}})
+    assert len(new) == 2 and not trained and "the dataset gone that it was trained on is not here" in unknown
+    assert "does not say what it was trained on" in trained_on.split(folder, found)[2]
+
+    split(train)
+    words = [
+        "replay",
+        str(bags / "episode_0"),
+        "--checkpoint",
+        str(checked),
+        "--out",
+        str(tmp_path / "plots"),
+    ]
+    assert main(["replay", str(bags / "episode_0"), *words]) == 4 and verdict.load_verdict(checked) is None

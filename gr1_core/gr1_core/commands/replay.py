@@ -8,11 +8,17 @@ from pathlib import Path
 
 from gr1_core.commands.arguments import Parser, bags, checkpoint
 
+NO_VERDICT = 4
 HELP = "run a checkpoint open-loop over recorded episodes and keep the verdict with the checkpoint"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="gr1 replay", description=HELP)
+    parser = Parser(
+        prog="gr1 replay",
+        description=f"{HELP}. Episodes that it was trained on do not count.",
+        epilog="Exit codes: 0 passed; 3 failed: the checkpoint may not move an arm; 4 trained on all of "
+        "these: no verdict; 1 an error; 2 a mistake in the words.",
+    )
     parser.add_argument("bags", type=bags, nargs="+", metavar="BAG", help="bags, or folders of bags")
     parser.add_argument(
         "--checkpoint",
@@ -37,13 +43,14 @@ def main(argv: list[str]) -> int:
     from rich.progress import Progress
 
     from gr1_core.data.bag import Bag, find_bags
-    from gr1_core.eval import plots, verdict
+    from gr1_core.eval import plots, trained_on, verdict
     from gr1_core.eval.replay import ReplayError, check_replays, replay_bag, summary
     from gr1_core.policy import Policy
 
     bags = [Bag(folder) for path in arguments.bags for folder in find_bags(path)]
     if not bags:
         raise ReplayError(f"no bags in {', '.join(map(str, arguments.bags))}")
+    _, trained, unknown = trained_on.split(arguments.checkpoint, bags)
     console, out = Console(highlight=False), arguments.out or Path("out/replay")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -61,6 +68,22 @@ def main(argv: list[str]) -> int:
                 plots.plot_actions(one, policy.rig, out / f"{one.name}-actions.png")
                 plots.plot_frames(one, out / f"{one.name}-frames.png")
             done.append(one)
+    names = {bag.name for bag in trained}
+    if names and not any(one.name not in names for one in done):
+        console.print(f"plots: {out}", soft_wrap=True)
+        console.print(
+            f"trained on {'these' if len(done) > 1 else 'this'}: no verdict. Replay episodes that the "
+            "checkpoint was not trained on; until then nothing is known of new ones.",
+            style="bold yellow",
+            soft_wrap=True,
+        )
+        print(json.dumps({"passed": None} | summary(done, policy.rig)))
+        return NO_VERDICT
+    if names:
+        console.print(f"not counted, trained on these: {', '.join(sorted(names))}", soft_wrap=True)
+    if unknown:
+        console.print(f"whether it was trained on these episodes is not known: {unknown}", soft_wrap=True)
+    done = [one for one in done if one.name not in names]
     checks = check_replays(done, policy.rig)
     result = verdict.Verdict(tuple(one.name for one in done), checks)
     file = result.save(arguments.checkpoint)

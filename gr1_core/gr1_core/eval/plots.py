@@ -21,8 +21,8 @@ def plot_actions(replay: Replay, rig: Rig, path: Path) -> None:
     """
     figure = Figure(figsize=(12, 7), layout="constrained")
     axes = figure.subplots(4, 2, sharex=True, gridspec_kw={"height_ratios": (3, 3, 3, 2)})
-    units = [(f"{axis} [mm]", 1e3 * rig.action.translation_scale) for axis in "xyz"]
-    units += [(f"r{axis} [deg]", np.degrees(rig.action.rotation_scale)) for axis in "xyz"]
+    units = [(f"d{axis} [mm/step]", 1e3 * rig.action.translation_scale) for axis in "xyz"]
+    units += [(f"r{axis} [deg/step]", np.degrees(rig.action.rotation_scale)) for axis in "xyz"]
     for index, (label, scale) in enumerate(units):
         axis = axes[index % 3, index // 3]
         axis.plot(replay.seconds, replay.recorded[:, index] * scale, color=RECORDED, lw=1.6, label="recorded")
