@@ -50,7 +50,7 @@ class Clearances(NamedTuple):
     """For k postures and m pairs of things that must not meet.
 
     distance: f64[k, m] m, less than 0 where they overlap. change: f64[k, m, n] m for one rad of each joint.
-    jacobian: f64[k, 6, n], the tool's velocity (m/s, then rad/s) for one rad/s of each joint.
+    jacobian: f64[k + l, 6, n], the tool's velocity (m/s, then rad/s) for one rad/s of each joint.
     """
 
     distance: np.ndarray
@@ -99,10 +99,14 @@ class Body:
         """The gate's reason for each pair."""
         self._levers = self._levers_of_pairs(len(np.atleast_1d(chain.limits)))
 
-    def clearances(self, angles: np.ndarray) -> Clearances:
-        """angles: f64[k, n] rad."""
-        frames, distance, points, pushes = self._measure(angles)
-        change = self._changes(frames, points, pushes)
+    def clearances(self, angles: np.ndarray, more: np.ndarray | None = None) -> Clearances:
+        """angles: f64[k, n] rad. more: f64[l, n], postures of which only the Jacobians are needed: they
+        follow the others.
+        """
+        count = len(angles)
+        frames, starts, ends = self._place(angles if more is None else np.concatenate([angles, more]))
+        distance, points, pushes = self._measure(starts[:count], ends[:count])
+        change = self._changes(frames[0][:count], frames[1][:count], points, pushes)
         pairs = len(self._first)
         if pairs:
             # Both parts of a pair move.
@@ -115,14 +119,13 @@ class Body:
 
     def distances(self, angles: np.ndarray) -> np.ndarray:
         """f64[k, m] m for postures f64[k, n] rad, without their changes."""
-        return self._measure(angles)[1]
+        return self._measure(*self._place(angles)[1:])[0]
 
-    def _measure(self, angles: np.ndarray):
-        """The joints' frames, the distances, the points of the arm that are nearest to something and the
-        directions away from it, f64[k, points, 3]; of pairs of parts first all first points, then all second
-        ones.
+    def _measure(self, starts: np.ndarray, ends: np.ndarray):
+        """Both ends of the capsules -> the distances, the points of the arm that are nearest to something and
+        the directions away from it, f64[k, points, 3]; of pairs of parts first all first points, then all
+        second ones.
         """
-        frames, starts, ends = self._place(angles)
         ways = ends - starts
         # The table: the two ends of each capsule.
         low = np.stack([starts, ends], axis=2).reshape(len(starts), -1, 3)[:, self._low_ends]
@@ -137,7 +140,6 @@ class Body:
         radii = np.concatenate([self._radius[self._boxed], self._radius[i] + self._radius[j]])
         away = between / np.maximum(length, 1e-9)[..., None]
         return (
-            frames,
             np.concatenate([gap, length - radii], axis=1),
             np.concatenate([low, on_arm, first, second], axis=1),
             np.concatenate([up, away, -away[:, len(self._boxed) :]], axis=1),
@@ -154,10 +156,9 @@ class Body:
         tip = origins[:, -1] + rotations[:, -1] @ self._chain.tool
         return (origins[:, 1:], rotations[:, 1:, :, 2], tip), starts, ends
 
-    def _changes(self, frames, points: np.ndarray, pushes: np.ndarray) -> np.ndarray:
+    def _changes(self, origins, axes, points: np.ndarray, pushes: np.ndarray) -> np.ndarray:
         """How far one rad of each joint moves each point f64[k, m, 3] along its push: f64[k, m, n]."""
         # push . (axis x (point - origin)) = (point x push) . axis - push . (axis x origin)
-        origins, axes, _ = frames
         moments = cross(points, pushes)
         change = np.matmul(moments, axes.transpose(0, 2, 1))
         change -= np.matmul(pushes, cross(axes, origins).transpose(0, 2, 1))

@@ -223,15 +223,15 @@ class MotionLimiter:
             high.append(np.maximum(self._ends[:, 1] - margin - now - soon.max(axis=0), 0.0) / horizon)
             left = np.minimum(now - self._ends[:, 0], self._ends[:, 1] - now)
         if self._body is not None:
-            # The measured posture, that in which all is carried out that was sent, and that of rest.
+            # The measured posture and that of rest; between them that in which all that was sent is done.
             stopping = sent.arm * (horizon - TICK if self._inert else 0.0)
             there = joints + ways[-1] @ inverse.T
-            near = self._body.clearances(np.stack([joints, there, there + inverse @ stopping]))
+            near = self._body.clearances(np.array([joints, there + inverse @ stopping]), more=there[None])
         if self._fast.size:
             rows.append(inverse[self._fast])
             if near is not None:
                 later = _inverse(near.jacobian[1:])[:, self._fast]
-                later[1] *= _LATER
+                later[0] *= _LATER
                 rows.append(later.reshape(-1, 6))
             low.append(np.tile(-self._speeds, self._postures))
             high.append(np.tile(self._speeds, self._postures))
@@ -259,10 +259,10 @@ class MotionLimiter:
         """The numbers of the pairs that are near; rows and m that are left, at the measured posture and at
         the one in which the arm would come to rest.
         """
-        distance = near.distance[::2] - _CLEARANCE_M
+        distance = near.distance - _CLEARANCE_M
         close = np.flatnonzero(distance.min(axis=0) < _NEAR_M)
         distance = distance[:, close]
-        falls = near.change[::2, close] @ inverse
+        falls = near.change[:, close] @ inverse
         now = distance[0] + np.minimum((falls[0] @ ways.T).min(axis=1), 0.0)
         rows, left = [falls[0], falls[1]], [now, distance[1] - falls[1] @ stopping]
         if self._inert:
