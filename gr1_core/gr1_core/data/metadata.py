@@ -250,6 +250,7 @@ def _load(folder: Path) -> dict:
     try:
         information = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)[_ROOT]
         information["topics_with_message_count"]
+        _require_finite(information)
     except OSError as error:
         raise BagError(f"{path} cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:
@@ -257,6 +258,16 @@ def _load(folder: Path) -> dict:
             f"{path}: not a metadata.yaml of rosbag2 ({type(error).__name__}): {_REMEDY}"
         ) from error
     return information
+
+
+def _require_finite(value, inside: tuple[int, ...] = ()) -> None:
+    """Raises ValueError for a mapping or list that an alias puts into itself."""
+    if not isinstance(value, (dict, list)):
+        return
+    if id(value) in inside:
+        raise ValueError("it contains itself")
+    for item in value.values() if isinstance(value, dict) else value:
+        _require_finite(item, (*inside, id(value)))
 
 
 def _replace(path: Path, information: dict) -> None:

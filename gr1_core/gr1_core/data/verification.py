@@ -19,6 +19,7 @@ from gr1_core.data.bag_clocks import (
     type_problem,
     uses_log_time,
 )
+from gr1_core.data.bag_writer import LABELS_RECORD, unseal_labels
 from gr1_core.data.mcap_records import DamagedError, MessageRecord
 from gr1_core.data.mcap_scan import McapScan
 from gr1_core.rig import ROLES, Rig, RigError
@@ -29,6 +30,7 @@ DAMAGE_PREFIXES = ("checksum:", "cut off:")
 """Prefixes of the lines about damaged bytes."""
 COMMAND_TOPICS = ("command/teleop/twist", "command/policy/twist")
 DECOMPRESS = "`gr1 bags recover"
+_FACTS = ("rig", "task", "seed", "started")
 _SLOW = 3.0  # times a stream's median period
 
 
@@ -127,6 +129,7 @@ class _Reading:
                 yield "checksum: the messages do not agree with the checksum at their end"
             if scan.torn_at is None and not scan.summary_whole:
                 yield "checksum: the index at the end of the file is damaged"
+        yield from _changed_facts(bag, scan)
         if self.orphans:
             yield f"checksum: {self.orphans} messages are of a channel that the file does not describe"
         if self.compressed:
@@ -153,6 +156,18 @@ class _Reading:
                 stamp = None
             if stamp is not None:
                 times.stamps.append(stamp)
+
+
+def _changed_facts(bag: Bag, scan: McapScan) -> Iterator[str]:
+    """Labels that no command changes, but that are not those of the recording."""
+    records = [unseal_labels(values) for name, values in scan.metadata if name == LABELS_RECORD]
+    recorded = next((labels for labels, right in reversed(records) if right), None)
+    for name in _FACTS if recorded else ():
+        if recorded.get(name, "") != bag.labels.get(name, ""):
+            yield (
+                f"labels: {name} in metadata.yaml is not what was recorded: it was edited or damaged; `gr1 bags "
+                "recover` makes metadata.yaml again where it is moved away"
+            )
 
 
 def content_problems(bag: Bag) -> list[str]:
