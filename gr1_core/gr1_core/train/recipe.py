@@ -127,6 +127,7 @@ class Recipe:
     cache_gb: float
     decode_once: bool
     compile: bool
+    wandb: Literal["off", "online", "offline"]
 
     @property
     def config(self) -> GR1Config:
@@ -205,6 +206,7 @@ RESUMABLE = (
     "cache_gb",
     "decode_once",
     "compile",
+    "wandb",
 )
 """Keys that may differ between a run and its resumption."""
 

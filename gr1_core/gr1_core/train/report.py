@@ -1,4 +1,4 @@
-"""Reports of a run in progress: a progress bar, a line per evaluation, log.jsonl, TensorBoard."""
+"""Reports of a run in progress: a progress bar, a line per evaluation, log.jsonl, curves (`boards`)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from tqdm import tqdm
 
 from gr1_core.progress import ProgressLines
+from gr1_core.train.boards import make_boards
+from gr1_core.train.recipe import Recipe
 from gr1_core.train.run_folder import RunFolder
 
 
 class TrainingLog:
-    """label: before the progress bar. batch: windows per step. step: where the run goes on."""
+    """step, steps: where the run goes on, and its end. Raises BoardError."""
 
-    def __init__(self, folder: RunFolder, label: str, batch: int, step: int, steps: int):
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._folder, self._batch = folder, batch
-        self._board = SummaryWriter(folder.path / "tensorboard", purge_step=step + 1 if step else None)
+    def __init__(self, folder: RunFolder, recipe: Recipe, step: int, steps: int):
+        self._folder, self._batch, label = folder, recipe.batch, recipe.stage
+        self._boards = make_boards(folder.path, recipe, step)
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=steps, initial=step, desc=label, unit="step", dynamic_ncols=True, disable=not terminal
@@ -40,9 +40,7 @@ class TrainingLog:
         self._bar.update()
         if self._lines:
             self._lines.show(step, note)
-        for name, value in losses.items():
-            self._board.add_scalar(f"train/{name}", value, step)
-        self._board.add_scalar("train/lr", learning_rate, step)
+        self._add_scalars("train", losses | {"lr": learning_rate}, step)
 
     def add_evaluation(self, entry: dict, image: np.ndarray | None) -> None:
         """entry: a line of log.jsonl, without its speed, which is that of the steps since the last
@@ -51,13 +49,12 @@ class TrainingLog:
         windows_per_s, waiting = self._speed()
         self._folder.append_log(entry | {"speed": {"windows_per_s": windows_per_s, "waiting": waiting}})
         step, held = entry["step"], entry.get("held_out", {})
-        for name, value in held.items():
-            if isinstance(value, (int, float)):
-                self._board.add_scalar(f"held_out/{name}", value, step)
-        if image is not None:
-            self._board.add_image("predicted", image, step, dataformats="HWC")
-        self._board.add_scalar("speed/windows_per_s", windows_per_s, step)
-        self._board.flush()
+        self._add_scalars("held_out", held, step)
+        self._add_scalars("speed", {"windows_per_s": windows_per_s}, step)
+        for board in self._boards:
+            if image is not None:
+                board.add_image("predicted", image, step, dataformats="HWC")
+            board.flush()
         training, held_out = (
             "  ".join(f"{name} {value:.4g}" for name, value in part.items() if isinstance(value, float))
             for part in (entry["train"], held)
@@ -71,7 +68,14 @@ class TrainingLog:
 
     def close(self) -> None:
         self._bar.close()
-        self._board.close()
+        for board in self._boards:
+            board.close()
+
+    def _add_scalars(self, group: str, values: Mapping[str, object], step: int) -> None:
+        for board in self._boards:
+            for name, value in values.items():
+                if isinstance(value, (int, float)):
+                    board.add_scalar(f"{group}/{name}", value, step)
 
     def _speed(self) -> tuple[float, float]:
         """(windows per second, share of the time spent waiting for data)."""

@@ -6,7 +6,7 @@ resumed.
 new, are trained
     state/<step>.safetensors                                 trained weights, optimizer and averaged weights
 after that many steps
-    log.jsonl tensorboard/ images/                           the evaluations
+    log.jsonl tensorboard/ wandb/ images/                    the evaluations
 
 Resuming needs nothing else: learning rate, order of the data and random numbers depend on the step alone.
 """
@@ -28,6 +28,7 @@ from torch import Tensor
 from gr1_core import atomic_write
 from gr1_core.model import checkpoint
 from gr1_core.model.lerobot_files import PROCESSOR_FILES
+from gr1_core.train.boards import WANDB
 from gr1_core.train.recipe import Recipe, RecipeError, changed_settings
 
 STATES_KEPT = 2
@@ -36,6 +37,7 @@ _CHECKPOINT = (checkpoint.WEIGHTS, checkpoint.CONFIG, checkpoint.RIG, checkpoint
 _FILES = (
     "state",
     "tensorboard",
+    WANDB,
     "images",
     "log.jsonl",
     "failure.json",

@@ -102,7 +102,7 @@ def prepare_run(recipe: Recipe, folder: RunFolder, fresh: bool = False) -> Train
             folder.write_recipe(recipe, report.to_dict())
             trainer.save_checkpoint()
         print(_headline(trainer, precision), flush=True)
-        trainer.log = TrainingLog(folder, recipe.stage, recipe.batch, step, progress.steps)
+        trainer.log = TrainingLog(folder, recipe, step, progress.steps)
     return trainer
 
 

@@ -1,9 +1,9 @@
 """A running rig (`gr1 up --driver teleop`, or arm and camera nodes alone) as a robot of LeRobot.
 
 Observations are what the policy node would see: the newest pair of frames, and the arm's state at their time.
-Actions are the twist that carries them out in one control period, on the policy's command topics; the gate of
-the arm node limits them, and each expires after 1.5 control periods. So LeRobot's loop has to run at the rig's
-rate: --fps equal to control_hz.
+Actions are the twist that carries them out in one control period, on the policy's command topics; the gate
+of the arm node limits them, and each expires after 1.5 control periods. So LeRobot's loop has to run at the
+rig's rate: --fps equal to control_hz.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class GR1Robot(Robot):
             if time.monotonic() > until:
                 link.close()
                 raise DeviceNotConnectedError(
-                    f"{self}: {why}. Start the rig first, e.g. `gr1 up --driver teleop`"
+                    f"{self}: {why}. Start the rig first: `gr1 up --driver teleop`"
                 )
             link.await_frames()
         self._link = link
