@@ -73,6 +73,7 @@ def run(kills: int, seconds: float, folder: Path, say: Callable[[str], None]) ->
             crowd.close()
         started.stop()
         monitor.close()
+        time.sleep(1.5)  # segments of this moment are left alone
         removed = shared_memory.remove_dead_segments()
         say(f"shared memory: {before} segments before, {_segments()} after; {removed}")
 
@@ -126,6 +127,7 @@ class _Crowd:
             text=True,
             bufsize=1,
             env=environment,
+            start_new_session=True,
         )
         self._born: dict[str, queue.SimpleQueue[int]] = {kind: queue.SimpleQueue() for kind in victims.KINDS}
         threading.Thread(target=self._read, daemon=True).start()
@@ -144,8 +146,7 @@ class _Crowd:
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            self._parent.stdin.close()
-        self._parent.kill()
+            os.killpg(self._parent.pid, signal.SIGKILL)  # its children too
         self._parent.wait()
 
     def _order(self, kind: str) -> None:

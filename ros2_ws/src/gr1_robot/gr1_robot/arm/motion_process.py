@@ -97,9 +97,9 @@ class MotionProcess:
         signal.signal(signal.SIGTERM, lambda *_: self._finish())
         why, backend = "its end was asked for", self.controller.backend
         try:
-            self._link.post_surely(
-                motion_link.Ready(backend.joint_names, self.scheduling, self.notice, backend.urdf()), 1.0
-            )
+            ready = motion_link.Ready(backend.joint_names, self.scheduling, self.notice, backend.urdf())
+            if not self._link.post_surely(ready, 1.0):
+                raise RuntimeError("the arm node did not take the answer to its start, or it is too long")
             self._loop.start()  # after the message above: the node waits for it first
             why = self._serve()
         except Exception:
@@ -224,6 +224,7 @@ class MotionProcess:
             if self._loop.alive and self.controller.at_rest.wait(timeout=1.0):
                 rest = f"at rest after {1e3 * (time.monotonic() - began):.0f} ms"
             self._loop.end()
+            self._look_for_close()
         finally:
             trouble = self.controller.close()
             self._stop_server.close()
@@ -232,6 +233,13 @@ class MotionProcess:
         if self._failure and not told:
             _say(self._failure)
         return 1 if self._failure else 0
+
+    def _look_for_close(self) -> None:
+        """A service manager sends SIGTERM to both processes at once: the node's `close` may have come."""
+        with contextlib.suppress(EOFError):
+            while (message := self._link.receive()) is not None:
+                if isinstance(message, motion_link.Call) and message.name == "close":
+                    self._run_lock.end_in_order()
 
 
 def _end_at_the_latest_after(seconds: float) -> None:
