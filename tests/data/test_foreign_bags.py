@@ -165,7 +165,10 @@ def test_a_cut_off_file_gives_its_first_messages_also_those_of_the_cut_chunk(our
         assert sum(saved.values()) > 0.6 * share * sum(whole.values())
 
 
-@pytest.mark.parametrize("text", ["rosbag2_bagfile_information: [", "", "a: &x [*x]", "\0"])
+ITSELF = "rosbag2_bagfile_information: {topics_with_message_count: [], more: &x [*x]}"
+
+
+@pytest.mark.parametrize("text", ["rosbag2_bagfile_information: [", "", "a: &x [*x]", "\0", ITSELF])
 def test_a_damaged_metadata_yaml_is_made_again_from_the_recording(ours, tmp_path, text):
     folder = shutil.copytree(ours, tmp_path / "bag")
     (folder / "metadata.yaml").write_text(text)
@@ -174,6 +177,14 @@ def test_a_damaged_metadata_yaml_is_made_again_from_the_recording(ours, tmp_path
     assert "metadata.yaml was damaged" in str(recover_bag(folder))
     assert Bag(folder).labels["instruction"] == Bag(ours).instruction and messages(folder) == messages(ours)
     assert (folder / "metadata.yaml.damaged").read_text() == text
+
+
+@pytest.mark.parametrize(("name", "text"), [("seed", "3"), ("started", "2020-01-01T00:00:00+00:00")])
+def test_a_fact_that_metadata_yaml_does_not_have_from_the_recording_is_named(ours, tmp_path, name, text):
+    folder = shutil.copytree(ours, tmp_path / "bag")
+    label(name, text)(folder)
+    assert any(line.startswith(f"labels: {name} in metadata.yaml is not") for line in verify_bag(folder))
+    Bag(folder)
 
 
 # Compression by rosbag2

@@ -165,8 +165,8 @@ def _changed_facts(bag: Bag, scan: McapScan) -> Iterator[str]:
     for name in _FACTS if recorded else ():
         if recorded.get(name, "") != bag.labels.get(name, ""):
             yield (
-                f"labels: {name} in metadata.yaml is not what was recorded: it was edited or damaged; `gr1 bags "
-                "recover` makes metadata.yaml again where it is moved away"
+                f"labels: {name} in metadata.yaml is not what was recorded: it was edited or damaged; "
+                "`gr1 bags recover` makes metadata.yaml again where it is moved away"
             )
 
 
