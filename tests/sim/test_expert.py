@@ -1,5 +1,6 @@
 """The expert under the rig's conditions: 10 Hz, one period of latency, acceleration limits, workspace."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -124,3 +125,12 @@ def test_the_evaluation_of_the_expert_ends_with_one_json_line():
     last = json.loads(out.strip().splitlines()[-1])
     assert last["tasks"] == {"drawer": {"close_drawer": {"episodes": 1, "successes": 1}}}
     assert last["suites"]["drawer"]["successes"] == 1 and last["policy"] == "expert"
+
+
+def test_a_rate_that_is_no_multiple_of_the_tick_keeps_simulated_time(twin):
+    rig = dataclasses.replace(RIG, control_hz=15.0)
+    twin.reset("open_drawer", 1000)
+    run = run_episode(twin, Expert("open_drawer", rig.control_hz, twin.objects), rig, 1.0)
+    times = [float(state[0]) for state, _, _ in run]
+    assert len(times) == 15 and np.diff(times).round(6).min() == 0.06 and np.diff(times).max() < 0.0701
+    assert times[-1] - times[0] == pytest.approx(14 / 15, abs=0.0051)

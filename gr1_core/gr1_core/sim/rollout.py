@@ -74,10 +74,10 @@ def run_episode(
     """
     limiter = TwistLimiter(rig.limits)
     low, high = np.array(rig.limits.workspace_min), np.array(rig.limits.workspace_max)
-    ticks = round(rig.period / TICK)
+    per_step = rig.period / TICK
     pending = Command(np.zeros(3), np.zeros(3), StateView(twin.state()).closure_target)
     successes = 0
-    for _ in range(round(seconds / rig.period)):
+    for step in range(round(seconds / rig.period)):
         state = twin.state()
         command = actor.act(state)
         success = twin.task.is_success(state, twin.objects)
@@ -86,7 +86,8 @@ def run_episode(
         if successes >= SUCCESS_PERIODS:
             return
         following = disturb(state, command) if disturb else command
-        for _ in range(ticks):
+        # A period that is no multiple of the tick, such as that of 15 Hz, takes 7, 6, 7 ... ticks.
+        for _ in range(round((step + 1) * per_step) - round(step * per_step)):
             linear, angular = limiter.step(pending.linear, pending.angular, TICK)
             position = twin.commanded.position
             inside = np.clip(position + linear * TICK, np.minimum(low, position), np.maximum(high, position))

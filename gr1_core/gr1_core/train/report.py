@@ -25,7 +25,7 @@ class TrainingLog:
         self._bar = tqdm(
             total=steps, initial=step, desc=label, unit="step", dynamic_ncols=True, disable=not terminal
         )
-        self._lines = None if terminal else ProgressLines(f"{label}: step", steps, step)
+        self._lines = None if terminal else ProgressLines(label, steps, step)
         self._started, self._seconds = time.perf_counter(), 0.0
         self._steps, self._waited, self._waited_before = 0, 0.0, 0.0
 
