@@ -138,6 +138,7 @@ class Policy:
         self._outer = torch.float64 if self.precision == "fp64" else torch.float32
         self.model = model.to(self.device, self._outer).eval().requires_grad_(False)
         self._tokenizer = tokenizer
+        self._step_s = 0.0  # s, of a step with a full window; 0: not measured
         self._language: Tensor | None = None
         self._window: deque[Tensor] = deque(maxlen=self.config.window)
         with torch.inference_mode():
@@ -231,6 +232,12 @@ class Policy:
         with torch.inference_mode():
             self._static.restore_window(history.language, *history.tokens, history.count)
 
+    def describe(self) -> str:
+        """Where it computes and how fast, such as "cpu, fp32, 35 ms a step"; `warm_up` takes the time."""
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
+        time_of_step = f", {1e3 * self._step_s:.3g} ms a step" if self._step_s else ""
+        return f"{device}, {self.precision}{time_of_step}"
+
     def warm_up(self) -> None:
         """Runs each code path once at every length of the window, so that the first real step is as fast as
         the rest.
@@ -245,7 +252,9 @@ class Policy:
             for role, camera in self.rig.cameras.items()
         }
         for _ in range(self.config.window + 1):
+            began = time.perf_counter()
             action = self.step(Observation(**frames, arm=np.zeros(6), gripper=1))
+            self._step_s = time.perf_counter() - began
         if self.config.predicts_frames:
             action.future()
         self.restore(history)

@@ -197,12 +197,20 @@ class Run:
                 # Both were started at the same moment and could not yet see each other.
                 raise NotRunning(startup.another_stack())
             if not missing:
-                return self.say(f"all nodes are up after {time.monotonic() - began:.1f} s")
+                self.say(f"all nodes are up after {time.monotonic() - began:.1f} s")
+                return self._say_where_the_policy_runs(statuses.get("policy: step"))
             if time.monotonic() - began > START_LIMIT:
                 silent = f"no status of {', '.join(missing)} on /diagnostics within {START_LIMIT:.0f} s"
                 logs = f"see the logs in {short_path(self.options.folder)}"
                 raise NotRunning(f"{silent}; {logs}{startup.why_silent()}")
             time.sleep(0.02)
+
+    def _say_where_the_policy_runs(self, step) -> None:
+        if step and (where := step.values.get("runs_on")):
+            self.say(
+                f"policy: {where}; a GPU is used where PyTorch finds one, precision and threads are set by "
+                "--hardware FILE with policy: {precision: ..., threads: ...}"
+            )
 
     def _until_ended(self, monitor) -> None:
         began, printed = time.monotonic(), -LINE_EVERY

@@ -1,6 +1,7 @@
 """The cached step is the full window, and what it cannot act on it refuses."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -299,3 +300,11 @@ def test_int8_is_refused_where_the_cpu_has_no_such_products(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
     with pytest.raises(ValueError, match="int8.*choose fp32 or auto"):
         Policy.untrained(GR1Config.small(), RIG, device="cpu", precision="int8")
+
+
+def test_a_policy_says_where_it_runs_and_after_its_warm_up_how_fast():
+    rig = Rig.load("kinova_gen2_small")
+    policy = Policy.untrained(GR1Config.small(), rig, device="cpu", precision="fp32")
+    assert policy.describe() == "cpu, fp32"
+    policy.warm_up()
+    assert re.fullmatch("cpu, fp32, [0-9.e+]+ ms a step", policy.describe())

@@ -71,7 +71,10 @@ class PolicyNode(LifecycleNode):
         name, policy = self._source.name, self._source.policy
         if name == loading.UNTRAINED:
             self.get_logger().warning(loading.UNTRAINED_WARNING)
-        self.get_logger().info(f"checkpoint {name} is ready after {time.monotonic() - began:.1f} s")
+        self._runs_on = self._source.runs_on
+        self.get_logger().info(
+            f"checkpoint {name} is ready after {time.monotonic() - began:.1f} s: {self._runs_on}"
+        )
         baseline = self._source.find_baseline(value["prediction_limit"])
         ages = {name: camera.max_age for name, camera in self._rig.cameras.items()}
         self._inputs = Inputs(
@@ -341,7 +344,8 @@ class PolicyNode(LifecycleNode):
                 OK,
                 "acting" if self.get_parameter("act").value else "watching, sends no commands",
             )
-        self._diagnostics.status("step", level, message, statistics.values(steady))
+        values = statistics.values(steady) | {"runs_on": self._runs_on}
+        self._diagnostics.status("step", level, message, values)
 
     def _report_inputs(self, steady: float) -> None:
         ages, pair = self._inputs.ages(self.now(), steady), self._inputs.pair()

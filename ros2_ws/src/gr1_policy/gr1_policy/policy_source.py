@@ -22,6 +22,14 @@ class PolicySource:
     find_baseline: Callable[[float], Baseline | None]
     remote: bool = False
 
+    @property
+    def runs_on(self) -> str:
+        """Where it computes and how fast, for people."""
+        if self.remote:
+            return "on the server"
+        describe = getattr(self.policy, "describe", None)
+        return describe() if describe else "this computer"
+
     def close(self) -> None:
         """Ends the connection to a server."""
         if self.remote:
