@@ -18,6 +18,7 @@ from std_msgs.msg import String
 from gr1_common.qos import LATCHED
 from gr1_common.scheduling import lower_scheduling_priority
 
+_CLOSE_S = 5.0
 LEVELS = ("OK", "WARN", "ERROR", "STALE")
 """Names of DiagnosticStatus.level, by its value."""
 
@@ -91,7 +92,15 @@ class StackMonitor:
         )
 
     def close(self) -> None:
+        """Returns after a few seconds at the latest: a process that was killed may have left a lock in the
+        middleware's shared memory, for which the node would wait.
+        """
         self._ended.set()
+        closing = threading.Thread(target=self._destroy, name="closing", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_S)
+
+    def _destroy(self) -> None:
         if self._thread.is_alive():
             self._thread.join()
         self._executor.shutdown()

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gr1_bringup import processes, shared_memory, stack
+from gr1_common import dds
 from gr1_fault_injection import victims
 
 _UP_S, _READY_S = 60.0, 30.0
@@ -37,7 +38,9 @@ def run(kills: int, seconds: float, folder: Path, say: Callable[[str], None]) ->
     environment = processes.environment(folder)
     environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     environment["ROS_DOMAIN_ID"] = str(51 + os.getpid() % 50)
-    os.environ.update(environment)
+    os.environ.update({**environment, dds.PROFILES: ""})
+    # The monitor of this program must not wait for a lock of a process that it has killed.
+    dds.leave_shared_memory()
     from gr1_common.stack_monitor import StackMonitor
 
     before = _segments()
