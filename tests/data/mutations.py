@@ -153,7 +153,10 @@ def change_field(tree, rng: random.Random):
     if isinstance(node, dict) and rng.random() < 0.3:
         del node[key]
     else:
-        node[key] = rng.choice(WRONG)
+        # Another text or number could be right.
+        old = node[key]
+        alike = (int, float) if isinstance(old, (int, float)) else type(old)
+        node[key] = rng.choice([one for one in WRONG if not isinstance(one, alike)])
     return tree
 
 

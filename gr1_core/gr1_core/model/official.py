@@ -191,8 +191,13 @@ def convert(
 
 
 def _expected(config: GR1Config) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
-        tensors = checkpoint.GR1(config).state_dict()
+    try:
+        with torch.device("meta"):
+            tensors = checkpoint.GR1(config).state_dict()
+    except Exception as error:  # PyTorch and transformers raise anything for sizes that no tensor can have
+        raise CheckpointError(
+            f"no GR-1 has this configuration: {' '.join(str(error).split())[:200]}"
+        ) from error
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
@@ -204,9 +209,16 @@ def read_config(path: Path) -> GR1Config:
         raw = json.loads(Path(path).read_text())
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise CheckpointError(
+            f"{path} is not in the layout of GR-1's configs.json: it holds {type(raw).__name__}"
+        )
     clip, mae = raw.get("clip", {}), raw.get("mae", {})
+    for name, part in (("clip", clip), ("mae", mae)):
+        if not isinstance(part, dict):
+            raise CheckpointError(f"{path}: {name} is {part!r}, expected keys and values")
     try:
         sizes = dict(
             width=raw["embed_dim"],
@@ -230,13 +242,17 @@ def read_config(path: Path) -> GR1Config:
                 f"{path}: activation_function is {raw['activation_function']!r}, GR-1's published code has "
                 "'relu'"
             )
-        return GR1Config(**sizes)
+        return GR1Config.from_dict(GR1Config.paper().to_dict() | sizes, str(path))
     except KeyError as error:
         raise CheckpointError(
             f"{path} is not in the layout of GR-1's configs.json: {error.args[0]} is missing"
         ) from error
+    except TypeError as error:
+        raise CheckpointError(
+            f"{path}: embed_dim is {raw['embed_dim']!r}, expected a whole number"
+        ) from error
     except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(str(error)) from error
 
 
 _CLIP_SIZES = {

@@ -62,7 +62,8 @@ def cut_clips(
                 waiting.append((name, round(MICRO * start)))
         times = sorted({start + step for _, start in waiting for step in steps})
         encoded: dict[int, bytes | NoFrame] = {}
-        newest, square = (None, None), Square(side, stereo, float(stream.sample_aspect_ratio or 1))
+        newest = (None, None)
+        square = Square(side, stereo, float(stream.sample_aspect_ratio or 1), video.stereo_packing(path))
         for time, frame in nearest_frames(container, stream, times, steps[1] // 2):
             if frame is not newest[0]:
                 found = frame if isinstance(frame, NoFrame) else images.encode_jpeg(square.of(frame))
@@ -88,13 +89,15 @@ class Square:
 
     stereo: two eyes side by side. A video that is not declared stereo is taken as such if its frames are very
     wide and both halves show the same. aspect: width of a pixel by its height.
+    packing: of `video.stereo_packing`.
     """
 
-    def __init__(self, side: int, stereo: bool, aspect: float):
+    def __init__(self, side: int, stereo: bool, aspect: float, packing: bytes | None):
         self._side, self._stereo, self._aspect = side, stereo or None, aspect or 1.0
+        self._packing = packing
 
     def of(self, frame: av.VideoFrame) -> np.ndarray:
-        box = video.eye_box(frame)
+        box = video.eye_box(frame.width, frame.height, self._packing)
         if box is None and self._is_stereo(frame):
             box = 0, 0, frame.width // 2, frame.height
         # Pixels that are not square are stretched; halves that were squeezed to the shape of one eye, too.

@@ -161,7 +161,7 @@ def clean_narration(narration: str) -> str:
     tags.
     """
     text = html.unescape(narration)
-    text = re.sub(r"[\[(<{]\s*(#?\s*unsure)\s*[\])>}]", r" \1 ", text, flags=re.IGNORECASE)
+    text = re.sub(r"[\[(<{]\s*#?\s*unsure\s*[\])>}]", " #unsure ", text, flags=re.IGNORECASE)
     text = re.sub(
         r"(\b(the|a|an|some)\s+)?(#\s*unsure|#?\s*\bunsure(?=\W*$))\b",
         " something ",

@@ -21,7 +21,15 @@ from gr1_core import images
 from gr1_core.data.convert.sources import grid, lerobot_rows, mapping_file, pictures, texts
 from gr1_core.data.convert.sources.lerobot_layout import EpisodeRows, Film, Layout
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint
-from gr1_core.data.convert.sources.video import MICRO, NoFrame, VideoError, nearest_frames, open_video, view
+from gr1_core.data.convert.sources.video import (
+    MICRO,
+    NoFrame,
+    VideoError,
+    nearest_frames,
+    open_video,
+    stereo_packing,
+    view,
+)
 from gr1_core.hub import reference as hub
 from gr1_core.rig import Rig
 
@@ -217,13 +225,14 @@ class LeRobotSource:
             raise SourceError(f"{path} is missing: the download is not complete")
         encoded = {}
         try:
+            packing = stereo_packing(path)
             with open_video(path) as (container, stream):
                 wanted = [round(MICRO * (film.begin + float(times[index]))) for index in kept]
                 tolerance = round(MICRO / min(self.layout.fps, self.fps) / 2)
                 for index, (time, frame) in zip(kept, nearest_frames(container, stream, wanted, tolerance)):
                     if isinstance(frame, NoFrame):
                         raise SourceError(f"{path}: timestamp {times[index]:g} s: {frame.reason(time)}")
-                    image = camera.apply(view(frame))
+                    image = camera.apply(view(frame, packing))
                     self._require_shape(role, image.shape[:2], f"frame {index} of {path}")
                     encoded[index] = images.encode_jpeg(image)
         except VideoError as error:

@@ -90,7 +90,8 @@ class Layout:
                 f"{path}: has {', '.join(table.column_names)}, expected task_index and a column `task` of "
                 "texts"
             )
-        return dict(zip(table["task_index"].to_pylist(), table[column].to_pylist()))
+        numbers, texts = (table[name].to_pylist() for name in ("task_index", column))
+        return {number: text for number, text in zip(numbers, texts) if _is_index(number)}
 
     def episodes(self, films: list[str]) -> list[EpisodeRows]:
         """All episodes by number: those with rows in the data files, and those that the metadata promises.

@@ -69,6 +69,8 @@ def open_video(path: Path):
         if not container.streams.video:
             raise VideoError("has no video stream")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise VideoError("is of an unknown codec: damaged, or a format that FFmpeg cannot decode")
         # One thread: several processes run in parallel, and threads conceal damage in varying ways.
         stream.codec_context.thread_count = 1
         yield container, stream
@@ -182,24 +184,35 @@ def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(image[:, ::-1] if mirrored else image, turns))
 
 
-def eye_box(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
-    """left, top, width, height of the left eye in a frame that is declared stereo; None: it is not.
+def stereo_packing(path: Path) -> bytes | None:
+    """How a video declares two eyes in one frame, for `eye_box`; None if it does not.
+
+    Encoders say it at key frames only, so the first frame is looked at. Raises VideoError.
+    """
+    with open_video(path) as (container, stream):
+        frame = _Reader(container, stream).ahead
+        packing = None if frame is None else frame.side_data.get("STEREO3D")
+        return None if packing is None else bytes(packing)
+
+
+def eye_box(width: int, height: int, packing: bytes | None) -> tuple[int, int, int, int] | None:
+    """left, top, width, height of the left eye in a frame of a video that is declared stereo; None: it is
+    not.
 
     Raises VideoError for packings other than side by side and one above the other.
     """
-    packing = frame.side_data.get("STEREO3D")
     if packing is None:
         return None
-    kind, flags = struct.unpack_from("=2i", bytes(packing))
+    kind, flags = struct.unpack_from("=2i", packing)
     inverted = bool(flags & 1)
     if kind == 0:
         return None
     if kind == _SIDE_BY_SIDE:
-        half = frame.width // 2
-        return (half if inverted else 0), 0, half, frame.height
+        half = width // 2
+        return (half if inverted else 0), 0, half, height
     if kind == _TOP_BOTTOM:
-        half = frame.height // 2
-        return 0, (half if inverted else 0), frame.width, half
+        half = height // 2
+        return 0, (half if inverted else 0), width, half
     raise VideoError(
         "is stereo, with both eyes interleaved: re-encode one eye, e.g. with ffmpeg's filter stereo3d"
     )
@@ -217,12 +230,13 @@ def looks_side_by_side(image: np.ndarray) -> bool | None:
     left, right = grey[np.ix_(rows, columns)], grey[np.ix_(rows, columns + width // 2)]
     if min(left.std(), right.std()) < 2:
         return None
-    return float(np.corrcoef(left.ravel(), right.ravel())[0, 1]) > 0.8
+    alike = np.abs(left - right).mean() < 4 + 0.5 * left.std()
+    return bool(alike and np.corrcoef(left.ravel(), right.ravel())[0, 1] > 0.8)
 
 
-def view(frame: av.VideoFrame) -> np.ndarray:
-    """A frame as people see it, u8[H, W, 3] RGB: one eye, upright."""
-    image, box = frame.to_ndarray(format="rgb24"), eye_box(frame)
+def view(frame: av.VideoFrame, packing: bytes | None = None) -> np.ndarray:
+    """A frame as people see it, u8[H, W, 3] RGB: one eye, upright. packing: of `stereo_packing`."""
+    image, box = frame.to_ndarray(format="rgb24"), eye_box(frame.width, frame.height, packing)
     if box is not None:
         left, top, width, height = box
         image = image[top : top + height, left : left + width]
