@@ -133,7 +133,8 @@ class Run:
             ", the policy runs beside and only predicts" if beside else "",
             ", a person may take over" if chosen["takeover"] == "true" else "",
             f"; bags go to {short_path(self._bags.root)}" if self._bags else "",
-            f"; logs in {short_path(self.options.folder)}; Ctrl-C ends it, {KEY_HINT}",
+            f"; logs in {short_path(self.options.folder)}; Ctrl-C ends it",
+            f", {KEY_HINT}" if self._has_keyboard() else "",
         ]
         self.say("".join(parts))
         if self._bags and chosen["driver"] != "expert":
@@ -217,7 +218,7 @@ class Run:
         with contextlib.ExitStack() as terminal:
             keyboards = [terminal.enter_context(extension.terminal()) for extension in self.extensions]
             self._keyboard = next((one for one in keyboards if isinstance(one, Keyboard)), None)
-            if self.console.is_terminal and not self._keyboard and sys.stdin and sys.stdin.isatty():
+            if not self._keyboard and self._has_keyboard():
                 self._keyboard = terminal.enter_context(Keyboard(on_space=self._arm_stop.stop))
             if self.console.is_terminal and self.options.table:
                 self._live = terminal.enter_context(
@@ -240,6 +241,9 @@ class Run:
                     self.say(" | ".join(filter(None, lines)))
                 time.sleep(min([POLL_EVERY, *(one.next_poll_in(seconds) for one in self.extensions)]))
         self._live = self._keyboard = None
+
+    def _has_keyboard(self) -> bool:
+        return bool(self.console.is_terminal and sys.stdin and sys.stdin.isatty())
 
     def _suspend(self) -> None:
         """Ctrl-Z: the shell gets its terminal when the arm is at rest. The nodes go on, the arm stopped."""
