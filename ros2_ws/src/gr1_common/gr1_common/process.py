@@ -13,6 +13,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from gr1_common.shell import shell_problem
+
 HOLD = "GR1_HOLD"
 """Environment variable: where it is set, the process imports its modules and then waits for a line on stdin
 before it enters the ROS graph. `gr1 up` looks meanwhile whether another stack runs.
@@ -39,6 +41,9 @@ def run_node(
         prepare()
         if not _released():
             return 0
+    if problem := shell_problem():
+        print(f"error: {problem}", file=sys.stderr, flush=True)
+        return 1
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
