@@ -143,5 +143,5 @@ def _figures(rig: Rig) -> dict[str, str]:
     }
 
 
-def _wrapped(sentence: str) -> list[str]:
-    return textwrap.wrap(sentence, 100)
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 100)

@@ -21,7 +21,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence, such as ", did you mean 'seen'?"; empty where no word is near."""
+    """The end of a message, such as ", did you mean 'seen'?"; empty where no word is near."""
     near = nearest(word, known)
     return f", did you mean '{near}'?" if near else ""
 

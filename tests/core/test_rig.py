@@ -193,10 +193,10 @@ def test_a_new_rig_explains_every_field_and_keeps_the_speed_of_a_unit(tmp_path, 
     assert speeds[0] == pytest.approx(speeds[1], 1e-4) and rig.limits == usual.limits
     text = (tmp_path / "lab.yaml").read_text()
     said = " ".join(text.replace("#", " ").split())
-    for field, sentence in rig_guide.FIELDS.items():
+    for field, meaning in rig_guide.FIELDS.items():
         assert (
             field in ("limits.max_tilt", "cameras.*.mount")
-            or " ".join(sentence.split("{")[0].split()[:4]) in said
+            or " ".join(meaning.split("{")[0].split()[:4]) in said
         )
     assert main(["rig", "check", "lab.yaml"]) == 0
     assert "one action unit: 0.2 m/s" in capsys.readouterr().out
