@@ -21,6 +21,7 @@ from sensor_msgs.msg import CameraInfo
 from gr1_common.conventions import TICK
 from gr1_common.messages import seconds
 from gr1_common.qos import COMMAND, SENSOR
+from gr1_common.shell import other_users
 from gr1_common.stack_monitor import StackMonitor, Status
 from gr1_core import Rig
 from gr1_core.rig import ROLES
@@ -80,7 +81,7 @@ def measure(duration: float, rig_name: str, namespace: str, patience: float) -> 
     try:
         missing = _await(monitor, patience)
         if missing:
-            hint = "is the stack running in this ROS_DOMAIN_ID?"
+            hint = other_users() or "is the stack running in this ROS_DOMAIN_ID?"
             print(f"no messages within {patience:.0f} s: {', '.join(missing)}; {hint}", file=sys.stderr)
             return 1
         for stamps in (*cameras.values(), commands, beats):
