@@ -70,7 +70,9 @@ def test_a_dataset_goes_there_and_back_bit_equal_and_is_read_from_the_hub(hub, g
     assert "- lift the cup" in card and "data/*/*.parquet" in card and "LeRobotDataset v3.0" in card
     code, said = gr1("pull", "hf://tester/set")
     assert code == 0, said
-    kept = {name: digest for name, digest in content(dataset.root).items() if not name.startswith((".", "report"))}
+    kept = {
+        name: digest for name, digest in content(dataset.root).items() if not name.startswith((".", "report"))
+    }
     assert content(tmp_path / "set") == kept
     code, said = gr1("convert", "lerobot", "hf://datasets/tester/set", "--out", "copy")
     assert code == 0, said

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gr1_bringup import stack
 from gr1_core.remote import access as accesses
 from gr1_core.remote.server import PolicyServer, Served
 from tests.support.waiting import eventually
@@ -94,3 +95,12 @@ def test_a_checkpoint_that_failed_its_replay_does_not_act(rig, policy_node, serv
     assert "shaky failed its replay over one: it shakes" in capfd.readouterr().err
     policy_node(**parameters(serve, server, ignore_replay=True))
     moving(rig)
+
+
+@pytest.mark.parametrize("robot", ["sim", "kinova_gen2"])
+def test_a_server_takes_the_place_of_a_checkpoint(robot, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    chosen = stack.settings(robot=robot, server="wss://gpu:8765", server_access="access.json")
+    given = next(node for node in stack.nodes(chosen) if node.name == "policy").parameters
+    assert given["server"] == "wss://gpu:8765" and given["checkpoint"] == ""
+    assert given["server_access"] == str(tmp_path / "access.json")

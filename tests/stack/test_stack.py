@@ -317,14 +317,6 @@ def test_a_whole_checkpoint_for_the_same_rig_is_accepted(folder):
     assert parameters("policy", checkpoint=str(folder))["checkpoint"] == str(folder)
 
 
-@pytest.mark.parametrize("robot", ["sim", "kinova_gen2"])
-def test_a_server_takes_the_place_of_a_checkpoint(robot, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    given = parameters("policy", robot=robot, server="wss://gpu:8765", server_access="access.json")
-    assert given["server"] == "wss://gpu:8765" and given["checkpoint"] == ""
-    assert given["server_access"] == str(tmp_path / "access.json")
-
-
 def test_a_checkpoint_that_is_not_whole_is_refused(folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(stack.SettingError, match="model.safetensors is missing"):

@@ -70,9 +70,7 @@ class GR1Robot(Robot):
         while why := link.fault():
             if time.monotonic() > until:
                 link.close()
-                raise DeviceNotConnectedError(
-                    f"{self}: {why}. Start the rig first: `gr1 up --driver teleop`"
-                )
+                raise DeviceNotConnectedError(f"{self}: {why}. Start the rig first: `gr1 up --driver teleop`")
             link.await_frames()
         self._link = link
 
