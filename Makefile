@@ -111,7 +111,7 @@ test-kinect: kinect
 $(LEROBOT)/.ready: tests/interop/requirements.txt $(VENV)/.ready
 	@$(VENV)/bin/python -m venv --clear $(LEROBOT)
 	@$(LEROBOT)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/interop/requirements.txt
-	@printf '%s\n' "$$($(VENV)/bin/python $(PURELIB))" "$(CURDIR)/gr1_core" "$(CURDIR)/ros2_ws/src/gr1_common" "$(CURDIR)/ros2_ws/src/gr1_policy" > "$$($(LEROBOT)/bin/python $(PURELIB))/gr1.pth"
+	@printf 'import site; site.addsitedir("%s")\n' "$$($(VENV)/bin/python $(PURELIB))" > "$$($(LEROBOT)/bin/python $(PURELIB))/gr1.pth"
 	@$(LEROBOT)/bin/pip install --quiet --disable-pip-version-check --no-deps -e integrations/lerobot_policy_gr1 -e integrations/lerobot_robot_gr1
 	@touch $@
 
