@@ -26,7 +26,7 @@ from gr1_bringup.extension import ExtensionError, RunContext, RunningExtension
 from gr1_bringup.keyboard import Keyboard
 from gr1_bringup.startup import DISCOVERY, FIRST_STATUS, NODES, START_LIMIT
 
-LINE_EVERY = 5.0
+LINE_EVERY = 10.0
 POLL_EVERY = 0.2
 BY_COMMAND = "gr1 record start | success | failure | discard"
 BY_PAGE = "the headset (A: start, twice: success; B twice: discard) and the workstation's page"

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 MISTAKES = {
-    "evalute sim --expert": "did you mean `gr1 evaluate sim`?",
+    "evaluat sim --expert": "did you mean `gr1 evaluate sim`?",
     "evaluate simm --expert": "did you mean `gr1 evaluate sim`?",
     "evaluate sim --chekpoint demo": "no option '--chekpoint', did you mean '--checkpoint'?",
     "evaluate sim --checkpoint dmo": "no checkpoint 'dmo': there is no such folder, did you mean 'demo'?",
@@ -32,7 +32,7 @@ MISTAKES = {
     "replay bgs --checkpoint demo": "no folder 'bgs', did you mean 'bags'?",
     "bags list bgs": "no folder 'bgs', did you mean 'bags'?",
     "bench policy --rig clavin": "no rig 'clavin', did you mean 'calvin'?",
-    "record strat": "'strat' is not one of start, success, failure, discard, did you mean 'start'?",
+    "record startt": "'startt' is not one of start, success, failure, discard, did you mean 'start'?",
     "up --robt sim": "no option '--robt', did you mean '--robot'?",
     "up --robot smi": "robot: 'smi' is not one of sim, kinova_gen2",
     "up --checkpoint dmo": "no checkpoint 'dmo': there is no such folder, did you mean 'demo'?",
