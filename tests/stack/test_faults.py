@@ -55,7 +55,7 @@ def test_node_kind_and_times(word, fault):
         ("camera:3s", "'camera' is not one of arm, camera_static, camera_wrist"),
         (
             "arm:black:3s",
-            "arm has no fault 'black', there are disconnect, drop_out, delay, drift, stuck, force",
+            "arm has no fault 'black', there are disconnect, drop_out, delay, drift, stuck, ignore, force",
         ),
         ("arm:none:3s", "arm has no fault 'none'"),
         ("arm", "is not NODE[:KIND]:AT[+FOR]"),
@@ -136,7 +136,7 @@ def driven(arm, fault, ticks=40, **options):
 
 
 def test_a_healthy_arm_follows_and_reports_no_force(arm):
-    states = driven(arm, "none")
+    states = driven(arm, "none", ticks=80)  # it has inertia
     assert states[-1].measured.position[1] - states[0].measured.position[1] > 0.05
     assert states[-1].force is None and not arm.faults()
 
@@ -164,7 +164,7 @@ def test_a_late_state_is_as_old_as_was_asked(arm):
 
 
 def test_a_stuck_arm_stays_while_it_is_asked_to_go(arm):
-    last = driven(arm, "stuck")[-1]
+    last = driven(arm, "stuck", ticks=80)[-1]
     assert np.linalg.norm(last.commanded.position - last.measured.position) > 0.07
 
 
