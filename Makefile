@@ -98,6 +98,7 @@ test-slow: setup
 	{ echo 'once more, what failed:'; $(VENV)/bin/python -m pytest -q -m slow --last-failed --last-failed-no-failures none $(ARGS); }
 
 test-lerobot: setup $(LEROBOT)/.ready
+	LD_LIBRARY_PATH="$$($(VENV)/bin/python -c 'import os; print(os.environ.get("LD_LIBRARY_PATH", ""))')" \
 	$(LEROBOT)/bin/python -m pytest -q -m lerobot tests/interop $(ARGS)
 
 # The teleoperation pages in headless Chromium with an emulated headset. Needs Node 20 and Chromium; Node's packages are pinned.
