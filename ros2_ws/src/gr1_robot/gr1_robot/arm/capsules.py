@@ -50,7 +50,7 @@ class Clearances(NamedTuple):
     """For k postures and m pairs of things that must not meet.
 
     distance: f64[k, m] m, less than 0 where they overlap. change: f64[k, m, n] m for one rad of each joint.
-    jacobian: f64[k + l, 6, n], the tool's velocity (m/s, then rad/s) for one rad/s of each joint.
+    jacobian: f64[k, 6, n], the tool's velocity (m/s, then rad/s) for one rad/s of each joint.
     """
 
     distance: np.ndarray
@@ -99,23 +99,22 @@ class Body:
         """The gate's reason for each pair."""
         self._levers = self._levers_of_pairs(len(np.atleast_1d(chain.limits)))
 
-    def clearances(self, angles: np.ndarray, more: np.ndarray | None = None) -> Clearances:
-        """angles: f64[k, n] rad. more: f64[l, n], postures of which only the Jacobians are needed: they
-        follow the others.
-        """
-        count = len(angles)
-        frames, starts, ends = self._place(angles if more is None else np.concatenate([angles, more]))
-        distance, points, pushes = self._measure(starts[:count], ends[:count])
-        change = self._changes(frames[0][:count], frames[1][:count], points, pushes)
+    def jacobian(self, angles: np.ndarray) -> np.ndarray:
+        """f64[n] rad -> f64[6, n]: the tool's velocity (m/s, then rad/s) for one rad/s of each joint."""
+        return _jacobian(*self._joints(angles[None])[2:])[0]
+
+    def clearances(self, angles: np.ndarray) -> Clearances:
+        """angles: f64[k, n] rad."""
+        frames, starts, ends = self._place(angles)
+        distance, points, pushes = self._measure(starts, ends)
+        change = self._changes(*frames[:2], points, pushes)
         pairs = len(self._first)
         if pairs:
             # Both parts of a pair move.
             change = np.concatenate(
                 [change[:, : -2 * pairs], change[:, -2 * pairs : -pairs] + change[:, -pairs:]], axis=1
             )
-        origins, axes, tip = frames
-        jacobian = np.concatenate([cross(axes, tip[:, None] - origins), axes], axis=2).transpose(0, 2, 1)
-        return Clearances(distance, change, jacobian)
+        return Clearances(distance, change, _jacobian(*frames))
 
     def distances(self, angles: np.ndarray) -> np.ndarray:
         """f64[k, m] m for postures f64[k, n] rad, without their changes."""
@@ -149,12 +148,19 @@ class Body:
         """Origins and axes of the joints, f64[k, n, 3] each, and the tool; both ends of the capsules,
         f64[k, c, 3].
         """
-        origins, rotations = self._chain.frames(np.asarray(angles, np.float64))
+        origins, rotations, *frames = self._joints(angles)
         turned, at = rotations[:, self._joint], origins[:, self._joint]
         starts = at + np.matmul(turned, self._start[..., None])[..., 0]
         ends = at + np.matmul(turned, self._end[..., None])[..., 0]
+        return tuple(frames), starts, ends
+
+    def _joints(self, angles: np.ndarray):
+        """Origins and rotations of base and joints; the joints' origins and axes, f64[k, n, 3], and the tool,
+        f64[k, 3].
+        """
+        origins, rotations = self._chain.frames(np.asarray(angles, np.float64))
         tip = origins[:, -1] + rotations[:, -1] @ self._chain.tool
-        return (origins[:, 1:], rotations[:, 1:, :, 2], tip), starts, ends
+        return origins, rotations, origins[:, 1:], rotations[:, 1:, :, 2], tip
 
     def _changes(self, origins, axes, points: np.ndarray, pushes: np.ndarray) -> np.ndarray:
         """How far one rad of each joint moves each point f64[k, m, 3] along its push: f64[k, m, n]."""
@@ -239,6 +245,11 @@ def body_of(rig: Rig, chain: Kinematics, capsules: Sequence[Capsule], table_heig
     added = [Capsule(name, part.joint, part.start, part.end, part.radius) for name, part in rig.body.items()]
     boxes = {name: Box(np.array(box.min), np.array(box.max)) for name, box in rig.obstacles.items()}
     return Body(chain, [*own, *added], table_height, boxes)
+
+
+def _jacobian(origins: np.ndarray, axes: np.ndarray, tip: np.ndarray) -> np.ndarray:
+    """f64[k, 6, n] of the tool."""
+    return np.concatenate([cross(axes, tip[:, None] - origins), axes], axis=2).transpose(0, 2, 1)
 
 
 def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -223,16 +223,16 @@ class MotionLimiter:
             high.append(np.maximum(self._ends[:, 1] - margin - now - soon.max(axis=0), 0.0) / horizon)
             left = np.minimum(now - self._ends[:, 0], self._ends[:, 1] - now)
         if self._body is not None:
-            # The measured posture and that of rest; between them that in which all that was sent is done.
+            # Where all that was sent is done, and where the arm then comes to rest.
+            there = joints + inverse @ ways[-1]
             stopping = sent.arm * (horizon - TICK if self._inert else 0.0)
-            there = joints + ways[-1] @ inverse.T
-            near = self._body.clearances(np.array([joints, there + inverse @ stopping]), more=there[None])
+            onward = _inverse(self._body.jacobian(there))
+            near = self._body.clearances(np.array([joints, there + onward @ stopping]))
         if self._fast.size:
             rows.append(inverse[self._fast])
             if near is not None:
-                later = _inverse(near.jacobian[1:])[:, self._fast]
-                later[0] *= _LATER
-                rows.append(later.reshape(-1, 6))
+                last = _LATER * _inverse(near.jacobian[1])
+                rows += [onward[self._fast], last[self._fast]]
             low.append(np.tile(-self._speeds, self._postures))
             high.append(np.tile(self._speeds, self._postures))
         sliding = sum(map(len, high))
@@ -247,7 +247,7 @@ class MotionLimiter:
             rows.append(row)
             low.append(-np.maximum(room + soon, 0.0) / horizon)
         if near is not None:
-            close, row, distance = self._clearances(near, inverse, ways, stopping, parts / horizon)
+            close, row, distance = self._clearances(near, inverse, onward, ways, stopping, parts / horizon)
             rows.append(row)
             low.append(-np.maximum(distance, 0.0) / horizon)
         low = np.concatenate(low)
@@ -255,14 +255,14 @@ class MotionLimiter:
         explain = partial(self._explain, left, tilt, near, close)
         return MotionLimits(np.concatenate(rows), low, np.concatenate(high), sliding, explain)
 
-    def _clearances(self, near, inverse, ways, stopping, shares):
+    def _clearances(self, near, inverse, onward, ways, stopping, shares):
         """The numbers of the pairs that are near; rows and m that are left, at the measured posture and at
         the one in which the arm would come to rest.
         """
         distance = near.distance - _CLEARANCE_M
         close = np.flatnonzero(distance.min(axis=0) < _NEAR_M)
         distance = distance[:, close]
-        falls = near.change[:, close] @ inverse
+        falls = near.change[0, close] @ inverse, near.change[1, close] @ onward
         now = distance[0] + np.minimum((falls[0] @ ways.T).min(axis=1), 0.0)
         rows, left = [falls[0], falls[1]], [now, distance[1] - falls[1] @ stopping]
         if self._inert:
