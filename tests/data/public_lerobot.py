@@ -90,8 +90,8 @@ def make(
     declared |= features or {}
     chunk = "{episode_chunk:03d}" if old else "{chunk_index:03d}"
     file = "episode_{episode_index:06d}" if old else "file-{file_index:03d}"
-    films = ("videos", "{video_key}") if not old else ("videos", f"chunk-{chunk}")
-    film = "/".join((*films, "{video_key}" if old else f"chunk-{chunk}", f"{file}.mp4"))
+    video_folders = ("videos", f"chunk-{chunk}") if old else ("videos", "{video_key}")
+    video_path = "/".join((*video_folders, "{video_key}" if old else f"chunk-{chunk}", f"{file}.mp4"))
     content = {
         "codebase_version": version,
         "fps": fps,
@@ -99,7 +99,7 @@ def make(
         "total_episodes": len(lengths),
         "total_frames": int(sum(lengths)),
         "data_path": f"data/chunk-{chunk}/{file}.parquet",
-        "video_path": film if videos else None,
+        "video_path": video_path if videos else None,
         **(info or {}),
         "features": declared,
     }

@@ -10,33 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy.spatial.transform import Rotation
 
 from gr1_core import images
 from gr1_core.cli import main
-from gr1_core.data.convert.sources.lerobot import LeRobotSource
-from gr1_core.data.convert.sources.source import Skipped, SourceError
+from gr1_core.data.convert.sources.source import SourceError
 from gr1_core.rig import Rig
 
 from . import public_lerobot
 from .public_lerobot import CAMERAS, frame_of, make, write_mapping, write_rig, write_video
-
-
-@pytest.fixture
-def read(tmp_path):
-    """root, changes to the mapping, rate and size of the rig's cameras -> episodes, skipped."""
-
-    def reads(root, changes=None, hz=10, size=(public_lerobot.HEIGHT, public_lerobot.WIDTH)):
-        mapping, rig = (
-            write_mapping(tmp_path / "map.yaml", changes),
-            write_rig(tmp_path / "rig.yaml", hz, size),
-        )
-        source = LeRobotSource(root, mapping, str(rig))
-        found = [item for unit in source.units() for item in source.read(unit)]
-        lost = [item for item in found if isinstance(item, Skipped)]
-        return [item for item in found if not isinstance(item, Skipped)], lost
-
-    return reads
 
 
 def frames(episode, role="static"):
@@ -48,8 +29,8 @@ def frames(episode, role="static"):
 
 @pytest.mark.parametrize("version", ["v2.0", "v2.1", "v3.0"])
 @pytest.mark.parametrize("videos", [False, True], ids=["images", "videos"])
-def test_all_versions_give_the_same_episodes(tmp_path, read, version, videos):
-    episodes, lost = read(make(tmp_path / "set", version=version, videos=videos))
+def test_all_versions_give_the_same_episodes(tmp_path, read_lerobot, version, videos):
+    episodes, lost = read_lerobot(make(tmp_path / "set", version=version, videos=videos))
     assert not lost and [one.task for one in episodes] == list(public_lerobot.TASKS)
     for one, length in zip(episodes, (12, 10), strict=True):
         np.testing.assert_allclose(frames(one), np.arange(length), atol=0.6)
@@ -70,19 +51,19 @@ def not_listed(rows):
 
 
 @pytest.mark.parametrize("change", [wrong_file, no_index, not_listed])
-def test_rows_are_found_whatever_the_list_of_episodes_says(tmp_path, read, change):
-    episodes, lost = read(make(tmp_path / "set", episodes=change, files=[0, 1]))
+def test_rows_are_found_whatever_the_list_of_episodes_says(tmp_path, read_lerobot, change):
+    episodes, lost = read_lerobot(make(tmp_path / "set", episodes=change, files=[0, 1]))
     assert not lost and [len(one.state) for one in episodes] == [12, 10]
 
 
-def test_an_episode_without_a_place_in_the_videos_is_skipped_by_name(tmp_path, read):
-    episodes, (lost,) = read(make(tmp_path / "set", videos=True, episodes=not_listed))
+def test_an_episode_without_a_place_in_the_videos_is_skipped_by_name(tmp_path, read_lerobot):
+    episodes, (lost,) = read_lerobot(make(tmp_path / "set", videos=True, episodes=not_listed))
     assert len(episodes) == 1 and lost.name == "episode_000001"
     assert "not listed in meta/episodes" in lost.reason
 
 
-def test_promised_episodes_that_are_nowhere_are_counted(tmp_path, read):
-    episodes, lost = read(make(tmp_path / "set", info={"total_episodes": 4}))
+def test_promised_episodes_that_are_nowhere_are_counted(tmp_path, read_lerobot):
+    episodes, lost = read_lerobot(make(tmp_path / "set", info={"total_episodes": 4}))
     assert len(episodes) == 2 and [item.name for item in lost] == ["episode_000002", "episode_000003"]
     assert "meta/info.json counts 4 episodes" in lost[0].reason
 
@@ -91,15 +72,15 @@ def test_promised_episodes_that_are_nowhere_are_counted(tmp_path, read):
     "camera_names, shape",
     [(None, (3, 48, 64)), (("channels", "height", "width"), (3, 48, 64)), (None, (48, 64, 3))],
 )
-def test_channels_may_come_first_and_names_be_missing(tmp_path, read, camera_names, shape):
-    episodes, lost = read(make(tmp_path / "set", names=camera_names, shape=shape))
+def test_channels_may_come_first_and_names_be_missing(tmp_path, read_lerobot, camera_names, shape):
+    episodes, lost = read_lerobot(make(tmp_path / "set", names=camera_names, shape=shape))
     assert not lost and frames(episodes[0])[5] == 5
 
 
-def test_one_missing_film_costs_its_episode_only(tmp_path, read):
+def test_one_missing_film_costs_its_episode_only(tmp_path, read_lerobot):
     root = make(tmp_path / "set", version="v2.1", videos=True)
     (root / f"videos/chunk-000/{CAMERAS[1]}/episode_000000.mp4").unlink()
-    episodes, (lost,) = read(root)
+    episodes, (lost,) = read_lerobot(root)
     assert len(episodes) == 1 and lost.name == "episode_000000" and "is missing" in lost.reason
 
 
@@ -155,8 +136,8 @@ def test_damage_in_one_episode_costs_one_episode(tmp_path, kind, said, capsys):
     "fps, hz, step", [(30, 20, 1.5), (15, 10, 1.5), (30, 12, 2.5), (25, 10, 2.5), (12.5, 10, 1.25)]
 )
 @pytest.mark.parametrize("videos", [False, True], ids=["images", "videos"])
-def test_rates_that_do_not_divide_are_met_by_the_nearest_frame(tmp_path, read, fps, hz, step, videos):
-    (episode,), lost = read(make(tmp_path / "set", lengths=(40,), fps=fps, videos=videos), hz=hz)
+def test_rates_that_do_not_divide_are_met_by_the_nearest_frame(tmp_path, read_lerobot, fps, hz, step, videos):
+    (episode,), lost = read_lerobot(make(tmp_path / "set", lengths=(40,), fps=fps, videos=videos), hz=hz)
     wanted = np.arange(len(episode.state)) * step
     assert not lost and len(wanted) == int(39 / step + 0.01) + 1
     np.testing.assert_allclose(frames(episode), wanted, atol=0.5 + 0.3)
@@ -164,8 +145,10 @@ def test_rates_that_do_not_divide_are_met_by_the_nearest_frame(tmp_path, read, f
     np.testing.assert_allclose(moved, 0.002 * step, atol=1e-5, err_msg="the motion of one period")
 
 
-def test_29_97_is_written_at_30(tmp_path, read):
-    (first, second), lost = read(make(tmp_path / "set", lengths=(40, 50), fps=29.97, videos=True), hz=30)
+def test_29_97_is_written_at_30(tmp_path, read_lerobot):
+    (first, second), lost = read_lerobot(
+        make(tmp_path / "set", lengths=(40, 50), fps=29.97, videos=True), hz=30
+    )
     assert not lost
     np.testing.assert_allclose(frames(first), np.arange(40), atol=0.8)
     np.testing.assert_allclose(frames(second)[:49], np.arange(49), atol=0.8)
@@ -174,41 +157,43 @@ def test_29_97_is_written_at_30(tmp_path, read):
 @pytest.mark.parametrize(
     "fps, said", [(0.5, "0.5 frames per second"), (8, "8 frames per second"), (10.3, "10.3")]
 )
-def test_rates_that_cannot_be_met_are_refused(tmp_path, read, fps, said):
+def test_rates_that_cannot_be_met_are_refused(tmp_path, read_lerobot, fps, said):
     root = make(tmp_path / "set", fps=fps)
     with pytest.raises(SourceError, match=said):
-        read(root, hz=10 if fps != 10.3 else 11)
+        read_lerobot(root, hz=10 if fps != 10.3 else 11)
 
 
-def test_a_hole_in_the_timestamps_splits_the_episode_and_is_named(tmp_path, read):
+def test_a_hole_in_the_timestamps_splits_the_episode_and_is_named(tmp_path, read_lerobot):
     times = np.array([0, 1, 2, 3, 4, 9, 10, 11, 12, 13, 14, 15], np.float32) / 10
     root = make(tmp_path / "set", lengths=(12,), columns=lambda c, e: c | {"timestamp": times})
-    (before, after), lost = read(root)
+    (before, after), lost = read_lerobot(root)
     assert not lost and (len(before.state), len(after.state)) == (5, 7)
     assert before.info["problems"] == ["its timestamps have a hole from 0.40 s to 0.90 s: it is split there"]
     assert frames(after)[0] == 5
 
 
-def test_jittered_timestamps_keep_each_row(tmp_path, read):
+def test_jittered_timestamps_keep_each_row(tmp_path, read_lerobot):
     times = (np.arange(12) / 10 + 0.02 * (-1) ** np.arange(12)).astype(np.float32)
-    (episode,), _ = read(make(tmp_path / "set", lengths=(12,), columns=lambda c, e: c | {"timestamp": times}))
+    (episode,), _ = read_lerobot(
+        make(tmp_path / "set", lengths=(12,), columns=lambda c, e: c | {"timestamp": times})
+    )
     assert frames(episode) == list(range(12))
 
 
-def film(root, times):
+def write_videos(root, times):
     for camera in CAMERAS:
         pictures = [public_lerobot.image(0, round(10 * at)) for at in times]
         write_video(root / f"videos/{camera}/chunk-000/file-000.mp4", pictures, 10, times)
     return root
 
 
-def test_films_of_variable_rate_are_met_by_time(tmp_path, read):
+def test_films_of_variable_rate_are_met_by_time(tmp_path, read_lerobot):
     times = np.sort(np.concatenate([np.arange(12) / 10 + 0.01, np.arange(12) / 10 + 0.045]))
     root = make(tmp_path / "set", lengths=(12,), videos=True)
     for camera in CAMERAS:
         pictures = [public_lerobot.image(0, int(10 * at + 1e-6)) for at in times]
         write_video(root / f"videos/{camera}/chunk-000/file-000.mp4", pictures, 10, times)
-    (episode,), lost = read(root)
+    (episode,), lost = read_lerobot(root)
     np.testing.assert_allclose(frames(episode), np.arange(12), atol=0.6)
 
 
@@ -220,9 +205,9 @@ def test_films_of_variable_rate_are_met_by_time(tmp_path, read):
         ([0, 0.1, 0.2, 0.3, 0.4], "the video ends at 0.40 s, it is truncated"),
     ],
 )
-def test_what_a_film_lacks_is_named(tmp_path, read, times, said):
-    root = film(make(tmp_path / "set", lengths=(12,), videos=True), times)
-    episodes, (lost,) = read(root)
+def test_what_a_film_lacks_is_named(tmp_path, read_lerobot, times, said):
+    root = write_videos(make(tmp_path / "set", lengths=(12,), videos=True), times)
+    episodes, (lost,) = read_lerobot(root)
     assert not episodes and said in lost.reason
 
 
@@ -238,19 +223,19 @@ def webp(quality):
 @pytest.mark.parametrize(
     "quality, head", [(90, b"\xff\xd8\xff"), (101, b"\x89PNG")], ids=["lossy", "lossless"]
 )
-def test_webp_is_taken(tmp_path, read, quality, head):
-    (first, _), lost = read(make(tmp_path / "set", encode=webp(quality)))
+def test_webp_is_taken(tmp_path, read_lerobot, quality, head):
+    (first, _), lost = read_lerobot(make(tmp_path / "set", encode=webp(quality)))
     assert not lost and first.images["static"][0].startswith(head)
     np.testing.assert_allclose(frames(first), np.arange(12), atol=1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_16_bit_images_are_refused_by_name(tmp_path, read, channels):
+def test_16_bit_images_are_refused_by_name(tmp_path, read_lerobot, channels):
     def deep(picture):
         wide = picture.astype(np.uint16) * 257
         return cv2.imencode(".png", wide if channels == 3 else wide[:, :, 0])[1].tobytes()
 
-    episodes, lost = read(make(tmp_path / "set", encode=deep))
+    episodes, lost = read_lerobot(make(tmp_path / "set", encode=deep))
     assert not episodes and "16 bits per channel" in lost[0].reason
 
 
@@ -262,30 +247,30 @@ def exif(orientation):
     return lambda picture: (lambda data: data[:2] + block + data[2:])(images.encode_jpeg(picture))
 
 
-def test_a_jpeg_is_turned_as_its_exif_header_says(tmp_path, read):
-    (first, _), lost = read(make(tmp_path / "set", encode=exif(3)))
+def test_a_jpeg_is_turned_as_its_exif_header_says(tmp_path, read_lerobot):
+    (first, _), lost = read_lerobot(make(tmp_path / "set", encode=exif(3)))
     picture = images.decode(first.images["static"][0]).astype(int)
     assert not lost and picture[-6:, -6:, 0].mean() > 200 > picture[:6, :6, 0].mean(), "upside down"
-    (upright, _), _ = read(make(tmp_path / "plain", encode=exif(1)))
+    (upright, _), _ = read_lerobot(make(tmp_path / "plain", encode=exif(1)))
     assert images.decode(upright.images["static"][0])[:6, :6, 0].mean() > 200
 
 
-def test_a_crop_box_and_another_size(tmp_path, read):
+def test_a_crop_box_and_another_size(tmp_path, read_lerobot):
     root = make(tmp_path / "set", size=(96, 160), shape=(96, 160, 3))
     changes = {
         "cameras.static": {"feature": CAMERAS[0], "crop": [0, 0, 128, 96], "resize": True},
         "cameras.wrist": {"feature": CAMERAS[1], "crop": [96, 48, 64, 48]},
     }
-    (first, _), lost = read(root, changes)
+    (first, _), lost = read_lerobot(root, changes)
     sizes = [images.size(first.images[role][0]) for role in ("static", "wrist")]
     assert not lost and sizes == [(48, 64), (48, 64)]
     assert images.decode(first.images["static"][0])[:4, :4, 0].mean() > 200 and frames(first)[7] == 7
     with pytest.raises(SourceError, match=r"would distort it: cut it first, e.g. crop: \[16, 0, 128, 96\]"):
-        read(root, {"cameras.static": {"feature": CAMERAS[0], "resize": True}})
+        read_lerobot(root, {"cameras.static": {"feature": CAMERAS[0], "resize": True}})
     with pytest.raises(SourceError, match=r"crop \[100, 0, 128, 96\] is not inside its images of 160x96"):
-        read(root, {"cameras.static": {"feature": CAMERAS[0], "crop": [100, 0, 128, 96]}})
+        read_lerobot(root, {"cameras.static": {"feature": CAMERAS[0], "crop": [100, 0, 128, 96]}})
     with pytest.raises(SourceError, match="160x96, rig 'mine' has 64x48 .*resize: true"):
-        read(root)
+        read_lerobot(root)
 
 
 # Text is text.
@@ -299,16 +284,16 @@ def test_a_crop_box_and_another_size(tmp_path, read):
         ("word " * 80, "80 tokens, the text encoder takes 75"),
     ],
 )
-def test_texts_that_cannot_be_used_cost_their_episode(tmp_path, read, text, said):
-    episodes, (lost,) = read(make(tmp_path / "set", tasks=("stack", text)))
+def test_texts_that_cannot_be_used_cost_their_episode(tmp_path, read_lerobot, text, said):
+    episodes, (lost,) = read_lerobot(make(tmp_path / "set", tasks=("stack", text)))
     assert len(episodes) == 1 and lost.name == "episode_000001" and said in lost.reason
 
 
 @pytest.mark.parametrize(
     "value, said", [(None, "is None"), (7, "is 7"), ([], "empty list"), (["open", "x"], None)]
 )
-def test_tasks_that_are_no_texts_are_named(tmp_path, read, value, said):
-    episodes, lost = read(make(tmp_path / "set", version="v2.1", tasks=("stack", value)))
+def test_tasks_that_are_no_texts_are_named(tmp_path, read_lerobot, value, said):
+    episodes, lost = read_lerobot(make(tmp_path / "set", version="v2.1", tasks=("stack", value)))
     if said is None:
         assert [one.task for one in episodes] == ["stack", "open"]
     else:
@@ -318,7 +303,7 @@ def test_tasks_that_are_no_texts_are_named(tmp_path, read, value, said):
 @pytest.mark.parametrize(
     "columns", [["category", "task_index", "task"], ["note", "task", "category", "task_index"]]
 )
-def test_the_right_column_of_texts_is_taken(tmp_path, read, columns):
+def test_the_right_column_of_texts_is_taken(tmp_path, read_lerobot, columns):
     root = make(tmp_path / "set")
     values = {
         "task_index": [0, 1],
@@ -327,98 +312,4 @@ def test_the_right_column_of_texts_is_taken(tmp_path, read, columns):
         "note": ["a", "b"],
     }
     pq.write_table(pa.table({name: values[name] for name in columns}), root / "meta/tasks.parquet")
-    assert [one.task for one in read(root)[0]] == ["stack it", "wipe it"]
-
-
-# Numbers of other kinds.
-
-
-@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float64"])
-def test_a_gripper_of_any_number_type(tmp_path, read, dtype):
-    root = make(
-        tmp_path / "set",
-        columns=lambda c, e: c | {"grip": (np.array(c["observation.state"])[:, 7] > 0.5).astype(dtype)},
-        features={"grip": {"dtype": dtype, "shape": [1], "names": None}},
-    )
-    (first, _), lost = read(root, {"state.gripper": {"feature": "grip", "open_above": 0.5}})
-    assert not lost and first.state[:, 6].tolist() == [1.0] * 6 + [-1.0] * 6
-
-
-TURNS = Rotation.from_euler("xyz", np.random.default_rng(1).uniform(-1, 1, (12, 3)))
-FORMS = {
-    "quaternion_xyzw": TURNS.as_quat(),
-    "quaternion_wxyz": np.roll(TURNS.as_quat(), 1, axis=1),
-    "rotation_vector": TURNS.as_rotvec(),
-    "axis_angle": np.column_stack([TURNS.as_rotvec() / TURNS.magnitude()[:, None], TURNS.magnitude()]),
-    "matrix": TURNS.as_matrix().reshape(12, 9),
-    "rotation_6d_columns": TURNS.as_matrix()[:, :, :2].transpose(0, 2, 1).reshape(12, 6),
-    "rotation_6d_rows": TURNS.as_matrix()[:, :2].reshape(12, 6),
-    "euler_xyz": TURNS.as_euler("xyz"),
-}
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("part", ["state", "delta"])
-def test_rotations_in_all_forms(tmp_path, read, form, part):
-    values = FORMS[form]
-    root = make(
-        tmp_path / "set",
-        lengths=(12,),
-        columns=lambda c, e: c | {"turn": list(values.astype(np.float32))},
-        features={"turn": {"dtype": "float32", "shape": [values.shape[1]], "names": None}},
-    )
-    turn = {"feature": "turn", "as": form}
-    delta = {"kind": "delta", "position": {"feature": "action", "take": [0, 1, 2]}, "rotation": turn}
-    delta["gripper"] = {"feature": "action", "take": [7], "open_above": 0.5}
-    (episode,), lost = read(root, {"state.rotation": turn} if part == "state" else {"action": delta})
-    assert not lost
-    rig = Rig.load("kinova_gen2")
-    if part == "state":
-        right = [rig.arm_state(np.zeros(3), turn.as_quat())[3:] for turn in TURNS]
-        np.testing.assert_allclose(episode.state[:, 3:6], right, atol=1e-5)
-    else:
-        np.testing.assert_allclose(
-            episode.action[:, 3:6] * rig.action.rotation_scale, TURNS.as_rotvec(), atol=1e-5
-        )
-
-
-@pytest.mark.parametrize(
-    "form, values", [("quaternion_wxyz", [0.1, 0, 0, 0]), ("matrix", [2, 0, 0, 0, 2, 0, 0, 0, 2])]
-)
-def test_numbers_that_are_no_rotation_are_named(tmp_path, read, form, values):
-    root = make(
-        tmp_path / "set",
-        columns=lambda c, e: c | {"turn": [np.array(values, np.float32)] * len(c["action"])},
-        features={"turn": {"dtype": "float32", "shape": [len(values)], "names": None}},
-    )
-    episodes, lost = read(root, {"state.rotation": {"feature": "turn", "as": form}})
-    assert not episodes and "turn: at frame 0" in lost[0].reason
-
-
-def test_motions_in_the_hands_frame(tmp_path, read):
-    """The same motions, given in the frame of the hand: 180 degrees about x, and further turned."""
-    turns = Rotation.from_euler("xyz", np.random.default_rng(2).uniform(-1, 1, (12, 3)))
-    move, twist = np.full((12, 3), [0.001, 0.002, 0.003]), np.full((12, 3), [0.01, 0.02, 0.03])
-    in_hand = np.column_stack([turns.inv().apply(move), turns.inv().apply(twist)])
-
-    def with_motion(values):
-        def change(columns, episode):
-            return columns | {"turn": list(turns.as_quat()), "motion": list(values)}
-
-        return change
-
-    features = {"turn": {"dtype": "float64", "shape": [4], "names": None}}
-    features |= {"motion": {"dtype": "float64", "shape": [6], "names": None}}
-    action = {"kind": "delta", "position": {"feature": "motion", "take": [0, 1, 2]}}
-    action |= {"rotation": {"feature": "motion", "take": [3, 4, 5], "as": "rotation_vector"}}
-    action |= {"gripper": {"feature": "action", "take": [7], "open_above": 0.5}}
-    changes = {"state.rotation": {"feature": "turn", "as": "quaternion_xyzw"}}
-    found = []
-    for name, values, frame in (
-        ("base", np.column_stack([move, twist]), {}),
-        ("hand", in_hand, {"frame": "hand"}),
-    ):
-        root = make(tmp_path / name, lengths=(12,), columns=with_motion(values), features=features)
-        (episode,), _ = read(root, changes | {"action": action | frame})
-        found.append(episode.action)
-    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+    assert [one.task for one in read_lerobot(root)[0]] == ["stack it", "wipe it"]

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from gr1_core import images
 from gr1_core.data.convert.sources import grid, lerobot_rows, mapping_file, pictures, texts
-from gr1_core.data.convert.sources.lerobot_layout import EpisodeRows, Film, Layout
+from gr1_core.data.convert.sources.lerobot_layout import EpisodeRows, EpisodeVideo, Layout
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint
 from gr1_core.data.convert.sources.video import (
     MICRO,
@@ -92,9 +92,11 @@ class LeRobotSource:
         return units
 
     def _unit(self, episodes: list[EpisodeRows], files: list[Path], of_files: list[EpisodeRows]) -> Unit:
-        films = {film.path for one in episodes for film in (one.films or {}).values() if not film.defect}
+        videos = {video.path for one in episodes for video in (one.videos or {}).values() if not video.defect}
         here = [
-            path for path in (*dict.fromkeys(files), *sorted(films), self.layout.tasks_file) if path.is_file()
+            path
+            for path in (*dict.fromkeys(files), *sorted(videos), self.layout.tasks_file)
+            if path.is_file()
         ]
         frames = sum(one.frames for one in episodes)
         total = sum(one.frames for one in of_files)
@@ -186,7 +188,7 @@ class LeRobotSource:
         """Index -> encoded frame, for the frames `kept` of an episode."""
         camera = self.map.cameras[role]
         if camera.feature in self._videos:
-            return self._from_video(role, episode.films[camera.feature], times, kept)
+            return self._from_video(role, episode.videos[camera.feature], times, kept)
         column = table[camera.feature]
         found = column.combine_chunks()
         paths = None
@@ -217,17 +219,19 @@ class LeRobotSource:
         file = (self.root / path).resolve()
         return file.read_bytes() if file.is_relative_to(self.root.resolve()) and file.is_file() else None
 
-    def _from_video(self, role: str, film: Film, times: np.ndarray, kept: list[int]) -> dict[int, bytes]:
-        if film.defect:
-            raise SourceError(film.defect)
-        path, camera = film.path, self.map.cameras[role]
+    def _from_video(
+        self, role: str, video: EpisodeVideo, times: np.ndarray, kept: list[int]
+    ) -> dict[int, bytes]:
+        if video.defect:
+            raise SourceError(video.defect)
+        path, camera = video.path, self.map.cameras[role]
         if not path.is_file():
             raise SourceError(f"{path} is missing: the download is not complete")
         encoded = {}
         try:
             packing = stereo_packing(path)
             with open_video(path) as (container, stream):
-                wanted = [round(MICRO * (film.begin + float(times[index]))) for index in kept]
+                wanted = [round(MICRO * (video.begin + float(times[index]))) for index in kept]
                 tolerance = round(MICRO / min(self.layout.fps, self.fps) / 2)
                 for index, (time, frame) in zip(kept, nearest_frames(container, stream, wanted, tolerance)):
                     if isinstance(frame, NoFrame):

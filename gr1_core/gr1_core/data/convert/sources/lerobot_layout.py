@@ -29,7 +29,7 @@ _MOST_ABSENT = 1000
 
 
 @dataclass(frozen=True)
-class Film:
+class EpisodeVideo:
     """An episode's video of one camera. begin: seconds in the file at which the episode's time 0 lies.
 
     defect: why there is none; the other fields are empty then.
@@ -44,13 +44,13 @@ class Film:
 class EpisodeRows:
     """One episode. rows: (data file, first row, number of rows), in the order of the files.
 
-    films: camera feature -> its video. length: rows that the metadata promises, None if it does not say.
+    videos: camera feature -> its video. length: rows that the metadata promises, None if it does not say.
     defect: why the episode cannot be read.
     """
 
     number: int
     rows: tuple[tuple[Path, int, int], ...] = ()
-    films: Mapping[str, Film] = None
+    videos: Mapping[str, EpisodeVideo] = None
     length: int | None = None
     defect: str = ""
 
@@ -93,13 +93,13 @@ class Layout:
         numbers, texts = (table[name].to_pylist() for name in ("task_index", column))
         return {number: text for number, text in zip(numbers, texts) if _is_index(number)}
 
-    def episodes(self, films: list[str]) -> list[EpisodeRows]:
+    def episodes(self, videos: list[str]) -> list[EpisodeRows]:
         """All episodes by number: those with rows in the data files, and those that the metadata promises.
 
-        films: the camera features that are videos.
+        videos: the camera features that are videos.
         """
         found, damaged = self._rows()
-        listed = self._listed(films)
+        listed = self._listed(videos)
         if not found and not listed:
             places = ", ".join(f"{path}: {why}" for path, why in list(damaged.items())[:1])
             raise SourceError(
@@ -109,7 +109,9 @@ class Layout:
         episodes = []
         for number in sorted({*found, *listed}):
             row = listed.get(number)
-            here = EpisodeRows(number, found.get(number, ()), self._films(number, row, films), _length(row))
+            here = EpisodeRows(
+                number, found.get(number, ()), self._episode_videos(number, row, videos), _length(row)
+            )
             if not here.rows:
                 here = EpisodeRows(number, length=here.length, defect=self._absence(number, row, damaged))
             episodes.append(here)
@@ -137,7 +139,7 @@ class Layout:
                 damaged[path] = str(error).removeprefix(f"{path}: ")
         return {number: tuple(rows) for number, rows in found.items()}, damaged
 
-    def _listed(self, films: list[str]) -> dict[int, dict]:
+    def _listed(self, videos: list[str]) -> dict[int, dict]:
         """Episode -> its row in the metadata. A file that cannot be read is left out if all can do
         without.
         """
@@ -150,32 +152,32 @@ class Layout:
                 try:
                     rows += _episode_rows(path)
                 except SourceError:
-                    if films or lfs.is_pointer(path):
+                    if videos or lfs.is_pointer(path):
                         raise
-            if films and not rows:
+            if videos and not rows:
                 raise SourceError(
                     f"{self.root / 'meta' / 'episodes'}: no episode in it, so the places of the episodes in "
                     "the videos are unknown: an unfinished recording or download"
                 )
         return {row["episode_index"]: row for row in rows if _is_index(row.get("episode_index"))}
 
-    def _films(self, number: int, row: dict | None, films: list[str]) -> dict[str, Film]:
-        return {name: self._film(number, row, name) for name in films}
+    def _episode_videos(self, number: int, row: dict | None, videos: list[str]) -> dict[str, EpisodeVideo]:
+        return {name: self._episode_video(number, row, name) for name in videos}
 
-    def _film(self, number: int, row: dict | None, name: str) -> Film:
+    def _episode_video(self, number: int, row: dict | None, name: str) -> EpisodeVideo:
         if self.old:
             values = {"episode_chunk": self._chunk(number), "episode_index": number}
             begin = 0.0
         else:
             if row is None:
-                return Film(
+                return EpisodeVideo(
                     defect=f"{name}: not listed in meta/episodes, so its place in the video is unknown"
                 )
             places = [
                 row.get(f"videos/{name}/{item}") for item in ("chunk_index", "file_index", "from_timestamp")
             ]
             if not all(isinstance(place, (int, float)) and math.isfinite(place) for place in places):
-                return Film(defect=f"{name} was not recorded: it has no video in meta/episodes")
+                return EpisodeVideo(defect=f"{name} was not recorded: it has no video in meta/episodes")
             values = {"chunk_index": int(places[0]), "file_index": int(places[1])}
             begin = float(places[2])
         try:
@@ -186,7 +188,7 @@ class Layout:
                 "be used "
                 f"({type(error).__name__}: {error})"
             ) from error
-        return Film(path, begin)
+        return EpisodeVideo(path, begin)
 
     def _chunk(self, number: int) -> int:
         """The folder of an episode in v2."""

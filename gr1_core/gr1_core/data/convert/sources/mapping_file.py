@@ -89,7 +89,7 @@ def load_mapping(
     state = parse(raw_state, _names(raw_state), prefix="state.", forms=FORMS)
     raw_action = _check_keys(top["action"], ("kind",), (*POSE, "joints", "frame"), where, prefix="action.")
     kind, frame = raw_action.pop("kind"), raw_action.pop("frame", "base")
-    if kind not in ACTION_KINDS:
+    if not isinstance(kind, str) or kind not in ACTION_KINDS:
         kinds = ", ".join(f"{name} ({text})" for name, text in ACTION_KINDS.items())
         raise SourceError(f"{where}: action.kind is {kind!r}, expected {kinds}")
     if frame not in FRAMES or (frame == "hand" and (kind != "delta" or "joints" in raw_action)):
@@ -249,7 +249,7 @@ def _components(
     feature = _require_feature(fields["feature"], f"{where}.feature", vectors)
     take = _take(fields, feature, where, chain if part == "joints" else None)
     form = fields.get("as", "")
-    if part == "rotation" and form not in forms:
+    if part == "rotation" and (not isinstance(form, str) or form not in forms):
         raise SourceError(f"{where}.as is {form!r}, expected one of {', '.join(forms)}")
     expected = {
         "position": (3,),
