@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 PI, HALF = math.pi, math.pi / 2
 
@@ -66,6 +65,8 @@ class Chain:
     def forward(self, angles) -> tuple[np.ndarray, np.ndarray]:
         """Joint angles f64[n] rad -> the tool's position f64[3] m and quaternion f64[4] xyzw."""
         *_, position, rotation = self._walk(angles)
+        from scipy.spatial.transform import Rotation
+
         return position, Rotation.from_matrix(rotation).as_quat()
 
     def jacobian(self, angles) -> np.ndarray:
@@ -110,7 +111,19 @@ def _about_z(angles: np.ndarray) -> np.ndarray:
     return turns
 
 
+def __getattr__(name: str):
+    """GEN2: the Gen2 with the vendor's own fingers. Made when it is first asked for: it needs scipy, the
+    tables of this module do not.
+    """
+    if name != "GEN2":
+        raise AttributeError(f"module 'gr1_core.kinematics' has no attribute '{name}'")
+    globals()[name] = gen2()
+    return globals()[name]
+
+
 def _matrix(rpy) -> np.ndarray:
+    from scipy.spatial.transform import Rotation
+
     return Rotation.from_euler("xyz", rpy).as_matrix()
 
 
@@ -136,10 +149,6 @@ def gen2(grip: float = GEN2_GRIP) -> Chain:
     the two fingers towards the thumb.
     """
     return Chain(GEN2_JOINTS, (0, 0, -grip), (PI, 0, HALF))
-
-
-GEN2 = gen2()
-"""The Gen2 with the vendor's own fingers."""
 
 
 def _gen2_finger(name: str, knuckle, opened, half) -> tuple[Capsule, Capsule]:

@@ -16,7 +16,11 @@ from gr1_core.suggestions import did_you_mean, neighbours
 
 NODES = ("arm", "camera_static", "camera_wrist", "policy", "recorder", "teleop")
 _ARGUMENTS = ("robot", "rig", "camera_driver", "role")
-_MORE = {"camera_static": ("width", "height"), "camera_wrist": ("width", "height")}
+_MORE = {
+    "camera_static": ("width", "height"),
+    "camera_wrist": ("width", "height"),
+    "teleop": ("host",),
+}
 """Parameters that a node has beside those of its file in config/."""
 
 

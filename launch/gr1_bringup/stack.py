@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gr1_bringup import hardware, policy_settings, viewers
+from gr1_bringup import hardware, policy_settings
 from gr1_bringup.arguments import BY_NAME, CAMERAS, ROBOTS, UNTRAINED, SettingError, with_defaults
 from gr1_bringup.files import share
 from gr1_core import Rig
@@ -281,6 +281,8 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
     if with_pages(chosen):
         found.append(_teleop(chosen))
     if chosen["rviz"] == "true":
+        from gr1_bringup import viewers  # with the arm's kinematics
+
         found += [Node(**fields) for fields in viewers.programs(chosen["robot"], _rig(chosen["rig"]))]
     lab = _hardware(chosen)
     return tuple(

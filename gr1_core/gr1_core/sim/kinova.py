@@ -13,12 +13,12 @@ import math
 
 import numpy as np
 
-from gr1_core.kinematics import GEN2, GEN2_GRIP, GEN2_JOINTS, HALF, PI
+from gr1_core.kinematics import GEN2_GRIP, GEN2_JOINTS, HALF, PI
 from gr1_core.sim import cameras
 from gr1_core.sim.objects import shapes
 
 MASSES = (0.75, 0.85, 0.85, 0.68, 0.46, 0.46, 0.60)  # kg of each link
-SPEED_LIMIT = GEN2.speeds  # rad/s
+SPEED_LIMIT = np.radians([joint.speed for joint in GEN2_JOINTS])  # rad/s
 GAINS = (
     (1500, 80, 40),
     (1500, 80, 80),
