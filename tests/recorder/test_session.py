@@ -8,7 +8,7 @@ import pytest
 from gr1_core import Rig
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag
-from gr1_core.data.steps import Loss
+from gr1_core.data.expected_loss import Loss
 from gr1_recorder.episode import Limits
 from gr1_recorder.session import RecorderRefusal, Session, describe_loss
 from gr1_recorder.stream_statistics import Message

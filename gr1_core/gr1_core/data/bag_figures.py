@@ -19,7 +19,7 @@ from gr1_core.data.schemas import SchemaError
 from gr1_core.data.steps import Selection, StepsError, read_steps, select_steps
 from gr1_core.data.verification import stream_statistics
 from gr1_core.images import ImageError
-from gr1_core.rig import ROLES, RigError
+from gr1_core.rig import RigError
 
 _VERSION = 1
 _GREY_SIDE = 8
@@ -32,8 +32,8 @@ def bag_figures(bag: Bag) -> EpisodeFigures:
         chosen = select_steps(bag)
         first = next(iter(read_steps(bag, selection=chosen)))
         lost = max(lost_share(bag, chosen.topics), cut_share(chosen))
-        repeated = max(float((np.diff(chosen.frames[role]) == 0).mean()) for role in ROLES)
-        grey = [value for role in ROLES for value in _grey(getattr(first, role).image())]
+        repeated = max(float((np.diff(frames) == 0).mean()) for frames in chosen.frames.values())
+        grey = [value for role in chosen.frames for value in _grey(getattr(first, role).image())]
         return episode_figures(
             bag.name,
             task,

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from gr1_core import images
 from gr1_core.data import command_timeline, schemas
 from gr1_core.data.bag import Bag, Message
-from gr1_core.data.bag_clocks import Times, stamp_problem, type_problem, uses_log_time
+from gr1_core.data.bag_clocks import Clocks, type_problem
 from gr1_core.data.command_timeline import COMMAND_SOURCES, Commands
 from gr1_core.data.marks import Marks, marks_of
 from gr1_core.rig import ROLES, Rig, gripper_sign
@@ -135,7 +134,7 @@ def select_steps(bag: Bag, rig: Rig | None = None, marks: Marks | None = None) -
     for name in (_POSE, _GRIPPER):
         newest[name] = streams[name].newest(starts, taken)[0]
     inside = _inside(bag, starts, marks)
-    keep = _longest(np.logical_and.reduce([inside, *valid.values()]))
+    keep = longest_span(np.logical_and.reduce([inside, *valid.values()]))
     if keep.start == keep.stop:
         valid = {name: good[inside] for name, good in valid.items()}
         worst = min(valid, key=lambda name: valid[name].sum())
@@ -161,55 +160,8 @@ def select_steps(bag: Bag, rig: Rig | None = None, marks: Marks | None = None) -
     )
 
 
-@dataclass(frozen=True)
-class Loss:
-    """What conversion would leave out of a recording that still runs.
-
-    steps: control steps so far. kept: those in the longest part without a gap. repeated: the largest share of
-    kept steps for which a camera has no new frame. stream: the worst one. hz: its measured rate.
-    """
-
-    steps: int
-    kept: int
-    repeated: float
-    stream: str
-    hz: float
-
-
-def expected_loss(
-    streams: Mapping[str, tuple[np.ndarray, np.ndarray]], commands: np.ndarray, rig: Rig
-) -> Loss | None:
-    """The selection of `select_steps` on times alone. None before the first command.
-
-    streams: "static", "wrist", "arm/pose", "arm/gripper" -> (sent, stamps), i64[n] ns each. commands: i64[m]
-    ns, when twists were sent.
-    """
-    if not streams or len(commands) == 0 or any(len(sent) == 0 for sent, _ in streams.values()):
-        return None
-    period = round(1e9 * rig.period)
-    starts = _starts(int(commands.min()), int(commands.max()), period)
-    valid, newest = {}, {}
-    for name, (sent, stamps) in streams.items():
-        stream = _Stream()
-        stream.sent, stream.stamps = sent, stamps
-        age = rig.cameras[name].max_age if name in ROLES else rig.state.max_age
-        newest[name], ages = stream.newest(starts)
-        valid[name] = ages <= age * 1e9
-    keep = _longest(np.logical_and.reduce(list(valid.values())))
-    kept = keep.stop - keep.start
-    repeats = {name: _repeats(newest[name][keep]) for name in streams if name in ROLES}
-    worst = min(valid, key=lambda name: (valid[name].mean(), -repeats.get(name, 0.0)))
-    sent = np.sort(streams[worst][0])
-    hz = float((len(sent) - 1) / max((sent[-1] - sent[0]) * 1e-9, 1e-6)) if len(sent) > 1 else 0.0
-    return Loss(len(starts), kept, max(repeats.values(), default=0.0), worst, hz)
-
-
-def _repeats(frames: np.ndarray) -> float:
-    return float((np.diff(frames) == 0).mean()) if len(frames) > 1 else 0.0
-
-
-class _Stream:
-    """Times of one topic's messages. kept: the messages themselves, of topics with small ones."""
+class StreamTimes:
+    """Times of one topic's messages: sent, stamps, ns each. kept: the messages themselves, if small."""
 
     def __init__(self):
         self.sent, self.stamps, self.kept = [], [], []
@@ -236,35 +188,9 @@ class _Stream:
         return np.array(self.stamps, np.int64)[numbers]
 
 
-class _Clocks:
-    """The times of all messages with a header, to find the clock that orders them."""
-
-    def __init__(self):
-        self._times: dict[str, Times] = {}
-
-    def add(self, message: Message, stamp: int | None) -> None:
-        times = self._times.setdefault(message.topic, Times())
-        times.sent.append(message.publish_time)
-        times.received.append(message.log_time)
-        if stamp is not None:
-            times.stamps.append(stamp)
-
-    @cached_property
-    def log_time(self) -> bool:
-        return uses_log_time(self._times)
-
-    def moments(self, topic: str) -> list[int]:
-        times = self._times[topic]
-        return times.received if self.log_time else times.sent
-
-    def problem(self, topic: str, age: float) -> str:
-        problem = stamp_problem(self._times[topic], age, self.log_time)
-        return f"{topic}: {problem}" if problem else ""
-
-
-def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, _Stream], dict[str, Commands], _Clocks]:
-    names, clocks = {topic: name for name, topic in topics.items()}, _Clocks()
-    streams = {name: _Stream() for name in topics}
+def _read(bag: Bag, topics: Mapping[str, str]) -> tuple[dict[str, StreamTimes], dict[str, Commands], Clocks]:
+    names, clocks = {topic: name for name, topic in topics.items()}, Clocks()
+    streams = {name: StreamTimes() for name in topics}
     found = {
         source: (bag.topic(f"command/{source}/twist"), bag.topic(f"command/{source}/gripper"))
         for source in COMMAND_SOURCES
@@ -313,10 +239,11 @@ def _grid(bag: Bag, commands: Mapping[str, Commands], period: int) -> np.ndarray
         raise StepsError(f"{bag.name}: no commands: no message on {topics}")
     first = min(source.sent[0] for source in commands.values())
     last = max(source.sent[-1] for source in commands.values())
-    return _starts(first, last, period)
+    return step_times(first, last, period)
 
 
-def _starts(first: int, last: int, period: int) -> np.ndarray:
+def step_times(first: int, last: int, period: int) -> np.ndarray:
+    """i64[T] ns: the beginnings of the steps from the first to the last command, one a `period`, ns."""
     # Rounded, so that a last command that was sent slightly early still has its step.
     return first + period * np.arange((last - first + period // 2) // period + 1)
 
@@ -334,7 +261,8 @@ def _inside(bag: Bag, starts: np.ndarray, marks: Marks) -> np.ndarray:
     return inside
 
 
-def _longest(valid: np.ndarray) -> slice:
+def longest_span(valid: np.ndarray) -> slice:
+    """The longest run of True in bool[T]; an empty slice if there is none."""
     return slice(*max(command_timeline.true_spans(valid), key=lambda span: span[1] - span[0], default=(0, 0)))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gr1_core.data import schemas
 from gr1_core.data.bag_writer import BagWriter
-from gr1_core.data.steps import Loss, expected_loss
+from gr1_core.data.expected_loss import Loss, expected_loss
 from gr1_core.rig import ROLES, Rig
 from gr1_recorder.stream_statistics import Message, StreamStatistics
 from gr1_recorder.streams import Stream

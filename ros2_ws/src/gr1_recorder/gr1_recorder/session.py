@@ -20,7 +20,7 @@ import yaml
 
 from gr1_core.data import bag as bags
 from gr1_core.data.bag_writer import BagWriter
-from gr1_core.data.steps import Loss
+from gr1_core.data.expected_loss import Loss
 from gr1_core.rig import ROLES, Rig
 from gr1_recorder.episode import Episode, Limits, is_command, labels_of_message, without_foreign_task
 from gr1_recorder.stream_statistics import Message
