@@ -30,6 +30,16 @@ def test_no_node_imports_a_heavy_library_with_its_module(module):
     assert HEAVY & set(imported) == set()
 
 
+@pytest.mark.parametrize(
+    "module", ["gr1_robot.cameras.node", "gr1_recorder.recorder_node", "gr1_bringup.run"]
+)
+def test_what_turns_no_poses_imports_no_scipy(module):
+    assert (
+        "scipy"
+        not in python(f"import sys, {module}, gr1_core.sim.renderer\nprint(*sys.modules)").stdout.split()
+    )
+
+
 def test_every_kind_of_node_is_among_them():
     assert {node.name for node in NODES} == set(startup.NODES)
 
