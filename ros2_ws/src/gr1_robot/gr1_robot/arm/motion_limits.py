@@ -36,7 +36,7 @@ REACTION_S = 0.06
 """s: how much later than its command an arm may move."""
 _BRAKING_SHARE = 0.85
 """Of the arm's braking ability: the rest is for turning, which needs it at the same time."""
-_SPEED_SHARE = 0.9
+_SPEED_SHARE = 0.85
 """Of the vendor's joint speeds: the rest is for what the posture changes within the reaction time."""
 _CLEARANCE_M = 0.002
 """m that parts keep from each other, from the table and from boxes."""
@@ -44,7 +44,7 @@ _WALL_M = 0.0005
 """m that an arm of known braking ability keeps from the walls of the workspace."""
 _NEAR_M = 0.2
 """m: pairs further apart than this cannot meet before the next ticks."""
-_LATER = 0.7
+_LATER = 0.8
 """The share of a twist that is left, at most, where the arm is nearly at rest."""
 _ROUNDS = 16
 
