@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
+import pytest
 import yaml
 from mcap.writer import CompressionType, Writer
 
 from gr1_core.data import schemas
 from gr1_core.data.bag import Bag
+from tests.data.bag_fixture import demonstration
 
 ROOT = "rosbag2_bagfile_information"
 OWN_TYPE = "lab_msgs/msg/Thing"
@@ -115,5 +118,36 @@ def retype(suffix: str, type: str, make):
         fields = make(schemas.deserialize(old, data))
         new = schemas.serialize(schemas.make_message(type, **fields), type)
         return [(topic, type, log_time, publish_time, new)]
+
+    return change
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory) -> Path:
+    """A whole demonstration."""
+    return demonstration(steps=12).save(tmp_path_factory.mktemp("bags") / "ours")
+
+
+def messages(folder) -> Counter:
+    return Counter(
+        (m.topic, m.type, m.log_time, m.publish_time, bytes(m.data)) for m in Bag(folder).messages()
+    )
+
+
+def edit(folder: Path, **fields) -> None:
+    """Changes fields of metadata.yaml."""
+    path = folder / "metadata.yaml"
+    information = yaml.safe_load(path.read_text())
+    information[ROOT] |= fields
+    path.write_text(yaml.safe_dump(information))
+
+
+def label(name: str, text: str):
+    """An edit that gives a bag this label."""
+
+    def change(folder):
+        information = yaml.safe_load((folder / "metadata.yaml").read_text())
+        information[ROOT]["custom_data"][name] = text
+        (folder / "metadata.yaml").write_text(yaml.safe_dump(information))
 
     return change

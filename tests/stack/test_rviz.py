@@ -1,4 +1,4 @@
-"""The layout for rviz2: names that rviz knows, topics that the stack has, and all pictures in sight.
+"""The layout for rviz2: names that rviz knows, topics that the stack has, and all images in sight.
 
 rviz ignores a property that it does not know, so a misspelt one is silently without effect. The names are
 those of rviz_default_plugins and rviz_common in ROS 2 Jazzy.
@@ -46,7 +46,7 @@ PROPERTIES = {
     "rviz_default_plugins/Image": {"Topic", "Max Value", "Median window", "Min Value", "Normalize Range"},
 }  # fmt: skip
 GEOMETRY = {"X", "Y", "Width", "Height", "Hide Left Dock", "Hide Right Dock", "QMainWindow State"}
-PICTURES = {
+IMAGES = {
     "camera/static/image_raw",
     "camera/wrist/image_raw",
     "policy/predicted/static",
@@ -73,13 +73,13 @@ def test_every_property_is_one_that_rviz_knows(displays):
             assert set(topic) <= TOPIC, display["Name"]
 
 
-def test_the_pictures_the_wrench_and_both_poses_are_shown(displays):
+def test_the_images_the_wrench_and_both_poses_are_shown(displays):
     topics = {}
     for display in displays:
         topics.setdefault(display["Class"].split("/")[1], set()).add(
             (display.get("Topic") or {}).get("Value")
         )
-    assert topics["Image"] == PICTURES
+    assert topics["Image"] == IMAGES
     assert topics["Pose"] == {"arm/pose", "arm/commanded_pose"}
     assert topics["Wrench"] == {"arm/wrench"} and topics["MarkerArray"] == {"arm/markers"}
     assert {display["Name"] for display in displays if not display["Enabled"]} == {"Frames"}
@@ -103,13 +103,13 @@ def test_the_arms_frames_are_published_where_an_apt_ros_has_the_program(tmp_path
     assert [one["name"] for one in viewers.programs("ros2", rig)] == ["rviz"]
 
 
-def test_the_window_shows_all_five_pictures_at_once(layout, displays):
+def test_the_window_shows_all_five_images_at_once(layout, displays):
     geometry = layout["Window Geometry"]
     docks = {name for name, value in geometry.items() if isinstance(value, dict)}
     assert set(geometry) - docks <= GEOMETRY and not any(geometry[dock]["collapsed"] for dock in docks)
-    pictures = {display["Name"] for display in displays if display["Class"].endswith("/Image")}
+    images = {display["Name"] for display in displays if display["Class"].endswith("/Image")}
     panels = {panel["Name"] for panel in layout["Panels"]}
-    assert docks == pictures | panels
+    assert docks == images | panels
     state = bytes.fromhex(geometry["QMainWindow State"])
     assert state.startswith(bytes.fromhex("000000ff00000000fd")), "QMainWindow::saveState, with docks"
     for dock in docks:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 
@@ -118,6 +119,32 @@ def stamp_problem(times: Times, max_age: float, log_time: bool = False) -> str:
             "computer"
         )
     return ""
+
+
+class Clocks:
+    """The times of all messages of some topics, to find the clock that orders them."""
+
+    def __init__(self):
+        self._times: dict[str, Times] = {}
+
+    def add(self, message, stamp: int | None) -> None:
+        times = self._times.setdefault(message.topic, Times())
+        times.sent.append(message.publish_time)
+        times.received.append(message.log_time)
+        if stamp is not None:
+            times.stamps.append(stamp)
+
+    @cached_property
+    def log_time(self) -> bool:
+        return uses_log_time(self._times)
+
+    def moments(self, topic: str) -> list[int]:
+        times = self._times[topic]
+        return times.received if self.log_time else times.sent
+
+    def problem(self, topic: str, age: float) -> str:
+        problem = stamp_problem(self._times[topic], age, self.log_time)
+        return f"{topic}: {problem}" if problem else ""
 
 
 def _typical(topics: Mapping[str, Times], pair: tuple[str, str]) -> float | None:
