@@ -177,8 +177,8 @@ class StandIn:
     it needs `environment`.
 
     period: s between two points that it takes from its queue: 10 ms, or a faster clock for a test without a
-    rate. At 10 ms it follows 30 ms late, with the vendor's accelerations, and brakes when it has no point. With
-    a faster clock it has no points between two ticks of the test, so it follows at once.
+    rate. At 10 ms it follows 30 ms late, with the vendor's accelerations, and brakes when it has no point.
+    With a faster clock it has no points between two ticks of the test, so it follows at once.
     """
 
     def __init__(self, folder: Path, period: float = RATE_S):

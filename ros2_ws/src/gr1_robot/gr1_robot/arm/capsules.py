@@ -47,7 +47,7 @@ class Box(NamedTuple):
 
 
 class Clearances(NamedTuple):
-    """For k postures and m pairs of things that must not meet.
+    """For k postures and m pairs that must not meet.
 
     distance: f64[k, m] m, less than 0 where they overlap. change: f64[k, m, n] m for one rad of each joint.
     jacobian: f64[k, 6, n], the tool's velocity (m/s, then rad/s) for one rad/s of each joint.
