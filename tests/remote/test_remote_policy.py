@@ -125,7 +125,8 @@ def test_a_lost_server_is_named_at_once_and_found_again(policy, serve, connect):
     server, heard = serve(of=slow), []
     client = connect(server.url, quality=0, log=heard.append)
     client.reset("x")
-    failed = []
+    failed, lost = [], []
+    client.on_lost = lost.append
 
     def act():
         try:
@@ -140,6 +141,7 @@ def test_a_lost_server_is_named_at_once_and_found_again(policy, serve, connect):
     closing.start()
     thread.join(20)
     assert "was lost" in failed[0]
+    eventually(lambda: lost, "that whoever acts is told")
     slow.go.set()
     closing.join(20)
     with pytest.raises(PolicyError, match="no connection to wss://"):

@@ -66,6 +66,8 @@ class RemotePolicy:
         self.url, self._access, self._tls = url, access, _tls(url, access)
         self._quality, self._timeout, self._patches, self._log = quality, timeout, patches, log
         self.latency = Latency()
+        self.on_lost: Callable[[str], None] = lambda reason: None
+        """Called from another thread as soon as the connection is lost."""
         self._changed = threading.Condition()
         self._connection: ClientConnection | None = None
         self._why = "not connected yet"
@@ -267,6 +269,7 @@ class RemotePolicy:
             if self._ended.is_set():
                 return
             self.latency.add_lost()
+            self.on_lost(f"the connection to {self.url} was lost: {self._why}")
             self._log(f"lost the connection to {self.url}: {self._why}")
             if (connection := self._reopen()) is None:
                 return

@@ -157,6 +157,11 @@ class Controller:
         with self._lock:
             self.instruction, self._restart, self.halted = text, NEW_ROLLOUT, ""
 
+    def interrupt(self, reason: str) -> None:
+        """Brings the arm to rest at once, and clears the history; an action in computation is dropped."""
+        with self._lock:
+            self._halt(reason)
+
     # The control thread
 
     def _control(self) -> None:

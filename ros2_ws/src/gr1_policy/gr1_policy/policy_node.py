@@ -102,6 +102,8 @@ class PolicyNode(LifecycleNode):
             instruction=self._instruction or value["instruction"],
             decode_early=not self._source.remote,
         )
+        if self._source.remote:
+            policy.on_lost = self._controller.interrupt
         self._set()
         self._viewer = Mailbox(self._publish_step, self._viewer_failed, "viewer")
         self._refresh()
