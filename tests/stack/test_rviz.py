@@ -122,7 +122,7 @@ def test_the_window_shows_all_five_images_at_once(layout, displays):
 
 
 RVIZ = """#!/bin/bash
-echo "libraries=$LD_LIBRARY_PATH guard=$_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+echo "libraries=$LD_LIBRARY_PATH mark=$_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 """
 
 
@@ -147,7 +147,7 @@ def test_rviz_gets_the_libraries_of_its_caller_and_not_those_of_the_wheels(
     run.start([stack.Node("rviz2", "rviz2", "rviz")])
     eventually(lambda: run.dead(), "the end of the program")
     run.all[0].last_lines()
-    assert (tmp_path / "rviz.log").read_text() == f"libraries={callers} guard=\n"
+    assert (tmp_path / "rviz.log").read_text() == f"libraries={callers} mark=\n"
 
 
 def test_our_own_nodes_keep_the_wheels_libraries():
