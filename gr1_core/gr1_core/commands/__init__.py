@@ -18,8 +18,8 @@ command, with a dot between its words; its value is the module:
     entry_points={"gr1.commands": ["say = my_package.commands.say", "say.hello =
     my_package.commands.say_hello"]}
 
-The package of such modules may have a function `problem() -> str`. `gr1` calls it before any of its commands, and
-ends with that text where it is not empty. A module with NEEDS_ROS = False is left out of this.
+The package of such modules may have a function `problem() -> str`. `gr1` calls it before any of its commands,
+and ends with that text where it is not empty. A module with NEEDS_ROS = False is left out of this.
 
 Such a command is also named in `gr1_core.cli.OF_ROS_PACKAGES`, so that `gr1` can say what to install where it
 is missing. A renamed option is refused with its new name: `arguments.refuse_renamed_options`. Modules whose
