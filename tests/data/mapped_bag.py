@@ -91,26 +91,26 @@ def make(
             names, angles = [JOINTS[i] for i in order], np.array([0.02 * step, -0.01 * step])[order]
             none = np.zeros(0)
             write(joints, time, "sensor_msgs/msg/JointState", header, names, angles, none, none)
-            picture = public_lerobot.image(0, step)
+            frame_image = public_lerobot.image(0, step)
             if step not in gap:
-                pixels = raw(picture, encoding)
-                shape, width = picture.shape[:2], pixels.size // picture.shape[0]
+                pixels = raw(frame_image, encoding)
+                shape, width = frame_image.shape[:2], pixels.size // frame_image.shape[0]
                 fields = header, *shape, encoding, 0, width, pixels.ravel()
                 write(front, time, "sensor_msgs/msg/Image", *fields)
-            data = np.frombuffer(images.encode_jpeg(picture), np.uint8)
+            data = np.frombuffer(images.encode_jpeg(frame_image), np.uint8)
             write(hand, time, "sensor_msgs/msg/CompressedImage", header, "jpeg", data)
     return folder
 
 
-def raw(picture: np.ndarray, encoding: str) -> np.ndarray:
-    """u8 [H, W * channels] of an RGB picture."""
-    alpha = np.full((*picture.shape[:2], 1), 255, np.uint8)
+def raw(frame_image: np.ndarray, encoding: str) -> np.ndarray:
+    """u8 [H, W * channels] of an RGB image."""
+    alpha = np.full((*frame_image.shape[:2], 1), 255, np.uint8)
     layouts = {
-        "rgb8": picture,
-        "bgr8": picture[:, :, ::-1],
-        "rgba8": np.concatenate([picture, alpha], 2),
-        "bgra8": np.concatenate([picture[:, :, ::-1], alpha], 2),
-        "mono8": picture[:, :, :1],
-        "16UC1": np.repeat(picture[:, :, :1], 2, axis=2),
+        "rgb8": frame_image,
+        "bgr8": frame_image[:, :, ::-1],
+        "rgba8": np.concatenate([frame_image, alpha], 2),
+        "bgra8": np.concatenate([frame_image[:, :, ::-1], alpha], 2),
+        "mono8": frame_image[:, :, :1],
+        "16UC1": np.repeat(frame_image[:, :, :1], 2, axis=2),
     }
-    return np.ascontiguousarray(layouts[encoding]).reshape(picture.shape[0], -1)
+    return np.ascontiguousarray(layouts[encoding]).reshape(frame_image.shape[0], -1)

@@ -237,8 +237,10 @@ def result(out: Path) -> dict[str, tuple]:
         vectors = [
             None if one is None else one[start:end].tobytes() for one in (dataset.state, dataset.action)
         ]
-        pictures = {role: [dataset.image(role, row) for row in range(start, end)] for role in dataset.roles}
-        found[name] = dataset.tasks[dataset.task_of[number]], end - start, vectors, pictures
+        frame_images = {
+            role: [dataset.image(role, row) for row in range(start, end)] for role in dataset.roles
+        }
+        found[name] = dataset.tasks[dataset.task_of[number]], end - start, vectors, frame_images
     return found
 
 

@@ -38,14 +38,14 @@ MAPPING = {
 
 
 def image(episode: int, frame: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
-    picture = np.full((*size, 3), 20 + 4 * frame, np.uint8)
-    picture[: size[0] // 6, : (episode + 1) * size[1] // 8] = (250, 20, 20)
-    return picture
+    frame_image = np.full((*size, 3), 20 + 4 * frame, np.uint8)
+    frame_image[: size[0] // 6, : (episode + 1) * size[1] // 8] = (250, 20, 20)
+    return frame_image
 
 
-def frame_of(picture: np.ndarray) -> float:
+def frame_of(frame_image: np.ndarray) -> float:
     """The frame that an image tells."""
-    return (float(picture[picture.shape[0] // 2 :].mean()) - 20) / 4
+    return (float(frame_image[frame_image.shape[0] // 2 :].mean()) - 20) / 4
 
 
 def vectors(length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -156,30 +156,30 @@ def make(
         root / "meta/tasks.parquet",
     )
     for name in cameras if videos else ():
-        pictures = [
+        frame_images = [
             image(episode, frame, size) for episode, length in enumerate(lengths) for frame in range(length)
         ]
-        write_video(root / f"videos/{name}/chunk-000/file-000.mp4", pictures, fps)
+        write_video(root / f"videos/{name}/chunk-000/file-000.mp4", frame_images, fps)
     return root
 
 
 def write_video(
     path: Path,
-    pictures: Sequence[np.ndarray],
+    frame_images: Sequence[np.ndarray],
     fps: float,
     times: Sequence[float] | None = None,
     options: dict | None = None,
 ) -> None:
-    """times: of the pictures in seconds, default: 1 / fps apart."""
+    """times: of the images in seconds, default: 1 / fps apart."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rate = Fraction(30000, 1001) if abs(fps - 29.97) < 1e-3 else Fraction(fps).limit_denominator(1000)
     with av.open(str(path), "w") as container:
         usual = {"crf": "6", "g": "2", "bf": "0", "preset": "ultrafast"}
         stream = container.add_stream("libx264", rate=rate, options=usual | (options or {}))
-        stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = *frame_images[0].shape[:2], "yuv420p"
         stream.codec_context.time_base = Fraction(1, 90000)
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, frame_image in enumerate(frame_images):
+            frame = av.VideoFrame.from_ndarray(frame_image, format="rgb24")
             seconds = number / float(rate) if times is None else times[number]
             frame.pts, frame.time_base = round(seconds * 90000), Fraction(1, 90000)
             container.mux(stream.encode(frame))

@@ -75,9 +75,9 @@ def test_joint_states_by_name_through_the_urdf(tmp_path, read):
 @pytest.mark.parametrize("encoding", ["bgr8", "rgba8", "bgra8", "mono8"])
 def test_image_encodings(tmp_path, read, encoding):
     (episode,) = read(make(tmp_path / "bag", steps=6, encoding=encoding))
-    picture = images.decode(episode.images["static"][2]).astype(int)
+    frame_image = images.decode(episode.images["static"][2]).astype(int)
     right = public_lerobot.image(0, 4)
-    np.testing.assert_array_equal(picture, right[:, :, [0, 0, 0]] if encoding == "mono8" else right)
+    np.testing.assert_array_equal(frame_image, right[:, :, [0, 0, 0]] if encoding == "mono8" else right)
 
 
 def test_16_bit_images_are_refused_by_name(tmp_path, read):

@@ -18,7 +18,7 @@ from . import calvin_fixture, ego4d_fixture
 UID = ego4d_fixture.UIDS[0]
 
 
-def picture(seconds, height=120, width=160):
+def frame_image(seconds, height=120, width=160):
     """Grey level 10 + 20 * seconds, with a red bar along the top edge."""
     image = np.full((height, width, 3), round(10 + 20 * seconds), np.uint8)
     image[: height // 6] = (250, 20, 20)
@@ -30,7 +30,7 @@ def told(image):
     return (float(middle.mean()) - 10) / 20
 
 
-def write(path, times, draw=picture, start=0.0, options=None):
+def write(path, times, draw=frame_image, start=0.0, options=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         usual = {"crf": "6", "g": "10", "bf": "0", "preset": "ultrafast"}
@@ -124,7 +124,7 @@ def test_a_turn_that_is_none_of_the_quarter_turns_is_named(clips):
 
 def eyes(seconds):
     """Two eyes side by side: a vertical bar at two thirds of each, on a slope of greys."""
-    one = picture(seconds, 120, 160)
+    one = frame_image(seconds, 120, 160)
     one[20:, 100:120] = (20, 200, 20)
     return np.concatenate([one, one], 1)
 
@@ -145,7 +145,7 @@ def test_the_upper_eye_of_a_video_declared_top_and_bottom(clips):
     write(
         path,
         np.arange(120) / 30,
-        lambda t: np.concatenate([picture(t), picture(t + 5)]),
+        lambda t: np.concatenate([frame_image(t), frame_image(t + 5)]),
         options={"x264-params": "frame-packing=4"},
     )
     (episode,), _ = cut((2.0, "#C C cuts"))
@@ -158,7 +158,7 @@ def test_a_wide_video_of_one_eye_stays_whole(clips):
     write(path, np.arange(120) / 30, lambda t: np.repeat(np.repeat(slope[None, :, None], 120, 0), 3, 2))
     (episode,), _ = cut((2.0, "#C C cuts"))
     shown = images.decode(episode.images["static"][0])
-    assert 75 < shown[100, :10].mean() < shown[100, -10:].mean() < 165, "the middle of the whole picture"
+    assert 75 < shown[100, :10].mean() < shown[100, -10:].mean() < 165, "the middle of the whole image"
 
 
 @pytest.mark.parametrize("start", [0.4, 2.0, 3600.0])

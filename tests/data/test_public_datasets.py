@@ -1,4 +1,4 @@
-"""LeRobotDatasets as public ones are: what their metadata says wrong, other times, other pictures, other
+"""LeRobotDatasets as public ones are: what their metadata says wrong, other times, other frame_images, other
 numbers.
 """
 
@@ -182,8 +182,8 @@ def test_jittered_timestamps_keep_each_row(tmp_path, read_lerobot):
 
 def write_videos(root, times):
     for camera in CAMERAS:
-        pictures = [public_lerobot.image(0, round(10 * at)) for at in times]
-        write_video(root / f"videos/{camera}/chunk-000/file-000.mp4", pictures, 10, times)
+        frame_images = [public_lerobot.image(0, round(10 * at)) for at in times]
+        write_video(root / f"videos/{camera}/chunk-000/file-000.mp4", frame_images, 10, times)
     return root
 
 
@@ -191,8 +191,8 @@ def test_films_of_variable_rate_are_met_by_time(tmp_path, read_lerobot):
     times = np.sort(np.concatenate([np.arange(12) / 10 + 0.01, np.arange(12) / 10 + 0.045]))
     root = make(tmp_path / "set", lengths=(12,), videos=True)
     for camera in CAMERAS:
-        pictures = [public_lerobot.image(0, int(10 * at + 1e-6)) for at in times]
-        write_video(root / f"videos/{camera}/chunk-000/file-000.mp4", pictures, 10, times)
+        frame_images = [public_lerobot.image(0, int(10 * at + 1e-6)) for at in times]
+        write_video(root / f"videos/{camera}/chunk-000/file-000.mp4", frame_images, 10, times)
     (episode,), lost = read_lerobot(root)
     np.testing.assert_allclose(frames(episode), np.arange(12), atol=0.6)
 
@@ -211,12 +211,12 @@ def test_what_a_film_lacks_is_named(tmp_path, read_lerobot, times, said):
     assert not episodes and said in lost.reason
 
 
-# Pictures are what people see.
+# Images are what people see.
 
 
 def webp(quality):
-    return lambda picture: cv2.imencode(
-        ".webp", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, quality]
+    return lambda frame_image: cv2.imencode(
+        ".webp", cv2.cvtColor(frame_image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, quality]
     )[1].tobytes()
 
 
@@ -231,8 +231,8 @@ def test_webp_is_taken(tmp_path, read_lerobot, quality, head):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_16_bit_images_are_refused_by_name(tmp_path, read_lerobot, channels):
-    def deep(picture):
-        wide = picture.astype(np.uint16) * 257
+    def deep(frame_image):
+        wide = frame_image.astype(np.uint16) * 257
         return cv2.imencode(".png", wide if channels == 3 else wide[:, :, 0])[1].tobytes()
 
     episodes, lost = read_lerobot(make(tmp_path / "set", encode=deep))
@@ -244,13 +244,13 @@ def exif(orientation):
     header = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00"
     header += bytes([orientation]) + b"\x00\x00\x00\x00\x00\x00"
     block = b"\xff\xe1" + (len(header) + 2).to_bytes(2, "big") + header
-    return lambda picture: (lambda data: data[:2] + block + data[2:])(images.encode_jpeg(picture))
+    return lambda frame_image: (lambda data: data[:2] + block + data[2:])(images.encode_jpeg(frame_image))
 
 
 def test_a_jpeg_is_turned_as_its_exif_header_says(tmp_path, read_lerobot):
     (first, _), lost = read_lerobot(make(tmp_path / "set", encode=exif(3)))
-    picture = images.decode(first.images["static"][0]).astype(int)
-    assert not lost and picture[-6:, -6:, 0].mean() > 200 > picture[:6, :6, 0].mean(), "upside down"
+    frame_image = images.decode(first.images["static"][0]).astype(int)
+    assert not lost and frame_image[-6:, -6:, 0].mean() > 200 > frame_image[:6, :6, 0].mean(), "upside down"
     (upright, _), _ = read_lerobot(make(tmp_path / "plain", encode=exif(1)))
     assert images.decode(upright.images["static"][0])[:6, :6, 0].mean() > 200
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from gr1_core import images
-from gr1_core.data.convert.sources import grid, lerobot_rows, mapping_file, pictures, texts
+from gr1_core.data.convert.sources import embedded_images, grid, lerobot_rows, mapping_file, texts
 from gr1_core.data.convert.sources.lerobot_layout import EpisodeRows, EpisodeVideo, Layout
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint
 from gr1_core.data.convert.sources.video import (
@@ -119,8 +119,8 @@ class LeRobotSource:
                 yield Skipped(episode.name, reason)
 
     def _table(self, episode: EpisodeRows, files: dict[Path, lerobot_rows.DataFile]) -> pa.Table:
-        pictures_here = [one.feature for one in self.map.cameras.values() if one.feature not in self._videos]
-        wanted = list(dict.fromkeys([*self.map.vectors, *pictures_here]))
+        embedded = [one.feature for one in self.map.cameras.values() if one.feature not in self._videos]
+        wanted = list(dict.fromkeys([*self.map.vectors, *embedded]))
         tables = []
         for path, start, count in episode.rows:
             if path not in files:
@@ -206,7 +206,7 @@ class LeRobotSource:
             if not isinstance(data, bytes):
                 raise SourceError(f"{camera.feature}: frame {index} is not embedded in the parquet file")
             try:
-                encoded[index] = pictures.reencoded(data, camera)
+                encoded[index] = embedded_images.reencoded(data, camera)
             except (SourceError, images.ImageError) as error:
                 raise SourceError(f"{camera.feature}: frame {index}: {error}") from error
             self._require_shape(role, images.size(encoded[index]), f"frame {index}")

@@ -204,7 +204,8 @@ def _chain(raw: Any, mapping: Path) -> UrdfChain:
     where = f"mapping {mapping}"
     fields = _check_keys(raw, ("urdf", "tip"), ("base",), where, prefix="robot.")
     try:
-        return load_chain(mapping.parent / str(fields["urdf"]), str(fields["tip"]), fields.get("base"))
+        base = str(fields["base"]) if "base" in fields else None
+        return load_chain(mapping.parent / str(fields["urdf"]), str(fields["tip"]), base)
     except UrdfError as error:
         raise SourceError(f"{where}: robot: {error}") from error
 

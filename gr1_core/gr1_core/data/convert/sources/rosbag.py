@@ -27,7 +27,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from gr1_core import images, lfs
 from gr1_core.data.command_timeline import true_spans
-from gr1_core.data.convert.sources import grid, mapping_file, message_values, pictures, texts
+from gr1_core.data.convert.sources import embedded_images, grid, mapping_file, message_values, texts
 from gr1_core.data.convert.sources.source import (
     Episode,
     Skipped,
@@ -226,7 +226,7 @@ class RosbagSource:
             image = camera.apply(raw)
             data = images.encode_jpeg(image) if self.images == "jpeg" else images.encode_png(image)
         else:
-            data = pictures.reencoded(bytes(message.data), camera)
+            data = embedded_images.reencoded(bytes(message.data), camera)
             data = images.encode_png(images.decode(data)) if self.images == "png" else data
         found = images.size(data)
         if tuple(found) != self.shapes[role]:
