@@ -100,12 +100,11 @@ class Run:
             monitor, video = self._watchers()
             self._until_alone(monitor)
             if not self._ended:
-                self._start(node for node in nodes if not node.waits)
+                self._start(nodes)
                 self._until_up(
                     monitor, [FIRST_STATUS[node.name] for node in nodes if node.name in FIRST_STATUS]
                 )
             if not self._ended:
-                self._start(node for node in nodes if node.waits)
                 for one in (*filter(None, (video,)), *self.extensions):
                     one.start()
             self._until_ended(monitor)

@@ -32,7 +32,6 @@ class Node:
     """One process: an executable of a ROS package, its name in the graph, its parameter file and parameters
     on top.
 
-    waits: `gr1 up` starts it when the others are up; the node itself copes with either order.
     python: the interpreter, where it is not the usual one. environment: variables for this node alone.
     aloud: what it prints besides its log is for the user's eyes.
     """
@@ -43,7 +42,6 @@ class Node:
     config: str = ""
     parameters: Mapping[str, object] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
-    waits: bool = False
     python: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     aloud: bool = False
@@ -275,9 +273,7 @@ def nodes(chosen: Mapping[str, str]) -> tuple[Node, ...]:
         found.append(_expert(chosen))
     if does_tasks_in_turn(chosen):
         plan = _plan(chosen)
-        found.append(
-            Node("gr1_policy", "task_sequence_node", "task_sequence", "task_sequence.yaml", plan, waits=True)
-        )
+        found.append(Node("gr1_policy", "task_sequence_node", "task_sequence", "task_sequence.yaml", plan))
     if with_pages(chosen):
         found.append(_teleop(chosen))
     if chosen["rviz"] == "true":
@@ -310,7 +306,7 @@ def _expert(chosen: Mapping[str, str]) -> Node:
     plan["record"] = chosen["record"] == "true"
     if plan["record"]:
         plan["seeds"] = 1_000_000  # recording a table twice teaches nothing
-    return Node("gr1_policy", "expert_node", "expert", "expert.yaml", plan, waits=True)
+    return Node("gr1_policy", "expert_node", "expert", "expert.yaml", plan)
 
 
 def _plan(chosen: Mapping[str, str]) -> dict[str, object]:
