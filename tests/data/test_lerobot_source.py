@@ -243,6 +243,11 @@ WRONG = {
         {"state.rotation.as": "quaternion"},
         "state.rotation.as is 'quaternion', expected one of euler_xyz, quaternion_xyzw, quaternion_wxyz",
     ),
+    "a form that is a list": (
+        {"state.rotation.as": ["quaternion_xyzw"]},
+        r"state.rotation.as is \['quaternion_xyzw'\], expected one of",
+    ),
+    "a kind that is a list": ({"action.kind": ["delta"]}, r"action.kind is \['delta'\], expected delta"),
     "a motion as orientation": (
         {"state.rotation.as": "euler_difference"},
         "state.rotation.as is 'euler_difference', expected one of euler_xyz",
