@@ -76,7 +76,9 @@ class Setup:
         self.controller.end()
 
 
-@pytest.fixture(scope="module", params=["six_joint-joint_velocity", "five_joint-joint_trajectory", "six_joint-twist"])
+@pytest.fixture(
+    scope="module", params=["six_joint-joint_velocity", "five_joint-joint_trajectory", "six_joint-twist"]
+)
 def arm(request):
     setup = Setup(*request.param.split("-"))
     yield setup

@@ -1,7 +1,7 @@
 """A ROS bridge of `robot:=ros2`: the motion process, which has no ROS, speaks through it to a controller.
 
 The motion process starts two of them. Both listen to the arm. One passes commands on; the other one, the
-guard, only ever publishes rest: a velocity controller keeps its last command for ever, so somebody must be
+watchdog, only ever publishes rest: a velocity controller keeps its last command for ever, so somebody must be
 left to end it when the first bridge is killed. Each bridge brings the arm to rest by itself when the motion
 process falls silent while the arm moves, and when its end of the socket closes.
 """
@@ -40,26 +40,26 @@ _SERVICES = ("enable_service", "stop_service", "reset_service")
 
 
 class Bridge(Node):
-    """settings: `settings.for_bridge`. guard: publishes nothing but rest."""
+    """settings: `settings.for_bridge`. watchdog: publishes nothing but rest."""
 
-    def __init__(self, settings: dict, guard: bool, connection: link.BridgeLink):
+    def __init__(self, settings: dict, watchdog: bool, connection: link.BridgeLink):
         super().__init__(
-            f"gr1_arm_{'guard' if guard else 'bridge'}_{os.getpid()}", use_global_arguments=False
+            f"gr1_arm_{'watchdog' if watchdog else 'bridge'}_{os.getpid()}", use_global_arguments=False
         )
-        self._settings, self._guard, self._link = settings, guard, connection
+        self._settings, self._guard, self._link = settings, watchdog, connection
         self._kind = settings["command_type"]
         self._size = 6
         self._moving, self._heard = False, time.monotonic()
         self._message = _message_type(self._kind)
         self._commands = self.create_publisher(self._message, settings["command_topic"], COMMAND)
         self._gripper = None
-        if settings["gripper_type"] != NO_GRIPPER and not guard:
+        if settings["gripper_type"] != NO_GRIPPER and not watchdog:
             kind = Float32 if settings["gripper_type"] == FLOAT else Float64MultiArray
             self._gripper = self.create_publisher(kind, settings["gripper_topic"], COMMAND)
         self._calls = {
             name: self.create_client(Trigger, settings[name]) for name in _SERVICES if settings[name]
         }
-        if not guard:
+        if not watchdog:
             self.create_subscription(JointState, settings["joint_states_topic"], self._on_joints, SENSOR)
             if settings["wrench_topic"]:
                 self.create_subscription(WrenchStamped, settings["wrench_topic"], self._on_wrench, SENSOR)
@@ -212,7 +212,7 @@ def _finite_or_none(numbers) -> list[float | None]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """argv: this end's file descriptor; "bridge" or "guard"."""
+    """argv: this end's file descriptor; "bridge" or "watchdog"."""
     number, role = sys.argv[1:] if argv is None else argv
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # the motion process ends it, after the arm has come to rest
@@ -223,7 +223,7 @@ def main(argv: list[str] | None = None) -> int:
     except EOFError:
         return 1
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    bridge = Bridge(settings, role == "guard", connection)
+    bridge = Bridge(settings, role == "watchdog", connection)
     executor = SingleThreadedExecutor()
     executor.add_node(bridge)
     connection.post(link.READY, os.getpid())

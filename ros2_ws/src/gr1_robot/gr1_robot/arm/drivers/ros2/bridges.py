@@ -36,7 +36,7 @@ class Heard:
 
 
 class Bridges:
-    """Two processes, `bridge` and `guard`; see gr1_robot.arm.ros2_bridge. settings: `settings.for_bridge`."""
+    """Two processes, `bridge` and `watchdog`; see gr1_robot.arm.ros2_bridge. settings: `settings.for_bridge`."""
 
     def __init__(self, settings: dict):
         self._settings, self.heard = settings, Heard()
@@ -51,7 +51,7 @@ class Bridges:
     def start(self, joints: int) -> None:
         """joints: numbers in a command. Raises ArmError."""
         self._joints = joints
-        for role in ("bridge", "guard"):
+        for role in ("bridge", "watchdog"):
             self._start(role)
 
     def set_joints(self, joints: int) -> None:
@@ -62,7 +62,7 @@ class Bridges:
     def send(self, command: dict) -> None:
         """A command; `values` are its twist or joint velocities."""
         content = {"command": command, "sent": time.monotonic()}
-        for one in tuple(self._links.values()):  # the guard too: it must know whether the arm moves
+        for one in tuple(self._links.values()):  # the watchdog too: it must know whether the arm moves
             one.post(link.MOVE, content)
 
     def rest(self) -> None:
