@@ -46,7 +46,7 @@ class Bridge(Node):
         super().__init__(
             f"gr1_arm_{'watchdog' if watchdog else 'bridge'}_{os.getpid()}", use_global_arguments=False
         )
-        self._settings, self._guard, self._link = settings, watchdog, connection
+        self._settings, self._watchdog, self._link = settings, watchdog, connection
         self._kind = settings["command_type"]
         self._size = 6
         self._moving, self._heard = False, time.monotonic()
@@ -144,12 +144,12 @@ class Bridge(Node):
         self._moving = command is not None
         if self._kind == TRAJECTORY:
             # A trajectory ends by itself with its last point.
-            if command is not None and not self._guard:
+            if command is not None and not self._watchdog:
                 self._commands.publish(self._point(command))
             return
         values = [0.0] * self._size if command is None else command["values"]
         self._size = len(values)
-        if self._guard and command is not None:
+        if self._watchdog and command is not None:
             return
         message = self._message()
         if self._kind == TWIST:

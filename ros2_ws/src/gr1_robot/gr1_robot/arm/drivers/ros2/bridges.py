@@ -36,7 +36,7 @@ class Heard:
 
 
 class Bridges:
-    """Two processes, `bridge` and `watchdog`; see gr1_robot.arm.ros2_bridge. settings: `settings.for_bridge`."""
+    """Two processes, see gr1_robot.arm.ros2_bridge. settings: `settings.for_bridge`."""
 
     def __init__(self, settings: dict):
         self._settings, self.heard = settings, Heard()
