@@ -86,6 +86,11 @@ class Process:
         self._pump.join(timeout=1.0)
         return list(self._tail)
 
+    @property
+    def held(self) -> bool:
+        """Whether it waits for `release`."""
+        return self._held
+
     def release(self) -> None:
         """Lets a held process go on; one that has ended is found by `exit_code`."""
         if self._held:
@@ -122,7 +127,8 @@ class Processes:
 
     def start(self, nodes: Iterable[stack.Node], namespace: str = "") -> None:
         """Starts the nodes; those that `prepare` has started enter the ROS graph."""
-        waiting = {process.name: process for process in self.all}
+        # A node that was killed may be started again.
+        waiting = {process.name: process for process in self.all if process.held}
         for node in nodes:
             if node.name in waiting:
                 waiting[node.name].release()
