@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "copy a checkpoint or a dataset from the Hugging Face hub to a folder"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 pull", description=HELP)
+    parser = Parser(prog="gr1 pull", description=HELP)
     parser.add_argument(
         "repository",
         metavar="hf://OWNER/NAME",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
 from gr1_core.pretrained import resolve
 
 HELP = "upload a checkpoint or a dataset to the Hugging Face hub, with a generated card"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gr1 push", description=HELP)
+    parser = Parser(prog="gr1 push", description=HELP)
     parser.add_argument("folder", type=resolve, metavar="FOLDER", help="checkpoint folder or dataset folder")
     parser.add_argument("repository", metavar="hf://OWNER/NAME", help="where to; made if it is not there")
     parser.add_argument(

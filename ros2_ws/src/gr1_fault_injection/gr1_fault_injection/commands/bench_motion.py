@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from gr1_core.commands.arguments import Parser
+
 HELP = "the arm's motion loop while processes around it are killed: longest period, stalls"
 _DESCRIPTION = (
     "Start the simulated arm's node, kill policy, camera and listener processes beside it at random moments, "
@@ -16,7 +18,7 @@ _DESCRIPTION = (
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="gr1 bench motion", description=_DESCRIPTION)
+    made = Parser(prog="gr1 bench motion", description=_DESCRIPTION)
     made.add_argument("--kills", type=int, default=300, help="processes to kill (default: 300)")
     made.add_argument("--seconds", type=float, default=1e9, help="end after so many seconds at the latest")
     made.add_argument("--out", default="out/bench-motion", help="folder for logs (default: out/bench-motion)")
