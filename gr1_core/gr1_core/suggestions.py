@@ -27,8 +27,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def neighbours(path: Path) -> list[str]:
-    """Paths beside a path that does not exist, written as it is."""
+    """Paths beside a path that does not exist, written as it is; only those with nearly its name."""
     try:
-        return [str(path.parent / other.name) for other in path.parent.iterdir()]
+        names = [other.name for other in path.parent.iterdir()]
     except OSError:
         return []
+    return [str(path.parent / name) for name in difflib.get_close_matches(path.name, names, 3, 0.7)]
