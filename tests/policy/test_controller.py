@@ -9,7 +9,7 @@ import pytest
 
 from gr1_core import Rig
 from gr1_policy.controller import Controller, time_until_due
-from gr1_policy.inputs import CAMERAS, STREAMS, Inputs
+from gr1_policy.inputs import CAMERAS, Inputs
 from gr1_policy.prediction_monitor import SMALLEST_BASELINE, PredictionMonitor
 
 RIG = Rig.load("kinova_gen2")
@@ -17,18 +17,19 @@ DEADLINE = 20.0
 
 
 class Policy:
-    """Always moves ahead; remembers its resets and when it was asked."""
+    """Always moves ahead; remembers its resets, when it was asked and what it saw last."""
 
     config = SimpleNamespace(predicts_frames=True)
 
     def __init__(self):
-        self.resets, self.steps = [], 0
+        self.resets, self.steps, self.seen = [], 0, None
 
     def reset(self, instruction):
         self.resets.append(instruction)
 
     def step(self, observation):
         self.steps += 1
+        self.seen = observation
         return SimpleNamespace(
             delta=np.array([0.1, 0, 0, 0, 0, 0]),
             gripper=1,
@@ -38,7 +39,11 @@ class Policy:
 
     def imagine(self, observation):
         return SimpleNamespace(
-            **{name: RIG.cameras[name].view(getattr(observation, name)) for name in CAMERAS}
+            **{
+                name: RIG.cameras[name].view(getattr(observation, name))
+                for name in CAMERAS
+                if getattr(observation, name) is not None
+            }
         )
 
 
@@ -89,8 +94,8 @@ class Sink:
 class StreamSource:
     """Feeds all streams every 50 ms; `image` makes a camera's frame."""
 
-    def __init__(self, inputs, clock):
-        self.inputs, self.paused, self._clock = inputs, False, clock
+    def __init__(self, inputs, clock, cameras=CAMERAS):
+        self.inputs, self.paused, self._clock, self.cameras = inputs, False, clock, cameras
         self.blank = {
             name: np.zeros((camera.height, camera.width, 3), np.uint8) for name, camera in RIG.cameras.items()
         }
@@ -107,7 +112,7 @@ class StreamSource:
             )
             self.inputs.add_sample("gripper", stamp, now, 0.0)
             if not self.paused:
-                for name in CAMERAS:
+                for name in self.cameras:
                     self.inputs.add_sample(name, stamp, now, self.image(name))
 
     def close(self):
@@ -120,12 +125,13 @@ def made():
     """make(max_age, **of the controller) -> (controller, policy, sink, feed), started."""
     running = []
 
-    def make(max_gap=30.0, max_action_age=30.0, monitor=None, act=True, blend=0.0):
+    def make(max_gap=30.0, max_action_age=30.0, monitor=None, act=True, blend=0.0, rig=RIG):
         # Limits that a busy computer does not reach; a test sets the one that it is about.
-        inputs, policy, sink = Inputs(dict.fromkeys(STREAMS, 30.0), 0.075), Policy(), Sink()
+        ages = dict.fromkeys((*rig.cameras, "arm", "gripper"), 30.0)
+        inputs, policy, sink = Inputs(ages, 0.075), Policy(), Sink()
         controller = Controller(
             policy,
-            RIG,
+            rig,
             inputs,
             sink,
             max_gap=max_gap,
@@ -135,7 +141,7 @@ def made():
             act=act,
             instruction="go",
         )
-        feed = StreamSource(inputs, sink.now)
+        feed = StreamSource(inputs, sink.now, tuple(rig.cameras))
         running.append((controller, feed))
         controller.start()
         return controller, policy, sink, feed
@@ -150,6 +156,15 @@ def test_frames_that_follow_each_other_leave_the_history_alone(made):
     controller, policy, sink, _ = made()
     sink.until(lambda: len(sink.sent) > 5)
     assert policy.resets == ["go"] and controller.statistics.restarts == 0
+
+
+def test_a_rig_with_one_camera_acts_on_it_alone(made):
+    rig = RIG.with_cameras(["static"])
+    monitor = PredictionMonitor(3, rig.period, cameras=tuple(rig.cameras))
+    _, policy, sink, _ = made(rig=rig, monitor=monitor)
+    sink.until(lambda: len(sink.sent) > 5)
+    assert policy.seen.wrist is None and policy.seen.static.shape[2] == 3
+    assert set(sink.steps[-1].views) == {"static"} and not sink.errors
 
 
 def test_a_gap_between_the_frames_of_two_steps_clears_the_history_and_is_counted(made):
