@@ -324,7 +324,8 @@ def run_case(seed: int, originals: dict[str, tuple[Path, dict]]) -> dict:
         folder = Path(name) / "work"
         shutil.copytree(clean_folder, folder, ignore=shutil.ignore_patterns("out"))
         words, files = (
-            json.loads(text.replace(str(clean_folder), str(folder))) for text in originals_text(clean_folder)
+            json.loads(text.replace(str(clean_folder), str(folder)))
+            for text in ((clean_folder / name).read_text() for name in ("words.json", "files.json"))
         )
         path = Path(rng.choice(files))
         how = damage(path, rng)
@@ -350,10 +351,6 @@ def run_case(seed: int, originals: dict[str, tuple[Path, dict]]) -> dict:
             "outcome": outcome,
             "said": said[-1500:] if outcome in FAULTS else said.strip().splitlines()[:1],
         }
-
-
-def originals_text(folder: Path) -> tuple[str, str]:
-    return (folder / "words.json").read_text(), (folder / "files.json").read_text()
 
 
 def make_originals(root: Path, kinds: Collection[str] = tuple(KINDS)) -> dict[str, tuple[Path, dict]]:

@@ -230,7 +230,10 @@ def test_teleoperated_frames_are_listed_with_the_episode(tmp_path):
 )
 def test_a_wrong_option_is_an_error_of_one_line(tmp_path, capsys, arguments, refusal):
     demonstration(0, 5).save(tmp_path / "bags/a")
-    assert main(["convert", "bags", str(tmp_path / "bags"), "--out", str(tmp_path / "set"), *arguments]) in (1, 2)
+    assert main(["convert", "bags", str(tmp_path / "bags"), "--out", str(tmp_path / "set"), *arguments]) in (
+        1,
+        2,
+    )
     error = capsys.readouterr().err
     assert refusal in error and error.count("\n") == 1
     assert not (tmp_path / "set").exists()
