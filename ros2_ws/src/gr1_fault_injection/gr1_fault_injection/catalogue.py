@@ -12,7 +12,7 @@ from itertools import cycle
 from geometry_msgs.msg import TwistStamped
 
 from gr1_common.messages import to_twist
-from gr1_fault_injection.scene import Clock, Default, Disk, Network, Scene, Skipped
+from gr1_fault_injection.scene import Clock, Default, Disk, Network, Scene, Skipped, Sleep
 from gr1_fault_injection.stack_under_test import MOTION
 
 JUMP_S = 10.0
@@ -206,7 +206,7 @@ FAULTS = (
     Fault(
         "computer suspended",
         f"it sleeps for {_SLEEP_S:g} s: CLOCK_BOOTTIME has gone on, the steady clock has not",
-        Clock,
+        Sleep,
         lambda scene: scene.switch.sleep(_SLEEP_S),
         lambda scene: None,
         "injected",

@@ -106,14 +106,22 @@ class Clock(Scene):
     be compared with it.
     """
 
+    stamps = False
+
     def _start_stack(self) -> StackUnderTest:
         self.switch = _switch(self.folder)
         return StackUnderTest(
             self.folder,
             self._settings(),
             environments={"": self.switch.environment},
-            stamps=False,
+            stamps=self.stamps,
         )
+
+
+class Sleep(Clock):
+    """The nodes' computer can be suspended; its wall clock stays true."""
+
+    stamps = True
 
 
 class Network(Scene):
