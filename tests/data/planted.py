@@ -109,7 +109,7 @@ def cut_end(share: float) -> Change:
 
 
 def flicker(times: int) -> Change:
-    """The gripper's command changes to and fro from the middle on, every two commands."""
+    """The gripper's command opens and closes from the middle on, every two commands."""
 
     def change(messages):
         commands = [number for number, message in enumerate(messages) if message.topic.endswith("/gripper")]
