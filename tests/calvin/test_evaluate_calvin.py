@@ -70,6 +70,7 @@ def test_the_expert_does_what_can_be_done_and_the_first_failure_ends_a_chain(cal
     assert {"low", "high", "renderer", "calvin_env", "sequences_sha256"} <= set(document)
     assert document["renderer"] == "egl" and len(document["sequences_sha256"]) == 64
     assert re.search(r"GR-1 +│ ABCD->D +│ +94.9 │ +89.6 │ +84.4 │ +78.9 │ +73.1 │ +4.21 │", printed)
+    assert max(map(len, printed.split("success by task")[0].splitlines())) <= 100
     assert "4.84" not in printed and re.search(r"GR-MG .* 4.04 \*", printed)
     page = (tmp_path / "report.html").read_text()
     assert (
@@ -90,12 +91,12 @@ def test_a_policy_is_evaluated_with_videos_of_what_it_saw_and_predicted(
 ):
     import av
 
-    code, document, _, stderr = evaluate(
+    code, document, _, _ = evaluate(
         capsys, "--checkpoint", policy_folder, "--calvin-root", calvin_root,
         "--chains", 2, "--workers", 2, "--out", tmp_path, "--videos", 1,
     )  # fmt: skip
     assert code == 0 and document["chains"] == 2 and document["rig"] == "calvin"
-    assert len(document["weights"]) == 64 and "chains/h" in stderr
+    assert len(document["weights"]) == 64
     with av.open(str(tmp_path / "chain-0000.mp4")) as container:
         assert container.streams.video[0].width == 4 * 240 and container.streams.video[0].frames == 360
     assert (tmp_path / "chain-0000.png").stat().st_size > 1000 and not (tmp_path / "chain-0001.mp4").exists()
@@ -110,8 +111,8 @@ def test_an_evaluation_that_was_cut_off_goes_on_with_the_same_results_and_no_cha
     evaluate(capsys, *common, "--chains", 2, "--out", tmp_path / "cut")
     with (tmp_path / "cut/results.jsonl").open("a") as log:
         log.write('{"chain": 2, "tasks": ["turn_o')  # a line that SIGKILL cut off
-    _, resumed, _, stderr = evaluate(capsys, *common, "--chains", 4, "--out", tmp_path / "cut")
-    assert resumed == whole and stderr.count("chains/h") == 2
+    _, resumed, _, _ = evaluate(capsys, *common, "--chains", 4, "--out", tmp_path / "cut")
+    assert resumed == whole
     rows = [json.loads(line) for line in (tmp_path / "cut/results.jsonl").read_text().splitlines()]
     assert [row["chain"] for row in rows[1:]] == [0, 1, 2, 3]
 

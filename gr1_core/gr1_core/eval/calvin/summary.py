@@ -44,12 +44,14 @@ def print_tables(console, result: dict, title: str, references: Sequence[Referen
 
     console.print(title, soft_wrap=True)
     table = Table()
-    for name in ("", "data", *(f"{count} in a row" for count in range(1, LENGTH + 1)), "mean length"):
-        table.add_column(name, justify="left" if name in ("", "data") else "right", no_wrap=bool(name))
+    for name in ("in a row, %", "data", *(str(count) for count in range(1, LENGTH + 1)), "mean length"):
+        left, wraps = name in ("in a row, %", "data"), name in ("in a row, %", "mean length")
+        table.add_column(name, justify="left" if left else "right", no_wrap=not wraps, min_width=6)
     cells = [f"{100 * rate:.1f}" for rate in result["rates"]]
     table.add_row(result["policy"], "this run", *cells, f"{result['mean']:.2f}", style="bold")
-    ends = [f"{100 * low:.1f} .. {100 * high:.1f}" for low, high in result["intervals"]]
-    table.add_row("  95 %", "", *ends, f"{result['low']:.2f} .. {result['high']:.2f}", end_section=True)
+    # In whole per cent, to fit into 100 columns, or into 80 with two lines a row. The document has all digits.
+    ends = [f"{100 * low:.0f}-{100 * high:.0f}" for low, high in result["intervals"]]
+    table.add_row("  95 %", "", *ends, f"{result['low']:.2f}-{result['high']:.2f}", end_section=True)
     for one in references:
         rates = [f"{100 * rate:.1f}" if rate is not None else "" for rate in one.rates]
         table.add_row(one.name, one.data, *rates, f"{one.mean:.2f}" + ("" if one.published else " *"))
