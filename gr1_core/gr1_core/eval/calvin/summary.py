@@ -49,7 +49,7 @@ def print_tables(console, result: dict, title: str, references: Sequence[Referen
         table.add_column(name, justify="left" if left else "right", no_wrap=not wraps, min_width=6)
     cells = [f"{100 * rate:.1f}" for rate in result["rates"]]
     table.add_row(result["policy"], "this run", *cells, f"{result['mean']:.2f}", style="bold")
-    # In whole per cent, to fit into 100 columns, or into 80 with two lines a row. The document has all digits.
+    # In whole per cent, to fit into 100 columns, or into 80 with two lines a row; the document has all.
     ends = [f"{100 * low:.0f}-{100 * high:.0f}" for low, high in result["intervals"]]
     table.add_row("  95 %", "", *ends, f"{result['low']:.2f}-{result['high']:.2f}", end_section=True)
     for one in references:
