@@ -164,4 +164,4 @@ def test_episodes_that_the_checkpoint_was_trained_on_do_not_count(bags, folder, 
         "--out",
         str(tmp_path / "plots"),
     ]
-    assert main(["replay", str(bags / "episode_0"), *words]) == 4 and verdict.load_verdict(checked) is None
+    assert main(words) == 4 and verdict.load_verdict(checked) is None

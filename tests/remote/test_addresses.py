@@ -1,5 +1,6 @@
 """Which addresses an invitation names, and which one first."""
 
+import shlex
 import subprocess
 import sys
 
@@ -17,7 +18,7 @@ def in_a_network(tmp_path, links, then=""):
     script = "set -e; ip link set lo up\n" + "".join(
         _LINK.format(name=name, address=address) for name, address in links
     )
-    (tmp_path / "run.sh").write_text(f"{script}{then}\nexec {sys.executable} -c '{_PRINT}'\n")
+    (tmp_path / "run.sh").write_text(f"{script}{then}\nexec {shlex.quote(sys.executable)} -c '{_PRINT}'\n")
     done = subprocess.run([*_NAMESPACE, "bash", str(tmp_path / "run.sh")], capture_output=True, text=True)
     if done.returncode and (
         "unshare" in done.stderr

@@ -87,7 +87,7 @@ def test_it_learns_to_act_from_scratch_with_its_encoders(demo, tmp_path):
 def test_text_and_image_encoder_are_among_what_the_losses_reach(demo):
     followed = demo()
     objective, feed, windows = parts(followed)
-    total_loss(objective(feed.inputs(batch_of(feed, windows, range(4)))), followed.loss, (8, 8)).backward()
+    total_loss(objective(feed.inputs(batch_of(feed, windows, range(4)))), followed.loss, (8, 8, 0)).backward()
     reached = {name for name, value in objective.model.named_parameters() if value.grad is not None}
     assert reached == set(weights.set_trained(objective.model, followed))
     assert {"text.table", "vision.norm.weight", "resampler.place"} <= reached

@@ -126,7 +126,7 @@ def test_only_what_gets_a_gradient_counts_as_trained(pretrained, small_recipe):
         windows = Windows(data, None, 4, 2)
         with feed.batches(windows, [np.arange(4)]) as loader:
             summed = Objective(model.train(), recipe.targets, False)(feed.inputs(next(loader)))
-        total_loss(summed, recipe.loss, (1, 1)).backward()
+        total_loss(summed, recipe.loss, (1, 1, 1)).backward()
         assert {name for name, value in model.named_parameters() if value.grad is not None} == set(
             report.trained
         ), kind
