@@ -28,12 +28,14 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
+from gr1_common import dds
 from gr1_common.qos import COMMAND, LATCHED, SENSOR
 from gr1_robot.arm.drivers.ros2 import bridge_link as link
 from gr1_robot.arm.drivers.ros2.settings import FLOAT, NO_GRIPPER, TRAJECTORY, TWIST
 
 _GRAPH_PERIOD_S = 0.5
 _CHECK_S = 0.02
+_UNNAMED, _NAMED_WITHIN_S = "_NODE_NAME_UNKNOWN_", 10.0
 _RESTS, _REST_PERIOD_S = 10, 0.02
 """How often rest is published after a loss: a controller may drop a single message."""
 _SERVICES = ("enable_service", "stop_service", "reset_service")
@@ -49,6 +51,7 @@ class Bridge(Node):
         self._settings, self._watchdog, self._link = settings, watchdog, connection
         self._kind = settings["command_type"]
         self._size = 6
+        self._unnamed: dict[bytes, float] = {}
         self._moving, self._heard = False, time.monotonic()
         self._message = _message_type(self._kind)
         self._commands = self.create_publisher(self._message, settings["command_topic"], COMMAND)
@@ -65,7 +68,7 @@ class Bridge(Node):
                 self.create_subscription(WrenchStamped, settings["wrench_topic"], self._on_wrench, SENSOR)
             if settings["read_urdf"]:
                 self.create_subscription(String, settings["description_topic"], self._on_urdf, LATCHED)
-            self.create_timer(_GRAPH_PERIOD_S, self._tell_graph)
+        self.create_timer(_GRAPH_PERIOD_S, self._tell_graph)
 
     # From the graph
 
@@ -99,21 +102,30 @@ class Bridge(Node):
 
     def _tell_graph(self) -> None:
         topic = self._settings["command_topic"]
-        others = sorted(
-            {
-                info.node_name
-                for info in self.get_publishers_info_by_topic(topic)
-                if not info.node_name.startswith("gr1_arm_")
-            }
-        )
+        others = self._other_publishers(topic)
         gripper = self._settings["gripper_topic"]
         content = {
-            "listeners": self.count_subscribers(topic),
+            # Those that this process reaches: it may know of them before.
+            "listeners": self._commands.get_subscription_count(),
             "others": others,
             "gripper_listeners": self.count_subscribers(gripper) if self._gripper else -1,
             "services": {name: client.service_is_ready() for name, client in self._calls.items()},
         }
         self._link.post(link.GRAPH, content)
+
+    def _other_publishers(self, topic: str) -> list[str]:
+        """Nodes beside this stack that publish there. A node's name comes a moment after its publisher."""
+        now, found, unnamed = time.monotonic(), set(), {}
+        for info in self.get_publishers_info_by_topic(topic):
+            if info.node_name == _UNNAMED:
+                gid = bytes(info.endpoint_gid)
+                unnamed[gid] = self._unnamed.get(gid, now)
+                if now - unnamed[gid] > _NAMED_WITHIN_S:
+                    found.add("a node without a name")
+            elif not info.node_name.startswith("gr1_arm_"):
+                found.add(info.node_name)
+        self._unnamed = unnamed
+        return sorted(found)
 
     # From the motion process
 
@@ -222,6 +234,8 @@ def main(argv: list[str] | None = None) -> int:
         _, settings = connection.receive()
     except EOFError:
         return 1
+    # A controller that is killed must not make this process wait (gr1_common.dds).
+    dds.leave_shared_memory()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     bridge = Bridge(settings, role == "watchdog", connection)
     executor = SingleThreadedExecutor()

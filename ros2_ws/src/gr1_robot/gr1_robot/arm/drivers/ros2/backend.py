@@ -160,7 +160,7 @@ class Arm(ArmBackend):
 
     def _await_controller(self) -> None:
         heard, topic = self._bridges.heard, self._settings["command_topic"]
-        if not self._bridges.wait_for(lambda: heard.graph and heard.graph["listeners"], _WAIT_S):
+        if not self._bridges.wait_for(lambda: heard.heard_by_controller, _WAIT_S):
             raise ArmError(
                 f"no controller listens on {topic} ({self._kind}): activate it (`ros2 control "
                 "list_controllers`), or name its topic with ros2.command_topic"
@@ -302,15 +302,14 @@ class Arm(ArmBackend):
             found.append(f"no new joint state on {settings['joint_states_topic']} for {age:.1f} s")
         elif not np.isfinite(self._state.joints).all():
             found.append(f"{settings['joint_states_topic']} has a joint position that is not a number")
-        graph = heard.graph or {}
-        if not graph.get("listeners", 1):
-            found.append(f"no controller listens on {settings['command_topic']} any more")
-        if others := graph.get("others"):
+        if not heard.heard_by_controller:
+            found.append(f"no controller listens on {settings['command_topic']} to both ROS bridges")
+        if others := heard.graph.get("others"):
             found.append(f"{', '.join(others)} also commands {settings['command_topic']}: end it")
         return found
 
     def diagnostic_values(self) -> dict[str, object]:
-        graph = self._bridges.heard.graph or {}
+        graph = self._bridges.heard.graph
         return {
             "listeners": graph.get("listeners", 0),
             "other_publishers": ", ".join(graph.get("others", [])),

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from gr1_robot.arm.backend import ArmError
 from gr1_robot.arm.drivers.ros2 import bridge_link as link
 
+ROLES = ("bridge", "watchdog")
 PROGRAM = (sys.executable, "-m", "gr1_robot.arm.ros2_bridge")
 _START_S, _CALL_S, _END_S = 20.0, 3.0, 2.0
 _RETRY_S = 0.5
@@ -26,13 +27,26 @@ _RETRY_S = 0.5
 
 @dataclass
 class Heard:
-    """The newest of what the bridges have told; None: nothing yet. Times are s on the steady clock."""
+    """The newest of what the bridges have told; None: nothing yet. Times are s on the steady clock.
+
+    graphs: of each of the two bridges.
+    """
 
     state: dict | None = None
     wrench: dict | None = None
-    graph: dict | None = None
+    graphs: dict[str, dict] = field(default_factory=dict)
     urdf_file: str = ""
     answers: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> dict:
+        """What the bridge sees of the ROS graph; empty: nothing yet."""
+        return self.graphs.get("bridge", {})
+
+    @property
+    def heard_by_controller(self) -> bool:
+        """Whether both bridges reach the controller: none may command before the other one can end it."""
+        return all(self.graphs.get(role, {}).get("listeners", 0) for role in ROLES)
 
 
 class Bridges:
@@ -51,7 +65,7 @@ class Bridges:
     def start(self, joints: int) -> None:
         """joints: numbers in a command. Raises ArmError."""
         self._joints = joints
-        for role in ("bridge", "watchdog"):
+        for role in ROLES:
             self._start(role)
 
     def set_joints(self, joints: int) -> None:
@@ -136,13 +150,13 @@ class Bridges:
             while True:
                 select.select([one], [], [])
                 while (message := one.receive()) is not None:
-                    self._take(*message)
+                    self._take(role, *message)
         except EOFError:
             pass
         if not self._closing:
             self._replace(role, one)
 
-    def _take(self, what: str, content) -> None:
+    def _take(self, role: str, what: str, content) -> None:
         with self._changed:
             match what:
                 case link.STATE:
@@ -150,7 +164,7 @@ class Bridges:
                 case link.WRENCH:
                     self.heard.wrench = content
                 case link.GRAPH:
-                    self.heard.graph = content
+                    self.heard.graphs[role] = content
                 case link.URDF:
                     self.heard.urdf_file = content
                 case link.ANSWER:
@@ -162,6 +176,7 @@ class Bridges:
         self.lost = f"the ROS {role} of the arm (a process of its own) has ended: starting it again"
         self._links.pop(role, None)
         self.rest()
+        self.heard.graphs.pop(role, None)
         gone.close()
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             self._processes.pop(role).wait(_END_S)
