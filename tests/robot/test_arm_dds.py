@@ -29,6 +29,17 @@ print("poses", bool(came), "answered", answer.done(), flush=True)
 """
 
 
+@pytest.fixture(scope="module")
+def arm(ros):
+    """The arm node as users start it: tests of cameras set a profile for this whole process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(dds.PROFILES, raising=False)
+        process = NodeProcess("gr1_robot.arm.node", "robot:=sim")
+    ros.status("arm: gate")
+    yield process
+    process.end()
+
+
 def shared_memory(pid: int) -> list[str]:
     """The segments of Fast DDS that a process has mapped or opened."""
     maps = Path(f"/proc/{pid}/maps").read_text().splitlines()

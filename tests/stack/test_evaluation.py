@@ -11,7 +11,7 @@ import av
 import pytest
 from rich.console import Console
 
-from gr1_bringup import policy_settings, stack
+from gr1_bringup import stack
 from gr1_bringup.commands.up import main as gr1_up
 from gr1_bringup.keyboard import Keyboard
 from gr1_core import Rig, pretrained
@@ -199,7 +199,7 @@ def test_a_checkpoint_where_you_stand_wins_over_a_shipped_one_other_folders_of_i
 
 
 def test_the_simulated_cameras_take_pictures_of_the_size_that_the_checkpoint_knows(tmp_path):
-    for name in policy_settings.CHECKPOINT:
+    for name in ("model.safetensors", "config.json"):
         (tmp_path / name).write_text("")
     RIG.save(tmp_path / "rig.yaml")
     assert Rig.load(stack.settings(checkpoint=str(tmp_path))["rig"]) == RIG

@@ -54,7 +54,7 @@ def test_acts_once_a_control_period_with_the_action_of_the_model_on_the_newest_f
 
 
 def test_the_twist_carries_the_action_out_in_one_period(rig, policy_node):
-    node, spy = policy_node(autostart=True, instruction="x")
+    node, spy = policy_node(autostart=True, instruction="x", blend_s=0.0)
     spy.answer = lambda action: dataclasses.replace(
         action, delta=np.array([0.5, -0.25, 0, 0, 0, 0.5]), gripper_logit=-1.0
     )
