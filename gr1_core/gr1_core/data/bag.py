@@ -64,7 +64,7 @@ class Bag:
             metadata.check_labels(self.labels, metadata.REQUIRED)
         except BagError as error:
             raise BagError(
-                f"{self.folder}: {error}: `gr1 bags` and `gr1 convert` read only bags that gr1 recorded"
+                f"{self.folder}: {error}: not a bag that gr1 recorded. {metadata.FOREIGN}"
             ) from error
         self.path = self.folder / self._metadata.file
         if mode := self._metadata.compression_mode:

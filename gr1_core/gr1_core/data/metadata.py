@@ -13,6 +13,9 @@ from gr1_core import atomic_write
 from gr1_core.data import schemas
 
 METADATA_FILE = "metadata.yaml"
+FOREIGN = (
+    "Bags of other stacks: gr1 convert bags DIR --mapping FILE --rig RIG (docs/how-to/convert_datasets.md)"
+)
 OUTCOMES = ("success", "failure", "discarded", "unfinished")
 LABELS = (
     "episode",
@@ -203,13 +206,13 @@ def read_metadata(folder: Path) -> Metadata:
     try:
         if raw["storage_identifier"] != "mcap":
             raise BagError(
-                f"{path}: storage is '{raw['storage_identifier']}', expected mcap: convert it with `ros2 bag "
-                "convert`"
+                f"{path}: storage is '{raw['storage_identifier']}', expected mcap: not a bag that gr1 "
+                f"recorded. {FOREIGN}"
             )
         if len(raw["relative_file_paths"]) != 1:
             raise BagError(
-                f"{path}: {len(raw['relative_file_paths'])} files: a bag of this project is one episode in "
-                "one file"
+                f"{path}: {len(raw['relative_file_paths'])} files, a bag of gr1 is one episode in one file. "
+                f"{FOREIGN}"
             )
         topics: dict[str, str] = {}
         counts: dict[str, int] = {}
