@@ -126,7 +126,7 @@ class GR1Policy(PreTrainedPolicy):
             self.model, ("action", *video), bf16=False, absolute=self.config.frames == "change"
         )
         summed = objective(inputs)
-        counts = (int(inputs.valid.sum()), int(future.sum()))
+        counts = (int(inputs.valid.sum()), int(future.sum()), 0)
         each = {name: float(value) / max(1, counts[name in ROLES]) for name, value in summed.items()}
         return total_loss(summed, weights, counts), {f"loss_{name}": value for name, value in each.items()}
 
