@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gr1_bringup.files import share
+from gr1_bringup.processes import APT_ROS
 from gr1_core import Rig
 from gr1_robot.arm.description import urdf_of_robot
 
-APT_ROS = Path("/opt/ros/jazzy")
 _FRAMES = "robot_state_publisher"
 
 

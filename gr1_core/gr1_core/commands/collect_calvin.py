@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         type=count,
         metavar="N",
         help="instead of demonstrations, N labelled moments of chains that are not rendered in between: "
-        "eight times the scenes in the same time, for policies without history",
+        "three times the scenes in the same time, for policies without history",
     )
     parser.add_argument(
         "--tasks",
