@@ -13,7 +13,12 @@ from gr1_core.calvin.expert.blocks import CABINET_PITCH, DRAWER_PITCH
 from gr1_core.calvin.expert.layout import BLOCK, EDGE, TABLE, Layout
 from gr1_core.calvin.expert.motion import DOWN, REST, Goal, approach_axis, unwound, wrapped
 
-_CARRY = 0.02  # m above its support at which a block is carried a short way, and let go
+_CARRY, _RISE = 0.015, 0.035
+"""m above its support at which a block begins to be carried a short way, and by how much it rises on the way.
+
+Where the block began is not to be seen on the way. The height says how much of the way is behind it, so that
+a policy without memory knows when to let go.
+"""
 _PUSH, _ROTATE = 0.125, np.radians(72)  # m and rad, a little more than the oracle asks for
 _WITH_ANY_BLOCK = ("place_in_slider", "place_in_drawer", "stack_block", "unstack_block", "push_into_drawer")
 
@@ -164,7 +169,7 @@ def _carry_to(
 
 
 def _push(s: Situation, name: str, way: float) -> Goal:
-    """Carries the block a centimetre or two above the table, and lets it fall."""
+    """Carries the block a few centimetres above the table, and lets it fall."""
     block, start = s.state.block(name)[:3], s.start.block(name)[:3]
     if s.place is None:
         s.place = _free_place(s, name, start, way)
@@ -177,8 +182,14 @@ def _push(s: Situation, name: str, way: float) -> Goal:
     if np.abs(to_go).max() < 0.012 and height > 0.01:
         return Goal(s.state.tcp, goal.yaw, pitch, 1.0, approach=False)
     gate = np.clip((height - 0.006) / 0.008, 0.0, 1.0)
-    position = s.state.tcp + [gate * to_go[0], gate * to_go[1], _CARRY - height]
+    up = _height(np.linalg.norm(to_go) / np.linalg.norm(s.place - start[:2])) - height
+    position = s.state.tcp + [gate * to_go[0], gate * to_go[1], up]
     return Goal(position, s.yaw, pitch, -1.0, approach=False, speed=0.012)
+
+
+def _height(to_go: float) -> float:
+    """Metres above its support that a block is carried at. to_go: share of the way that is left."""
+    return _CARRY + _RISE * float(np.clip(1.0 - to_go, 0.0, 1.0))
 
 
 def _free_place(s: Situation, name: str, start: np.ndarray, way: float) -> np.ndarray:
@@ -210,7 +221,7 @@ def _rotate(s: Situation, name: str, way: float) -> Goal:
         return Goal(s.state.tcp, float(s.state.euler[2]), float(s.state.euler[1]), 1.0, approach=False)
     height = s.state.block(name)[2] - s.start.block(name)[2]
     gate = np.clip((height - 0.006) / 0.008, 0.0, 1.0)
-    lifted = s.state.tcp + [0, 0, _CARRY - height]
+    lifted = s.state.tcp + [0, 0, _height(abs(left) / _ROTATE) - height]
     yaw, pitch = float(s.state.euler[2]) + gate * left, blocks.level_pitch(s.state, name)
     return Goal(lifted, yaw, pitch, -1.0, approach=False, speed=0.008)
 
