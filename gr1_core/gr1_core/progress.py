@@ -34,6 +34,13 @@ class ProgressBar:
         else:
             self._lines.show(self._done, note)
 
+    def resume(self, done: int) -> None:
+        """What an earlier run has finished, where it is known only now: it does not count for the rate."""
+        self._done = done
+        self._lines.resume(done)
+        if self._bar is not None:
+            self._bar.reset(self._task, completed=done)
+
     def __enter__(self) -> ProgressBar:
         if self._bar is not None:
             self._bar.start()
@@ -53,6 +60,10 @@ class ProgressLines:
         self._what, self._total, self._before, self._clock = what, total, done, clock
         self._began = self._shown = clock()
         self._stream = stream
+
+    def resume(self, done: int) -> None:
+        """`done` before the rate is measured from now on."""
+        self._before, self._began = done, self._clock()
 
     def show(self, done: int, note: str = "") -> None:
         """Prints a line if the last one is old enough."""

@@ -20,6 +20,16 @@ def test_a_line_every_ten_seconds_with_the_time_that_is_left():
     ]
 
 
+def test_what_was_there_before_does_not_count_for_the_time_that_is_left():
+    now, said = [0.0], io.StringIO()
+    lines = ProgressLines("frames", 1000, 0, lambda: now[0], said)
+    now[0] = 5.0
+    lines.resume(900)
+    now[0] = 15.0
+    lines.show(910)
+    assert said.getvalue() == "frames: 910 of 1000; 10 s, about 90 s left\n"
+
+
 def test_a_bar_writes_no_carriage_return_into_a_file():
     code = (
         "import gr1_core.progress as progress\nprogress.LINE_EVERY_S = 0\n"

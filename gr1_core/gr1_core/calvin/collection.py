@@ -87,6 +87,7 @@ def collect(
     out: Path,
     workers: int,
     progress: Callable[[int, int], None],
+    resumed: Callable[[int], None],
     cluster: Cluster | None = None,
 ) -> dict:
     """Records chains until `episodes` annotated demonstrations, or single frames, are there.
@@ -94,14 +95,14 @@ def collect(
     Returns a summary.
 
     workers: processes of this machine; cluster: records there instead. progress: is told the demonstrations
-    so far and the chains so far. An interrupted collection goes on: a chain counts once all its frames are on
+    so far and the chains so far. resumed: is told the demonstrations of earlier runs. An interrupted collection goes on: a chain counts once all its frames are on
     disk, and a number always gives the same chain. Raises CalvinCollectError for settings that differ from
     before, PoolError or ClusterError where workers end.
     """
     _prepare(out, settings, checkout)
     done = _read_log(out)
     found = sum(len(row["spans"]) for row in done.values())
-    progress(found, len(done))
+    resumed(found)
 
     def missing() -> Iterator[int]:
         for number in range(10_000_000 // settings.stride - 1):

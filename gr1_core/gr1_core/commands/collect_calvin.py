@@ -90,7 +90,9 @@ def main(argv: list[str]) -> int:
     ):
         show = lambda found, chains: bar.advance(f"{chains} chains", to=found)  # noqa: E731
         try:
-            summary = collect(checkout, settings, wanted, arguments.out, arguments.workers, show, cluster)
+            summary = collect(
+                checkout, settings, wanted, arguments.out, arguments.workers, show, bar.resume, cluster
+            )
         except KeyboardInterrupt:
             print("gr1: interrupted; the same command continues", file=sys.stderr)
             raise
