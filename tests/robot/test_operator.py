@@ -93,3 +93,19 @@ def test_the_hand_of_the_policy_holds_when_a_person_takes_over(clock):
     assert told(driver) == ["grip 1", "hold_gripper"]
     drive(arm, clock, 0.3, "teleop", grip=("teleop", 0.5))
     assert told(driver)[-1] == "grip 0.5"
+
+
+def test_a_slowed_policy_moves_at_half_speed_until_told_otherwise_and_a_person_at_full_speed(clock):
+    arm, _ = ready(clock)
+    full = drive(arm, clock, 0.5, "policy")
+    arm.slow_policy(True)
+    motion = drive(arm, clock, 0.5, "policy")
+    assert motion.linear == pytest.approx(0.5 * full.linear) and motion.reason == "prediction"
+    assert arm.reset() == ""  # a reset of the latch answers no call
+    assert drive(arm, clock, 0.5, "policy").linear == pytest.approx(0.5 * full.linear)
+    assert drive(arm, clock, 0.5, "teleop", "policy").linear == pytest.approx(full.linear)
+    arm.release(clock.steady)
+    clock.steady += TICK
+    arm.slow_policy(False)
+    assert drive(arm, clock, 0.5, "policy").linear == pytest.approx(full.linear)
+    assert arm.gate.counts["prediction"] >= 1

@@ -173,6 +173,11 @@ class ArmController:
         with self._gate_lock:
             self._operator.release(sent)
 
+    def slow_policy(self, slow: bool) -> None:
+        """See Gate.slow_policy."""
+        with self._gate_lock:
+            self.gate.slow_policy(slow)
+
     def submit_gripper(self, source: str, closure: float, sent: float) -> str:
         """0 open .. 1 closed, s on the steady clock. Returns "" or the gate's reason to refuse it."""
         with self._gate_lock:

@@ -42,8 +42,11 @@ REDUCTIONS = (
     "obstacle",
     "self_collision",
     "contact",
+    "prediction",
 )
 """Why the motors get less than the command."""
+SLOW_SHARE = 0.5
+"""Share of the policy's twist that is carried out while it is slowed (`Gate.slow_policy`)."""
 OPERATOR_LOST = "operator_lost"
 HOLDS = ("no_command", "zero_command", "expired", OPERATOR_LOST, "not_finite", "jump", "no_pose", "contact")
 """Why the arm holds its commanded pose although it may move."""
@@ -120,6 +123,7 @@ class Gate:
         self.counts = Counter({reason: 0 for reason in (*REFUSALS, *REDUCTIONS, *HOLDS, *LATCHES)})
         self.closure: float | None = None
         self._latch, self._detail = "" if armed else "not_armed", ""
+        self._policy_is_slow = False
         self._commands: dict[str, _Command] = {}
         self._idle_reason = "no_command"
         self._faults: Sequence[str] = ("no measured pose yet",)
@@ -222,6 +226,10 @@ class Gate:
         self._idle_reason = "no_command"
         self._discarded_until = now
 
+    def slow_policy(self, slow: bool) -> None:
+        """True: only SLOW_SHARE of the policy's twists is carried out, until False. No reset ends it."""
+        self._policy_is_slow = slow
+
     def restart_timing(self) -> None:
         """The next tick is late on purpose (a new scene): the loop has not stalled."""
         self._now = -math.inf
@@ -278,6 +286,8 @@ class Gate:
                 "",
             )
         reduction = ("speed", "") if command.reduced else ("", "")
+        if self._policy_is_slow and source == "policy" and not reason:
+            wish, reduction = SLOW_SHARE * wish, ("prediction", "")
         if not reason and self._contact.pressing:
             allowed = self._contact.away(wish) if source in _BACK_OFF_SOURCES else _ZERO
             if not allowed.any():

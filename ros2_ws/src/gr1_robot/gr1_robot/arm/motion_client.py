@@ -96,6 +96,10 @@ class MotionClient:
         """Releases a stop. Returns "" or what forbids it. Raises ArmError."""
         return self._call("reset", _ANSWER_S)
 
+    def slow_policy(self, slow: bool) -> None:
+        """See Gate.slow_policy. Raises ArmError where it is not confirmed."""
+        self._call("slow_policy", _ANSWER_S, slow)
+
     def go_home(self) -> str:
         """See ArmController.go_home."""
         return self._call("home", _DRIVER_ANSWER_S)

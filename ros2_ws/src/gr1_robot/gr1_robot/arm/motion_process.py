@@ -53,7 +53,7 @@ class MotionProcess:
         self._ticks, self._reported = 0, None
         self._refused: dict[tuple, float] = {}
         self._calls: queue.SimpleQueue[motion_link.Call] = queue.SimpleQueue()
-        self._at_once = {"stop": self._stop, "reset": self._reset}
+        self._at_once = {"stop": self._stop, "reset": self._reset, "slow_policy": self._slow_policy}
         with ExitStack() as undo:
             self._run_lock = RunLock(start.stop_file)
             undo.callback(self._run_lock.release)
@@ -138,12 +138,16 @@ class MotionProcess:
             case motion_link.Release():
                 self.controller.release(message.sent)
             case motion_link.Call() if message.name in self._at_once:
-                self._reply(message, self._at_once[message.name])
+                self._reply(message, lambda: self._at_once[message.name](*message.arguments))
             case motion_link.Call():
                 self._calls.put(message)
 
     def _stop(self) -> str:
         self.controller.stop()
+        return ""
+
+    def _slow_policy(self, slow: bool) -> str:
+        self.controller.slow_policy(slow)
         return ""
 
     def _reset(self) -> str:

@@ -19,7 +19,7 @@ from geometry_msgs.msg import PoseStamped, TwistStamped, Wrench, WrenchStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty, Float32, Header, String
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import MarkerArray
 
 from gr1_common.conventions import BASE_FRAME, STOPPED, TICK
@@ -47,59 +47,10 @@ from gr1_robot.arm.controller import DRIVER_TIMEOUT_S, HOMING_MESSAGES, Snapshot
 from gr1_robot.arm.markers import Markers
 from gr1_robot.arm.motion_client import MotionClient
 from gr1_robot.arm.motion_link import GripperCommand, Refusal, Release, Start, Tick, TwistCommand
+from gr1_robot.arm.reason_messages import REASON_MESSAGES, REFUSAL_MESSAGES, WARNING_REASONS
 from gr1_robot.arm.simulation import SimulationTopics
 
 _GRIPPER_NAMES = ("closure", "closure_command")
-_WARNING_REASONS = (
-    "expired",
-    "operator_lost",
-    "not_finite",
-    "jump",
-    "no_pose",
-    "following_error",
-    "joint_limit",
-    "tilt",
-    "table",
-    "obstacle",
-    "self_collision",
-    "contact",
-)
-_REFUSAL_MESSAGES = {
-    "frame": f"its header's frame_id is not {BASE_FRAME}",
-    "not_finite": "it is not finite",
-    "jump": "it is far beyond the speed limit",
-    "old": "its stamp is too old: a slow network, a replay, no stamp at all, or clocks that differ",
-    "out_of_order": "a newer command, or the same one, has been received already",
-}
-_REASON_MESSAGES = {
-    "none": "following commands",
-    "speed": "following commands, limited to the maximum speed",
-    "workspace": "kept inside the workspace",
-    "following_error": "the arm does not follow: something holds it, or it is at the end of its reach",
-    "joint_limit": "slowed near the end of a joint's range",
-    "joint_speed": "slowed to the speed limit of a joint",
-    "tilt": "slowed near the greatest tilt of the hand",
-    "table": "slowed near the table: a part of the arm is close to it",
-    "obstacle": "slowed near an obstacle",
-    "self_collision": "slowed: two parts of the arm are close to each other",
-    "contact": "the hand presses too hard: only teleoperation or homing may move it, away from the contact",
-    "no_command": "waiting for the first command",
-    "zero_command": "commanded to rest",
-    "expired": "no new commands: the last one has expired",
-    "operator_lost": "the person at teleoperation was lost: take the clutch again, or call arm/reset",
-    "not_finite": "the last command was not finite",
-    "jump": "the last command was far beyond the speed limit",
-    "no_pose": "the arm reports no pose",
-    "emergency_stop": "emergency stop: call arm/reset when it is safe",
-    "force": "the force on the hand was too high: call arm/reset when the hand is free",
-    "stuck": "the arm does not follow: free it, then call arm/reset",
-    "ignored": "the arm does not carry out what it is sent: look after it, then call arm/reset",
-    "homing_timeout": "homing took too long: free the arm, then call arm/reset",
-    "loop_stalled": "the computer or this program stalled: call arm/reset when it is safe",
-    "not_armed": "not armed: call arm/reset when it is safe",
-    "backend_fault": "the arm reports a fault: fix it, then call arm/reset",
-    "shutting_down": "shutting down",
-}
 
 
 class ArmNode(Node):
@@ -212,6 +163,7 @@ class ArmNode(Node):
         self.create_service(Trigger, "arm/reset", self._on_reset)
         self.create_service(Trigger, "arm/home", self._on_home)
         self.create_service(Trigger, "arm/clear_faults", self._on_clear_faults)
+        self.create_service(SetBool, "arm/slow_policy", self._on_slow_policy)
 
     def close(self) -> None:
         """Brings the arm to rest and disconnects, whatever else fails; a driver that hangs is left after a
@@ -223,9 +175,9 @@ class ArmNode(Node):
     # In the reader's thread
 
     def _warn_refused(self, refusal: Refusal) -> None:
-        if refusal.reason in _REFUSAL_MESSAGES:
+        if refusal.reason in REFUSAL_MESSAGES:
             self.get_logger().warning(
-                f"{refusal.what} from {refusal.source} refused: {_REFUSAL_MESSAGES[refusal.reason]}",
+                f"{refusal.what} from {refusal.source} refused: {REFUSAL_MESSAGES[refusal.reason]}",
                 throttle_duration_sec=1.0,
             )
 
@@ -329,6 +281,10 @@ class ArmNode(Node):
             "fault reset requested: call arm/reset when it is safe",
         )
 
+    def _on_slow_policy(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        done = f"the policy's commands are carried out at {'half' if request.data else 'full'} speed"
+        return _call_motion(response, lambda: self._motion.slow_policy(request.data), done)
+
     def _set_option(self, option: str, value) -> None:
         try:
             self._motion.set_option(option, value)
@@ -377,10 +333,10 @@ class ArmNode(Node):
 
     def _report_gate(self, snapshot: Snapshot) -> None:
         motion = snapshot.motion
-        level = ERROR if motion.state == STOPPED else WARN if motion.reason in _WARNING_REASONS else OK
+        level = ERROR if motion.state == STOPPED else WARN if motion.reason in WARNING_REASONS else OK
         if motion.reason == SHUTTING_DOWN:
             level = WARN  # wanted
-        message = _REASON_MESSAGES.get(motion.reason, motion.reason) + (
+        message = REASON_MESSAGES.get(motion.reason, motion.reason) + (
             f" ({motion.detail})" if motion.detail else ""
         )
         values = {
@@ -394,7 +350,7 @@ class ArmNode(Node):
         self._diagnostics.status("gate", level, message, values, state=(motion.state, latched))
 
 
-def _call_motion(response: Trigger.Response, action, done: str) -> Trigger.Response:
+def _call_motion(response, action, done: str):
     """Answers with the refusal that `action` returns, or with the ArmError that it raises, else with
     `done`.
     """
