@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 
 from gr1_core import images
 from gr1_core.data.cache import Cache, DatasetError
+from gr1_core.data.drivers import COLUMN as DRIVER
+from gr1_core.data.drivers import OPERATOR
 from gr1_core.data.frames import EncodedFrames, open_frames
 from gr1_core.hub import reference as hub
 from gr1_core.rig import ROLES, Camera, Rig
@@ -38,7 +40,8 @@ class Dataset:
 
     fps: frames per second. kind: "demonstrations" or "videos" (no state, action, rig). roles: its cameras.
     episodes: structured array [E] of `start` and `end` (exclusive), rows among the `length` frames. tasks:
-    instructions. task_of: i64[E]. state, action: f32[length, 7] or None.
+    instructions. task_of: i64[E]. state, action: f32[length, 7] or None. driver: u8[length], who drove
+    (data/drivers.py); None for a dataset without this column.
     """
 
     def __init__(self, root: str | Path, cache: str | Path | None = None, rig: Rig | None = None):
@@ -56,7 +59,7 @@ class Dataset:
         self.episodes = bounds
         self.length = int(bounds["end"][-1])
         self.tasks = _tasks(self.root)
-        self.state = self.action = None
+        self.state = self.action = self.driver = None
         self.task_of = self._read_rows()
         self._lock = threading.Lock()
         self._encoded: dict[str, EncodedFrames] = {}
@@ -101,6 +104,21 @@ class Dataset:
             for role in self.roles
             for height, width in [self.shape(role)]
         }
+
+    @cached_property
+    def outcomes(self) -> list[str]:
+        """Outcome of each episode as recorded, from meta/sources.jsonl; "" where it is not known."""
+        path, found = self.root / "meta" / "sources.jsonl", [""] * len(self.episodes)
+        if not path.is_file():
+            return found
+        try:
+            for row in map(json.loads, path.read_text().splitlines()):
+                found[row["episode_index"]] = str(row.get("outcome", ""))
+        except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+            raise DatasetError(
+                f"{path} cannot be used ({type(error).__name__}: {error}): {_AGAIN}"
+            ) from error
+        return found
 
     def _check_features(self) -> None:
         where, features = self.root / "meta" / "info.json", self.info["features"]
@@ -157,6 +175,7 @@ class Dataset:
         """Reads and checks all columns but the images. Returns the task of each episode."""
         vectors = [STATE, ACTION] if self.kind == "demonstrations" else []
         names = ["index", "episode_index", "frame_index", "task_index", *vectors]
+        names += [DRIVER] if vectors and DRIVER in self.info["features"] else []
         tables = [_table(path, names, [IMAGES + role for role in self.roles]) for path in self._files]
         columns = {
             name: np.concatenate([_column(table, name, path) for table, path in zip(tables, self._files)])
@@ -194,7 +213,19 @@ class Dataset:
                     f"({values[row].tolist()}): leave this episode out and convert again"
                 )
             setattr(self, "state" if name == STATE else "action", values)
+        if DRIVER in columns:
+            self.driver = self._drivers(columns[DRIVER], tables)
         return self._episode_tasks(columns["task_index"], starts, lengths)
+
+    def _drivers(self, values: np.ndarray, tables: list[pa.Table]) -> np.ndarray:
+        wrong = np.flatnonzero((values < 0) | (values > OPERATOR) | (values != np.round(values)))
+        if len(wrong):
+            row = int(wrong[0])
+            raise DatasetError(
+                f"{self._file_of(row, tables)}: {DRIVER} of row {row} is {values[row]}, expected 0 (the "
+                f"demonstrator), 1 (a policy) or 2 (an operator who took over): {_AGAIN}"
+            )
+        return values.astype(np.uint8)
 
     def _episode_tasks(self, task: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         if task.min() < 0 or task.max() >= len(self.tasks):

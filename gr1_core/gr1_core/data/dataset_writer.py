@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gr1_core.data import stats
+from gr1_core.data import drivers, stats
 from gr1_core.data.convert.sources.source import Episode
 from gr1_core.rig import Rig
 
@@ -120,7 +120,10 @@ class DatasetWriter:
         task = self.tasks.setdefault(episode.task, len(self.tasks))
         step = np.arange(length)
         columns = {_image_key(role): encoded for role, encoded in episode.images.items()}
-        columns |= {"observation.state": episode.state, "action": episode.action} if self.rig else {}
+        if self.rig:
+            driver = np.zeros(length) if episode.driver is None else episode.driver
+            columns |= {"observation.state": episode.state, "action": episode.action}
+            columns[drivers.COLUMN] = np.asarray(driver, np.int64)
         return columns | {
             "timestamp": (step / self.fps).astype(np.float32),
             "frame_index": step,
@@ -284,6 +287,7 @@ def _features(shapes: Mapping[str, tuple[int, int]], robot: bool) -> dict[str, d
             "names": list(STATE_NAMES),
         }
         features["action"] = {"dtype": "float32", "shape": [len(ACTION_NAMES)], "names": list(ACTION_NAMES)}
+        features[drivers.COLUMN] = {"dtype": "int64", "shape": [1], "names": None}
     return features | {
         name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in _COUNTERS.items()
     }

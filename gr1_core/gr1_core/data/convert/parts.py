@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from gr1_core import atomic_write, images
-from gr1_core.data import stats
+from gr1_core.data import drivers, stats
 from gr1_core.data.convert.report import episode_quality
 from gr1_core.data.convert.sources import texts
 from gr1_core.data.convert.sources.source import Episode, Skipped, Source, SourceError, Unit
@@ -141,6 +141,7 @@ def _describe(episode: Episode, source: Source) -> dict:
         "info": episode.info,
         "image_statistics": statistics,
         "preview": preview,
+        **({} if episode.driver is None else {"driver": drivers.to_runs(episode.driver)}),
     }
 
 
@@ -168,6 +169,7 @@ def _converted(table: pa.Table, header: dict) -> Converted:
         vectors("state"),
         vectors("action"),
         header["info"],
+        drivers.from_runs(header["driver"]) if "driver" in header else None,
     )
     return Converted(episode, header["image_statistics"], header["preview"])
 
@@ -177,6 +179,8 @@ def _check(episode: Episode, source: Source) -> None:
     lengths = {role: len(encoded) for role, encoded in episode.images.items()}
     if source.rig:
         lengths |= {"state": len(episode.state), "action": len(episode.action)}
+    if episode.driver is not None:
+        lengths |= {drivers.COLUMN: len(episode.driver)}
     if (
         len(set(lengths.values())) != 1
         or 0 in lengths.values()

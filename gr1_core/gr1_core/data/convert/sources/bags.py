@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gr1_core import images
-from gr1_core.data import bag_table
+from gr1_core.data import bag_table, drivers
 from gr1_core.data.bag import Bag, BagError, find_candidates
 from gr1_core.data.command_timeline import true_spans
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint, safe_key
@@ -63,7 +63,7 @@ class BagSource:
         self.shapes = {
             role: (self.rig.cameras[role].height, self.rig.cameras[role].width) for role in self.rig.cameras
         }
-        self.settings = {"outcomes": list(self.outcomes), "images": images}
+        self.settings = {"outcomes": list(self.outcomes), "images": images, "drivers": True}
 
     def units(self) -> list[Unit]:
         count = Counter(folder.name for folder in self._folders)
@@ -126,7 +126,8 @@ class BagSource:
             "problems": list(chosen.problems),
             "streams": {row.pop("topic"): row for row in bag_table.topic_rows(bag)},
         }
-        return Episode(name, bag.instruction, encoded, chosen.state, np.asarray(chosen.action), info)
+        driver = drivers.drivers_of(bag, chosen.teleoperated)
+        return Episode(name, bag.instruction, encoded, chosen.state, np.asarray(chosen.action), info, driver)
 
     def _common_rig(self, rig: Rig | None) -> Rig:
         """The rig that is given, else that of most bags. A bag with another rig is skipped when it is read.

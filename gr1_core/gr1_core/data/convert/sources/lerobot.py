@@ -8,6 +8,7 @@ episode is split where its instruction changes and where its timestamps have a h
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from gr1_core import images
+from gr1_core.data import drivers
 from gr1_core.data.convert.sources import embedded_images, grid, lerobot_rows, mapping_file, texts
 from gr1_core.data.convert.sources.lerobot_layout import EpisodeRows, EpisodeVideo, Layout
 from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, Unit, fingerprint
@@ -34,6 +36,7 @@ from gr1_core.hub import reference as hub
 from gr1_core.rig import Rig
 
 EPISODES_PER_UNIT = 16
+_KEPT = ("outcome", "operator", "task", "seed", "started", "note")
 
 
 @dataclass
@@ -120,7 +123,7 @@ class LeRobotSource:
 
     def _table(self, episode: EpisodeRows, files: dict[Path, lerobot_rows.DataFile]) -> pa.Table:
         embedded = [one.feature for one in self.map.cameras.values() if one.feature not in self._videos]
-        wanted = list(dict.fromkeys([*self.map.vectors, *embedded]))
+        wanted = list(dict.fromkeys([*self.map.vectors, *embedded, *self._driver_column]))
         tables = []
         for path, start, count in episode.rows:
             if path not in files:
@@ -161,13 +164,17 @@ class LeRobotSource:
                 of_part = {key: value[part] for key, value in columns.items()}
                 state, action = self.map.apply(of_part, self.rig, rows - part.start, times[part])
             frames = {role: [one[int(index)] for index in rows] for role, one in encoded.items()}
+            driver = None
+            if self._driver_column:
+                driver = lerobot_rows.numbers(table, drivers.COLUMN)[rows].astype(np.uint8)
             info = {"source": f"{self.root.name}/{episode.name}", "outcome": "success"}
+            info |= self._recorded.get(episode.number, {})
             if self.map.state and self.map.action_is_state(of_part):
                 info["action_is_state"] = True
             if problems:
                 info["problems"] = problems
             name = episode.name if len(parts) == 1 else f"{episode.name}_{number}"
-            yield Episode(name, task, frames, state, action, info)
+            yield Episode(name, task, frames, state, action, info, driver)
 
     def _task_numbers(self, table: pa.Table) -> np.ndarray:
         if "task_index" not in table.column_names:
@@ -251,6 +258,24 @@ class LeRobotSource:
                 "expected "
                 f"{width}x{height} by meta/info.json, the mapping and the rig"
             )
+
+    @property
+    def _driver_column(self) -> list[str]:
+        """The column that says who drove, of a dataset that this package has made."""
+        own = self.mapping is None and self.kind == "demonstrations" and drivers.COLUMN in self.features
+        return [drivers.COLUMN] if own else []
+
+    @cached_property
+    def _recorded(self) -> dict[int, dict]:
+        """Episode -> its outcome and origin in a dataset that this package has made."""
+        path = self.root / "meta" / "sources.jsonl"
+        if not path.is_file() or self.mapping is not None:
+            return {}
+        try:
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            return {row["episode_index"]: {key: row[key] for key in _KEPT if key in row} for row in rows}
+        except (ValueError, KeyError, TypeError) as error:
+            raise SourceError(f"{path} cannot be used ({type(error).__name__}: {error})") from error
 
     @cached_property
     def _videos(self) -> list[str]:

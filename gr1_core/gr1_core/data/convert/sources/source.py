@@ -50,8 +50,9 @@ class Episode:
 
     name: its origin, unique within the dataset. task: the instruction. images: role -> T encoded images, JPEG
     or PNG bytes of the source's `shapes`. state, action: f32[T, 7] (rig.state_vector; rig.delta and gripper,
-    +1 open / -1 closed); both None in a dataset of videos. info: JSON-able, goes to meta/sources.jsonl and
-    the report; the report uses the keys "source" (last parts of the path), "outcome", "operator", "problems"
+    +1 open / -1 closed); both None in a dataset of videos. driver: u8[T], who drove (data/drivers.py); None:
+    the demonstrator throughout. info: JSON-able, goes to meta/sources.jsonl and the report; the report uses
+    the keys "source" (last parts of the path), "outcome", "operator", "problems"
     (texts: what was cut or is unusual) and "streams" (topic -> {"expected", "received", "gaps",
     "longest_gap_ms"}).
     """
@@ -62,6 +63,7 @@ class Episode:
     state: np.ndarray | None = None
     action: np.ndarray | None = None
     info: dict[str, Any] = field(default_factory=dict)
+    driver: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
