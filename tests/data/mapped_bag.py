@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import yaml
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.convert.converter import convert
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from gr1_core import images
@@ -99,6 +101,48 @@ def make(
                 write(front, time, "sensor_msgs/msg/Image", *fields)
             data = np.frombuffer(images.encode_jpeg(frame_image), np.uint8)
             write(hand, time, "sensor_msgs/msg/CompressedImage", header, "jpeg", data)
+    return folder
+
+
+def make_ros1(path: Path) -> Path:
+    """The bag of `make` as a ROS 1 file."""
+    whole = make(path.with_suffix(".whole"))
+    ros1 = get_typestore(Stores.ROS1_NOETIC)
+    convert([whole], path, "sqlite3", 8, None, "file", STORE, ros1, (), (), (), ())
+    shutil.rmtree(whole)
+    return path
+
+
+def make_split(folder: Path, storage: StoragePlugin) -> Path:
+    """The bag of `make` in two files of half of the messages each, as rosbag2 splits a long recording."""
+    whole = make(folder.with_suffix(".whole"), storage)
+    described = []
+    with Reader(whole) as reader:
+        for half in range(2):
+            part = folder.with_suffix(f".{half}")
+            with Writer(part, version=8, storage_plugin=storage) as writer:
+                ours = {
+                    one.id: writer.add_connection(one.topic, one.msgtype, typestore=STORE)
+                    for one in reader.connections
+                }
+                middle = (reader.start_time + reader.end_time) // 2
+                bounds = {"stop": middle} if half == 0 else {"start": middle}
+                for connection, time, data in reader.messages(**bounds):
+                    writer.write(ours[connection.id], time, data)
+            described.append(yaml.safe_load((part / "metadata.yaml").read_text()))
+            file = next(one for one in part.iterdir() if one.suffix != ".yaml")
+            folder.mkdir(exist_ok=True)
+            name = f"bag_{half}{file.suffix}"
+            file.rename(folder / name)
+            described[-1]["rosbag2_bagfile_information"]["relative_file_paths"] = [name]
+            shutil.rmtree(part)
+    first, second = (one["rosbag2_bagfile_information"] for one in described)
+    first["relative_file_paths"] += second["relative_file_paths"]
+    first["files"] = [{**one["files"][0], "path": one["relative_file_paths"][-1]} for one in (first, second)]
+    first["message_count"] += second["message_count"]
+    first["duration"]["nanoseconds"] += second["duration"]["nanoseconds"]
+    (folder / "metadata.yaml").write_text(yaml.safe_dump(described[0]))
+    shutil.rmtree(whole)
     return folder
 
 

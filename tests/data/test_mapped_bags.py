@@ -47,6 +47,23 @@ def test_all_storages_give_the_same_episode(tmp_path, read, storage, compression
     assert episode.state[:, 6].tolist() == [1.0] * 8 + [-1.0] * 7
 
 
+@pytest.mark.parametrize("storage", list(StoragePlugin), ids=lambda one: one.name)
+def test_a_recording_split_into_files_is_one_episode(tmp_path, read, storage):
+    (whole,) = read(make(tmp_path / "whole", storage))
+    (episode,) = read(mapped_bag.make_split(tmp_path / "split", storage))
+    assert frames(episode) == frames(whole) and len(frames(episode)) == 15
+    np.testing.assert_array_equal(episode.state, whole.state)
+    np.testing.assert_array_equal(episode.action, whole.action)
+
+
+def test_a_ros_1_bag_gives_the_same_episode(tmp_path, read):
+    (whole,) = read(make(tmp_path / "whole"))
+    (episode,) = read(mapped_bag.make_ros1(tmp_path / "one.bag"))
+    assert frames(episode) == frames(whole)
+    np.testing.assert_array_equal(episode.state, whole.state)
+    np.testing.assert_array_equal(episode.action, whole.action)
+
+
 @pytest.mark.parametrize("name", ["one.mcap", "one.db3"])
 def test_a_single_file_without_metadata_is_a_bag(tmp_path, read, name):
     storage = StoragePlugin.MCAP if name.endswith("mcap") else StoragePlugin.SQLITE3
