@@ -26,7 +26,8 @@ class Batch:
     Euler angles, +1 open / -1 closed; repeats with the frames; None for videos. action f32[B, W, 7]: 0 where
     not valid; None for videos, and where steps are not control periods. later_action f32[B, n, 7] and
     later_valid bool[B, n]: the same for the n = chunk - 1 steps after the window. tokens i64[B, 77].
-    valid bool[B, W]: the step lies inside the episode. future bool[B, W]: so does the frame n steps later.
+    valid bool[B, W]: the step lies inside the episode and is learned from. future bool[B, W]: and so does the
+    frame n steps later. weight f32[B, W]: of each step in the losses; None where all are 1.
     images {role: u8[B, W + n, h, w, 3]}: each frame as the model sees it (cropped, RGB); empty if not
     requested.
     """
@@ -40,6 +41,7 @@ class Batch:
     images: dict[str, np.ndarray] = field(default_factory=dict)
     later_action: np.ndarray | None = None
     later_valid: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
 
 class Windows:
@@ -47,7 +49,8 @@ class Windows:
 
     episodes: their numbers; None: all. hz: steps per second, at most the dataset's fps (the default); step k
     is the frame nearest to k * fps / hz frames after the start (the later one of two). chunk: each step needs
-    its own action and those of the chunk - 1 steps after it.
+    its own action and those of the chunk - 1 steps after it. weights: f32[frames of the dataset], of a step
+    at each frame; 0: it is part of the history, but nothing is learned from it. None: all 1.
     """
 
     def __init__(
@@ -58,10 +61,12 @@ class Windows:
         future_steps: int,
         hz: float | None = None,
         chunk: int = 1,
+        weights: np.ndarray | None = None,
     ):
         if window < 1 or future_steps < 0:
             raise ValueError(f"window {window}, future_steps {future_steps}: expected at least 1 and 0")
         self.dataset, self.window, self.future_steps, self.chunk = dataset, window, future_steps, chunk
+        self.weights = weights
         self.hz = dataset.fps if hz is None else hz
         self.offsets = step_offsets(dataset.fps, self.hz, window + future_steps)
         self.episodes = (
@@ -80,6 +85,19 @@ class Windows:
     def __len__(self) -> int:
         return int(self._first[-1])
 
+    @property
+    def bounds(self) -> np.ndarray:
+        """First row and end of each of the episodes, i64[E, 2]."""
+        return np.column_stack([self._starts, self._ends])
+
+    def usable(self) -> np.ndarray:
+        """Numbers of the windows with at least one step that is learned from, i64."""
+        everything = np.arange(len(self))
+        if self.weights is None or (self.weights > 0).all():
+            return everything
+        parts = np.array_split(everything, max(1, len(everything) // 100_000))
+        return np.concatenate([part[self.masks(part)[1].any(1)] for part in parts])
+
     def locate(self, indices) -> tuple[np.ndarray, np.ndarray]:
         """Window numbers -> (position in `episodes`, first frame's row in the dataset), i64[B] each."""
         indices = np.asarray(indices, np.int64)
@@ -94,15 +112,23 @@ class Windows:
         rows, end = start[:, None] + self.offsets, self._ends[episode][:, None]
         inside = rows < end
         frames = np.minimum(rows, end - 1)
-        return frames, inside[:, : self.window], inside[:, self.future_steps :]
+        valid, future = inside[:, : self.window], inside[:, self.future_steps :]
+        if self.weights is not None:
+            used = self.weights[frames[:, : self.window]] > 0
+            valid, future = valid & used, future & used
+        return frames, valid, future
 
-    def counts(self, indices) -> tuple[int, int]:
-        """Numbers of valid steps and of steps with a future frame, summed over the windows.
+    def counts(self, indices) -> tuple[float, float]:
+        """Numbers of valid steps and of steps with a future frame, each counted with its weight, summed over
+        the windows.
 
         Decodes nothing.
         """
-        _, valid, future = self.masks(indices)
-        return int(valid.sum()), int(future.sum())
+        frames, valid, future = self.masks(indices)
+        if self.weights is None:
+            return int(valid.sum()), int(future.sum())
+        weight = self.weights[frames[:, : self.window]].astype(np.float64)
+        return float(weight[valid].sum()), float(weight[future].sum())
 
     def batch(self, indices) -> Batch:
         """The windows without their images."""
@@ -115,6 +141,8 @@ class Windows:
             action = data.action[seen] * valid[..., None]
         tokens = self._tokens[data.task_of[self.episodes[episode]]].astype(np.int64)
         batch = Batch(frames, state, action, tokens, valid, future)
+        if self.weights is not None:
+            batch.weight = self.weights[seen]
         if action is not None and self.chunk > 1:
             self._add_later_actions(batch, indices)
         return batch
@@ -123,8 +151,10 @@ class Windows:
         episode, start = self.locate(indices)
         rows = start[:, None] + self.window + np.arange(self.chunk - 1)
         end = self._ends[episode][:, None]
-        batch.later_valid = rows < end
-        actions = self.dataset.action[np.minimum(rows, end - 1)]
+        batch.later_valid, rows = rows < end, np.minimum(rows, end - 1)
+        if self.weights is not None:
+            batch.later_valid &= self.weights[rows] > 0
+        actions = self.dataset.action[rows]
         batch.later_action = actions * batch.later_valid[..., None]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from gr1_core.data.cache import fingerprint
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.windows import Windows, split_episodes
+from gr1_core.train import corrections
 from gr1_core.train.joint_videos import open_videos
 from gr1_core.train.recipe import Recipe, RecipeError
 
@@ -18,8 +19,9 @@ class TrainingData:
     """Training windows, and held-out windows: from other episodes of the same dataset, or from another
     dataset.
 
-    starts: numbers of the training windows that are used, i64[N]. mean_action: f[7] of the training frames;
-    None for videos. videos: the windows of the recipe's `videos`.
+    starts: numbers of the training windows that are used, i64[N]. mean_action, std_action: f[7] of the
+    training frames that are learned from; None for videos. videos: the windows of the recipe's `videos`.
+    corrected: of `corrections.count_windows`; None without corrections.
     """
 
     train: Windows
@@ -27,6 +29,8 @@ class TrainingData:
     starts: np.ndarray
     mean_action: np.ndarray | None
     videos: Windows | None = None
+    std_action: np.ndarray | None = None
+    corrected: dict[str, dict[str, float]] | None = None
 
     def to_dict(self) -> dict:
         """For training.json: the held-out episodes, and the number of the others."""
@@ -36,7 +40,12 @@ class TrainingData:
         )
         if self.videos is not None:
             described["videos"] = _describe(self.videos)
-        return described | {"mean_action": None if self.mean_action is None else self.mean_action.tolist()}
+        if self.corrected is not None:
+            described["corrections"] = self.corrected
+        figures = {"mean_action": self.mean_action, "std_action": self.std_action}
+        return described | {
+            name: None if value is None else value.tolist() for name, value in figures.items()
+        }
 
 
 def open_training_data(recipe: Recipe) -> TrainingData:
@@ -66,26 +75,48 @@ def open_training_data(recipe: Recipe) -> TrainingData:
         if recipe.stage == "finetune" and other.rig is not None:
             rigs = (one.rig.with_cameras(recipe.roles) for one in (dataset, other))
             next(rigs).require_same(next(rigs), recipe.validation)
-        validation = _windows(recipe, other, None)
+        validation = _windows(recipe, other, None, _held_weights(recipe, other))
     else:
-        validation = _windows(recipe, dataset, held) if len(held) else None
-    windows = _windows(recipe, dataset, training)
+        chosen = _held_weights(recipe, dataset)
+        validation = _windows(recipe, dataset, held, chosen) if len(held) else None
+    if validation is not None and not len(validation.usable()):
+        validation = None
+    found = corrections.frame_weights(dataset, recipe.corrections) if recipe.corrections else None
+    windows = _windows(recipe, dataset, training, found and found.weight)
     if recipe.starts == "first":
         lengths = np.diff(dataset.episodes[windows.episodes].tolist(), axis=1)[:, 0]
-        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        starts = np.intersect1d(np.concatenate([[0], np.cumsum(lengths)[:-1]]), windows.usable())
     else:
-        starts = np.arange(len(windows))
-    mean = None
+        starts = windows.usable()
+    if not len(starts):
+        raise RecipeError(
+            f"corrections: {recipe.data} has nothing to learn from: no demonstration, no corrected frame "
+            "and no episode of the policy that succeeded"
+        )
+    mean = std = None
     if recipe.stage == "finetune":
-        bounds = dataset.episodes[training]
-        mean = np.concatenate([dataset.action[start:end] for start, end in bounds.tolist()]).mean(0)
+        rows = np.concatenate([np.arange(start, end) for start, end in windows.bounds.tolist()])
+        if found:
+            rows = rows[found.weight[rows] > 0]
+        mean, std = dataset.action[rows].mean(0), dataset.action[rows].std(0)
     videos = open_videos(recipe) if recipe.videos else None
-    return TrainingData(windows, validation, starts, mean, videos)
+    counts = corrections.count_windows(found, windows, starts) if found else None
+    return TrainingData(windows, validation, starts, mean, videos, std, counts)
 
 
-def _windows(recipe: Recipe, dataset: Dataset, episodes: np.ndarray | None) -> Windows:
+def _held_weights(recipe: Recipe, dataset: Dataset) -> np.ndarray | None:
+    """Held-out frames count 1 if frames of their kind are learned from, else 0."""
+    if not recipe.corrections or dataset.driver is None:
+        return None
+    return (corrections.frame_weights(dataset, recipe.corrections).weight > 0).astype(np.float32)
+
+
+def _windows(
+    recipe: Recipe, dataset: Dataset, episodes: np.ndarray | None, weights: np.ndarray | None = None
+) -> Windows:
     config = recipe.config
-    return Windows(dataset, episodes, config.window, config.future_steps, recipe.hz, config.chunk)
+    sizes = config.window, config.future_steps, recipe.hz, config.chunk
+    return Windows(dataset, episodes, *sizes, weights)
 
 
 def _describe(windows: Windows) -> dict:

@@ -28,12 +28,13 @@ class DeviceBatch:
     images: dict[str, Tensor] = field(default_factory=dict)
     later_action: Tensor | None = None
     later_valid: Tensor | None = None
+    weight: Tensor | None = None
     copied: torch.cuda.Event | None = None
 
     @property
     def tensors(self) -> list[Tensor]:
         named = (self.state, self.action, self.tokens, self.valid, self.future, *self.images.values())
-        named += (self.later_action, self.later_valid)
+        named += (self.later_action, self.later_valid, self.weight)
         return [tensor for tensor in named if tensor is not None]
 
 
@@ -92,7 +93,8 @@ class DeviceBatches:
     def _copied(self, batch: Batch) -> DeviceBatch:
         vectors = (batch.state, batch.action, batch.tokens, batch.valid, batch.future)
         images = {role: to_device(array, self._device) for role, array in batch.images.items()}
-        later = (to_device(array, self._device) for array in (batch.later_action, batch.later_valid))
+        named = (batch.later_action, batch.later_valid, batch.weight)
+        later = (to_device(array, self._device) for array in named)
         return DeviceBatch(batch, *(to_device(array, self._device) for array in vectors), images, *later)
 
     def _release_used(self) -> None:

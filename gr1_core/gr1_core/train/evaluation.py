@@ -21,8 +21,10 @@ STANDING_STILL, MEAN_ACTION, COPY = "standing_still", "mean_action", "copy"
 
 
 def evenly_spaced(windows: Windows, most: int) -> np.ndarray:
-    """At most `most` window numbers, evenly spaced."""
-    return np.unique(np.linspace(0, len(windows) - 1, min(most, len(windows))).round().astype(np.int64))
+    """Numbers of at most `most` windows with steps that count, evenly spaced."""
+    numbers = windows.usable()
+    chosen = np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(np.int64)
+    return np.unique(numbers[chosen])
 
 
 def rank_batches(indices: np.ndarray, size: int, rank: int = 0, world: int = 1) -> list[np.ndarray]:

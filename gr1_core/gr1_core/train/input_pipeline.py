@@ -134,6 +134,7 @@ class InputPipeline:
             future=None if host.future[:count].all() else batch.future[:count],
             later_action=batch.later_action if self.spec.robot else None,
             later_valid=batch.later_valid if self.spec.robot else None,
+            weight=batch.weight,
         )
         for role in self.spec.roles:
             augmentation = None if augmentations is None else augmentations[role]

@@ -46,7 +46,7 @@ class Learner:
                 part.compile(dynamic=False)
 
     def add_gradients(
-        self, micro_batches: Iterable[Inputs], number: int, counts: tuple[int, int, int], seed: int
+        self, micro_batches: Iterable[Inputs], number: int, counts: tuple[float, float, float], seed: int
     ) -> Tensor:
         """Adds this process's gradients of one global batch -> its summed losses f64[5], in the order of
         losses.NAMES.

@@ -35,6 +35,7 @@ class Inputs:
     encoder; or images: each camera's preprocessed images [B, W, 3, S, S] for a trained one.
     future_images: those n steps later [P, W, 3, S, S], of the first P windows only; future is then bool[P,
     W]. later_action f32[B, chunk - 1, 7], later_valid bool[B, chunk - 1]: after the window; None for chunk 1.
+    weight f32[B, W]: of each step in all losses; None where all are 1.
     """
 
     embedding: Tensor | None
@@ -48,6 +49,7 @@ class Inputs:
     future_images: dict[str, Tensor] = field(default_factory=dict)
     later_action: Tensor | None = None
     later_valid: Tensor | None = None
+    weight: Tensor | None = None
 
     @property
     def count(self) -> int:
@@ -83,18 +85,22 @@ def sum_losses(
         gripper = _gripper_loss(prediction.gripper_logit, inputs.action[..., 6])
         if prediction.later_arm is not None:
             arm, gripper = _with_chunk(arm, gripper, prediction, inputs)
-        result |= {"arm": _masked_sum(arm, inputs.valid), "gripper": _masked_sum(gripper, inputs.valid)}
+        each = {"arm": arm, "gripper": gripper}
+        result |= {name: _masked_sum(error, inputs.valid, inputs.weight) for name, error in each.items()}
     for role, target in targets.items():
         error = getattr(prediction, role).float() - target
         error = error.abs() if absolute else error.square()
-        result[role] = _masked_sum(error.mean((-1, -2)), inputs.future)
+        result[role] = _masked_sum(error.mean((-1, -2)), inputs.future, inputs.weight)
     return result
 
 
-def total_loss(summed: Mapping[str, Tensor], weights: LossWeights, counts: tuple[int, int, int]) -> Tensor:
+def total_loss(
+    summed: Mapping[str, Tensor], weights: LossWeights, counts: tuple[float, float, float]
+) -> Tensor:
     """The scalar to minimise.
 
-    counts: valid steps, supervised future frames and those of the joint videos, of the whole global batch.
+    counts: valid steps, supervised future frames and those of the joint videos, of the whole global batch;
+    each counted with its weight.
     """
     steps, frames, videos = (max(1, count) for count in counts)
     divisor = {"arm": steps, "gripper": steps, "static": frames, "wrist": frames, "videos": videos}
@@ -207,9 +213,10 @@ def _with_chunk(
     return arm, (gripper + later_gripper.where(inside, 0).sum(-1)) / count
 
 
-def _masked_sum(errors: Tensor, mask: Tensor | None) -> Tensor:
+def _masked_sum(errors: Tensor, mask: Tensor | None, weight: Tensor | None = None) -> Tensor:
     # Not a product: values past an episode's end must not matter even if they are infinite.
-    return errors.sum() if mask is None else errors.where(mask, 0).sum()
+    errors = errors if mask is None else errors.where(mask, 0)
+    return errors.sum() if weight is None else (errors * weight).sum()
 
 
 def _to_float(tensor: Tensor | None) -> Tensor | None:

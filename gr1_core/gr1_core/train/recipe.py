@@ -78,6 +78,19 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Corrections:
+    """How take-overs are learned from (train/corrections.py).
+
+    weight: of frames that an operator drove. before_s: seconds before a take-over that are left out.
+    policy_weight: of the policy's own frames in episodes that succeeded.
+    """
+
+    weight: Positive = 2.0
+    before_s: float = 1.5
+    policy_weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A training run. The keys are described in recipes/_base.yaml."""
 
@@ -128,6 +141,7 @@ class Recipe:
     decode_once: bool
     compile: bool
     wandb: Literal["off", "online", "offline"]
+    corrections: Corrections | None = None
 
     @property
     def config(self) -> GR1Config:
@@ -189,6 +203,7 @@ _NESTED = {
         "loss": LossWeights,
         "shift": Shift,
         "evaluation": Evaluation,
+        "corrections": Corrections,
     }.items()
     for field in dataclasses.fields(kind)
     if field.name not in Recipe.__dataclass_fields__
@@ -288,6 +303,11 @@ def _contradictions(recipe: Recipe) -> list[str]:
         "videos=DIR and loss.videos above 0 go together": bool(loss.videos) != (recipe.videos is not None),
         "videos=DIR needs a model that predicts frames, and loss.static above 0": recipe.videos is not None
         and not (config.predicts_frames and loss.static),
+        "corrections.before_s and corrections.policy_weight must not be negative": recipe.corrections
+        is not None
+        and min(recipe.corrections.before_s, recipe.corrections.policy_weight) < 0,
+        "corrections go with stage finetune alone: videos have no actions": recipe.corrections is not None
+        and pretraining,
         "stage finetune needs loss.arm and loss.gripper above 0": not pretraining
         and not min(loss.arm, loss.gripper),
         "model.policy rt1 and r3m predict no frames: loss.static and loss.wrist must be 0": video

@@ -11,11 +11,12 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from gr1_core.data.drivers import OPERATOR
 from gr1_core.data.windows import Windows
 from gr1_core.model import checkpoint
 from gr1_core.model.gr1 import GR1
 from gr1_core.model.precision import best_precision
-from gr1_core.train import cpu_tuning, losses, memory, weights
+from gr1_core.train import corrections, cpu_tuning, losses, memory, weights
 from gr1_core.train.batch_schedule import BatchSchedule
 from gr1_core.train.data import open_training_data
 from gr1_core.train.input_pipeline import InputPipeline, InputSpec
@@ -101,7 +102,7 @@ def prepare_run(recipe: Recipe, folder: RunFolder, fresh: bool = False) -> Train
         if not saved:
             folder.write_recipe(recipe, report.to_dict())
             trainer.save_checkpoint()
-        print(_headline(trainer, precision), flush=True)
+        print("\n".join([_headline(trainer, precision), *_correction_lines(trainer)]), flush=True)
         trainer.log = TrainingLog(folder, recipe, step, progress.steps)
     return trainer
 
@@ -153,6 +154,21 @@ def _pipeline(recipe: Recipe, model: GR1, windows: Windows, learner: Learner) ->
     )
     pipeline.prepare()
     return pipeline
+
+
+def _correction_lines(trainer: Trainer) -> list[str]:
+    """What each kind of frame weighs; or that take-overs are there and not used."""
+    data, recipe = trainer.data, trainer.recipe
+    if data.corrected is not None:
+        return ["corrections:", *corrections.report_lines(data.corrected)]
+    driver = data.train.dataset.driver
+    taken = 0 if driver is None else int((driver == OPERATOR).sum())
+    if not taken:
+        return []
+    return [
+        f"{recipe.data} has {taken} frames of operators who took over from a policy; all frames count 1: "
+        "corrections='{weight: 2}' weighs them and leaves out what went wrong"
+    ]
 
 
 def _headline(trainer: Trainer, precision: str) -> str:

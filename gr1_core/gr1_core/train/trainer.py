@@ -173,8 +173,10 @@ class Trainer:
         for change, video_windows in zip(changes, self.schedule.video_windows):
             yield self.pipeline.inputs(next(batches), change, video_windows)
 
-    def _counts(self, step: int) -> tuple[int, int, int]:
-        """Valid steps, supervised future frames and those of the joint videos of the global batch."""
+    def _counts(self, step: int) -> tuple[float, float, float]:
+        """Valid steps, supervised future frames and those of the joint videos of the global batch, each with
+        its weight.
+        """
         numbers, windows = self.schedule.batch(step), self.data.train
         frames = windows.counts(numbers[: self.recipe.video_windows])[1]
         return windows.counts(numbers)[0], frames, self.videos.count(step) if self.videos else 0
@@ -196,7 +198,7 @@ class Trainer:
                 self.log.add_step(record.step + 1, means, record.learning_rate, self._waited_s)
         return stopped
 
-    def _means(self, sums: list[float], counts: tuple[int, int, int]) -> dict[str, float]:
+    def _means(self, sums: list[float], counts: tuple[float, float, float]) -> dict[str, float]:
         """Mean losses per supervised step, of the losses that this recipe has."""
         means = {}
         for name, value in zip(losses.NAMES, sums):
