@@ -10,6 +10,7 @@ import pytest
 from gr1_core import Rig
 from gr1_policy.controller import Controller, time_until_due
 from gr1_policy.inputs import CAMERAS, Inputs
+from gr1_policy.operator_call import OperatorCall
 from gr1_policy.prediction_monitor import SMALLEST_BASELINE, PredictionMonitor
 
 RIG = Rig.load("kinova_gen2")
@@ -53,6 +54,7 @@ class Sink:
     def __init__(self):
         self.sent, self.rests, self.latches, self.errors, self.steps = [], [], [], [], []
         self.speeds = []  # m/s
+        self.slowed, self.calls, self.call = [], [], None
         self.shift = 0.0  # s by which the clock of the stamps was set
         self._came = threading.Condition()
 
@@ -85,6 +87,12 @@ class Sink:
 
     def fault_changed(self):
         pass
+
+    def slow_policy(self, slow):
+        self._add(self.slowed, slow)
+        if slow and self.call:
+            self.call.on_slowed()
+        return self.call is not None
 
     def until(self, condition):
         with self._came:
@@ -125,10 +133,12 @@ def made():
     """make(max_age, **of the controller) -> (controller, policy, sink, feed), started."""
     running = []
 
-    def make(max_gap=30.0, max_action_age=30.0, monitor=None, act=True, blend=0.0, rig=RIG):
+    def make(max_gap=30.0, max_action_age=30.0, monitor=None, act=True, blend=0.0, rig=RIG, call_s=0.0):
         # Limits that a busy computer does not reach; a test sets the one that it is about.
         ages = dict.fromkeys((*rig.cameras, "arm", "gripper"), 30.0)
         inputs, policy, sink = Inputs(ages, 0.075), Policy(), Sink()
+        call = OperatorCall(call_s, lambda call: sink._add(sink.calls, call))
+        sink.call = call if call_s else None
         controller = Controller(
             policy,
             rig,
@@ -140,6 +150,7 @@ def made():
             monitor=monitor,
             act=act,
             instruction="go",
+            call=call,
         )
         feed = StreamSource(inputs, sink.now, tuple(rig.cameras))
         running.append((controller, feed))
@@ -258,9 +269,9 @@ def test_an_action_on_frames_that_have_grown_old_is_not_sent_and_the_reason_says
     sink.until(lambda: len(sink.sent) > rested)
 
 
-def surprised(made, act=True):
+def surprised(made, act=True, **options):
     monitor = PredictionMonitor(3, RIG.period, dict.fromkeys(CAMERAS, SMALLEST_BASELINE), limit=1.5)
-    controller, policy, sink, feed = made(monitor=monitor, act=act)
+    controller, policy, sink, feed = made(monitor=monitor, act=act, **options)
     began = policy.steps
     while monitor.values()["compared"] < 3:
         assert policy.steps < began + 500
@@ -287,6 +298,69 @@ def test_the_monitor_halts_the_policy_and_latches_the_arm_until_the_next_instruc
     sent = len(sink.sent)
     sink.until(lambda: len(sink.sent) > sent)
     assert policy.resets[-1] == "again"
+
+
+def test_the_monitor_calls_slows_the_gate_and_latches_where_nobody_answers(made):
+    controller, policy, sink, _ = surprised(made, call_s=1.5)
+    sink.until(lambda: sink.calls)
+    call = sink.calls[0]
+    assert call.state == "calling" and "camera: the image differs from the prediction" in call.reason
+    assert not sink.latches and sink.slowed[-1] is True
+    sent = len(sink.sent)
+    sink.until(lambda: len(sink.sent) > sent + 2)  # the policy goes on meanwhile
+    sink.until(lambda: sink.latches)
+    assert sink.latches == [f"{call.reason}; nobody answered within 1.5 s"]
+    assert [each.state for each in sink.calls] == ["calling", "latched"] and controller.halted
+    assert sink.rests and sink.rests[-1] > sink.sent[-1]
+
+
+def test_who_confirms_gives_full_speed_back_and_arms_the_score_anew(made):
+    controller, policy, sink, monitor = surprised(made, call_s=30.0)
+    assert controller.confirm() == ""
+    sink.until(lambda: sink.calls)
+    assert controller.confirm() == sink.calls[0].reason
+    assert sink.slowed[-1] is False and [each.state for each in sink.calls] == ["calling", "confirmed"]
+    sink.until(lambda: len(sink.calls) > 2)  # the next disturbance calls again
+    assert sink.calls[2].number == 2 and not sink.latches
+    controller.instruct("another")
+    assert sink.calls[-1].state == "ended" and sink.slowed[-1] is False
+
+
+def test_who_takes_over_has_answered_and_is_not_called_while_driving(made):
+    controller, policy, sink, monitor = surprised(made, call_s=30.0)
+    sink.until(lambda: sink.calls)
+    ended = threading.Event()
+
+    def drive():
+        while not ended.wait(0.1):
+            controller.on_person()
+
+    person = threading.Thread(target=drive, daemon=True)
+    person.start()
+    try:
+        sink.until(lambda: sink.calls[-1].state == "taken_over")
+        assert sink.calls[-1].reason == sink.calls[0].reason and sink.slowed[-1] is False
+        steps = policy.steps
+        sink.until(lambda: len(sink.sent) and policy.steps > steps + 30)
+        assert len(sink.calls) == 2 and not sink.latches
+    finally:
+        ended.set()
+        person.join()
+    sink.until(lambda: len(sink.calls) > 2)  # the person has let go
+
+
+def test_a_gate_that_does_not_slow_the_policy_stops_it(made):
+    controller, policy, sink, monitor = surprised(made, call_s=30.0)
+    sink.call = None
+    sink.until(lambda: sink.latches)
+    assert "camera: the image differs from the prediction" in sink.latches[0]
+
+
+def test_a_gate_that_is_asked_and_does_not_answer_stops_it_soon(made):
+    controller, policy, sink, monitor = surprised(made, call_s=30.0)
+    sink.call = SimpleNamespace(on_slowed=lambda: None)
+    sink.until(lambda: sink.latches)
+    assert sink.latches[0].endswith("the arm node does not slow the policy")
 
 
 def test_a_policy_that_only_watches_stops_nobody(made):

@@ -1,10 +1,13 @@
 """The prediction monitor on synthetic images: what it must notice and what it must not."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from gr1_core import pretrained
+from gr1_core.commands.arguments import Mistake
 from gr1_policy import calibration
 from gr1_policy.calibration_run import make_baseline, recommend_limit
 from gr1_policy.commands.calibrate import main as gr1_calibrate
@@ -102,6 +105,18 @@ def test_the_camera_that_was_disturbed_is_named(monitor):
     )
 
 
+def test_the_evidence_is_what_was_predicted_beside_what_came_and_where_they_differ(monitor):
+    moved = (80, 60)
+    run(monitor, lambda step: scene(step, moved if step >= 12 else (80, 20)), scene, 16)
+    found = monitor.evidence
+    assert found.score > 1.5 and found.real.shape == found.predicted.shape
+    row, column = (SIZE / 28 * (place + 0.5) for place in found.cell)
+    near = [(row, column), (row, column)]
+    places = [(86, 26), (86, 66)]
+    assert min(np.hypot(a[0] - b[0], a[1] - b[1]) for a, b in zip(near, places)) < 12
+    assert tuple(found.real[86, 66]) == (230, 30, 30) and tuple(found.predicted[86, 66]) != (230, 30, 30)
+
+
 def test_a_patch_that_the_model_says_will_move_is_as_predicted(monitor):
     """Quick motion that begins at step 12, exactly as predicted."""
 
@@ -144,7 +159,7 @@ def test_histories_that_are_too_short_to_compare_cannot_stop_the_arm(monitor):
         monitor.reset()
     assert monitor.blind() and "cannot stop the arm" in monitor.summary()
     run(monitor, scene, scene, 30)
-    assert not monitor.blind() and monitor.summary() == "stops the arm above 1.5"
+    assert not monitor.blind() and monitor.summary() == "calls the operator above 1.5"
 
 
 def test_the_calibration_belongs_to_the_weights(tmp_path):
@@ -152,7 +167,9 @@ def test_the_calibration_belongs_to_the_weights(tmp_path):
     assert calibration.load(tmp_path) is None
     baseline = {"static": Residual(1.5, 20.0), "wrist": Residual(3.0, 90.0)}
     calibration.save(tmp_path, baseline, 1.5, ["a", "b"])
-    assert calibration.load(tmp_path) == baseline
+    found = calibration.load(tmp_path)
+    assert found.baseline == baseline
+    assert [found.resolve(asked) for asked in (-1.0, 0.0, 2.5)] == [1.5, 0.0, 2.5]
     assert json.loads((tmp_path / "prediction.json").read_text())["recommended_limit"] == 1.5
     (tmp_path / "model.safetensors").write_bytes(b"other weights")
     assert calibration.load(tmp_path) is None
@@ -183,6 +200,20 @@ def test_the_limit_leaves_room_for_how_much_recordings_differ():
     assert recommend_limit(alike) == (1.5, 1.0)
     odd = [*alike, {"static": Residual(4.0, 40.0), "wrist": Residual(2.0, 40.0)}]
     assert recommend_limit(odd) == (3.0, 2.0)
+
+
+def test_it_is_calibrated_on_bags_or_in_the_twin_and_not_on_both(tmp_path):
+    for given in ([], [str(tmp_path), "--twin", "3"]):
+        with pytest.raises(Mistake, match="give bags, or --twin N"):
+            gr1_calibrate([*given, "--checkpoint", str(tmp_path)])
+
+
+@pytest.mark.slow
+def test_the_twin_calibrates_a_checkpoint_while_it_acts(tmp_path, capsys):
+    shutil.copytree(pretrained.resolve("demo"), tmp_path, dirs_exist_ok=True)
+    assert gr1_calibrate(["--twin", "2", "--checkpoint", str(tmp_path)]) == 0
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert calibration.load(tmp_path).limit == printed["recommended_limit"] >= 1.5
 
 
 def test_too_few_recordings_are_refused(tmp_path):

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32, String
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from gr1_common import messages, qos
 from gr1_core import Rig
@@ -31,6 +31,7 @@ class FakeRig:
         self.skew = 0.0  # s by which the static camera's stamps lag behind
         self.images = {}  # camera -> what it shows instead of a grey that changes with each frame
         self.stops = []  # steady times of the calls of arm/stop
+        self.slowed = []  # what arm/slow_policy was asked for
         self.heard = defaultdict(list)  # topic -> [(steady time, message)]
         self.last_sent = {}  # stream -> steady time
         self.size = {name: (camera.height, camera.width) for name, camera in self.rig.cameras.items()}
@@ -56,6 +57,17 @@ class FakeRig:
             kind, topic, lambda message: self.heard[topic].append((time.monotonic(), message)), profile
         )
 
+    def offer_slow_policy(self):
+        """The arm node's service; without it the policy cannot call a person."""
+        self.node.create_service(SetBool, "arm/slow_policy", self._slow)
+
+    def drive(self):
+        """One command of a person at teleoperation."""
+        publisher = self._teleop = getattr(self, "_teleop", None) or self.node.create_publisher(
+            TwistStamped, "command/teleop/twist", qos.COMMAND
+        )
+        publisher.publish(TwistStamped())
+
     def instruct(self, text: str):
         self._instruction.publish(String(data=text))
 
@@ -76,6 +88,11 @@ class FakeRig:
 
     def _stop(self, _, response):
         self.stops.append(time.monotonic())
+        response.success = True
+        return response
+
+    def _slow(self, request, response):
+        self.slowed.append(request.data)
         response.success = True
         return response
 

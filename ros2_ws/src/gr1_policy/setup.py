@@ -22,6 +22,7 @@ setup(
         ],
         "gr1.commands": [
             "calibrate = gr1_policy.commands.calibrate",
+            "confirm = gr1_policy.commands.confirm",
             "node.expert = gr1_policy.commands.node_expert",
             "node.policy = gr1_policy.commands.node_policy",
             "node.task_sequence = gr1_policy.commands.node_task_sequence",

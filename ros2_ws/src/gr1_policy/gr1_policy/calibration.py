@@ -5,7 +5,7 @@ import.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gr1_core.eval import checkpoint_records
@@ -13,9 +13,23 @@ from gr1_policy.inputs import CAMERAS
 from gr1_policy.prediction_monitor import Baseline, Residual
 
 FILE, COMMAND = "prediction.json", "gr1 calibrate"
+OWN_LIMIT = -1.0
+"""The value of `prediction_limit` that stands for the checkpoint's own limit."""
 
 
-def load(folder: str | Path) -> Baseline | None:
+@dataclass(frozen=True)
+class Calibration:
+    """baseline: score 1. limit: the score that `gr1 calibrate` recommends as this checkpoint's limit."""
+
+    baseline: Baseline
+    limit: float
+
+    def resolve(self, asked: float) -> float:
+        """The limit that the parameter `prediction_limit` stands for."""
+        return self.limit if asked < 0 else asked
+
+
+def load(folder: str | Path) -> Calibration | None:
     """The calibration of the checkpoint's present weights; None if there is none.
 
     Raises ValueError for a damaged file.
@@ -26,7 +40,7 @@ def load(folder: str | Path) -> Baseline | None:
 def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[str]) -> Path:
     """Writes the calibration on the checkpoint's present weights.
 
-    limit, bags: the recommended limit and the recordings, for a reader. Returns its file (see
+    limit: the recommended one. bags: the recordings, for a reader. Returns its file (see
     `checkpoint_records`).
     """
     record = {
@@ -37,8 +51,9 @@ def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[st
     return checkpoint_records.save_record(folder, FILE, record)
 
 
-def parse(record: dict) -> Baseline:
-    """The baseline in a record. Raises KeyError, ValueError or TypeError for a damaged one."""
+def parse(record: dict) -> Calibration:
+    """The calibration in a record. Raises KeyError, ValueError or TypeError for a damaged one."""
     stored = record["baseline"]
     residuals = {name: stored[name] for name in CAMERAS if name in stored or name == CAMERAS[0]}
-    return {name: Residual(float(one["whole"]), float(one["local"])) for name, one in residuals.items()}
+    baseline = {name: Residual(float(one["whole"]), float(one["local"])) for name, one in residuals.items()}
+    return Calibration(baseline, float(record["recommended_limit"]))

@@ -1,4 +1,4 @@
-"""Calibrates the prediction monitor: a checkpoint's residuals over undisturbed recordings. ROS-free."""
+"""Calibrates the prediction monitor: a checkpoint's residuals where nothing is disturbed. ROS-free."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ MARGIN = 1.5
 others.
 """
 FEWEST = 10
+CALIBRATION_SEED, SECONDS = 700_000, 20.0
+"""Of the first layout in the twin, one that neither demonstrations nor evaluations use, and of an episode."""
 
 
 def measure_residuals(policy, bag) -> dict[str, Residual]:
@@ -34,14 +36,18 @@ def measure_residuals(policy, bag) -> dict[str, Residual]:
         images = {role: frame.image() for role, frame in frames.items()}
         stamp = 1e-9 * min(frame.stamp for frame in frames.values())
         monitor.add_frames(stamp, {name: rig.cameras[name].view(image) for name, image in images.items()})
-        for name, one in monitor.residuals().items():
-            most[name] = _larger(most[name], one)
+        most = larger_of(most, monitor.residuals())
         action = policy.step(
             Observation(**images, arm=step.state[:6].astype(np.float64), gripper=float(step.state[6]))
         )
         future = action.future()
         monitor.add_prediction(stamp, {name: getattr(future, name) for name in rig.cameras})
     return most
+
+
+def larger_of(most: dict[str, Residual], now: dict[str, Residual]) -> dict[str, Residual]:
+    """By camera, with what `now` has."""
+    return {name: _larger(one, now[name]) if name in now else one for name, one in most.items()}
 
 
 def make_baseline(runs: Sequence[dict[str, Residual]]) -> Baseline:
@@ -91,17 +97,48 @@ def calibrate(paths: Sequence[Path], checkpoint: Path) -> int:
     runs = [
         measure_residuals(policy, bag) for bag in track(bags, "calibrating", console=console, transient=True)
     ]
+    return _save(checkpoint, runs, [bag.name for bag in bags])
+
+
+def calibrate_in_twin(episodes: int, checkpoint: Path) -> int:
+    """As `calibrate`, over undisturbed episodes in which the checkpoint itself acts in the twin."""
+    if episodes < 2:
+        raise ValueError(f"--twin {episodes}: two episodes are needed at least, {FEWEST} or more are better")
+    from rich.console import Console
+    from rich.progress import track
+
+    from gr1_core import Policy
+    from gr1_core.eval.environment import TrialSettings, require_simulated_rig
+    from gr1_core.sim import suites
+    from gr1_policy.twin_calibration import MonitoredPolicy
+
+    policy = Policy.from_pretrained(checkpoint)
+    require_simulated_rig(policy.rig)
+    listed = suites.trials("seen", episodes, CALIBRATION_SEED)
+    environment = TrialSettings(policy.rig, SECONDS, 0, False).environment()
+    runs, monitored = [], MonitoredPolicy(policy)
+    try:
+        for trial in track(listed, "calibrating", console=Console(stderr=True), transient=True):
+            environment.run(trial, monitored)
+            runs.append(monitored.largest)
+    finally:
+        environment.close()
+    return _save(checkpoint, runs, [f"twin: {trial.scene}, seed {trial.seed}" for trial in listed])
+
+
+def _save(checkpoint: Path, runs: Sequence[dict[str, Residual]], names: Sequence[str]) -> int:
+    """Writes the record and prints it."""
     limit, held_out = recommend_limit(runs)
     found = make_baseline(runs)
-    file = calibration.save(checkpoint, found, limit, [bag.name for bag in bags])
+    file = calibration.save(checkpoint, found, limit, names)
     for name, one in found.items():
         print(
             f"{name:6s} largest residual: {one.whole:.2f} grey levels over the image, {one.local:.0f} in "
             "the worst cell"
         )
     print(f"largest score of one recording against the others: {held_out:.2f}")
-    if len(bags) < FEWEST:
-        print(f"only {len(bags)} recordings: rare motions may be missing, expect false alarms")
-    print(f"recommended: prediction_limit:={limit:g}; written to {file}")
-    print(json.dumps({"bags": len(bags), "held_out_score": held_out, "recommended_limit": limit}))
+    if len(names) < FEWEST:
+        print(f"only {len(names)} recordings: rare motions may be missing, expect false alarms")
+    print(f"the checkpoint's limit (prediction_limit -1): {limit:g}; written to {file}")
+    print(json.dumps({"bags": len(names), "held_out_score": held_out, "recommended_limit": limit}))
     return 0

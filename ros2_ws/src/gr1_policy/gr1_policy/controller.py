@@ -3,7 +3,8 @@
 Nothing moves on old data. When a stream goes stale in motion, one zero twist is sent at once, and no more
 commands until the stream is back. An action whose frames are too old when it is ready is not sent. After a
 gap between frames the policy's history starts again, since it was not trained on windows with holes.
-docs/explanation/policy_runtime.md has the details.
+Where the prediction monitor sees something that the model did not expect, it calls the operator before it
+stops the arm (`operator_call`). docs/explanation/policy_runtime.md has the details.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy as np
 import scipy.spatial.transform  # noqa: F401  else the rig imports it in the first step
 
 from gr1_core.chunks import ChunkDisagreement
+from gr1_policy import operator_call
 from gr1_policy.inputs import Inputs, Sample, is_newer
+from gr1_policy.operator_call import OperatorCall
 from gr1_policy.prediction_monitor import PredictionMonitor
 from gr1_policy.statistics import Statistics
 
@@ -59,6 +62,11 @@ class Output(Protocol):
     def stop_arm(self, reason: str) -> None:
         """Stops the arm until a person resets it. Must return at once."""
 
+    def slow_policy(self, slow: bool) -> bool:
+        """Asks the arm's gate to carry out the policy's commands at half speed, or fully again; False where
+        nobody can be asked. Must return at once; the answer comes by `OperatorCall.on_slowed`.
+        """
+
     def wants_future(self) -> bool:
         """Whether there is a viewer of predicted frames."""
 
@@ -88,6 +96,7 @@ class Controller:
     s above which their action is not sent. blend: s from the first command after `start` over which twists
     grow to their full length. monitor: compares predicted frames with real ones; None: off.
     decode_early: predict frames while an action waits for its time; false where that may take any time.
+    call: of the operator; None: the monitor stops the arm at once.
     """
 
     def __init__(
@@ -104,6 +113,7 @@ class Controller:
         act: bool = True,
         instruction: str = "",
         decode_early: bool = True,
+        call: OperatorCall | None = None,
     ):
         # It imports torch, which takes seconds: a node with wrong parameters must say so before.
         from gr1_core import Observation
@@ -113,6 +123,8 @@ class Controller:
         self._max_gap, self._max_action_age, self._monitor = max_gap, max_action_age, monitor
         self._blend, self._first_sent = blend, None
         self.instruction, self._decode_early = instruction, decode_early
+        self.call = call or OperatorCall(0.0)
+        self._person_drove = False
         self.statistics = Statistics()
         self._disagreement = ChunkDisagreement()
         self.fault, self.error, self.halted = "", "", ""
@@ -130,6 +142,8 @@ class Controller:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
+        self._answer(operator_call.ENDED)
+        self._output.slow_policy(False)  # whatever a policy before this one has left
         self._ended.clear()
         self._restart, self._index, self.halted, self._first_sent = NEW_ROLLOUT, 0, "", None
         self.statistics = Statistics()
@@ -151,11 +165,30 @@ class Controller:
         for thread in self._threads:
             thread.join()
         self._threads = []
+        self._answer(operator_call.ENDED)
 
     def instruct(self, text: str) -> None:
         """A new rollout: clears the history at the next step; an action in computation is dropped."""
         with self._lock:
             self.instruction, self._restart, self.halted = text, NEW_ROLLOUT, ""
+        self._answer(operator_call.ENDED)
+
+    def confirm(self) -> str:
+        """A person has looked: the policy goes on at full speed. Returns why it called, "" if it did not."""
+        if not (reason := self._answer(operator_call.CONFIRMED)):
+            return ""
+        self._monitor.reset()
+        return reason
+
+    def on_person(self) -> None:
+        """A person commands the arm: that answers a call, and no call is made until the person lets go."""
+        self.call.on_person()
+        self._answer(operator_call.TAKEN_OVER)
+
+    def _answer(self, state: str) -> str:
+        if reason := self.call.answer(state):
+            self._output.slow_policy(False)
+        return reason
 
     def interrupt(self, reason: str) -> None:
         """Brings the arm to rest at once, and clears the history; an action in computation is dropped."""
@@ -215,8 +248,8 @@ class Controller:
         stamp = min(sample.stamp for sample in frames.values())
         self._begin(frames)
         views = {name: self._rig.cameras[name].view(sample.value) for name, sample in frames.items()}
-        if self._monitor and (reason := self._monitor.add_frames(stamp, views)) and self._act:
-            return self._latch(reason)
+        if self._monitor and self._must_stop(stamp, views):
+            return
         position, quaternion = samples["arm"].value
         state = self._rig.state_vector(position, quaternion, samples["gripper"].value)
         arm = state[:6].astype(np.float64)
@@ -295,13 +328,42 @@ class Controller:
                 f"control period of {1e3 * self._rig.period:.0f} ms"
             )
 
+    def _must_stop(self, stamp: float, views: Mapping[str, np.ndarray]) -> bool:
+        """Shows the monitor these frames; calls the operator, or stops the arm, which is True."""
+        drives, drove = self.call.person_drives, self._person_drove
+        self._person_drove = drives
+        if drove and not drives:
+            self._monitor.reset()  # what a person has changed is not compared with what was before
+        reason = self._monitor.add_frames(stamp, views)
+        if not reason or not self._act or drives or self.call.call:
+            return False
+        if self.call.begin(reason):
+            if self._output.slow_policy(True):
+                return False
+            self.call.answer(operator_call.LATCHED)
+        self._latch(reason)
+        return True
+
     def _latch(self, reason: str) -> None:
         with self._lock:
             if self._restart is None and not self._ended.is_set():
-                self.halted = reason
-                self._halt(reason)
-                self._output.stop_arm(reason)
+                self._stop_arm(reason)
         self._output.fault_changed()
+
+    def _end_overdue_call(self) -> None:
+        """Stops the arm, also one that rests already for another reason."""
+        if not (reason := self.call.overdue()):
+            return
+        with self._lock:
+            if self._ended.is_set() or not self._answer(operator_call.LATCHED):
+                return  # it was answered in this moment
+            self._stop_arm(reason)
+        self._output.fault_changed()
+
+    def _stop_arm(self, reason: str) -> None:
+        self.halted = reason
+        self._halt(reason)
+        self._output.stop_arm(reason)
 
     def _predict_frames(self, action, until: float):
         """The predicted frames, if they are wanted and likely to be ready by `until`; else None."""
@@ -321,6 +383,7 @@ class Controller:
     def _watch(self) -> None:
         while not self._ended.wait(CHECK_PERIOD_S):
             self._check_inputs()
+            self._end_overdue_call()
 
     def _check_inputs(self) -> str:
         """The present fault; a fault stops the arm."""

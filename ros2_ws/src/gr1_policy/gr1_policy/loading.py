@@ -7,7 +7,7 @@ import gc
 from gr1_core import Rig
 from gr1_core.eval import verdict
 from gr1_policy import calibration
-from gr1_policy.prediction_monitor import Baseline
+from gr1_policy.calibration import Calibration
 
 UNTRAINED = "untrained"
 """The checkpoint parameter's value for the small model with seeded random weights."""
@@ -56,8 +56,8 @@ def require_simulation(robot: str, delay: float) -> None:
         )
 
 
-def baseline(checkpoint: str, limit: float) -> Baseline | None:
-    """The prediction monitor's baseline of a checkpoint; None if it was never calibrated. Raises LoadError
+def find_calibration(checkpoint: str, limit: float) -> Calibration | None:
+    """The prediction monitor's calibration of a checkpoint; None if it was never calibrated. Raises LoadError
     where a limit needs one.
     """
     found = calibration.load(checkpoint) if checkpoint != UNTRAINED else None
@@ -65,7 +65,8 @@ def baseline(checkpoint: str, limit: float) -> Baseline | None:
         which = "the untrained model was" if checkpoint == UNTRAINED else f"the weights in {checkpoint} were"
         raise LoadError(
             f"prediction_limit is {limit:g}, but {which} never calibrated: run `gr1 calibrate BAGS "
-            "--checkpoint DIR` on undisturbed recordings, or set prediction_limit to 0"
+            "--checkpoint DIR` on undisturbed recordings (the twin: `gr1 calibrate --twin 40 --checkpoint "
+            "DIR`), or set prediction_limit to 0"
         )
     return found
 

@@ -26,8 +26,10 @@ from gr1_common.parameters import ParameterError, declare
 from gr1_core import Rig
 from gr1_core.rig import RigError
 from gr1_policy import checks, loading
+from gr1_policy.call_topics import CallTopics
 from gr1_policy.controller import Controller, Step
 from gr1_policy.inputs import Inputs
+from gr1_policy.operator_call import OperatorCall
 from gr1_policy.policy_parameters import declare_parameters
 from gr1_policy.policy_source import open_source
 from gr1_policy.prediction_monitor import PredictionMonitor
@@ -75,7 +77,8 @@ class PolicyNode(LifecycleNode):
         self.get_logger().info(
             f"checkpoint {name} is ready after {time.monotonic() - began:.1f} s: {self._runs_on}"
         )
-        baseline = self._source.find_baseline(value["prediction_limit"])
+        self._calibrated = self._source.find_calibration(value["prediction_limit"])
+        baseline = self._calibrated.baseline if self._calibrated else None
         ages = {name: camera.max_age for name, camera in self._rig.cameras.items()}
         self._inputs = Inputs(
             ages | {"arm": self._rig.state.max_age, "gripper": self._rig.state.max_age}, value["max_skew_s"]
@@ -89,6 +92,8 @@ class PolicyNode(LifecycleNode):
             else None
         )
         self._connect()
+        self._calls = CallTopics(self, self._monitor)
+        call = OperatorCall(value["prediction_call_s"], self._calls.on_change)
         self._controller = Controller(
             policy,
             self._rig,
@@ -101,7 +106,9 @@ class PolicyNode(LifecycleNode):
             act=value["act"],
             instruction=self._instruction or value["instruction"],
             decode_early=not self._source.remote,
+            call=call,
         )
+        self._calls.attach(self._controller)
         if self._source.remote:
             policy.on_lost = self._controller.interrupt
         self._set()
@@ -147,6 +154,7 @@ class PolicyNode(LifecycleNode):
         self._controller.stop()
         self._source.close()
         self._viewer.end()
+        self._calls.close()
         for entity, destroy in self._entities:
             destroy(entity)
         self._entities, self._controller, self._monitor = [], None, None
@@ -170,7 +178,7 @@ class PolicyNode(LifecycleNode):
                     loading.require_simulation(self.get_parameter("robot").value, change.value)
                 elif change.name == "prediction_limit" and self._controller:
                     loading.require_monitor(self._monitor is not None, change.value)
-                    self._source.find_baseline(change.value)
+                    self._source.find_calibration(change.value)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -179,7 +187,8 @@ class PolicyNode(LifecycleNode):
         if self._controller:
             self._controller.delay = self.get_parameter("sim.delay_s").value
         if self._monitor:
-            self._monitor.limit = self.get_parameter("prediction_limit").value
+            asked = self.get_parameter("prediction_limit").value
+            self._monitor.limit = self._calibrated.resolve(asked) if self._calibrated else asked
 
     # Topics
 
@@ -268,6 +277,9 @@ class PolicyNode(LifecycleNode):
         self._latched = False
         self._call_stop()
 
+    def slow_policy(self, slow: bool) -> bool:
+        return self._calls.slow_policy(slow)
+
     def wants_future(self) -> bool:
         return any(
             publisher.get_subscription_count() for publisher in (*self._predicted.values(), self._panels)
@@ -324,6 +336,7 @@ class PolicyNode(LifecycleNode):
         controller, steady = self._controller, time.monotonic()
         if controller.halted and not self._latched:
             self._call_stop()
+        self._calls.refresh()
         self._report_inputs(steady)
         self._report_prediction()
         self._report_server()
@@ -374,6 +387,8 @@ class PolicyNode(LifecycleNode):
         message = self._monitor.summary()
         if self._controller.halted:
             level, message = ERROR, self._controller.halted
+        elif call := self._controller.call.call:
+            level, message = WARN, f"calls the operator: {call.reason}"
         self._diagnostics.status("prediction", level, message, self._monitor.values())
 
 

@@ -88,10 +88,18 @@ PARAMETERS = (
     Option(
         "prediction_limit",
         0.0,
-        "score (1: the largest of the calibration) above which the prediction monitor stops the arm; "
-        "0: report only",
-        low=0.0,
+        "score (1: the largest of the calibration) above which the prediction monitor calls the operator; "
+        "-1: the checkpoint's own, which `gr1 calibrate` wrote; 0: report only",
+        low=-1.0,
         high=1000.0,
+    ),
+    Option(
+        "prediction_call_s",
+        5.0,
+        "s that a person has to take over or confirm when the prediction monitor calls; the policy moves at "
+        "half speed meanwhile, then the arm is stopped; 0: stop at once",
+        low=0.0,
+        high=60.0,
     ),
     Option(
         "sim.delay_s",

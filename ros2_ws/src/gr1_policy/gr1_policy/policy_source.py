@@ -8,18 +8,17 @@ from dataclasses import dataclass
 
 from gr1_core import Rig
 from gr1_policy import loading, server_policy
-from gr1_policy.prediction_monitor import Baseline
+from gr1_policy.calibration import Calibration
 
 
 @dataclass(frozen=True)
 class PolicySource:
-    """name: of the checkpoint, for the log. find_baseline(limit): of its predictions (`loading.baseline`).
-    remote: whether it is a `RemotePolicy`.
-    """
+    """name: of the checkpoint, for the log. find_calibration(limit): `loading.find_calibration` of it.
+    remote: whether it is a `RemotePolicy`."""
 
     policy: object
     name: str
-    find_baseline: Callable[[float], Baseline | None]
+    find_calibration: Callable[[float], Calibration | None]
     remote: bool = False
 
     @property
@@ -50,10 +49,10 @@ def _local(value: Mapping, rig: Rig, load: Callable) -> PolicySource:
     checkpoint = loading.checkpoint_name(value["checkpoint"], value["robot"])
     if value["act"]:
         loading.require_replay(checkpoint, value["ignore_replay"])
-    find_baseline = functools.partial(loading.baseline, checkpoint)
-    find_baseline(value["prediction_limit"])
+    find_calibration = functools.partial(loading.find_calibration, checkpoint)
+    find_calibration(value["prediction_limit"])
     return PolicySource(
-        load(checkpoint, rig, value["precision"], value["threads"]), checkpoint, find_baseline
+        load(checkpoint, rig, value["precision"], value["threads"]), checkpoint, find_calibration
     )
 
 
@@ -67,9 +66,9 @@ def _remote(value: Mapping, rig: Rig, log: Callable[[str], None]) -> PolicySourc
     try:
         if value["act"]:
             server_policy.require_replay(policy, value["ignore_replay"])
-        find_baseline = functools.partial(server_policy.baseline, policy)
-        find_baseline(value["prediction_limit"])
+        find_calibration = functools.partial(server_policy.find_calibration, policy)
+        find_calibration(value["prediction_limit"])
     except Exception:
         policy.close()
         raise
-    return PolicySource(policy, f"{policy.hello.checkpoint} on {url}", find_baseline, remote=True)
+    return PolicySource(policy, f"{policy.hello.checkpoint} on {url}", find_calibration, remote=True)

@@ -31,6 +31,20 @@ _MOTION_FACTOR = 3.0
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What a reason was found in: the camera's frame and what was predicted for it, u8[h, w, 3].
+
+    cell: row and column of the worst cell of the GRID x GRID cells.
+    """
+
+    camera: str
+    score: float
+    real: np.ndarray
+    predicted: np.ndarray
+    cell: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Residual:
     """Of one camera, in grey levels 0..255: the mean over the image and the worst cell of the grid."""
 
@@ -71,6 +85,8 @@ class PredictionMonitor:
             maxlen=RECENT_STEPS
         )  # compared or not; not cleared by a new history, since many short ones hide much
         self._steps = self._compared = 0
+        self.evidence: Evidence | None = None
+        """Of the last reason that `add_frames` returned."""
 
     def reset(self) -> None:
         """A new history: nothing is compared with what was before it."""
@@ -99,6 +115,7 @@ class PredictionMonitor:
             name = max(scores, key=scores.get)
             if scores[name] <= self.limit:
                 return ""
+            self.evidence = self._cameras[name].evidence(name, scores[name], views[name])
             return (
                 f"{name} camera: the image differs from the prediction (score {scores[name]:.1f}, limit "
                 f"{self.limit:g})"
@@ -108,7 +125,7 @@ class PredictionMonitor:
         """The predicted frames from the frames of `stamp`, u8[S, S, 3] by camera."""
         with self._lock:
             for name, camera in self._cameras.items():
-                camera.predicted.append((stamp, _coarse(frames[name])))
+                camera.add_prediction(stamp, frames[name])
 
     def residuals(self) -> dict[str, Residual]:
         """Of the newest step, by camera; without the cameras that could not be compared for long enough."""
@@ -132,7 +149,7 @@ class PredictionMonitor:
                     "again and again"
                 )
                 return f"{'cannot stop the arm: ' if self.limit else ''}{counted}: {why}"
-            return f"stops the arm above {self.limit:g}" if self.limit else "reports only"
+            return f"calls the operator above {self.limit:g}" if self.limit else "reports only"
 
     def values(self) -> dict[str, object]:
         """For /diagnostics."""
@@ -173,11 +190,24 @@ class _Camera:
         self.predicted: deque[tuple[float, np.ndarray]] = deque(maxlen=kept)
         self.held: Residual | None = None
         self._recent: deque[np.ndarray] = deque(maxlen=held)
+        self._frames: deque[np.ndarray] = deque(maxlen=kept)
+        """The predicted frames themselves, beside `predicted`."""
+        self._expected: np.ndarray | None = None
+        self._worst = (0, 0)
 
     def clear(self) -> None:
-        for items in (self.real, self.predicted, self._recent):
+        for items in (self.real, self.predicted, self._recent, self._frames):
             items.clear()
         self.held = None
+
+    def add_prediction(self, stamp: float, frame: np.ndarray) -> None:
+        self.predicted.append((stamp, _coarse(frame)))
+        self._frames.append(np.array(frame))
+
+    def evidence(self, name: str, found: float, view: np.ndarray) -> Evidence:
+        """After an `add_frame` of `view` that has made `held`."""
+        near = [entry[1] is self._expected for entry in self.predicted].index(True)
+        return Evidence(name, found, np.array(view), self._frames[near], self._worst)
 
     def add_frame(self, stamp: float, view: np.ndarray, ahead: float, tolerance: float) -> bool:
         now = _coarse(view)
@@ -194,6 +224,8 @@ class _Camera:
         if len(self._recent) == self._recent.maxlen:
             rest = np.minimum.reduce(list(self._recent))
             self.held = Residual(float(rest.mean()), float(rest.max()))
+            self._worst = divmod(int(rest.argmax()), GRID)
+        self._expected = expected
         return True
 
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gr1_policy.controller import Step
 from gr1_policy.inputs import CAMERAS
+from gr1_policy.prediction_monitor import GRID, Evidence
 
 TILE, BAR, GAP = 224, 20, 4
 
@@ -46,9 +47,26 @@ def draw_panel(past: Step, real: Step, ahead: float) -> np.ndarray:
     return np.vstack([rows[0], *(part for row in rows[1:] for part in (gap, row))])
 
 
+def draw_evidence(found: Evidence) -> np.ndarray:
+    """The predicted beside the real frame, with the place that differs most in a frame -> u8[H, W, 3]."""
+    tiles = [
+        _tile(f"{found.camera} {what}", image)
+        for what, image in (("predicted", found.predicted), ("real", found.real))
+    ]
+    row, column = found.cell
+    cell, reach = TILE / GRID, 1.5 * TILE / GRID
+    x, y = cell * (column + 0.5), BAR + cell * (row + 0.5)
+    for number, tile in enumerate(tiles):
+        canvas = Image.fromarray(tile)
+        box = (x - reach, max(y - reach, BAR), x + reach, y + reach)
+        ImageDraw.Draw(canvas).rectangle(box, outline=(255, 60, 60), width=2)
+        tiles[number] = np.asarray(canvas)
+    return _row(tiles)
+
+
 def _row(tiles: list[np.ndarray]) -> np.ndarray:
     gap = np.zeros((tiles[0].shape[0], GAP, 3), np.uint8)
-    return np.hstack([tiles[0], gap, tiles[1], gap, tiles[2]])
+    return np.hstack([part for tile in tiles for part in (tile, gap)][:-1])
 
 
 def _tile(caption: str, image: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ from pathlib import Path
 from gr1_core import Rig
 from gr1_core.eval import verdict
 from gr1_policy import calibration
+from gr1_policy.calibration import Calibration
 from gr1_policy.loading import LoadError
-from gr1_policy.prediction_monitor import Baseline
 
 
 def require_no_checkpoint(checkpoint: str, url: str) -> None:
@@ -51,8 +51,8 @@ def require_replay(policy, ignore: bool) -> None:
         )
 
 
-def baseline(policy, limit: float) -> Baseline | None:
-    """As `loading.baseline`, with the server's calibration. Raises LoadError."""
+def find_calibration(policy, limit: float) -> Calibration | None:
+    """As `loading.find_calibration`, with the server's calibration. Raises LoadError."""
     record = policy.hello.records.get(calibration.FILE)
     if record is not None:
         return calibration.parse(record)
