@@ -65,6 +65,7 @@ OF_ROS_PACKAGES = (
     "bench record",
     "calibrate",
     "check rig",
+    "confirm",
     "faults",
     "health",
     "measure",

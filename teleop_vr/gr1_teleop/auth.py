@@ -10,6 +10,9 @@ from gr1_teleop import stop_route
 from gr1_teleop.pairing import BLOCK_S, Pairing
 
 PAGES = ("/", "/desk")
+CONFIRM, JUDGE = "/api/confirm", "/api/judge"
+_ACTIONS = (stop_route.PATH, CONFIRM, JUDGE)
+"""The paths that take a POST."""
 VIEW_ONLY = "view_only"
 """Key of a request: whether its client may only watch."""
 UNPAIRED = 4401
@@ -67,10 +70,10 @@ class Auth:
             raise web.HTTPForbidden(
                 text=f"websocket refused: the page is of another origin; open {own}/ instead\n"
             )
-        stops = request.path == stop_route.PATH and request.method == "POST"
-        if stops and request.headers.get("Origin") != own:
+        acts = request.path in _ACTIONS and request.method == "POST"
+        if acts and request.headers.get("Origin") != own:
             raise web.HTTPForbidden(text="refused: the page is of another origin\n")
-        if request.method not in ("GET", "HEAD") and not stops:
+        if request.method not in ("GET", "HEAD") and not acts:
             raise web.HTTPMethodNotAllowed(
                 request.method, ("GET", "HEAD"), text="only GET and HEAD are allowed\n"
             )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.pages import RobotView
 from gr1_teleop.send_queue import encode
 
 _GATE = ("state", "reason", "source")
+_CALL_PULSE = {"kind": "call", "ms": 300, "strength": 1.0}
+_CALL_PERIOD_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -18,6 +21,7 @@ class PageState:
     def __init__(self, link, episodes: EpisodeControl, view: RobotView):
         self._link, self._episodes, self._view = link, episodes, view
         self._failure = ""
+        self._called_at = float("-inf")
 
     def snapshot(self, operator: dict | None) -> tuple[dict, dict, str]:
         """(state for the operator, state for the watching pages, change mark).
@@ -30,7 +34,7 @@ class PageState:
             dict(self._link.state()),
             self._episodes.state(),
         )
-        pulses = [*link.pop("haptics", ()), *self._episodes.pop_haptics()]
+        pulses = [*link.pop("haptics", ()), *self._episodes.pop_haptics(), *self._call_pulse(status)]
         recorder = status.get("recorder") or {}
         gate = status.get("gate") or {}
         recording = {
@@ -73,6 +77,14 @@ class PageState:
             },
             mark,
         )
+
+    def _call_pulse(self, status: dict) -> list[dict]:
+        """While the policy calls, a pulse a second."""
+        now = time.monotonic()
+        if "call" not in (status.get("policy") or {}) or now - self._called_at < _CALL_PERIOD_S:
+            return []
+        self._called_at = now
+        return [_CALL_PULSE]
 
     def _robot_status(self) -> tuple[dict, list[str]]:
         """(status, roles of the cameras). A failure is logged once and shown on the pages as long as it

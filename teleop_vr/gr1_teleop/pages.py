@@ -16,6 +16,7 @@ from gr1_teleop.auth import PAGES
 from gr1_teleop.episode_index import EpisodeIndex
 from gr1_teleop.episode_outliers import EpisodeOutliers
 from gr1_teleop.episode_player import EpisodePlayer
+from gr1_teleop.page_actions import PageActions
 from gr1_teleop.send_queue import encode
 
 WEB = Path(__file__).with_name("web")
@@ -33,7 +34,8 @@ class RobotView(Protocol):
     """The robot as the server sees it. The server's threads call all methods; they return at once."""
 
     def camera_images(self) -> dict[str, bytes]:
-        """The newest JPEG of each camera, by role, and of each predicted frame, as "predicted_<role>"."""
+        """The newest JPEG of each camera, by role, of each predicted frame, as "predicted_<role>", and of
+        the policy's open call, as "call"."""
 
     def want_predicted(self) -> None:
         """A page shows the policy's predicted frames; they are decoded only while one does."""
@@ -42,8 +44,8 @@ class RobotView(Protocol):
         """{"gate": {"state", "reason", "source"}, "recorder": the message of recorder/state, "topics":
         [{"topic", "hz", "expected_hz", "age_s", "problem"}], "instruction": text, "warnings": [text],
         "policy": {"message", "level", "rate_hz", "inference_p50_ms", "score_static", "score_wrist", "limit",
-        "static_local", "wrist_local" (residuals, grey levels)}, {} without a policy}; unknown values are left
-        out."""
+        "static_local", "wrist_local" (residuals, grey levels), "call": the open call's policy/call}, {}
+        without a policy}; unknown values are left out."""
 
 
 class Pages:
@@ -72,6 +74,7 @@ class Pages:
             web.get("/api/episodes/{name}/thumbnail.jpg", self._thumbnail),
             web.get("/api/episodes/{name}/view", self._episode_view),
             web.get("/api/episodes/{name}/{role}.jpg", self._episode_frame),
+            *PageActions(self._view).routes(),
         ]
 
     def close(self) -> None:

@@ -53,6 +53,12 @@ class RobotState:
         self._images: dict[str, Stamped] = {}
         self._policy: dict[str, Stamped] = {}
         self._wanted_at = -math.inf
+        self._call: Stamped | None = None
+        self._call_image = b""
+        self.confirm_call: Callable[[], tuple[bool, str]] = lambda: (False, "no policy is running")
+        """Answers the policy's call; may take seconds."""
+        self.judge: Callable[[str], tuple[bool, str]] = lambda verdict: (False, "no evaluation is running")
+        """Gives a verdict on the running trial of an evaluation."""
 
     # Inputs from the node
 
@@ -83,6 +89,14 @@ class RobotState:
         known = {"level": level, "message": message, "values": dict(values)}
         self._policy = self._policy | {subject: Stamped(known, self._clock())}
 
+    def set_call(self, call: dict) -> None:
+        """A message of policy/call; an open one comes once a second."""
+        self._call = Stamped(call, self._clock()) if call.get("state") == "calling" else None
+
+    def set_call_image(self, jpeg: bytes) -> None:
+        """What the policy calls for: the predicted frame beside the real one."""
+        self._call_image = jpeg
+
     @property
     def predicted_wanted(self) -> bool:
         """Whether a page shows the policy's predicted frames."""
@@ -111,14 +125,17 @@ class RobotState:
 
     def camera_images(self) -> dict[str, bytes]:
         now = self._clock()
-        return {
+        fresh = {
             role: image.value for role, image in self._images.items() if now - image.at <= IMAGE_MAX_AGE_S
         }
+        return fresh | ({"call": self._call_image} if self._open_call(now) and self._call_image else {})
 
     def status(self) -> dict:
         now = self._clock()
         rows = [topic.status(now) for topic in self._topics.values()]
         recorder, warnings = self.recorder_state(), []
+        if call := self._open_call(now):
+            warnings.append(f"the policy calls, grip to take over or confirm: {call['reason']}")
         if self._recorder and not recorder:
             warnings.append("the recorder does not respond: episodes cannot be started or ended")
         if recorder.get("state") == "recording" and self._recording and self._recording.value:
@@ -150,7 +167,17 @@ class RobotState:
         wanted = ("rate_hz", "inference_p50_ms", "score_static", "score_wrist", "limit")
         wanted += ("static_local", "wrist_local")
         figures = {name: number for name in wanted if (number := _number(values.get(name))) is not None}
-        return {"message": worst["message"] if worst["level"] else "", "level": worst["level"], **figures}
+        call = self._open_call(now)
+        return {
+            "message": worst["message"] if worst["level"] else "",
+            "level": worst["level"],
+            **figures,
+            **({"call": call} if call else {}),
+        }
+
+    def _open_call(self, now: float) -> dict:
+        call = self._call
+        return call.value if call and now - call.at <= POLICY_TIMEOUT_S else {}
 
     def recorder_state(self) -> dict:
         """The last message of recorder/state, {} while there is no recorder."""

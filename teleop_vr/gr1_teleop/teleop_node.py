@@ -42,6 +42,7 @@ from gr1_teleop.episode_control import EpisodeControl
 from gr1_teleop.operator_link import OperatorLink
 from gr1_teleop.page_clock import PageClock
 from gr1_teleop.pairing import TokenError
+from gr1_teleop.policy_call import PolicyCall
 from gr1_teleop.recorder_client import RecorderClient
 from gr1_teleop.robot_state import RobotState, closure_of
 from gr1_teleop.scene_reset import SceneReset, SceneResetError
@@ -225,6 +226,7 @@ class TeleopNode(Node):
             String, "recorder/state", lambda message: self._robot.set_recorder(message.data), LATCHED
         )
         self.create_subscription(String, "instruction", self._on_instruction, LATCHED)
+        PolicyCall(self, self._robot)
 
     def close(self) -> None:
         """Opens the clutch, sends the last zero twist, then closes the operator's connection, which may take

@@ -127,3 +127,11 @@ class FakeRobotView:
 
     def status(self) -> dict:
         return self.values
+
+    def confirm_call(self) -> tuple[bool, str]:
+        self.confirmed = getattr(self, "confirmed", 0) + 1
+        return True, "the policy goes on at full speed"
+
+    def judge(self, verdict: str) -> tuple[bool, str]:
+        self.verdicts = [*getattr(self, "verdicts", []), verdict]
+        return True, f"noted: {verdict}"

@@ -72,3 +72,20 @@ def test_a_rate_has_one_figure(robot):
         "camera/static/image_raw/compressed: 7.1 Hz instead of 15; arm/pose: nothing for 0.3 s"
     )
     assert robot.status()["warnings"] == ["arm/pose: nothing for 0.3 s"]
+
+
+def test_a_call_of_the_policy_is_a_warning_with_its_image_until_it_ends(robot, clock):
+    robot.set_policy("step", 0, "running", {})
+    robot.set_call_image(b"jpeg")
+    assert "call" not in robot.camera_images()
+    call = {"number": 1, "state": "calling", "reason": "static camera: the image differs"}
+    robot.set_call(call)
+    assert robot.status()["policy"]["call"] == call and robot.camera_images()["call"] == b"jpeg"
+    assert robot.status()["warnings"] == [
+        "the policy calls, grip to take over or confirm: static camera: the image differs"
+    ]
+    robot.set_call(call | {"state": "confirmed"})
+    assert "call" not in robot.status()["policy"] and not robot.status()["warnings"]
+    robot.set_call(call)
+    clock.now += POLICY_TIMEOUT_S + 0.1
+    assert not robot.status()["warnings"]

@@ -24,6 +24,7 @@ const GATE_REASONS = {
   following_error: "it cannot follow",
   joint_limit: "near a joint limit",
   table: "a part of the arm is near the table",
+  prediction: "at half speed, the policy calls",
   contact: "the hand presses: move away from the contact",
   expired: "no more commands",
   operator_lost: "the person who drove was lost: take the clutch again, or reset the arm",
