@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from gr1_bringup import processes, shared_memory, stack, startup, status_table
+from gr1_bringup import call_line, processes, shared_memory, stack, startup, status_table
 from gr1_bringup.arguments import UNTRAINED, SettingError
 from gr1_bringup.arm_stop import KEY_HINT, ArmStop
 from gr1_bringup.bag_summary import BagSummary
@@ -147,6 +147,7 @@ class Run:
 
         monitor, video = StackMonitor("gr1_up", self.chosen["namespace"], self.chosen["instruction"]), None
         self._began = time.monotonic()
+        call_line.announce(monitor.node, self.say)
         for extension in self.extensions:
             extension.attach(
                 RunContext(self.options.folder, self.options.video, self.say, self._arm_stop.stop), monitor

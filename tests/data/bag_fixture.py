@@ -27,6 +27,14 @@ TYPES = {
     "/command/policy/gripper": "std_msgs/msg/Float32",
     "/command/teleop/twist": "geometry_msgs/msg/TwistStamped",
     "/command/teleop/gripper": "std_msgs/msg/Float32",
+    "/arm/commanded_pose": "geometry_msgs/msg/PoseStamped",
+    "/arm/commanded_twist": "geometry_msgs/msg/TwistStamped",
+    "/joint_states": "sensor_msgs/msg/JointState",
+    "/robot_description": "std_msgs/msg/String",
+    "/instruction": "std_msgs/msg/String",
+    "/policy/predicted/static": "sensor_msgs/msg/Image",
+    "/policy/call": "std_msgs/msg/String",
+    "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
 }
 
 

@@ -5,6 +5,7 @@ Times are seconds since the beginning of the recording.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ MAX_POINTS = 600
 """Points of a curve."""
 _JPEG_QUALITY = 90
 _GATE = "arm: gate"
+_ENDINGS = tuple(f"; {state}" for state in ("confirmed", "taken over", "latched", "ended"))
 _JOINED_S = 1.0
 """Commands of teleoperation closer than this belong to one take-over."""
 
@@ -34,8 +36,8 @@ def episode_view(bag: Bag) -> dict[str, Any]:
     name; seconds; labels {instruction, outcome, operator, note, started, task}; recorded: the recorded value
     of those that were changed; marks {trim_start_s, trim_end_s, excluded}; cameras [role]; curves {name: [[s,
     value]]} of "gripper" (0 open .. 1 closed) and "speed" (m/s); speed_limit: m/s; events [{kind, start_s,
-    end_s, text}], kind: gap, stop, gate, takeover, success; steps {recorded, trimmed, kept, hz, problems}, or
-    {"problem": text} for a bag that conversion refuses. Raises BagError.
+    end_s, text}], kind: gap, stop, gate, takeover, call, success; steps {recorded, trimmed, kept,
+    hz, problems}, or {"problem": text} for a bag that conversion refuses. Raises BagError.
     """
     marks = marks_of(bag.labels, bag.name)
     names = ("instruction", "outcome", "operator", "note", "started", "task")
@@ -62,7 +64,7 @@ def episode_view(bag: Bag) -> dict[str, Any]:
         "curves": {"gripper": _thinned(reading.gripper), "speed": _thinned(reading.speed())},
         "speed_limit": rig.limits.linear_speed if rig else None,
         "events": sorted(
-            [*reading.gaps(rig), *reading.gate(), *reading.takeovers(), *reading.successes()],
+            [*reading.gaps(rig), *reading.gate(), *reading.takeovers(), *reading.calls, *reading.successes()],
             key=lambda event: event["start_s"],
         ),
         "steps": _steps(bag),
@@ -112,6 +114,8 @@ class _Reading:
         self._gate: list[tuple[float, str, str]] = []
         self._commands: dict[str, list[float]] = {"teleop": [], "policy": []}
         self._success: list[tuple[float, bool]] = []
+        self.calls: list[dict] = []
+        """The policy's calls of the operator, each with its reason and how it was answered."""
         self._sent: dict[str, list[float]] = {}
         watched = {image_topic(bag, role) for role in ROLES}
         for message in bag.messages():
@@ -145,6 +149,8 @@ class _Reading:
             self._commands["teleop"].append(at)
         elif topic_matches(topic, "command/policy/twist"):
             self._commands["policy"].append(at)
+        elif topic_matches(topic, "policy/call"):
+            self._add_call(at, json.loads(content().data))
         elif topic_matches(topic, "sim/success"):
             self._success.append((at, bool(content().data)))
         elif topic == "/diagnostics":
@@ -152,6 +158,16 @@ class _Reading:
                 if status.name == _GATE:
                     values = {pair.key: pair.value for pair in status.values}
                     self._gate.append((at, values.get("state", ""), values.get("reason", "")))
+
+    def _add_call(self, at: float, call: Mapping[str, Any]) -> None:
+        """An open call is repeated once a second; the last message says how it ended."""
+        ending = "" if call["state"] == "calling" else f"; {call['state'].replace('_', ' ')}"
+        text = f"the policy called: {call['reason']}{ending}"
+        if self.calls and not self.calls[-1]["text"].endswith(_ENDINGS):
+            start = self.calls.pop()["start_s"]
+        else:
+            start = at
+        self.calls.append(_event("call", start, at, text))
 
     def speed(self) -> list[tuple[float, float]]:
         """Commanded speed, or that of the measured pose where no commanded twist was recorded."""

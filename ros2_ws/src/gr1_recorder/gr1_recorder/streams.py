@@ -78,6 +78,7 @@ def streams_of(
         Stream("command/teleop/twist", "geometry_msgs/msg/TwistStamped", qos="reliable"),
         Stream("command/teleop/gripper", "std_msgs/msg/Float32", qos="reliable"),
         Stream("instruction", "std_msgs/msg/String", qos="transient_local"),
+        Stream("policy/call", "std_msgs/msg/String", qos="reliable"),
         Stream("sim/state", "sensor_msgs/msg/JointState", hz["sim_state"], _QUIET / hz["sim_state"]),
         Stream(
             "sim/success", "std_msgs/msg/Bool", hz["sim_success"], _QUIET / hz["sim_success"], qos="reliable"
