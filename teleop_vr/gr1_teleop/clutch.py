@@ -90,6 +90,11 @@ class Clutch:
         return WAITING if any(hand.pressed and hand.known for hand in others) else OPEN
 
     @property
+    def hand(self) -> str:
+        """The input that holds the clutch: "right", "left" or "desk"; "" if none does."""
+        return next((name for name, hand in self._hands.items() if hand is self._active), "")
+
+    @property
     def gripper_waits(self) -> bool:
         """Whether the gripper keeps its closure until the trigger reaches that closure."""
         return self._engaged and self._held is not None

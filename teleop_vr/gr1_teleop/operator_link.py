@@ -15,6 +15,7 @@ from collections.abc import Callable
 from gr1_core.pose import Pose
 from gr1_teleop.clutch import Clutch
 from gr1_teleop.clutch_settings import ClutchEvent, TeleopCommand
+from gr1_teleop.network_quality import NetworkQuality
 from gr1_teleop.page_clock import PageClock
 from gr1_teleop.protocol import (
     Bye,
@@ -24,6 +25,8 @@ from gr1_teleop.protocol import (
     Hello,
     Message,
     Ping,
+    Probe,
+    ProbesEnd,
     ProtocolError,
     Recenter,
     RoundTrip,
@@ -53,19 +56,23 @@ class OperatorLink:
         self._clutch, self._clock, self._time = clutch, clock, time_s
         self._lock = threading.RLock()
         self._key: object | None = None
-        self._kind = self._device = ""
+        self._kind = self._device = self._session = ""
         self._last_message = -math.inf
+        settings = clutch.settings
+        self._network = NetworkQuality(settings.timeout_s, settings.max_sample_age_s)
         self._pulses: deque[dict] = deque(maxlen=8)
         clutch.on_event = self._queue_pulse
         self._reset_counters()
 
     # Called by the server
 
-    def connect(self, kind: str, device: str) -> object:
-        """Connects an operator; raises OperatorBusy while there is another. kind: headset, phone or desk."""
+    def connect(self, kind: str, device: str, session: str = "") -> object:
+        """Connects an operator; raises OperatorBusy while there is another. kind: headset, phone or desk.
+        session: as in `Hello`; the same page replaces its own connection at once."""
         with self._lock:
             now = self._time()
-            if self._key is not None and now - self._last_message <= OPERATOR_TIMEOUT_S:
+            again = bool(session) and session == self._session
+            if self._key is not None and not again and now - self._last_message <= OPERATOR_TIMEOUT_S:
                 raise OperatorBusy(
                     f"there is an operator already ({self._device}): "
                     f"wait until it leaves or is silent for {OPERATOR_TIMEOUT_S:g} s"
@@ -75,6 +82,7 @@ class OperatorLink:
             self._clock.reset()
             self._reset_counters()
             self._key, self._kind, self._device, self._last_message = object(), kind, device, now
+            self._session = session
             return self._key
 
     def welcome(self) -> dict:
@@ -112,11 +120,13 @@ class OperatorLink:
                 self._key = None
 
     def state(self) -> dict:
-        """For the pages: `figures`, and `haptics`: the pulses since the last call."""
+        """For the pages: `figures`; `network`: `Quality.as_dict` of the samples, or None; `haptics`: the
+        pulses since the last call."""
         with self._lock:
             pulses = list(self._pulses)
             self._pulses.clear()
-            return self.figures() | {"haptics": pulses}
+            quality = self._network.measure(self._time(), self._clock.round_trip_ms(0.5))
+            return self.figures() | {"network": quality and quality.as_dict(), "haptics": pulses}
 
     def figures(self) -> dict:
         """State of the clutch and of the connection; times in ms, NaN if unknown."""
@@ -124,6 +134,7 @@ class OperatorLink:
             return {
                 "clutch": self._clutch.state,
                 "why": self._clutch.why,
+                "hand": self._clutch.hand,
                 "gripper_waits": self._clutch.gripper_waits,
                 "forward_deg": math.degrees(self._clutch.forward),
                 "rtt_ms": self._clock.round_trip_ms(0.5),
@@ -173,6 +184,7 @@ class OperatorLink:
                 if desk != isinstance(message, DeskVelocity):
                     expected = "velocity" if desk else "pose"
                     raise ProtocolError(f"a {self._kind} sends {expected}: send hello with the right kind")
+                self._network.add(message.seq, message.t, now)
                 if self._is_newest(message, now):
                     self._age, self._sampled = self._clock.message_age(message.t, now), now
                     self._clutch.add_sample(message, now, self._age)
@@ -185,9 +197,11 @@ class OperatorLink:
             case Bye():
                 self.disconnect(self._key, "the operator has left")
                 # The next operator may stand elsewhere, even with the same device.
-                self._kind = self._device = ""
+                self._kind = self._device = self._session = ""
             case Hello():
                 raise ProtocolError("hello: it must be the first message only")
+            case Probe() | ProbesEnd():
+                raise ProtocolError("probes are not allowed here: send them on /ws/network")
             case EpisodeAction():
                 pass  # handled by the server; here it only shows that the operator is present
 
@@ -208,6 +222,7 @@ class OperatorLink:
     def _reset_counters(self) -> None:
         self._seq, self._t, self._age, self._sampled = -1, -math.inf, math.nan, math.nan
         self._lost = self._old = 0
+        self._network.reset()
         self._old_times: deque[float] = deque(maxlen=_MAX_OLD)
 
     def _queue_pulse(self, event: ClutchEvent) -> None:

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 import segno
 
@@ -82,20 +83,25 @@ def validate_token(token: str) -> str:
     return token
 
 
-def pairing_text(url: str, view_url: str, fingerprint: str, others: Sequence[str] = ()) -> str:
+def pairing_text(
+    url: str, view_url: str, fingerprint: str, others: Sequence[str] = (), usb_url: str = ""
+) -> str:
     """Text for the terminal: QR code, both URLs and the certificate's fingerprint.
 
-    others: the same page at the other addresses of this computer.
+    others: the same page at the other addresses of this computer. usb_url: the same page through a USB
+    cable, or "".
     """
     also = "".join(f"  {other}\n" for other in others)
     if also:
         also = f"If the headset does not reach it, it is in the network of another address:\n{also}"
+    port = urlsplit(usb_url).port if usb_url else 0
+    usb = f"By USB cable, after adb reverse tcp:{port} tcp:{port}:\n  {usb_url}\n" if usb_url else ""
     code = io.StringIO()
     segno.make(url, error="l", micro=False).terminal(code, compact=True)
     return (
         f"{code.getvalue()}\n"
         f"Open this on the headset, phone or workstation (same network), or scan the code:\n  {url}\n"
-        f"{also}"
+        f"{also}{usb}"
         f"The workstation's page: {url.replace('/?', '/desk?')}\n"
         "The browser warns once about the certificate, which this computer has signed itself.\n"
         f"SHA-256 fingerprint:\n  {fingerprint}\n"

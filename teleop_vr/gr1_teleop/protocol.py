@@ -34,11 +34,13 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message: the device and its kind."""
+    """The first message: the device and its kind. session: random text of one opened page, or "". A page that
+    connects again replaces its own lost connection."""
 
     device: str
     kind: str
     version: int
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,22 @@ class RoundTrip:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """One message of a network test; sent at the pace of a hand's samples."""
+
+    seq: int
+    t: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProbesEnd:
+    """The end of a network test. seq: of the last probe, sent or not; rtt_ms: median round trip."""
+
+    seq: int
+    rtt_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class EpisodeAction:
     """A request to the recorder; instruction is None if the message has none."""
 
@@ -113,7 +131,9 @@ class EpisodeAction:
     instruction: str | None
 
 
-Message = Hello | HandPose | DeskVelocity | Recenter | Bye | Ping | RoundTrip | EpisodeAction
+Message = (
+    Hello | HandPose | DeskVelocity | Recenter | Bye | Ping | RoundTrip | Probe | ProbesEnd | EpisodeAction
+)
 
 
 def parse(text: str) -> Message:
@@ -204,7 +224,8 @@ def _hello(fields: _Fields) -> Hello:
     version = fields.integer("version", _MAX_SEQ)
     if version != VERSION:
         raise ProtocolError(f"hello: version is {version}, this server expects {VERSION}: reload the page")
-    return Hello(fields.text("device", 100), fields.choice("kind", KINDS), version)
+    session = "" if fields.absent("session") else fields.text("session", 64)
+    return Hello(fields.text("device", 100), fields.choice("kind", KINDS), version, session)
 
 
 def _pose(fields: _Fields) -> HandPose:
@@ -269,6 +290,10 @@ _READERS = {
     "bye": lambda fields: Bye(),
     "ping": lambda fields: Ping(fields.number("t", 0.0, _MAX_MS)),
     "rtt": _round_trip,
+    "probe": lambda fields: Probe(fields.integer("seq", _MAX_SEQ), fields.number("t", 0.0, _MAX_MS)),
+    "probes_end": lambda fields: ProbesEnd(
+        fields.integer("seq", _MAX_SEQ), fields.number("rtt_ms", 0.0, _MAX_MS)
+    ),
     "episode": _episode,
 }
 

@@ -28,7 +28,9 @@ from gr1_core.remote import certificate as certificates
 from gr1_core.remote.addresses import addresses
 from gr1_teleop import http_redirect, pairing
 from gr1_teleop.auth import Auth, add_headers
+from gr1_teleop.clutch_settings import ClutchSettings
 from gr1_teleop.episode_control import EpisodeControl
+from gr1_teleop.network_test import NetworkTest
 from gr1_teleop.pages import Pages, RobotView
 from gr1_teleop.sessions import Sessions
 from gr1_teleop.stop_route import StopRoute
@@ -49,7 +51,8 @@ class ServerError(ValueError):
 class Server:
     """host: address to listen on; "0.0.0.0": all IPv4, "::": all addresses. port: 0: any free one.
     token: "": a random one; TokenError for a weak one. certificate: default: the installation's. operate:
-    whether a page may become the operator. stop: see StopRoute."""
+    whether a page may become the operator. stop: see StopRoute. timeout_s, max_sample_age_s: as in
+    ClutchSettings; the network test judges by them."""
 
     def __init__(
         self,
@@ -62,6 +65,8 @@ class Server:
         certificate: certificates.Certificate | None = None,
         operate: bool = True,
         stop: Callable[[], tuple[bool, str]] = lambda: (False, "this server has no arm"),
+        timeout_s: float = ClutchSettings.timeout_s,
+        max_sample_age_s: float = ClutchSettings.max_sample_age_s,
     ):
         self._host, self._port = host, port
         self._pairing = pairing.Pairing(token)
@@ -73,6 +78,7 @@ class Server:
         self._pages = Pages(episodes.index, view, self._readers)
         self._sessions = Sessions(link, episodes, view, self._callers, operate)
         self._stop_route = StopRoute(stop)
+        self._network_test = NetworkTest(timeout_s, max_sample_age_s)
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._handshaking: set[asyncio.Task] = set()
@@ -114,7 +120,8 @@ class Server:
     def pairing_text(self) -> str:
         """For the terminal: QR code, address and the certificate's fingerprint."""
         others = [self._url(host) for host in self._hosts[1:]]
-        return pairing.pairing_text(self.url, self.view_url, self._certificate.fingerprint, others)
+        usb = self._url("localhost") if self._host in ("", "0.0.0.0", "::", "127.0.0.1", "localhost") else ""
+        return pairing.pairing_text(self.url, self.view_url, self._certificate.fingerprint, others, usb)
 
     @property
     def view_url(self) -> str:
@@ -148,7 +155,8 @@ class Server:
         auth = Auth(self._pairing, self._port, self._sessions.refuse)
         app = web.Application(middlewares=[auth.middleware()])
         app.on_response_prepare.append(add_headers)
-        app.add_routes([*self._pages.routes(), *self._sessions.routes(), *self._stop_route.routes()])
+        parts = self._pages, self._sessions, self._stop_route, self._network_test
+        app.add_routes([route for part in parts for route in part.routes()])
         # No access log: it would contain the token.
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_TIMEOUT_S)
         await runner.setup()

@@ -71,7 +71,7 @@ class Sessions:
 
     async def refuse(self, request: web.Request, code: int, why: str) -> web.StreamResponse:
         """Accepts a websocket, sends the reason and closes it (a failed handshake carries no reason)."""
-        socket = await _socket(request)
+        socket = await open_socket(request)
         await close(socket, code, why)
         return socket
 
@@ -100,10 +100,10 @@ class Sessions:
             return await self.refuse(request, FORBIDDEN, _VIEW_ONLY)
         if not self._operate:
             return await self.refuse(request, FORBIDDEN, _NO_OPERATOR)
-        socket = await _socket(request)
+        socket = await open_socket(request)
         try:
             hello = await _hello(socket)
-            key = self._link.connect(hello.kind, hello.device)
+            key = self._link.connect(hello.kind, hello.device, hello.session)
         except ProtocolError as error:
             await close(socket, MALFORMED, str(error))
             return socket
@@ -114,12 +114,11 @@ class Sessions:
         async with self._send_queue(socket) as queue:
             self._operator = queue, {"device": hello.device, "kind": hello.kind}
             try:
-                if former:  # silent for so long that the link has accepted a new operator
-                    self._run_in_background(
-                        former[0].close(
-                            BUSY, "replaced by another operator after no message arrived from here"
-                        )
-                    )
+                if (
+                    former
+                ):  # silent for so long that the link has accepted another one, or the same page again
+                    text = "replaced by another operator after no message arrived from here"
+                    self._run_in_background(former[0].close(BUSY, text))
                 await queue.send(self._link.welcome())
                 await self._listen(socket, key, two_steps=hello.kind != "desk")
                 why = "the connection was closed"
@@ -138,7 +137,7 @@ class Sessions:
     async def _listen(self, socket: web.WebSocketResponse, key, two_steps: bool) -> None:
         """Handles messages until the socket closes. Raises ProtocolError for an invalid one."""
         async for message in socket:
-            text = _text(message)
+            text = text_of(message)
             for reply in self._link.receive(key, text, time.monotonic()):
                 await socket.send_str(encode(reply))
             # Poses arrive 90 times a second: only a possible episode action is parsed a second time.
@@ -152,7 +151,7 @@ class Sessions:
                         self._run_recorder_call(call)
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
-        socket = await _socket(request)
+        socket = await open_socket(request)
         async with self._send_queue(socket) as queue:
             view_only = request.get(VIEW_ONLY)
             if view_only:
@@ -160,7 +159,7 @@ class Sessions:
             self._watchers.add(queue)
             try:
                 async for message in socket:
-                    asked = _parse_request(_text(message))
+                    asked = _parse_request(text_of(message))
                     if view_only:
                         await queue.send({"type": "failed", "action": "", "text": _VIEW_ONLY})
                     else:
@@ -230,7 +229,7 @@ class Sessions:
                 self._has_clients.clear()
 
 
-async def _socket(request: web.Request) -> web.WebSocketResponse:
+async def open_socket(request: web.Request) -> web.WebSocketResponse:
     # aiohttp refuses messages of max_msg_size bytes. Compressed messages could become large after decoding.
     socket = web.WebSocketResponse(
         max_msg_size=MAX_BYTES + 1, heartbeat=_HEARTBEAT_S, timeout=_CLOSE_S, compress=False
@@ -244,13 +243,13 @@ async def _hello(socket: web.WebSocketResponse) -> Hello:
         message = await socket.receive(HELLO_S)
     except TimeoutError:
         raise ProtocolError(f"no hello within {HELLO_S:g} s: it must be the first message") from None
-    said = parse(_text(message))
+    said = parse(text_of(message))
     if not isinstance(said, Hello):
         raise ProtocolError(f"the first message is {type(said).__name__}, expected hello")
     return said
 
 
-def _text(message: WSMessage) -> str:
+def text_of(message: WSMessage) -> str:
     if message.type is WSMsgType.ERROR:  # usually too large; aiohttp has closed the socket
         raise ProtocolError(str(message.data))
     if message.type is not WSMsgType.TEXT:

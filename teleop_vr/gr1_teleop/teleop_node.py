@@ -51,6 +51,7 @@ from gr1_teleop.task_list import TaskList, TaskListError
 from gr1_teleop.topic_monitor import TopicMonitor
 
 _GATE, _EPISODE, _POLICY = "arm: gate", "recorder: episode", "policy: "
+_FIGURES = "rtt_ms", "rtt_p99_ms", "offset_ms", "age_ms", "lost", "old"
 _CHECK_PERIOD_S = 0.1
 _POSE, _GRIPPER, _IMAGES = "arm/commanded_pose", "arm/gripper", "camera/{}/image_raw/compressed"
 _PREDICTED, _PREDICTED_QUALITY = "policy/predicted/{}", 85
@@ -174,6 +175,8 @@ class TeleopNode(Node):
                 token,
                 operate=operate,
                 stop=EmergencyStop(self),
+                timeout_s=settings.timeout_s,
+                max_sample_age_s=settings.max_sample_age_s,
             )
             self._server.start()
             undo.callback(self._server.close)
@@ -325,10 +328,7 @@ class TeleopNode(Node):
         values = {
             "operator": device,
             "kind": kind,
-            **{
-                name: figures[name]
-                for name in ("clutch", "why", "rtt_ms", "rtt_p99_ms", "offset_ms", "age_ms", "lost", "old")
-            },
+            **{name: figures[name] for name in ("clutch", "why", "hand", *_FIGURES)},
             **self._control.figures(time.monotonic()),
             "missed": self._loop.missed,
             "port": self._server.port,

@@ -22,7 +22,7 @@ class FakeLink:
         self.silent = self.broken = False
         self.changed = threading.Condition()
 
-    def connect(self, kind: str, device: str):
+    def connect(self, kind: str, device: str, session: str = ""):
         if self.key is not None and not self.silent:
             raise OperatorBusy("there is an operator already: a Quest 3")
         self.key, self.silent = object(), False

@@ -224,6 +224,34 @@ def test_a_second_operator_is_refused_until_the_first_was_silent_for_five_second
     assert page.link.operator == ("headset", "Pico 4")
 
 
+def test_the_same_page_replaces_its_own_lost_connection_at_once_and_moves_nothing_before_a_new_grip():
+    page = Page()
+    page.link.disconnect(page.key, "the connection was closed")
+    page.key = page.link.connect("headset", "Quest 3", "page one")
+    page.ping()
+    assert page.grip().engaged and page.link.figures()["hand"] == "right"
+    lost = page.key
+    with pytest.raises(OperatorBusy):
+        page.link.connect("headset", "Quest 3", "page two")
+    page.key = page.link.connect("headset", "Quest 3", "page one")
+    assert page.key is not lost and page.link.figures()["hand"] == ""
+    assert not page.link.pop_stop_command(page.now).engaged
+    page.ping()
+    assert page.step((0, 0, -0.02)) is None, "still the old grip"
+    assert page.grip().engaged
+    page.link.disconnect(lost, "the connection was lost")
+    assert page.link.is_operator(page.key)
+
+
+def test_the_network_is_judged_by_the_hands_own_samples():
+    page = Page()
+    assert page.link.state()["network"] is None
+    for _ in range(20):
+        page.step()
+    network = page.link.state()["network"]
+    assert network["rate_hz"] == pytest.approx(4 / PERIOD, rel=0.1) and network["lost"] == 0
+
+
 @pytest.mark.parametrize("how", ["disconnect", "bye", "release"])
 def test_who_leaves_lets_go_of_the_arm(how):
     page = Page()

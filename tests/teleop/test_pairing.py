@@ -86,6 +86,13 @@ def test_the_terminal_shows_a_code_the_address_and_the_fingerprint():
     assert len(rows) > 15 and max(map(len, rows)) <= 60, "a code that fits a terminal of 80 columns"
 
 
+def test_the_text_has_the_command_and_the_address_for_a_usb_cable():
+    usb = "https://localhost:8443/?token=x"
+    shown = pairing_text("https://192.168.1.20:8443/?token=x", "", "AB:CD", usb_url=usb)
+    assert "adb reverse tcp:8443 tcp:8443" in shown and usb in shown
+    assert "adb" not in pairing_text("https://192.168.1.20:8443/?token=x", "", "AB:CD")
+
+
 def test_the_code_on_the_screen_is_read_as_the_address():
     url = f"https://192.168.1.20:8443/?token={Pairing().token}"
     rows = [line for line in pairing_text(url, "", "AB").splitlines() if "█" in line or line.startswith("▀")]

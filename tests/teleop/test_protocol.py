@@ -15,6 +15,8 @@ from gr1_teleop.protocol import (
     HandPose,
     Hello,
     Ping,
+    Probe,
+    ProbesEnd,
     ProtocolError,
     Recenter,
     RoundTrip,
@@ -47,8 +49,9 @@ VELOCITY = {
 }
 RECENTER = {"type": "recenter", "seq": 3, "t": 5}
 PING, RTT = {"type": "ping", "t": 17.25}, {"type": "rtt", "t0": 1.0, "t1": 3.5, "host": 99.5}
+PROBE, END = {"type": "probe", "seq": 1, "t": 2.5}, {"type": "probes_end", "seq": 9, "rtt_ms": 8.5}
 EPISODE = {"type": "episode", "action": "relabel", "instruction": " open the drawer "}
-ALL = (HELLO, POSE, VELOCITY, RECENTER, PING, RTT, EPISODE, {"type": "bye"})
+ALL = (HELLO, POSE, VELOCITY, RECENTER, PING, RTT, PROBE, END, EPISODE, {"type": "bye"})
 
 
 def refusal(message) -> str:
@@ -59,6 +62,8 @@ def refusal(message) -> str:
 
 def test_each_message_becomes_what_it_says():
     assert parse(json.dumps(HELLO)) == Hello("Quest 3", "headset", 1)
+    assert parse(json.dumps(HELLO | {"session": "abc"})) == Hello("Quest 3", "headset", 1, "abc")
+    assert parse(json.dumps(PROBE)) == Probe(1, 2.5) and parse(json.dumps(END)) == ProbesEnd(9, 8.5)
     assert parse(json.dumps(POSE)) == HandPose(
         7, 1234.5, "left", True, (0.1, 1.2, -0.3), (0.0, 0.0, 0.0, 1.0), 0.9, 0.0, False, True, False, True
     )

@@ -1,6 +1,9 @@
 // One websocket to the server. It reconnects after a loss and reports its status as text.
 
-const BACK_OFF_MS = [250, 500, 1000, 2000, 4000];
+const BACK_OFF_MS = [250, 500, 1000, 2000];
+// The server sends a state ten times a second. A network that is gone closes no socket: silence tells.
+const SILENT_MS = 3000;
+const CHECK_MS = 250;
 const BUSY_AGAIN_MS = 3000;
 // If more than this is waiting to be sent, the network is too slow. A pose that waits would arrive late and make the arm
 // lurch, so it is dropped and the next one is tried.
@@ -14,6 +17,9 @@ const CLOSE_REASONS = {
   1009: "A message was too large",
 };
 
+// Tells the server that a new connection is this page's own: it replaces the lost one at once.
+const session = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 export class Channel {
   /**
    * path: "/ws/operator" or "/ws/watch"; hello: the first message of every connection, or null;
@@ -21,7 +27,7 @@ export class Channel {
    */
   constructor(path, { hello = null, onMessage, onStatus }) {
     this.url = `${location.protocol === "http:" ? "ws:" : "wss:"}//${location.host}${path}`;
-    this.hello = hello;
+    this.hello = hello && { ...hello, session };
     this.onMessage = onMessage;
     this.onStatus = onStatus;
     this.socket = null;
@@ -30,6 +36,10 @@ export class Channel {
     this.dropped = 0;
     this.timer = 0;
     this.ping_timer = 0;
+    this.silence_timer = 0;
+    this.heard = 0;
+    // A device that is back in its network need not wait for the next try.
+    window.addEventListener("online", () => this.status.phase === "lost" && this.open());
   }
 
   open() {
@@ -39,6 +49,8 @@ export class Channel {
     const socket = new WebSocket(this.url);
     this.socket = socket;
     this.refusal = "";
+    this.heard = performance.now();
+    this.silence_timer = setInterval(() => this.#checkSilence(), CHECK_MS);
     socket.onopen = () => {
       if (this.hello) {
         socket.send(JSON.stringify(this.hello));
@@ -56,7 +68,7 @@ export class Channel {
   /** Closes the connection; open() opens another one. */
   close() {
     clearTimeout(this.timer);
-    clearInterval(this.ping_timer);
+    this.#stopTimers();
     const socket = this.socket;
     this.socket = null;
     if (socket?.readyState === WebSocket.OPEN && this.hello) socket.send(JSON.stringify({ type: "bye" }));
@@ -83,8 +95,21 @@ export class Channel {
     this.send({ type: "ping", t: performance.now() }, { urgent: true });
   }
 
+  #stopTimers() {
+    clearInterval(this.ping_timer);
+    clearInterval(this.silence_timer);
+  }
+
+  /** Gives up a connection, or an attempt at one, from which nothing is heard. */
+  #checkSilence() {
+    if (performance.now() - this.heard < SILENT_MS) return;
+    this.socket.close();
+    this.#onClose({ code: 0 });
+  }
+
   #receive(message) {
     const now = performance.now();
+    this.heard = now;
     if (message.type === "pong") {
       this.send({ type: "rtt", t0: message.t, t1: now, host: message.host }, { urgent: true });
     } else if (message.type === "refused") {
@@ -96,7 +121,7 @@ export class Channel {
   }
 
   async #onClose(event) {
-    clearInterval(this.ping_timer);
+    this.#stopTimers();
     this.socket = null;
     const known = CLOSE_REASONS[event.code];
     const why = this.refusal || (event.code === 4400 && event.reason ? `${known}: ${event.reason}` : known) || "Connection lost";
@@ -128,7 +153,7 @@ export class Channel {
 
 async function isUnpaired() {
   try {
-    const answer = await fetch("/web/style.css", { cache: "no-store" });
+    const answer = await fetch("/web/style.css", { cache: "no-store", signal: AbortSignal.timeout(SILENT_MS) });
     return [401, 403, 429].includes(answer.status);
   } catch {
     return false;

@@ -5,7 +5,7 @@ import { Channel } from "/web/channel.js";
 import { DeskPanel } from "/web/desk_panel.js";
 import { byId, createElement, setText, showText } from "/web/dom.js";
 import { EpisodeList } from "/web/episodes.js";
-import { gateLabel, milliseconds, recordingLabel } from "/web/labels.js";
+import { gateLabel, handLabel, milliseconds, recordingLabel } from "/web/labels.js";
 import { Player } from "/web/player.js";
 import { PolicyPanel } from "/web/policy_panel.js";
 import { TaskPanel } from "/web/task_panel.js";
@@ -109,7 +109,8 @@ function showOperator(state) {
   const moves = state.gate?.state === "moving" && (state.gate.source || "teleop") === "teleop";
   const doing = { engaged: moves ? "moves the arm" : "holds the clutch", waiting: "must release the clutch first", open: "is connected" }[state.clutch] ?? "is connected";
   const round = Number.isFinite(state.rtt_ms) ? `, ${milliseconds(state.rtt_ms)}` : "";
-  setText("operator", `${who.kind === "desk" ? `Desk control (${who.device})` : who.device} ${doing}${round}`, state.clutch === "engaged" && moves ? "good" : "calm");
+  const hand = handLabel(state, who.kind);
+  setText("operator", `${who.kind === "desk" ? `Desk control (${who.device})` : who.device}${hand ? `, ${hand},` : ""} ${doing}${round}`, state.clutch === "engaged" && moves ? "good" : "calm");
 }
 
 function showRecording(recording) {

@@ -2,6 +2,7 @@
 
 import { ImageStream } from "/web/image_stream.js";
 import { Hud } from "/web/hud.js";
+import { layoutLabel } from "/web/labels.js";
 import { Hand, Phone } from "/web/xr_inputs.js";
 import { Scene } from "/web/scene.js";
 
@@ -14,12 +15,12 @@ const FLICK = 0.7;
 export class Headset {
   /**
    * kind: headset or phone; mode: immersive-ar or immersive-vr; channel: to the server; overlay: the element that a phone
-   * shows over its camera; onEnd(): the session has ended.
+   * shows over its camera; layout: the hand that may drive, either | right | left; onEnd(): the session has ended.
    */
-  constructor({ kind, mode, channel, overlay = null, onEnd }) {
-    Object.assign(this, { kind, mode, channel, overlay, onEnd });
+  constructor({ kind, mode, channel, overlay = null, layout = "either", onEnd }) {
+    Object.assign(this, { kind, mode, channel, overlay, layout, onEnd });
     this.hands = kind === "phone" ? [new Phone()] : [new Hand("right"), new Hand("left")];
-    this.active = this.hands[0];
+    this.active = this.hands.find((hand) => hand.side === layout) ?? this.hands[0];
     this.squeezed = new Map();
     this.pressed = { a: false, b: false, flick: 0 };
     this.sequence = 0;
@@ -85,7 +86,7 @@ export class Headset {
     if (viewer) this.#draw(frame, viewer, sources);
   }
 
-  /** The active hand: the one that was squeezed last, while the other is open or out of sight. */
+  /** The active hand: of those that may drive the one that was squeezed last, while the other is open or out of sight. */
   #operator(samples) {
     const active = samples[this.hands.indexOf(this.active)];
     samples.forEach((sample, index) => {
@@ -95,7 +96,8 @@ export class Headset {
       const squeezed = sample.squeeze >= (before ? OPEN : PRESSED);
       const rising = squeezed && !before;
       this.squeezed.set(hand, squeezed);
-      if (hand !== this.active && rising && sample.tracked && (active.squeeze < OPEN || !active.tracked)) this.active = hand;
+      const may_drive = this.layout === "either" || this.kind === "phone" || hand.side === this.layout;
+      if (hand !== this.active && may_drive && rising && sample.tracked && (active.squeeze < OPEN || !active.tracked)) this.active = hand;
     });
     return samples[this.hands.indexOf(this.active)];
   }
@@ -123,7 +125,8 @@ export class Headset {
   #draw(frame, viewer, sources) {
     // A phone shows the state in its overlay.
     const in_overlay = this.kind === "phone" && this.session.domOverlayState;
-    if (!in_overlay && this.hud.update(this.channel.status, this.state, this.kind)) this.scene.setTexture("panel", this.hud.canvas);
+    const driver = { kind: this.active.bare ? "bare" : this.kind, side: this.active.side, idle: this.kind === "phone" ? "" : layoutLabel(this.layout) };
+    if (!in_overlay && this.hud.update(this.channel.status, this.state, driver)) this.scene.setTexture("panel", this.hud.canvas);
     const engaged = this.channel.status.phase === "open" ? (this.state?.clutch ?? "open") : "open";
     const hands = [];
     for (const source of this.kind === "phone" ? [] : sources) {

@@ -20,9 +20,12 @@ export class Hud {
     this.shown = "";
   }
 
-  /** status: of the channel; state: the server's last. Returns true if the panel has changed. */
-  update(status, state, kind) {
-    const content = this.#content(status, state, kind);
+  /**
+   * status: of the channel; state: the server's last; driver: {kind, as in clutchLabel; side of the active hand; idle: which hand may
+   * drive}. Returns true if the panel has changed.
+   */
+  update(status, state, driver) {
+    const content = this.#content(status, state, driver);
     const key = JSON.stringify(content);
     if (key === this.shown) return false;
     this.shown = key;
@@ -30,7 +33,7 @@ export class Hud {
     return true;
   }
 
-  #content(status, state, kind) {
+  #content(status, state, { kind, side, idle }) {
     if (status.phase !== "open" || !state) {
       const waiting = status.phase === "connecting" || (status.phase === "open" && !state);
       const trying = status.phase === "lost" || status.phase === "busy" ? "Trying again. " : "";
@@ -41,21 +44,23 @@ export class Hud {
         why: "",
         task: null,
         feet: [{ tone: "calm", text: `${trying}The arm does not follow.` }],
-        rtt: "",
+        rtt: null,
       };
     }
     const { loss } = state.recording ?? {};
-    const warnings = [...(state.warnings ?? []), ...(loss ? [loss] : [])];
+    const network = state.network?.advice ? [`Network: ${state.network.advice}`] : [];
+    const warnings = [...(state.warnings ?? []), ...(loss ? [loss] : []), ...network];
+    const [save, drop] = side === "left" ? ["X", "Y"] : ["A", "B"];
     return {
-      head: clutchLabel(state, kind),
+      head: clutchLabel(state, kind, idle),
       recording: recordingLabel(state.recording),
       instruction: state.recording?.instruction ?? "",
-      confirm: confirmLabel(state.recording, { success: "Press A", discard: "Press B" }),
+      confirm: confirmLabel(state.recording, { success: `Press ${save}`, discard: `Press ${drop}` }),
       why: state.recording?.confirm_why ?? "",
       task: taskLabel(state.tasks, state.recording?.instruction),
       feet: warnings.length ? warnings.slice(0, 2).map((text) => ({ tone: "bad", text })) : [gateLabel(state.gate)],
       // Rounded to 5 ms: flickering numbers distract.
-      rtt: Number.isFinite(state.rtt_ms) ? milliseconds(Math.max(1, Math.round(state.rtt_ms / 5) * 5)) : "",
+      rtt: Number.isFinite(state.rtt_ms) ? { text: milliseconds(Math.max(1, Math.round(state.rtt_ms / 5) * 5)), tone: state.network?.tone ?? "calm" } : null,
     };
   }
 
@@ -100,7 +105,7 @@ export class Hud {
     });
     if (rtt) {
       d.textAlign = "right";
-      this.#line(rtt, WIDTH - EDGE, 392, 30, MUTED, 400, 130);
+      this.#line(rtt.text, WIDTH - EDGE, 392, 30, rtt.tone === "good" ? MUTED : COLOUR[rtt.tone], 400, 130);
       d.textAlign = "left";
     }
   }

@@ -2,6 +2,8 @@
 
 const PERIOD_MS = 100;
 const RETRY_MS = 1500;
+// A request into a network that is gone never ends by itself.
+const HUNG_MS = 3000;
 
 export class ImageStream {
   /** onImage(image); onNone(): there is no image now; wanted(): whether the images are shown. */
@@ -30,9 +32,11 @@ export class ImageStream {
     this.requested = performance.now();
     this.number += 1;
     this.image.src = `/stream/${this.role}.jpg?n=${this.number}`;
+    this.#schedule(HUNG_MS);
   }
 
   #schedule(ms) {
+    clearTimeout(this.timer);
     if (!this.stopped) this.timer = setTimeout(() => this.#request(), Math.max(0, ms));
   }
 }

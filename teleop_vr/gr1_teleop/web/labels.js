@@ -6,6 +6,11 @@ const CLUTCH_LABELS = {
     waiting: "Release the grip, then hold it again",
     gripper: "The gripper keeps its opening until the trigger reaches it",
   },
+  bare: {
+    open: "Bend your last three fingers to move",
+    waiting: "Open your hand, then bend your fingers again",
+    gripper: "The gripper keeps its opening until your pinch reaches it",
+  },
   phone: {
     open: "Hold a finger on the screen to move",
     waiting: "Lift your finger, then hold again",
@@ -46,23 +51,32 @@ const GATE_REASONS = {
 
 const SOURCES = { teleop: "teleoperation", policy: "the policy", home: "homing" };
 
-/** The clutch in words, in agreement with the gate: "follows you" is said only while the gate moves the arm for a person. */
-export function clutchLabel(state, kind) {
+/** The hand that holds the clutch, for a sentence: "left hand", or "" for a phone, a desk or none. */
+export const handLabel = (state, kind) => (["headset", "bare"].includes(kind) && ["right", "left"].includes(state.hand) ? `${state.hand} hand` : "");
+
+/** Which hand drives, before it grips. layout: either | right | left. */
+export const layoutLabel = (layout) => (layout === "either" ? "Either hand drives: the one that grips" : `Only the ${layout} hand drives`);
+
+/**
+ * The clutch in words, in agreement with the gate: "follows" is said only while the gate moves the arm for a person.
+ * kind: headset | bare (hands without controllers) | phone | desk; idle: the detail if there is nothing else to say.
+ */
+export function clutchLabel(state, kind, idle = "") {
   const words = CLUTCH_LABELS[kind] ?? CLUTCH_LABELS.headset;
   // The operator released the grip: nothing to explain.
-  const why = state.why === "released" ? "" : (state.why ?? "");
-  if (state.clutch === "engaged") return engagedLabel(state.gate ?? {}, state.gripper_waits ? words.gripper : "");
+  const why = state.why === "released" ? idle : state.why || idle;
+  if (state.clutch === "engaged") return engagedLabel(state.gate ?? {}, state.gripper_waits ? words.gripper : "", handLabel(state, kind));
   if (state.clutch === "waiting") return { tone: "warn", text: words.waiting, detail: why };
   return { tone: "calm", text: words.open, detail: why };
 }
 
-function engagedLabel(gate, detail) {
+function engagedLabel(gate, detail, hand) {
   const reason = GATE_REASONS[gate.reason] ?? "";
   if (gate.state === "stopped") return { tone: "bad", text: "You hold the clutch, but the arm is stopped", detail: reason };
   if (gate.state === "moving" && gate.source && gate.source !== "teleop") return { tone: "warn", text: `You hold the clutch, but ${SOURCES[gate.source] ?? gate.source} moves the arm`, detail };
-  if (gate.state === "moving") return { tone: "good", text: "The arm follows you", detail };
+  if (gate.state === "moving") return { tone: "good", text: hand ? `The arm follows your ${hand}` : "The arm follows you", detail };
   if (reason) return { tone: "warn", text: "You hold the clutch, but the arm does not move", detail: reason };
-  return { tone: "calm", text: "Ready: move your hand", detail };
+  return { tone: "calm", text: `Ready: move your ${hand || "hand"}`, detail };
 }
 
 export function gateLabel(gate) {

@@ -4,14 +4,20 @@ import { Channel } from "/web/channel.js";
 import { device, immersiveMode } from "/web/device.js";
 import { byId, describe, setText, showText } from "/web/dom.js";
 import { Headset } from "/web/headset.js";
-import { clutchLabel, confirmLabel, gateLabel, recordingLabel, taskLabel } from "/web/labels.js";
+import { clutchLabel, confirmLabel, gateLabel, handLabel, layoutLabel, recordingLabel, taskLabel } from "/web/labels.js";
+import { buttonNames, loadLayout, saveLayout } from "/web/layout.js";
+import { testNetwork } from "/web/network_test.js";
 
-const CONTROLS = {
+const LAYOUTS = {
+  headset: [["either", layoutLabel("either")], ["right", layoutLabel("right")], ["left", layoutLabel("left")]],
+  phone: [["right", "Right-handed: buttons at the right"], ["left", "Left-handed: buttons at the left"]],
+};
+const controls = (layout) => ({
   headset: [
     ["Grip", "hold to move the arm with your hand"],
     ["Trigger", "close the gripper, as far as you pull"],
-    ["A or X", "start an episode; during an episode, press twice: save as success"],
-    ["B or Y", "press twice: discard the episode"],
+    [buttonNames(layout)[0], "start an episode; during an episode, press twice: save as success"],
+    [buttonNames(layout)[1], "press twice: discard the episode"],
     ["Stick, pressed", "set the forward direction to where you point"],
     ["Stick, left or right", "between episodes: the task list's previous or next instruction"],
     ["Bare hands", "bend the last three fingers: grip; pinch with thumb and index finger: gripper"],
@@ -24,12 +30,14 @@ const CONTROLS = {
     ["Discard", "press twice: discard the episode"],
     ["Next task", "the task list's next instruction"],
   ],
-};
+});
 
 const { name, kind } = device();
 const hands = kind === "phone" ? "phone" : "headset";
 let mode = "";
 let headset = null;
+let layout = loadLayout();
+let tested = "";
 
 const watch = new Channel("/ws/watch", { onMessage: showRig, onStatus: showServer });
 const operator = new Channel("/ws/operator", {
@@ -39,12 +47,43 @@ const operator = new Channel("/ws/operator", {
 });
 
 async function begin() {
-  for (const [key, meaning] of CONTROLS[hands]) byId("controls").append(describe(key, meaning));
+  chooseLayout();
   watch.open();
+  byId("network-again").addEventListener("click", runNetworkTest);
   byId("enter").addEventListener("click", enter);
   phoneButtons();
   await offerSession();
   navigator.xr?.addEventListener("devicechange", offerSession);
+}
+
+function chooseLayout() {
+  const field = byId("hand");
+  for (const [value, text] of LAYOUTS[hands]) field.append(new Option(text, value));
+  if (!LAYOUTS[hands].some(([value]) => value === layout)) layout = LAYOUTS[hands][0][0];
+  field.value = layout;
+  const show = () => {
+    document.body.dataset.hand = layout;
+    byId("controls").replaceChildren(...controls(layout)[hands].map(([key, meaning]) => describe(key, meaning)));
+  };
+  field.addEventListener("change", () => {
+    layout = field.value;
+    saveLayout(layout);
+    show();
+  });
+  show();
+}
+
+/** Before the first grip: rate, jitter and loss at the pace of the hand's samples. */
+async function runNetworkTest() {
+  if (tested === "runs") return;
+  tested = "runs";
+  byId("network-again").hidden = true;
+  showText("network-advice", "");
+  const { answered, tone, text, advice } = await testNetwork((share) => setText("network", `Testing: ${Math.round(100 * share)} %`, "calm"));
+  tested = answered ? "done" : "";
+  setText("network", text, tone);
+  showText("network-advice", advice ? `${advice[0].toUpperCase()}${advice.slice(1)}.` : "");
+  byId("network-again").hidden = false;
 }
 
 async function offerSession() {
@@ -68,7 +107,7 @@ async function offerSession() {
 async function enter() {
   showText("problem", "");
   byId("enter").disabled = true;
-  headset = new Headset({ kind: hands, mode, channel: operator, overlay: byId("overlay"), onEnd: onSessionEnd });
+  headset = new Headset({ kind: hands, mode, channel: operator, overlay: byId("overlay"), layout, onEnd: onSessionEnd });
   try {
     await headset.enter();
     watch.close();
@@ -146,13 +185,19 @@ function showServer(status) {
   const tone = { open: "good", connecting: "calm", closed: "calm" };
   setText("server", words[status.phase] ?? status.why, tone[status.phase] ?? "bad");
   byId("server").title = status.why;
-  if (status.phase !== "open") for (const id of ["gate", "recording", "instruction"]) setText(id, "–");
+  if (status.phase !== "open") for (const id of ["gate", "recording", "instruction", "driver"]) setText(id, "–");
+  // A lost network is tested anew when it is back; in the background a browser sends too rarely.
+  if (status.phase === "lost" && tested === "done") tested = "";
+  if (status.phase === "open" && !tested && !headset && !document.hidden) runNetworkTest();
   byId("enter").disabled = status.phase === "unpaired" || headset !== null;
 }
 
 function showRig(state) {
   if (state.type !== "state") return;
   const gate = gateLabel(state.gate);
+  const { operator: who } = state;
+  const hand = who && handLabel(state, who.kind);
+  setText("driver", who ? `${who.device}${hand ? `, ${hand}` : ""}` : "nobody", state.clutch === "engaged" ? "good" : "");
   setText("gate", gate.text.replace(/^Arm (.)/, (_, first) => first.toUpperCase()), gate.tone);
   const recording = recordingLabel(state.recording);
   setText("recording", recording.text, recording.tone);

@@ -26,6 +26,8 @@ export class Hand {
     this.selecting = false;
     this.passing = false;
     this.measured = false;
+    this.source = null;
+    this.bare = false;
     // Sideways deflection of the thumbstick, -1 .. 1.
     this.flick = 0;
     this.last = { squeeze: 0, trigger: 0 };
@@ -40,9 +42,18 @@ export class Hand {
       if (this.passing && !this.selecting) this.last.squeeze = 0;
       return { hand: this.side, tracked: false, position: null, orientation: null, ...this.last, buttons: NO_BUTTONS };
     }
+    // Another controller, or a bare hand instead of one: its position must not be taken for a motion of the former, and its squeeze
+    // must not go on with the former's. One frame without tracking opens the clutch; the hand must then be seen open.
+    // A pinch that the headset reports is a new source each time.
+    const lasting = Boolean(source.hand || source.gamepad);
+    const swapped = lasting && this.source !== null && this.source !== source;
+    if (lasting) this.source = source;
+    this.bare = Boolean(source.hand);
+    if (swapped) this.measured = false;
     const values = source.hand ? fingers(frame, source.hand) : buttons(source.gamepad, this.selecting);
     this.last = { squeeze: values.squeeze, trigger: values.trigger };
     this.passing = !source.hand && !source.gamepad;
+    if (swapped) return { hand: this.side, tracked: false, position: null, orientation: null, ...values };
     return { hand: this.side, ...this.#place(gripPose(frame, space, source)), ...values };
   }
 

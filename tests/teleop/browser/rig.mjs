@@ -1,7 +1,9 @@
 // Starts the rig without a robot (rig.py) as a process.
 
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -85,5 +87,66 @@ export class Rig {
       waiter.reject(new Error(why));
     }
     this.waiting.clear();
+  }
+}
+
+/** A network between page and rig that can be cut: nothing gets through, and neither end is told. Also what `adb reverse` is to a page. */
+export class Network {
+  /** Forwards a free port of localhost to the rig's; `url` is the operator's page through it. */
+  static async open(rig) {
+    const network = new Network(rig);
+    network.server.listen(0, "127.0.0.1");
+    await once(network.server, "listening");
+    const url = new URL(rig.url);
+    url.hostname = "localhost";
+    url.port = network.server.address().port;
+    return Object.assign(network, { url: url.href });
+  }
+
+  constructor(rig) {
+    this.port = new URL(rig.url).port;
+    this.sockets = new Set();
+    this.pumps = new Set();
+    this.is_cut = false;
+    /** Delay of the next bytes, ms. */
+    this.delay = () => 0;
+    this.server = createServer({ pauseOnConnect: true }, (near) => this.#forward(near));
+  }
+
+  cut() {
+    this.is_cut = true;
+  }
+
+  /** What was on its way arrives now, late and in order, as TCP does. */
+  restore() {
+    this.is_cut = false;
+    for (const pump of this.pumps) pump();
+  }
+
+  close() {
+    this.server.close();
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  #forward(near) {
+    const far = connect(this.port, "127.0.0.1");
+    for (const [from, to] of [[near, far], [far, near]]) {
+      const queue = [];
+      const pump = () => {
+        while (!this.is_cut && queue.length > 0 && queue[0].due <= performance.now()) queue.shift().act();
+        if (!this.is_cut && queue.length > 0) setTimeout(pump, queue[0].due - performance.now());
+      };
+      const pass = (act) => {
+        queue.push({ due: performance.now() + this.delay(), act });
+        pump();
+      };
+      this.pumps.add(pump);
+      this.sockets.add(from);
+      from.on("data", (bytes) => pass(() => to.write(bytes)));
+      from.on("end", () => pass(() => to.end()));
+      from.on("error", () => pass(() => to.destroy()));
+      from.on("close", () => this.sockets.delete(from));
+    }
+    near.resume();
   }
 }

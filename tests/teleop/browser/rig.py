@@ -1,10 +1,12 @@
 """A rig without a robot, for the tests of the pages.
 
-It has the real server, a recorder that writes small bags, moving camera images, and a link that prints the
-messages of the operator's page. It reads and writes one JSON document a line.
+It has the real server, link and clutch, an arm that follows each command at once, a recorder that writes
+small bags, and moving camera images. It prints the messages of the operator's page. It reads and writes one
+JSON document a line.
 
 stdout: {"url", "view_url"} once; then {"connected": kind, "device"}, {"received": message}, {"gone": reason},
-    {"instruction": text}.
+    {"instruction": text}, {"clutch": state, "hand"} at each change, {"moved": [x, y, z] in m} after each
+    command that is not zero.
 stdin: {"status": {...}} changes `RobotView.status`; {"link": {...}} changes the link's state; {"loses": text}
     changes what conversion would leave out; {"pulse": {...}} sends a haptic pulse; {"images": false} removes
     the cameras; {"restart": true} restarts the server on its port.
@@ -25,9 +27,13 @@ from PIL import Image, ImageSequence
 
 from gr1_core import images
 from gr1_core.data import metadata
+from gr1_core.pose import Pose
+from gr1_core.rig import Rig
+from gr1_teleop.clutch import Clutch
+from gr1_teleop.clutch_settings import ClutchSettings
 from gr1_teleop.episode_control import EpisodeControl
-from gr1_teleop.operator_link import OperatorBusy
-from gr1_teleop.protocol import HandPose, Ping, parse
+from gr1_teleop.operator_link import OperatorLink
+from gr1_teleop.page_clock import PageClock
 from gr1_teleop.server import Server
 from gr1_teleop.task_list import Task, TaskList
 from tests.data.bag_fixture import Recording
@@ -35,7 +41,9 @@ from tests.data.bag_fixture import Recording
 TOKEN = "a-token-for-the-browser-tests"
 DEMO_GIF = Path(__file__).parents[3] / "docs/images/demo.gif"
 VIEWS = {"static": (0, 0, 432, 323), "wrist": (432, 180, 576, 324)}
-PRESSED = 0.7
+RIG = Rig.load("kinova_gen2")
+SETTINGS = ClutchSettings(timeout_s=1.0, max_sample_age_s=1.0)
+"""Chromium that renders on a busy processor sends few samples."""
 IDLE = 5
 """Number of the earlier episode whose arm rests at the beginning."""
 
@@ -47,55 +55,58 @@ def emit(**document) -> None:
         print(json.dumps(document), flush=True)
 
 
-class FakeLink:
-    """Replaces the link: prints every message, and is engaged while a tracked hand squeezes."""
+class PrintingLink(OperatorLink):
+    """The link of the node, which prints what it gets. `overrides` replace parts of its state."""
 
     def __init__(self):
-        self._key, self._last, self._pulses, self.overrides = None, None, [], {}
+        super().__init__(Clutch(SETTINGS, RIG.limits, RIG.period), PageClock())
+        self.overrides, self._extra = {}, []
 
-    def connect(self, kind: str, device: str) -> object:
-        if self._key is not None:
-            raise OperatorBusy("another operator is in control")
-        self._key = object()
+    def connect(self, kind: str, device: str, session: str = "") -> object:
+        key = super().connect(kind, device, session)
         emit(connected=kind, device=device)
-        return self._key
-
-    def welcome(self) -> dict:
-        return {"type": "welcome", "operator": True, "scale": 0.8, "rate": 10.0}
+        return key
 
     def receive(self, key, text: str, now: float) -> list[dict]:
-        emit(received=json.loads(text))
-        message = parse(text)
-        if isinstance(message, Ping):
-            return [{"type": "pong", "t": message.t, "host": now}]
-        if isinstance(message, HandPose):
-            self._last = message
-        return []
-
-    def is_operator(self, key) -> bool:
-        return key is self._key
+        if self.is_operator(key):
+            emit(received=json.loads(text))
+        return super().receive(key, text, now)
 
     def disconnect(self, key, why: str) -> None:
-        if key is self._key:
-            self._key = self._last = None
-        emit(gone=why)
+        present = self.is_operator(key)
+        super().disconnect(key, why)
+        if present:
+            emit(gone=why)
 
     def pulse(self, pulse: dict) -> None:
-        self._pulses.append(pulse)
-
-    @property
-    def engaged(self) -> bool:
-        last = self._last
-        return last is not None and last.tracked and last.visible and last.squeeze >= PRESSED
+        self._extra.append(pulse)
 
     def state(self) -> dict:
-        last, engaged = self._last, self.engaged
-        pulses, self._pulses = self._pulses, []
-        clutch = {
-            "clutch": "engaged" if engaged else "open",
-            "why": "" if engaged or last is None else "released",
-        }
-        return clutch | {"rtt_ms": 4.2 if self._key else None, "haptics": pulses} | self.overrides
+        state = super().state()
+        extra, self._extra = self._extra, []
+        return state | {"haptics": [*state["haptics"], *extra]} | self.overrides
+
+
+class Arm(threading.Thread):
+    """Computes a command each control period, as the node does; its pose follows at once."""
+
+    def __init__(self, link: OperatorLink):
+        super().__init__(daemon=True)
+        self._link, self._pose = link, Pose(np.array([0.4, 0.0, 0.2]), np.array([1.0, 0.0, 0.0, 0.0]))
+
+    def run(self) -> None:
+        shown, due = {}, time.monotonic()
+        while True:
+            command = self._link.compute_command(self._pose, time.monotonic())
+            if command is not None and command.linear.any():
+                self._pose = Pose(self._pose.position + RIG.period * command.linear, self._pose.quaternion)
+                emit(moved=self._pose.position.tolist())
+            state = {name: self._link.figures()[name] for name in ("clutch", "hand")}
+            if state != shown:
+                emit(**state)
+                shown = state
+            due = max(due + RIG.period, time.monotonic())
+            time.sleep(due - time.monotonic() if due > time.monotonic() else 0.0)
 
 
 class FakeRecorder:
@@ -184,7 +195,7 @@ class FakeRecorder:
 class FakeRobotView:
     """The server's view of the robot."""
 
-    def __init__(self, recorder: FakeRecorder, video: dict[str, list[np.ndarray]], link: FakeLink):
+    def __init__(self, recorder: FakeRecorder, video: dict[str, list[np.ndarray]], link: OperatorLink):
         self._link = link
         self._recorder, self.changes, self.cameras = recorder, {}, True
         self._video = {
@@ -219,7 +230,7 @@ class FakeRobotView:
         ]
         known = {
             "gate": {"state": "moving", "reason": "", "source": "teleop"}
-            if self._link.engaged
+            if self._link.figures()["clutch"] == "engaged"
             else {"state": "holding", "reason": "no_command", "source": ""},
             "recorder": self._recorder.recorder_state(),
             "topics": topics,
@@ -236,7 +247,8 @@ def video() -> dict[str, list[np.ndarray]]:
 
 def main(past: int, tasks: str) -> None:
     """past: number of bags that exist at the start. tasks: JSON of [[instruction, episodes]], or ""."""
-    views, link = video(), FakeLink()
+    views, link = video(), PrintingLink()
+    Arm(link).start()
     with tempfile.TemporaryDirectory() as folder:
         recorder = FakeRecorder(Path(folder), views)
         eggplant, drawer = "put the eggplant on the plate", "open the drawer"
