@@ -21,7 +21,10 @@ from gr1_core.commands.arguments import (
 )
 from gr1_core.renamed import OPTIONS
 
-HELP = "record the scripted expert on the simulated rig, without ROS, as bags or directly as a dataset"
+HELP = (
+    "record the scripted expert, or a policy that it corrects, on the simulated rig, without ROS, as bags or "
+    "directly as a dataset"
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,7 +65,13 @@ def parser() -> argparse.ArgumentParser:
         "--policy",
         type=checkpoint,
         metavar="CHECKPOINT",
-        help="with --vary: this policy and the expert drive in turns (DAgger), without disturbance",
+        help="with --corrections: this policy drives; with --vary: it and the expert drive in turns "
+        "(DAgger), without disturbance",
+    )
+    parser.add_argument(
+        "--corrections",
+        action="store_true",
+        help="bags only: the policy drives, and a scripted operator takes over when it goes wrong",
     )
     parser.add_argument(
         "--mix",
@@ -113,8 +122,12 @@ def _planned(arguments):
     into_dataset = arguments.to == "dataset"
     if into_dataset and arguments.images == "raw":
         raise CollectError("--images raw is for bags: a dataset holds jpeg; leave it out")
-    if arguments.policy and not arguments.vary:
-        raise CollectError("--policy drives only varied episodes: add --vary")
+    if arguments.corrections and into_dataset:
+        raise CollectError("--corrections records bags, which `gr1 convert bags` reads: leave out --to")
+    if arguments.corrections and not arguments.policy:
+        raise CollectError("--corrections needs a policy that drives: add --policy CHECKPOINT")
+    if arguments.policy and not (arguments.vary or arguments.corrections):
+        raise CollectError("--policy drives only corrected or varied episodes: add --corrections or --vary")
     if arguments.single_frames and not arguments.vary:
         raise CollectError("--single-frames are of varied scenes: add --vary")
     if arguments.vary and not into_dataset:
@@ -151,20 +164,27 @@ def _collect_dataset(arguments, episodes, single_frames, rig) -> int:
 
 def _collect_bags(arguments, episodes, rig) -> int:
     from gr1_core.progress import ProgressBar
+    from gr1_core.sim.collection.bag_recording import TELEOP
     from gr1_core.sim.collection.bags import collect_bags
 
-    failed, kept = [], 0
+    failed, kept, policy = [], 0, arguments.policy
     with (
-        open_cluster(arguments) as cluster,
+        open_cluster(arguments, [policy] if policy else []) as cluster,
         ProgressBar("recording", len(episodes)) as bar,
     ):
-        results = collect_bags(episodes, arguments.out, rig, arguments.images, arguments.workers, cluster)
+        settings = rig, arguments.images, arguments.workers, cluster, policy
+        results = collect_bags(episodes, arguments.out, *settings)
         for episode, success, new in results:
             failed += [] if success else [episode.name]
             kept += not new
             bar.advance(f"{len(failed)} failed" if failed else "")
     total, successes = len(episodes), len(episodes) - len(failed)
     print(f"{total} episodes in {arguments.out}, {kept} of them from before; {successes} successes")
+    if policy:
+        from gr1_core.data.bag import Bag
+
+        taken = sum(Bag(arguments.out / one.name).counts.get(TELEOP, 0) > 0 for one in episodes)
+        print(f"the operator took over in {taken} of {total} episodes")
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 0

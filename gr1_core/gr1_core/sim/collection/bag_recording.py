@@ -1,5 +1,5 @@
-"""Records an episode of the expert as a bag with the messages that the messages of the live stack would have
-sent, without ROS.
+"""Records an episode of the expert, or of a policy with a scripted operator, as a bag with the messages that
+the live stack would have sent, without ROS.
 
 Stamps are simulated time on a fixed date, so that a seed always gives the same bytes. As on the rig, a frame
 is sent shortly after its exposure and a command shortly after the state that it answers.
@@ -8,9 +8,10 @@ is sent shortly after its exposure and a command shortly after the state that it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
@@ -21,9 +22,13 @@ from gr1_core.data.bag_writer import BagWriter
 from gr1_core.rig import ROLES, Rig
 from gr1_core.sim.expert import Command, Expert
 from gr1_core.sim.renderer import Renderer
-from gr1_core.sim.rollout import SUCCESS_PERIODS, run_episode
+from gr1_core.sim.rollout import MAX_SECONDS, SUCCESS_PERIODS, run_episode
 from gr1_core.sim.state import StateView
 from gr1_core.sim.twin import TICK, Twin
+
+if TYPE_CHECKING:
+    from gr1_core.policy import Policy
+    from gr1_core.sim.collection.corrected import CorrectedDriver
 
 STARTED = datetime(2024, 1, 1, tzinfo=UTC)
 CAMERA_HZ, STATE_HZ = 20.0, 50.0  # of the live stack's cameras and of sim/state
@@ -53,11 +58,15 @@ _RELIABLE = {
     "/command/policy/gripper": "std_msgs/msg/Float32",
     "/sim/success": "std_msgs/msg/Bool",
 }
+TELEOP = "/command/teleop/twist"
+_OPERATOR = {TELEOP: _TWIST, "/command/teleop/gripper": "std_msgs/msg/Float32"}
+POLICY_LABEL = "policy"
+"""Label of a corrected episode: digest of the policy's weights."""
 _LATCHED = {"/instruction": "std_msgs/msg/String", "/sim/task": "std_msgs/msg/String"}
 
 
-def bag_topics(kind: str) -> dict[str, str]:
-    """Topic -> type of a simulated bag. kind: "jpeg" or "raw"."""
+def bag_topics(kind: str, corrected: bool = False) -> dict[str, str]:
+    """Topic -> type of a simulated bag. kind: "jpeg" or "raw". corrected: an operator watches a policy."""
     name, type = IMAGES[kind]
     image_topics = {f"/camera/{role}/{name}": type for role in ROLES}
     return (
@@ -65,6 +74,7 @@ def bag_topics(kind: str) -> dict[str, str]:
         | {f"/camera/{role}/camera_info": "sensor_msgs/msg/CameraInfo" for role in ROLES}
         | _SENSOR
         | _RELIABLE
+        | (_OPERATOR if corrected else {})
         | _LATCHED
     )
 
@@ -88,27 +98,43 @@ class EpisodeRecorder:
         self.cameras = {
             role: Renderer(role, rig.cameras[role].width, rig.cameras[role].height) for role in ROLES
         }
+        self._rendered: tuple[bytes, Mapping[str, np.ndarray]] = b"", {}
 
     def record_episode(
-        self, folder: Path, task: str, seed: int, stopped: Callable[[], bool] = lambda: False
+        self,
+        folder: Path,
+        task: str,
+        seed: int,
+        stopped: Callable[[], bool] = lambda: False,
+        policy: Policy | None = None,
+        digest: str = "",
     ) -> tuple[bool, float]:
         """Runs and records one episode into the new bag `folder`. Returns (success, simulated seconds).
 
-        stopped: when it returns True, the bag stays unfinished and KeyboardInterrupt is raised.
+        stopped: when it returns True, the bag stays unfinished and KeyboardInterrupt is raised. policy: it
+        drives and a scripted operator corrects it (corrected.py); None: the expert drives. digest: of its
+        weights.
         """
         self.twin.reset(task, seed)
+        actor, driver, seconds = Expert(task, self.rig.control_hz), None, MAX_SECONDS
+        if policy:
+            from gr1_core.sim.collection import corrected
+
+            actor = driver = corrected.CorrectedDriver(policy, actor, self.twin.instruction, self.render)
+            seconds = corrected.MAX_SECONDS
         labels = {
             "instruction": self.twin.instruction,
-            "operator": "expert",
+            "operator": "policy" if policy else "expert",
             "task": task,
             "seed": str(seed),
             "started": STARTED.isoformat(timespec="milliseconds"),
             "rig": yaml.safe_dump(self.rig.to_dict(), sort_keys=False),
+            **({POLICY_LABEL: digest} if policy else {}),
         }
-        types = bag_topics(self.kind)
+        types = bag_topics(self.kind, corrected=policy is not None)
         qos = (
             {name: "best_effort" for name in types}
-            | dict.fromkeys(_RELIABLE, "reliable")
+            | {name: "reliable" for name in (*_RELIABLE, *_OPERATOR) if name in types}
             | dict.fromkeys(_LATCHED, "transient_local")
         )
         with BagWriter(folder, types, labels, qos=qos) as writer:
@@ -118,16 +144,24 @@ class EpisodeRecorder:
             messages.send_message("/instruction", _START, data=self.twin.instruction)
             successes = 0
             for _, command, success in run_episode(
-                self.twin, Expert(task, self.rig.control_hz), self.rig, on_tick=messages.send_tick
+                self.twin, actor, self.rig, seconds, on_tick=messages.send_tick
             ):
-                messages.set_answer(command, success)
+                messages.set_answer(command, success, driver)
                 successes = successes + 1 if success else 0
                 if stopped():
                     raise KeyboardInterrupt
             messages.send_last_state()
             success = successes >= SUCCESS_PERIODS
-            writer.close({"outcome": "success" if success else "failure"})
+            note = {"note": str(driver.take_over)} if driver and driver.take_over else {}
+            writer.close({"outcome": "success" if success else "failure", **note})
         return success, self.twin.time
+
+    def render(self, state: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Role -> image u8[H, W, 3] of a state of the twin; the last state's are kept."""
+        key = state.tobytes()
+        if self._rendered[0] != key:
+            self._rendered = key, {role: camera.render(state) for role, camera in self.cameras.items()}
+        return self._rendered[1]
 
     def close(self) -> None:
         """Frees the cameras."""
@@ -145,15 +179,18 @@ class _StackMessages:
     """Writes what the arm, camera and expert nodes of the live stack publish."""
 
     def __init__(self, writer: BagWriter, types: dict[str, str], recorder: EpisodeRecorder):
-        self._writer, self._types = writer, types
+        self._writer, self._types, self._render = writer, types, recorder.render
         self._twin, self._cameras, self._kind = recorder.twin, recorder.cameras, recorder.kind
         self._camera_every, self._state_every = round(1 / (CAMERA_HZ * TICK)), round(1 / (STATE_HZ * TICK))
         self._ticks = 0
-        self._answer: tuple[Command, bool] | None = None
+        self._answer: tuple[Command, bool, CorrectedDriver | None] | None = None
 
-    def set_answer(self, command: Command, success: bool) -> None:
-        """Sets the command and the success for the current state; they are sent with it."""
-        self._answer = command, success
+    def set_answer(self, command: Command, success: bool, driver: CorrectedDriver | None) -> None:
+        """Sets the command and the success for the current state; they are sent with it.
+
+        driver: whose commands are sent, the policy's and the operator's; None: the command is the expert's.
+        """
+        self._answer = command, success, driver
 
     def send_tick(self, linear, angular) -> None:
         """Sends the messages of the current time. linear m/s, angular rad/s: the twist that the arm gets
@@ -201,7 +238,7 @@ class _StackMessages:
 
     def _send_frame(self, role: str, camera: Renderer, state: np.ndarray, now: int) -> None:
         header = _header(now, f"camera_{role}_optical_frame")
-        image, k = camera.render(state), camera.intrinsics
+        image, k = self._render(state)[role], camera.intrinsics
         height, width = image.shape[:2]
         if self._kind == "jpeg":
             fields = {"format": "rgb8; jpeg compressed bgr8", "data": images.encode_jpeg(image)}
@@ -224,16 +261,20 @@ class _StackMessages:
         info = {"height": height, "width": width, "distortion_model": "plumb_bob", **matrices}
         self.send_message(f"/camera/{role}/camera_info", sent, header=header, **info)
 
-    def _send_command(self, command: Command, success: bool, now: int) -> None:
+    def _send_command(
+        self, command: Command, success: bool, driver: CorrectedDriver | None, now: int
+    ) -> None:
         self.send_message("/sim/success", now, data=success)
         sent = now + _COMMAND_DELAY
-        self.send_message(
-            "/command/policy/twist",
-            sent,
-            header=_header(sent, FRAME),
-            twist=_twist(command.linear, command.angular),
-        )
-        self.send_message("/command/policy/gripper", sent, data=command.closure)
+        commands = {"policy": command}
+        if driver:  # as live: the policy goes on sending while a person drives
+            commands = {"policy": driver.policy_command, "teleop": driver.operator_command}
+        for source, each in commands.items():
+            if each is None:
+                continue
+            twist = _twist(each.linear, each.angular)
+            self.send_message(f"/command/{source}/twist", sent, header=_header(sent, FRAME), twist=twist)
+            self.send_message(f"/command/{source}/gripper", sent, data=each.closure)
 
 
 def _header(ns: int, frame: str) -> dict:

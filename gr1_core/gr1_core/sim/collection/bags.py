@@ -16,7 +16,8 @@ from gr1_core.data.bag import Bag, BagError
 from gr1_core.data.bag_writer import lock_recording
 from gr1_core.pool import run_units, stopped
 from gr1_core.rig import Rig
-from gr1_core.sim.collection.bag_recording import EpisodeRecorder, bag_topics
+from gr1_core.sim.collection.bag_recording import POLICY_LABEL, EpisodeRecorder, bag_topics
+from gr1_core.sim.collection.loaded_policy import load_policy
 from gr1_core.sim.suites import TRAINING_SEEDS_END
 from gr1_core.sim.tasks import parse_task_names
 
@@ -67,15 +68,18 @@ def collect_bags(
     kind: str = "jpeg",
     workers: int = 1,
     cluster: Cluster | None = None,
+    policy: Path | None = None,
 ) -> Iterator[tuple[EpisodeSpec, bool, bool]]:
     """Records the missing episodes. Yields (spec, success, new) for each complete one, existing ones first.
 
-    kind: "jpeg" or "raw" images. workers: processes of this machine; cluster: records there instead. An
+    kind: "jpeg" or "raw" images. workers: processes of this machine; cluster: records there instead.
+    policy: a checkpoint that drives and is corrected by a scripted operator; None: the expert drives. An
     interrupted episode is recorded again: a seed always gives the same one. Raises BagError where a bag of
     that name was recorded with other settings, CollectError where the simulation cannot run, PoolError or
     ClusterError where workers end.
     """
-    outcomes = {spec: _outcome(out / spec.name, rig, kind) for spec in specs}
+    work = _Recording(Path(os.path.abspath(out)), rig, kind, *_policy(policy, rig))
+    outcomes = {spec: _outcome(out / spec.name, work) for spec in specs}
     for spec, outcome in outcomes.items():
         if outcome:
             yield spec, outcome == "success", False
@@ -89,7 +93,6 @@ def collect_bags(
         raise CollectError(
             f"--out {out} cannot be created ({error.strerror}): choose a folder that you may write to"
         ) from error
-    work = _Recording(Path(os.path.abspath(out)), rig, kind)
     try:
         if cluster:
             cluster.require(writes=[out])
@@ -103,17 +106,34 @@ def collect_bags(
                 folder.rmdir()
 
 
-def _outcome(folder: Path, rig: Rig, kind: str) -> str:
+def _policy(policy: Path | None, rig: Rig) -> tuple[Path | None, str]:
+    """-> folder of a policy that fits the rig, digest of its weights. Raises RigError or CheckpointError."""
+    if policy is None:
+        return None, ""
+    from gr1_core.eval.checkpoint_records import fingerprint
+    from gr1_core.model import checkpoint
+    from gr1_core.pretrained import resolve
+
+    policy = Path(os.path.abspath(resolve(policy)))
+    Rig.load(policy / checkpoint.RIG).require_same(rig, f"the checkpoint {policy}")
+    return policy, fingerprint(policy)[:16]
+
+
+def _outcome(folder: Path, work: _Recording) -> str:
     """Outcome of a complete bag with these settings; "" where there is none or a recovered one, which is then
     deleted.
     """
+    rig, kind = work.rig, work.kind
     if (folder / metadata.METADATA_FILE).is_file():
         bag = Bag(folder)
         if bag.rig != rig:
             raise BagError(
                 f"{folder} was recorded with another rig than '{rig.name}' is now: choose another --out"
             )
-        if bag.topics != bag_topics(kind):
+        if bag.labels.get(POLICY_LABEL, "") != work.digest:
+            drove = "another policy" if bag.labels.get(POLICY_LABEL) else "the expert, not a policy"
+            raise BagError(f"{folder} was recorded with {drove}: choose another --out")
+        if bag.topics != bag_topics(kind, corrected=work.policy is not None):
             raise BagError(
                 f"{folder} was recorded with other topics than --images {kind} gives: choose another --out"
             )
@@ -136,6 +156,8 @@ class _Recording:
     out: Path
     rig: Rig
     kind: str
+    policy: Path | None = None
+    digest: str = ""
     name = "bags"
     checks_stop = True
 
@@ -148,14 +170,16 @@ class _Recording:
 
 class _RecordingRunner:
     def __init__(self, work: _Recording):
+        self._policy = load_policy(work.policy) if work.policy else None
         self._work, self._recorder = work, EpisodeRecorder(work.rig, work.kind)
 
     def run(self, spec: EpisodeSpec) -> bool:
         folder = self._work.out / spec.name
         # Of a worker that died in the middle of it
-        if outcome := _outcome(folder, self._work.rig, self._work.kind):
+        if outcome := _outcome(folder, self._work):
             return outcome == "success"
-        return self._recorder.record_episode(folder, spec.task, spec.seed, stopped)[0]
+        driver = self._policy, self._work.digest
+        return self._recorder.record_episode(folder, spec.task, spec.seed, stopped, *driver)[0]
 
     def close(self) -> None:
         self._recorder.close()

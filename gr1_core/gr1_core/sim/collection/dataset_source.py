@@ -8,7 +8,6 @@ single-frame examples (single_frame.py).
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from gr1_core.data.convert.sources.source import Episode, Skipped, SourceError, 
 from gr1_core.rig import ROLES, Rig, gripper_sign
 from gr1_core.sim.appearance import STANDARD_APPEARANCE, sample_appearance
 from gr1_core.sim.collection import disturbance, single_frame
+from gr1_core.sim.collection.loaded_policy import load_policy
 from gr1_core.sim.expert import Command, Expert
 from gr1_core.sim.objects import catalogue
 from gr1_core.sim.rollout import MAX_SECONDS, SUCCESS_PERIODS, run_episode
@@ -105,8 +105,7 @@ class SimulationSource:
     def read(self, unit: Unit) -> Iterator[Episode | Skipped]:
         """Yields the episodes of a unit. Raises SourceError without off-screen OpenGL."""
         specs = unit.payload
-        # Load torch before OpenGL: Mesa's LLVM crashed where torch was loaded after it.
-        policy = _load_policy(self.policy) if self.policy is not None else None
+        policy = load_policy(self.policy) if self.policy is not None else None
         objects = catalogue.training_objects(specs[0].seed) if self.vary else catalogue.STANDARD_OBJECTS
         try:
             with EpisodeGenerator(self.rig, objects) as generator:
@@ -236,14 +235,3 @@ def _episode_info(spec: EpisodeSpec, task: Task) -> dict:
         "task": task.name,
         "seed": spec.seed,
     }
-
-
-@functools.cache
-def _load_policy(folder: Path) -> Policy:
-    """Loads one policy per process, on one thread, because there are as many processes as cores."""
-    import torch
-
-    from gr1_core.policy import Policy
-
-    torch.set_num_threads(1)
-    return Policy.from_pretrained(folder, device="cpu")
