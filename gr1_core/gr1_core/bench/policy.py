@@ -18,6 +18,7 @@ from gr1_core.bench.timing import interleaved, peak_gflops
 from gr1_core.model import GR1, GR1Config, checkpoint, patches
 from gr1_core.model.language import token_tensor
 from gr1_core.model.packed_linear import can_pack
+from gr1_core.plural import plural
 from gr1_core.policy import Observation, Policy
 from gr1_core.rig import Rig
 
@@ -79,7 +80,7 @@ def run(config: str, folder: Path | None, rig_name: str, threads: int, rounds: i
     model, rig = _model(config, folder, rig_name)
     console.print(
         f"GR-1 [bold]{folder or config}[/], {model.parameter_counts()[0] / 1e6:.1f} M parameters, "
-        f"{threads} threads, {rounds} rounds"
+        f"{plural(threads, 'thread')}, {plural(rounds, 'round')}"
     )
     observations = [synthetic_observation(rig, step) for step in range(STEPS)]
     precisions = ["fp32", "bf16"] + ["int8"] * can_pack(torch.int8)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gr1_core.commands._cluster import add_workers_options, open_cluster
 from gr1_core.commands.arguments import Parser
+from gr1_core.plural import plural
 
 KEPT_LITTLE = 3
 """Exit code of a conversion that is complete but kept less than half of what was there."""
@@ -70,8 +71,8 @@ def run_conversion(source_of, arguments) -> int:
     index, number = arguments.shard
     skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
     print(
-        f"shard {index + 1}/{number}: {done.made} parts made, {done.kept} existed already{skipped}; "
-        f"{seconds:.1f} s{speed}"
+        f"shard {index + 1}/{number}: {plural(done.made, 'part')} made, {done.kept} existed already"
+        f"{skipped}; {seconds:.1f} s{speed}"
     )
     out = shlex.quote(str(arguments.out))
     print(f"next, when all {number} shards have ended: gr1 convert merge {out}")
@@ -87,9 +88,9 @@ def print_summary(done, duration: str) -> int:
         reason = done.kept["reason"]
         print(f"kept {done.kept['steps']} of {done.kept['of']} steps" + (f": {reason}" if reason else ""))
     minutes = done.frames / done.fps / 60
-    episodes = f"{done.episodes} episode{'' if done.episodes == 1 else 's'}"
+    episodes = f"{plural(done.episodes, 'episode')}"
     print(
-        f"{done.root}: {episodes}, {done.frames} frames, {minutes:.1f} min at {done.fps} Hz"
+        f"{done.root}: {episodes}, {plural(done.frames, 'frame')}, {minutes:.1f} min at {done.fps} Hz"
         + (f"; {duration}" if duration else "")
     )
     lists = (

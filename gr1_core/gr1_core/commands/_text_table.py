@@ -20,11 +20,6 @@ def text_table(*columns: str, right: tuple[str, ...] = ()):
     return table
 
 
-def plural(number: int, one: str, many: str = "") -> str:
-    """Such as "1 bag", "2 bags". many: where it is not `one` with an s."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
 def print_table(table) -> None:
     console().print(table)
 

@@ -6,8 +6,9 @@ import argparse
 import json
 import textwrap
 
-from gr1_core.commands._text_table import console, plural, print_table, text_table
+from gr1_core.commands._text_table import console, print_table, text_table
 from gr1_core.commands.arguments import Parser, bags
+from gr1_core.plural import plural
 
 HELP = "list all bags below a folder: instruction, outcome, length, problems"
 _WIDE = 120

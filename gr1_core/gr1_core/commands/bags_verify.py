@@ -6,8 +6,9 @@ import argparse
 import shlex
 import sys
 
-from gr1_core.commands._text_table import console, plural
+from gr1_core.commands._text_table import console
 from gr1_core.commands.arguments import Parser, bags
+from gr1_core.plural import plural
 
 HELP = "read bags completely and name what is wrong; exit code 1 if anything is"
 

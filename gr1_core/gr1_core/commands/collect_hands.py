@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gr1_core.commands._cluster import add_workers_options, open_cluster
 from gr1_core.commands.arguments import Parser, cores, count
+from gr1_core.plural import plural
 
 HELP = "render narrated videos of human hands in Ego4D's layout, to pre-train on"
 
@@ -46,7 +47,8 @@ def main(argv: list[str]) -> int:
             kept += not new
             bar.advance()
     print(
-        f"{arguments.clips} narrated clips in {len(specs)} videos in {arguments.out}, {kept} existed already"
+        f"{plural(arguments.clips, 'narrated clip')} in {plural(len(specs), 'video')} in {arguments.out}, "
+        f"{kept} existed already"
     )
     print(f"next: gr1 convert ego4d {shlex.quote(str(arguments.out))} --out DATA")
     return 0

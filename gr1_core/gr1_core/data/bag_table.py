@@ -7,6 +7,7 @@ from pathlib import Path
 from gr1_core.data.bag import Bag, BagError, find_candidates
 from gr1_core.data.metadata import count_lost
 from gr1_core.data.verification import content_problems, lost_messages, slow_topics, stream_statistics
+from gr1_core.plural import plural
 
 
 def bag_row(folder: Path, complete: bool) -> dict:
@@ -36,9 +37,9 @@ def bag_row(folder: Path, complete: bool) -> dict:
         damaged = not bag.closed
         problems = ["damaged: gr1 bags verify"] if damaged else []
         problems += [problem.partition(": ")[2] for problem in content_problems(bag)]
-        problems += [f"{count} messages lost ({name})" for name, count in lost_messages(bag).items()] + [
-            f"slow: {name}" for name in slow_topics(bag)
-        ]
+        problems += [
+            f"{plural(count, 'message')} lost ({name})" for name, count in lost_messages(bag).items()
+        ] + [f"slow: {name}" for name in slow_topics(bag)]
     except (BagError, OSError) as error:
         return empty | {"problems": [str(error)]}
     return empty | {

@@ -23,6 +23,7 @@ from gr1_core.data.drivers import COLUMN as DRIVER
 from gr1_core.data.drivers import OPERATOR
 from gr1_core.data.frames import EncodedFrames, open_frames
 from gr1_core.hub import reference as hub
+from gr1_core.plural import plural
 from gr1_core.rig import ROLES, Camera, Rig
 
 IMAGES = "observation.images."
@@ -185,7 +186,7 @@ class Dataset:
         lengths = self.episodes["end"] - starts
         if len(columns["index"]) != self.length:
             raise DatasetError(
-                f"{self.root / 'data'} holds {len(columns['index'])} frames, meta/episodes says "
+                f"{self.root / 'data'} holds {plural(len(columns['index']), 'frame')}, meta/episodes says "
                 f"{self.length}: {_AGAIN}"
             )
         expected = {
@@ -328,7 +329,8 @@ def _episodes(root: Path, info: dict) -> tuple[np.ndarray, list[Path]]:
     number, length, chunk, file, start, end = (table[name].to_numpy() for name in names)
     if len(number) != info["total_episodes"] or len(number) == 0:
         raise DatasetError(
-            f"{folder} lists {len(number)} episodes, meta/info.json says {info['total_episodes']}: {_AGAIN}"
+            f"{folder} lists {plural(len(number), 'episode')}, meta/info.json says "
+            f"{info['total_episodes']}: {_AGAIN}"
         )
     wrong = np.flatnonzero(
         (number != np.arange(len(number)))
@@ -342,7 +344,7 @@ def _episodes(root: Path, info: dict) -> tuple[np.ndarray, list[Path]]:
         )
     if end[-1] != info["total_frames"]:
         raise DatasetError(
-            f"{folder} lists {end[-1]} frames, meta/info.json says {info['total_frames']}: {_AGAIN}"
+            f"{folder} lists {plural(end[-1], 'frame')}, meta/info.json says {info['total_frames']}: {_AGAIN}"
         )
     files = dict.fromkeys(zip(chunk.tolist(), file.tolist()))
     bounds = np.empty(len(number), EPISODE)

@@ -30,6 +30,7 @@ from gr1_core.data.bag_writer import (
 from gr1_core.data.mcap_records import DamagedError, MessageRecord, Piece
 from gr1_core.data.mcap_scan import McapScan
 from gr1_core.data.metadata import BagError, Metadata
+from gr1_core.plural import plural
 
 _EMPTY_TAIL = 1 << 16  # bytes behind the labels that may be the torn beginning of a first message
 
@@ -55,20 +56,21 @@ class Recovered:
     def __str__(self) -> str:
         if not self.messages:
             return f"{self.folder.name}: held no message and was set aside"
-        saved = f"{self.folder.name}: {self.seconds:.1f} s with {self.messages} messages saved"
+        saved = f"{self.folder.name}: {self.seconds:.1f} s with {plural(self.messages, 'message')} saved"
         return ", ".join([saved, *self.left_out(), *self.notes])
 
     def left_out(self) -> list[str]:
         """What could not be saved, in words."""
         parts = []
         if self.damaged:
-            count = "an unknown number of" if self.lost is None else str(self.lost)
-            what = "damaged chunk" if self.damaged == 1 else "damaged chunks"
-            parts.append(f"{self.damaged} {what} left out, with {count} messages")
+            count = "an unknown number of messages" if self.lost is None else plural(self.lost, "message")
+            parts.append(f"{plural(self.damaged, 'damaged chunk')} left out, with {count}")
         if self.orphans:
-            parts.append(f"{self.orphans} messages left out, whose channel stood in a damaged chunk")
+            parts.append(
+                f"{plural(self.orphans, 'message')} left out, whose channel stood in a damaged chunk"
+            )
         if self.torn:
-            parts.append(f"{self.torn} bytes of an incomplete chunk left out")
+            parts.append(f"{plural(self.torn, 'byte')} of an incomplete chunk left out")
         return parts
 
 

@@ -20,6 +20,7 @@ from gr1_core.data.bag import Bag, Message
 from gr1_core.data.bag_clocks import Clocks, type_problem
 from gr1_core.data.command_timeline import COMMAND_SOURCES, Commands
 from gr1_core.data.marks import Marks, marks_of
+from gr1_core.plural import plural
 from gr1_core.rig import ROLES, Rig, gripper_sign
 
 _IMAGES = ("camera/{}/image_raw", "camera/{}/image_raw/compressed")
@@ -282,7 +283,7 @@ def _cuts(
             yield f"{topics[name]}: nothing younger than {limit} for {seconds:.1f} s, first at {first:.1f} s"
     total = int(inside.sum())
     if keep.stop - keep.start < total:
-        yield f"cut to its longest part without a gap: {keep.stop - keep.start} of {total} steps"
+        yield f"cut to its longest part without a gap: {keep.stop - keep.start} of {plural(total, 'step')}"
 
 
 def _state(bag: Bag, rig: Rig, pose: Message, gripper: Message) -> np.ndarray:

@@ -22,6 +22,7 @@ from gr1_core.data.bag_clocks import (
 from gr1_core.data.bag_writer import LABELS_RECORD, unseal_labels
 from gr1_core.data.mcap_records import DamagedError, MessageRecord
 from gr1_core.data.mcap_scan import McapScan
+from gr1_core.plural import plural
 from gr1_core.rig import ROLES, Rig, RigError
 
 REQUIRED_TOPICS = {"arm/pose": "the arm's pose", "arm/gripper": "the gripper's state"}
@@ -117,7 +118,7 @@ class _Reading:
                     damaged.append(piece)
             for piece in damaged:
                 start = (piece.first_ns - bag.start_ns) * 1e-9
-                count = "" if piece.indexed is None else f" ({piece.indexed} messages)"
+                count = "" if piece.indexed is None else f" ({plural(piece.indexed, 'message')})"
                 where = f"received from {start:.2f} s on" if abs(start) < 1e7 else f"at byte {piece.start}"
                 yield f"checksum: the chunk of messages {where} is damaged{count}: {piece.damage}"
             for start, end in scan.gaps:
@@ -131,9 +132,9 @@ class _Reading:
                 yield "checksum: the index at the end of the file is damaged"
         yield from _changed_facts(bag, scan)
         if self.orphans:
-            yield f"checksum: {self.orphans} messages are of a channel that the file does not describe"
+            yield f"checksum: {plural(self.orphans, 'message')} of a channel that the file does not describe"
         if self.compressed:
-            yield f"compressed: {self.compressed} messages are compressed: {DECOMPRESS} {bag.folder}`"
+            yield f"compressed: {plural(self.compressed, 'compressed message')}: {DECOMPRESS} {bag.folder}`"
 
     def _add(self, scan: McapScan, messages: Iterable[MessageRecord]) -> None:
         definitions = scan.definitions
@@ -233,10 +234,11 @@ def _lost(bag: Bag) -> Iterator[str]:
     try:
         for name, lost in lost_messages(bag).items():
             row = stream_statistics(bag)[name]
-            yield f"lost: {name}: {lost} of {row['received'] + lost} messages"
+            yield f"lost: {name}: {lost} of {plural(row['received'] + lost, 'message')}"
         for name in slow_topics(bag):
             row = stream_statistics(bag)[name]
-            yield f"slow: {name}: {row['received']} messages, {row['expected']} expected at its nominal rate"
+            received = plural(row["received"], "message")
+            yield f"slow: {name}: {received}, {row['expected']} expected at its nominal rate"
     except BagError as error:
         yield f"labels: {error}"
 
@@ -248,7 +250,7 @@ def _counts(bag: Bag, reading: _Reading) -> Iterator[str]:
     if wrong:
         topics = wrong[0] if len(wrong) == 1 else f"{len(wrong)} topics"
         promised, found = (sum(counts.get(name, 0) for name in wrong) for counts in (bag.counts, held))
-        yield f"count: {topics}: metadata.yaml says {promised} messages, the file holds {found}"
+        yield f"count: {topics}: metadata.yaml says {plural(promised, 'message')}, the file holds {found}"
 
 
 def _backwards(reading: _Reading) -> Iterator[str]:
@@ -256,8 +258,8 @@ def _backwards(reading: _Reading) -> Iterator[str]:
         steps = [after - before for before, after in pairwise(times.stamps)]
         if steps and min(steps) < 0:
             count = sum(step < 0 for step in steps)
-            size = f"{-min(steps) * 1e-6:.1f} ms"
-            yield f"time: {name}: header stamps go backwards {count} times, by up to {size}: check the clocks"
+            size, often = f"{-min(steps) * 1e-6:.1f} ms", plural(count, "time")
+            yield f"time: {name}: header stamps go backwards {often}, by up to {size}: check the clocks"
 
 
 def _pauses(bag: Bag, reading: _Reading, ages: dict[str, float]) -> Iterator[str]:

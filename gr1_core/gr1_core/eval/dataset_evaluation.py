@@ -17,6 +17,7 @@ from gr1_core.data.windows import Windows
 from gr1_core.model import checkpoint, factory
 from gr1_core.model.gr1 import GR1, TARGETS
 from gr1_core.model.precision import best_precision
+from gr1_core.plural import plural
 from gr1_core.rig import Rig
 from gr1_core.train import cpu_tuning, evaluation
 from gr1_core.train.input_pipeline import InputPipeline, InputSpec
@@ -124,7 +125,8 @@ def _absolute(model: GR1, training: dict) -> bool:
 
 def _print_table(folder: Path, data: Path, episodes: int, results: dict[str, dict]) -> None:
     columns = [key for key, value in results[""].items() if isinstance(value, float)]
-    table = Table(title=f"{folder} on {episodes} episodes of {data}, {results['']['windows']} windows")
+    windows = plural(results[""]["windows"], "window")
+    table = Table(title=f"{folder} on {plural(episodes, 'episode')} of {data}, {windows}")
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(_COLUMN_TITLES.get(column, column), justify="right", no_wrap=True)

@@ -15,6 +15,7 @@ import numpy as np
 from gr1_core.data.bag import Bag
 from gr1_core.data.steps import Step, read_steps, select_steps
 from gr1_core.eval.verdict import Check
+from gr1_core.plural import plural
 from gr1_core.policy import Future, Observation, Policy, PolicyError
 from gr1_core.rig import Rig
 
@@ -133,7 +134,11 @@ def check_replays(replays: Sequence[Replay], rig: Rig) -> tuple[Check, ...]:
         * rig.control_hz
     )
     fast = (speed > 1.5 * rig.limits.linear_speed).mean()
-    whole = "every action is finite" if not failed else f"{len(failed)} episodes ended early: {failed[0]}"
+    whole = (
+        "every action is finite"
+        if not failed
+        else f"{plural(len(failed), 'episode')} ended early: {failed[0]}"
+    )
     motion = (
         f"translation error {error:.1f} mm per step, at most {MAX_RELATIVE_ERROR * still:.1f} mm allowed "
         f"({MAX_RELATIVE_ERROR:g} x that of an arm that stands still)"

@@ -20,6 +20,7 @@ from gr1_core.eval.cluster_jobs import ClusterJobs
 from gr1_core.eval.environment import Outcome, SimulationError, TrialSettings, require_simulated_rig
 from gr1_core.eval.prediction import PredictionErrors
 from gr1_core.model import checkpoint as checkpoints
+from gr1_core.plural import plural
 from gr1_core.progress import ProgressBar
 from gr1_core.rig import Rig
 from gr1_core.sim.suites import Trial, parse_suites, trials
@@ -75,7 +76,7 @@ def run(
         "seconds": seconds,
     }
     if ended:
-        result["interrupted"] = f"{len(outcomes)} of {len(chosen)} episodes"
+        result["interrupted"] = f"{len(outcomes)} of {plural(len(chosen), 'episode')}"
     if errors and (figures := errors.figures()):
         result["prediction"] = figures
     if out:
@@ -129,7 +130,7 @@ def _play(
                 outcomes.append(outcome)
                 if errors:
                     errors.end_trial(outcome.trial)
-                bar.advance(f"{sum(one.success for one in outcomes)} successes")
+                bar.advance(plural(sum(one.success for one in outcomes), "success", "successes"))
         except (Exception, KeyboardInterrupt) as ended:
             return outcomes, ended
         finally:

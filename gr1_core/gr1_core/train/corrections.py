@@ -13,6 +13,7 @@ import numpy as np
 from gr1_core.data.command_timeline import true_spans
 from gr1_core.data.dataset import Dataset
 from gr1_core.data.drivers import OPERATOR, POLICY
+from gr1_core.plural import plural
 from gr1_core.train.recipe import Corrections, RecipeError
 
 KINDS = ("demonstration", "correction", "policy", "before a take-over", "failed")
@@ -79,9 +80,9 @@ def count_windows(found: FrameWeights, windows, starts: np.ndarray) -> dict[str,
 def report_lines(counts: dict[str, dict[str, float]]) -> list[str]:
     """The counts as text, one line per kind that the data holds."""
     return [
-        f"  {name}: {row['frames']} frames, "
+        f"  {name}: {plural(row['frames'], 'frame')}, "
         + (
-            f"weight {row['weight']:g}, {row['windows']} windows, {row['share']:.0%} of the loss"
+            f"weight {row['weight']:g}, {plural(row['windows'], 'window')}, {row['share']:.0%} of the loss"
             if row["weight"]
             else "left out"
         )

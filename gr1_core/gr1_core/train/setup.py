@@ -16,6 +16,7 @@ from gr1_core.data.windows import Windows
 from gr1_core.model import checkpoint
 from gr1_core.model.gr1 import GR1
 from gr1_core.model.precision import best_precision
+from gr1_core.plural import plural
 from gr1_core.train import corrections, cpu_tuning, losses, memory, weights
 from gr1_core.train.batch_schedule import BatchSchedule
 from gr1_core.train.data import open_training_data
@@ -177,10 +178,11 @@ def _headline(trainer: Trainer, precision: str) -> str:
     images = "encoded beforehand" if trainer.pipeline.cached else "encoded at each use"
     trained = sum(value.numel() for value in learner.trained.values()) / 1e6
     resumed = f"; resumed after step {trainer.progress.step}" if trainer.progress.step else ""
+    episodes, steps = plural(len(data.train.episodes), "episode"), plural(trainer.progress.steps, "step")
     return (
-        f"{recipe.name}: {len(data.starts)} windows of {len(data.train.episodes)} episodes in {recipe.data}, "
-        f"{held} episodes held out; {trained:.1f} M trained parameters; {trainer.progress.steps} steps of "
-        f"{recipe.batch} windows "
+        f"{recipe.name}: {plural(len(data.starts), 'window')} of {episodes} in {recipe.data}, "
+        f"{plural(held, 'episode')} held out; {trained:.1f} M trained parameters; {steps} of "
+        f"{plural(recipe.batch, 'window')} "
         f"({trainer.schedule.micro_batch} at once) on {processes.num_processes} x {processes.device.type}, "
         f"{precision}; "
         f"images {images}; in {recipe.out}{resumed}"

@@ -19,6 +19,7 @@ from gr1_core.data.convert.merge import Summary
 from gr1_core.data.convert.plan import ConvertError, Plan
 from gr1_core.data.convert.progress import Progress
 from gr1_core.data.convert.sources.source import Source, SourceError, Unit
+from gr1_core.plural import plural
 from gr1_core.pool import PoolError, run_units
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _make_parts(
                 bar.advance(unit.bytes)
         except PoolError as error:
             kept = len(list(folder.glob("*.arrow")))
-            raise ConvertError(f"{error}; the {kept} parts in {folder} are kept") from None
+            raise ConvertError(f"{error}; {plural(kept, 'part')} in {folder} kept") from None
     if cluster:
         _wait_for_parts(todo, folder)
     return Shard(out, len(todo), len(units) - len(todo), skipped, left)
@@ -159,7 +160,7 @@ def _wait_for_parts(units: list[Unit], folder: Path) -> None:
     while missing := missing - set(os.listdir(folder)):
         if time.monotonic() > until:
             raise ConvertError(
-                f"{len(missing)} parts that workers have written do not appear in {folder} (the first is "
+                f"{plural(len(missing), 'part')} of the workers did not appear in {folder} (the first is "
                 f"{min(missing)}): is it the same folder on all machines? The same command continues"
             )
         time.sleep(0.2)

@@ -27,6 +27,7 @@ from gr1_core.eval.calvin.log import NAME, ResultsLog
 from gr1_core.eval.calvin.protocol import ChainJob, ChainOutcome, ChainSettings
 from gr1_core.eval.calvin.references import REFERENCES
 from gr1_core.eval.worker_process import WorkerError
+from gr1_core.plural import plural
 from gr1_core.progress import ProgressBar
 from gr1_core.rig import Rig
 
@@ -100,7 +101,7 @@ def run(options: Options) -> int:
         return _end(ended)
     result = summary.document(results) | facts["document"] | {"warnings": warnings}
     if ended:
-        result["interrupted"] = f"{len(results)} of {len(chains)} chains"
+        result["interrupted"] = f"{len(results)} of {plural(len(chains), 'chain')}"
     title = f"CALVIN, scene {options.scene}: {result['policy']}"
     if options.out:
         atomic_write.write_json(options.out / "results.json", result)

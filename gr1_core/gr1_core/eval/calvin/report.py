@@ -11,6 +11,7 @@ from pathlib import Path
 from gr1_core import atomic_write
 from gr1_core.eval.calvin.references import Reference
 from gr1_core.eval.wilson import wilson
+from gr1_core.plural import plural
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #26282e; background: #fafaf8;
@@ -36,7 +37,8 @@ def write_page(
     parts = [
         "<!doctype html><html lang=en><meta "
         f"charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>",
-        f"<h1>{escape(title)}</h1><p>{result['chains']} chains, mean length <b>{result['mean']:.2f}</b> "
+        f"<h1>{escape(title)}</h1><p>{plural(result['chains'], 'chain')}, "
+        f"mean length <b>{result['mean']:.2f}</b> "
         f"<span class=interval>({result['low']:.2f} .. {result['high']:.2f}, 95 %, bootstrap over "
         "chains)</span></p>",
         _rates(result, references),

@@ -8,6 +8,7 @@ import numpy as np
 
 from gr1_check import response
 from gr1_check.report import FAIL, LEFT_OUT, OK, WARN, graded, worst
+from gr1_core.plural import plural
 from gr1_robot.arm.controller import HOMING_MESSAGES
 
 PROMISE_S = 0.25
@@ -104,7 +105,7 @@ def stop(check) -> None:
     # The node publishes its own count once a second.
     check.client.wait(lambda: refused() - before > _ENOUGH, 2.5)
     moved = asked.twist[asked.twist[:, 0] > asked.sent, 1:].any()
-    text = f"{refused() - before} commands refused while stopped" + (
+    text = f"{plural(refused() - before, 'command')} refused while stopped" + (
         ", but the gate let motion through" if moved else ""
     )
     check.add("refusal", FAIL if moved or refused() == before else OK, text, "do not use this arm: report it")

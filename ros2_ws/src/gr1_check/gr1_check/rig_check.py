@@ -18,6 +18,7 @@ from gr1_check.operator_prompt import OperatorPrompt, Quit
 from gr1_check.report import COLOURS, FAIL, LEFT_OUT, OK, Report, Result
 from gr1_check.steps import Step
 from gr1_core import Rig
+from gr1_core.plural import plural
 
 TIMEOUT_S = 8.0
 FILES = "report.json, report.md, transcript.txt, images, logs"
@@ -37,7 +38,7 @@ class RigCheck:
         self.patience = TIMEOUT_S
         cameras, computer = (
             f"{chosen['static']}, {chosen['wrist']}",
-            f"{platform.node()}, {os.cpu_count()} cores",
+            f"{platform.node()}, {plural(os.cpu_count() or 0, 'core')}",
         )
         when = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
         self.report = Report(

@@ -14,6 +14,7 @@ import numpy as np
 
 from gr1_bringup.arguments import SettingError
 from gr1_core.eval.wilson import wilson
+from gr1_core.plural import plural
 
 SECONDS = 20.0
 """A trial that lasts longer has failed, as in `gr1 evaluate sim`."""
@@ -183,7 +184,8 @@ class Evaluation:
         won = [result.seconds for result in results if result.success]
         low, high = wilson(len(won), len(results))
         pace = f", {np.mean(won):.1f} s on average" if won else ""
-        return f"{len(won)} of {len(results)} trials succeeded (95 % interval {low:.2f} to {high:.2f}){pace}"
+        share = f"{len(won)} of {plural(len(results), 'trial')} succeeded"
+        return f"{share} (95 % interval {low:.2f} to {high:.2f}){pace}"
 
     def document(self, latencies: Iterable[float], acted: float) -> str:
         """One line of JSON. latencies: s from each step's older frame to its command. acted: s in which the

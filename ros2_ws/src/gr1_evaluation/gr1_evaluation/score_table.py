@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gr1_common.text import printable
+from gr1_core.plural import plural
 from gr1_evaluation.evaluation import Evaluation, Trial
 
 HINT = "type another instruction, or Enter for the next of the list"
@@ -31,7 +32,7 @@ def line(evaluation: Evaluation, now: tuple[Trial, str, float] | None) -> str:
     results = evaluation.results
     won = sum(result.success for result in results)
     doing = f"'{printable(now[1])}' {now[2]:.1f} s" if now else "setting up the table"
-    return f"{won} of {len(results)} trials succeeded | {doing}"
+    return f"{won} of {plural(len(results), 'trial')} succeeded | {doing}"
 
 
 def _instruction(now: tuple[Trial, str, float] | None) -> Text:
@@ -60,4 +61,4 @@ def _tasks(evaluation: Evaluation) -> list[RenderableType]:
     for start in range(0, len(cells), 3):
         grid.add_row(*cells[start : start + 3])
     won, tried = (sum(column) for column in zip(*tally.values()))
-    return [grid, Text(f"{won} of {tried} trials succeeded", style="bold")]
+    return [grid, Text(f"{won} of {plural(tried, 'trial')} succeeded", style="bold")]

@@ -13,6 +13,7 @@ from gr1_bringup.extension import ExtensionError, RunContext, RunningExtension
 from gr1_bringup.keyboard import Keyboard
 from gr1_bringup.run import short_path
 from gr1_core import Rig
+from gr1_core.plural import plural
 from gr1_core.rig import ROLES
 from gr1_evaluation import score_table
 from gr1_evaluation.evaluation import Evaluation
@@ -106,7 +107,7 @@ class EvaluationSession(RunningExtension):
             try:
                 self.recording.save(self._context.folder / RECORDING)
                 count = evaluation_video.write_video(file, self.recording, self._rig, go_on=go_on)
-                result = f"{count} frames" if count else "interrupted before its first frame"
+                result = plural(count, "frame") if count else "interrupted before its first frame"
             except (OSError, ValueError, RuntimeError, av.FFmpegError) as error:
                 result = f"not written: {error}"
         self._context.say(f"video: {short_path(file)}, {result}")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gr1_bringup import processes, shared_memory, stack
 from gr1_common import dds
+from gr1_core.plural import plural
 from gr1_fault_injection import victims
 
 _UP_S, _READY_S = 60.0, 30.0
@@ -78,7 +79,7 @@ def run(kills: int, seconds: float, folder: Path, say: Callable[[str], None]) ->
         monitor.close()
         time.sleep(1.5)  # segments of this moment are left alone
         removed = shared_memory.remove_dead_segments()
-        say(f"shared memory: {before} segments before, {_segments()} after; {removed}")
+        say(f"shared memory: {plural(before, 'segment')} before, {_segments()} after; {removed}")
 
 
 class _Loop:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gr1_core.plural import plural
 from gr1_policy import calibration
 from gr1_policy.inputs import CAMERAS
 from gr1_policy.prediction_monitor import SMALLEST_BASELINE, Baseline, PredictionMonitor, Residual, score
@@ -86,8 +87,8 @@ def calibrate(paths: Sequence[Path], checkpoint: Path) -> int:
     bags = [Bag(folder) for path in paths for folder in find_bags(path)]
     if len(bags) < 2:
         raise ValueError(
-            f"{len(bags)} bags in {', '.join(map(str, paths))}: two are needed at least, {FEWEST} or more "
-            "are better"
+            f"{plural(len(bags), 'bag')} in {', '.join(map(str, paths))}: two are needed at least, "
+            f"{FEWEST} or more are better"
         )
     # torch takes seconds to import: the refusals above come at once.
     from gr1_core import Policy
@@ -138,7 +139,7 @@ def _save(checkpoint: Path, runs: Sequence[dict[str, Residual]], names: Sequence
         )
     print(f"largest score of one recording against the others: {held_out:.2f}")
     if len(names) < FEWEST:
-        print(f"only {len(names)} recordings: rare motions may be missing, expect false alarms")
+        print(f"only {plural(len(names), 'recording')}: rare motions may be missing, expect false alarms")
     print(f"the checkpoint's limit (prediction_limit -1): {limit:g}; written to {file}")
     print(json.dumps({"bags": len(names), "held_out_score": held_out, "recommended_limit": limit}))
     return 0

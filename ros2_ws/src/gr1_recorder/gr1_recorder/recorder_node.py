@@ -29,6 +29,7 @@ from gr1_common.process import run_node
 from gr1_common.qos import LATCHED
 from gr1_core.data import recovery
 from gr1_core.data.metadata import BagError
+from gr1_core.plural import plural
 from gr1_core.rig import Rig, RigError
 from gr1_recorder.episode import Limits
 from gr1_recorder.raw_subscriber import RawSubscriber
@@ -225,8 +226,8 @@ class RecorderNode(Node):
         name = self._session.end(outcome)
         state = self._session.state(time.monotonic())
         text = (
-            f"{name}: {outcome}, {state['seconds']:g} s, {state['mb']:g} MB, {state['lost']} messages lost, "
-            f"{state['gaps']} gaps"
+            f"{name}: {outcome}, {state['seconds']:g} s, {state['mb']:g} MB, "
+            f"{plural(state['lost'], 'message')} lost, {plural(state['gaps'], 'gap')}"
         )
         self.get_logger().log(text, LoggingSeverity.WARN if state["lost"] else LoggingSeverity.INFO)
         if self._session.warning:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gr1_core.data.convert.report import survey
 from gr1_core.data.convert.report.survey import ActionSaturation, EpisodeRow
+from gr1_core.plural import plural
 
 _MAX_SATURATED = 0.02
 _MAX_REPEATED = 0.1
@@ -81,7 +82,7 @@ def find_problems(
         "Only a part without gaps was used; see the rates and gaps below.",
         cut,
     )
-    lossy = [(row, f"{row.lost} messages") for row in rows if row.lost]
+    lossy = [(row, plural(row.lost, "message")) for row in rows if row.lost]
     about(
         "losses",
         "with messages lost during recording",
@@ -95,14 +96,16 @@ def find_problems(
         "They teach the policy to stand still: relabel them as failure or discarded.",
         static,
     )
-    short = [(row, f"{row.frames} frames") for row in rows if row.frames < survey.WINDOW]
+    short = [(row, plural(row.frames, "frame")) for row in rows if row.frames < survey.WINDOW]
     about(
         "short",
         f"shorter than a training window of {survey.WINDOW} frames",
         "All of their windows are masked in part.",
         short,
     )
-    repeated = [(row, f"{row.repeated} frames") for row in rows if row.repeated > _MAX_REPEATED * row.frames]
+    repeated = [
+        (row, plural(row.repeated, "frame")) for row in rows if row.repeated > _MAX_REPEATED * row.frames
+    ]
     about(
         "repeats",
         "with repeated frames",
@@ -156,7 +159,7 @@ def _about_motion(rows: Sequence[EpisodeRow], about) -> list[Finding]:
         "whose hand jumps",
         "The position changes within one step by more than an arm can move: lost frames, two recordings in "
         "one episode, or other units.",
-        [(row, f"{row.jumps} steps") for row in moving if row.jumps],
+        [(row, plural(row.jumps, "step")) for row in moving if row.jumps],
         bad=True,
     )
     about(

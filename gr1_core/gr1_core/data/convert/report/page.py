@@ -16,6 +16,7 @@ from gr1_core.data.convert.report.outlier_table import OutlierTable
 from gr1_core.data.convert.report.style import CSS
 from gr1_core.data.convert.sources.source import Episode
 from gr1_core.data.dataset_writer import ACTION_NAMES, STATE_NAMES
+from gr1_core.plural import plural
 from gr1_core.rig import Rig
 
 MAX_PREVIEWS = 120
@@ -73,7 +74,7 @@ class Report:
         if action is not None:
             sections += [self._action(action, saturation), self._state()]
         sections += [self._stream_table(), self._gallery(found), self._table(), _left_out(left_out)]
-        title = f"{len(self._rows)} episodes from {self._origin}"
+        title = f"{plural(len(self._rows), 'episode')} from {self._origin}"
         head = (
             '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
             f"<title>{escape(title)}</title><style>{CSS}</style>"
