@@ -169,7 +169,7 @@ def test_a_node_that_is_killed_in_motion_leaves_an_arm_that_is_brought_to_rest_a
     ends(node.motion)
     ends(node.watchdog)
     assert not arm.moving
-    assert "ended without a farewell; at rest after" in node.wait()[1]
+    assert "ended without a farewell; no motion commanded after" in node.wait()[1]
 
 
 def freeze_in_motion(arm, ros, node) -> float:

@@ -106,7 +106,7 @@ def test_a_node_that_is_killed_leaves_an_arm_at_rest_and_its_successor_needs_a_p
     with commands(ros):
         until_moving(ros)
         node.send(signal.SIGKILL)
-        node.until("the arm node has ended without a farewell; at rest after")
+        node.until("the arm node has ended without a farewell; no motion commanded after")
         assert psutil.wait_procs([node.motion], timeout=20)[0]
         successor = start(ros)
         try:
@@ -139,7 +139,7 @@ def test_sigterm_brings_the_arm_to_rest(ros, node):
         until_moving(ros)
         node.motion.terminate()
         code, said = node.wait()
-    assert code == 1 and "its end was asked for; at rest after" in said
+    assert code == 1 and "its end was asked for; no motion commanded after" in said
 
 
 def test_a_node_that_is_frozen_leaves_an_arm_at_rest(ros, node):

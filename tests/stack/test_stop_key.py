@@ -77,7 +77,7 @@ def test_space_and_ctrl_z_bring_the_arm_to_rest_and_ctrl_c_reaches_it_first(term
     _, status = os.waitpid(terminal.pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     log = (tmp_path / "run" / "arm.log").read_text()
-    assert re.search("the arm node ends; at rest after 0 ms", log), log
+    assert re.search("the arm node ends; no motion commanded after 0 ms, the arm at rest after 0 ms", log), log
 
 
 def test_a_stop_without_an_arm_says_so():

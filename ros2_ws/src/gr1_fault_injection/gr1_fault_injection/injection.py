@@ -100,7 +100,7 @@ def inject_once(fault: Fault, scene: Scene, rng: random.Random) -> Run:
         rest = scene.stack.rest_in_log()
         times = rest, rest
         if rest is None or rest > 1e3 * LIMIT_S:
-            wrong.append(f"the motion process brought its arm to rest after {rest} ms")
+            wrong.append(f"the motion process commanded motion for {rest} ms")
     recovery, seconds, more = _recover(fault, scene)
     return Run(
         *times, travel_mm=round(1e3 * travel, 1), reason=reason,

@@ -23,7 +23,7 @@ from gr1_fault_injection.observer import Observer
 UP_S = 120.0
 MOTION = "motion process"
 """The name of the arm node's motion process, beside those of the nodes."""
-_REST = re.compile(r"has ended without a farewell; at rest after (\d+) ms")
+_REST = re.compile(r"has ended without a farewell; no motion commanded after (\d+) ms")
 _ANSWER_S = 2.0
 _SERVICES = ("arm/reset", "arm/stop", "sim/reset", "recorder/start", "recorder/discard")
 
@@ -112,7 +112,7 @@ class StackUnderTest:
             raise StackError(f"the stop socket does not stop the arm: {answer}")
 
     def rest_in_log(self) -> float | None:
-        """ms that a motion process whose node was killed needed to bring its arm to rest; None: not yet."""
+        """ms that a motion process whose node was killed needed until it commanded no motion; None: not yet."""
         found = _REST.search(self.process("arm").log.read_text())
         return float(found[1]) if found else None
 

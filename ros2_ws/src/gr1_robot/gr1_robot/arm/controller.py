@@ -36,6 +36,10 @@ def _boottime() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def _set(event: threading.Event, value: bool) -> None:
+    event.set() if value else event.clear()
+
+
 class Snapshot(NamedTuple):
     """One tick: the state that the gate saw, the motion that it allowed, the arm's faults and
     `ArmBackend.homing`.
@@ -49,8 +53,8 @@ class Snapshot(NamedTuple):
 
 
 class ArmController:
-    """Everything that reaches the arm goes through here. `at_rest` is set while it is stopped and has no
-    motion.
+    """Everything that reaches the arm goes through here. While it is stopped: `no_motion` is set when the
+    gate commands none, `at_rest` when the arm stands still too (`Gate.at_rest`) and does not home itself.
 
     `lock` is held around the backend, one call at a time. The gate has a lock of its own, held for
     microseconds: a driver that hangs delays neither the refusal of a command nor a stop.
@@ -70,7 +74,7 @@ class ArmController:
             rig.limits, rig.period, armed, backend.joint_limits, vendor, backend.joint_speeds, backend.body
         )
         self._gate_lock = threading.Lock()
-        self.at_rest = threading.Event()
+        self.no_motion, self.at_rest = threading.Event(), threading.Event()
         self._homing = Homing(rig.limits)
         self._operator = OperatorPresence(self.gate.expiry)
         self._clock, self._boottime = clock, boottime or (_boottime if clock is time.monotonic else clock)
@@ -105,10 +109,9 @@ class ArmController:
                 backend.stop()
             backend.send_twist(motion.linear, motion.angular)
             self._step_gripper(motion, closure)
-            if motion.state == STOPPED and not motion.linear.any() and not motion.angular.any():
-                self.at_rest.set()
-            else:
-                self.at_rest.clear()
+            rests = motion.state == STOPPED and not motion.linear.any() and not motion.angular.any()
+            _set(self.no_motion, rests)
+            _set(self.at_rest, rests and self.gate.at_rest and homing != "running")
             return Snapshot(state, motion, closure, faults, homing)
 
     def _tell_lost_operator(self, motion: Motion, now: float) -> Motion:

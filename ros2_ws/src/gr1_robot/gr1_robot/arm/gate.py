@@ -63,7 +63,7 @@ LATCHES = (
     "shutting_down",
 )
 """Why the arm is stopped until a person resets it."""
-GRAVE = {"loop_stalled": 1, "force": 2, "emergency_stop": 3}
+GRAVE = {"shutting_down": 1, "loop_stalled": 2, "force": 3, "emergency_stop": 4}
 """Latches that replace one of lower weight, and that end the arm's own homing."""
 
 _JUMP = 5.0  # times the speed limit: a command beyond this is an error, not a wish
@@ -143,6 +143,11 @@ class Gate:
     def latched(self) -> str:
         """Why the arm is stopped until a reset; "" if it may move."""
         return self._latch
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the arm stands still, by what was sent and how hard its vendor says it brakes."""
+        return self._ramp.at_rest
 
     # Inputs: commands, stop, reset
 

@@ -39,7 +39,7 @@ _REPORT_PERIOD_S = 0.25
 _COUNTS_PERIOD_TICKS = 10
 _REFUSAL_PERIOD_S = 1.0
 _END_S = 12.0
-"""s after which the process ends whatever hangs; `_close` needs 5 s with a driver that does not answer."""
+"""s after which the process ends whatever hangs; `_close` needs 6 s with a driver that does not answer."""
 
 
 class MotionProcess:
@@ -225,14 +225,17 @@ class MotionProcess:
         began, trouble, rest = time.monotonic(), "", ""
         try:
             self.controller.stop(SHUTTING_DOWN)
-            if self._loop.alive and self.controller.at_rest.wait(timeout=1.0):
-                rest = f"at rest after {1e3 * (time.monotonic() - began):.0f} ms"
+            if self._loop.alive and self.controller.no_motion.wait(timeout=1.0):
+                rest = f"no motion commanded after {1e3 * (time.monotonic() - began):.0f} ms, "
+                rested = self.controller.at_rest.wait(timeout=1.0)
+                passed = f"{1e3 * (time.monotonic() - began):.0f} ms"
+                rest += f"the arm at rest after {passed}" if rested else f"still moving after {passed}"
             self._loop.end()
             self._look_for_close()
         finally:
             trouble = self.controller.close()
             self._stop_server.close()
-        _say(f"motion process: {why}; {rest or 'the arm did not come to rest within 1 s'}", trouble)
+        _say(f"motion process: {why}; {rest or 'its loop has not stopped the arm within 1 s'}", trouble)
         told = self._link.post_surely(motion_link.Ended(self._failure, trouble), 0.5)
         if self._failure and not told:
             _say(self._failure)

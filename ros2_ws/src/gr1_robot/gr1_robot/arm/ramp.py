@@ -35,10 +35,17 @@ class Ramp:
         inert = any(map(math.isfinite, self._braking))
         self._recent: deque[np.ndarray] = deque(maxlen=round(REACTION_S / TICK) if inert else 0)
         """m and rad of each of the last ticks, the last one first."""
+        self._still = 0
+        """Ticks since the last one with motion."""
 
     def sent(self) -> Sent:
         """What the arm may still have to carry out."""
         return Sent(self._arm, np.cumsum(self._recent, axis=0).reshape(-1, 6))
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether an arm that brakes as its vendor says, and follows REACTION_S late, stands still."""
+        return self._still > self._recent.maxlen
 
     def brake(self, elapsed: float, hard: bool) -> np.ndarray:
         """The result of braking alone, both parts of the motion together."""
@@ -73,6 +80,7 @@ class Ramp:
             behind = arm[part] - self._arm[part]
             arm[part] = self._arm[part] + _limit_length(behind, braking * elapsed)
         self._arm = arm
+        self._still = 0 if twist.any() or arm.any() else self._still + 1
         self._recent.appendleft(arm * TICK)
 
     def _fall(self, elapsed: float, hard: bool) -> tuple[float, float]:
