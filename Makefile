@@ -15,7 +15,7 @@ SYSTEM := libegl1 libgl1-mesa-dri libopengl0 libusb-1.0-0 python3-venv
 ROS := "ros-jazzy-rclpy[fastrtps]" ros-jazzy-std-msgs ros-jazzy-sensor-msgs ros-jazzy-geometry-msgs ros-jazzy-std-srvs \
        ros-jazzy-diagnostic-msgs ros-jazzy-visualization-msgs ros-jazzy-lifecycle-msgs \
        ros-jazzy-trajectory-msgs
-OURS := -e "gr1_core[sim,test]" -e ros2_ws/src/gr1_common -e "ros2_ws/src/gr1_robot[realsense]" -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder \
+OURS := -e "gr1_core[sim,test,view]" -e ros2_ws/src/gr1_common -e "ros2_ws/src/gr1_robot[realsense]" -e ros2_ws/src/gr1_policy -e ros2_ws/src/gr1_recorder \
         -e ros2_ws/src/gr1_check -e ros2_ws/src/gr1_fault_injection -e ros2_ws/src/gr1_evaluation -e teleop_vr -e launch
 MANIFESTS := constraints.txt gr1_core/pyproject.toml $(wildcard ros2_ws/src/*/setup.py)
 

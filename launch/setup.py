@@ -15,6 +15,7 @@ setup(
         (f"share/{name}", ["package.xml", *glob("*.launch.py")]),
         (f"share/{name}/config", glob("config/*")),
         (f"share/{name}/rviz", glob("rviz/*.rviz")),
+        (f"share/{name}/foxglove", ["foxglove/gr1.json"]),
     ],
     install_requires=["setuptools", "gr1_core", "gr1_common"],
     zip_safe=False,

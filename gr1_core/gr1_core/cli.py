@@ -15,7 +15,7 @@ import textwrap
 from importlib import metadata
 from itertools import takewhile
 
-from gr1_core.commands.arguments import Mistake
+from gr1_core.commands.arguments import INSTALL_ROS, Mistake
 from gr1_core.suggestions import nearest
 
 GROUP = "gr1.commands"
@@ -58,6 +58,7 @@ OWN = (
     "rig check",
     "rig new",
     "serve",
+    "view",
 )
 """The commands of gr1_core. `evaluate sim` is the module gr1_core.commands.evaluate_sim."""
 OF_ROS_PACKAGES = (
@@ -66,6 +67,7 @@ OF_ROS_PACKAGES = (
     "calibrate",
     "check rig",
     "confirm",
+    "evaluate rig",
     "faults",
     "health",
     "measure",
@@ -84,9 +86,6 @@ OF_ROS_PACKAGES = (
 )
 """Commands that come with the ROS 2 packages: named here only to say what to install where they are missing.
 """
-INSTALL_ROS = (
-    "run `make setup` in the repository, or build ros2_ws with colcon and source its install/setup.bash"
-)
 DESCRIPTION = "GR-1 on a real robot, from demonstration to deployed policy."
 
 

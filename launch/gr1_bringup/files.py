@@ -1,4 +1,4 @@
-"""Where the package's config/ and rviz/ are. ROS-free."""
+"""Where the package's config/, rviz/ and foxglove/ are. ROS-free."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def share() -> Path:
-    """The folder with config/ and rviz/: beside the package in a source tree, share/gr1_bringup once
+    """The folder with config/, rviz/ and foxglove/: beside the package in a source tree, share/gr1_bringup once
     installed.
     """
     here = Path(__file__).resolve()

@@ -16,6 +16,9 @@ from gr1_core.hub import reference as hub
 from gr1_core.suggestions import did_you_mean, neighbours
 
 LONGEST_LINE = 100
+INSTALL_ROS = (
+    "run `make setup` in the repository, or build ros2_ws with colcon and source its install/setup.bash"
+)
 
 
 class Mistake(ValueError):

@@ -23,5 +23,6 @@ setup(
             "health = gr1_check.commands.health",
             "measure = gr1_check.commands.measure",
         ],
+        "gr1.live_view": ["stack = gr1_check.live_view"],
     },
 )

@@ -13,11 +13,13 @@ import numpy as np
 
 from gr1_core import images
 from gr1_core.calvin.environment import FRAMES_PER_SECOND
+from gr1_core.eval.calvin import video
 from gr1_core.eval.calvin.protocol import ChainJob, ChainOutcome, RecordedFrame
+from gr1_core.eval.calvin.video import LINE, SIDE
 from gr1_core.policy import Action, Observation, Policy
 
 _PREDICT_EVERY = 3  # steps between two decoded predictions: they cost as much as the action
-_SIDE, _LINE, _SHEET_ROWS = 240, 22, 6
+_SHEET_ROWS = 6
 _INK, _PAPER = (38, 42, 48), (250, 250, 248)
 
 
@@ -58,8 +60,6 @@ def write_chain(
     outcome: ChainOutcome, predicted: Mapping[int, tuple[bytes, bytes]], folder: Path, renderer: str
 ) -> dict[str, str]:
     """Writes chain-<number>.mp4 and chain-<number>.png; returns their names."""
-    from gr1_core.eval.calvin import video
-
     name = f"chain-{outcome.job.number:04d}"
     video.write_mp4(folder / f"{name}.mp4", _video_frames(outcome, predicted, renderer), FRAMES_PER_SECOND)
     cv2.imwrite(str(folder / f"{name}.png"), _sheet(outcome, predicted)[:, :, ::-1])
@@ -76,18 +76,18 @@ def _video_frames(outcome: ChainOutcome, predicted: Mapping[int, tuple[bytes, by
             row += [_enlarged(images.decode(jpeg)) for jpeg in shown] if shown else [_empty(), _empty()]
             titles += ["static, as predicted", "gripper, as predicted"]
         image = np.concatenate(row, axis=1)
-        top = np.full((_LINE, image.shape[1], 3), _PAPER, np.uint8)
+        top = np.full((LINE, image.shape[1], 3), _PAPER, np.uint8)
         for place, title in enumerate(titles):
-            _write(top, title, place * _SIDE + 6)
+            _write(top, title, place * SIDE + 6)
         yield np.concatenate([top, image, _caption(outcome, frame, image.shape[1], renderer)])
 
 
 def _caption(outcome: ChainOutcome, frame: RecordedFrame, width: int, renderer: str) -> np.ndarray:
     job, place = outcome.job, frame.task
-    caption = np.full((2 * _LINE, width, 3), _PAPER, np.uint8)
-    _write(caption[:_LINE], f'{place + 1} of {len(job.tasks)}: "{job.instructions[place]}"', 6)
+    caption = np.full((2 * LINE, width, 3), _PAPER, np.uint8)
+    _write(caption[:LINE], f'{place + 1} of {len(job.tasks)}: "{job.instructions[place]}"', 6)
     _write(
-        caption[_LINE:],
+        caption[LINE:],
         f"chain {job.number}, {job.tasks[place]}, step {frame.step}, {renderer}",
         6,
         scale=0.38,
@@ -106,7 +106,7 @@ def _sheet(outcome: ChainOutcome, predicted: Mapping[int, tuple[bytes, bytes]]) 
         if predicted:
             known = np.array([step for step in sorted(predicted) if step < len(outcome.frames)])
             moments = [int(known[np.abs(known - moment).argmin()]) for moment in moments]
-        text = np.full((_LINE, _SIDE * _SHEET_ROWS, 3), _PAPER, np.uint8)
+        text = np.full((LINE, SIDE * _SHEET_ROWS, 3), _PAPER, np.uint8)
         how = (
             f"done in {outcome.steps[place]} steps"
             if place < outcome.done
@@ -130,12 +130,12 @@ def _sheet(outcome: ChainOutcome, predicted: Mapping[int, tuple[bytes, bytes]]) 
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    return cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
 
 
 def _empty() -> np.ndarray:
-    return np.full((_SIDE, _SIDE, 3), 225, np.uint8)
+    return np.full((SIDE, SIDE, 3), 225, np.uint8)
 
 
 def _write(strip: np.ndarray, text: str, x: int, scale: float = 0.45) -> None:
-    cv2.putText(strip, text, (x, _LINE - 7), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
+    cv2.putText(strip, text, (x, LINE - 7), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)

@@ -167,6 +167,7 @@ class PredictionMonitor:
                 "worst": max(self._worst, default=0.0) if self._baseline else "none",
                 "steps": self._steps,
                 "compared": self._compared,
+                "ahead_s": self._ahead,
             }
 
     def _is_blind(self) -> bool:

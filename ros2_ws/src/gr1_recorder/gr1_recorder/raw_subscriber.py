@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
@@ -26,14 +27,26 @@ class RawSubscriber:
     arrival.
     """
 
-    def __init__(self, node: Node, streams: Iterable[Stream], on_message: Callable[[Message, bool], None]):
+    def __init__(
+        self,
+        node: Node,
+        streams: Iterable[Stream],
+        on_message: Callable[[Message, bool], None],
+        newest_only: bool = False,
+    ):
+        """newest_only: of a best-effort stream a round passes the newest message alone, so that a reader who
+        is slower than the senders stays at the present.
+        """
         self._node, self._on_message = node, on_message
         self._group = _NoExecutor()
         self._queues = []
         self.streams: dict[str, Stream] = {}
         for stream in streams:
+            qos = qos_of(stream)
+            if newest_only and stream.qos == "best_effort":
+                qos.depth = 1
             subscription = node.create_subscription(
-                _type(stream), stream.topic, _ignore, _qos(stream), raw=True, callback_group=self._group
+                _type(stream), stream.topic, _ignore, qos, raw=True, callback_group=self._group
             )
             self._queues.append([subscription, subscription.topic_name, stream.type, True])
             self.streams[subscription.topic_name] = stream
@@ -48,8 +61,8 @@ class RawSubscriber:
             self._look_at_publishers()
         simulated = self._clock_if_simulated()
         for subscription, topic, kind, one_sender in self._queues:
-            while taken := _take(subscription):
-                data, info = taken
+            most = 1 if subscription.qos_profile.depth == 1 else None
+            for data, info in islice(_pending(subscription), most):
                 received, sent = info["received_timestamp"] or wall, info["source_timestamp"] or wall
                 stamp = schemas.header_stamp(kind, data)
                 arrived = now - max(wall - received, 0) * 1e-9
@@ -115,16 +128,19 @@ class _NoExecutor(CallbackGroup):
         pass
 
 
-def _take(subscription):
+def _pending(subscription):
+    """The waiting messages, (bytes, times), and those that come meanwhile."""
     with subscription.handle:
-        return subscription.handle.take_message(subscription.msg_type, True)
+        while taken := subscription.handle.take_message(subscription.msg_type, True):
+            yield taken
 
 
 def _ignore(message) -> None:
     """A subscription needs a callback."""
 
 
-def _qos(stream: Stream) -> QoSProfile:
+def qos_of(stream: Stream) -> QoSProfile:
+    """What a stream is subscribed with."""
     reliability = ReliabilityPolicy.BEST_EFFORT if stream.qos == "best_effort" else ReliabilityPolicy.RELIABLE
     durability = (
         DurabilityPolicy.TRANSIENT_LOCAL if stream.qos == "transient_local" else DurabilityPolicy.VOLATILE

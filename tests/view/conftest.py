@@ -1,0 +1,3 @@
+import pytest
+
+pytest.importorskip("rerun", reason='needs `pip install "gr1_core[view]"`')
