@@ -15,7 +15,10 @@ setup(
     install_requires=["setuptools", "gr1_core", "gr1_common", "gr1_policy", "gr1_bringup"],
     zip_safe=True,
     entry_points={
-        "gr1.commands": ["video = gr1_evaluation.commands.video"],
+        "gr1.commands": [
+            "evaluate.rig = gr1_evaluation.commands.evaluate_rig",
+            "video = gr1_evaluation.commands.video",
+        ],
         "gr1_bringup.extensions": ["evaluate = gr1_evaluation.up_extension:EXTENSION"],
     },
 )

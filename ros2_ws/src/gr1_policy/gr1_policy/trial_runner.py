@@ -138,6 +138,11 @@ class TrialRunner:
             episode.step(seconds, success(state))
         return episode
 
+    @property
+    def state(self) -> np.ndarray:
+        """The twin's newest state."""
+        return self._state
+
     def simulated_time(self) -> float:
         """Simulated seconds since the last reset."""
         return float(self._state[0]) if len(self._state) else 0.0
