@@ -192,7 +192,7 @@ def _nearest(group: list[str], modules: dict[str, str]) -> str:
 def _help(names: list[str], modules: dict[str, str]) -> str:
     """The commands with one line each; a line longer than the terminal is wrapped."""
     indent = max(map(len, names)) + 4
-    width = max(shutil.get_terminal_size((120, 24)).columns, indent + 40)
+    width = max(shutil.get_terminal_size((80, 24)).columns, indent + 40)
     lines = ["usage: gr1 COMMAND ...   (gr1 COMMAND --help: its options)", "", DESCRIPTION, "", "commands:"]
     for name in names:
         text = textwrap.wrap(_help_line(modules[name]), width - indent)
