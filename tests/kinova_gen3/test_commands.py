@@ -2,13 +2,19 @@
 point.
 """
 
+import io
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from gr1_core.kinematics import GEN3_GRIP, gen3
+from gr1_robot.arm.drivers.kinova_gen3 import driver
 from gr1_robot.arm.drivers.kinova_gen3.backend import HOME
 from gr1_robot.arm.drivers.kinova_gen3.units import Tool, joint_angles
+from tests.support.waiting import eventually
 
 from .arm import BASE, TOOL
 from .drive import Drive
@@ -155,3 +161,34 @@ def test_fingers_that_are_told_to_hold_stay_where_they_are(arm, connected):
         # The same command as before is a new one.
         connected.send_gripper(1.0)
         arm.until(lambda arm: len(arm.calls("SendGripperCommand")) == 3 and arm.closure == 1.0)
+
+
+def test_a_hand_that_no_longer_says_where_it_is_is_sent_nothing_that_is_no_number(arm, connected):
+    connected.send_gripper(1.0)
+    eventually(lambda: arm.calls("SendGripperCommand"), "the first command")
+    arm.motors = 0
+    eventually(lambda: np.isnan(connected.read_state().closure), "a state without a gripper")
+    connected.hold_gripper()
+    seen = connected.read_state().at
+    eventually(lambda: connected.read_state().at > seen + 0.2, "some more steps")
+    sent = [call.detail.gripper.finger[0].value for call in arm.calls("SendGripperCommand")]
+    assert sent == [1.0]
+
+
+def test_faults_with_ever_new_numbers_do_not_fill_the_memory_and_a_log_that_is_gone_ends_nothing(
+    make, monkeypatch
+):
+    """The reader of standard error has ended: a write fails."""
+
+    class Gone(io.StringIO):
+        def write(self, _):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    clock = [0.0]
+    monkeypatch.setattr(driver, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    one = make().driver
+    for number in range(500):
+        clock[0] += 0.01
+        one._add_fault(f"a pose that is not finite: {number}")
+    assert f"{499}" in one.faults()[-1] and len(one._recent_faults) < 120

@@ -112,8 +112,9 @@ class Driver:
         self._closure = closure
 
     def hold_gripper(self) -> None:
-        """Commands the newest measured closure."""
-        self._closure = self._state.closure
+        """Commands the newest measured closure; nothing where the arm reports none."""
+        closure = self._state.closure
+        self._closure = closure if np.isfinite(closure) else self._closure_sent
 
     def stop(self) -> None:
         """Stops the arm now. If this thread hangs, so do its heartbeats, and the watchdog stops the arm."""
@@ -346,9 +347,12 @@ class Driver:
 
     def _add_fault(self, text: str) -> None:
         """A fault of this moment, shown for a second."""
-        if time.monotonic() >= self._recent_faults.get(text, -np.inf):
+        now, known = time.monotonic(), self._recent_faults
+        if now >= known.get(text, -np.inf):
             _report(text)
-        self._recent_faults[text] = time.monotonic() + _FAULT_SHOWN_S
+        # Texts have numbers in them, so each may be a new one. Another thread reads this one.
+        recent = {one: until for one, until in known.items() if now < until}
+        self._recent_faults = recent | {text: now + _FAULT_SHOWN_S}
 
     def _take_jobs(self):
         while self._jobs:
@@ -407,4 +411,6 @@ def _vector(message, name: str) -> np.ndarray:
 
 
 def _report(text: str) -> None:
-    print(f"kinova_gen3: {text}", file=sys.stderr, flush=True)
+    # Whoever read it may have ended: that must not end the driver.
+    with contextlib.suppress(OSError, ValueError):
+        print(f"kinova_gen3: {text}", file=sys.stderr, flush=True)
