@@ -37,6 +37,19 @@ def test_any_urdf_stands_as_the_gate_reads_it(name, tip):
         assert (turn * Rotation.from_quat(quaternion).inv()).magnitude() < 1e-6
 
 
+def test_the_frame_of_the_poses_is_base_link_also_behind_a_world():
+    fixed = '<joint name="j" type="fixed"><parent link="world"/><child link="base_link"/>{}</joint>'
+    origin = '<origin xyz="1 0 0.5" rpy="0 0 1.5707963"/>'
+    text = f'<robot name="a"><link name="world"/>{fixed.format(origin)}<link name="base_link"/></robot>'
+    model = ArmModel(text)
+    place, quaternion = model.root_pose()
+    base, turn = model.forward("base_link", {})
+    np.testing.assert_allclose(place + Rotation.from_quat(quaternion).apply(base), 0, atol=1e-9)
+    assert (Rotation.from_quat(quaternion) * turn).magnitude() < 1e-9
+    place, quaternion = ArmModel((ARMS / "six_joint.urdf").read_text()).root_pose()
+    assert not place.any() and quaternion.tolist() == [0, 0, 0, 1]
+
+
 def test_a_finger_that_follows_another_one_moves_with_it():
     model = ArmModel((ARMS / "six_joint.urdf").read_text())
     (left, _), (right, _) = (

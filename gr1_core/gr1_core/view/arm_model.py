@@ -77,6 +77,18 @@ class ArmModel:
     def root(self) -> str:
         return self.links[0].name
 
+    def root_pose(self) -> tuple[np.ndarray, np.ndarray]:
+        """The root in the frame of the arm's poses: xyz f64[3] m, quaternion f64[4] xyzw.
+
+        That frame is link base_link where it is fixed to the root, as behind a link `world`; else the root.
+        """
+        by_name = {link.name: link for link in self.links}
+        above = [by_name[name] for name in by_name[BASE].path] if BASE in by_name else []
+        if any(link.joint and link.joint.kind != "fixed" for link in above):
+            above = []
+        place, turn = self.forward(BASE, {}) if above else (np.zeros(3), Rotation.identity())
+        return -turn.inv().apply(place), turn.inv().as_quat()
+
     @property
     def moving(self) -> list[Link]:
         """The links whose joints move."""

@@ -150,7 +150,8 @@ class Recording:
         positions = {link.joint.name: 0.0 for link in model.moving} | self._positions
         for link in model.links:
             path = f"world/{'/'.join(link.path)}"
-            if (pose := model.pose(link, positions)) is not None:
+            pose = model.pose(link, positions) if link.joint else model.root_pose()
+            if pose is not None:
                 self._place(path, *pose, static=link not in model.moving)
             for number, shape in enumerate(link.shapes):
                 self._shape(f"{path}/shapes/{number}", shape, np.array(shape.xyz), shape.quaternion)
