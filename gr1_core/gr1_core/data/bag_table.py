@@ -11,7 +11,7 @@ from gr1_core.plural import plural
 
 
 def bag_row(folder: Path, complete: bool) -> dict:
-    """{name, instruction, outcome, seconds, mb, operator, problems, damaged} of one bag.
+    """{name, folder, instruction, outcome, seconds, mb, operator, problems, damaged} of one bag.
 
     A bag that cannot be read gives a row with the problem, not an error.
     """
@@ -19,6 +19,7 @@ def bag_row(folder: Path, complete: bool) -> dict:
     size = sum(path.stat().st_size for path in files if path.is_file())
     empty = {
         "name": folder.name,
+        "folder": str(folder),
         "instruction": "",
         "outcome": "",
         "seconds": 0.0,
