@@ -9,7 +9,7 @@ import pytest
 from gr1_core import pretrained
 from gr1_core.commands.arguments import Mistake
 from gr1_policy import calibration
-from gr1_policy.calibration_run import make_baseline, recommend_limit
+from gr1_policy.calibration_run import held_out_score, make_baseline
 from gr1_policy.commands.calibrate import main as gr1_calibrate
 from gr1_policy.prediction_monitor import SMALLEST_BASELINE, PredictionMonitor, Residual
 
@@ -166,7 +166,7 @@ def test_the_calibration_belongs_to_the_weights(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     assert calibration.load(tmp_path) is None
     baseline = {"static": Residual(1.5, 20.0), "wrist": Residual(3.0, 90.0)}
-    calibration.save(tmp_path, baseline, 1.5, ["a", "b"])
+    calibration.save(tmp_path, baseline, 1.5, {"a": baseline, "b": baseline})
     found = calibration.load(tmp_path)
     assert found.baseline == baseline
     assert [found.resolve(asked) for asked in (-1.0, 0.0, 2.5)] == [1.5, 0.0, 2.5]
@@ -184,22 +184,13 @@ def test_a_damaged_calibration_is_named(tmp_path, text):
         calibration.load(tmp_path)
 
 
-def test_the_baseline_is_the_largest_and_no_less_than_noise():
-    runs = [
-        {"static": Residual(0.1, 40.0), "wrist": Residual(2.0, 3.0)},
-        {"static": Residual(0.2, 30.0), "wrist": Residual(4.0, 5.0)},
-    ]
-    assert make_baseline(runs) == {
-        "static": Residual(SMALLEST_BASELINE.whole, 40.0),
-        "wrist": Residual(4.0, SMALLEST_BASELINE.local),
-    }
-
-
-def test_the_limit_leaves_room_for_how_much_recordings_differ():
-    alike = [{"static": Residual(2.0, 40.0), "wrist": Residual(2.0, 40.0)}] * 4
-    assert recommend_limit(alike) == (1.5, 1.0)
-    odd = [*alike, {"static": Residual(4.0, 40.0), "wrist": Residual(2.0, 40.0)}]
-    assert recommend_limit(odd) == (3.0, 2.0)
+def test_the_baseline_leaves_room_for_how_much_recordings_differ_figure_by_figure():
+    alike = [{"static": Residual(2.0, 40.0), "wrist": Residual(0.2, 3.0)}] * 4
+    smallest = SMALLEST_BASELINE
+    assert make_baseline(alike) == {"static": Residual(2.0, 40.0), "wrist": smallest}
+    odd = [*alike, {"static": Residual(4.0, 40.0), "wrist": Residual(0.2, 30.0)}]
+    assert make_baseline(odd) == {"static": Residual(8.0, 40.0), "wrist": Residual(smallest.whole, 60.0)}
+    assert held_out_score(alike) == 1.0 and held_out_score(odd) == 2.0
 
 
 def test_it_is_calibrated_on_bags_or_in_the_twin_and_not_on_both(tmp_path):

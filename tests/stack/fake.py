@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import rclpy
@@ -13,6 +14,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from gr1_common import messages, qos
 from gr1_core import Rig
+from gr1_core.policy import Action, Future
 from tests.support.ros_graph import SpinningNodes
 
 
@@ -124,6 +126,25 @@ class FakeRig:
                     publisher.publish(
                         messages.image_to_msg(self._image(name), taken, f"camera_{name}_optical_frame")
                     )
+
+
+class QuickPolicy:
+    """A policy without a model, for tests that need each step in time: it moves, and predicts no change."""
+
+    config = SimpleNamespace(future_steps=3, predicts_frames=True)
+
+    def __init__(self):
+        self.rig = Rig.load("kinova_gen2")
+        self.resets = []
+
+    def reset(self, instruction):
+        self.resets.append(instruction)
+
+    def step(self, observation):
+        views = {name: camera.view(getattr(observation, name)) for name, camera in self.rig.cameras.items()}
+        delta = np.array([0.1, 0, 0, 0, 0, 0])
+        future = Future(**views, static_patches=np.empty(0), wrist_patches=np.empty(0))
+        return Action(delta, 1.0, lambda: future)
 
 
 class SpyPolicy:

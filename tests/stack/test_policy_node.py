@@ -22,6 +22,8 @@ from gr1_policy import calibration
 from gr1_policy.prediction_monitor import SMALLEST_BASELINE
 from tests.support.waiting import eventually
 
+from .fake import QuickPolicy
+
 
 def speed(message) -> float:
     return float(np.abs(np.concatenate(messages.from_twist(message.twist))).sum())
@@ -329,7 +331,7 @@ def test_a_limit_needs_the_monitor(rig, policy_node):
 @pytest.mark.slow
 def test_a_model_that_has_no_time_to_predict_is_a_warning_while_there_is_a_limit(rig, policy_node, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    calibration.save(tmp_path, {"static": SMALLEST_BASELINE, "wrist": SMALLEST_BASELINE}, 1.5, [])
+    calibration.save(tmp_path, {"static": SMALLEST_BASELINE, "wrist": SMALLEST_BASELINE}, 1.5, {})
     node, _ = acting(
         rig, policy_node, checkpoint=str(tmp_path), prediction_limit=1000.0, max_action_age_periods=50.0
     )
@@ -347,11 +349,12 @@ def test_a_model_that_has_no_time_to_predict_is_a_warning_while_there_is_a_limit
 def disturbed(rig, policy_node, tmp_path, wanted, **parameters):
     """A calibrated policy whose wrist camera is covered now and then, until `wanted()`."""
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    calibration.save(tmp_path, {"static": SMALLEST_BASELINE, "wrist": SMALLEST_BASELINE}, 1.5, [])
+    calibration.save(tmp_path, {"static": SMALLEST_BASELINE, "wrist": SMALLEST_BASELINE}, 1.5, {})
     still = {name: np.full((*size, 3), 120, np.uint8) for name, size in rig.size.items()}
     rig.images = dict(still)
     slack = {"max_gap_periods": 20.0, "max_action_age_periods": 50.0}
-    _, spy = acting(rig, policy_node, checkpoint=str(tmp_path), **slack, **parameters)
+    policy = QuickPolicy()
+    acting(rig, policy_node, load=lambda *_: policy, checkpoint=str(tmp_path), **slack, **parameters)
     eventually(
         lambda: (s := rig.status("policy: prediction")) and int(s[2].get("compared", 0)) > 5,
         "steps that were compared",
@@ -365,7 +368,7 @@ def disturbed(rig, policy_node, tmp_path, wanted, **parameters):
         until = time.monotonic() + 1.5
         while not wanted() and time.monotonic() < until:
             time.sleep(0.01)
-    return spy
+    return policy
 
 
 @pytest.fixture
@@ -425,7 +428,7 @@ def test_a_call_that_nobody_answers_stops_the_arm(rig, policy_node, tmp_path, ca
 def test_without_a_gate_that_slows_it_an_image_that_nobody_could_expect_stops_the_arm(
     rig, policy_node, tmp_path
 ):
-    spy = disturbed(rig, policy_node, tmp_path, lambda: rig.stops, prediction_limit=1.5)
+    policy = disturbed(rig, policy_node, tmp_path, lambda: rig.stops, prediction_limit=1.5)
     assert rig.stops, "arm/stop was not called"
     eventually(lambda: speed(rig.twists[-1][1]) == 0, "a zero twist")
     level, message, _ = eventually(
@@ -441,4 +444,4 @@ def test_without_a_gate_that_slows_it_an_image_that_nobody_could_expect_stops_th
     assert len(rig.twists) == sent and len(rig.stops) == 1
     rig.instruct("open the drawer")
     moving(rig)
-    assert spy.resets[-1] == "open the drawer" and len(rig.stops) == 1
+    assert policy.resets[-1] == "open the drawer" and len(rig.stops) == 1

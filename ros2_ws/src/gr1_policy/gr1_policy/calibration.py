@@ -4,7 +4,7 @@ import.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,14 +37,16 @@ def load(folder: str | Path) -> Calibration | None:
     return checkpoint_records.load_record(folder, FILE, parse, COMMAND)
 
 
-def save(folder: str | Path, baseline: Baseline, limit: float, bags: Sequence[str]) -> Path:
+def save(
+    folder: str | Path, baseline: Baseline, limit: float, runs: Mapping[str, Mapping[str, Residual]]
+) -> Path:
     """Writes the calibration on the checkpoint's present weights.
 
-    limit: the recommended one. bags: the recordings, for a reader. Returns its file (see
-    `checkpoint_records`).
+    limit: the recommended one. runs: the recordings' names and largest residuals, for a reader. Returns its
+    file (see `checkpoint_records`).
     """
     record = {
-        "bags": list(bags),
+        "runs": {run: {name: asdict(one) for name, one in found.items()} for run, found in runs.items()},
         "baseline": {name: asdict(one) for name, one in baseline.items()},
         "recommended_limit": limit,
     }

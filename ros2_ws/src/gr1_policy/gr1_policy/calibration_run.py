@@ -14,9 +14,7 @@ from gr1_policy.inputs import CAMERAS
 from gr1_policy.prediction_monitor import SMALLEST_BASELINE, Baseline, PredictionMonitor, Residual, score
 
 MARGIN = 1.5
-"""The recommended limit: this many times the baseline, or the largest score of one recording against the
-others.
-"""
+"""The limit of a calibrated checkpoint, in baselines."""
 FEWEST = 10
 CALIBRATION_SEED, SECONDS = 700_000, 20.0
 """Of the first layout in the twin, one that neither demonstrations nor evaluations use, and of an episode."""
@@ -52,23 +50,28 @@ def larger_of(most: dict[str, Residual], now: dict[str, Residual]) -> dict[str, 
 
 
 def make_baseline(runs: Sequence[dict[str, Residual]]) -> Baseline:
-    """The largest residuals of all recordings, and no less than SMALLEST_BASELINE."""
-    most = dict.fromkeys(runs[0] if runs else CAMERAS, SMALLEST_BASELINE)
-    for run in runs:
-        most = {name: _larger(one, run[name]) for name, one in most.items()}
-    return most
+    """For each figure of each camera its largest value, times how far that exceeds the second largest: the
+    next recording may exceed them all as far. No less than SMALLEST_BASELINE.
+    """
+    smallest = SMALLEST_BASELINE
+    return {
+        name: Residual(
+            _expected_largest([run[name].whole for run in runs], smallest.whole),
+            _expected_largest([run[name].local for run in runs], smallest.local),
+        )
+        for name in (runs[0] if runs else CAMERAS)
+    }
 
 
-def recommend_limit(runs: Sequence[dict[str, Residual]]) -> tuple[float, float]:
-    """(limit, the largest score of a recording against the baseline of the others)."""
-    held_out = max(
-        _score(run, make_baseline([*runs[:number], *runs[number + 1 :]])) for number, run in enumerate(runs)
-    )
-    return round(MARGIN * max(held_out, 1.0), 2), held_out
+def _expected_largest(values: Sequence[float], least: float) -> float:
+    second, first = sorted([least, *(max(value, least) for value in values)])[-2:]
+    return first * first / second
 
 
-def _score(run: dict[str, Residual], baseline: Baseline) -> float:
-    return max(score(one, baseline[name]) for name, one in run.items())
+def held_out_score(runs: Sequence[dict[str, Residual]]) -> float:
+    """The largest score of a recording against the baseline of the others."""
+    others = [make_baseline([*runs[:number], *runs[number + 1 :]]) for number in range(len(runs))]
+    return max(score(one, baseline[name]) for run, baseline in zip(runs, others) for name, one in run.items())
 
 
 def _larger(a: Residual, b: Residual) -> Residual:
@@ -115,7 +118,11 @@ def calibrate_in_twin(episodes: int, checkpoint: Path) -> int:
 
     policy = Policy.from_pretrained(checkpoint)
     require_simulated_rig(policy.rig)
-    listed = suites.trials("seen", episodes, CALIBRATION_SEED)
+    drawer = max(episodes // 5, 1)
+    listed = [
+        *suites.trials("seen", episodes - drawer, CALIBRATION_SEED),
+        *suites.trials("drawer", drawer, CALIBRATION_SEED),
+    ]
     environment = TrialSettings(policy.rig, SECONDS, 0, False).environment()
     runs, monitored = [], MonitoredPolicy(policy)
     try:
@@ -129,13 +136,12 @@ def calibrate_in_twin(episodes: int, checkpoint: Path) -> int:
 
 def _save(checkpoint: Path, runs: Sequence[dict[str, Residual]], names: Sequence[str]) -> int:
     """Writes the record and prints it."""
-    limit, held_out = recommend_limit(runs)
-    found = make_baseline(runs)
-    file = calibration.save(checkpoint, found, limit, names)
+    limit, held_out, found = MARGIN, held_out_score(runs), make_baseline(runs)
+    file = calibration.save(checkpoint, found, limit, dict(zip(names, runs, strict=True)))
     for name, one in found.items():
         print(
-            f"{name:6s} largest residual: {one.whole:.2f} grey levels over the image, {one.local:.0f} in "
-            "the worst cell"
+            f"{name:6s} calls above {limit * one.whole:.2f} grey levels over the image, or "
+            f"{limit * one.local:.0f} in the worst cell"
         )
     print(f"largest score of one recording against the others: {held_out:.2f}")
     if len(names) < FEWEST:
