@@ -1,14 +1,15 @@
-"""When a stopped arm counts as resting: what `gr1 stop`, Ctrl-Z and the end of a run wait for."""
+"""When a stopped arm counts as resting (for `gr1 stop`, Ctrl-Z, the end of a run); how a way home ends."""
 
 import numpy as np
 import pytest
 
 from gr1_common.stop_socket import EMERGENCY_STOP, SHUTTING_DOWN
+from gr1_core.pose import Pose
 from gr1_robot.arm.controller import ArmController
 from gr1_robot.arm.inertia import Inertia
 
 from .inert import VENDOR
-from .plant import FULL
+from .plant import CENTRE, DOWN, FULL, HIGH
 from .test_arm import RIG, Clock, Driver, ready, run
 
 
@@ -60,3 +61,18 @@ def test_an_arm_that_homes_itself_is_stopped_and_rests_when_its_homing_has_ended
     run(arm, clock, 0.1)
     assert arm.at_rest.is_set()
     assert not np.any([call == "twist" for call in driver.calls])
+
+
+@pytest.mark.parametrize("broken", [Pose(np.full(3, np.nan), DOWN), Pose(CENTRE, np.zeros(4))])
+def test_a_way_home_that_begins_with_a_broken_pose_ends_in_time_all_the_same(broken):
+    clock = Clock()
+    arm, driver = ready(clock)
+    run(arm, clock, 0.1)
+    driver.home = Pose((HIGH[0] + 0.01, *CENTRE[1:]), DOWN)  # the gate keeps the arm from it
+    whole, driver.pose, send_twist = driver.pose, broken, driver.send_twist
+    driver.send_twist = lambda *_: None  # it would reckon with its own pose
+    assert arm.go_home() == ""
+    run(arm, clock, 0.05)
+    driver.pose, driver.send_twist = whole, send_twist
+    assert run(arm, clock, 8.0).motion.source == "home"
+    assert run(arm, clock, 5.0).motion.reason == "homing_timeout"

@@ -109,3 +109,60 @@ def test_a_slowed_policy_moves_at_half_speed_until_told_otherwise_and_a_person_a
     arm.slow_policy(False)
     assert drive(arm, clock, 0.5, "policy").linear == pytest.approx(full.linear)
     assert arm.gate.counts["prediction"] >= 1
+
+
+def test_a_policys_command_of_before_does_not_move_the_arm_when_the_person_falls_silent(clock):
+    """The person's command was under way for longer than the policy's."""
+    arm, _ = ready(clock)
+    drive(arm, clock, 0.3, "policy")
+    arm.submit_command("policy", *FORWARD, clock.steady - 0.005)
+    assert arm.submit_command("teleop", *FORWARD, clock.steady - 0.1) == ""
+    motions = [drive(arm, clock, TICK) for _ in range(20)]
+    assert {motion.source for motion in motions} == {"teleop", ""}
+    assert motions[-1].reason == "operator_lost"
+
+
+def test_a_persons_late_command_of_before_the_release_takes_nothing_from_the_policy(clock):
+    arm, _ = ready(clock)
+    drive(arm, clock, 0.3, "teleop")
+    sent = clock.steady - 0.005
+    arm.release(clock.steady - 0.001)
+    clock.steady += 0.15
+    arm.submit_command("policy", *FORWARD, clock.steady)
+    arm.submit_command("teleop", *FORWARD, sent)
+    assert drive(arm, clock, 0.05).source == "policy"
+
+
+def test_a_gripper_command_of_before_the_reset_that_arrives_after_it_is_over(clock):
+    arm, driver = ready(clock)
+    drive(arm, clock, 0.3, "policy")
+    arm.stop()
+    drive(arm, clock, 0.1)
+    sent = clock.steady
+    clock.steady += 0.02
+    assert arm.reset() == ""
+    clock.steady += TICK
+    arm.submit_command("policy", *FORWARD, clock.steady)
+    assert arm.submit_gripper("policy", 1.0, sent) == "out_of_order"
+    drive(arm, clock, 0.1)
+    assert told(driver) == []
+
+
+def test_a_person_who_takes_over_during_a_tick_keeps_the_hand_that_a_stop_must_hold(clock):
+    arm, driver = ready(clock)
+    drive(arm, clock, 0.5, "policy", grip=("policy", 1.0))
+    send_twist = driver.send_twist
+
+    def take_over(*twist):
+        # Between the gate's decision and the hand.
+        driver.send_twist = send_twist
+        send_twist(*twist)
+        assert arm.submit_command("teleop", *FORWARD, clock.steady) == ""
+        assert arm.submit_gripper("teleop", 0.5, clock.steady) == ""
+
+    driver.send_twist = take_over
+    drive(arm, clock, 0.1)
+    assert told(driver) == ["grip 1", "grip 0.5"]
+    arm.stop()
+    drive(arm, clock, 0.1)
+    assert told(driver)[-1] == "hold_gripper"

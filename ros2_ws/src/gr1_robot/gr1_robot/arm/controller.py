@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from gr1_common.conventions import BASE_FRAME, STOPPED
 from gr1_core.rig import Rig
 from gr1_robot.arm.backend import NO_LIMITS, ArmBackend, ArmError, ArmState
-from gr1_robot.arm.gate import GRAVE, OPERATOR_LOST, Gate, Motion
+from gr1_robot.arm.gate import GRAVE, OPERATOR_LOST, Gate, Motion, usable
 from gr1_robot.arm.homing import Homing
 from gr1_robot.arm.operator_presence import OperatorPresence
 
@@ -99,6 +100,7 @@ class ArmController:
                 self._submit_homing(state, now)
                 motion, closure = self.gate.tick(now, state, jacobian, faults), self.gate.closure
                 motion = self._tell_lost_operator(motion, now)
+                move_hand = self._choose_hand_motion(motion, closure)
             if motion.state == STOPPED or motion.source == "teleop":
                 self._homing.cancel()
             if homing != "running" or motion.reason not in GRAVE:
@@ -108,7 +110,7 @@ class ArmController:
                 self._stopped_at = now
                 backend.stop()
             backend.send_twist(motion.linear, motion.angular)
-            self._step_gripper(motion, closure)
+            move_hand()
             rests = motion.state == STOPPED and not motion.linear.any() and not motion.angular.any()
             _set(self.no_motion, rests)
             _set(self.at_rest, rests and self.gate.at_rest and homing != "running")
@@ -128,11 +130,7 @@ class ArmController:
             self.gate.stop(
                 "homing_timeout", "the arm is not home in time: something holds it or is in its way"
             )
-        if (
-            homing.active
-            and state.commanded is not None
-            and (twist := homing.next_twist(state.commanded, now))
-        ):
+        if homing.active and usable(state.commanded) and (twist := homing.next_twist(state.commanded, now)):
             self.gate.submit_command("home", *twist, now)
 
     def _check_suspend(self, now: float) -> None:
@@ -143,15 +141,17 @@ class ArmController:
             self.gate.stop("loop_stalled", f"the computer slept for {asleep - self._asleep:.0f} s")
         self._asleep = asleep
 
-    def _step_gripper(self, motion: Motion, closure: float | None) -> None:
+    def _choose_hand_motion(self, motion: Motion, closure: float | None) -> Callable[[], None]:
+        """What to call after the twist. With the gate's lock: commands for the hand come at any time."""
         if motion.state == STOPPED or motion.source != self._gripper_source:
             # Also when the source of the command has fallen silent, or another one is in charge.
             if not self._gripper_held:
                 self._gripper_held, self._closure_sent = True, closure
-                self.backend.hold_gripper()
+                return self.backend.hold_gripper
         elif closure is not None and closure != self._closure_sent:
             self._closure_sent = closure
-            self.backend.send_gripper(closure)
+            return partial(self.backend.send_gripper, closure)
+        return lambda: None
 
     # Commands and stops: these never wait for the driver
 
@@ -169,6 +169,9 @@ class ArmController:
             refusal = self.gate.submit_command(source, linear, angular, sent, stamp, frame)
             if source == "teleop" and refusal in ("", "not_finite", "jump"):
                 self._operator.on_command(sent)
+                if self._operator.present:
+                    # It may be valid for longer than the person's, and would then move the arm.
+                    self.gate.drop_command("policy")
             return refusal
 
     def release(self, sent: float) -> None:

@@ -197,6 +197,8 @@ class Gate:
             return self._refuse("not_finite")
         if not self._now - sent <= self.expiry:
             return self._refuse("old")
+        if not sent > self._discarded_until:
+            return self._refuse("out_of_order")
         now = max(self._now, sent)
         in_charge = next((name for name in SOURCES if self._is_valid(name, now)), "")
         if source != in_charge or self._commands[source].reason:
@@ -230,6 +232,10 @@ class Gate:
         self._commands.clear()
         self._idle_reason = "no_command"
         self._discarded_until = now
+
+    def drop_command(self, source: str) -> None:
+        """The source has lost its turn to another one for good: its last command is over."""
+        self._commands.pop(source, None)
 
     def slow_policy(self, slow: bool) -> None:
         """True: only SLOW_SHARE of the policy's twists is carried out, until False. No reset ends it."""
@@ -343,7 +349,7 @@ class Gate:
 
     def _missing(self, now: float, state: ArmState, jacobian: np.ndarray | None) -> str:
         """What the rules need and the arm does not report; "" if it reports all."""
-        if not (_usable(state.measured) and _usable(state.commanded)):
+        if not (usable(state.measured) and usable(state.commanded)):
             return "the arm reports no usable pose"
         if not abs(now - state.at) <= self.expiry:
             return f"the arm's newest state is {now - state.at:.2f} s old"
@@ -379,7 +385,8 @@ def _refuse_source(source: str):
     raise ValueError(f"unknown source of commands '{source}': known are {', '.join(SOURCES)}")
 
 
-def _usable(pose: Pose | None) -> bool:
+def usable(pose: Pose | None) -> bool:
+    """Whether it is one: numbers, and a quaternion of length 1."""
     return (
         pose is not None
         and bool(np.isfinite(pose.position).all())
