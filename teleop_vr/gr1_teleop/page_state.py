@@ -48,6 +48,11 @@ class PageState:
             "loss": recorder.get("loss", "") if recorder.get("state") == "recording" else "",
             "busy": episodes["busy"],
         }
+        if evaluation := status.get("evaluation"):
+            # The headset's buttons start and judge a trial as they start and end an episode.
+            runs = evaluation["phase"] in ("running", "judge")
+            shown = {"state": "recording" if runs else "idle", "seconds": evaluation.get("seconds", 0.0)}
+            recording |= shown | {"loss": ""}
         topics = status.get("topics") or []
         warnings = [*status.get("warnings", ()), *([episodes["refusal"]] if episodes["refusal"] else ())]
         if recording["state"] == "recording":
@@ -74,6 +79,7 @@ class PageState:
                 "cameras": cameras,
                 "operator": operator,
                 "policy": status.get("policy", {}),
+                "evaluation": evaluation,
             },
             mark,
         )

@@ -21,6 +21,11 @@ IMAGE_MAX_AGE_S = 1.0
 POLICY_TIMEOUT_S, WANTED_S = 3.0, 5.0
 """A policy that has been silent for this long is gone. Predicted frames are wanted for this long after a
 page has asked for one."""
+EVALUATION_TIMEOUT_S = 3.0
+"""An evaluation that has been silent for this long is gone; it publishes its state once a second. It loads
+checkpoints for longer than that.
+"""
+LOADING_TIMEOUT_S = 300.0
 RECORDER_TIMEOUT_S = 3.0
 """A recorder that has been silent for this long is gone; it publishes its state twice a second."""
 
@@ -54,7 +59,8 @@ class RobotState:
         self._policy: dict[str, Stamped] = {}
         self._wanted_at = -math.inf
         self._call: Stamped | None = None
-        self._call_image = b""
+        self._call_image = self._start_scene = b""
+        self._evaluation: Stamped | None = None
         self.confirm_call: Callable[[], tuple[bool, str]] = lambda: (False, "no policy is running")
         """Answers the policy's call; may take seconds."""
         self.judge: Callable[[str], tuple[bool, str]] = lambda verdict: (False, "no evaluation is running")
@@ -97,6 +103,23 @@ class RobotState:
         """What the policy calls for: the predicted frame beside the real one."""
         self._call_image = jpeg
 
+    def set_evaluation(self, state: dict) -> None:
+        """A message of evaluation/state."""
+        self._evaluation = Stamped(state, self._clock())
+
+    def set_start_scene(self, jpeg: bytes) -> None:
+        """The start of the pair's first trial, to lie over the static camera; empty: none."""
+        self._start_scene = jpeg
+
+    @property
+    def evaluation(self) -> dict:
+        """The running evaluation's state, {} without one."""
+        known = self._evaluation
+        if not known or known.value["phase"] == "over":
+            return {}
+        patience = LOADING_TIMEOUT_S if known.value["phase"] == "load" else EVALUATION_TIMEOUT_S
+        return known.value if self._clock() - known.at <= patience else {}
+
     @property
     def predicted_wanted(self) -> bool:
         """Whether a page shows the policy's predicted frames."""
@@ -128,7 +151,11 @@ class RobotState:
         fresh = {
             role: image.value for role, image in self._images.items() if now - image.at <= IMAGE_MAX_AGE_S
         }
-        return fresh | ({"call": self._call_image} if self._open_call(now) and self._call_image else {})
+        stills = {
+            "call": self._call_image if self._open_call(now) else b"",
+            "start_scene": self._start_scene if self.evaluation.get("overlay") else b"",
+        }
+        return fresh | {name: image for name, image in stills.items() if image}
 
     def status(self) -> dict:
         now = self._clock()
@@ -149,6 +176,7 @@ class RobotState:
             "topics": rows,
             "instruction": self.instruction,
             "warnings": warnings,
+            **({"evaluation": self.evaluation} if self.evaluation else {}),
         }
 
     def want_predicted(self) -> None:

@@ -39,6 +39,7 @@ from gr1_teleop.clutch_settings import ClutchEvent, ClutchSettings, TeleopComman
 from gr1_teleop.control_loop import CHECK_PERIOD_S, ControlLoop
 from gr1_teleop.emergency_stop import EmergencyStop
 from gr1_teleop.episode_control import EpisodeControl
+from gr1_teleop.evaluation_client import EvaluationClient
 from gr1_teleop.operator_link import OperatorLink
 from gr1_teleop.page_clock import PageClock
 from gr1_teleop.pairing import TokenError
@@ -163,6 +164,8 @@ class TeleopNode(Node):
                 self._robot.recorder_state,
                 self._publish_instruction,
                 self._on_episode_ended,
+                lambda: self._robot.evaluation,
+                self._robot.judge,
             )
             undo.callback(recording.close)
             self._episodes = EpisodeControl(recording, bags, tasks=TaskList.load(tasks) if tasks else None)
@@ -230,6 +233,7 @@ class TeleopNode(Node):
         )
         self.create_subscription(String, "instruction", self._on_instruction, LATCHED)
         PolicyCall(self, self._robot)
+        EvaluationClient(self, self._robot)
 
     def close(self) -> None:
         """Opens the clutch, sends the last zero twist, then closes the operator's connection, which may take

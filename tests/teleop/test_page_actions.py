@@ -5,7 +5,9 @@ import json
 import pytest
 
 from gr1_core.remote import certificate
+from gr1_recorder import RecorderError
 from gr1_teleop.episode_control import EpisodeControl
+from gr1_teleop.recorder_client import RecorderClient
 from gr1_teleop.server import Server
 from tests.teleop.fakes import FakeLink, FakeRecorder, FakeRobotView
 from tests.teleop.https_client import HELLO, Client
@@ -60,3 +62,38 @@ async def test_a_call_is_felt_by_the_operator(rig):
         rig.view.values |= {"policy": {"call": {"number": 1, "reason": "static camera"}}}
         pulses = (await operator.until(lambda message: message.get("haptics")))["haptics"]
         assert [pulse["kind"] for pulse in pulses] == ["call"]
+
+
+@on
+async def test_the_buttons_of_a_headset_start_and_judge_a_trial(rig):
+    """A sends start between trials and success during one, as it does for episodes."""
+    async with rig.client.socket(hello=HELLO) as operator:
+        for phase, state in (("arrange", "idle"), ("running", "recording"), ("judge", "recording")):
+            rig.view.values |= {"evaluation": {"phase": phase, "seconds": 4.0}}
+            wanted = {"state": state, "seconds": 4.0}
+            await operator.until(
+                lambda message, wanted=wanted: wanted.items() <= message.get("recording", {}).items()
+            )
+
+
+def test_while_an_evaluation_runs_the_recorders_buttons_are_the_judges():
+    noted, running = [], {"phase": "running"}
+    client = RecorderClient(
+        "",
+        dict,
+        noted.append,
+        evaluation=lambda: running,
+        judge=lambda verdict: (noted.append(verdict) is None, f"noted: {verdict}"),
+    )
+    try:
+        assert [getattr(client, name)() for name in ("start", "success", "failure", "discard")] == [
+            f"noted: {verdict}" for verdict in ("start", "success", "failure", "redo")
+        ]
+        with pytest.raises(RecorderError, match="an evaluation is running"):
+            client.relabel("open the drawer")
+        running.clear()
+        with pytest.raises(RecorderError, match="no recorder is running"):
+            client.success()
+    finally:
+        client.close()
+    assert noted == ["start", "success", "failure", "redo"]

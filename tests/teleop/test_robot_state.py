@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from gr1_teleop.robot_state import POLICY_TIMEOUT_S, WANTED_S, RobotState, closure_of
+from gr1_teleop.robot_state import (
+    EVALUATION_TIMEOUT_S,
+    POLICY_TIMEOUT_S,
+    WANTED_S,
+    RobotState,
+    closure_of,
+)
 from gr1_teleop.topic_monitor import TopicMonitor
 
 
@@ -89,3 +95,21 @@ def test_a_call_of_the_policy_is_a_warning_with_its_image_until_it_ends(robot, c
     robot.set_call(call)
     clock.now += POLICY_TIMEOUT_S + 0.1
     assert not robot.status()["warnings"]
+
+
+def test_an_evaluation_is_told_with_its_start_scene_until_it_is_over_or_silent(robot, clock):
+    assert "evaluation" not in robot.status()
+    arranging = {"phase": "arrange", "pair": 1, "overlay": True}
+    robot.set_start_scene(b"jpeg")
+    robot.set_evaluation(arranging)
+    assert robot.status()["evaluation"] == arranging and robot.camera_images()["start_scene"] == b"jpeg"
+    robot.set_evaluation({"phase": "running", "overlay": False})
+    assert "start_scene" not in robot.camera_images()
+    robot.set_evaluation({"phase": "over"})
+    assert not robot.evaluation
+    robot.set_evaluation({"phase": "load"})
+    clock.now += 60.0  # a large checkpoint takes its time
+    assert robot.evaluation
+    robot.set_evaluation(arranging)
+    clock.now += EVALUATION_TIMEOUT_S + 0.1
+    assert not robot.evaluation and "start_scene" not in robot.camera_images()

@@ -5,6 +5,7 @@ import { Channel } from "/web/channel.js";
 import { DeskPanel } from "/web/desk_panel.js";
 import { byId, createElement, setText, showText } from "/web/dom.js";
 import { EpisodeList } from "/web/episodes.js";
+import { EvaluationPanel } from "/web/evaluation_panel.js";
 import { gateLabel, handLabel, milliseconds, recordingLabel } from "/web/labels.js";
 import { Player } from "/web/player.js";
 import { PolicyPanel } from "/web/policy_panel.js";
@@ -20,6 +21,7 @@ const episodes = new EpisodeList({ onOpen: (name) => player.show(name, episodes.
 const watch = new Channel("/ws/watch", { onMessage, onStatus: showServer });
 const player = new Player({ send: (message) => watch.send(message, { urgent: true }), neighbours: (name) => episodes.neighbours(name) });
 const policy = new PolicyPanel();
+const evaluation = new EvaluationPanel(cameras[0].element);
 const tasks = new TaskPanel((text) => {
   typed = false;
   send({ type: "instruction", text });
@@ -97,6 +99,7 @@ function onMessage(message) {
   showTopics(topics, message.recording?.state === "recording");
   for (const camera of cameras) camera.update(topics.find(({ topic }) => topic.includes(`camera/${camera.role}/image`)));
   policy.update(message.policy ?? {});
+  evaluation.update(message.evaluation);
   // A policy run without a recorder has no episodes.
   byId("episode-panel").hidden = policy.running && !message.recording?.state && !(message.warnings ?? []).length;
   tasks.update(message.tasks ?? [], message.recording ?? {});
