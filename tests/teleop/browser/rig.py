@@ -5,7 +5,7 @@ small bags, and moving camera images. It prints the messages of the operator's p
 JSON document a line.
 
 stdout: {"url", "view_url"} once; then {"connected": kind, "device"}, {"received": message}, {"gone": reason},
-    {"instruction": text}, {"clutch": state, "hand"} at each change, {"moved": [x, y, z] in m} after each
+    {"instruction": text}, {"confirmed": true}, {"verdict": text}, {"clutch": state, "hand"} at each change, {"moved": [x, y, z] in m} after each
     command that is not zero.
 stdin: {"status": {...}} changes `RobotView.status`; {"link": {...}} changes the link's state; {"loses": text}
     changes what conversion would leave out; {"pulse": {...}} sends a haptic pulse; {"images": false} removes
@@ -212,7 +212,20 @@ class FakeRobotView:
                 f"predicted_{role}": frames[(number + 2) % len(frames)]
                 for role, frames in self._video.items()
             }
+        still = self._video["static"][0]
+        if (self.changes.get("policy") or {}).get("call"):
+            shown |= {"call": still}
+        if (self.changes.get("evaluation") or {}).get("overlay"):
+            shown |= {"start_scene": still}
         return shown
+
+    def confirm_call(self) -> tuple[bool, str]:
+        emit(confirmed=True)
+        return True, "the policy goes on at full speed"
+
+    def judge(self, verdict: str) -> tuple[bool, str]:
+        emit(verdict=verdict)
+        return True, f"noted: {verdict}"
 
     def want_predicted(self) -> None:
         pass
