@@ -1,37 +1,52 @@
 #!/usr/bin/env bash
-# The whole suite: scripts/test.sh PYTHON [pytest arguments]. Tests of nodes mostly wait, those of the core mostly compute:
-# they run beside each other, the core's with what the nodes leave. With arguments, all that they select runs in one process.
+# The whole suite: scripts/test.sh PYTHON [pytest arguments]. Three parts run beside each other, since the tests of nodes mostly
+# wait: whole stacks; single nodes, devices and recorders; and what only computes, with the processor time that the others leave.
+# With arguments, all that they select runs in one process.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=$1
 shift
 if [ $# -gt 0 ]; then exec "$python" -m pytest -q "$@"; fi
 
-core=(tests/cluster tests/core tests/data tests/eval tests/sim tests/train)
+stack=(tests/stack)
+nodes=(tests/{cameras,kinova_gen2,kinova_gen3,orbbec,recorder,remote} tests/teleop/test_node.py)
+for name in add_an_arm arm arm_dds arm_node arm_node_process arm_rest camera_node expert_node motion_process operator \
+    ros2_arm ros2_driver sim_arm; do
+    nodes+=("tests/robot/test_$name.py")
+done
+others=("${stack[@]/#/--ignore=}" "${nodes[@]/#/--ignore=}")
+
 work=$(mktemp -d)
-nice -n 19 "$python" -m pytest -q -p no:cacheprovider "${core[@]}" >"$work/core" 2>&1 &
+"$python" -m pytest -q -o cache_dir="$work/nodes" "${nodes[@]}" >"$work/nodes.log" 2>&1 &
+waiting=$!
+nice -n 19 "$python" -m pytest -q -p no:cacheprovider "${others[@]}" >"$work/computed.log" 2>&1 &
 computing=$!
 # What runs in the background of a script does not hear Ctrl-C.
-trap 'kill $computing 2>/dev/null; rm -rf "$work"' EXIT
-
-test_nodes() { "$python" -m pytest -q -o cache_dir="$work/cache" "${core[@]/#/--ignore=}" "$@"; }
-failed() { "$python" -c 'import json, sys; print(*json.load(open(sys.argv[1])), sep="\n")' "$work/cache/v/cache/lastfailed"; }
-
-test_nodes
-nodes=$?
+trap 'kill $waiting $computing 2>/dev/null; rm -rf "$work"' EXIT
+"$python" -m pytest -q -o cache_dir="$work/stack" "${stack[@]}"
+code_stack=$?
+wait $waiting
+code_nodes=$?
 wait $computing
-computed=$?
-echo
-cat "$work/core"
+code=$?
+cat "$work/nodes.log" "$work/computed.log"
 
-# Nodes keep deadlines, and where they get no processor they stop the arm, as they should. So what failed is tried once more, alone:
-# what fails again is broken, what passes was out of time, and is named.
-if [ $nodes = 1 ]; then
-    failed >"$work/beside"
+# Nodes keep deadlines, and where they get no processor they stop the arm, as they should. So what failed is tried once more,
+# alone: what fails again is broken, what passes was out of time, and is named.
+failed() { "$python" -c 'import json, sys; print(*json.load(open(sys.argv[1])), sep="\n")' "$work/$1/v/cache/lastfailed"; }
+again() { # NAME, exit code so far, its tests; the exit code of the last try is the function's
+    if [ "$2" != 1 ]; then return "$2"; fi
+    failed "$1" >"$work/beside"
     printf '\nonce more, alone:\n'
-    test_nodes --last-failed --last-failed-no-failures none
-    nodes=$?
-    failed >"$work/alone"
-    passed=$(grep -vxFf "$work/alone" "$work/beside") && printf '\nfailed beside the other half, passed alone:\n%s\n' "$passed"
-fi
-exit $((nodes > computed ? nodes : computed))
+    "$python" -m pytest -q -o cache_dir="$work/$1" --last-failed --last-failed-no-failures none "${@:3}"
+    local last=$? passed
+    failed "$1" >"$work/alone"
+    passed=$(grep -vxFf "$work/alone" "$work/beside") && printf '\nfailed beside the other parts, passed alone:\n%s\n' "$passed"
+    return $last
+}
+again stack $code_stack "${stack[@]}"
+code_stack=$?
+again nodes $code_nodes "${nodes[@]}"
+code_nodes=$?
+for one in $code_stack $code_nodes; do code=$((one > code ? one : code)); done
+exit $code

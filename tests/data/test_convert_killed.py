@@ -43,7 +43,7 @@ def run(out, left):
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-for number in range(1, 200):
+for number in range(1, 200, int(sys.argv[2])):
     out = Path(sys.argv[1]) / str(number)
     code = run(out, [number])
     if code == 0:
@@ -61,15 +61,16 @@ def bags(tmp_path_factory) -> Path:
     return root
 
 
-def test_killed_before_each_change_of_the_disk(tmp_path):
-    """Every rename, removal and flush of a run is once the moment at which it dies."""
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_before_each_change_of_the_disk(every, tmp_path):
+    """Every fourth rename, removal and flush of a run is once the moment at which it dies; slow: every one."""
     expected = files(convert(Synthetic(2), tmp_path / "whole", workers=1, progress=False).root)
-    command = [sys.executable, "-c", _AT_EACH_CHANGE_OF_THE_DISK, tmp_path]
+    command = [sys.executable, "-c", _AT_EACH_CHANGE_OF_THE_DISK, tmp_path, str(every)]
     output = subprocess.run(
         command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True
     ).stdout.decode()
     deaths = [tuple(map(int, line.split())) for line in output.splitlines()]
-    assert len(deaths) >= 15 and all(code == -signal.SIGKILL for _, code, _ in deaths)
+    assert len(deaths) >= 15 // every and all(code == -signal.SIGKILL for _, code, _ in deaths)
     for number, _, resumed in deaths:
         assert resumed == 0, f"killed before change {number}, it could not be resumed"
         assert files(tmp_path / str(number)) == expected, f"killed before change {number}"
