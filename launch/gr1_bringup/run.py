@@ -71,6 +71,7 @@ class Run:
         self.chosen, self.options, self.console, self.extensions = chosen, options, console, extensions
         self._ended: list[int] = []
         self._live: Live | None = None
+        self._up = False
         self._bags = BagSummary(Path(chosen["bags"])) if chosen["record"] == "true" else None
         self._environment = processes.environment(options.folder)
         self._processes = processes.Processes(options.folder, self._environment, self.say)
@@ -199,6 +200,7 @@ class Run:
                 raise NotRunning(startup.another_stack())
             if not missing:
                 self.say(f"all nodes are up after {time.monotonic() - began:.1f} s")
+                self._up = True
                 return self._say_where_the_policy_runs(statuses.get("policy: step"))
             if time.monotonic() - began > START_LIMIT:
                 silent = f"no status of {', '.join(missing)} on /diagnostics within {START_LIMIT:.0f} s"
@@ -284,7 +286,8 @@ class Run:
         return False
 
     def _summary(self, monitor, video) -> None:
-        if monitor and monitor.snapshot().statuses:
+        # A stack that never was up has no figures: they would hide the error above them.
+        if self._up and monitor and monitor.snapshot().statuses:
             # These are the last statuses before the end, so their age counts from the newest of them.
             seen = monitor.snapshot()
             newest = max(status.at for status in seen.statuses.values())
