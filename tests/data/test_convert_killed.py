@@ -63,7 +63,7 @@ def bags(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_before_each_change_of_the_disk(every, tmp_path):
-    """Every fourth rename, removal and flush of a run is once the moment at which it dies; slow: every one."""
+    """Every fourth rename, removal and flush of a run is once the moment of its death; slow: every one."""
     expected = files(convert(Synthetic(2), tmp_path / "whole", workers=1, progress=False).root)
     command = [sys.executable, "-c", _AT_EACH_CHANGE_OF_THE_DISK, tmp_path, str(every)]
     output = subprocess.run(
