@@ -48,7 +48,7 @@ class CallPanel {
     const help = createElement("p", { className: "small muted" }, "The policy moves at half speed. Grip to take over, or confirm; without an answer the arm stops.");
     this.element = createElement("section", { id: "policy-call", className: "call", hidden: true }, this.image, createElement("div", {}, this.why, help, this.button, this.answer));
     this.element.setAttribute("role", "alert");
-    parent.append(this.element);
+    parent.prepend(this.element); // first of all: a person has seconds to answer
   }
 
   /** call: of policy/call, undefined where none is open. */

@@ -5,8 +5,8 @@ small bags, and moving camera images. It prints the messages of the operator's p
 JSON document a line.
 
 stdout: {"url", "view_url"} once; then {"connected": kind, "device"}, {"received": message}, {"gone": reason},
-    {"instruction": text}, {"confirmed": true}, {"verdict": text}, {"clutch": state, "hand"} at each change, {"moved": [x, y, z] in m} after each
-    command that is not zero.
+    {"instruction": text}, {"confirmed": true}, {"verdict": text}, {"clutch": state, "hand"} at each change,
+    {"moved": [x, y, z] in m} after each command that is not zero.
 stdin: {"status": {...}} changes `RobotView.status`; {"link": {...}} changes the link's state; {"loses": text}
     changes what conversion would leave out; {"pulse": {...}} sends a haptic pulse; {"images": false} removes
     the cameras; {"restart": true} restarts the server on its port.
