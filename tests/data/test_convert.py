@@ -149,7 +149,7 @@ def test_leftovers_of_killed_runs_are_removed(tmp_path):
 
 
 def test_if_everything_is_damaged_no_dataset_is_made(tmp_path):
-    with pytest.raises(ConvertError, match="all 3 are damaged") as error:
+    with pytest.raises(ConvertError, match="none of 3 can be used") as error:
         convert(Synthetic(3, damaged=(0, 1, 2)), tmp_path, workers=1, progress=False)
     assert "unit-002: its disk has a scratch" in str(error.value)
     assert not plan.is_complete(tmp_path) and not (tmp_path / ".partial").exists()

@@ -231,7 +231,7 @@ WRONG = {
     ),
     "a vector as camera": (
         {"cameras.wrist": "action"},
-        r"cameras.wrist: the dataset has no such feature 'action'.*hand \(image \[48, 64, 3\]\)",
+        r"cameras.wrist: action is float32, expected image or video.*hand \(image \[48, 64, 3\]\)",
     ),
     "an unknown component": (
         {"state.position.take": ["x", "y", "height"]},

@@ -12,7 +12,7 @@ class KeptShare:
     """Add every converted and skipped episode. What options leave out does not count as lost."""
 
     def __init__(self):
-        self._steps = self._there = self._episodes = self._unknown = 0
+        self._steps = self._there = self._episodes = self._unknown = self._skipped = 0
         self._lost: Counter[str] = Counter()
         self._reasons_of_unknown: Counter[str] = Counter()
 
@@ -25,7 +25,7 @@ class KeptShare:
                 self._unknown += 1
                 self._reasons_of_unknown[item.reason] += 1
             else:
-                self._there += item.steps
+                self._skipped += item.steps
                 self._lost[item.reason] += item.steps
             return
         recorded = item.info.get("recorded_steps", frames) - item.info.get("trimmed_steps", 0)
@@ -37,13 +37,12 @@ class KeptShare:
             self._lost[next(iter(item.info.get("problems", ())), "cut")] += there - frames
 
     def to_dict(self) -> dict[str, Any]:
-        """steps: kept. of: that were there, a skipped episode counted as long as the others. reason: what
-        most of
-        the rest was lost to, or "".
+        """steps: kept. of: that were there; a skipped episode of unknown length counts as long as the
+        converted ones. reason: what most of the rest was lost to, or "".
         """
         usual = self._there / self._episodes if self._episodes else 0.0
         lost = self._lost.copy()
         for reason, count in self._reasons_of_unknown.items():
             lost[reason] += round(count * usual)
-        of = self._there + round(self._unknown * usual)
+        of = self._there + self._skipped + round(self._unknown * usual)
         return {"steps": self._steps, "of": of, "reason": lost.most_common(1)[0][0] if lost else ""}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from gr1_core.data.convert.report.page import Report
 from gr1_core.data.convert.sources.source import Skipped
 from gr1_core.data.dataset_writer import DatasetWriter
 
+_MOST_REASONS = 5
 # meta comes last: its info.json completes the dataset.
 _FOLDERS = ("data", "report", "meta")
 
@@ -161,8 +163,16 @@ def finish(out: Path) -> Summary:
 def _nothing_text(meta: dict) -> str:
     damaged, left_out = meta["skipped"], meta["left_out"]
     if damaged:
-        lines = [f"  {entry['name']}: {entry['reason']}" for entry in damaged[:10]]
-        return "\n".join([f"nothing could be converted, all {len(damaged)} are damaged:", *lines])
+        alike: dict[str, list[dict]] = {}
+        for entry in damaged:  # the same defect of other files is told once
+            alike.setdefault(re.sub(r"\d+", "#", entry["reason"]), []).append(entry)
+        lines = [
+            f"  {first['name']}{f' and {len(others)} more' * bool(others)}: {first['reason']}"
+            for first, *others in list(alike.values())[:_MOST_REASONS]
+        ]
+        if len(alike) > _MOST_REASONS:
+            lines.append(f"  and {len(alike) - _MOST_REASONS} other reasons")
+        return "\n".join([f"nothing could be converted, none of {len(damaged)} can be used:", *lines])
     return f"nothing to convert: {len(left_out)} left out" + (
         f", the first: {left_out[0]['name']}: {left_out[0]['reason']}"
         if left_out

@@ -51,7 +51,8 @@ def require_rate(times: np.ndarray, hz: float, fps: float) -> None:
     if gap > (1 + NEAR) * max(1 / hz, 1 / fps) and gap * hz > 1 + NEAR:
         raise SourceError(
             f"its timestamp column steps by {gap:g} s, meta/info.json says {fps:g} frames per second "
-            f"({1 / fps:g} s) and the rig needs {hz:g}: frames that are not there cannot be made"
+            f"({1 / fps:g} s) and the rig needs {hz:g}: frames that are not there cannot be made; use "
+            f"a rig with a control_hz of at most {max(int(1 / gap), 1)}"
         )
 
 

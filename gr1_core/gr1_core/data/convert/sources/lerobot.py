@@ -27,6 +27,7 @@ from gr1_core.data.convert.sources.video import (
     MICRO,
     NoFrame,
     VideoError,
+    matched_by_number,
     nearest_frames,
     open_video,
     stereo_packing,
@@ -117,9 +118,9 @@ class LeRobotSource:
             except (SourceError, VideoError, images.ImageError) as error:
                 path = episode.rows[0][0] if episode.rows else self.root
                 reason = str(error)
-                if not reason.startswith(str(path)):
+                if not reason.startswith(str(self.root)):
                     reason = f"{path}: episode {episode.number}: {reason}"
-                yield Skipped(episode.name, reason)
+                yield Skipped(episode.name, reason, steps=episode.frames or episode.length)
 
     def _table(self, episode: EpisodeRows, files: dict[Path, lerobot_rows.DataFile]) -> pa.Table:
         embedded = [one.feature for one in self.map.cameras.values() if one.feature not in self._videos]
@@ -142,7 +143,7 @@ class LeRobotSource:
             problems.append(f"meta promises {episode.length} frames, the data files hold {len(table)}")
         times = lerobot_rows.row_times(table, self.layout.fps)
         grid.require_rate(times, self.fps, self.layout.fps)
-        tasks = self._task_numbers(table)
+        tasks = self._task_numbers(table, episode)
         holes = grid.holes(times, self.fps)
         problems += [
             f"its timestamps have a hole from {times[at - 1]:.2f} s to {times[at]:.2f} s: it is split there"
@@ -152,13 +153,15 @@ class LeRobotSource:
         parts = [slice(start, end) for start, end in zip(bounds, bounds[1:])]
         chosen = [part.start + grid.nearest_rows(times[part], self.fps) for part in parts]
         kept = sorted({int(index) for rows in chosen for index in rows})
-        encoded = {role: self._encoded(role, episode, table, times, kept) for role in self.map.cameras}
+        encoded = {
+            role: self._encoded(role, episode, table, times, kept, problems) for role in self.map.cameras
+        }
         columns = {
             name: lerobot_rows.vectors(table, name, int(np.prod(self.features[name]["shape"])))
             for name in self.map.vectors
         }
         for number, (part, rows) in enumerate(zip(parts, chosen)):
-            task = self._instruction(int(tasks[part.start]), part.start)
+            task = self._instruction(int(tasks[part.start]), part.start, episode)
             state = action = None
             if self.map.state:
                 of_part = {key: value[part] for key, value in columns.items()}
@@ -176,12 +179,24 @@ class LeRobotSource:
             name = episode.name if len(parts) == 1 else f"{episode.name}_{number}"
             yield Episode(name, task, frames, state, action, info, driver)
 
-    def _task_numbers(self, table: pa.Table) -> np.ndarray:
-        if "task_index" not in table.column_names:
-            raise SourceError("has no column task_index, so its instruction is unknown")
-        return lerobot_rows.numbers(table, "task_index").astype(np.int64)
+    def _task_numbers(self, table: pa.Table, episode: EpisodeRows) -> np.ndarray:
+        """i64[T]: the row's task_index; without that column, -1: the only text of the episode."""
+        if "task_index" in table.column_names:
+            return lerobot_rows.numbers(table, "task_index").astype(np.int64)
+        if len(self._only_task(episode)) != 1:
+            raise SourceError(
+                "has no column task_index, and the metadata does not give it one text, so its instruction "
+                "is unknown"
+            )
+        return np.full(len(table), -1)
 
-    def _instruction(self, number: int, frame: int) -> str:
+    def _only_task(self, episode: EpisodeRows) -> tuple:
+        """The texts that the metadata gives an episode; where it lists none, those of the dataset."""
+        return episode.tasks or tuple(self.layout.tasks.values())
+
+    def _instruction(self, number: int, frame: int, episode: EpisodeRows) -> str:
+        if number < 0 and self._only_task(episode):
+            return texts.instruction(self._only_task(episode)[0], "its text in the metadata")
         where = f"the text of task {number} in {self.layout.tasks_file.name}"
         if number not in self.layout.tasks:
             raise SourceError(
@@ -190,12 +205,18 @@ class LeRobotSource:
         return texts.instruction(self.layout.tasks[number], where)
 
     def _encoded(
-        self, role: str, episode: EpisodeRows, table: pa.Table, times: np.ndarray, kept: list[int]
+        self,
+        role: str,
+        episode: EpisodeRows,
+        table: pa.Table,
+        times: np.ndarray,
+        kept: list[int],
+        problems: list[str],
     ) -> dict[int, bytes]:
-        """Index -> encoded frame, for the frames `kept` of an episode."""
+        """Index -> encoded frame, for the frames `kept` of an episode. problems: what is unusual is added."""
         camera = self.map.cameras[role]
         if camera.feature in self._videos:
-            return self._from_video(role, episode.videos[camera.feature], times, kept)
+            return self._from_video(role, episode.videos[camera.feature], times, kept, problems)
         column = table[camera.feature]
         found = column.combine_chunks()
         paths = None
@@ -227,18 +248,22 @@ class LeRobotSource:
         return file.read_bytes() if file.is_relative_to(self.root.resolve()) and file.is_file() else None
 
     def _from_video(
-        self, role: str, video: EpisodeVideo, times: np.ndarray, kept: list[int]
+        self, role: str, video: EpisodeVideo, times: np.ndarray, kept: list[int], problems: list[str]
     ) -> dict[int, bytes]:
         if video.defect:
             raise SourceError(video.defect)
         path, camera = video.path, self.map.cameras[role]
         if not path.is_file():
-            raise SourceError(f"{path} is missing: the download is not complete")
+            raise SourceError(self.layout.missing(path))
         encoded = {}
         try:
             packing = stereo_packing(path)
+            at, unusual = matched_by_number(
+                path, np.round(MICRO * (video.begin + times)).astype(np.int64), self.layout.fps
+            )
+            problems += [f"{camera.feature}: {unusual}"] * bool(unusual)
             with open_video(path) as (container, stream):
-                wanted = [round(MICRO * (video.begin + float(times[index]))) for index in kept]
+                wanted = at[kept].tolist()
                 tolerance = round(MICRO / min(self.layout.fps, self.fps) / 2)
                 for index, (time, frame) in zip(kept, nearest_frames(container, stream, wanted, tolerance)):
                     if isinstance(frame, NoFrame):

@@ -45,6 +45,7 @@ class EpisodeRows:
     """One episode. rows: (data file, first row, number of rows), in the order of the files.
 
     videos: camera feature -> its video. length: rows that the metadata promises, None if it does not say.
+    tasks: the stored instructions that the metadata lists for it.
     defect: why the episode cannot be read.
     """
 
@@ -53,6 +54,7 @@ class EpisodeRows:
     videos: Mapping[str, EpisodeVideo] = None
     length: int | None = None
     defect: str = ""
+    tasks: tuple = ()
 
     @property
     def name(self) -> str:
@@ -110,7 +112,11 @@ class Layout:
         for number in sorted({*found, *listed}):
             row = listed.get(number)
             here = EpisodeRows(
-                number, found.get(number, ()), self._episode_videos(number, row, videos), _length(row)
+                number,
+                found.get(number, ()),
+                self._episode_videos(number, row, videos),
+                _length(row),
+                tasks=_listed_tasks(row),
             )
             if not here.rows:
                 here = EpisodeRows(number, length=here.length, defect=self._absence(number, row, damaged))
@@ -123,8 +129,10 @@ class Layout:
         if not _is_index(total) or total <= len(known):
             return []
         absent = [number for number in range(min(total, len(known) + _MOST_ABSENT)) if number not in known]
-        said = f"meta/info.json counts {total} episodes; this one is neither in the data files nor listed "
-        "in meta"
+        said = (
+            f"{self.root / 'meta' / 'info.json'} counts {total} episodes; this one is neither in the data "
+            "files nor listed in meta"
+        )
         return [EpisodeRows(number, defect=said) for number in absent]
 
     def _rows(self) -> tuple[dict[int, tuple], dict[Path, str]]:
@@ -166,8 +174,7 @@ class Layout:
 
     def _episode_video(self, number: int, row: dict | None, name: str) -> EpisodeVideo:
         if self.old:
-            values = {"episode_chunk": self._chunk(number), "episode_index": number}
-            begin = 0.0
+            values, begin = self._places(number), 0.0
         else:
             if row is None:
                 return EpisodeVideo(
@@ -178,17 +185,29 @@ class Layout:
             ]
             if not all(isinstance(place, (int, float)) and math.isfinite(place) for place in places):
                 return EpisodeVideo(defect=f"{name} was not recorded: it has no video in meta/episodes")
-            values = {"chunk_index": int(places[0]), "file_index": int(places[1])}
+            values = self._places(number, int(places[0]), int(places[1]))
             begin = float(places[2])
         try:
             path = self.root / str(self.info["video_path"]).format(video_key=name, **values)
         except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise SourceError(
                 f"{self.root / 'meta' / 'info.json'}: video_path {self.info.get('video_path')!r} cannot "
-                "be used "
-                f"({type(error).__name__}: {error})"
+                f"be used ({type(error).__name__}: {error}): expected places in braces of video_key, "
+                f"{', '.join(values)}"
             ) from error
         return EpisodeVideo(path, begin)
+
+    def _places(self, number: int, chunk: int | None = None, file: int | None = None) -> dict[str, int]:
+        """What a path's pattern may name. In v2 a file holds one episode, and some tools write its number as
+        that of the file.
+        """
+        of_episode = self._chunk(number)
+        return {
+            "episode_chunk": of_episode,
+            "episode_index": number,
+            "chunk_index": of_episode if chunk is None else chunk,
+            "file_index": number if file is None else file,
+        }
 
     def _chunk(self, number: int) -> int:
         """The folder of an episode in v2."""
@@ -204,16 +223,35 @@ class Layout:
         if path in damaged:
             return f"{path}: {damaged[path]}"
         if path is not None and not path.is_file():
-            return f"{path} is missing: the download is not complete"
+            return self.missing(path)
         also = f"; {len(damaged)} of them cannot be read" if damaged else ""
         return f"no row of the data files has episode_index {number}{also}"
+
+    def missing(self, path: Path) -> str:
+        """The defect of a file that meta/info.json promises: where it lies instead, if a folder has another
+        name.
+        """
+        parts = path.relative_to(self.root).parts if path.is_relative_to(self.root) else ()
+        for place, name in enumerate(parts[:-1]):
+            above = self.root.joinpath(*parts[:place])
+            if (above / name).exists() or not above.is_dir():
+                continue
+            others = [one for one in sorted(above.iterdir()) if one.is_dir() and not self._is_taken(one.name)]
+            for other in others:
+                if other.joinpath(*parts[place + 1 :]).is_file():
+                    return f"{path} is missing, but it lies in {other}: rename that folder to {name}"
+        return f"{path} is missing: the download is not complete"
+
+    def _is_taken(self, folder: str) -> bool:
+        """Whether a folder's name has a meaning of its own, so that it cannot be another's in disguise."""
+        return folder in ("data", "meta") or folder in self.features or folder.startswith(("chunk-", "."))
 
     def _promised_file(self, number: int, row: dict) -> Path:
         pattern = str(self.info["data_path"])
         if self.old:
-            return self.root / pattern.format(episode_chunk=self._chunk(number), episode_index=number)
+            return self.root / pattern.format(**self._places(number))
         return self.root / pattern.format(
-            chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
+            **self._places(number, row["data/chunk_index"], row["data/file_index"])
         )
 
 
@@ -228,13 +266,13 @@ def read_info(root: Path) -> dict[str, Any]:
             | {found.parents[1] for found in root.glob("*/*/meta/info.json")}
         )
         hint = (
-            f"did you mean {below[0]}?"
+            f"did you mean {' or '.join(map(str, below[:4]))}?"
             if below
             else "expected a LeRobotDataset, whose folder has meta/, data/ and perhaps videos/"
         )
         raise SourceError(f"{root} has no meta/info.json: {hint}")
     try:
-        info = json.loads(path.read_bytes())
+        info = _described(path)
         version, features, fps = info["codebase_version"], info["features"], info["fps"]
         for name, feature in features.items():
             shape = feature["shape"]
@@ -248,12 +286,30 @@ def read_info(root: Path) -> dict[str, Any]:
             raise TypeError(f"fps is {fps!r}, expected a positive number")
         info["fps"] = float(fps)
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+        if isinstance(error, SourceError):
+            raise
         defect = f"not the description of a LeRobotDataset ({type(error).__name__}: {error})"
         raise SourceError(f"{path}: {lfs.explain(path, defect)}") from error
     if version not in VERSIONS or not features:
         raise SourceError(
             f"{root} is a LeRobotDataset {version} with {len(features)} features, expected one of "
             f"{', '.join(VERSIONS)}: convert it with lerobot's own tools"
+        )
+    return info
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """The content of meta/info.json. Raises SourceError for a file that another tool has written."""
+    data = path.read_bytes()
+    if not data.strip():
+        raise SourceError(f"{path} is empty: an unfinished recording or upload")
+    info = json.loads(data)
+    absent = [name for name in ("codebase_version", "fps", "features") if name not in info]
+    if absent:
+        raise SourceError(
+            f"{path} has no {' and no '.join(absent)}, so it is not that of a LeRobotDataset but another "
+            f"tool's; it has {', '.join(map(str, list(info)[:12])) or 'nothing'}. Write the recordings with "
+            "LeRobotDataset.create and add_frame of lerobot, then convert that"
         )
     return info
 
@@ -335,6 +391,11 @@ def _task_column(table: pa.Table) -> str | None:
 def _length(row: dict | None) -> int | None:
     value = (row or {}).get("length")
     return value if _is_index(value) else None
+
+
+def _listed_tasks(row: dict | None) -> tuple:
+    value = (row or {}).get("tasks")
+    return tuple(value) if isinstance(value, list) else () if value is None else (value,)
 
 
 def _is_index(value: Any) -> bool:

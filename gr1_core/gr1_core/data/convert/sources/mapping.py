@@ -71,32 +71,40 @@ class CameraMapping:
 
 @dataclass(frozen=True)
 class Components:
-    """Components of a vector feature.
+    """Components of vector features.
 
-    scale: metres or radians per unit. form: parametrisation of a rotation. A gripper is open where its
-    component is above `open_above` or below `open_below`. length: numbers in a row of the feature.
+    features: one, or several whose components follow one another. take: indices of components. offset: the
+    reading at zero, which is subtracted; scale: metres or radians per unit; of all components or of each.
+    form: parametrisation of a rotation. A gripper is open where its component is above `open_above` or below
+    `open_below`.
     """
 
-    feature: str
+    features: tuple[str, ...]
     take: tuple[int, ...]
-    scale: float = 1.0
+    offset: float | tuple[float, ...] = 0.0
+    scale: float | tuple[float, ...] = 1.0
     form: str = ""
     open_above: float | None = None
     open_below: float | None = None
 
     def values(self, columns: Dictionary[str, np.ndarray]) -> np.ndarray:
-        """columns: feature -> [T, n] -> f64[T, len(take)], scaled.
+        """columns: feature -> [T, n] -> f64[T, len(take)] in metres or radians.
 
         Raises SourceError for values that are not finite.
         """
-        values = np.asarray(columns[self.feature], np.float64)[:, self.take]
+        parts = [np.asarray(columns[name], np.float64) for name in self.features]
+        values = np.concatenate(parts, axis=1)[:, self.take]
         wrong = np.argwhere(~np.isfinite(values))
         if len(wrong):
             frame, component = wrong[0]
             raise SourceError(
-                f"{self.feature}[{self.take[component]}] is {values[frame, component]} at frame {frame}"
+                f"{self.label}[{self.take[component]}] is {values[frame, component]} at frame {frame}"
             )
-        return values * self.scale
+        return (values - np.asarray(self.offset)) * np.asarray(self.scale)
+
+    @property
+    def label(self) -> str:
+        return " + ".join(self.features)
 
     def closure(self, columns: Dictionary[str, np.ndarray]) -> np.ndarray:
         """A gripper's component -> f64[T], 0 open, 1 closed."""
@@ -109,7 +117,7 @@ class Components:
         try:
             return rotations.parse(self.values(columns), self.form)
         except RotationError as error:
-            raise SourceError(f"{self.feature}: at frame {error.index}: {error.reason}") from error
+            raise SourceError(f"{self.label}: at frame {error.index}: {error.reason}") from error
 
 
 @dataclass(frozen=True)
@@ -134,9 +142,8 @@ class Mapping:
     @property
     def vectors(self) -> list[str]:
         """The features that `apply` needs."""
-        return sorted(
-            {part.feature for parts in (self.state, self.action) for part in (parts or {}).values()}
-        )
+        parts = [*(self.state or {}).values(), *(self.action or {}).values()]
+        return sorted({name for part in parts for name in part.features})
 
     def apply(
         self,

@@ -21,6 +21,7 @@ of videos has neither state nor action. docs/how-to/convert_datasets.md describe
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dictionary
 from functools import partial
 from pathlib import Path
@@ -34,19 +35,23 @@ from gr1_core.data.convert.sources.rotations import FORMS, MOTION_FORMS
 from gr1_core.data.convert.sources.source import SourceError
 from gr1_core.data.dataset_writer import ACTION_NAMES, STATE_NAMES
 from gr1_core.rig import ROLES
+from gr1_core.suggestions import did_you_mean
 from gr1_core.urdf import UrdfChain, UrdfError, load_chain
 
 POSE, JOINTS = ("position", "rotation", "gripper"), ("joints", "gripper")
 _OPTIONS = {
-    "position": ("scale",),
-    "rotation": ("scale", "as"),
-    "joints": ("scale",),
+    "position": ("offset", "scale"),
+    "rotation": ("offset", "scale", "as"),
+    "joints": ("offset", "scale"),
     "gripper": ("open_above", "open_below"),
 }
+_UNITS = {"offset", "scale"}
 _NUMBERS = ("float", "int", "uint", "bool")
 _JOINT_NAME = re.compile(
-    r"joint|motor|servo|shoulder|elbow|forearm|waist|wrist|\bpan\b|_pan|_lift|_flex|_roll\b|\bj_?\d", re.I
+    r"joint|motor|servo|shoulder|elbow|forearm|waist|wrist|\bpan\b|_pan|_lift|_flex|_roll\b|(\b|_)j_?\d", re.I
 )
+_COUNTERS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
+_IMAGES, _VECTORS = "image or video", "numbers"
 _check_keys = partial(strict_yaml.check_keys, error=SourceError)
 
 
@@ -71,9 +76,8 @@ def load_mapping(
         ) from error
     top = _check_keys(raw, ("cameras",), ("state", "action", "robot", *optional), where)
     raw_cameras = _check_keys(top["cameras"], ("static",), ("wrist",), where, prefix="cameras.")
-    images = {name: one for name, one in features.items() if one["dtype"] in ("image", "video")}
     cameras = {
-        role: _camera(raw_cameras[role], f"{where}: cameras.{role}", images, (sizes or {}).get(role))
+        role: _camera(raw_cameras[role], f"{where}: cameras.{role}", features, (sizes or {}).get(role))
         for role in ROLES
         if role in raw_cameras
     }
@@ -124,16 +128,20 @@ def identity_mapping(features: Dictionary[str, Dictionary]) -> Mapping:
     ]
     if cameras.keys() == {"static"} and not ours.keys() & features.keys():
         return Mapping(cameras)
+    if not any(map(_is_camera, features.values())):
+        raise SourceError(
+            "it has no camera (a feature of dtype image or video), so nothing in it can train a policy that "
+            f"sees. {_listing(features)}"
+        )
     if "static" not in cameras or len(vectors) < 2:
         raise SourceError(
             "its features do not have the names and shapes that a rig needs (observation.images.static and "
             ".wrist, "
             f"observation.state of {' '.join(STATE_NAMES)}, action of {' '.join(ACTION_NAMES)}): map them "
             "with "
-            "--mapping FILE (see docs/how-to/convert_datasets.md). There are: "
-            f"{', '.join(_describe(features))}"
+            f"--mapping FILE (see docs/how-to/convert_datasets.md). {_listing(features)}"
         )
-    state, action = ({"all": Components(name, tuple(range(7)))} for name in vectors)
+    state, action = ({"all": Components((name,), tuple(range(7)))} for name in vectors)
     return Mapping(cameras, state, action, "model_units")
 
 
@@ -143,7 +151,13 @@ def component_names(feature: Dictionary) -> list[str]:
     while isinstance(names, dict):
         inner = next((value for value in names.values() if isinstance(value, (list, dict))), None)
         names = list(names) if inner is None else inner
-    return [str(name) for name in names] if isinstance(names, (list, tuple)) else []
+    return _flat(names) if isinstance(names, (list, tuple)) else []
+
+
+def _flat(names: Sequence) -> list[str]:
+    return [
+        text for name in names for text in (_flat(name) if isinstance(name, (list, tuple)) else [str(name)])
+    ]
 
 
 def height_width(feature: Dictionary) -> tuple[int, int]:
@@ -159,10 +173,10 @@ def height_width(feature: Dictionary) -> tuple[int, int]:
     return tuple(shape[1:]) if first else tuple(shape[:2])
 
 
-def _camera(raw: Any, where: str, images: Dictionary[str, Dictionary], size) -> CameraMapping:
+def _camera(raw: Any, where: str, features: Dictionary[str, Dictionary], size) -> CameraMapping:
     raw = {"feature": raw} if isinstance(raw, str) else raw
     fields = _check_keys(raw, ("feature",), ("crop", "resize"), where)
-    feature = _require_feature(fields["feature"], where, images)
+    feature = _require_feature(fields["feature"], where, features, _is_camera, _IMAGES)
     crop = fields.get("crop")
     if crop is not None:
         if not (
@@ -243,12 +257,14 @@ def _components(
     chain: UrdfChain | None,
 ) -> Components:
     name = f"{prefix}{part}"
-    raw = {"feature": raw} if isinstance(raw, str) else raw
+    raw = {"feature": raw} if isinstance(raw, str | list) else raw
     fields = _check_keys(raw, ("feature",), ("take", *_OPTIONS[part]), where, prefix=f"{name}.")
     where = f"{where}: {name}"
-    vectors = {key: feature for key, feature in features.items() if feature["dtype"].startswith(_NUMBERS)}
-    feature = _require_feature(fields["feature"], f"{where}.feature", vectors)
-    take = _take(fields, feature, where, chain if part == "joints" else None)
+    chosen = fields["feature"] if isinstance(fields["feature"], list) else [fields["feature"]]
+    of_parts = [_require_feature(one, f"{where}.feature", features, _is_vector, _VECTORS) for one in chosen]
+    names, length = _joined_names(chosen, of_parts)
+    label = " + ".join(chosen)
+    take = _take(fields, label, names, length, where, chain if part == "joints" else None)
     form = fields.get("as", "")
     if part == "rotation" and (not isinstance(form, str) or form not in forms):
         raise SourceError(f"{where}.as is {form!r}, expected one of {', '.join(forms)}")
@@ -263,18 +279,40 @@ def _components(
         of = f" ({', '.join(chain.moving)})" if part == "joints" else ""
         raise SourceError(f"{where}: {len(take)} numbers, expected {counts}{of}: choose them with `take`")
     if part in ("position", "rotation"):
-        _refuse_joints(take, feature, where)
+        _refuse_joints(take, names, where)
     if part == "gripper" and ("open_above" in fields) == ("open_below" in fields):
         raise SourceError(f"{where}: say when the gripper is open, with one of open_above and open_below")
-    numbers = {key: fields[key] for key in ("scale", "open_above", "open_below") if key in fields}
-    for key, value in numbers.items():
-        if not strict_yaml.is_number(value):
-            raise SourceError(f"{where}.{key} is {value!r}, expected a finite number")
-    return Components(fields["feature"], take, form=form, **{key: float(x) for key, x in numbers.items()})
+    for key in ("open_above", "open_below"):
+        if key in fields and not strict_yaml.is_number(fields[key]):
+            raise SourceError(f"{where}.{key} is {fields[key]!r}, expected a finite number")
+    numbers = {key: float(fields[key]) for key in ("open_above", "open_below") if key in fields}
+    numbers |= {key: _per_component(fields[key], len(take), f"{where}.{key}") for key in _UNITS & set(fields)}
+    return Components(tuple(chosen), take, form=form, **numbers)
 
 
-def _refuse_joints(take: tuple[int, ...], feature: Dictionary, where: str) -> None:
-    names = component_names(feature)
+def _per_component(value: Any, count: int, where: str) -> float | tuple[float, ...]:
+    """A number for all components, or a list of one each."""
+    if strict_yaml.is_number(value):
+        return float(value)
+    if not (isinstance(value, list) and len(value) == count and all(map(strict_yaml.is_number, value))):
+        raise SourceError(f"{where} is {value!r}, expected a finite number, or a list of {count}")
+    return tuple(map(float, value))
+
+
+def _joined_names(chosen: list[str], features: list[Dictionary]) -> tuple[list[str], int]:
+    """The names of the components of features that follow one another (a single one without a name has that
+    of its feature; empty if some have none), and their number.
+    """
+    names, lengths = [], [int(np.prod(feature["shape"])) for feature in features]
+    for one, feature, length in zip(chosen, features, lengths):
+        own = component_names(feature)
+        names.append([one] if length == 1 and len(features) > 1 else own)
+    if any(len(own) != length for own, length in zip(names, lengths)) and len(features) > 1:
+        return [], sum(lengths)
+    return [name for own in names for name in own], sum(lengths)
+
+
+def _refuse_joints(take: tuple[int, ...], names: list[str], where: str) -> None:
     joints = [names[index] for index in take if index < len(names) and _JOINT_NAME.search(names[index])]
     if len(joints) > len(take) / 2:
         raise SourceError(
@@ -283,12 +321,19 @@ def _refuse_joints(take: tuple[int, ...], feature: Dictionary, where: str) -> No
         )
 
 
-def _take(fields: dict, feature: Dictionary, where: str, chain: UrdfChain | None) -> tuple[int, ...]:
-    """The indices of the components that are taken: of joints by default those with the chain's names."""
-    length, names = int(np.prod(feature["shape"])), component_names(feature)
+def _take(
+    fields: dict, label: str, names: list[str], length: int, where: str, chain: UrdfChain | None
+) -> tuple[int, ...]:
+    """The indices of the components that are taken: of joints by default those with the chain's names, which
+    LeRobot's recorder ends with `.pos`.
+    """
     usual = list(range(length))
-    if chain is not None and len(names) == length and set(chain.moving) <= set(names):
-        usual = list(chain.moving)
+    if chain is not None and len(names) == length:
+        joints = [name.removesuffix(".pos").split(".")[-1] for name in names]
+        for candidates in (names, joints):
+            if all(candidates.count(joint) == 1 for joint in chain.moving):
+                usual = [candidates.index(joint) for joint in chain.moving]
+                break
     take = fields.get("take", usual)
     take = [take] if isinstance(take, (int, str)) else take
     if not isinstance(take, list):
@@ -298,21 +343,41 @@ def _take(fields: dict, feature: Dictionary, where: str, chain: UrdfChain | None
             item not in names and not (isinstance(item, int) and 0 <= item < length)
         ):
             described = ", ".join(names) or f"0 to {length - 1}"
-            raise SourceError(
-                f"{where}.take: {fields['feature']} has no component {item!r}; it has {described}"
-            )
+            raise SourceError(f"{where}.take: {label} has no component {item!r}; it has {described}")
     return tuple(names.index(item) if item in names else item for item in take)
 
 
-def _require_feature(name: Any, where: str, features: Dictionary[str, Dictionary]) -> Dictionary:
-    if not isinstance(name, str) or name not in features:
-        described = ", ".join(_describe(features)) or "none"
-        raise SourceError(f"{where}: the dataset has no such feature '{name}'. There are: {described}")
-    return features[name]
+def _require_feature(
+    name: Any,
+    where: str,
+    features: Dictionary[str, Dictionary],
+    fits: Callable[[Dictionary], bool],
+    kind: str,
+) -> Dictionary:
+    """The feature of that name. fits: whether it is of the kind that is wanted; kind: its description."""
+    if isinstance(name, str) and name in features and fits(features[name]):
+        return features[name]
+    right = {key: one for key, one in features.items() if fits(one)}
+    near = did_you_mean(str(name), right)
+    defect = f"the dataset has no such feature {name!r}{near or '.'}"
+    if isinstance(name, str) and name in features:
+        defect = f"{name} is {features[name]['dtype']}, expected {kind}."
+    raise SourceError(f"{where}: {defect} {_listing(right) if right else f'It has none that is {kind}'}")
 
 
-def _describe(features: Dictionary[str, Dictionary]) -> list[str]:
-    return [f"{name} ({feature['dtype']} {list(feature['shape'])})" for name, feature in features.items()]
+def _listing(features: Dictionary[str, Dictionary]) -> str:
+    """The features that a mapping may name: without LeRobot's counters."""
+    shown = {name: one for name, one in features.items() if name not in _COUNTERS}
+    described = [f"{name} ({one['dtype']} {list(one['shape'])})" for name, one in shown.items()]
+    return f"There are: {', '.join(described) or 'none'}"
+
+
+def _is_camera(feature: Dictionary) -> bool:
+    return feature["dtype"] in ("image", "video")
+
+
+def _is_vector(feature: Dictionary) -> bool:
+    return feature["dtype"].startswith(_NUMBERS)
 
 
 def _is_count(value: Any) -> bool:

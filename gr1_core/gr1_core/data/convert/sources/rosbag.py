@@ -151,14 +151,14 @@ class RosbagSource:
         """The message of each step: the newest; of a target the one that is in force at the step's end, of a
         motion that in its middle.
         """
-        if topic in {part.feature for part in self.map.state.values()}:
+        if topic in {name for part in self.map.state.values() for name in part.features}:
             return newest
         share = 0.5 if self.map.kind == "delta" else 1.0
         return newest_at(sent, steps + int(share * 1e9 * self.rig.period) - 1)
 
     def _valid(self, times, newest, steps) -> tuple[slice, list[str]]:
         ages = {one.feature: self.rig.cameras[role].max_age for role, one in self.map.cameras.items()}
-        ages |= {part.feature: self.rig.state.max_age for part in self.map.state.values()}
+        ages |= {name: self.rig.state.max_age for part in self.map.state.values() for name in part.features}
         good, problems = {}, []
         for topic, limit in ages.items():
             good[topic] = steps - times[topic][newest[topic]] <= limit * 1e9

@@ -101,6 +101,32 @@ def nearest_frames(
             yield time, reader.no_frame()
 
 
+def matched_by_number(path: Path, times: np.ndarray, fps: float) -> tuple[np.ndarray, str]:
+    """The times in a video of one episode at which its rows are found, and what is unusual about them, or "".
+
+    times: i64[T] microseconds, the rows' own. Recorders store one frame a row at the nominal rate `fps`, some
+    beside timestamps that they measured: then the two run apart, and the number of a row tells its frame.
+    """
+    with open_video(path) as (container, stream):
+        if stream.frames != len(times) or len(times) < 2:
+            return times, ""
+        try:
+            packets = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+        except (av.error.FFmpegError, ValueError):
+            return times, ""
+        there = np.sort(np.array([round(MICRO * pts * stream.time_base) for pts in packets], np.int64))
+    period = MICRO / fps
+    if len(there) != len(times) or np.abs(np.diff(there) - period).max() > 0.1 * period:
+        return times, ""
+    apart = np.abs(there - times)
+    if apart[0] > period / 2 or apart.max() <= period / 2:
+        return times, ""
+    return there, (
+        f"its frames are {1 / fps:g} s apart and end at {there[-1] / MICRO:.2f} s, the rows' "
+        f"timestamps at {times[-1] / MICRO:.2f} s: with one frame a row, frames are found by number"
+    )
+
+
 class _Reader:
     """Two neighbouring intact frames, `last` and `ahead`, that walk through the video."""
 
