@@ -26,7 +26,7 @@ from gr1_policy.episodes import Episode
 from gr1_policy.trial_runner import TrialRunner
 
 _ANSWER_S, _LOAD_S, _HOME_S = 15.0, 300.0, 90.0
-_HOMING_STARTS_S, _SHOWN_S = 2.0, 1.0
+_HOMING_STARTS_S, _SHOWN_S, _STATUS_S = 2.0, 1.0, 2.0
 _STATIC = "camera/static/image_raw/compressed"
 
 
@@ -191,8 +191,17 @@ class StackClient:
     def _change(self, transition: int, timeout: float) -> None:
         request = ChangeState.Request(transition=Transition(id=transition))
         if not self._call(self._change_state, request, timeout).success:
+            raise RigError(f"the policy node refuses: {self._refusal()}")
+
+    def _refusal(self) -> str:
+        """What the policy node says; its status comes a moment after its answer."""
+        until = time.monotonic() + _STATUS_S
+        while time.monotonic() < until:
             status = self._monitor.snapshot().statuses.get("policy: step")
-            raise RigError(f"the policy node refuses: {status.message if status else 'see its log'}")
+            if status and status.level == "ERROR":
+                return status.message
+            time.sleep(0.05)
+        return "see its log"
 
     def _call(self, client, request, timeout: float):
         self._wait(client.service_is_ready, _ANSWER_S, f"the service {client.srv_name}")
