@@ -117,6 +117,8 @@ def test_the_gripper_takes_its_own_values(arm):
 
 def test_faults_are_cleared_by_the_arms_own_service(arm):
     arm.backend.clear_faults()
+    arm.controller.until("reset 1")
+    assert arm.backend.faults() == []
 
 
 def test_a_killed_bridge_leaves_the_arm_at_rest_and_is_started_again(arm):

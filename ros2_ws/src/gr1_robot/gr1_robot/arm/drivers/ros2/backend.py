@@ -37,6 +37,12 @@ _FRESH_S = 0.25
 """s after which a joint state no longer counts as one."""
 _DAMPING = 0.02
 """Of the inverse Jacobian: near a singularity the hand is slow instead of the joints fast."""
+_MOVED, _MOVED_RAD = 1.2, 0.5
+"""Further than so many times the rig's following error, or rad of a joint, from where it was sent, an arm was
+moved by something else.
+"""
+_FAULT_SHOWN_S = 1.0
+"""s that a fault of a moment is shown, so that no tick of the loop misses it."""
 _TURN_WEIGHT = 0.1
 """m for a radian: an arm with fewer than six joints gives up turning before it gives up moving."""
 
@@ -54,6 +60,7 @@ class Arm(ArmBackend):
         self._heard_state: dict | None = None
         self._commanded: np.ndarray | None = None
         self._closure = 0.0
+        self._shown: dict[str, float] = {}
         speeds = settings["linear_speed"], settings["angular_speed"]
         self.vendor_limits = ArmLimits(
             *speeds,
@@ -192,10 +199,27 @@ class Arm(ArmBackend):
             commanded = pose = Pose(*self._arm.chain.forward(joints))
             if self._kind == TRAJECTORY and self._commanded is not None:
                 commanded = Pose(*self._arm.chain.forward(self._commanded))
+                if self._was_moved(pose, commanded, joints):
+                    # Sent back to where it was, it would go there without the gate, as fast as it can.
+                    self._commanded, commanded = joints.copy(), pose
+                    self._show("something else has moved the arm: it holds where it is now")
         force, torque = self._wrench(pose)
         return ArmState(
             pose, commanded, joints, velocities, self._measured_closure(message), message["at"], force, torque
         )
+
+    def _was_moved(self, measured: Pose, commanded: Pose, joints: np.ndarray) -> bool:
+        limits, turn = self._rig.limits, measured.rotation.inv() * commanded.rotation
+        return bool(
+            np.linalg.norm(measured.position - commanded.position) > _MOVED * limits.max_following_error
+            or turn.magnitude() > _MOVED * limits.max_following_angle
+            or np.abs(joints - self._commanded).max() > _MOVED_RAD
+        )
+
+    def _show(self, fault: str) -> None:
+        now = time.monotonic()
+        recent = {text: until for text, until in self._shown.items() if now < until}
+        self._shown = recent | {fault: now + _FAULT_SHOWN_S}
 
     def _measured_closure(self, message: dict) -> float:
         name = self._settings["gripper_joint"]
@@ -219,9 +243,11 @@ class Arm(ArmBackend):
 
     def send_twist(self, linear: np.ndarray, angular: np.ndarray) -> None:
         twist = np.concatenate([linear, angular])
-        joints = self._state.joints
-        if not np.isfinite(twist).all() or not np.isfinite(joints).all():
-            return
+        state, joints = self._state, self._state.joints
+        known = np.isfinite(joints).all() and time.monotonic() - state.at <= _FRESH_S
+        if not known or not np.isfinite(twist).all():
+            # Silence would let a velocity controller carry its last command on.
+            return self._bridges.rest()
         if self._kind == TWIST:
             self._send_cartesian(twist)
             return
@@ -276,7 +302,7 @@ class Arm(ArmBackend):
         if self._state is not None and np.isfinite(self._state.joints).all():
             self._commanded = self._state.joints.copy()
         if self._settings["stop_service"]:
-            self._bridges.call("stop_service", wait=False)
+            self._bridges.ask("stop_service")
 
     # Facts
 
@@ -296,7 +322,7 @@ class Arm(ArmBackend):
         heard, now, settings = self._bridges.heard, time.monotonic(), self._settings
         if self._bridges.lost:
             return [self._bridges.lost]
-        found = []
+        found = [fault for fault, until in self._shown.items() if now < until]
         age = now - (heard.state["at"] if heard.state else now)
         if age > _FRESH_S:
             found.append(f"no new joint state on {settings['joint_states_topic']} for {age:.1f} s")
@@ -319,7 +345,10 @@ class Arm(ArmBackend):
         if self._state is not None and np.isfinite(self._state.joints).all():
             self._commanded = self._state.joints.copy()
         if self._settings["reset_service"]:
-            self._bridges.call("reset_service")
+            # Not waited for: the loop stands still meanwhile.
+            self._bridges.ask(
+                "reset_service", lambda error: error and self._show(f"ros2.reset_service: {error}")
+            )
 
 
 def _numbers(values: list, index, missing: float = np.nan) -> np.ndarray:

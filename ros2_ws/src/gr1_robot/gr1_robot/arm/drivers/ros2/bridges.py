@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gr1_robot.arm.backend import ArmError
@@ -36,7 +37,6 @@ class Heard:
     wrench: dict | None = None
     graphs: dict[str, dict] = field(default_factory=dict)
     urdf_file: str = ""
-    answers: dict[int, str] = field(default_factory=dict)
 
     @property
     def graph(self) -> dict:
@@ -58,6 +58,7 @@ class Bridges:
         self._links: dict[str, link.BridgeLink] = {}
         self._processes: dict[str, subprocess.Popen] = {}
         self._numbers = itertools.count()
+        self._asked: dict[int, Callable[[str], None]] = {}
         self._joints = 6
         self.lost = ""
         """What is wrong with the bridges; "": both run."""
@@ -87,19 +88,26 @@ class Bridges:
         if one := self._links.get("bridge"):
             one.post(link.GRIPPER, value)
 
-    def call(self, service: str, wait: bool = True) -> None:
-        """One of the settings' services. Raises ArmError, if it is waited for."""
+    def ask(self, service: str, on_answer: Callable[[str], None] = lambda error: None) -> None:
+        """Calls one of the settings' services without waiting. on_answer(error): in another thread, "": done.
+        Raises ArmError where it cannot be called.
+        """
         number, one = next(self._numbers), self._links.get("bridge")
+        self._asked[number] = on_answer
         if one is None or not one.post(link.CALL, {"service": service, "number": number}):
+            self._asked.pop(number, None)
             raise ArmError(f"ros2.{service} cannot be called: {self.lost or 'the ROS bridge does not read'}")
-        if not wait:
-            return
-        if not self.wait_for(lambda: number in self.heard.answers, _CALL_S):
+
+    def call(self, service: str) -> None:
+        """Calls one of the settings' services and waits for its answer. Raises ArmError."""
+        answers: list[str] = []
+        self.ask(service, answers.append)
+        if not self.wait_for(lambda: answers, _CALL_S):
             raise ArmError(
                 f"ros2.{service}: {self._settings[service]} has not answered within {_CALL_S:g} s: does its "
                 "node run?"
             )
-        if error := self.heard.answers.pop(number):
+        if error := answers[0]:
             raise ArmError(f"ros2.{service}: {error}")
 
     def wait_for(self, condition, seconds: float) -> bool:
@@ -113,11 +121,7 @@ class Bridges:
         for one in tuple(self._links.values()):
             one.post(link.END, None)
         for process in self._processes.values():
-            try:
-                process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
 
     def _start(self, role: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -168,7 +172,7 @@ class Bridges:
                 case link.URDF:
                     self.heard.urdf_file = content
                 case link.ANSWER:
-                    self.heard.answers[content["number"]] = content["error"]
+                    self._asked.pop(content["number"], lambda error: None)(content["error"])
             self._changed.notify_all()
 
     def _replace(self, role: str, gone: link.BridgeLink) -> None:
@@ -178,8 +182,9 @@ class Bridges:
         self.rest()
         self.heard.graphs.pop(role, None)
         gone.close()
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            self._processes.pop(role).wait(_END_S)
+        if role == "bridge":
+            self._asked.clear()  # nobody answers any more
+        _end(self._processes.pop(role))
         while not self._closing:
             try:
                 self._start(role)
@@ -189,6 +194,15 @@ class Bridges:
                 continue
             self.lost = ""
             return
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Waits for its end; kills it where it hangs."""
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def remove(path: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from gr1_common.option import Option
 from gr1_robot.arm.backend import ArmError
 
@@ -90,5 +92,8 @@ def check(settings: dict) -> None:
             f"ros2.gripper_open and ros2.gripper_closed are both {settings['gripper_open']:g}: they must "
             "differ"
         )
+    for name in ("gripper_open", "gripper_closed"):
+        if not math.isfinite(settings[name]):
+            raise ArmError(f"ros2.{name} is {settings[name]}, expected a finite number")
     if len(settings["tool_xyz"]) != 3:
         raise ArmError(f"ros2.tool_xyz is {list(settings['tool_xyz'])}, expected three numbers, m")
