@@ -50,6 +50,7 @@ OWN = (
     "gallery hands",
     "gallery twin",
     "import-official",
+    "improve",
     "list",
     "pretrain",
     "pull",

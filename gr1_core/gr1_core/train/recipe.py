@@ -254,6 +254,21 @@ def load(source: str, overrides: Sequence[str] = ()) -> Recipe:
     RecipeError.
     """
     raw = _read_with_parents(source)
+    _override(raw, overrides, source)
+    return from_dict(raw | {"name": Path(source).stem}, str(source))
+
+
+def continued(saved: Mapping, overrides: Sequence[str], where: str) -> Recipe:
+    """The recipe of a checkpoint's training.json with `key=value` overrides on top.
+
+    Raises RecipeError; `where` names the checkpoint in its message.
+    """
+    raw = _merge(_read_with_parents("_base"), saved)
+    _override(raw, overrides, where)
+    return from_dict(raw, where)
+
+
+def _override(raw: dict, overrides: Sequence[str], source: str) -> None:
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
@@ -264,7 +279,6 @@ def load(source: str, overrides: Sequence[str] = ()) -> Recipe:
             _set_key(raw, key.strip(), strict_yaml.scalar(text))
         except yaml.YAMLError as error:
             raise RecipeError(f"{override}: not a YAML value") from error
-    return from_dict(raw | {"name": Path(source).stem}, str(source))
 
 
 def from_dict(raw: Mapping, where: str = "recipe") -> Recipe:

@@ -1,0 +1,1 @@
+"""`gr1 improve`: from corrected episodes to a better checkpoint: convert, fine-tune, compare."""
