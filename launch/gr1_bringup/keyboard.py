@@ -21,13 +21,14 @@ class Keyboard:
     A terminal is read key by key without echo, so that echo does not disturb the table; Ctrl-C and Ctrl-Z
     stay signals. Another stdin (a pipe, a file) is read line by line. A run in the background has no
     keyboard. on_space: called at once, in a thread of its own, for a space at the beginning of a line of a
-    terminal; None: a space is a character.
+    terminal; None: a space is a character. typing: whether lines are typed; False: each space counts, and
+    other keys mean nothing.
     """
 
-    def __init__(self, stream=None, on_space: Callable[[], None] | None = None):
+    def __init__(self, stream=None, on_space: Callable[[], None] | None = None, typing: bool = True):
         self._stream = sys.stdin if stream is None else stream
         self.typed, self._bytes = "", b""
-        self.on_space = on_space
+        self.on_space, self._typing = on_space, typing
         self._before, self._file = None, None
         self._lock, self._watch, self._wake = threading.Lock(), None, None
 
@@ -90,7 +91,7 @@ class Keyboard:
             for key in (data[index : index + 1] for index in range(len(data))):
                 if key == b" " and self._watch and not _edited(re.split(rb"[\r\n]", self._bytes)[-1]):
                     threading.Thread(target=self.on_space, name="stop key", daemon=True).start()
-                else:
+                elif self._typing:
                     self._bytes += key
         return True
 

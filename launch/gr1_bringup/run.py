@@ -221,7 +221,7 @@ class Run:
             keyboards = [terminal.enter_context(extension.terminal()) for extension in self.extensions]
             self._keyboard = next((one for one in keyboards if isinstance(one, Keyboard)), None)
             if not self._keyboard and self._has_keyboard():
-                self._keyboard = terminal.enter_context(Keyboard(on_space=self._arm_stop.stop))
+                self._keyboard = terminal.enter_context(Keyboard(on_space=self._arm_stop.stop, typing=False))
             if self.console.is_terminal and self.options.table:
                 self._live = terminal.enter_context(
                     Live(console=self.console, auto_refresh=False, transient=True)

@@ -1,5 +1,6 @@
 """The stop key, Ctrl-Z and Ctrl-C of `gr1 up`, on a real terminal with the real arm node."""
 
+import contextlib
 import os
 import pty
 import re
@@ -64,7 +65,7 @@ def terminal(tmp_path):
 
 def test_space_and_ctrl_z_bring_the_arm_to_rest_and_ctrl_c_reaches_it_first(terminal, tmp_path):
     terminal.until("all nodes are up")
-    terminal.press(b" ")
+    terminal.press(b"q ")
     terminal.until("emergency stop: the arm is stopped (at rest)")
     terminal.press(b"\x1a")
     terminal.until("suspended; `fg` goes on: the arm is stopped (at rest)")
@@ -77,7 +78,44 @@ def test_space_and_ctrl_z_bring_the_arm_to_rest_and_ctrl_c_reaches_it_first(term
     _, status = os.waitpid(terminal.pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     log = (tmp_path / "run" / "arm.log").read_text()
-    assert re.search("the arm node ends; no motion commanded after 0 ms, the arm at rest after 0 ms", log), log
+    assert re.search("the arm node ends; no motion commanded after 0 ms, the arm at rest after 0 ms", log), (
+        log
+    )
+
+
+KEYS = """
+import sys, threading
+from gr1_bringup.keyboard import Keyboard
+stopped = threading.Event()
+with Keyboard(on_space=stopped.set, typing={typing}) as keyboard:
+    print("ready", flush=True)
+    print("STOP" if stopped.wait({seconds}) else keyboard.lines() or keyboard.typed, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("typing", "keys", "said"),
+    [
+        (False, b"q ", "STOP"),  # nobody reads what is typed: it must not take the stop key away
+        (False, b"\x1b[A ", "STOP"),
+        (True, b" ", "STOP"),
+        (True, b"open it", "open it"),
+        (True, b"open it\n ", "STOP"),
+    ],
+)
+def test_the_space_bar_stops_unless_it_is_a_part_of_a_line_that_is_typed(typing, keys, said):
+    pid, file = pty.fork()
+    if pid == 0:
+        code = KEYS.format(typing=typing, seconds=60.0 if said == "STOP" else 0.5)
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    text = os.read(file, 1024)
+    os.write(file, keys)
+    with contextlib.suppress(OSError):  # its end
+        while piece := os.read(file, 1024):
+            text += piece
+    os.waitpid(pid, 0)
+    os.close(file)
+    assert text.split(b"\r\n", 1)[1].strip().decode() == said, text
 
 
 def test_a_stop_without_an_arm_says_so():
