@@ -54,6 +54,13 @@ def parser() -> argparse.ArgumentParser:
         help="images and states a second, at most (default: 20)",
     )
     made.add_argument(
+        "--jpeg-quality",
+        type=_quality,
+        default=0,
+        metavar="N",
+        help="encode images anew, for a small file: 75, for example (default: as they are recorded)",
+    )
+    made.add_argument(
         "--episodes", default="", metavar="A,B-C", help="of a dataset (default: the first three)"
     )
     made.add_argument("--urdf", type=Path, metavar="FILE", help="the arm's model, where the source has none")
@@ -159,7 +166,7 @@ def _live(arguments: argparse.Namespace) -> int:
     try:
         for topic, why in stack.missing.items():
             _warn(f"{topic} {why}")
-        to = Recording("live stack")
+        to = Recording("live stack", arguments.jpeg_quality, live=True)
         with _shown(arguments, to, stack.groups, following=True) as viewer:
             print("the live stack is shown until Ctrl-C", flush=True)
             log = StackLog(to, arguments.rate)
@@ -182,7 +189,7 @@ def _bag(arguments: argparse.Namespace) -> int:
     from gr1_core.view.recording import Recording
 
     bag = Bag(arguments.what)
-    to = Recording(bag.name)
+    to = Recording(bag.name, arguments.jpeg_quality)
     bags.check(bag)
     with _shown(arguments, to, bags.groups_of(bag)) as viewer, _progress() as progress:
         refused = bags.show(bag, to, arguments.rate, arguments.urdf, progress)
@@ -202,7 +209,7 @@ def _dataset(arguments: argparse.Namespace) -> int:
     episodes = datasets.chosen_episodes(data, arguments.episodes or f"0-{min(most, 3) - 1}")
     if not arguments.episodes and most > len(episodes):
         print(f"the first {len(episodes)} of {most} episodes; --episodes chooses others")
-    to = Recording(data.root.name)
+    to = Recording(data.root.name, arguments.jpeg_quality)
     with _shown(arguments, to, datasets.groups_of(data)) as viewer, _progress() as progress:
         datasets.show(data, episodes, to, arguments.urdf, progress)
         _wait(to, viewer)
@@ -214,7 +221,7 @@ def _evaluation(arguments: argparse.Namespace) -> int:
     from gr1_core.view.recording import Recording
 
     results = evaluation.Results(Path(arguments.what))
-    to = Recording(results.folder.name)
+    to = Recording(results.folder.name, arguments.jpeg_quality)
     with _shown(arguments, to, results.groups()) as viewer, _progress() as progress:
         evaluation.show(results, to, progress)
         _wait(to, viewer)
@@ -265,6 +272,12 @@ def _wait(to, viewer) -> None:
 
 def _warn(text: str) -> None:
     print(f"gr1: warning: {text}", file=sys.stderr, flush=True)
+
+
+def _quality(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a JPEG quality, 1 to 100")
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -28,6 +28,7 @@ _PLOTS = {
     "prediction": "prediction monitor's score",
     "results": "results so far",
 }
+_RANGES = {"gripper": (-0.05, 1.05)}
 _PLOT_S = 30.0
 """s of a live stack that the curves show."""
 
@@ -79,7 +80,7 @@ def _images(rrb, shown) -> list:
 def _world(rrb, shown) -> list:
     if "world" not in shown:
         return []
-    eye = rrb.EyeControls3D(position=(1.35, -0.95, 0.75), look_target=(0.25, 0.0, 0.25), eye_up=(0, 0, 1))
+    eye = rrb.EyeControls3D(position=(1.25, -0.85, 0.75), look_target=(0.3, -0.02, 0.22), eye_up=(0, 0, 1))
     return [
         rrb.Spatial3DView(
             origin="world", name="arm", eye_controls=eye, line_grid=rrb.LineGrid3D(visible=True, spacing=0.1)
@@ -109,8 +110,9 @@ def _plots(rrb, shown, following: bool) -> list:
             start=rrb.TimeRangeBoundary.cursor_relative(seconds=-_PLOT_S),
             end=rrb.TimeRangeBoundary.cursor_relative(seconds=0.0),
         )
+    ranges = {group: {"axis_y": rrb.ScalarAxis(range=ends)} for group, ends in _RANGES.items()}
     return [
-        rrb.TimeSeriesView(origin=group, name=name, **window)
+        rrb.TimeSeriesView(origin=group, name=name, **window, **ranges.get(group, {}))
         for group, name in _PLOTS.items()
         if group in shown
     ]

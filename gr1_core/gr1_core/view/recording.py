@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
+import simplejpeg
 from scipy.spatial.transform import Rotation
 
 from gr1_core import images
@@ -18,6 +20,8 @@ from gr1_core.view.arm_model import GREY, ArmModel, Shape, hand_of
 APPLICATION, TIMELINE = "gr1", "time"
 LOG, INSTRUCTION = "log", "instruction"
 _JPEG_QUALITY = 90
+_BATCH_S = {True: 0.1, False: 2.0}
+"""s for which images and states are gathered before they are passed on, live or not."""
 _PATH_S = 5.0
 """s of the measured path that the 3D view shows."""
 _MEASURED, _COMMANDED = (94, 178, 255), (255, 170, 70)
@@ -63,15 +67,18 @@ class ViewError(ValueError):
 class Recording:
     """Writes entities to one Rerun recording.
 
+    live: whether each image is wanted at once. jpeg_quality: that images are written with; 0: as they come.
     shown: groups of entities that something was written to, such as "cameras/static", "position", "lanes".
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, jpeg_quality: int = 0, live: bool = False):
         import rerun
 
         self._rr = rerun
-        self.name, self.shown = name, set()
-        self.stream = rerun.RecordingStream(APPLICATION, recording_id=None)
+        self.name, self._quality, self.shown = name, jpeg_quality, set()
+        batches = rerun.ChunkBatcherConfig.DEFAULT()
+        batches.flush_tick = timedelta(seconds=_BATCH_S[live])
+        self.stream = rerun.RecordingStream(APPLICATION, batcher_config=batches)
         self.stream.send_recording_name(name)
         self.stream.set_log_time_enabled(False)
         self.stream.set_log_tick_enabled(False)
@@ -90,12 +97,15 @@ class Recording:
         self.stream.set_time(TIMELINE, duration=seconds)
 
     def image(self, group: str, encoded) -> None:
-        """group: "cameras/static", "predicted/wrist". encoded: JPEG or PNG bytes, kept as they are; WebP
-        becomes JPEG.
+        """group: "cameras/static", "predicted/wrist". encoded: JPEG or PNG bytes, kept as they are without
+        jpeg_quality; WebP becomes JPEG.
         """
         encoded = bytes(encoded)
-        if images.is_webp(encoded[:12]):
-            encoded = images.encode_jpeg(images.decode(encoded), _JPEG_QUALITY)
+        if self._quality or images.is_webp(encoded[:12]):
+            array = np.ascontiguousarray(images.decode(encoded))
+            # Halved colour, as cameras' own JPEG: a person looks at it, no model.
+            quality = self._quality or _JPEG_QUALITY
+            encoded = simplejpeg.encode_jpeg(array, quality, "RGB", "420")
         kind = "image/png" if encoded.startswith(b"\x89PNG") else "image/jpeg"
         self._show(group, self._rr.EncodedImage(contents=encoded, media_type=kind))
 
