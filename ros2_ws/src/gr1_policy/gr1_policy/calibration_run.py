@@ -105,7 +105,9 @@ def calibrate(paths: Sequence[Path], checkpoint: Path) -> int:
 
 
 def calibrate_in_twin(episodes: int, checkpoint: Path) -> int:
-    """As `calibrate`, over undisturbed episodes in which the checkpoint itself acts in the twin."""
+    """As `calibrate`, over undisturbed episodes in which the checkpoint itself acts in the twin. Only those
+    that succeed count: a dropped object is a disturbance of its own.
+    """
     if episodes < 2:
         raise ValueError(f"--twin {episodes}: two episodes are needed at least, {FEWEST} or more are better")
     from rich.console import Console
@@ -124,14 +126,17 @@ def calibrate_in_twin(episodes: int, checkpoint: Path) -> int:
         *suites.trials("drawer", drawer, CALIBRATION_SEED),
     ]
     environment = TrialSettings(policy.rig, SECONDS, 0, False).environment()
-    runs, monitored = [], MonitoredPolicy(policy)
+    runs, monitored = {}, MonitoredPolicy(policy)
     try:
         for trial in track(listed, "calibrating", console=Console(stderr=True), transient=True):
-            environment.run(trial, monitored)
-            runs.append(monitored.largest)
+            if environment.run(trial, monitored).success:
+                runs[f"twin: {trial.scene}, seed {trial.seed}"] = monitored.largest
     finally:
         environment.close()
-    return _save(checkpoint, runs, [f"twin: {trial.scene}, seed {trial.seed}" for trial in listed])
+    print(f"{len(runs)} of {episodes} episodes succeeded and count")
+    if len(runs) < 2:
+        raise ValueError(f"{checkpoint}: two episodes must succeed at least: train on, or give bags")
+    return _save(checkpoint, list(runs.values()), list(runs))
 
 
 def _save(checkpoint: Path, runs: Sequence[dict[str, Residual]], names: Sequence[str]) -> int:
