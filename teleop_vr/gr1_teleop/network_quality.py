@@ -22,10 +22,7 @@ JITTER_SHARE = 0.25
 SLOW_TRIP_MS = 100.0
 
 GOOD, WARN, BAD = "good", "warn", "bad"
-NEARER = (
-    "use 5 or 6 GHz Wi-Fi with the access point in this room and the computer on a cable, "
-    "or connect the headset by USB (adb reverse)"
-)
+NEARER = "use 5 or 6 GHz Wi-Fi in this room, the computer on a cable, or USB (adb reverse)"
 _SHORTER = "put the headset and the computer into the same network, without VPN"
 _FASTER = "close other pages and programs of the headset, and let it cool down"
 

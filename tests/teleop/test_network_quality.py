@@ -31,9 +31,9 @@ def test_a_good_network_has_its_figures_and_no_advice():
 @pytest.mark.parametrize(
     "wrong, tone, advice",
     [
-        (dict(arrival=lambda t: 0.3 if t % 1 > 0.9 else 0.004), "bad", "access point"),
+        (dict(arrival=lambda t: 0.3 if t % 1 > 0.9 else 0.004), "bad", "5 or 6 GHz"),
         (dict(arrival=lambda t: 0.06 if t % 0.5 > 0.4 else 0.004), "warn", "USB"),
-        (dict(arrival=lambda t: 0.004, sent=lambda seq: seq % 10 != 5), "bad", "access point"),
+        (dict(arrival=lambda t: 0.004, sent=lambda seq: seq % 10 != 5), "bad", "5 or 6 GHz"),
         (dict(arrival=lambda t: 0.2, trip_ms=400.0), "warn", "same network, without VPN"),
         (dict(arrival=lambda t: 0.004, rate=10.0), "bad", "close other pages"),
         (dict(arrival=lambda t: 0.004, rate=3.0), "bad", "close other pages"),

@@ -10,6 +10,8 @@ const COLOUR = { good: "#63d297", calm: "#aab6c5", warn: "#f0b952", bad: "#ff7b7
 const TEXT = "#eef2f7";
 const MUTED = "#aab6c5";
 const EDGE = 44;
+// Characters of a foot line beside the round trip.
+const LINE = 56;
 
 export class Hud {
   constructor() {
@@ -48,7 +50,7 @@ export class Hud {
       };
     }
     const { loss } = state.recording ?? {};
-    const network = state.network?.advice ? [`Network: ${state.network.advice}`] : [];
+    const network = state.network?.advice ? wrapped(`Network: ${state.network.advice}`) : [];
     const warnings = [...(state.warnings ?? []), ...(loss ? [loss] : []), ...network];
     const [save, drop] = side === "left" ? ["X", "Y"] : ["A", "B"];
     return {
@@ -131,4 +133,14 @@ export class Hud {
     while (shown.length > 1 && d.measureText(shown).width > width) shown = `${shown.replace(/…$/, "").slice(0, -1)}…`;
     d.fillText(shown, x, y);
   }
+}
+
+/** The text in lines of at most LINE characters, split between words. */
+function wrapped(text) {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    if (lines.at(-1) && `${lines.at(-1)} ${word}`.length > LINE) lines.push(word);
+    else lines[lines.length - 1] = `${lines.at(-1)} ${word}`.trim();
+  }
+  return lines;
 }
