@@ -48,6 +48,8 @@ def test_state_and_action_are_poses_in_metres(dataset, tmp_path):
     np.testing.assert_allclose(target, position + moved, atol=1e-6)
     speed = entities["speed/commanded"].at(0.3, "Scalars:scalars")
     assert speed == pytest.approx(np.linalg.norm(moved) * data.fps, rel=1e-5)
+    closed = 0.5 * (1.0 - data.action[row][6])
+    assert entities["gripper/commanded"].at(0.3, "Scalars:scalars") == pytest.approx(closed, rel=1e-5)
     assert [name for name in entities if name.startswith("world/measured/hand/")], "the Kinova's hand"
 
 

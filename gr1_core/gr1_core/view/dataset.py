@@ -94,7 +94,7 @@ def _step(dataset: Dataset, row: int, first: bool, to: Recording) -> None:
     if not first:
         moved = np.linalg.norm(state[:3].astype(np.float64) - dataset.state[row - 1][:3])
         to.curve("speed/measured", float(moved) * dataset.fps)
-    to.curve("gripper/measured", 0.5 * (1.0 - state[6]))
+    to.curve("gripper/in_force", 0.5 * (1.0 - state[6]))
     to.curve("gripper/commanded", 0.5 * (1.0 - action[6]))
 
 

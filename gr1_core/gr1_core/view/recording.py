@@ -37,6 +37,7 @@ CURVES = {
     "speed/commanded": ("commanded by the gate", _COMMANDED),
     "gripper/measured": ("measured", _MEASURED),
     "gripper/commanded": ("commanded", _COMMANDED),
+    "gripper/in_force": ("last command", _MEASURED),
     "prediction/static": ("static camera", _MEASURED),
     "prediction/wrist": ("wrist camera", _COMMANDED),
     "prediction/limit": ("limit", _RED),
