@@ -9,7 +9,7 @@ import pytest
 from gr1_core import pretrained
 from gr1_core.commands.arguments import Mistake
 from gr1_policy import calibration
-from gr1_policy.calibration_run import held_out_score, make_baseline
+from gr1_policy.calibration_run import held_out_score, make_baseline, odd_runs
 from gr1_policy.commands.calibrate import main as gr1_calibrate
 from gr1_policy.prediction_monitor import SMALLEST_BASELINE, PredictionMonitor, Residual
 
@@ -184,13 +184,16 @@ def test_a_damaged_calibration_is_named(tmp_path, text):
         calibration.load(tmp_path)
 
 
-def test_the_baseline_leaves_room_for_how_much_recordings_differ_figure_by_figure():
-    alike = [{"static": Residual(2.0, 40.0), "wrist": Residual(0.2, 3.0)}] * 4
+def test_the_baseline_is_the_largest_of_each_figure_and_odd_recordings_are_named():
     smallest = SMALLEST_BASELINE
-    assert make_baseline(alike) == {"static": Residual(2.0, 40.0), "wrist": smallest}
-    odd = [*alike, {"static": Residual(4.0, 40.0), "wrist": Residual(0.2, 30.0)}]
-    assert make_baseline(odd) == {"static": Residual(8.0, 40.0), "wrist": Residual(smallest.whole, 60.0)}
-    assert held_out_score(alike) == 1.0 and held_out_score(odd) == 2.0
+    alike = {str(n): {"static": Residual(2.0, 40.0), "wrist": Residual(0.2, 3.0)} for n in range(4)}
+    assert make_baseline(list(alike.values())) == {"static": Residual(2.0, 40.0), "wrist": smallest}
+    odd = alike | {"odd": {"static": Residual(5.0, 30.0), "wrist": Residual(0.2, 30.0)}}
+    baseline = make_baseline(list(odd.values()))
+    assert baseline == {"static": Residual(5.0, 40.0), "wrist": Residual(smallest.whole, 30.0)}
+    assert held_out_score(list(alike.values())) == 1.0 and held_out_score(list(odd.values())) == 2.5
+    assert not odd_runs(alike)
+    assert odd_runs(odd) == ["odd: static camera, 2.5 times the largest of all others"]
 
 
 def test_it_is_calibrated_on_bags_or_in_the_twin_and_not_on_both(tmp_path):

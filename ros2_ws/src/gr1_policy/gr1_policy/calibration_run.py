@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from gr1_policy.prediction_monitor import SMALLEST_BASELINE, Baseline, Predictio
 
 MARGIN = 1.5
 """The limit of a calibrated checkpoint, in baselines."""
+ODD = 2.0
 FEWEST = 10
 CALIBRATION_SEED, SECONDS = 700_000, 20.0
 """Of the first layout in the twin, one that neither demonstrations nor evaluations use, and of an episode."""
@@ -50,22 +51,23 @@ def larger_of(most: dict[str, Residual], now: dict[str, Residual]) -> dict[str, 
 
 
 def make_baseline(runs: Sequence[dict[str, Residual]]) -> Baseline:
-    """For each figure of each camera its largest value, times how far that exceeds the second largest: the
-    next recording may exceed them all as far. No less than SMALLEST_BASELINE.
-    """
-    smallest = SMALLEST_BASELINE
-    return {
-        name: Residual(
-            _expected_largest([run[name].whole for run in runs], smallest.whole),
-            _expected_largest([run[name].local for run in runs], smallest.local),
-        )
-        for name in (runs[0] if runs else CAMERAS)
-    }
+    """The largest residuals of all recordings, figure by figure, and no less than SMALLEST_BASELINE."""
+    most = dict.fromkeys(runs[0] if runs else CAMERAS, SMALLEST_BASELINE)
+    for run in runs:
+        most = larger_of(most, run)
+    return most
 
 
-def _expected_largest(values: Sequence[float], least: float) -> float:
-    second, first = sorted([least, *(max(value, least) for value in values)])[-2:]
-    return first * first / second
+def odd_runs(runs: Mapping[str, dict[str, Residual]]) -> list[str]:
+    """The recordings that a person should look at, in words: one figure is ODD times that of all others."""
+    found = []
+    for name, run in runs.items():
+        others = make_baseline([other for key, other in runs.items() if key != name])
+        ratios = {camera: score(one, others[camera]) for camera, one in run.items()}
+        if (worst := max(ratios.values())) > ODD:
+            camera = max(ratios, key=ratios.get)
+            found.append(f"{name}: {camera} camera, {worst:.1f} times the largest of all others")
+    return found
 
 
 def held_out_score(runs: Sequence[dict[str, Residual]]) -> float:
@@ -149,6 +151,8 @@ def _save(checkpoint: Path, runs: Sequence[dict[str, Residual]], names: Sequence
             f"{limit * one.local:.0f} in the worst cell"
         )
     print(f"largest score of one recording against the others: {held_out:.2f}")
+    for line in odd_runs(dict(zip(names, runs, strict=True))):
+        print(f"odd: {line}. Look at it: an unnoticed disturbance makes the monitor deaf; leave it out then")
     if len(names) < FEWEST:
         print(f"only {plural(len(names), 'recording')}: rare motions may be missing, expect false alarms")
     print(f"the checkpoint's limit (prediction_limit -1): {limit:g}; written to {file}")

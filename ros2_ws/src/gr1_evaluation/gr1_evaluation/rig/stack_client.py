@@ -49,6 +49,7 @@ class StackClient:
         self._change_state = node.create_client(ChangeState, "policy/change_state")
         self._set_parameters = node.create_client(SetParameters, "policy/set_parameters")
         self._home = node.create_client(Trigger, "arm/home")
+        self._twin = node.create_client(Trigger, "sim/reset")
         self._instruction = node.create_publisher(String, "instruction", LATCHED)
         self._state = node.create_publisher(String, "evaluation/state", LATCHED)
         self._scene = node.create_publisher(CompressedImage, "evaluation/start_scene", LATCHED)
@@ -87,8 +88,8 @@ class StackClient:
         self._wait(lambda: bool(self._jpeg), _ANSWER_S, f"an image on {_STATIC} (jpeg_quality above 0)")
 
     def simulated(self) -> bool:
-        """Whether the arm is the twin."""
-        return any(name.endswith("sim/reset") for name, _ in self._node.get_service_names_and_types())
+        """Whether the arm is the twin. Known after `require`."""
+        return self._twin.service_is_ready()
 
     def load(self, checkpoint: str) -> None:
         """Always anew, also where it is there already: the time that it takes tells nothing."""
