@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 
 from gr1_common.mailbox import Mailbox
@@ -170,9 +171,16 @@ class MotionClient:
                     select.select([self._link], [], [])
                     continue
                 self._take(message)
-        except (EOFError, OSError, ValueError):
-            if not self._closing:
-                self._on_end(self._ended.failure if self._ended else self._how_it_ended())
+        except (EOFError, OSError):
+            self._tell_end(lambda: self._ended.failure if self._ended else self._how_it_ended())
+        except Exception:
+            # Unseen, the arm would move on behind a node that shows its last state for ever.
+            failure = traceback.format_exc()
+            self._tell_end(lambda: f"its messages cannot be read: {failure}")
+
+    def _tell_end(self, why: Callable[[], str]) -> None:
+        if not self._closing:
+            self._on_end(why())
 
     def _take(self, message) -> None:
         match message:

@@ -20,6 +20,7 @@ import threading
 import time
 import traceback
 from contextlib import ExitStack
+from itertools import islice
 
 from gr1_common.conventions import TICK
 from gr1_common.loop import Loop
@@ -38,6 +39,8 @@ _SWITCH_INTERVAL_S = 5e-4
 _REPORT_PERIOD_S = 0.25
 _COUNTS_PERIOD_TICKS = 10
 _REFUSAL_PERIOD_S = 1.0
+_AT_ONCE = 100
+"""Messages of the node between two looks at whether the process shall end."""
 _END_S = 12.0
 """s after which the process ends whatever hangs; `_close` needs 6 s with a driver that does not answer."""
 
@@ -108,15 +111,14 @@ class MotionProcess:
 
     def _serve(self) -> str:
         """Handles messages until the end; returns why it has come."""
-        sources = [self._link, self._stop_server, self._wake[0]]
+        sources = [self._link, self._wake[0]]
         report_due = 0.0
         while not self._finished.is_set():
             ready = select.select(sources, [], [], _REPORT_PERIOD_S)[0]
-            if self._stop_server in ready:
-                self._stop_server.accept()
             if self._link in ready:
                 try:
-                    while (message := self._link.receive()) is not None:
+                    # Not all that there is: a flood must not hide the end.
+                    for message in islice(iter(self._link.receive, None), _AT_ONCE):
                         if isinstance(message, motion_link.Call) and message.name == "close":
                             self._run_lock.end_in_order()
                             return "the arm node ends"
@@ -151,7 +153,9 @@ class MotionProcess:
         return ""
 
     def _reset(self) -> str:
-        return self.controller.reset()
+        if not (refusal := self.controller.reset()):
+            self._run_lock.person_has_armed()
+        return refusal
 
     def _tell_refusal(self, source: str, what: str, reason: str) -> None:
         """Once a second for each reason: it is for the log."""

@@ -19,7 +19,7 @@ class RunLock:
     """Held from the start of a motion process to its end; the system releases it when the process is killed.
 
     Waits for a motion process that is still bringing its arm to rest; raises ArmError if another one goes on.
-    was_killed: the last holder did not call `end_in_order`, so a person must arm again.
+    was_killed: a holder did not call `end_in_order`, and no person has armed since (`person_has_armed`).
     """
 
     def __init__(self, stop_file: str):
@@ -44,12 +44,16 @@ class RunLock:
             return True
         return False
 
+    def person_has_armed(self) -> None:
+        """A reset was granted."""
+        self.was_killed = False
+
     def end_in_order(self) -> None:
-        """A person has ended this run: the next start need not be told."""
-        os.ftruncate(self._file, 0)
+        """This run was ended as it should: the next one need not be told, unless a person must still arm."""
+        if not self.was_killed:
+            os.ftruncate(self._file, 0)
 
     def release(self) -> None:
         """The start has failed: nothing has moved since the last holder."""
-        if not self.was_killed:
-            self.end_in_order()
+        self.end_in_order()
         os.close(self._file)
