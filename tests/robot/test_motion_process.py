@@ -4,10 +4,13 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import psutil
 import pytest
 from geometry_msgs.msg import TwistStamped
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -26,6 +29,27 @@ motion_client.PROGRAM = (sys.executable, "-c", '''
 import atexit, sys
 atexit.register(lambda: print("MODULES", *sys.modules, flush=True))
 from gr1_robot.arm import motion_process
+sys.exit(motion_process.main())
+''')
+sys.exit(node.main())
+"""
+
+
+HANGING = """
+import sys
+from gr1_robot.arm import motion_client, node
+motion_client.PROGRAM = (sys.executable, "-c", '''
+import sys, time
+from gr1_robot.arm import motion_process
+from gr1_robot.arm.drivers.sim.backend import Arm
+def describe(arm, calls=[]):
+    calls.append(1)
+    if len(calls) > 1:
+        print("HANGS", flush=True)
+        time.sleep(9.0)
+        print("ANSWERS", flush=True)
+    return "an arm"
+Arm.describe = describe
 sys.exit(motion_process.main())
 ''')
 sys.exit(node.main())
@@ -142,8 +166,22 @@ def test_sigterm_brings_the_arm_to_rest(ros, node):
     assert code == 1 and "its end was asked for; no motion commanded after" in said
 
 
-def test_a_node_that_is_frozen_leaves_an_arm_at_rest(ros, node):
-    """Its commands no longer arrive, and those that it passes on when it wakes are old."""
+def test_a_node_that_is_frozen_leaves_an_arm_at_rest_that_goes_on_with_the_next_command(ros, node):
+    def expired(status):
+        return next(int(item.value) for item in status.values if item.key == "expired")
+
+    with commands(ros):
+        until_moving(ros)
+        status, _ = ros.status("arm: gate", after=len(ros.messages("/diagnostics")))
+        before = expired(status)
+        node.send(signal.SIGSTOP)
+        time.sleep(0.5)  # the node cannot tell that its last command has expired
+        node.send(signal.SIGCONT)
+        ros.status("arm: gate", lambda status: expired(status) > before)
+        until_moving(ros)
+
+
+def test_an_arm_whose_node_is_frozen_can_be_stopped(ros, node):
     file = stop_socket.socket_file("arm")
     with commands(ros):
         until_moving(ros)
@@ -186,6 +224,20 @@ def test_a_second_motion_process_for_the_same_arm_is_refused(tmp_path, monkeypat
     second = RunLock(str(tmp_path / "arm.stop"))
     assert not second.was_killed
     second.release()
+
+
+def test_a_motion_process_whose_driver_hangs_does_not_delay_the_stop_service(ros):
+    """The node asks it what is connected, because its faults have changed."""
+    process = NodeProcess("", code=HANGING)
+    try:
+        process.until("arm 'sim' with rig")
+        hang = Parameter("sim.fault", value="disconnect").to_parameter_msg()
+        assert ros.call(SetParameters, "arm/set_parameters", SetParameters.Request(parameters=[hang]))
+        process.until("HANGS")
+        assert ros.call(Trigger, "arm/stop", Trigger.Request()).success
+        assert not process.said("ANSWERS")
+    finally:
+        process.end()
 
 
 def test_a_full_link_drops_and_never_waits():

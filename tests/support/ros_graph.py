@@ -62,6 +62,11 @@ class NodeProcess:
             found = self._new_line.wait_for(lambda: any(text in line for line in self._lines), timeout)
         assert found, f"no line with '{text}' within {timeout} s, but: {''.join(self._lines)}"
 
+    def said(self, text: str) -> bool:
+        """Whether a line so far contains the text."""
+        with self._new_line:
+            return any(text in line for line in self._lines)
+
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

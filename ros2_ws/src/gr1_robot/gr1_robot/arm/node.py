@@ -103,6 +103,7 @@ class ArmNode(Node):
         self._markers = Markers(rig.limits)
         self._missed = 0
         self._device, self._described_with = "", None
+        self._describing = threading.Thread()
         self._measured_at = -math.inf
         self._reported_state = None
         self.finished = threading.Event()
@@ -128,6 +129,7 @@ class ArmNode(Node):
             self._motion.listen(
                 self._publish, self._on_publishing_failed, self._warn_refused, self._on_motion_ended
             )
+            self._describe("")
             if self._simulation:
                 self._simulation.attach(self._motion)
             undo.pop_all()
@@ -313,12 +315,10 @@ class ArmNode(Node):
     def _report_backend(self, tick: Tick, figures: Mapping[str, object]) -> None:
         faults, homing = "; ".join(tick.snapshot.faults), tick.snapshot.homing
         # Asked only when it may have changed: it needs the driver's lock, which the loop needs a hundred
-        # times a second.
-        if faults != self._described_with:
-            try:
-                self._device, self._described_with = self._motion.describe(), faults
-            except ArmError as error:
-                self._device = str(error)
+        # times a second. In a thread of its own: a driver that hangs must not delay arm/stop.
+        if faults != self._described_with and not self._describing.is_alive():
+            self._describing = threading.Thread(target=self._describe, args=(faults,), daemon=True)
+            self._describing.start()
         silent = time.monotonic() - tick.at > DRIVER_TIMEOUT_S
         if silent:
             faults = f"the arm's driver has not answered for {DRIVER_TIMEOUT_S:g} s"
@@ -330,6 +330,12 @@ class ArmNode(Node):
             **figures,
         }
         self._diagnostics.status("backend", level, faults or "ready", values, state=faults)
+
+    def _describe(self, faults: str) -> None:
+        try:
+            self._device, self._described_with = self._motion.describe(), faults
+        except ArmError as error:
+            self._device = str(error)
 
     def _report_gate(self, snapshot: Snapshot) -> None:
         motion = snapshot.motion
