@@ -1,6 +1,6 @@
 """The running stack for `gr1 view`: subscriptions alone; the bytes go to the same code as those of bags.
 
-The node has no publisher, no service and no parameter beside `use_sim_time`, which every node of rclpy has.
+The node has no publisher and no service, and no parameter beside those that every node of rclpy has.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import rclpy
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 from gr1_common.scheduling import lower_scheduling_priority
@@ -70,6 +71,7 @@ class LiveStack:
             use_global_arguments=False,
             enable_rosout=False,
             start_parameter_services=False,
+            parameter_overrides=[Parameter("start_type_description_service", value=False)],
         )
         for publisher in list(self.node.publishers):  # rclpy's own, of parameter events
             self.node.destroy_publisher(publisher)
