@@ -180,6 +180,21 @@ def test_a_rank_without_future_frames_is_refused_before_the_first_step(small_rec
         BatchSchedule(recipe, np.arange(64), 0, 4)
 
 
+def test_windows_with_future_frames_come_first_where_a_part_is_supervised_by_them(small_recipe):
+    recipe = small_recipe(batch=16, video_share=0.25)
+    plain = BatchSchedule(recipe, np.arange(64), 0, 1)
+    odd = BatchSchedule(recipe, np.arange(64), 0, 1, has_future=lambda numbers: numbers % 4 == 1)
+    parts, steps = odd.micro_batches(0), plain.per_epoch
+    for step in range(steps):
+        batch = odd.batch(step)
+        assert sorted(batch) == sorted(plain.batch(step)) and (next(parts) == batch).all()
+        count = (batch % 4 == 1).sum()
+        assert (batch[:count] % 4 == 1).all()
+    whole = small_recipe(batch=16, video_share=1.0)
+    everything = BatchSchedule(whole, np.arange(64), 0, 1, has_future=lambda numbers: numbers % 4 == 1)
+    assert (everything.batch(2) == BatchSchedule(whole, np.arange(64), 0, 1).batch(2)).all()
+
+
 @pytest.mark.parametrize("size", [None, 1, 3, 8])
 @pytest.mark.parametrize("share", [1.0, 0.3])
 def test_ranks_and_micro_batches_share_the_batch_of_one_process(small_recipe, size, share):

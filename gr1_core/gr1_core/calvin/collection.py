@@ -95,9 +95,10 @@ def collect(
     Returns a summary.
 
     workers: processes of this machine; cluster: records there instead. progress: is told the demonstrations
-    so far and the chains so far. resumed: is told the demonstrations of earlier runs. An interrupted collection goes on: a chain counts once all its frames are on
-    disk, and a number always gives the same chain. Raises CalvinCollectError for settings that differ from
-    before, PoolError or ClusterError where workers end.
+    so far and the chains so far. resumed: is told the demonstrations of earlier runs.
+    An interrupted collection goes on: a chain counts once all its frames are on disk, and a number always
+    gives the same chain. Raises CalvinCollectError for settings that differ from before, PoolError or
+    ClusterError where workers end.
     """
     _prepare(out, settings, checkout)
     done = _read_log(out)

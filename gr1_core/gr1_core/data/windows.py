@@ -118,6 +118,10 @@ class Windows:
             valid, future = valid & used, future & used
         return frames, valid, future
 
+    def has_future(self, indices) -> np.ndarray:
+        """bool[B]: whether any step of the window has a future frame to learn from."""
+        return self.masks(indices)[2].any(1)
+
     def counts(self, indices) -> tuple[float, float]:
         """Numbers of valid steps and of steps with a future frame, each counted with its weight, summed over
         the windows.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -14,12 +14,20 @@ from gr1_core.train.recipe import Recipe
 class BatchSchedule:
     """Rank r of `world` computes the windows r, r + world, ... of each global batch, `micro_batch` at a time.
 
-    starts: the window numbers of an epoch. micro_batch: None: the whole share at once. Raises ValueError for
-    a batch that does not divide, or if a rank would have no window with future frames.
+    starts: the window numbers of an epoch. micro_batch: None: the whole share at once. has_future: window
+    numbers -> bool[B]: of a batch that is supervised by future frames in part, the windows that have some
+    come first; single frames have none. Raises ValueError for a batch that does not divide, or if a rank
+    would have no window with future frames.
     """
 
     def __init__(
-        self, recipe: Recipe, starts: np.ndarray, rank: int, world: int, micro_batch: int | None = None
+        self,
+        recipe: Recipe,
+        starts: np.ndarray,
+        rank: int,
+        world: int,
+        micro_batch: int | None = None,
+        has_future: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         if recipe.batch % world:
             raise ValueError(
@@ -38,6 +46,7 @@ class BatchSchedule:
         # Of the whole batch: its counts divide the losses, and random changes are drawn for all of it.
         self._sampler = Sampler(len(starts), recipe.batch, recipe.seed)
         self._starts, self._rank, self._world, self._seed = starts, rank, world, recipe.seed
+        self._has_future = has_future if partial else None
         share = recipe.batch // world
         size = self.micro_batch = micro_batch or share
         self._cuts = [slice(at, min(at + size, share)) for at in range(0, share, size)]
@@ -57,12 +66,18 @@ class BatchSchedule:
     def batch(self, step: int) -> np.ndarray:
         """The global batch of a step, window numbers i64[batch]."""
         epoch, position = divmod(step, self.per_epoch)
-        return self._starts[next(self._sampler.epoch(epoch, position))]
+        return self._ordered(next(self._sampler.epoch(epoch, position)))
+
+    def _ordered(self, numbers: np.ndarray) -> np.ndarray:
+        numbers = self._starts[numbers]
+        if self._has_future is None:
+            return numbers
+        return numbers[np.argsort(~self._has_future(numbers), kind="stable")]
 
     def micro_batches(self, step: int) -> Iterator[np.ndarray]:
         """This process's micro-batches from a step on, without end."""
         for numbers in self._sampler.from_step(step):
-            share = self._starts[numbers][self._rank :: self._world]
+            share = self._ordered(numbers)[self._rank :: self._world]
             yield from (share[cut] for cut in self._cuts)
 
     def augmentations(self, step: int, limits: AugmentationLimits) -> list[dict[str, Augmentation] | None]:

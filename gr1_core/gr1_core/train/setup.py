@@ -76,7 +76,12 @@ def prepare_run(recipe: Recipe, folder: RunFolder, fresh: bool = False) -> Train
     if recipe.compile:
         learner.compile()
     schedule = BatchSchedule(
-        recipe, data.starts, processes.process_index, processes.num_processes, micro_batch
+        recipe,
+        data.starts,
+        processes.process_index,
+        processes.num_processes,
+        micro_batch,
+        data.train.has_future,
     )
     progress = Progress(
         step,
