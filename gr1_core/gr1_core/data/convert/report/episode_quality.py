@@ -23,9 +23,12 @@ def episode_preview(episode: Episode) -> dict[str, Any]:
     """
     thumbnails, grey = {}, {}
     for role, encoded in episode.images.items():
-        frames = [images.decode(encoded[index]) for index in (0, len(encoded) // 2, len(encoded) - 1)]
-        thumbnails[role] = [_thumbnail(frame) for frame in frames]
-        grey[role] = [_grey(frame) for frame in frames]
+        shown = (0, len(encoded) // 2, len(encoded) - 1)
+        # A single frame is all three.
+        frames = {index: images.decode(encoded[index]) for index in set(shown)}
+        small = {index: (_thumbnail(frame), _grey(frame)) for index, frame in frames.items()}
+        thumbnails[role] = [small[index][0] for index in shown]
+        grey[role] = [small[index][1] for index in shown]
     return {"thumbnails": thumbnails, "grey": grey}
 
 
