@@ -15,6 +15,10 @@ HELP = "show the live stack, a bag, a dataset or an evaluation in Rerun: images,
 LIVE, PORT = "live", 9090
 
 
+class _Closed(Exception):
+    """The viewer's window was closed while the data were still read."""
+
+
 def parser() -> argparse.ArgumentParser:
     made = Parser(
         prog="gr1 view",
@@ -191,7 +195,7 @@ def _bag(arguments: argparse.Namespace) -> int:
     bag = Bag(arguments.what)
     to = Recording(bag.name, arguments.jpeg_quality)
     bags.check(bag)
-    with _shown(arguments, to, bags.groups_of(bag)) as viewer, _progress() as progress:
+    with _shown(arguments, to, bags.groups_of(bag)) as viewer, _progress(viewer) as progress:
         refused = bags.show(bag, to, arguments.rate, arguments.urdf, progress)
         for topic, why in refused.items():
             _warn(f"{topic} is not shown: {why}")
@@ -210,7 +214,7 @@ def _dataset(arguments: argparse.Namespace) -> int:
     if not arguments.episodes and most > len(episodes):
         print(f"the first {len(episodes)} of {most} episodes; --episodes chooses others")
     to = Recording(data.root.name, arguments.jpeg_quality)
-    with _shown(arguments, to, datasets.groups_of(data)) as viewer, _progress() as progress:
+    with _shown(arguments, to, datasets.groups_of(data)) as viewer, _progress(viewer) as progress:
         datasets.show(data, episodes, to, arguments.urdf, progress)
         _wait(to, viewer)
     return 0
@@ -222,7 +226,7 @@ def _evaluation(arguments: argparse.Namespace) -> int:
 
     results = evaluation.Results(Path(arguments.what))
     to = Recording(results.folder.name, arguments.jpeg_quality)
-    with _shown(arguments, to, results.groups()) as viewer, _progress() as progress:
+    with _shown(arguments, to, results.groups()) as viewer, _progress(viewer) as progress:
         evaluation.show(results, to, progress)
         _wait(to, viewer)
     return 0
@@ -252,11 +256,17 @@ def _shown(arguments: argparse.Namespace, to, groups, following: bool = False):
 
 
 @contextlib.contextmanager
-def _progress():
+def _progress(viewer):
+    """Takes the share that is read. Ends the reading when the viewer has ended."""
     from gr1_core.progress import ProgressBar
 
-    with ProgressBar("reading, percent", 100) as bar:
-        yield lambda share: bar.advance(to=round(100 * min(share, 1.0)))
+    def show(share: float) -> None:
+        if viewer is not None and not viewer.open:
+            raise _Closed
+        bar.advance(to=round(100 * min(share, 1.0)))
+
+    with ProgressBar("reading, percent", 100) as bar, contextlib.suppress(_Closed):
+        yield show
 
 
 def _wait(to, viewer) -> None:

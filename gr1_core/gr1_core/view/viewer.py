@@ -33,8 +33,13 @@ class Viewer:
 
     @property
     def open(self) -> bool:
-        """Whether it still runs: a person closes a window."""
-        return self._process.poll() is None
+        """Whether it still runs: a person closes a window. Raises ViewError where it has failed."""
+        code = self._process.poll()
+        if code:
+            said = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+            why = said[-1] if said else f"exit code {code}"
+            raise ViewError(f"Rerun's viewer has ended: {why}; --serve and --save FILE.rrd need no window")
+        return code is None
 
 
 @contextlib.contextmanager
