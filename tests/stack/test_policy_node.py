@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -125,6 +126,13 @@ def test_a_policy_that_only_watches_predicts_but_sends_nothing(rig, policy_node)
     assert not rig.twists and not rig.heard["command/policy/gripper"]
     assert messages.msg_to_image(predicted[-1]).shape == (112, 112, 3)
     assert "watching" in eventually(lambda: (s := rig.status("policy: step")) and s[0] == 0 and s, "OK")[1]
+    assert rig.status("policy: disagreement")[2]["steps"] == "0"
+    person = rig.node.create_publisher(TwistStamped, "command/teleop/twist", qos.COMMAND)
+    rig.node.create_timer(0.03, lambda: person.publish(TwistStamped()))
+    eventually(
+        lambda: int(rig.status("policy: disagreement")[2]["steps"]) > 0,
+        "a comparison with the person who drives",
+    )
 
 
 def test_the_panel_shows_now_predicted_and_the_real_frame_three_steps_later(rig, policy_node):

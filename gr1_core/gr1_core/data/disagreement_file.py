@@ -15,7 +15,7 @@ from typing import Any
 
 from gr1_core import atomic_write
 from gr1_core.data import metadata
-from gr1_core.data.bag import BagError
+from gr1_core.data.metadata import BagError
 
 FILE = "disagreement.json"
 _VERSION = 1

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from gr1_core import pretrained
+from gr1_core.data.action_distance import action_distance, usable_std
 from gr1_core.data.bag import Bag, BagError
 from gr1_core.data.disagreement_file import DisagreementFile, EpisodeDisagreement, files_state, relative
 from gr1_core.data.drivers import POLICY, drivers_of
@@ -27,9 +28,6 @@ from gr1_core.model import checkpoint, patches
 from gr1_core.policy import Future, Observation, Policy, PolicyError
 from gr1_core.rig import RigError
 
-_SMALLEST_SHARE = 0.05
-"""A number of the action that hardly varies counts in this share of its group's largest deviation."""
-_GROUPS = (slice(0, 3), slice(3, 6), slice(6, 7))  # translation, rotation, gripper
 _REFUSED = (BagError, StepsError, SchemaError, RigError, ImageError, PolicyError, OSError)
 
 
@@ -47,7 +45,7 @@ class Watched:
 
     def distance(self, std: Sequence[float]) -> np.ndarray:
         """f64[T]: RMS over the action's numbers, in standard deviations; NaN where a policy drove."""
-        return np.sqrt(np.square(self.error / np.asarray(std)).mean(1))
+        return action_distance(self.error, std)
 
 
 def watch(policy: Policy, bag: Bag, predicts: bool) -> Watched:
@@ -126,10 +124,7 @@ def action_std(folder: str | Path, bags: Sequence[Bag]) -> list[float]:
         if not actions:
             raise StepsError("none of the bags has control steps: `gr1 bags verify` says why")
         std = np.concatenate(actions).std(0)
-    std = np.asarray(std, np.float64)
-    for group in _GROUPS:
-        std[group] = np.maximum(std[group], max(_SMALLEST_SHARE * float(std[group].max()), 1e-6))
-    return [round(float(value), 6) for value in std]
+    return [round(float(value), 6) for value in usable_std(std)]
 
 
 def measure(

@@ -20,6 +20,7 @@ import scipy.spatial.transform  # noqa: F401  else the rig imports it in the fir
 
 from gr1_core.chunks import ChunkDisagreement
 from gr1_policy import operator_call
+from gr1_policy.demonstrator import Demonstrator
 from gr1_policy.inputs import Inputs, Sample, is_newer
 from gr1_policy.operator_call import OperatorCall
 from gr1_policy.prediction_monitor import PredictionMonitor
@@ -96,7 +97,8 @@ class Controller:
     s above which their action is not sent. blend: s from the first command after `start` over which twists
     grow to their full length. monitor: compares predicted frames with real ones; None: off.
     decode_early: predict frames while an action waits for its time; false where that may take any time.
-    call: of the operator; None: the monitor stops the arm at once.
+    call: of the operator; None: the monitor stops the arm at once. demonstrator: whom a policy that does not
+    act is compared with.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Controller:
         instruction: str = "",
         decode_early: bool = True,
         call: OperatorCall | None = None,
+        demonstrator: Demonstrator | None = None,
     ):
         # It imports torch, which takes seconds: a node with wrong parameters must say so before.
         from gr1_core import Observation
@@ -124,7 +127,7 @@ class Controller:
         self._blend, self._first_sent = blend, None
         self.instruction, self._decode_early = instruction, decode_early
         self.call = call or OperatorCall(0.0)
-        self._person_drove = False
+        self._person_drove, self._demonstrator = False, demonstrator
         self.statistics = Statistics()
         self._disagreement = ChunkDisagreement()
         self.fault, self.error, self.halted = "", "", ""
@@ -280,6 +283,8 @@ class Controller:
                 share = self._share(done)
                 self._output.send_command(share * linear, share * angular, 0.0 if action.gripper > 0 else 1.0)
                 self._moving = True
+        if self._demonstrator:
+            self._demonstrator.compare(done, action.delta, action.gripper, state)
         sent = self._output.now()
         self.statistics.step(done, spent, sent - stamp, self._disagreement.update(action))
         future = future or self._predict_frames(action, until)

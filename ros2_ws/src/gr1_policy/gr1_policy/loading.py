@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from gr1_core import Rig
+from gr1_core import Rig, pretrained
 from gr1_core.eval import verdict
 from gr1_policy import calibration
 from gr1_policy.calibration import Calibration
@@ -69,6 +69,17 @@ def find_calibration(checkpoint: str, limit: float) -> Calibration | None:
             "DIR`), or set prediction_limit to 0"
         )
     return found
+
+
+def action_std(checkpoint: str) -> list[float] | None:
+    """f[7]: standard deviation of a checkpoint's training actions; None where it does not say."""
+    from gr1_core.model import checkpoint as checkpoints
+
+    try:
+        training = checkpoints.read_training(pretrained.resolve(checkpoint)) or {}
+    except ValueError:
+        return None
+    return (training.get("data") or {}).get("std_action")
 
 
 def require_monitor(monitor: bool, limit: float) -> None:

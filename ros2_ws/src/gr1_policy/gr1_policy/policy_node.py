@@ -25,9 +25,10 @@ from gr1_common.mailbox import Mailbox
 from gr1_common.parameters import ParameterError, declare
 from gr1_core import Rig
 from gr1_core.rig import RigError
-from gr1_policy import checks, loading
+from gr1_policy import checks, demonstrator_topics, loading
 from gr1_policy.call_topics import CallTopics
 from gr1_policy.controller import Controller, Step
+from gr1_policy.demonstrator import Demonstrator
 from gr1_policy.inputs import Inputs
 from gr1_policy.operator_call import OperatorCall
 from gr1_policy.policy_parameters import declare_parameters
@@ -51,6 +52,7 @@ class PolicyNode(LifecycleNode):
         self.finished, self.exit_code = threading.Event(), 0
         self._controller: Controller | None = None
         self._monitor: PredictionMonitor | None = None
+        self._demonstrator: Demonstrator | None = None
         self._instruction, self._latched, self._stop_called = "", False, float("-inf")
         self._entities: list[tuple] = []
         self._diagnostics = Diagnostics(self, self._refresh)
@@ -93,6 +95,10 @@ class PolicyNode(LifecycleNode):
         )
         self._connect()
         self._calls = CallTopics(self, self._monitor)
+        watch = not value["act"]
+        self._demonstrator = (
+            demonstrator_topics.watch(self._subscribe, self._rig, self._source) if watch else None
+        )
         call = OperatorCall(value["prediction_call_s"], self._calls.on_change)
         self._controller = Controller(
             policy,
@@ -107,6 +113,7 @@ class PolicyNode(LifecycleNode):
             instruction=self._instruction or value["instruction"],
             decode_early=not self._source.remote,
             call=call,
+            demonstrator=self._demonstrator,
         )
         self._calls.attach(self._controller)
         if self._source.remote:
@@ -255,6 +262,8 @@ class PolicyNode(LifecycleNode):
             )
         self.get_logger().info(f"instruction: '{self._instruction}'")
         self._controller.instruct(self._instruction)
+        if self._demonstrator:
+            self._demonstrator.reset()
 
     # What the controller calls, in its own threads
 
@@ -340,6 +349,9 @@ class PolicyNode(LifecycleNode):
         self._report_inputs(steady)
         self._report_prediction()
         self._report_server()
+        if self._demonstrator:
+            values = self._demonstrator.values(steady)
+            self._diagnostics.status("disagreement", OK, demonstrator_topics.STATUS, values)
         statistics, hz = controller.statistics, self._rig.control_hz
         if controller.halted:
             level, message = (
