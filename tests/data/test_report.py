@@ -100,6 +100,15 @@ def test_an_episode_without_motion_is_static():
     assert flags(still) == {"static": [1]}
 
 
+def test_single_frames_are_counted_and_not_called_motionless_short_or_duplicates():
+    """One moment labelled for two instructions among whole demonstrations."""
+    whole, moment = good(), demonstration("moment", 7, 1)
+    slow(moment)
+    other = dataclasses.replace(moment, name="again", task="another instruction")
+    assert flags([*whole, moment, other]) == {"single frame": [3, 4]}
+    assert flags([moment, other]) == {"single frame": [0, 1]}
+
+
 def test_an_arm_that_only_grips_is_not_static():
     grips = good()
     grips[1].state[:, :6] = grips[1].state[0, :6]

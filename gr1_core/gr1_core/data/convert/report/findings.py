@@ -89,20 +89,31 @@ def find_problems(
         "The computer or the disk was too slow, or the network dropped messages.",
         lossy,
     )
-    static = [(row, "") for row in rows if row.static]
+    single = {row.index for row in rows if row.frames == 1}  # moments on purpose: nothing can move in them
+    static = [(row, "") for row in rows if row.static and row.index not in single]
     about(
         "static",
         "without motion",
         "They teach the policy to stand still: relabel them as failure or discarded.",
         static,
     )
-    short = [(row, plural(row.frames, "frame")) for row in rows if row.frames < survey.WINDOW]
+    short = [(row, plural(row.frames, "frame")) for row in rows if 1 < row.frames < survey.WINDOW]
     about(
         "short",
         f"shorter than a training window of {survey.WINDOW} frames",
         "All of their windows are masked in part.",
         short,
     )
+    if single:
+        found.append(
+            Finding(
+                f"{plural(len(single), 'episode')} of a single frame",
+                "They teach an action in a scene; future frames and history are learned from the others.",
+                [],
+                "single frame",
+                sorted(single),
+            )
+        )
     repeated = [
         (row, plural(row.repeated, "frame")) for row in rows if row.repeated > _MAX_REPEATED * row.frames
     ]
@@ -112,6 +123,8 @@ def find_problems(
         "A camera is slower than the control rate: several steps share a frame.",
         repeated,
     )
+    # One moment labelled for several instructions is several single frames.
+    duplicates = [group for group in duplicates if not all(row.index in single for row in group)]
     if duplicates:
         lines = [", ".join(f"#{row.index} {row.name}" for row in group) for group in duplicates]
         why = (
@@ -169,7 +182,7 @@ def _about_motion(rows: Sequence[EpisodeRow], about) -> list[Finding]:
         [(row, "") for row in moving if row.idle],
         bad=True,
     )
-    if moving and not any(row.grips for row in moving):
+    if any(row.frames > 1 for row in moving) and not any(row.grips for row in moving):
         found.append(
             Finding(
                 f"The gripper never changes in any of {_count(moving, 'episode')}",
