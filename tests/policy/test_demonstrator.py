@@ -1,4 +1,4 @@
-"""A policy that watches is compared with the person who drives."""
+"""A policy that watches is compared with the demonstrator."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_a_policy_that_only_watches_predicts_but_sends_nothing(rig, policy_node)
     rig.node.create_timer(0.03, lambda: person.publish(TwistStamped()))
     eventually(
         lambda: int(rig.status("policy: disagreement")[2]["steps"]) > 0,
-        "a comparison with the person who drives",
+        "a comparison with the demonstrator",
     )
 
 

@@ -17,7 +17,7 @@ from gr1_core.sim.expert import MAX_LINEAR_SPEED, Command, Expert
 from gr1_core.sim.state import StateView
 
 MAX_SECONDS = 35.0  # an episode that lasts longer has failed
-PATIENCE_S = 12.0  # the operator takes over from a policy that has not succeeded by then
+TIMEOUT_S = 12.0  # the operator takes over from a policy that has not succeeded by then
 REACTION_S = 1.5  # time over which the operator judges the policy
 MAX_DISAGREEMENT = 0.5
 """Mean difference of the two twists over REACTION_S, in units of the expert's largest speed."""
@@ -75,4 +75,4 @@ class CorrectedDriver:
                 return f"wrong motion (off by {mean:.2f} of the largest speed)"
             if all(self._grippers):
                 return "wrong gripper command"
-        return f"no success within {PATIENCE_S:g} s" if seconds >= PATIENCE_S else ""
+        return f"no success within {TIMEOUT_S:g} s" if seconds >= TIMEOUT_S else ""

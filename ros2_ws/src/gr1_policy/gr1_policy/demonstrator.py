@@ -1,4 +1,4 @@
-"""A policy that watches (`act: false`): how far its actions are from those of who drives. ROS-free.
+"""A policy that watches (`act: false`): how far its actions are from those of the demonstrator. ROS-free.
 
 The measure is that of `gr1 bags list --sort disagreement`: RMS over the seven numbers of an action, in
 standard deviations. Live, the person's action is the newest command at the time at which the policy's would

@@ -1,4 +1,4 @@
-"""The ROS side of a policy that watches: the commands of the person who drives."""
+"""The ROS side of a policy that watches: the commands of the demonstrator."""
 
 from __future__ import annotations
 
