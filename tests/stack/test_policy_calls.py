@@ -49,10 +49,10 @@ def disturbed(rig, policy_node, tmp_path, wanted, **parameters):
 def calls(rig):
     """The messages of policy/call, as documents; `images`: of policy/call/image."""
     rig.offer_slow_policy()
-    heard, pictures = [], []
+    heard, shown = [], []
     rig.node.create_subscription(String, "policy/call", lambda m: heard.append(json.loads(m.data)), 10)
-    rig.node.create_subscription(CompressedImage, "policy/call/image", pictures.append, qos.LATCHED)
-    return SimpleNamespace(heard=heard, images=pictures, states=lambda: [each["state"] for each in heard])
+    rig.node.create_subscription(CompressedImage, "policy/call/image", shown.append, qos.LATCHED)
+    return SimpleNamespace(heard=heard, images=shown, states=lambda: [each["state"] for each in heard])
 
 
 def test_an_image_that_nobody_could_expect_calls_a_person_who_confirms(rig, policy_node, tmp_path, calls):
