@@ -84,7 +84,7 @@ def stack(ros, tmp_path):
     ]
     ros.subscribe("arm/commanded_twist", TwistStamped)
     ros.subscribe("policy/call", String, 10)
-    ros.status("arm: gate")
+    ros.status("arm: gate", timeout=_PATIENCE_S)
     parameters = {
         "autostart": True,
         "instruction": INSTRUCTION,

@@ -16,8 +16,8 @@ def parser() -> argparse.ArgumentParser:
         prog="gr1 evaluate rig",
         description="Compare two checkpoints on the running stack (gr1 up --instruction TEXT, any robot). "
         "Both are tried on each layout, in a blinded order. A person judges with the desk, the headset or "
-        "the keyboard: s success, f failure, r redo, Enter start; with robot sim the twin judges. It ends when "
-        "it is decided which one is better. The same command goes on after an interruption.",
+        "the keyboard: s success, f failure, r redo, Enter start; with robot sim the twin judges. It ends "
+        "when it is decided which one is better. The same command goes on after an interruption.",
     )
     made.add_argument("--checkpoints", required=True, metavar="A,B", help="folders or names of the two")
     made.add_argument(
