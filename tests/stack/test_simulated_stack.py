@@ -1,4 +1,4 @@
-"""The simulated stack: rest within 250 ms after a camera or the policy is killed in motion."""
+"""The simulated stack: rest within 250 ms after a camera or the policy is killed; what viewers find."""
 
 import os
 import signal
@@ -16,8 +16,13 @@ from std_srvs.srv import Trigger
 from gr1_bringup import stack
 from gr1_bringup.processes import Processes, environment
 from gr1_common import messages, qos
+from gr1_core.view.messages import TOPICS
 from tests.support.ros_graph import SpinningNodes
 from tests.support.waiting import eventually
+from tests.view import foxglove
+
+_NOT_THERE = ("/recorder/state", "/instruction")
+"""Topics of nodes that this stack lacks: the recorder, and who gives instructions."""
 
 
 class Watch:
@@ -136,3 +141,14 @@ def test_the_policy_killed_in_motion_brings_the_arm_to_rest_until_it_is_back(wat
     at_rest(watch)
     watch.restart("policy")
     watch.moving()
+
+
+def test_every_topic_that_viewers_name_is_published_with_its_type(watch):
+    """Those of `gr1 view` and of the layout for Foxglove."""
+    wanted = {f"/{name}": kind for name, kind in TOPICS.items()} | foxglove.TYPES
+    assert foxglove.topics() <= set(wanted)
+    for topic in set(wanted) - set(_NOT_THERE):
+        found = eventually(lambda topic=topic: watch.node.get_publishers_info_by_topic(topic), topic, 200)
+        assert {one.topic_type for one in found} == {wanted[topic]}, topic
+    heard = watch.node.get_subscriptions_info_by_topic("/instruction")
+    assert {one.topic_type for one in heard} == {wanted["/instruction"]}
