@@ -208,7 +208,7 @@ def test_a_pattern_with_an_unknown_place_lists_the_known_ones(tmp_path):
     [("video", "videos"), (f"videos/chunk-000/{CAMERAS[0]}_rgb", CAMERAS[0])],
     ids=["top folder", "camera"],
 )
-def test_films_in_a_folder_of_another_name_are_named_with_the_remedy(tmp_path, capsys, where, promised):
+def test_videos_in_a_folder_of_another_name_are_named_with_the_remedy(tmp_path, capsys, where, promised):
     root = make(tmp_path / "set", version="v2.1", videos=True)
     right = root / "videos" if where == "video" else root / "videos/chunk-000" / CAMERAS[0]
     right.rename(root / where)
@@ -220,7 +220,7 @@ def test_films_in_a_folder_of_another_name_are_named_with_the_remedy(tmp_path, c
     assert "none of 2 can be used" in said and "episode_000000 and 1 more" in said, "one line for one cause"
 
 
-def test_the_film_of_another_camera_is_not_taken_for_a_missing_one(tmp_path, read_lerobot):
+def test_the_video_of_another_camera_is_not_taken_for_a_missing_one(tmp_path, read_lerobot):
     root = make(tmp_path / "set", version="v2.1", videos=True)
     shutil.rmtree(root / "videos/chunk-000" / CAMERAS[1])
     _, (lost, _) = read_lerobot(root)
@@ -287,22 +287,24 @@ def test_promised_lengths_count_as_lost(tmp_path, capsys):
     assert "kept 22 of 62 steps" in capsys.readouterr().out
 
 
-# Times: rows with measured timestamps, films at the nominal rate
+# Times: rows with measured timestamps, videos at the nominal rate
 
 
-def measured(period):
+def measured(period, first=0.0):
     def change(columns, _):
-        columns["timestamp"] = np.arange(len(columns["timestamp"])) * period
+        columns["timestamp"] = first + np.arange(len(columns["timestamp"])) * period
         return columns
 
     return change
 
 
-@pytest.mark.parametrize("period", [0.054, 0.047, 0.0501])
+@pytest.mark.parametrize("period, first", [(0.054, 0.0), (0.054, 0.03), (0.047, 0.0), (0.0501, 0.0)])
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
-def test_frames_belong_to_rows_where_films_and_timestamps_run_apart(tmp_path, read_lerobot, period, version):
+def test_frames_belong_to_rows_where_videos_and_timestamps_run_apart(
+    tmp_path, read_lerobot, period, first, version
+):
     root = make(
-        tmp_path / "set", lengths=(50,), version=version, fps=20, videos=True, columns=measured(period)
+        tmp_path / "set", lengths=(50,), version=version, fps=20, videos=True, columns=measured(period, first)
     )
     (episode,), lost = read_lerobot(root)
     steps = np.arange(len(episode.state)) * 0.1
@@ -313,8 +315,22 @@ def test_frames_belong_to_rows_where_films_and_timestamps_run_apart(tmp_path, re
     assert ("frames are found by number" in said) == (period != 0.0501)
 
 
-def test_a_film_that_is_cut_is_not_matched_by_number(tmp_path, read_lerobot):
-    """As many frames as rows, but three times as fast: the film holds the first third."""
+def test_many_holes_are_told_once_with_a_rate_that_bridges_them(tmp_path, read_lerobot):
+    def missed(columns, _):
+        columns["timestamp"] = np.cumsum([0.1 + 0.1 * (frame in (4, 9, 15)) for frame in range(20)])
+        return columns
+
+    root = make(tmp_path / "set", lengths=(20,), columns=missed)
+    episodes, lost = read_lerobot(root)
+    assert not lost and [len(one.state) for one in episodes] == [4, 5, 6, 5]
+    (said,) = episodes[0].info["problems"]
+    assert "3 holes, the first from 0.40 s to 0.60 s: it is split there; a rig with a control_hz of 7" in said
+    (whole,), _ = read_lerobot(root, hz=7)
+    assert "problems" not in whole.info
+
+
+def test_a_video_that_is_cut_is_not_matched_by_number(tmp_path, read_lerobot):
+    """As many frames as rows, but three times as fast: the video holds the first third."""
     root = make(tmp_path / "set", lengths=(30,), version="v2.1", fps=10, videos=True)
     for name in CAMERAS:
         path = root / f"videos/chunk-000/{name}/episode_000000.mp4"

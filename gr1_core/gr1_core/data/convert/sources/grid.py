@@ -82,6 +82,6 @@ def nearest_rows(times: np.ndarray, hz: float) -> np.ndarray:
 
 
 def _usual_gap(times: np.ndarray) -> float:
-    """The mean time between rows, without holes: jitter does not change it."""
+    """The mean time between rows, without missed ones: jitter does not change it."""
     gaps = np.diff(times)
-    return float(gaps[gaps <= 2.5 * np.median(gaps)].mean())
+    return float(gaps[gaps <= 1.5 * np.median(gaps)].mean())

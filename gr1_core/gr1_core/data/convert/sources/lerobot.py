@@ -37,6 +37,7 @@ from gr1_core.hub import reference as hub
 from gr1_core.rig import Rig
 
 EPISODES_PER_UNIT = 16
+_SLOWEST_HZ = 5  # of a control rate that is worth naming
 _KEPT = ("outcome", "operator", "task", "seed", "started", "note")
 
 
@@ -145,10 +146,8 @@ class LeRobotSource:
         grid.require_rate(times, self.fps, self.layout.fps)
         tasks = self._task_numbers(table, episode)
         holes = grid.holes(times, self.fps)
-        problems += [
-            f"its timestamps have a hole from {times[at - 1]:.2f} s to {times[at]:.2f} s: it is split there"
-            for at in holes
-        ]
+        if holes:
+            problems.append(_holes_text(times, holes))
         bounds = sorted({0, len(table), *holes, *(np.flatnonzero(np.diff(tasks)) + 1).tolist()})
         parts = [slice(start, end) for start, end in zip(bounds, bounds[1:])]
         chosen = [part.start + grid.nearest_rows(times[part], self.fps) for part in parts]
@@ -347,3 +346,12 @@ def _rig(root: Path, name: str | None) -> Rig | None:
         return Rig.load(name)
     path = root / "meta" / "rig.yaml"
     return Rig.load(path) if path.is_file() else None
+
+
+def _holes_text(times: np.ndarray, holes: list[int]) -> str:
+    """holes: the rows after one. A rate at which none is a hole is named if it is a usable one."""
+    first = f"from {times[holes[0] - 1]:.2f} s to {times[holes[0]]:.2f} s"
+    what = f"a hole {first}" if len(holes) == 1 else f"{len(holes)} holes, the first {first}"
+    rate = int(1.5 / max(times[at] - times[at - 1] for at in holes))
+    bridged = f"; a rig with a control_hz of {rate} bridges it" if rate >= _SLOWEST_HZ else ""
+    return f"its timestamps have {what}: it is split there{bridged}"

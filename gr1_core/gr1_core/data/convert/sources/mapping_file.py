@@ -300,16 +300,14 @@ def _per_component(value: Any, count: int, where: str) -> float | tuple[float, .
 
 
 def _joined_names(chosen: list[str], features: list[Dictionary]) -> tuple[list[str], int]:
-    """The names of the components of features that follow one another (a single one without a name has that
-    of its feature; empty if some have none), and their number.
+    """The names of the components of features that follow one another, and their number. A feature of one
+    number is named as it is. Empty where they are not one name each.
     """
-    names, lengths = [], [int(np.prod(feature["shape"])) for feature in features]
+    lengths = [int(np.prod(feature["shape"])) for feature in features]
+    names = []
     for one, feature, length in zip(chosen, features, lengths):
-        own = component_names(feature)
-        names.append([one] if length == 1 and len(features) > 1 else own)
-    if any(len(own) != length for own, length in zip(names, lengths)) and len(features) > 1:
-        return [], sum(lengths)
-    return [name for own in names for name in own], sum(lengths)
+        names += [one] if length == 1 and len(features) > 1 else component_names(feature)
+    return (names if len(names) == sum(lengths) else []), sum(lengths)
 
 
 def _refuse_joints(take: tuple[int, ...], names: list[str], where: str) -> None:

@@ -119,7 +119,7 @@ def matched_by_number(path: Path, times: np.ndarray, fps: float) -> tuple[np.nda
     if len(there) != len(times) or np.abs(np.diff(there) - period).max() > 0.1 * period:
         return times, ""
     apart = np.abs(there - times)
-    if apart[0] > period / 2 or apart.max() <= period / 2:
+    if apart[0] > 1.5 * period or apart.max() <= period / 2:
         return times, ""
     return there, (
         f"its frames are {1 / fps:g} s apart and end at {there[-1] / MICRO:.2f} s, the rows' "
