@@ -5,7 +5,6 @@ The joints have inertia. Like forward_command_controller it keeps the last veloc
     python -m tests.robot.controller_stand_in URDF twist|joint_velocity|joint_trajectory
 """
 
-import signal
 import sys
 import time
 from pathlib import Path
@@ -47,8 +46,7 @@ class Controller(Node):
         self.create_subscription(message, "/commands", take, COMMAND)
         self.create_subscription(Float32, "/gripper", self.on_gripper, COMMAND)
         self.create_service(Trigger, "/reset_arm", self.on_reset)
-        self.resets, self.before, self.stuck = 0, time.monotonic(), False
-        signal.signal(signal.SIGUSR1, self.on_signal)
+        self.resets, self.before = 0, time.monotonic()
         self.create_timer(PERIOD_S, self.step)
 
     def on_twist(self, message):
@@ -75,10 +73,6 @@ class Controller(Node):
         response.success, response.message = True, f"reset {self.resets}"
         return response
 
-    def on_signal(self, *_):
-        """SIGUSR1: the arm is held, whatever is commanded; once more: it is free."""
-        self.stuck = not self.stuck
-
     def step(self):
         now = time.monotonic()
         passed, self.before = min(now - self.before, 0.05), now
@@ -86,8 +80,6 @@ class Controller(Node):
             self.wanted = np.clip((self.target - self.joints) / 0.06, -2, 2)
         change = (self.wanted - self.velocity) * min(passed / LAG_S, 1.0)
         self.velocity = self.velocity + np.clip(change, -ACCELERATION * passed, ACCELERATION * passed)
-        if self.stuck:
-            self.velocity = np.zeros(len(self.joints))
         self.joints = self.joints + self.velocity * passed
         message = JointState()
         message.header.stamp = self.get_clock().now().to_msg()
