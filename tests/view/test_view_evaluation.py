@@ -38,7 +38,7 @@ def test_episodes_of_the_simulated_rig_stand_at_their_times(tmp_path):
     entities = shown(folder, tmp_path)
     outcomes = entities["lanes/outcome"].values("StateChange:state")
     assert outcomes[:3] == [(0.0, "success"), (4.0, "missed grasp"), (24.0, "success")]
-    rates = [value for _, value in entities["results/success_rate"].values("Scalars:scalars")]
+    rates = [value for _, value in entities["success_rate/all"].values("Scalars:scalars")]
     assert rates == pytest.approx([1.0, 0.5, 2 / 3])
     text = entities["instruction"].at(5.0, "TextDocument:text")
     assert "raise it" in text and "missed grasp" in text and "2 of 3" in text
@@ -79,7 +79,7 @@ def test_a_recorded_chain_shows_real_and_predicted_frames(tmp_path):
     assert [(round(at, 2), state) for at, state in outcomes] == [
         (0.0, "success"), (0.2, "failure"), (0.8, None),
     ]  # fmt: skip
-    assert [value for _, value in entities["results/length"].values("Scalars:scalars")] == [1.0, 0.5]
+    assert [value for _, value in entities["tasks_in_a_row/mean"].values("Scalars:scalars")] == [1.0, 0.5]
 
 
 @pytest.mark.parametrize(

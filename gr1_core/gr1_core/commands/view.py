@@ -90,17 +90,19 @@ def main(argv: list[str]) -> int:
     recording.require_rerun()
     kind = LIVE if arguments.what == LIVE else _kind(arguments.what)
     _refuse_others_options(arguments, kind)
-    interrupted: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda signum, _: _interrupt(interrupted, signum))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda *_: _interrupt())
     try:
         return {LIVE: _live, "bag": _bag, "dataset": _dataset, "evaluation": _evaluation}[kind](arguments)
     except KeyboardInterrupt:
         return 130 if kind != LIVE else 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _interrupt(interrupted: list[int], number: int) -> None:
-    interrupted.append(number)
+def _interrupt() -> None:
     raise KeyboardInterrupt
 
 

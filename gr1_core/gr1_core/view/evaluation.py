@@ -48,7 +48,8 @@ class Results:
             raise ViewError(f"{folder} holds no episode: the evaluation has not played one")
 
     def groups(self) -> set[str]:
-        found = {"lanes", "instruction", "results"} | {f"sheets/{path.stem}" for path in self.sheets}
+        found = {"lanes", "instruction", "tasks_in_a_row" if self.calvin else "success_rate"}
+        found |= {f"sheets/{path.stem}" for path in self.sheets}
         for chain in self.chains:
             if (path := self.video(chain)) is not None:
                 found |= set(_TILES[: len(next(video.tiles_of(path)))])
@@ -91,7 +92,7 @@ def _episodes(results: Results, to: Recording, on_progress: Callable[[float], No
         start += row["seconds"]
         won += bool(row["success"])
         to.at(start)
-        to.curve("results/success_rate", won / (number + 1))
+        to.curve("success_rate/all", won / (number + 1))
         on_progress((number + 1) / len(rows))
     for lane in ("instruction", "episode", "outcome"):
         to.lane(lane, None)
@@ -134,7 +135,7 @@ def _chains(results: Results, to: Recording, on_progress: Callable[[float], None
                     to.image(group, images.encode_jpeg(np.ascontiguousarray(tile), _JPEG_QUALITY))
         start, total = at, total + chain["done"]
         to.at(start)
-        to.curve("results/length", total / (number + 1))
+        to.curve("tasks_in_a_row/mean", total / (number + 1))
         on_progress((number + 1) / len(results.chains))
     for lane in ("instruction", "episode", "outcome"):
         to.lane(lane, None)

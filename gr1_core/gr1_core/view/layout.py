@@ -26,9 +26,10 @@ _PLOTS = {
     "speed": "speed, m/s",
     "gripper": "gripper, 0 open .. 1 closed",
     "prediction": "prediction monitor's score",
-    "results": "results so far",
+    "success_rate": "share of successes so far",
+    "tasks_in_a_row": "tasks in a row",
 }
-_RANGES = {"gripper": (-0.05, 1.05)}
+_RANGES = {"gripper": (-0.05, 1.05), "success_rate": (-0.05, 1.05), "tasks_in_a_row": (-0.25, 5.25)}
 _PLOT_S = 30.0
 """s of a live stack that the curves show."""
 
@@ -37,8 +38,9 @@ def blueprint(shown: Collection[str], following: bool = False):
     """The arrangement of these groups of entities. following: the newest time is shown, the curves slide."""
     import rerun.blueprint as rrb
 
+    tables = {"success_rate", "tasks_in_a_row"} & set(shown)  # an evaluation's, below the instruction
     columns = [
-        _column(rrb, [*_text(rrb, shown), *_images(rrb, shown)], [1, 5]),
+        _column(rrb, [*_text(rrb, shown), *_images(rrb, shown)], [2 if tables else 1, 5]),
         _column(rrb, [*_world(rrb, shown), *_lanes(rrb, shown), *_log(rrb, shown)], [4, 2.6, 1.6]),
         _column(rrb, _plots(rrb, shown, following), None),
     ]

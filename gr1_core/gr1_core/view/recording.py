@@ -41,8 +41,8 @@ CURVES = {
     "prediction/static": ("static camera", _MEASURED),
     "prediction/wrist": ("wrist camera", _COMMANDED),
     "prediction/limit": ("limit", _RED),
-    "results/success_rate": ("successes of all so far", _GREEN),
-    "results/length": ("tasks in a row", _MEASURED),
+    "success_rate/all": ("successes of all so far", _GREEN),
+    "tasks_in_a_row/mean": ("mean of the chains so far", _MEASURED),
 }
 """Curve -> its name and colour. m, m/s, 0 open .. 1 closed, the monitor's score, share."""
 LANES = ("instruction", "gate", "reason", "driver", "call", "episode", "outcome", "marks", "events")
