@@ -51,7 +51,7 @@ MISTAKES = {
 
 
 def prepare(folder: Path) -> Path:
-    """Makes the few things that exist where the lines are typed."""
+    """Makes the folders and files that exist where the lines are typed."""
     (folder / "bags").mkdir()
     (folder / "data" / "meta").mkdir(parents=True)
     (folder / "data" / "meta" / "info.json").write_text("{}")

@@ -51,7 +51,7 @@ const GATE_REASONS = {
 
 const SOURCES = { teleop: "teleoperation", policy: "the policy", home: "homing" };
 
-/** The hand that holds the clutch, for a sentence: "left hand", or "" for a phone, a desk or none. */
+/** The hand that holds the clutch, in words: "left hand", or "" for a phone, a desk or none. */
 export const handLabel = (state, kind) => (["headset", "bare"].includes(kind) && ["right", "left"].includes(state.hand) ? `${state.hand} hand` : "");
 
 /** Which hand drives, before it grips. layout: either | right | left. */
