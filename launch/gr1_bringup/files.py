@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 def share() -> Path:
-    """The folder with config/, rviz/ and foxglove/: beside the package in a source tree, share/gr1_bringup once
-    installed.
+    """The folder with config/, rviz/ and foxglove/: beside the package in a source tree, share/gr1_bringup
+    once installed.
     """
     here = Path(__file__).resolve()
     folders = [here.parent.parent, *(parent / "share" / "gr1_bringup" for parent in here.parents)]

@@ -159,7 +159,7 @@ def test_take_overs_that_are_not_used_are_named(tmp_path, capsys):
     [
         ("corrections={weight: 0}", "corrections.weight is 0, expected"),
         ("corrections={before_s: -1}", "must not be negative"),
-        ("corrections={wieght: 2}", "did you mean 'weight'"),
+        ("corrections={weihgt: 2}", "did you mean 'weight'"),
         ("corrections=2", "expected keys and values"),
         ("weight=2", "did you mean 'corrections.weight'"),
     ],

@@ -112,7 +112,7 @@ class StackUnderTest:
             raise StackError(f"the stop socket does not stop the arm: {answer}")
 
     def rest_in_log(self) -> float | None:
-        """ms that a motion process whose node was killed needed until it commanded no motion; None: not yet."""
+        """ms that a motion process whose node was killed needed to command no motion; None: not yet."""
         found = _REST.search(self.process("arm").log.read_text())
         return float(found[1]) if found else None
 
