@@ -264,7 +264,7 @@ def _record_demonstrations(spec: ChainSpec, rng, folder: Path, first: int) -> tu
     settings, simulator, texts = _work["settings"], _work["simulator"], _work["texts"]
     expert, spans, frame = Expert(settings.scene), [], first
 
-    def write(step: int, label: Command) -> None:
+    def write(step: int, label: Command, _distance: float) -> None:
         arrays = frame_of(simulator, simulator.state, label, settings.depth)
         write_frame(folder, frame + step, arrays)
 
@@ -298,9 +298,10 @@ def _record_moments(spec: ChainSpec, rng, folder: Path, first: int) -> tuple[int
 
 
 def _demonstrate(
-    task: str, expert: Expert, rng: np.random.Generator, see: Callable[[int, Command], None]
+    task: str, expert: Expert, rng: np.random.Generator, see: Callable[[int, Command, float], None]
 ) -> int | None:
-    """Does a task. see: is called before each step with its number and the expert's command.
+    """Does a task. see: is called before each step with its number, the expert's command and the hand's
+    distance from its goal in metres.
 
     Returns the number of steps, or None where the task failed.
     """
@@ -311,7 +312,7 @@ def _demonstrate(
         if stopped():
             raise KeyboardInterrupt
         label = expert.act(simulator.state, simulator.target())
-        see(step, label)
+        see(step, label, expert.distance(simulator.state))
         info = simulator.step(
             disturbance.disturb(label.delta, expert.distance(simulator.state)), label.gripper
         )
@@ -322,8 +323,10 @@ def _demonstrate(
 
 class Disturbance:
     """Correlated noise on the way from the label to the robot, so that the expert shows how to come back;
-    less near the goal.
+    less near the goal, but enough there that the fingers come from beside the block as well.
     """
+
+    LEAST = 0.3
 
     def __init__(self, scale: float, rng: np.random.Generator):
         self._scale, self._rng, self._noise = scale, rng, np.zeros(6)
@@ -331,4 +334,4 @@ class Disturbance:
     def disturb(self, delta: np.ndarray, distance: float) -> np.ndarray:
         """distance: of the hand from its goal, m."""
         self._noise = 0.9 * self._noise + 0.44 * self._rng.normal(size=6)
-        return np.clip(delta + self._scale * np.clip(distance / 0.08, 0.1, 1.0) * self._noise, -1, 1)
+        return np.clip(delta + self._scale * np.clip(distance / 0.08, self.LEAST, 1.0) * self._noise, -1, 1)

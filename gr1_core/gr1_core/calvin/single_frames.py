@@ -20,8 +20,10 @@ from gr1_core.calvin.worlds import ChainSpec
 
 STRIDE = 1000
 """Frame ids from one chain's first to the next one's."""
-SHARE = 1 / 8
-"""Of the steps that are rendered; the first step of a task always is."""
+SHARE, SHARE_NEAR, NEAR = 1 / 10, 1 / 3, 0.04
+"""Of the steps that are rendered: far from the hand's goal, and within NEAR metres of it, where the fingers
+close or open. The first step of a task always is.
+"""
 BEGINNING = 15
 """Steps of a task in which the moment is labelled for other tasks too."""
 OTHERS = 3
@@ -51,9 +53,11 @@ class MomentWriter:
         self._rng, self._folder, self._first, self._depth = rng, folder, first, depth
         self.spans: list[Span] = []
 
-    def see(self, index: int, step: int, label: Command) -> None:
-        """The state before a step of the chain's task `index`, and the expert's command in it."""
-        if step and self._rng.random() > SHARE:
+    def see(self, index: int, step: int, label: Command, distance: float) -> None:
+        """The state before a step of the chain's task `index`, the expert's command in it, and the hand's
+        distance from its goal in metres.
+        """
+        if step and self._rng.random() > (SHARE_NEAR if distance < NEAR else SHARE):
             return
         task = self._spec.tasks[index]
         self._simulator.look()
