@@ -44,6 +44,7 @@ class MotionClient:
         self._link = Link(ours)
         self._numbers, self._closing = itertools.count(), False
         self._answers: dict[int, tuple[threading.Event, list]] = {}
+        self._gone = False  # the motion process has ended: no answer can come
         self._ended: motion_link.Ended | None = None
         self.tick: motion_link.Tick | None = None
         self.counts: Mapping[str, int] = {}
@@ -152,11 +153,15 @@ class MotionClient:
         number, answer = next(self._numbers), (threading.Event(), [])
         self._answers[number] = answer
         try:
-            self._link.post_surely(motion_link.Call(number, name, arguments), timeout)
-            if not answer[0].wait(timeout):
-                raise ArmError(f"the motion process has not answered for {timeout:g} s")
+            # Registered before this look, so that an end from now on sets the answer.
+            if not self._gone:
+                self._link.post_surely(motion_link.Call(number, name, arguments), timeout)
+                if not answer[0].wait(timeout):
+                    raise ArmError(f"the motion process has not answered for {timeout:g} s")
         finally:
             del self._answers[number]
+        if not answer[1]:
+            raise ArmError("the motion process has ended")
         [reply] = answer[1]
         if reply.error is not None:
             raise ArmError(reply.error)
@@ -179,8 +184,14 @@ class MotionClient:
             self._tell_end(lambda: f"its messages cannot be read: {failure}")
 
     def _tell_end(self, why: Callable[[], str]) -> None:
-        if not self._closing:
-            self._on_end(why())
+        try:
+            if not self._closing:
+                self._on_end(why())
+        finally:
+            # Nobody waits for an answer that cannot come any more.
+            self._gone = True
+            for answered, _ in list(self._answers.values()):
+                answered.set()
 
     def _take(self, message) -> None:
         match message:
