@@ -310,7 +310,7 @@ def test_verify_names_a_missing_camera_lost_messages_gaps_and_clocks_that_go_bac
     late = next(message for at, topic, message in turned.messages if topic == "/arm/pose" and at > 1000)
     late.header.stamp.sec -= 1
     (problem,) = verify_bag(turned.save(tmp_path / "turned"))
-    assert problem.startswith("time: /arm/pose: header stamps go backwards 1 times, by up to 980.0 ms")
+    assert problem.startswith("time: /arm/pose: header stamps go backwards 1 time, by up to 980.0 ms")
 
     folder = demonstration(steps=5).save(tmp_path / "lossy")
     raw = yaml.safe_load((folder / "metadata.yaml").read_text())

@@ -21,10 +21,7 @@ from gr1_core.commands.arguments import (
 )
 from gr1_core.renamed import OPTIONS
 
-HELP = (
-    "record the scripted expert, or a policy that it corrects, on the simulated rig, without ROS, as bags or "
-    "directly as a dataset"
-)
+HELP = "record the scripted expert, or a policy that it corrects, in the twin without ROS: bags or a dataset"
 
 
 def parser() -> argparse.ArgumentParser:

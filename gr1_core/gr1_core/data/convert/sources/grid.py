@@ -82,6 +82,10 @@ def nearest_rows(times: np.ndarray, hz: float) -> np.ndarray:
 
 
 def _usual_gap(times: np.ndarray) -> float:
-    """The mean time between rows, without missed ones: jitter does not change it."""
+    """The mean time between rows. Jitter does not change it; a row that was missed counts as one that is
+    there, a hole does not count.
+    """
     gaps = np.diff(times)
-    return float(gaps[gaps <= 1.5 * np.median(gaps)].mean())
+    gaps = gaps[gaps <= 2.5 * np.median(gaps)]
+    periods = np.maximum(np.round(gaps / gaps.mean()), 1)
+    return float(gaps.sum() / periods.sum())
