@@ -6,7 +6,8 @@ from gr1_evaluation.rig.judging import FAILURE, START, SUCCESS, Verdict
 from gr1_evaluation.rig.records import Plan
 from gr1_evaluation.rig.trials import ARRANGE, HOME, JUDGE, RUNNING
 
-A, B = "/checkpoints/good", "/checkpoints/bad"
+A, B = "/checkpoints/strong", "/checkpoints/weak"
+# No letters of a hexadecimal digest alone, as in "bad": records hold one.
 
 
 def plan(trials=20, tasks=("open_drawer",), seconds=20.0):

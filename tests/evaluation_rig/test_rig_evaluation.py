@@ -29,11 +29,11 @@ def test_it_ends_when_it_is_decided_and_names_the_better_one_only_then(tmp_path)
     rig = StandInRig({A: 1.0, B: 0.0})
     records, decided, said = evaluate(tmp_path, rig)
     assert decided == "a" and records.counts().pairs == 7 and len(rig.loaded) == rig.stops == 14
-    assert not any(name in line for line in said for name in (A, B, "good", "bad"))
+    assert not any(name in line for line in said for name in (A, B, "strong", "weak"))
     shown = json.dumps([state for _, state, _ in rig.shown])
-    assert "good" not in shown and "bad" not in shown
+    assert "strong" not in shown and "weak" not in shown
     lines = (tmp_path / "results.jsonl").read_text()
-    assert "good" not in lines and "bad" not in lines
+    assert "strong" not in lines and "weak" not in lines
     document = report.document(records)
     assert (document["better"], document["pairs"], document["blind"]) == ("a", 7, True)
     assert document["a"]["successes"] == 7 and document["b"]["successes"] == 0
