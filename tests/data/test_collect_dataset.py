@@ -316,7 +316,10 @@ def test_a_checkpoint_and_the_expert_take_turns(tmp_path, checkpoint_folder):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--policy", "CHECKPOINT"], "--policy drives only corrected or varied episodes: add --corrections or --vary"),
+        (
+            ["--policy", "CHECKPOINT"],
+            "--policy drives only corrected or varied episodes: add --corrections or --vary",
+        ),
         (["--policy", "CHECKPOINT", "--vary", "--mix", "0"], "--mix 0: the share of the time"),
         (["--policy", "CHECKPOINT", "--vary", "--rig", "kinova_gen2"], "does not fit rig 'kinova_gen2'"),
         (["--policy", "nowhere", "--vary"], "nowhere"),
