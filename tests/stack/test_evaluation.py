@@ -228,7 +228,7 @@ def test_a_trial_over_the_real_topics_leaves_a_score_and_a_video(tmp_path, runni
     assert up.wait() == 0, up.said
     document = json.loads(up.said.splitlines()[-1])
     assert document["tasks"]["open_drawer"]["episodes"] == 1 and document["seed"] == 3_000_000
-    assert "0 of 1 trials succeeded" in up.said and (tmp_path / session.RECORDING).is_file()
+    assert "0 of 1 trial succeeded" in up.said and (tmp_path / session.RECORDING).is_file()
     with av.open(str(tmp_path / "video.mp4")) as made:
         assert sum(1 for _ in made.decode(video=0)) > 100
 

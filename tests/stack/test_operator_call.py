@@ -47,7 +47,7 @@ class Cameras:
     """Both cameras as topics; `images` is what they show."""
 
     def __init__(self, rig):
-        self._spin = SpinningNodes()
+        self._spin, self._count = SpinningNodes(), 0
         self.node = rclpy.create_node("cameras", context=self._spin.context)
         self.images = {
             name: np.full((camera.height, camera.width, 3), 120, np.uint8)
@@ -62,8 +62,11 @@ class Cameras:
 
     def _publish(self):
         stamp = self.node.get_clock().now().to_msg()
+        self._count += 1
         for name, publisher in self._publishers.items():
-            publisher.publish(messages.image_to_msg(self.images[name], stamp, ""))
+            image = self.images[name].copy()
+            image[0, 0] = self._count % 256  # a real camera's noise: without it the camera counts as frozen
+            publisher.publish(messages.image_to_msg(image, stamp, ""))
 
     def close(self):
         self._spin.close()
